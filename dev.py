@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Run the project from a fresh clone: `python3 dev.py demo`, `python3 dev.py check`.
+
+It makes an environment of its own in `.venv`, installs exactly what constraints.txt pins, and runs one task in it.
+Rule: the standard library only, nothing outside this folder is changed, and no other environment, activated or named
+by PYTHONPATH, can mix itself in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+STAMP = VENV / "installed.txt"
+
+# Dropped: they would bring in other packages, send ours elsewhere, or switch our asserts off.
+DROPPED_VARIABLES = (
+    "MYPYPATH",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_TARGET",
+    "PYTHONHOME",
+    "PYTHONOPTIMIZE",
+    "PYTHONPATH",
+    "VIRTUAL_ENV",
+    "__PYVENV_LAUNCHER__",
+)
+
+USAGE = """\
+usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
+
+  demo     show the market at work: callmarket demo ARGS
+  check    the whole gate: format, lint, types, tests (ARGS go to pytest)
+  test     pytest ARGS, without the slow tests
+  slow     the slow tests only
+  bench    the benchmarks
+  format   format the code and repair what the linter can repair
+"""
+
+
+def main() -> int:
+    """Run the task that the command line names, and return its exit code."""
+    task, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
+    tasks = {
+        "demo": [("demo", [str(BIN / "callmarket"), "demo", *arguments])],
+        "test": [("pytest", module("pytest", *arguments))],
+        "slow": [("pytest", module("pytest", "-m", "slow", *arguments))],
+        "bench": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
+        "format": [
+            ("ruff format", module("ruff", "format", *arguments)),
+            ("ruff check", module("ruff", "check", "--fix", *arguments)),
+        ],
+        "check": [
+            ("ruff format", module("ruff", "format", "--check")),
+            ("ruff check", module("ruff", "check")),
+            ("mypy", module("mypy")),
+            ("pytest", module("pytest", *arguments)),
+        ],
+    }
+    if task not in tasks:
+        print(USAGE, end="", file=sys.stdout if task in ("-h", "--help", "help") else sys.stderr)
+        return 0 if task in ("-h", "--help", "help") else 2
+    install()
+    for name, command in tasks[task]:
+        if len(tasks[task]) > 1:
+            print(f"dev.py {task}: {name}", flush=True)
+        # The demo may be given paths relative to the caller's folder; the tools want to be at the root.
+        code = run(command, None if task == "demo" else ROOT)
+        if code != 0:
+            if task != "demo":
+                print(f"dev.py {task}: FAILED at {name} (exit code {code})", file=sys.stderr, flush=True)
+            return code
+    if task == "check":
+        print("dev.py check: all passed", flush=True)
+    return 0
+
+
+def module(name: str, *arguments: str) -> list[str]:
+    """Return the command line of a Python tool of our environment."""
+    return [str(PYTHON), "-m", name, *arguments]
+
+
+def install() -> None:
+    """Make `.venv` what pyproject.toml and constraints.txt say, or do nothing if it is that already."""
+    # A folder that was moved, or another Python, needs a new environment; a changed pin only an installation.
+    identity = f"Python {sys.version_info[0]}.{sys.version_info[1]} at {ROOT}"
+    inputs = b"".join((ROOT / name).read_bytes() for name in ("pyproject.toml", "constraints.txt"))
+    wanted = [identity, hashlib.sha256(inputs).hexdigest()]
+    found = STAMP.read_text(encoding="utf-8").splitlines() if STAMP.exists() else []
+    if found == wanted and PYTHON.exists():
+        return
+    print("dev.py: installing into .venv (about a minute, once)", file=sys.stderr, flush=True)
+    if found[:1] != [identity] or not PYTHON.exists():
+        if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
+            fail(f"{sys.executable} cannot make environments. On Debian or Ubuntu: apt-get install python3-venv")
+        must([sys.executable, "-m", "venv", "--clear", str(VENV)])
+    STAMP.unlink(missing_ok=True)  # an installation that is cut short is begun again
+    must(module("pip", "install", "-q", "-c", "constraints.txt", "-e", ".[dev]"))
+    STAMP.write_text("\n".join(wanted), encoding="utf-8")
+
+
+def must(command: list[str]) -> None:
+    """Run a step of the installation; end the program if it fails."""
+    code = run(command, ROOT)
+    if code != 0:
+        fail(f"the installation failed (exit code {code}): {' '.join(command)}")
+
+
+def run(command: list[str], folder: Path | None) -> int:
+    """Run a command in a clean environment and return its exit code; signals are the command's to handle."""
+    environment = {name: value for name, value in os.environ.items() if name not in DROPPED_VARIABLES}
+    environment.update(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_USER="0", PYTHONNOUSERSITE="1")
+    child = subprocess.Popen(command, cwd=folder, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    while True:
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            continue  # the terminal sent it to the child too, which ends in its own time
+        return code if code >= 0 else 128 - code
+
+
+def fail(message: str) -> None:
+    """Say what is wrong and end."""
+    sys.exit(f"dev.py: {message}")
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036  (this is where an older Python is told so)
+        fail(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]}: run it as python3.11 dev.py")
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""What may be asked of the market: a closed union of commands, all imperative.
+
+Rule of this file: shape only. Types, ranges and patterns stand here and are checked where a command is decoded
+(`codec.decode_command`, `codec.check_shape`); whether it may be done is for `decide`. Tags are journaled: never rename,
+never reuse. Tokens are whole tokens, times whole microseconds since 1970 UTC, values and impact whole millionths.
+"""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from engine import limits
+
+# Visible ASCII without spaces: survives URLs, logs, SQL and shells unharmed, and has one spelling.
+Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]
+Reason = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX, pattern=r"^[a-z][a-z0-9_.-]*(:[a-z0-9_.-]+)*\Z")]
+# A NUL cannot be stored in a PostgreSQL text.
+Memo = Annotated[str, Meta(max_length=limits.MEMO_CHARS_MAX, pattern=r"^[^\x00]*\Z")]
+# Empty where there is no reference; otherwise a name.
+Reference = Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]*\Z")]
+
+TokensPositive = Annotated[int, Meta(ge=1, le=limits.TOKENS_MAX)]
+Tokens = Annotated[int, Meta(ge=0, le=limits.TOKENS_MAX)]
+AtUs = Annotated[int, Meta(ge=0, le=limits.AT_US_MAX)]
+LeaseUs = Annotated[int, Meta(ge=1, le=limits.LEASE_US_MAX)]
+Micros = Annotated[int, Meta(ge=0, le=limits.MICROS_MAX)]
+Identity = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
+
+AccountKind = Literal["agent", "quest", "provider"]
+PricingRule = Literal["first_rejected", "last_accepted", "pay_as_bid", "vickrey"]
+TimeInForce = Literal["round", "gtd"]
+LapsePolicy = Literal["charge", "refund"]
+
+# Actors that are not accounts. `admin` may do everything; `operator` runs the market but cannot touch wallets or bid.
+ADMIN: Final = "admin"
+OPERATOR: Final = "operator"
+# The accounts that every ledger begins with (LED-3).
+ISSUANCE: Final = "issuance"
+TREASURY: Final = "treasury"
+RESERVED_NAMES: Final = (ADMIN, OPERATOR, ISSUANCE, TREASURY)
+
+
+class CommandBase(Struct, frozen=True, gc=False, tag_field="type", forbid_unknown_fields=True):
+    """Common encoding of all commands: an object with its tag under `type`, no unknown fields."""
+
+
+class OpenAccount(CommandBase, frozen=True, gc=False, tag="open_account"):
+    """Open a wallet with nothing in it. By the admin."""
+
+    account_id: Name
+    kind: AccountKind
+
+
+class Mint(CommandBase, frozen=True, gc=False, tag="mint"):
+    """Make tokens: issuance pays the account. A reason `earn:*` needs a reference and is paid once per reference."""
+
+    account_id: Name
+    amount_tokens: TokensPositive
+    reason: Reason
+    reference_type: Reference = ""
+    reference_id: Reference = ""
+    memo: Memo = ""
+
+
+class Burn(CommandBase, frozen=True, gc=False, tag="burn"):
+    """Destroy available tokens: the account pays issuance."""
+
+    account_id: Name
+    amount_tokens: TokensPositive
+    reason: Reason
+    reference_type: Reference = ""
+    reference_id: Reference = ""
+    memo: Memo = ""
+
+
+class Transfer(CommandBase, frozen=True, gc=False, tag="transfer"):
+    """Move available tokens between two accounts. By the payer or the admin."""
+
+    from_account_id: Name
+    to_account_id: Name
+    amount_tokens: TokensPositive
+    reason: Reason
+    reference_type: Reference = ""
+    reference_id: Reference = ""
+    memo: Memo = ""
+
+
+class OpenMarket(CommandBase, frozen=True, gc=False, tag="open_market"):
+    """Open a market with its rules, which stay as they are. By the admin or the operator.
+
+    `reserve_price_tokens` and `lease_us` are what a slot gets that names none. `awards_per_bidder_max` 0 is no cap.
+    The reward for impact is off while either of its two numbers is 0 (SET-3).
+    """
+
+    market_id: Name
+    pricing_rule: PricingRule = "first_rejected"
+    reserve_price_tokens: Tokens = 0
+    awards_per_bidder_max: Tokens = 0
+    lease_us: LeaseUs = 3_600_000_000
+    lapse_policy: LapsePolicy = "charge"
+    reward_tokens_per_impact: Annotated[int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX)] = 0
+    reward_cap_tokens: Tokens = 0
+
+
+class OfferSlot(CommandBase, frozen=True, gc=False, tag="offer_slot"):
+    """Offer one use of one slot. By its provider, the operator or the admin. None takes the market's default."""
+
+    market_id: Name
+    slot_id: Name
+    available_at_us: AtUs
+    reserve_price_tokens: Tokens | None = None
+    provider_id: Name = TREASURY
+    lease_us: LeaseUs | None = None
+
+
+class WithdrawSlot(CommandBase, frozen=True, gc=False, tag="withdraw_slot"):
+    """Take back a slot that is offered and not awarded. By its provider, the operator or the admin."""
+
+    slot_id: Name
+
+
+class PlaceBid(CommandBase, frozen=True, gc=False, tag="place_bid"):
+    """Bid for one slot for one task; `max_price_tokens` is held (BID-1). By the bidder or the admin.
+
+    `ttl_at_us` may be missing only for `time_in_force="round"`, where the next round ends the bid anyway (BID-4).
+    """
+
+    market_id: Name
+    bidder_id: Name
+    task_id: Name
+    max_price_tokens: TokensPositive
+    expected_value_microusd: Micros = 0
+    ttl_at_us: AtUs | None = None
+    time_in_force: TimeInForce = "round"
+
+
+class AmendBid(CommandBase, frozen=True, gc=False, tag="amend_bid"):
+    """Change an open bid. A new price takes a new place in time, even the same price; a deadline alone keeps it."""
+
+    bid_id: Identity
+    max_price_tokens: TokensPositive | None = None
+    ttl_at_us: AtUs | None = None
+
+
+class CancelBid(CommandBase, frozen=True, gc=False, tag="cancel_bid"):
+    """Take back an open bid and get its hold. By its bidder or the admin."""
+
+    bid_id: Identity
+
+
+class ClearRound(CommandBase, frozen=True, gc=False, tag="clear_round"):
+    """Call the market: match, price, award. By the operator or the admin."""
+
+    market_id: Name
+
+
+class SettleAward(CommandBase, frozen=True, gc=False, tag="settle_award"):
+    """End the use of an awarded slot: capture the price, record cost and impact, pay the reward.
+
+    By the bidder, the provider, the operator or the admin. `award_id`, where named, is the fencing token (SLT-3).
+    """
+
+    slot_id: Name
+    actual_cost_tokens: Tokens
+    actual_impact_micros: Micros
+    award_id: Identity | None = None
+
+
+class VoidAward(CommandBase, frozen=True, gc=False, tag="void_award"):
+    """The provider failed: release the whole hold (SET-4). By the provider, the operator or the admin."""
+
+    slot_id: Name
+    award_id: Identity | None = None
+
+
+class ExpireDue(CommandBase, frozen=True, gc=False, tag="expire_due"):
+    """Sweep what is due: losers of past rounds, bids past their deadline, awards past their lease (SET-6)."""
+
+
+Command = (
+    PlaceBid
+    | CancelBid
+    | AmendBid
+    | ClearRound
+    | SettleAward
+    | VoidAward
+    | ExpireDue
+    | OfferSlot
+    | WithdrawSlot
+    | OpenAccount
+    | Mint
+    | Burn
+    | Transfer
+    | OpenMarket
+)
+
+
+class Entry(Struct, frozen=True, gc=False):
+    """A stamped command: its place in the one order, its time, and who asks.
+
+    `seq` is gapless from 1; `at_us` never goes back. `command_id`, where not empty, makes a retry safe: the same id of
+    the same actor with the same command is answered with the first reply and changes nothing.
+    """
+
+    seq: int
+    at_us: int
+    actor: str
+    command: Command
+    command_id: str = ""

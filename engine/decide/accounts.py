@@ -1,0 +1,107 @@
+"""Wallets: open, mint, burn, transfer.
+
+Rule of this file: what may move tokens outside the auction. LED rules.
+"""
+
+from engine import limits
+from engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, OpenAccount, Transfer
+from engine.decide.refusals import refused
+from engine.events import AccountOpened, Events, TransferPosted
+from engine.ledger import Earning, Ledger, is_earning
+from engine.reject import Reject
+from engine.state import State
+
+
+def open_account(state: State, entry: Entry, command: OpenAccount) -> Events:
+    """Open an empty wallet."""
+    account_id = command.account_id
+    if entry.actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if account_id in RESERVED_NAMES:
+        return refused(Reject.NAME_RESERVED, "account_id", account_id)
+    if account_id in state.ledger.accounts:
+        return refused(Reject.ACCOUNT_EXISTS, "account_id", account_id)
+    if len(state.ledger.accounts) >= limits.ACCOUNTS_MAX:
+        return refused(Reject.ACCOUNTS_FULL, "account_id", account_id, limits.ACCOUNTS_MAX)
+    return (AccountOpened(account_id, command.kind),)
+
+
+def mint(state: State, entry: Entry, command: Mint) -> Events:
+    """Issuance pays the account (LED-3), within the supply."""
+    ledger, account_id, tokens = state.ledger, command.account_id, command.amount_tokens
+    if account_id not in ledger.accounts:
+        return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
+    if entry.actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if account_id == ISSUANCE:
+        return refused(Reject.ACCOUNT_KIND, "account_id", account_id, "agent, quest, provider or treasury")
+    if refusal := _refuse_earning(ledger, account_id, command):
+        return refusal
+    if ledger.supply_tokens + tokens > limits.TOKENS_MAX:
+        return refused(Reject.SUPPLY_EXCEEDED, "amount_tokens", tokens, limits.TOKENS_MAX - ledger.supply_tokens)
+    return (_posted(ledger, ISSUANCE, account_id, command),)
+
+
+def burn(state: State, entry: Entry, command: Burn) -> Events:
+    """The account pays issuance."""
+    ledger, account_id, tokens = state.ledger, command.account_id, command.amount_tokens
+    account = ledger.accounts.get(account_id)
+    if account is None:
+        return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
+    if entry.actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if account_id == ISSUANCE:
+        return refused(Reject.ACCOUNT_KIND, "account_id", account_id, "agent, quest, provider or treasury")
+    if tokens > account.available_tokens:
+        return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", tokens, account.available_tokens)
+    return (_posted(ledger, account_id, ISSUANCE, command),)
+
+
+def transfer(state: State, entry: Entry, command: Transfer) -> Events:
+    """One account pays another."""
+    ledger, payer_id, payee_id = state.ledger, command.from_account_id, command.to_account_id
+    payer = ledger.accounts.get(payer_id)
+    if payer is None:
+        return refused(Reject.ACCOUNT_UNKNOWN, "from_account_id", payer_id)
+    if payee_id not in ledger.accounts:
+        return refused(Reject.ACCOUNT_UNKNOWN, "to_account_id", payee_id)
+    if entry.actor not in (payer_id, ADMIN):
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, payer_id)
+    if ISSUANCE in (payer_id, payee_id):
+        return refused(Reject.ACCOUNT_KIND, "account_id", ISSUANCE, "agent, quest, provider or treasury")
+    if payer_id == payee_id:
+        return refused(Reject.SAME_ACCOUNT, "to_account_id", payee_id)
+    if refusal := _refuse_earning(ledger, payee_id, command):
+        return refusal
+    if command.amount_tokens > payer.available_tokens:
+        return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", command.amount_tokens, payer.available_tokens)
+    return (_posted(ledger, payer_id, payee_id, command),)
+
+
+def _refuse_earning(ledger: Ledger, credit_id: str, command: Mint | Transfer) -> Events | None:
+    if not is_earning(command.reason):
+        return None
+    if not command.reference_id:
+        return refused(Reject.REFERENCE_MISSING, "reference_id", "", f"a reference for {command.reason}")
+    earning: Earning = (credit_id, command.reason, command.reference_type, command.reference_id)
+    if earning in ledger.earnings:
+        return refused(Reject.EARNING_DUPLICATE, "reference_id", command.reference_id, "paid before")
+    if len(ledger.earnings) >= limits.EARNINGS_MAX:
+        return refused(Reject.EARNINGS_FULL, "reference_id", command.reference_id, limits.EARNINGS_MAX)
+    return None
+
+
+def _posted(ledger: Ledger, debit_id: str, credit_id: str, command: Mint | Burn | Transfer) -> TransferPosted:
+    tokens = command.amount_tokens
+    return TransferPosted(
+        transfer_id=ledger.transfers_posted + 1,
+        debit_account_id=debit_id,
+        credit_account_id=credit_id,
+        amount_tokens=tokens,
+        reason=command.reason,
+        reference_type=command.reference_type,
+        reference_id=command.reference_id,
+        memo=command.memo,
+        debit_balance_tokens=ledger.accounts[debit_id].balance_tokens - tokens,
+        credit_balance_tokens=ledger.accounts[credit_id].balance_tokens + tokens,
+    )

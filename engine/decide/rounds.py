@@ -1,0 +1,105 @@
+"""The call of a market.
+
+Rule of this file: from the book and the offers to awards; the prices themselves are made in `clearing`. CLR rules.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from engine import limits
+from engine.book import Bid, best_first
+from engine.clearing import Eligible, Match, match
+from engine.commands import OPERATOR, ClearRound, Entry
+from engine.decide.refusals import is_staff, refused
+from engine.events import AwardGranted, BidsExpired, BidsLost, Event, Events, RoundCleared
+from engine.market import Market
+from engine.reject import Reject
+from engine.slots import Slot
+from engine.state import State
+
+
+def clear(state: State, entry: Entry, command: ClearRound) -> Events:
+    """Match, price, award; record the round; release the first losers. O(slots + bids visited)."""
+    market = state.markets.get(command.market_id)
+    if market is None:
+        return refused(Reject.MARKET_UNKNOWN, "market_id", command.market_id)
+    if not is_staff(entry.actor):
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
+    slots = market.offers.available(entry.at_us)
+    book = best_first(market.resting, market.round_bids)
+    eligible = Eligible(book, entry.at_us, market.tasks_awarded, market.rules.awards_per_bidder_max)
+    result = match(eligible, [slot.reserve_price_tokens for slot in slots], market.rules.pricing_rule)
+    events: list[Event] = _awards(state, entry, result, slots)
+    winner_ids = {bid.bid_id for bid in result.winners}
+    losers = _first_losers(market, winner_ids)
+    rounds = market.rounds_called + 1
+    # Every winner stands in one of the two books, so the rest of the round's book is what lost.
+    round_winners = sum(bid.time_in_force == "round" for bid in result.winners)
+    events.append(
+        RoundCleared(
+            market_id=command.market_id,
+            round_no=rounds,
+            slots_available=len(slots),
+            bids_open=market.bids_open,
+            awards_granted=len(result.winners),
+            clearing_price_tokens=result.clearing_price_tokens,
+            best_rejected_bid_id=result.best_rejected.bid_id if result.best_rejected else None,
+            bids_visited=result.bids_visited,
+            losers_remaining=len(market.round_bids) - round_winners - len(losers),
+        )
+    )
+    events += released(command.market_id, rounds, entry.at_us, losers)
+    return tuple(events)
+
+
+def released(market_id: str, round_no: int, called_at_us: int, losers: Sequence[Bid]) -> list[Event]:
+    """The ends of some losers: expired if past their deadline already at the call, lost otherwise (BID-4)."""
+    past = [bid for bid in losers if bid.ttl_at_us is not None and bid.ttl_at_us <= called_at_us]
+    lost = [bid for bid in losers if bid.ttl_at_us is None or bid.ttl_at_us > called_at_us]
+    events: list[Event] = []
+    if past:
+        events.append(expired(past))
+    if lost:
+        events.append(BidsLost(market_id, round_no, *_releases(lost)))
+    return events
+
+
+def expired(bids: Sequence[Bid]) -> BidsExpired:
+    """The end of some bids past their deadline."""
+    return BidsExpired(*_releases(bids))
+
+
+def _releases(bids: Sequence[Bid]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]:
+    return (
+        tuple([bid.bid_id for bid in bids]),
+        tuple([bid.bidder_id for bid in bids]),
+        tuple([bid.max_price_tokens for bid in bids]),
+    )
+
+
+def _first_losers(market: Market, winner_ids: set[int]) -> list[Bid]:
+    losers = (bid for bid in market.round_bids if bid.bid_id not in winner_ids)
+    return list(islice(losers, limits.LOSERS_PER_CALL_MAX))
+
+
+def _awards(state: State, entry: Entry, result: Match, slots: Sequence[Slot]) -> list[Event]:
+    runner_up_task_id = result.best_rejected.task_id if result.best_rejected else None
+    sales = zip(result.winners, result.prices_tokens, slots, strict=False)
+    return [
+        AwardGranted(
+            award_id=award_id,
+            market_id=bid.market_id,
+            round_no=state.markets[bid.market_id].rounds_called + 1,
+            slot_id=slot.slot_id,
+            bid_id=bid.bid_id,
+            bidder_id=bid.bidder_id,
+            task_id=bid.task_id,
+            runner_up_task_id=runner_up_task_id,
+            price_tokens=price_tokens,
+            premium_tokens=bid.max_price_tokens - price_tokens,
+            provider_id=slot.provider_id,
+            slot_started_at_us=entry.at_us,
+            lease_until_us=entry.at_us + slot.lease_us,
+        )
+        for award_id, (bid, price_tokens, slot) in enumerate(sales, state.awards_granted + 1)
+    ]

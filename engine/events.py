@@ -1,0 +1,240 @@
+"""What happened: a closed union of events, all past tense.
+
+Rule of this file: an event says everything that `evolve` and the SQL tables need, so that neither asks anything else.
+Tags are journaled: never rename, never reuse; a new field gets a default. Units as in `commands`.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from engine.commands import AccountKind, LapsePolicy, PricingRule, TimeInForce
+from engine.reject import Reject
+
+
+class EventBase(Struct, frozen=True, gc=False, tag_field="type"):
+    """Common encoding of all events: an object with its tag under `type`."""
+
+
+class Rejected(EventBase, frozen=True, gc=False, tag="rejected"):
+    """The command was refused and nothing changed. `field` was at fault with `value`; `bound` is what it met."""
+
+    reason: Reject
+    field: str
+    value: int | str
+    bound: int | str
+
+
+class Repeated(EventBase, frozen=True, gc=False, tag="repeated"):
+    """A retry of the command journaled at `first_seq`, whose reply stands; nothing changed."""
+
+    first_seq: int
+
+
+class AccountOpened(EventBase, frozen=True, gc=False, tag="account_opened"):
+    """A wallet exists, empty."""
+
+    account_id: str
+    kind: AccountKind
+
+
+class TransferPosted(EventBase, frozen=True, gc=False, tag="transfer_posted"):
+    """Tokens moved from the debited to the credited account (LED-1). The balances are those after this transfer."""
+
+    transfer_id: int
+    debit_account_id: str
+    credit_account_id: str
+    amount_tokens: int
+    reason: str
+    reference_type: str
+    reference_id: str
+    memo: str
+    debit_balance_tokens: int
+    credit_balance_tokens: int
+
+
+class MarketOpened(EventBase, frozen=True, gc=False, tag="market_opened"):
+    """A market exists, with these rules."""
+
+    market_id: str
+    pricing_rule: PricingRule
+    reserve_price_tokens: int
+    awards_per_bidder_max: int
+    lease_us: int
+    lapse_policy: LapsePolicy
+    reward_tokens_per_impact: int
+    reward_cap_tokens: int
+
+
+class SlotOffered(EventBase, frozen=True, gc=False, tag="slot_offered"):
+    """A slot is for sale. `offer_seq` is its place in order of offer."""
+
+    market_id: str
+    slot_id: str
+    offer_seq: int
+    available_at_us: int
+    reserve_price_tokens: int
+    provider_id: str
+    lease_us: int
+
+
+class SlotWithdrawn(EventBase, frozen=True, gc=False, tag="slot_withdrawn"):
+    """An offered slot is off sale."""
+
+    slot_id: str
+
+
+class BidPlaced(EventBase, frozen=True, gc=False, tag="bid_placed"):
+    """A bid is open and its `max_price_tokens` are held. `priority_seq` is its place in time."""
+
+    bid_id: int
+    market_id: str
+    bidder_id: str
+    task_id: str
+    max_price_tokens: int
+    expected_value_microusd: int
+    ttl_at_us: int | None
+    time_in_force: TimeInForce
+    priority_seq: int
+
+
+class BidAmended(EventBase, frozen=True, gc=False, tag="bid_amended"):
+    """An open bid has these values now; its hold is the new `max_price_tokens`."""
+
+    bid_id: int
+    bidder_id: str
+    max_price_tokens_before: int
+    max_price_tokens: int
+    ttl_at_us: int | None
+    priority_seq: int
+
+
+class BidCancelled(EventBase, frozen=True, gc=False, tag="bid_cancelled"):
+    """An open bid was taken back and its hold released."""
+
+    bid_id: int
+    bidder_id: str
+    released_tokens: int
+
+
+class BidsLost(EventBase, frozen=True, gc=False, tag="bids_lost"):
+    """These bids for one round did not win it; their holds are released. The three tuples run in parallel."""
+
+    market_id: str
+    round_no: int
+    bid_ids: tuple[int, ...]
+    bidder_ids: tuple[str, ...]
+    released_tokens: tuple[int, ...]
+
+
+class BidsExpired(EventBase, frozen=True, gc=False, tag="bids_expired"):
+    """These bids are past their deadline; their holds are released. The three tuples run in parallel."""
+
+    bid_ids: tuple[int, ...]
+    bidder_ids: tuple[str, ...]
+    released_tokens: tuple[int, ...]
+
+
+class AwardGranted(EventBase, frozen=True, gc=False, tag="award_granted"):
+    """A bid won a slot. Its hold shrank to `price_tokens`; the premium is available again (CLR-6, CLR-8)."""
+
+    award_id: int
+    market_id: str
+    round_no: int
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    task_id: str
+    runner_up_task_id: str | None
+    price_tokens: int
+    premium_tokens: int
+    provider_id: str
+    slot_started_at_us: int
+    lease_until_us: int
+
+
+class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
+    """A market was called, after its awards (CLR-7).
+
+    `slots_available` and `bids_open` are supply and demand at the call. `clearing_price_tokens` is the one price of all
+    winners, None where nobody won or each pays a price of its own. `bids_visited` is what the call cost (CLR-9).
+    `losers_remaining` bids have lost but are still to be released by sweeps.
+    """
+
+    market_id: str
+    round_no: int
+    slots_available: int
+    bids_open: int
+    awards_granted: int
+    clearing_price_tokens: int | None
+    best_rejected_bid_id: int | None
+    bids_visited: int
+    losers_remaining: int
+
+
+class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):
+    """The work is done and the hold ended; the price moves by the `TransferPosted` that follows, if it is not 0."""
+
+    award_id: int
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    price_tokens: int
+    actual_cost_tokens: int
+    actual_impact_micros: int
+    reward_tokens: int
+
+
+class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
+    """The provider failed; the whole hold is released and the task may bid again (SET-4)."""
+
+    award_id: int
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    released_tokens: int
+
+
+class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
+    """Nobody settled in time. `charged_tokens` move by the `TransferPosted` that follows, if not 0 (SET-5)."""
+
+    award_id: int
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    price_tokens: int
+    charged_tokens: int
+
+
+class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
+    """One bounded sweep is over; `more_due` says that another would find work at the same time (SET-6)."""
+
+    bids_lost: int
+    bids_expired: int
+    awards_lapsed: int
+    more_due: bool
+
+
+Event = (
+    BidPlaced
+    | BidsLost
+    | BidCancelled
+    | BidAmended
+    | BidsExpired
+    | AwardGranted
+    | RoundCleared
+    | AwardSettled
+    | TransferPosted
+    | AwardVoided
+    | AwardLapsed
+    | SweepFinished
+    | Rejected
+    | Repeated
+    | SlotOffered
+    | SlotWithdrawn
+    | AccountOpened
+    | MarketOpened
+)
+Events = tuple[Event, ...]
+
+SlotStatus = Literal["offered", "awarded", "settled", "voided", "lapsed", "withdrawn"]

@@ -1,0 +1,57 @@
+"""Every bound of the engine, in one place, each with its reason.
+
+Rule of this file: only numbers live here. A bound that is part of what a command decides changes history when it
+changes, so raise `RULES` with it: rows written under older rules are then folded from their events instead of being
+decided again.
+"""
+
+from typing import Final
+
+# The version of the rules that `decide` implements. Journaled with every row; see `Engine.apply` and `Engine.fold`.
+RULES: Final = 1
+
+# 2**53 - 1 is the largest integer that JSON readers, JavaScript and float64 columns all keep exactly. It bounds the
+# whole supply, therefore every balance, hold and sum of balances, so no intermediate sum needs a check of its own.
+TOKENS_MAX: Final = 2**53 - 1
+# The same bound for times: microseconds since 1970 reach it in the year 2255.
+AT_US_MAX: Final = 2**53 - 1
+# Expected value and impact are money-like reports in millionths: the same exact range.
+MICROS_MAX: Final = 2**53 - 1
+# Sequence numbers and ids counted by the engine: at 10**6 commands a second, 285 years.
+SEQ_MAX: Final = 2**53 - 1
+
+# A name fits a UUID with a long prefix and still keeps a b-tree index entry small.
+NAME_CHARS_MAX: Final = 128
+# Reasons are a vocabulary (`earn:debate`), not prose.
+REASON_CHARS_MAX: Final = 64
+# A memo is one sentence for a human reader of the statement.
+MEMO_CHARS_MAX: Final = 512
+
+# Accounts are never closed, so this bounds the snapshot: about 200 MB at the bound.
+ACCOUNTS_MAX: Final = 1_000_000
+# One shard is one sequencer: beyond some hundreds of markets, shard.
+MARKETS_MAX: Final = 1_000
+# Slots offered or awarded at one time in a market. A call walks the offered ones, so this bounds its length too.
+SLOTS_LIVE_PER_MARKET_MAX: Final = 10_000
+# Ended slots that a shard remembers, so that a second settlement gets its own refusal instead of "unknown".
+SLOTS_ENDED_KEPT: Final = 10_000
+# Open bids of one bidder in one market (BID-9). It also bounds the bids that a call passes over for one capped bidder.
+BIDS_PER_BIDDER_MAX: Final = 10_000
+# Open bids in one market (BID-9): about 1 GB of memory at the bound.
+BIDS_PER_MARKET_MAX: Final = 2_000_000
+# Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse.
+EARNINGS_MAX: Final = 4_000_000
+# Replies remembered for retries. A client retries within seconds: at 40,000 commands a second this is 1.6 s of
+# everybody's commands, and minutes at the usual rates; SQL keeps the rest of history.
+RECEIPTS_MAX: Final = 65_536
+
+# A lease is the use of one slot by one task; a month is longer than any task and short enough to unstick a market.
+LEASE_US_MAX: Final = 31 * 24 * 3600 * 1_000_000
+# Keeps a reward far from the supply bound whatever impact is claimed.
+REWARD_TOKENS_PER_IMPACT_MAX: Final = 1_000_000_000
+
+# Bids, awards and losers that one sweep may end: about a millisecond of the single writer's time (SET-6).
+SWEEP_ITEMS_MAX: Final = 500
+# Losers released by the call itself (BID-4). More are released by the sweeps that follow at once; they are out of the
+# book from the call on, so they can neither win nor set a price (CLR-9 stays independent of what rests).
+LOSERS_PER_CALL_MAX: Final = 100

@@ -1,0 +1,84 @@
+"""One market: its rules, its books, its offers and its indexes.
+
+Rule of this file: what belongs to one market stands together; what is counted over the shard is in `state`.
+"""
+
+from msgspec import Struct
+
+from engine.book import Bid, Book
+from engine.events import MarketOpened
+from engine.slots import Offers
+
+
+class LosingRound(Struct):
+    """What lost a round and still waits for a sweep to release it, in book order (BID-4)."""
+
+    called_at_us: int
+    book: Book
+
+
+class Market:
+    """The live part of one market.
+
+    `resting` holds the `gtd` bids and `round_bids` those for the next round alone: a call then ends the whole of the
+    latter by putting it aside, however many they are.
+    """
+
+    __slots__ = (
+        "bids_by_bidder",
+        "bids_held",
+        "offers",
+        "resting",
+        "round_bids",
+        "rounds_called",
+        "rules",
+        "slots_live",
+        "tasks_awarded",
+    )
+
+    def __init__(self, rules: MarketOpened) -> None:
+        """Open with these rules and nothing in it."""
+        self.rules = rules
+        self.resting = Book()
+        self.round_bids = Book()
+        self.rounds_called = 0
+        # Bidder -> task -> its latest bid, while that is held: one lookup for BID-5, and `len` for BID-9.
+        self.bids_by_bidder: dict[str, dict[str, Bid]] = {}
+        # Bids of this market with a hold: both books and the losers still to be released.
+        self.bids_held = 0
+        self.offers = Offers()
+        # Slots offered or awarded.
+        self.slots_live = 0
+        # Task -> its live award (BID-6).
+        self.tasks_awarded: dict[str, int] = {}
+
+    @property
+    def bids_open(self) -> int:
+        """The bids that the next call looks at."""
+        return len(self.resting) + len(self.round_bids)
+
+    def has_lost(self, bid: Bid) -> bool:
+        """Whether the one round that the bid was for is over."""
+        return bid.time_in_force == "round" and bid.round_no <= self.rounds_called
+
+    def book_of(self, bid: Bid) -> Book:
+        """The book in which an open bid stands."""
+        return self.resting if bid.time_in_force == "gtd" else self.round_bids
+
+    def index(self, bid: Bid) -> None:
+        """Make this the bidder's bid for its task."""
+        bids = self.bids_by_bidder.get(bid.bidder_id)
+        if bids is None:
+            self.bids_by_bidder[bid.bidder_id] = {bid.task_id: bid}
+        else:
+            bids[bid.task_id] = bid
+        self.bids_held += 1
+
+    def unindex(self, bid: Bid) -> None:
+        """Forget a bid whose hold has ended; a newer bid for the same task may have taken its place already."""
+        self.bids_held -= 1
+        bids = self.bids_by_bidder.get(bid.bidder_id)
+        if bids is not None and bids.get(bid.task_id) is bid:
+            del bids[bid.task_id]
+            if not bids:
+                del self.bids_by_bidder[bid.bidder_id]

@@ -1,0 +1,70 @@
+"""Why a command is refused: one closed list, in order of precedence.
+
+Rule of this file: where several refusals apply, the one declared first is given. Names are journaled: never rename,
+never reuse; add at the right place of precedence and raise `limits.RULES`.
+"""
+
+from enum import Enum, unique
+
+
+@unique
+class Reject(Enum):
+    """A refusal. The value is what the journal, SQL and clients see; the order is the precedence."""
+
+    # The retry window comes before everything: a reused id must never reach a decision.
+    COMMAND_ID_REUSED = "COMMAND_ID_REUSED"
+
+    # What the command names does not exist.
+    MARKET_UNKNOWN = "MARKET_UNKNOWN"
+    ACCOUNT_UNKNOWN = "ACCOUNT_UNKNOWN"
+    SLOT_UNKNOWN = "SLOT_UNKNOWN"
+    BID_UNKNOWN = "BID_UNKNOWN"
+    # It existed and nothing of it is kept in memory: the tables have its end.
+    BID_CLOSED = "BID_CLOSED"
+
+    # The actor may not do this to that.
+    NOT_PERMITTED = "NOT_PERMITTED"
+
+    # The name is taken, or is one of the market's own.
+    NAME_RESERVED = "NAME_RESERVED"
+    ACCOUNT_EXISTS = "ACCOUNT_EXISTS"
+    MARKET_EXISTS = "MARKET_EXISTS"
+    SLOT_EXISTS = "SLOT_EXISTS"
+
+    # The kind of account cannot take this part.
+    ACCOUNT_KIND = "ACCOUNT_KIND"
+    SAME_ACCOUNT = "SAME_ACCOUNT"
+
+    # The fields contradict each other or the time.
+    REFERENCE_MISSING = "REFERENCE_MISSING"
+    TTL_MISSING = "TTL_MISSING"
+    TTL_PAST = "TTL_PAST"
+    AMENDMENT_EMPTY = "AMENDMENT_EMPTY"
+
+    # The thing is not in the state that the command needs. Each end of a hold has its own reason (LED-6).
+    AWARD_STALE = "AWARD_STALE"
+    BID_WON = "BID_WON"
+    BID_LOST = "BID_LOST"
+    BID_EXPIRED = "BID_EXPIRED"
+    SLOT_NOT_AWARDED = "SLOT_NOT_AWARDED"
+    SLOT_AWARDED = "SLOT_AWARDED"
+    SLOT_WITHDRAWN = "SLOT_WITHDRAWN"
+    SLOT_SETTLED = "SLOT_SETTLED"
+    SLOT_VOIDED = "SLOT_VOIDED"
+    SLOT_LAPSED = "SLOT_LAPSED"
+    LEASE_EXPIRED = "LEASE_EXPIRED"
+    TASK_AWARDED = "TASK_AWARDED"
+    TASK_BID_OPEN = "TASK_BID_OPEN"
+    EARNING_DUPLICATE = "EARNING_DUPLICATE"
+
+    # A bound is reached; the event carries the bound.
+    ACCOUNTS_FULL = "ACCOUNTS_FULL"
+    MARKETS_FULL = "MARKETS_FULL"
+    SLOTS_FULL = "SLOTS_FULL"
+    BIDS_PER_BIDDER_FULL = "BIDS_PER_BIDDER_FULL"
+    BIDS_PER_MARKET_FULL = "BIDS_PER_MARKET_FULL"
+    EARNINGS_FULL = "EARNINGS_FULL"
+
+    # Money comes last: whoever is told this could have done it with more tokens (LED-7).
+    SUPPLY_EXCEEDED = "SUPPLY_EXCEEDED"
+    FUNDS_INSUFFICIENT = "FUNDS_INSUFFICIENT"

@@ -1,0 +1,80 @@
+"""Slots on offer, the awards of them, and the order in which a call sells them (CLR-1).
+
+Rule of this file: records and their order. Which status follows which is for `decide`.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+from sortedcontainers import SortedDict
+
+from engine.events import SlotStatus
+
+
+class Slot(Struct, gc=False):
+    """One use of one slot (SLT-1, SLT-2). `award_id` is its award since this offer, 0 while there is none."""
+
+    slot_id: str
+    market_id: str
+    status: SlotStatus
+    offer_seq: int
+    available_at_us: int
+    reserve_price_tokens: int
+    provider_id: str
+    lease_us: int
+    award_id: int = 0
+    winner_id: str = ""
+
+
+class Award(Struct, frozen=True, gc=False):
+    """A live award: the winner's right to a slot until `lease_until_us`. Its hold has the bid's id."""
+
+    award_id: int
+    market_id: str
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    task_id: str
+    price_tokens: int
+    provider_id: str
+    lease_until_us: int
+
+
+class Offers:
+    """The offered slots of one market by reserve, then `available_at`, then order of offer."""
+
+    __slots__ = ("_slots",)
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._slots: SortedDict[tuple[int, int, int], Slot] = SortedDict()
+
+    def __len__(self) -> int:
+        """The number of offered slots, available or not. O(1)."""
+        return len(self._slots)
+
+    def __iter__(self) -> Iterator[Slot]:
+        """All offered slots in the order of sale."""
+        return iter(self._slots.values())
+
+    def add(self, slot: Slot) -> None:
+        """Put a slot on sale. O(log n)."""
+        self._slots[_sale_order(slot)] = slot
+
+    def remove(self, slot: Slot) -> None:
+        """Take a slot off sale. O(log n)."""
+        del self._slots[_sale_order(slot)]
+
+    def available(self, now_us: int) -> list[Slot]:
+        """The slots that a call at `now_us` can sell, in order. O(offered), which `limits` bounds."""
+        return [slot for slot in self._slots.values() if slot.available_at_us <= now_us]
+
+    def check(self) -> None:
+        """Assert every property of the index. O(offered)."""
+        # Only what is offered is for sale, and it stands in its own place.
+        for key, slot in self._slots.items():
+            assert slot.status == "offered" and key == _sale_order(slot), (key, slot)
+
+
+def _sale_order(slot: Slot) -> tuple[int, int, int]:
+    return slot.reserve_price_tokens, slot.available_at_us, slot.offer_seq
