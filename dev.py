@@ -6,8 +6,6 @@ Rule: the standard library only, nothing outside this folder is changed, and no 
 by PYTHONPATH, can mix itself in.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import os
@@ -15,6 +13,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+
+# Before the first line that an older Python would stumble over.
+if sys.version_info < (3, 11):  # noqa: UP036  (this is where an older Python is told so)
+    sys.exit(f"dev.py: Python 3.11 or newer is needed, and this is {sys.version.split()[0]}: try python3.11 dev.py")
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -135,6 +137,4 @@ def fail(message: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.version_info < (3, 11):  # noqa: UP036  (this is where an older Python is told so)
-        fail(f"Python 3.11 or newer is needed, and this is {sys.version.split()[0]}: run it as python3.11 dev.py")
     sys.exit(main())

@@ -18,7 +18,11 @@ Level = dict[int, "Bid"]
 
 
 class Bid(Struct, gc=False):
-    """An open bid (BID-8). `round_no` is the next round of its market when it was placed."""
+    """A bid that has a hold and no award (BID-8).
+
+    `round_no` is the next round of its market when it was placed. `replaced` says that it has ended, though its hold
+    has not, and that a newer bid for its task has taken its place in the index (BID-9).
+    """
 
     bid_id: int
     market_id: str
@@ -30,6 +34,7 @@ class Bid(Struct, gc=False):
     time_in_force: TimeInForce
     priority_seq: int
     round_no: int
+    replaced: bool = False
 
 
 def priority(bid: Bid) -> tuple[int, int]:

@@ -43,14 +43,14 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
     match event:
         case BidPlaced():
             _bid_placed(state, event)
+        case AwardGranted():
+            _award_granted(state, event)
         case BidsLost() | BidsExpired():
             _bids_ended(state, event.bid_ids)
         case BidCancelled():
             _bids_ended(state, (event.bid_id,))
         case BidAmended():
             _bid_amended(state, event)
-        case AwardGranted():
-            _award_granted(state, event)
         case RoundCleared():
             _round_cleared(state, event)
         case AwardSettled():
@@ -123,21 +123,20 @@ def _bids_ended(state: State, bid_ids: Sequence[int]) -> None:
         state.ledger.end_hold(bid_id)
 
 
-def _take_out(state: State, bid_id: int) -> Bid:
+def _take_out(state: State, bid_id: int) -> None:
     """Remove a bid from everything but the ledger, where its hold ends or becomes the award's."""
     bid = state.bids.pop(bid_id)
     market = state.markets[bid.market_id]
-    _standing(state, market, bid).remove(bid)
+    if market.has_lost(bid):
+        losing = state.losing[bid.market_id, bid.round_no].book
+        losing.remove(bid)
+        if not losing:
+            del state.losing[bid.market_id, bid.round_no]
+    else:
+        market.book_of(bid).remove(bid)
     market.unindex(bid)
     if bid.ttl_at_us is not None:
         state.bid_deadlines.discard(bid.ttl_at_us, bid_id)
-    if market.has_lost(bid) and not state.losing[bid.market_id, bid.round_no].book:
-        del state.losing[bid.market_id, bid.round_no]
-    return bid
-
-
-def _standing(state: State, market: Market, bid: Bid) -> Book:
-    return state.losing[bid.market_id, bid.round_no].book if market.has_lost(bid) else market.book_of(bid)
 
 
 def _award_granted(state: State, event: AwardGranted) -> None:

@@ -33,7 +33,7 @@ class ImageError(ValueError):
 
 AccountRow = tuple[str, LedgerKind, int, int]
 HoldRow = tuple[int, str, int]
-BidRow = tuple[int, str, str, int, int, int | None, TimeInForce, int, int]
+BidRow = tuple[int, str, str, int, int, int | None, TimeInForce, int, int, bool]
 SlotRow = tuple[str, str, SlotStatus, int, int, int, str, int, int, str]
 AwardRow = tuple[int, str, str, int, str, str, int, str, int]
 ReceiptRow = tuple[str, str, int, int, bytes, bytes]
@@ -155,42 +155,28 @@ def _restore_ledger(ledger: Ledger, image: _Image) -> None:
 
 def _restore_book(state: "State", book: Book, market: Market, rows: list[BidRow]) -> None:
     market_id = market.rules.market_id
-    for (
-        bid_id,
-        bidder_id,
-        task_id,
-        price_tokens,
-        value_microusd,
-        ttl_at_us,
-        time_in_force,
-        priority_seq,
-        round_no,
-    ) in rows:
+    for bid_id, bidder_id, task_id, price, value, ttl_at_us, time_in_force, priority_seq, round_no, replaced in rows:
         bid = Bid(
             bid_id,
             market_id,
             bidder_id,
             task_id,
-            price_tokens,
-            value_microusd,
+            price,
+            value,
             ttl_at_us,
             time_in_force,
             priority_seq,
             round_no,
+            replaced,
         )
         book.add(bid)
         state.bids[bid_id] = bid
-        _restore_index(market, bid)
+        if bid.replaced:
+            market.bids_held += 1
+        else:
+            market.index(bid)
         if bid.ttl_at_us is not None:
             state.bid_deadlines.add(bid.ttl_at_us, bid_id)
-
-
-def _restore_index(market: Market, bid: Bid) -> None:
-    """Index a bid, whatever the order in which bids are read: of two for one task the later one is the latest."""
-    newer = market.bids_by_bidder.get(bid.bidder_id, {}).get(bid.task_id)
-    market.index(bid)
-    if newer is not None and newer.bid_id > bid.bid_id:
-        market.bids_by_bidder[bid.bidder_id][bid.task_id] = newer
 
 
 def _restore_supply(state: "State", image: _Image) -> None:
@@ -219,6 +205,7 @@ def _bid_rows(book: Book) -> list[BidRow]:
             bid.time_in_force,
             bid.priority_seq,
             bid.round_no,
+            bid.replaced,
         )
         for bid in book
     ]

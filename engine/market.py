@@ -67,18 +67,21 @@ class Market:
 
     def index(self, bid: Bid) -> None:
         """Make this the bidder's bid for its task."""
+        self.bids_held += 1
         bids = self.bids_by_bidder.get(bid.bidder_id)
         if bids is None:
             self.bids_by_bidder[bid.bidder_id] = {bid.task_id: bid}
-        else:
-            bids[bid.task_id] = bid
-        self.bids_held += 1
+            return
+        earlier = bids.get(bid.task_id)
+        if earlier is not None:
+            earlier.replaced = True
+        bids[bid.task_id] = bid
 
     def unindex(self, bid: Bid) -> None:
-        """Forget a bid whose hold has ended; a newer bid for the same task may have taken its place already."""
+        """Forget a bid whose hold has ended or is an award's now."""
         self.bids_held -= 1
-        bids = self.bids_by_bidder.get(bid.bidder_id)
-        if bids is not None and bids.get(bid.task_id) is bid:
+        if not bid.replaced:
+            bids = self.bids_by_bidder[bid.bidder_id]
             del bids[bid.task_id]
             if not bids:
                 del self.bids_by_bidder[bid.bidder_id]

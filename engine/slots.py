@@ -6,7 +6,6 @@ Rule of this file: records and their order. Which status follows which is for `d
 from collections.abc import Iterator
 
 from msgspec import Struct
-from sortedcontainers import SortedDict
 
 from engine.events import SlotStatus
 
@@ -41,39 +40,39 @@ class Award(Struct, frozen=True, gc=False):
 
 
 class Offers:
-    """The offered slots of one market by reserve, then `available_at`, then order of offer."""
+    """The offered slots of one market. Sorted at the call, by those available then: a call sells or looks at each."""
 
     __slots__ = ("_slots",)
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._slots: SortedDict[tuple[int, int, int], Slot] = SortedDict()
+        self._slots: dict[str, Slot] = {}
 
     def __len__(self) -> int:
         """The number of offered slots, available or not. O(1)."""
         return len(self._slots)
 
     def __iter__(self) -> Iterator[Slot]:
-        """All offered slots in the order of sale."""
-        return iter(self._slots.values())
+        """All offered slots in the order of sale. O(n log n)."""
+        return iter(sorted(self._slots.values(), key=_sale_order))
 
     def add(self, slot: Slot) -> None:
-        """Put a slot on sale. O(log n)."""
-        self._slots[_sale_order(slot)] = slot
+        """Put a slot on sale. O(1)."""
+        self._slots[slot.slot_id] = slot
 
     def remove(self, slot: Slot) -> None:
-        """Take a slot off sale. O(log n)."""
-        del self._slots[_sale_order(slot)]
+        """Take a slot off sale. O(1)."""
+        del self._slots[slot.slot_id]
 
     def available(self, now_us: int) -> list[Slot]:
-        """The slots that a call at `now_us` can sell, in order. O(offered), which `limits` bounds."""
-        return [slot for slot in self._slots.values() if slot.available_at_us <= now_us]
+        """The slots that a call at `now_us` can sell, in the order of sale (CLR-1). O(offered + k log k)."""
+        return sorted([slot for slot in self._slots.values() if slot.available_at_us <= now_us], key=_sale_order)
 
     def check(self) -> None:
         """Assert every property of the index. O(offered)."""
-        # Only what is offered is for sale, and it stands in its own place.
-        for key, slot in self._slots.items():
-            assert slot.status == "offered" and key == _sale_order(slot), (key, slot)
+        # Only what is offered is for sale, under its own id.
+        for slot_id, slot in self._slots.items():
+            assert slot.status == "offered" and slot_id == slot.slot_id, (slot_id, slot)
 
 
 def _sale_order(slot: Slot) -> tuple[int, int, int]:

@@ -94,7 +94,10 @@ class State:
         assert market.bids_held == len(standing) <= limits.BIDS_PER_MARKET_MAX, market_id
         assert all(bid.time_in_force == "gtd" for bid in market.resting)
         assert all(bid.round_no == market.rounds_called + 1 for bid in market.round_bids)
-        # The index names held bids under their own bidder and task, and every bid that is open.
+        # The index names every held bid that is not replaced, and only those, under its own bidder and task.
+        indexed = sorted(bid.bid_id for bids in market.bids_by_bidder.values() for bid in bids.values())
+        held = [bid for bid in self.bids.values() if bid.market_id == market_id]
+        assert indexed == sorted(bid.bid_id for bid in held if not bid.replaced), market_id
         for bidder_id, bids in market.bids_by_bidder.items():
             assert 0 < len(bids) <= limits.BIDS_PER_BIDDER_MAX, bidder_id
             for task_id, bid in bids.items():

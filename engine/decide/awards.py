@@ -106,14 +106,12 @@ class _Postings:
         self._transfers_posted = ledger.transfers_posted
 
     def post(self, debit_id: str, credit_id: str, tokens: int, reason: str, award_id: int) -> None:
-        """Add a transfer, unless there is nothing to move."""
-        if tokens == 0:
+        """Add a transfer, unless there is nothing to move: no tokens, or a provider that won its own slot."""
+        if tokens == 0 or debit_id == credit_id:
             return
         self._transfers_posted += 1
         debit_balance_tokens = self._move(debit_id, -tokens)
         credit_balance_tokens = self._move(credit_id, tokens)
-        if debit_id == credit_id:
-            debit_balance_tokens = credit_balance_tokens
         self.events.append(
             TransferPosted(
                 transfer_id=self._transfers_posted,

@@ -10,7 +10,6 @@ from engine.book import Bid
 from engine.commands import ADMIN, AmendBid, CancelBid, Entry, PlaceBid
 from engine.decide.refusals import refused
 from engine.events import BidAmended, BidCancelled, BidPlaced, Events
-from engine.market import Market
 from engine.reject import Reject
 from engine.state import State
 
@@ -35,7 +34,7 @@ def place(state: State, entry: Entry, command: PlaceBid) -> Events:
     if command.task_id in market.tasks_awarded:
         return refused(Reject.TASK_AWARDED, "task_id", command.task_id, market.tasks_awarded[command.task_id])
     bids = market.bids_by_bidder.get(bidder_id)
-    if bids and (refusal := _refuse_beside(bids, market, entry.at_us, command)):
+    if bids and (refusal := _refuse_beside(state, bids, entry.at_us, command)):
         return refusal
     if market.bids_held >= limits.BIDS_PER_MARKET_MAX:
         return refused(Reject.BIDS_PER_MARKET_FULL, "market_id", command.market_id, limits.BIDS_PER_MARKET_MAX)
@@ -73,7 +72,7 @@ def amend(state: State, entry: Entry, command: AmendBid) -> Events:
     bid = state.bids.get(bid_id)
     if bid is None:
         return refused(Reject.BID_WON, "bid_id", bid_id)
-    if end := _end_of(state.markets[bid.market_id], bid, entry.at_us):
+    if end := _end_of(state, bid, entry.at_us):
         return refused(end, "bid_id", bid_id)
     available_tokens = state.ledger.accounts[bidder_id].available_tokens + bid.max_price_tokens
     if price is not None and price > available_tokens:
@@ -101,29 +100,29 @@ def cancel(state: State, entry: Entry, command: CancelBid) -> Events:
     bid = state.bids.get(bid_id)
     if bid is None:
         return refused(Reject.BID_WON, "bid_id", bid_id)
-    if end := _end_of(state.markets[bid.market_id], bid, entry.at_us):
+    if end := _end_of(state, bid, entry.at_us):
         return refused(end, "bid_id", bid_id)
     return (BidCancelled(bid_id, bidder_id, bid.max_price_tokens),)
 
 
-def _refuse_beside(bids: Mapping[str, Bid], market: Market, now_us: int, command: PlaceBid) -> Events | None:
+def _refuse_beside(state: State, bids: Mapping[str, Bid], now_us: int, command: PlaceBid) -> Events | None:
     """The refusal that a bidder's other bids in the market are a reason for (BID-5, BID-9)."""
     earlier = bids.get(command.task_id)
     if earlier is None:
         if len(bids) >= limits.BIDS_PER_BIDDER_MAX:
             return refused(Reject.BIDS_PER_BIDDER_FULL, "bidder_id", command.bidder_id, limits.BIDS_PER_BIDDER_MAX)
-    elif _end_of(market, earlier, now_us) is None:
+    elif _end_of(state, earlier, now_us) is None:
         return refused(Reject.TASK_BID_OPEN, "task_id", command.task_id, earlier.bid_id)
     return None
 
 
-def _end_of(market: Market, bid: Bid, now_us: int) -> Reject | None:
-    """How a bid that still has its hold has ended, or None while it is open."""
-    if market.has_lost(bid):
-        return Reject.BID_LOST
-    if bid.ttl_at_us is not None and bid.ttl_at_us <= now_us:
+def _end_of(state: State, bid: Bid, now_us: int) -> Reject | None:
+    """How a bid that still has its hold has ended, or None while it is open: what came first counts (BID-3, BID-4)."""
+    lost = state.markets[bid.market_id].has_lost(bid)
+    last_us = state.losing[bid.market_id, bid.round_no].called_at_us if lost else now_us
+    if bid.ttl_at_us is not None and bid.ttl_at_us <= last_us:
         return Reject.BID_EXPIRED
-    return None
+    return Reject.BID_LOST if lost else None
 
 
 def _bidder_of(state: State, bid_id: int) -> str | None:

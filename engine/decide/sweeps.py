@@ -12,7 +12,7 @@ from engine.commands import OPERATOR, Entry
 from engine.decide.awards import lapsed
 from engine.decide.refusals import is_staff, refused
 from engine.decide.rounds import expired, released
-from engine.events import Event, Events, SweepFinished
+from engine.events import BidsLost, Event, Events, SweepFinished
 from engine.reject import Reject
 from engine.state import State
 
@@ -34,7 +34,8 @@ def expire_due(state: State, entry: Entry) -> Events:
     events = [*loser_ends, *lapsed(state, awards)]
     if past:
         events.append(expired(past))
-    events.append(SweepFinished(losers, len(past), len(awards), more_due))
+    lost = sum(len(event.bid_ids) for event in loser_ends if isinstance(event, BidsLost))
+    events.append(SweepFinished(lost, losers - lost + len(past), len(awards), more_due))
     return tuple(events)
 
 

@@ -1,0 +1,88 @@
+"""The workloads that the benchmarks share.
+
+Rule of this file: everything is drawn from a seed, and drawn before the clock runs.
+"""
+
+import random
+from collections.abc import Iterator
+from typing import Final
+
+from engine.book import Bid
+from engine.commands import ADMIN, OPERATOR, Command, Entry, Mint, OfferSlot, OpenAccount, OpenMarket, PlaceBid
+from engine.core import Engine
+
+SEED: Final = 20_261_121
+BIDDERS: Final = 1_000
+MARKET: Final = "bench"
+# 99,001 prices are the worst case for price levels: nearly every bid opens one until they are all there.
+PRICE_MIN_TOKENS: Final = 1_000
+PRICE_MAX_TOKENS: Final = 100_000
+# 25 us between commands is 40,000 a second; deadlines an hour away, give or take a second.
+STEP_US: Final = 25
+TTL_US: Final = 3_600_000_000
+TTL_SPREAD_US: Final = 1_000_000
+
+
+def open_engine() -> Engine:
+    """An engine with one market and rich bidders."""
+    engine = Engine()
+    apply(engine, ADMIN, OpenMarket(MARKET))
+    for number in range(BIDDERS):
+        apply(engine, ADMIN, OpenAccount(f"agent-{number}", "agent"))
+        apply(engine, ADMIN, Mint(f"agent-{number}", 10**12, "grant:initial"))
+    return engine
+
+
+def apply(engine: Engine, actor: str, command: Command) -> None:
+    """Apply a command as the next one."""
+    engine.apply(Entry(engine.state.seq + 1, engine.state.at_us, actor, command))
+
+
+def place_bids(first_seq: int, count: int, first_task: int = 0) -> Iterator[Entry]:
+    """Stamped `gtd` bids of many bidders at uniform prices."""
+    draw = random.Random(SEED + first_task)
+    for number in range(first_task, first_task + count):
+        bidder_id = f"agent-{draw.randrange(BIDDERS)}"
+        at_us = number * STEP_US
+        command = PlaceBid(
+            market_id=MARKET,
+            bidder_id=bidder_id,
+            task_id=f"task-{number}",
+            max_price_tokens=draw.randint(PRICE_MIN_TOKENS, PRICE_MAX_TOKENS),
+            expected_value_microusd=1_000,
+            ttl_at_us=at_us + TTL_US + draw.randrange(TTL_SPREAD_US),
+            time_in_force="gtd",
+        )
+        yield Entry(first_seq + number - first_task, at_us, bidder_id, command)
+
+
+def fill(engine: Engine, count: int) -> None:
+    """Let this many bids rest."""
+    for entry in place_bids(engine.state.seq + 1, count):
+        engine.apply(entry)
+
+
+def offer_slots(engine: Engine, count: int) -> None:
+    """Offer this many slots, under names not used before."""
+    for _ in range(count):
+        apply(engine, OPERATOR, OfferSlot(MARKET, f"slot-{engine.state.seq}", 0))
+
+
+def bids(count: int, first_id: int = 1) -> list[Bid]:
+    """Bare bids for the books, in order of time, at uniform prices."""
+    draw = random.Random(SEED + first_id)
+    return [
+        Bid(
+            bid_id=bid_id,
+            market_id=MARKET,
+            bidder_id="agent-0",
+            task_id="task-0",
+            max_price_tokens=draw.randint(PRICE_MIN_TOKENS, PRICE_MAX_TOKENS),
+            expected_value_microusd=0,
+            ttl_at_us=None,
+            time_in_force="gtd",
+            priority_seq=bid_id,
+            round_no=1,
+        )
+        for bid_id in range(first_id, first_id + count)
+    ]
