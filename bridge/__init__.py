@@ -1,0 +1,27 @@
+"""The edge of the market: agents in, replies out.
+
+Rule of this folder: people's units (dates, dollars, impact as a number) become the engine's whole numbers here, and
+errors become exceptions here. What may be done is for the engine; what is safe is for persistence.
+"""
+
+from bridge.app import open_exchange
+from bridge.async_exchange import AsyncExchange
+from bridge.clock import ManualClock, system_clock
+from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from bridge.exchange import Exchange
+from bridge.messages import Reply, Request
+
+__all__ = [
+    "AsyncExchange",
+    "Exchange",
+    "ExchangeError",
+    "Invalid",
+    "ManualClock",
+    "Refused",
+    "Reply",
+    "Request",
+    "Unavailable",
+    "UnknownOutcome",
+    "open_exchange",
+    "system_clock",
+]

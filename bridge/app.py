@@ -1,0 +1,113 @@
+"""The composition root: from settings to a running exchange.
+
+Rule of this file: it is the only place that wires. It decides nothing about the market and moves no bytes.
+"""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psycopg
+
+import persistence.errors
+from bridge.clock import Clock, system_clock
+from bridge.config import Config, from_environment
+from bridge.errors import Unavailable
+from bridge.exchange import Exchange
+from bridge.messages import Ack
+from bridge.node import Node
+from bridge.sequencer import Sequencer
+from persistence.connections import connect
+from persistence.embedded import ensure_database, ensure_server
+from persistence.migrate import ensure_schema
+from persistence.postgres import PostgresJournal
+from persistence.presence import writer_that_stays
+from persistence.recovery import recover
+from persistence.write_behind import WriteBehind
+from persistence.write_limits import Limits
+
+# The database of the private PostgreSQL in which the market lives.
+DATABASE: Final = "callmarket"
+
+
+def open_exchange(
+    url: str | None = None,
+    *,
+    home: Path | None = None,
+    clock: Clock = system_clock,
+    shard_id: int | None = None,
+    ack: Ack = "durable",
+    takeover: bool = False,
+) -> Exchange:
+    """Open the market: start or find its PostgreSQL, bring the tables up to date, recover, and take over the writing.
+
+    `url` is a PostgreSQL of yours; without it, and without `CALLMARKET_DATABASE_URL`, a private one is started in
+    `home`. While another process writes this shard, opening is refused; `takeover=True` opens all the same, and the
+    other process is fenced off at its next write. Recovery costs about 10 us per command of history.
+
+    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there or is being written by another;
+    and `persistence.errors.Corrupt` or `Diverged` if the history is not what it was: then nothing may be written.
+    """
+    if not __debug__:
+        raise Unavailable("python -O removes the assertions that guard the tokens: start without it")
+    config = from_environment(os.environ)
+    changes: dict[str, object] = {"database_url": url, "home": str(home) if home else None, "shard_id": shard_id}
+    config = msgspec.structs.replace(config, **{key: value for key, value in changes.items() if value is not None})
+    try:
+        node = open_node(config, clock, takeover=takeover)
+    except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
+        raise Unavailable(str(error)) from error
+    return Exchange(node, ack=ack)
+
+
+def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:
+    """A running node from settings. Raises as `open_exchange`, in the words of persistence."""
+    with ExitStack() as stack:
+        url = stack.enter_context(database_url(config))
+        with connect(url, "callmarket opening") as connection:
+            ensure_schema(connection)
+            holder = None if takeover else writer_that_stays(connection, config.shard_id)
+            if holder is not None:
+                raise persistence.errors.Unavailable(
+                    f"shard {config.shard_id} is being written by {holder}: close that one first"
+                )
+        journal = PostgresJournal(url, config.shard_id)
+        stack.callback(journal.close)
+        recovered = recover(journal)
+        epoch = recovered.position.epoch
+        # What was recovered is here to stay: the collector need not walk it again and again.
+        gc.freeze()
+        write_behind = WriteBehind(
+            lambda: PostgresJournal(url, config.shard_id, epoch),
+            recovered.position,
+            Limits(queue_rows_max=config.queue_rows_max, outage_s_max=config.outage_limit_s),
+            name=str(config.shard_id),
+        )
+        return Node(
+            Sequencer(recovered.engine, recovered.position.last_digest, write_behind, clock),
+            write_behind,
+            url=url,
+            shard_id=config.shard_id,
+            recovery=recovered.report,
+            clock=clock,
+            ack_timeout_s=config.ack_timeout_s,
+            release=stack.pop_all().close,
+        )
+
+
+@contextmanager
+def database_url(config: Config) -> Iterator[str]:
+    """The database of these settings: yours, or the private one, which runs at least as long as this context."""
+    if config.database_url:
+        yield config.database_url
+        return
+    server = ensure_server(config.home_path)
+    try:
+        ensure_database(server.url("postgres"), DATABASE)
+        yield server.url(DATABASE)
+    finally:
+        server.release()

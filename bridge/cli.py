@@ -1,0 +1,209 @@
+"""The command `callmarket`: the demo, and questions to a market that is running or not.
+
+Rule of this file: arguments in, tables or JSON out. Reading commands use only what is committed, never take the place
+of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import msgspec
+import psycopg
+import typer
+from rich.console import Console
+
+from bridge import tables
+from bridge.app import database_url
+from bridge.config import Config, from_environment
+from bridge.demo.result import SEED, DemoOptions
+from bridge.demo.workload import MINUTES_MAX
+from bridge.errors import ExchangeError, Invalid
+from persistence import queries
+from persistence.errors import PersistenceError
+from persistence.migrate import ensure_schema, pending
+from persistence.verify import verify as verify_journal
+
+EXIT_WRONG: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNAVAILABLE: Final = 3
+
+app = typer.Typer(
+    name="callmarket",
+    help="A call market for agent compute: agents bid tokens for slots, rounds clear at one price.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Url = Annotated[
+    str, typer.Option("--url", help="PostgreSQL to use. Default: CALLMARKET_DATABASE_URL, else the private one.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How many rows at most.")]
+
+
+def main() -> None:
+    """Run the command line; errors of the market are one line on stderr and an exit code."""
+    try:
+        app()
+    except Invalid as error:
+        _fail(error, EXIT_USAGE)
+    except (ExchangeError, PersistenceError, psycopg.OperationalError) as error:
+        _fail(error, EXIT_UNAVAILABLE)
+    except psycopg.errors.UndefinedTable:
+        _fail("this database has no market yet: run `callmarket migrate`, or open an exchange on it", EXIT_UNAVAILABLE)
+
+
+@app.command(epilog="Example: callmarket demo --seed 7 --report report.html")
+def demo(
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = SEED,
+    minutes: Annotated[int, typer.Option(min=1, max=MINUTES_MAX, help="Minutes of the trace to use.")] = MINUTES_MAX,
+    slots: Annotated[int | None, typer.Option(min=1, help="Slots to share. Default: what makes the load 1.6.")] = None,
+    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("callmarket-demo.html"),
+    no_kill: Annotated[bool, typer.Option("--no-kill", help="Leave the engine alive throughout.")] = False,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Run the market on a real trace, kill its engine in the middle, recover, and compare it with other policies."""
+    # Only here: numpy takes a tenth of a second that no other command should pay.
+    from bridge.demo.run import run_demo  # noqa: PLC0415
+
+    config = _config(url)
+    options = DemoOptions(
+        seed=seed,
+        minutes=minutes,
+        slots=slots,
+        report=report,
+        kill=not no_kill,
+        home=config.home_path,
+        url=config.database_url or None,
+    )
+    # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
+    result = run_demo(options, Console(stderr=as_json))
+    if as_json:
+        _print_json(result)
+    if not result.ok:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@app.command(epilog="Example: callmarket book scidex-agent --rows 20")
+def book(
+    market: Annotated[str, typer.Argument(help="The market; may be left out if there is only one.")] = "",
+    rows: RowsMax = 20,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the order book: the best open bids and the slots on offer."""
+    with _connected(url) as (connection, shard_id):
+        market_id = market or _only_market(connection, shard_id)
+        bids = queries.open_bids(connection, shard_id, market_id, rows)
+        asks = queries.offers(connection, shard_id, market_id, rows)
+    _show({"market_id": market_id, "bids": bids, "asks": asks}, as_json, lambda: tables.book(market_id, bids, asks))
+
+
+@app.command(epilog="Example: callmarket wallet quest-alpha")
+def wallet(
+    account: Annotated[str, typer.Argument(help="The account; left out, the richest are listed.")] = "",
+    rows: RowsMax = 20,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show a wallet with its latest movements, or the richest wallets."""
+    with _connected(url) as (connection, shard_id):
+        if not account:
+            listed = queries.accounts(connection, shard_id, rows)
+            _show({"accounts": listed}, as_json, lambda: tables.wallets(listed))
+            return
+        found = queries.account(connection, shard_id, account)
+        if found is None:
+            _fail(f"no account {account!r}", EXIT_WRONG)
+        movements = queries.statement(connection, shard_id, account, rows)
+    _show({"account": found, "statement": movements}, as_json, lambda: tables.wallet(found, movements))
+
+
+@app.command(epilog="Example: callmarket rounds scidex-agent --rows 50")
+def rounds(
+    market: Annotated[str, typer.Argument(help="The market; left out, all of them.")] = "",
+    rows: RowsMax = 20,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the latest rounds: supply, demand, awards and price."""
+    with _connected(url) as (connection, shard_id):
+        listed = queries.rounds(connection, shard_id, market or None, rows)
+    _show({"rounds": listed}, as_json, lambda: tables.rounds(listed))
+
+
+@app.command(epilog="Example: callmarket why 4711")
+def why(
+    bid: Annotated[int, typer.Argument(help="The bid's id.", min=1)], url: Url = "", as_json: AsJson = False
+) -> None:
+    """Say why a bid won or lost."""
+    with _connected(url) as (connection, shard_id):
+        found = queries.outcome(connection, shard_id, bid)
+    if found is None:
+        _fail(f"no bid {bid}", EXIT_WRONG)
+    _show(found, as_json, lambda: tables.outcome(found))
+
+
+@app.command(epilog="Example: callmarket verify --json")
+def verify(url: Url = "", as_json: AsJson = False) -> None:
+    """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
+    with _connected(url) as (connection, shard_id):
+        report = verify_journal(connection, shard_id)
+    _show(report, as_json, lambda: tables.verification(report))
+    if not report.ok:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")
+def migrate(url: Url = "", as_json: AsJson = False) -> None:
+    """Create or bring up to date the tables. Does nothing if they are."""
+    with _connected(url) as (connection, _):
+        names = pending(connection)
+        ensure_schema(connection)
+    _show({"applied": names}, as_json, lambda: tables.migrated(names))
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
+    config = _config(url)
+    with (
+        database_url(config) as resolved,
+        psycopg.connect(resolved, autocommit=True, application_name="callmarket cli", connect_timeout=10) as connection,
+    ):
+        yield connection, config.shard_id
+
+
+def _config(url: str) -> Config:
+    config = from_environment(os.environ)
+    return msgspec.structs.replace(config, database_url=url) if url else config
+
+
+def _only_market(connection: psycopg.Connection, shard_id: int) -> str:
+    market_ids = queries.market_ids(connection, shard_id)
+    if len(market_ids) == 1:
+        return market_ids[0]
+    raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")
+
+
+def _show(data: object, as_json: bool, render: Callable[[], tables.Renderable]) -> None:
+    if as_json:
+        _print_json(data)
+    else:
+        Console().print(render())
+
+
+def _print_json(data: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+
+
+def _fail(error: object, code: int) -> NoReturn:
+    Console(stderr=True).print(f"callmarket: {error}", style="red", markup=False, highlight=False)
+    raise SystemExit(code)

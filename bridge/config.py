@@ -1,0 +1,63 @@
+"""Every setting, named once, from the environment.
+
+Rule of this file: a setting has a name, a default, a bound and a reason; a wrong one is refused by its name. Nothing
+else in the project reads the environment.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bridge.errors import Invalid
+
+PREFIX: Final = "CALLMARKET_"
+# Settings of the test suite, which are none of the market's.
+_FOREIGN_PREFIX: Final = "CALLMARKET_TEST_"
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings. Each field is read from `CALLMARKET_` and its name in capitals."""
+
+    database_url: str = ""
+    """A PostgreSQL of yours, 14 or newer. Empty: a private one is started (see `home`)."""
+
+    home: str = ""
+    """Where the private PostgreSQL keeps its data. Empty: the usual place for application data."""
+
+    shard_id: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 0
+    """Which shard of the database this engine is. One engine runs one shard."""
+
+    queue_rows_max: Annotated[int, Meta(ge=1, le=10_000_000)] = 200_000
+    """Rows that may wait for the database before commands are refused: five seconds of full load, some 400 MB."""
+
+    outage_limit_s: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
+    """How long the database may be away before the engine gives up: after that, people should decide."""
+
+    ack_timeout_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
+    """How long a caller waits for its command to be durable before it is told that the outcome is unknown."""
+
+    @property
+    def home_path(self) -> Path | None:
+        """`home` as a path, None where it is not set."""
+        return Path(self.home).expanduser() if self.home else None
+
+
+def from_environment(environment: Mapping[str, str]) -> Config:
+    """The settings of an environment. Raises `Invalid` for an unknown name or a wrong value."""
+    known = {PREFIX + field.upper(): field for field in Config.__struct_fields__}
+    values: dict[str, str] = {}
+    for name, value in environment.items():
+        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_PREFIX):
+            continue
+        if name not in known:
+            raise Invalid(name, value, f"one of the settings {', '.join(sorted(known))}")
+        values[known[name]] = value
+    try:
+        return msgspec.convert(values, Config, strict=False)
+    except msgspec.ValidationError as error:
+        expected, _, path = str(error).partition(" - at `$.")
+        field = path.rstrip("`")
+        raise Invalid(PREFIX + field.upper(), values[field], expected.removeprefix("Expected ")) from None

@@ -1,0 +1,51 @@
+"""What the exchange raises.
+
+Rule of this file: four kinds, told apart by what the caller knows afterwards: it was refused, it made no sense, it did
+not happen, or it may have happened.
+"""
+
+from engine.events import Rejected
+from engine.reject import Reject
+
+
+class ExchangeError(Exception):
+    """The root: catch this to catch everything the exchange raises on purpose."""
+
+
+class Refused(ExchangeError):
+    """The market says no, and that is recorded. `reason` says why; the same request later may be accepted."""
+
+    def __init__(self, rejected: Rejected, seq: int) -> None:
+        bound = f" (against {rejected.bound})" if rejected.bound != "" else ""
+        super().__init__(f"{rejected.reason.value}: {rejected.field} {rejected.value!r}{bound}")
+        self.reason: Reject = rejected.reason
+        self.field = rejected.field
+        self.value = rejected.value
+        self.bound = rejected.bound
+        self.seq = seq
+
+
+class Invalid(ExchangeError, ValueError):
+    """The request has a field of the wrong type, range or pattern. Nothing was recorded."""
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        super().__init__(f"{field}: expected {expected}, got {value!r:.80}")
+        self.field = field
+        self.value = value
+        self.expected = expected
+
+
+class Unavailable(ExchangeError):
+    """The exchange cannot take requests now. Nothing happened; try again after `retry_after_s`, if that is set."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class UnknownOutcome(ExchangeError):
+    """It was applied but is not known to be durable. Send it again with its `command_id` to learn how it ended."""
+
+    def __init__(self, message: str, seqs: range) -> None:
+        super().__init__(message)
+        self.seqs = seqs

@@ -1,0 +1,156 @@
+"""The exchange in this process: the verbs of the market as calls that return when their effect is durable.
+
+Rule of this file: it only joins. What a verb asks is in `verbs`, what it returns in `results` and `reads`, the order of
+things in `sequencer`, durability in `persistence`.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from bridge import reads, results, verbs
+from bridge.errors import Invalid, Refused
+from bridge.messages import Ack, Reply, Request
+from bridge.node import Node
+from bridge.reads import OrderBook, Wallet
+from bridge.results import PlacedBid, Round, Swept
+from bridge.verb import Verb, as_actor
+from engine.state import State
+from persistence import queries
+from persistence.migrate import ensure_schema
+from persistence.queries import OutcomeRow, Stats
+from persistence.recovery import Report
+
+T = TypeVar("T")
+
+# A sweep ends 500 things, so this is more than a market can hold: reaching it is a bug.
+SWEEPS_MAX: Final = 10_000
+
+
+class Exchange:
+    """A running market, for threads. Open one with `open_exchange`; use it as a context manager.
+
+    Every verb acts as who would usually do it (the bidder bids, the operator clears); `acting_as` fixes the actor.
+    Verbs raise `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`.
+    """
+
+    open_account = Verb(verbs.open_account, results.stamp)
+    mint = Verb(verbs.mint, results.posted)
+    burn = Verb(verbs.burn, results.posted)
+    transfer = Verb(verbs.transfer, results.posted)
+    open_market = Verb(verbs.open_market, results.stamp)
+    offer_slot = Verb(verbs.offer_slot, results.stamp)
+    withdraw_slot = Verb(verbs.withdraw_slot, results.stamp)
+    place_bid = Verb(verbs.place_bid, results.placed_bid)
+    amend_bid = Verb(verbs.amend_bid, results.amended_bid)
+    cancel_bid = Verb(verbs.cancel_bid, results.stamp)
+    settle = Verb(verbs.settle, results.settled)
+    void = Verb(verbs.void, results.voided)
+
+    def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:
+        self.node = node
+        self.actor = actor
+        self.ack: Ack = ack
+
+    def __enter__(self) -> Self:
+        """The exchange itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close, durably."""
+        self.close()
+
+    def acting_as(self, actor: str) -> "Exchange":
+        """The same exchange, with every verb done by this actor."""
+        return Exchange(self.node, actor=actor, ack=self.ack)
+
+    def acknowledging(self, ack: Ack) -> "Exchange":
+        """The same exchange, replying when `durable` (the default) or as soon as `applied`."""
+        if ack not in ("durable", "applied"):
+            raise Invalid("ack", ack, "'durable' or 'applied'")
+        return Exchange(self.node, actor=self.actor, ack=ack)
+
+    def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
+        """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
+        cleared = results.cleared_round(self.submit_one(verbs.clear_round(market_id, now, command_id=command_id)))
+        if cleared.losers_remaining and not cleared.stamp.repeated:
+            self.refund_unfilled(now)
+        return cleared
+
+    def refund_unfilled(self, now: datetime | None = None) -> Swept:
+        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        swept = results.swept(self.submit_one(verbs.refund_unfilled(now)))
+        for _ in range(SWEEPS_MAX):
+            if not swept.more_due:
+                return swept
+            swept = results.swept_together(swept, results.swept(self.submit_one(verbs.refund_unfilled(now))))
+        raise AssertionError("sweeps do not come to an end")
+
+    def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
+        return [_outcome(reply) for reply in self.submit([as_actor(request, self.actor) for request in requests])]
+
+    def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
+        """The raw way: requests in the engine's own terms. Refusals are `Rejected` events, not exceptions."""
+        for request in requests:
+            verbs.check(request)
+        return self.node.submit(requests, ack or self.ack)
+
+    def submit_one(self, request: Request) -> Reply:
+        """One request of a verb, as this exchange's actor."""
+        return self.node.submit([as_actor(request, self.actor)], self.ack)[0]
+
+    def wallet(self, account_id: str) -> Wallet:
+        """A wallet, live."""
+        return self.node.read(reads.wallet(account_id))
+
+    def get_order_book(self, market_id: str, rows_max: int = 100) -> OrderBook:
+        """The best bids and first asks of a market, live."""
+        return self.node.read(reads.order_book(market_id, rows_max))
+
+    def get_recent_stats(self, market_id: str, period: timedelta = timedelta(hours=24)) -> Stats:
+        """Prices, fill rate and the ten best winning bids beside their impact, from what is durable."""
+        with self.node.connect() as connection:
+            return queries.stats(connection, self.node.shard_id, market_id, self.node.now(), period)
+
+    def why(self, bid_id: int) -> OutcomeRow | None:
+        """Why a bid won or lost, in words, from what is durable; None if there is no such bid."""
+        with self.node.connect() as connection:
+            return queries.outcome(connection, self.node.shard_id, bid_id)
+
+    def ensure_schema(self) -> None:
+        """Bring the tables up to date. Opening an exchange has done so already; to call it again changes nothing."""
+        with self.node.connect() as connection:
+            ensure_schema(connection)
+
+    @property
+    def recovery(self) -> Report:
+        """What opening this exchange had to do."""
+        return self.node.recovery
+
+    @property
+    def durable_seq(self) -> int:
+        """Everything up to here is in the journal."""
+        return self.node.durable_seq
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
+        return self.node.read(query)
+
+    def image(self) -> bytes:
+        """The whole live state as canonical bytes, for comparing and for tests. O(state), under the lock."""
+        return self.node.read(State.encode)
+
+    def close(self) -> None:
+        """Write what is queued and stop. Again: nothing."""
+        self.node.close()
+
+
+def _outcome(reply: Reply) -> PlacedBid | Refused:
+    try:
+        return results.placed_bid(reply)
+    except Refused as refused:
+        return refused

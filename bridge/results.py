@@ -1,0 +1,237 @@
+"""What the verbs return, in people's units.
+
+Rule of this file: pure; from a reply to one typed result per verb. Every result carries the stamp of the command that
+made it: its place in history, and whether that was durable.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeVar
+
+from msgspec import Struct
+
+from bridge.errors import Refused
+from bridge.messages import Reply
+from bridge.units import datetime_of, number_of
+from engine.events import (
+    AwardGranted,
+    AwardSettled,
+    AwardVoided,
+    BidAmended,
+    BidPlaced,
+    Event,
+    Rejected,
+    RoundCleared,
+    SweepFinished,
+    TransferPosted,
+)
+
+E = TypeVar("E")
+
+
+class Stamp(Struct, frozen=True):
+    """The place of a command in history. `repeated`: this was done before, under the same `command_id`."""
+
+    seq: int
+    at: datetime
+    durable: bool
+    repeated: bool
+
+
+class PlacedBid(Struct, frozen=True):
+    """A bid is open and its price is held."""
+
+    bid_id: int
+    held_tokens: int
+    stamp: Stamp
+
+
+class AmendedBid(Struct, frozen=True):
+    """An open bid has these values now."""
+
+    bid_id: int
+    max_price_tokens: int
+    ttl_at: datetime | None
+    stamp: Stamp
+
+
+class Posted(Struct, frozen=True):
+    """Tokens moved. The balances are those after it."""
+
+    transfer_id: int
+    amount_tokens: int
+    from_balance_tokens: int
+    to_balance_tokens: int
+    stamp: Stamp
+
+
+class Award(Struct, frozen=True):
+    """A right to a slot. `award_id` is the fencing token: name it when settling."""
+
+    award_id: int
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    task_id: str
+    price_tokens: int
+    premium_tokens: int
+    runner_up_task_id: str | None
+    provider_id: str
+    slot_started_at: datetime
+    lease_until: datetime
+
+
+class Round(Struct, frozen=True):
+    """One call of a market. The price is None where nobody won, or where each winner pays a price of its own."""
+
+    market_id: str
+    round_no: int
+    slots_available: int
+    bids_open: int
+    clearing_price_tokens: int | None
+    awards: tuple[Award, ...]
+    losers_remaining: int
+    stamp: Stamp
+
+
+class Settled(Struct, frozen=True):
+    """An award is paid."""
+
+    award_id: int
+    bid_id: int
+    price_tokens: int
+    actual_cost_tokens: int
+    actual_impact: float
+    reward_tokens: int
+    stamp: Stamp
+
+    @property
+    def roi_impact_per_token(self) -> float | None:
+        """Impact per token paid (SET-2); None where nothing was paid."""
+        return self.actual_impact / self.price_tokens if self.price_tokens else None
+
+
+class Voided(Struct, frozen=True):
+    """An award is void and its whole hold is back."""
+
+    award_id: int
+    bid_id: int
+    released_tokens: int
+    stamp: Stamp
+
+
+class Swept(Struct, frozen=True):
+    """What sweeps ended. `more_due` says that there is more."""
+
+    bids_lost: int
+    bids_expired: int
+    awards_lapsed: int
+    more_due: bool
+    stamp: Stamp
+
+
+def stamp(reply: Reply) -> Stamp:
+    """The stamp of a reply, for verbs that have nothing else to say. Raises `Refused` if the market said no."""
+    first = reply.events[0]
+    if isinstance(first, Rejected):
+        raise Refused(first, reply.seq)
+    return Stamp(reply.seq, datetime_of(reply.at_us), reply.seq <= reply.durable_seq, reply.repeated)
+
+
+def placed_bid(reply: Reply) -> PlacedBid:
+    """The result of `place_bid`."""
+    made, event = stamp(reply), _only(reply.events, BidPlaced)
+    return PlacedBid(event.bid_id, event.max_price_tokens, made)
+
+
+def amended_bid(reply: Reply) -> AmendedBid:
+    """The result of `amend_bid`."""
+    made, event = stamp(reply), _only(reply.events, BidAmended)
+    ttl_at = None if event.ttl_at_us is None else datetime_of(event.ttl_at_us)
+    return AmendedBid(event.bid_id, event.max_price_tokens, ttl_at, made)
+
+
+def posted(reply: Reply) -> Posted:
+    """The result of `mint`, `burn` and `transfer`."""
+    made, event = stamp(reply), _only(reply.events, TransferPosted)
+    return Posted(
+        transfer_id=event.transfer_id,
+        amount_tokens=event.amount_tokens,
+        from_balance_tokens=event.debit_balance_tokens,
+        to_balance_tokens=event.credit_balance_tokens,
+        stamp=made,
+    )
+
+
+def cleared_round(reply: Reply) -> Round:
+    """The result of `clear_round`."""
+    made, event = stamp(reply), _only(reply.events, RoundCleared)
+    return Round(
+        market_id=event.market_id,
+        round_no=event.round_no,
+        slots_available=event.slots_available,
+        bids_open=event.bids_open,
+        clearing_price_tokens=event.clearing_price_tokens,
+        awards=tuple(_award(granted) for granted in reply.events if isinstance(granted, AwardGranted)),
+        losers_remaining=event.losers_remaining,
+        stamp=made,
+    )
+
+
+def settled(reply: Reply) -> Settled:
+    """The result of `settle`."""
+    made, event = stamp(reply), _only(reply.events, AwardSettled)
+    return Settled(
+        award_id=event.award_id,
+        bid_id=event.bid_id,
+        price_tokens=event.price_tokens,
+        actual_cost_tokens=event.actual_cost_tokens,
+        actual_impact=number_of(event.actual_impact_micros),
+        reward_tokens=event.reward_tokens,
+        stamp=made,
+    )
+
+
+def voided(reply: Reply) -> Voided:
+    """The result of `void`."""
+    made, event = stamp(reply), _only(reply.events, AwardVoided)
+    return Voided(event.award_id, event.bid_id, event.released_tokens, made)
+
+
+def swept(reply: Reply) -> Swept:
+    """The result of one sweep."""
+    made, event = stamp(reply), _only(reply.events, SweepFinished)
+    return Swept(event.bids_lost, event.bids_expired, event.awards_lapsed, event.more_due, made)
+
+
+def swept_together(one: Swept, two: Swept) -> Swept:
+    """Two sweeps, one after the other, as one."""
+    return Swept(
+        bids_lost=one.bids_lost + two.bids_lost,
+        bids_expired=one.bids_expired + two.bids_expired,
+        awards_lapsed=one.awards_lapsed + two.awards_lapsed,
+        more_due=two.more_due,
+        stamp=two.stamp,
+    )
+
+
+def _award(event: AwardGranted) -> Award:
+    return Award(
+        award_id=event.award_id,
+        slot_id=event.slot_id,
+        bid_id=event.bid_id,
+        bidder_id=event.bidder_id,
+        task_id=event.task_id,
+        price_tokens=event.price_tokens,
+        premium_tokens=event.premium_tokens,
+        runner_up_task_id=event.runner_up_task_id,
+        provider_id=event.provider_id,
+        slot_started_at=datetime_of(event.slot_started_at_us),
+        lease_until=datetime_of(event.lease_until_us),
+    )
+
+
+def _only(events: Iterable[Event], kind: type[E]) -> E:
+    """The one event of this kind, which the verb always causes."""
+    (event,) = [event for event in events if isinstance(event, kind)]
+    return event

@@ -1,0 +1,100 @@
+"""The single writer: stamps requests, applies them, and hands each sealed row to the journal.
+
+Rule of this file: one order. Whoever holds the lock is the sequencer; callers do their own work under it, so there is
+no inbox to wait in and no thread to wake. What was applied is journaled, or nothing is ever applied again.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from bridge.clock import Clock
+from bridge.errors import Invalid, Unavailable
+from bridge.messages import Request
+from engine.codec import seal
+from engine.commands import Entry
+from engine.core import Engine
+from engine.events import Events, Repeated
+from engine.state import State
+from persistence.write_behind import WriteBehind
+
+# One batch holds the lock for some milliseconds; everyone else waits that long.
+REQUESTS_PER_BATCH_MAX: Final = 1_000
+# A caller's clock may be a little fast. More would push the market's time, which never runs back, ahead for everyone.
+CLOCK_AHEAD_US_MAX: Final = 1_000_000
+
+T = TypeVar("T")
+
+
+class Applied(Struct, frozen=True):
+    """What a request caused, before it is known to be durable. `journal_seq` is the row to wait for."""
+
+    journal_seq: int
+    seq: int
+    at_us: int
+    events: Events
+    repeated: bool
+
+
+class Sequencer:
+    """Orders all mutations of one shard. Safe to call from any thread."""
+
+    def __init__(self, engine: Engine, last_digest: bytes, write_behind: WriteBehind, clock: Clock) -> None:
+        self._engine = engine
+        self._last_digest = last_digest
+        self._write_behind = write_behind
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._broken: BaseException | None = None
+
+    def submit(self, requests: Sequence[Request]) -> list[Applied]:
+        """Stamp, apply and enqueue some requests, in order and with nothing of others between them.
+
+        Raises `Invalid` or `Unavailable`; then nothing happened. Does not wait for the journal.
+        """
+        if not 0 < len(requests) <= REQUESTS_PER_BATCH_MAX:
+            raise Invalid("requests", len(requests), f"1 to {REQUESTS_PER_BATCH_MAX} requests")
+        with self._lock:
+            self._admit(requests)
+            try:
+                return [self._apply(request) for request in requests]
+            except BaseException as error:
+                # An invariant is broken, or the thread was interrupted between two changes: memory is not to be
+                # trusted any more. What is journaled is right, so a restart recovers all that was acknowledged.
+                self._broken = error
+                raise
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """The answer of a read-only query on the state, at one moment. It must be short and copy what it gives."""
+        with self._lock:
+            self._refuse_if_broken()
+            return query(self._engine.state)
+
+    def _admit(self, requests: Sequence[Request]) -> None:
+        self._refuse_if_broken()
+        latest_us = self._clock() + CLOCK_AHEAD_US_MAX
+        for request in requests:
+            if request.now_us is not None and request.now_us > latest_us:
+                raise Invalid("now", request.now_us, f"a time not after {latest_us} (the exchange's clock and 1 s)")
+        if not self._write_behind.has_room(len(requests)):
+            raise Unavailable("the journal is behind and its queue is full: try again", retry_after_s=1.0)
+
+    def _apply(self, request: Request) -> Applied:
+        state = self._engine.state
+        at_us = max(state.at_us, request.now_us or 0, self._clock())
+        entry = Entry(state.seq + 1, at_us, request.actor, request.command, request.command_id)
+        events = self._engine.apply(entry)
+        sealed = seal(self._last_digest, entry, events)
+        self._write_behind.enqueue(sealed)
+        self._last_digest = sealed.digest
+        if isinstance(events[0], Repeated):
+            first = state.receipts.get(entry.actor, entry.command_id)
+            assert first is not None, entry
+            return Applied(entry.seq, first.seq, first.at_us, first.events, repeated=True)
+        return Applied(entry.seq, entry.seq, at_us, events, repeated=False)
+
+    def _refuse_if_broken(self) -> None:
+        if self._broken is not None:
+            raise Unavailable(f"the engine stopped in the middle of a command ({self._broken!r}): restart it")

@@ -1,0 +1,106 @@
+"""What a person sees in the terminal.
+
+Rule of this file: rich renderables from rows; nothing is asked or decided here.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
+from persistence.verify import VerifyReport
+
+Renderable = RenderableType
+
+
+def book(market_id: str, bids: Sequence[OpenBidRow], asks: Sequence[OfferRow]) -> Renderable:
+    """The two sides of a market."""
+    demand = _table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
+    for bid in bids:
+        demand.add_row(
+            str(bid.id), bid.bidder_id, bid.task_id, _tokens(bid.max_price_tokens), bid.time_in_force, _time(bid.ttl_at)
+        )
+    supply = _table(f"{market_id}: slots on offer", "slot", "provider", "#reserve", "available")
+    for ask in asks:
+        supply.add_row(ask.slot_id, ask.provider_id, _tokens(ask.reserve_price_tokens), _time(ask.available_at))
+    return Group(demand, Text(), supply)
+
+
+def wallets(rows: Sequence[AccountRow]) -> Renderable:
+    """Many accounts."""
+    table = _table("wallets", "account", "kind", "#balance", "#held", "#available")
+    for row in rows:
+        table.add_row(row.account_id, row.kind, _tokens(row.balance), _tokens(row.held), _tokens(row.available))
+    return table
+
+
+def wallet(row: AccountRow, movements: Sequence[StatementRow]) -> Renderable:
+    """One account and its statement."""
+    table = _table("latest movements", "when", "reason", "other side", "#tokens", "#balance", "reference")
+    for one in movements:
+        paid = one.from_account == row.account_id
+        table.add_row(
+            _time(one.timestamp),
+            one.reason,
+            one.to_account if paid else one.from_account,
+            _tokens(-one.amount if paid else one.amount),
+            _tokens(one.balance_after_from if paid else one.balance_after_to),
+            f"{one.reference_type} {one.reference_id}".strip(),
+        )
+    return Group(wallets([row]), Text(), table)
+
+
+def rounds(rows: Sequence[RoundRow]) -> Renderable:
+    """Calls of markets."""
+    table = _table("rounds, newest first", "market", "#round", "called", "#slots", "#bids", "#awards", "#price")
+    for row in rows:
+        price = "-" if row.clearing_price_tokens is None else _tokens(row.clearing_price_tokens)
+        table.add_row(
+            row.market_id,
+            str(row.round_no),
+            _time(row.called_at),
+            str(row.slots_available),
+            str(row.bids_open),
+            str(row.awards_granted),
+            price,
+        )
+    return table
+
+
+def outcome(row: OutcomeRow) -> Renderable:
+    """Where one bid stands, and why."""
+    return Text.assemble(
+        (f"bid {row.bid_id}", "bold"),
+        f" of {row.bidder_id} for {row.task_id}, at most {_tokens(row.max_price_tokens)}: ",
+        (row.status, "bold"),
+        f"\n{row.reason}",
+    )
+
+
+def verification(report: VerifyReport) -> Renderable:
+    """What was proved."""
+    return Text(str(report))
+
+
+def migrated(names: Sequence[str]) -> Renderable:
+    """What was applied."""
+    return Text(f"applied {', '.join(names)}" if names else "the tables are up to date")
+
+
+def _table(title: str, *columns: str) -> Table:
+    """A table; a column whose name begins with # holds numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    for name in columns:
+        table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left")
+    return table
+
+
+def _tokens(tokens: int) -> str:
+    return f"{tokens:,}"
+
+
+def _time(at: datetime | None) -> str:
+    return "-" if at is None else at.strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,50 @@
+"""People's units into the engine's and back.
+
+Rule of this file: exact or refused. Decimal arithmetic, half to even where something has to be rounded to a millionth.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from typing import Final
+
+from bridge.errors import Invalid
+
+Number = int | float | Decimal
+"""A number as people write it. A float counts as the decimal that Python prints for it."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MICROS: Final = Decimal(1_000_000)
+
+
+def at_us(field: str, at: datetime) -> int:
+    """Microseconds since 1970 of a date with a time zone. Raises `Invalid`."""
+    if getattr(at, "tzinfo", None) is None:
+        raise Invalid(field, at, "a datetime with a time zone")
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def duration_us(field: str, duration: timedelta) -> int:
+    """Microseconds of a duration. Raises `Invalid`."""
+    if not isinstance(duration, timedelta):
+        raise Invalid(field, duration, "a timedelta")
+    return duration // _MICROSECOND
+
+
+def micros(field: str, number: Number) -> int:
+    """Millionths of a number, half to even. Raises `Invalid`."""
+    try:
+        exact = Decimal(str(number)) * _MICROS
+        return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+    except (InvalidOperation, ValueError, OverflowError):
+        raise Invalid(field, number, "a finite number") from None
+
+
+def datetime_of(at_us: int) -> datetime:
+    """The date of these microseconds since 1970, in UTC."""
+    return _EPOCH + at_us * _MICROSECOND
+
+
+def number_of(millionths: int) -> float:
+    """A number from its millionths."""
+    return millionths / 1_000_000

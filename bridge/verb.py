@@ -1,0 +1,69 @@
+"""How a verb becomes a method: build the request, submit it, read the reply.
+
+Rule of this file: no verb is known here. A method's signature and docstring are those of its builder in `verbs`, its
+result that of its reader in `results`, for every kind of exchange alike.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Generic, ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+from bridge.messages import Reply, Request
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Submitting(Protocol):
+    """What a blocking verb needs of its exchange."""
+
+    def submit_one(self, request: Request) -> Reply:
+        """The reply of one request."""
+
+
+class SubmittingAsync(Protocol):
+    """What an asyncio verb needs of its exchange."""
+
+    async def submit_one(self, request: Request) -> Reply:
+        """The reply of one request."""
+
+
+class Verb(Generic[P, T]):
+    """A method that blocks until the reply is there."""
+
+    def __init__(self, build: Callable[P, Request], read: Callable[[Reply], T]) -> None:
+        self._build = build
+        self._read = read
+
+    def __get__(self, exchange: Submitting, owner: type) -> Callable[P, T]:
+        """The method of this exchange."""
+
+        @wraps(self._build)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self._read(exchange.submit_one(self._build(*args, **kwargs)))
+
+        return call
+
+
+class AsyncVerb(Generic[P, T]):
+    """A method that is awaited."""
+
+    def __init__(self, build: Callable[P, Request], read: Callable[[Reply], T]) -> None:
+        self._build = build
+        self._read = read
+
+    def __get__(self, exchange: SubmittingAsync, owner: type) -> Callable[P, Awaitable[T]]:
+        """The method of this exchange."""
+
+        @wraps(self._build)
+        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+            return self._read(await exchange.submit_one(self._build(*args, **kwargs)))
+
+        return call
+
+
+def as_actor(request: Request, actor: str | None) -> Request:
+    """The request with this actor, if an exchange acts for one."""
+    return request if actor is None else msgspec.structs.replace(request, actor=actor)

@@ -1,0 +1,219 @@
+"""The verbs of the market: from people's words to requests.
+
+Rule of this file: pure, one function per verb, the defaults of who acts. Every interface (in-process, asyncio, and
+later HTTP) builds its requests here, so that they cannot drift apart.
+"""
+
+from datetime import datetime, timedelta
+
+from bridge import units
+from bridge.errors import Invalid
+from bridge.messages import Request
+from bridge.units import Number
+from engine import commands
+from engine.codec import ShapeError, check_names, check_shape
+from engine.commands import ADMIN, OPERATOR, AccountKind, Command, LapsePolicy, PricingRule, TimeInForce
+
+
+def request(actor: str, command: Command, command_id: str = "", now: datetime | None = None) -> Request:
+    """A checked request. Raises `Invalid` with the field, its value and what was expected."""
+    asked = Request(actor, command, command_id, None if now is None else units.at_us("now", now))
+    check(asked)
+    return asked
+
+
+def check(asked: Request) -> None:
+    """Check a request that was built by hand. Raises as `request`. About 4 us."""
+    try:
+        check_names(asked.actor, asked.command_id)
+        check_shape(asked.command)
+    except ShapeError as error:
+        raise Invalid(error.field, error.value, error.bound) from None
+
+
+def open_account(
+    account_id: str, kind: AccountKind = "agent", *, actor: str | None = None, command_id: str = ""
+) -> Request:
+    """Open a wallet."""
+    return request(actor or ADMIN, commands.OpenAccount(account_id, kind), command_id)
+
+
+def mint(
+    account_id: str,
+    amount_tokens: int,
+    reason: str,
+    reference_type: str = "",
+    reference_id: str = "",
+    memo: str = "",
+    *,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Make tokens for an account."""
+    command = commands.Mint(account_id, amount_tokens, reason, reference_type, reference_id, memo)
+    return request(actor or ADMIN, command, command_id)
+
+
+def burn(
+    account_id: str,
+    amount_tokens: int,
+    reason: str,
+    reference_type: str = "",
+    reference_id: str = "",
+    memo: str = "",
+    *,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Destroy tokens of an account."""
+    command = commands.Burn(account_id, amount_tokens, reason, reference_type, reference_id, memo)
+    return request(actor or ADMIN, command, command_id)
+
+
+def transfer(
+    from_account_id: str,
+    to_account_id: str,
+    amount_tokens: int,
+    reason: str,
+    reference_type: str = "",
+    reference_id: str = "",
+    memo: str = "",
+    *,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Pay from one account to another."""
+    command = commands.Transfer(
+        from_account_id, to_account_id, amount_tokens, reason, reference_type, reference_id, memo
+    )
+    return request(actor or from_account_id, command, command_id)
+
+
+def open_market(
+    market_id: str,
+    *,
+    pricing_rule: PricingRule = "first_rejected",
+    reserve_price_tokens: int = 0,
+    awards_per_bidder_max: int = 0,
+    lease: timedelta = timedelta(hours=1),
+    lapse_policy: LapsePolicy = "charge",
+    reward_tokens_per_impact: int = 0,
+    reward_cap_tokens: int = 0,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Open a market with its rules."""
+    command = commands.OpenMarket(
+        market_id=market_id,
+        pricing_rule=pricing_rule,
+        reserve_price_tokens=reserve_price_tokens,
+        awards_per_bidder_max=awards_per_bidder_max,
+        lease_us=units.duration_us("lease", lease),
+        lapse_policy=lapse_policy,
+        reward_tokens_per_impact=reward_tokens_per_impact,
+        reward_cap_tokens=reward_cap_tokens,
+    )
+    return request(actor or OPERATOR, command, command_id)
+
+
+def offer_slot(
+    market_id: str,
+    slot_id: str,
+    available_at: datetime | None = None,
+    *,
+    reserve_price_tokens: int | None = None,
+    provider_id: str = commands.TREASURY,
+    lease: timedelta | None = None,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Offer one use of a slot; without `available_at` it is available now."""
+    command = commands.OfferSlot(
+        market_id=market_id,
+        slot_id=slot_id,
+        available_at_us=0 if available_at is None else units.at_us("available_at", available_at),
+        reserve_price_tokens=reserve_price_tokens,
+        provider_id=provider_id,
+        lease_us=None if lease is None else units.duration_us("lease", lease),
+    )
+    return request(actor or OPERATOR, command, command_id)
+
+
+def withdraw_slot(slot_id: str, *, actor: str | None = None, command_id: str = "") -> Request:
+    """Take an offered slot off sale."""
+    return request(actor or OPERATOR, commands.WithdrawSlot(slot_id), command_id)
+
+
+def place_bid(
+    market_id: str,
+    bidder_id: str,
+    task_id: str,
+    max_price_tokens: int,
+    *,
+    expected_value_usd: Number = 0,
+    ttl_at: datetime | None = None,
+    time_in_force: TimeInForce = "round",
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Bid for one slot for one task."""
+    command = commands.PlaceBid(
+        market_id=market_id,
+        bidder_id=bidder_id,
+        task_id=task_id,
+        max_price_tokens=max_price_tokens,
+        expected_value_microusd=units.micros("expected_value_usd", expected_value_usd),
+        ttl_at_us=None if ttl_at is None else units.at_us("ttl_at", ttl_at),
+        time_in_force=time_in_force,
+    )
+    return request(actor or bidder_id, command, command_id)
+
+
+def amend_bid(
+    bid_id: int,
+    *,
+    max_price_tokens: int | None = None,
+    ttl_at: datetime | None = None,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Change price or deadline of an open bid."""
+    ttl_at_us = None if ttl_at is None else units.at_us("ttl_at", ttl_at)
+    return request(actor or ADMIN, commands.AmendBid(bid_id, max_price_tokens, ttl_at_us), command_id)
+
+
+def cancel_bid(bid_id: int, *, actor: str | None = None, command_id: str = "") -> Request:
+    """Take back an open bid."""
+    return request(actor or ADMIN, commands.CancelBid(bid_id), command_id)
+
+
+def clear_round(
+    market_id: str, now: datetime | None = None, *, actor: str | None = None, command_id: str = ""
+) -> Request:
+    """Call a market."""
+    return request(actor or OPERATOR, commands.ClearRound(market_id), command_id, now)
+
+
+def settle(
+    slot_id: str,
+    actual_cost_tokens: int,
+    actual_impact: Number,
+    *,
+    award_id: int | None = None,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Report the work of an award done."""
+    impact_micros = units.micros("actual_impact", actual_impact)
+    command = commands.SettleAward(slot_id, actual_cost_tokens, impact_micros, award_id)
+    return request(actor or OPERATOR, command, command_id)
+
+
+def void(slot_id: str, *, award_id: int | None = None, actor: str | None = None, command_id: str = "") -> Request:
+    """Report that the provider of an award failed."""
+    return request(actor or OPERATOR, commands.VoidAward(slot_id, award_id), command_id)
+
+
+def refund_unfilled(now: datetime | None = None, *, actor: str | None = None, command_id: str = "") -> Request:
+    """Sweep what is due, once."""
+    return request(actor or OPERATOR, commands.ExpireDue(), command_id, now)
