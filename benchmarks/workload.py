@@ -7,6 +7,8 @@ import random
 from collections.abc import Iterator
 from typing import Final
 
+from msgspec.structs import replace
+
 from engine.book import Bid
 from engine.commands import ADMIN, OPERATOR, Command, Entry, Mint, OfferSlot, OpenAccount, OpenMarket, PlaceBid
 from engine.core import Engine
@@ -54,6 +56,13 @@ def place_bids(first_seq: int, count: int, first_task: int = 0) -> Iterator[Entr
             time_in_force="gtd",
         )
         yield Entry(first_seq + number - first_task, at_us, bidder_id, command)
+
+
+def later(command: Command, at_us: int) -> Command:
+    """The same bid with its deadline moved by so much, for a market that runs on the machine's time."""
+    assert isinstance(command, PlaceBid)
+    assert command.ttl_at_us is not None
+    return replace(command, ttl_at_us=command.ttl_at_us + at_us)
 
 
 def fill(engine: Engine, count: int) -> None:

@@ -3,22 +3,21 @@
 Rule of this file: it is the only place that wires. It decides nothing about the market and moves no bytes.
 """
 
-import gc
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 import persistence.errors
 from bridge.clock import Clock, system_clock
-from bridge.config import Config, from_environment
-from bridge.errors import Unavailable
+from bridge.config import Config, from_environment, with_changes
+from bridge.errors import Invalid, Unavailable
 from bridge.exchange import Exchange
-from bridge.messages import Ack
+from bridge.messages import Ack, check_ack
 from bridge.node import Node
 from bridge.sequencer import Sequencer
 from persistence.connections import connect
@@ -56,7 +55,8 @@ def open_exchange(
         raise Unavailable("python -O removes the assertions that guard the tokens: start without it")
     config = from_environment(os.environ)
     changes: dict[str, object] = {"database_url": url, "home": str(home) if home else None, "shard_id": shard_id}
-    config = msgspec.structs.replace(config, **{key: value for key, value in changes.items() if value is not None})
+    config = with_changes(config, {key: value for key, value in changes.items() if value is not None})
+    check_ack(ack)
     try:
         node = open_node(config, clock, takeover=takeover)
     except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
@@ -79,8 +79,6 @@ def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:
         stack.callback(journal.close)
         recovered = recover(journal)
         epoch = recovered.position.epoch
-        # What was recovered is here to stay: the collector need not walk it again and again.
-        gc.freeze()
         write_behind = WriteBehind(
             lambda: PostgresJournal(url, config.shard_id, epoch),
             recovered.position,
@@ -103,6 +101,11 @@ def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:
 def database_url(config: Config) -> Iterator[str]:
     """The database of these settings: yours, or the private one, which runs at least as long as this context."""
     if config.database_url:
+        try:
+            conninfo_to_dict(config.database_url)
+        except psycopg.ProgrammingError:
+            # Its words would show the URL, and with it a password.
+            raise Invalid("database_url", "(not shown)", "a URL as postgresql://user@host/database") from None
         yield config.database_url
         return
     server = ensure_server(config.home_path)

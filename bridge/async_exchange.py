@@ -4,16 +4,21 @@ Rule of this file: as `exchange`. Applying a command takes microseconds and happ
 journal is awaited, so thousands of agents can wait at once.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from bridge import reads, results, verbs
+from bridge.errors import Unavailable, UnknownOutcome
 from bridge.exchange import SWEEPS_MAX, Exchange
 from bridge.messages import Ack, Reply, Request
 from bridge.node import Node
 from bridge.reads import OrderBook, Wallet
 from bridge.results import Round, Swept
 from bridge.verb import AsyncVerb, as_actor
+
+logger: Final = logging.getLogger(__name__)
 
 
 class AsyncExchange:
@@ -41,8 +46,12 @@ class AsyncExchange:
         """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
         reply = await self.submit_one(verbs.clear_round(market_id, now, command_id=command_id))
         cleared = results.cleared_round(reply)
-        if cleared.losers_remaining and not cleared.stamp.repeated:
-            await self.refund_unfilled(now)
+        if cleared.losers_remaining:
+            try:
+                await self.refund_unfilled(now)
+            except (Unavailable, UnknownOutcome):
+                # As in `Exchange.clear_round`: the round stands.
+                logger.warning("losers of round %d of %s wait for a sweep", cleared.round_no, market_id, exc_info=True)
         return cleared
 
     async def refund_unfilled(self, now: datetime | None = None) -> Swept:

@@ -31,6 +31,8 @@ EXIT_WRONG: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 
+NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
+
 app = typer.Typer(
     name="callmarket",
     help="A call market for agent compute: agents bid tokens for slots, rounds clear at one price.",
@@ -57,7 +59,7 @@ def main() -> None:
     except (ExchangeError, PersistenceError, psycopg.OperationalError) as error:
         _fail(error, EXIT_UNAVAILABLE)
     except psycopg.errors.UndefinedTable:
-        _fail("this database has no market yet: run `callmarket migrate`, or open an exchange on it", EXIT_UNAVAILABLE)
+        _fail(NO_MARKET, EXIT_UNAVAILABLE)
 
 
 @app.command(epilog="Example: callmarket demo --seed 7 --report report.html")
@@ -101,7 +103,7 @@ def book(
 ) -> None:
     """Show the order book: the best open bids and the slots on offer."""
     with _connected(url) as (connection, shard_id):
-        market_id = market or _only_market(connection, shard_id)
+        market_id = _one_market(connection, shard_id, market)
         bids = queries.open_bids(connection, shard_id, market_id, rows)
         asks = queries.offers(connection, shard_id, market_id, rows)
     _show({"market_id": market_id, "bids": bids, "asks": asks}, as_json, lambda: tables.book(market_id, bids, asks))
@@ -136,7 +138,8 @@ def rounds(
 ) -> None:
     """Show the latest rounds: supply, demand, awards and price."""
     with _connected(url) as (connection, shard_id):
-        listed = queries.rounds(connection, shard_id, market or None, rows)
+        market_id = _one_market(connection, shard_id, market) if market else None
+        listed = queries.rounds(connection, shard_id, market_id, rows)
     _show({"rounds": listed}, as_json, lambda: tables.rounds(listed))
 
 
@@ -156,7 +159,9 @@ def why(
 def verify(url: Url = "", as_json: AsJson = False) -> None:
     """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
     with _connected(url) as (connection, shard_id):
-        report = verify_journal(connection, shard_id)
+        if pending(connection):
+            _fail(NO_MARKET, EXIT_UNAVAILABLE)
+        report = verify_journal(connection.info.dsn, shard_id)
     _show(report, as_json, lambda: tables.verification(report))
     if not report.ok:
         raise typer.Exit(EXIT_WRONG)
@@ -186,8 +191,13 @@ def _config(url: str) -> Config:
     return msgspec.structs.replace(config, database_url=url) if url else config
 
 
-def _only_market(connection: psycopg.Connection, shard_id: int) -> str:
+def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> str:
+    """The market of this name, or the only one where none is named."""
     market_ids = queries.market_ids(connection, shard_id)
+    if market:
+        if market not in market_ids:
+            _fail(f"no market {market!r}", EXIT_WRONG)
+        return market
     if len(market_ids) == 1:
         return market_ids[0]
     raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")
@@ -205,5 +215,6 @@ def _print_json(data: object) -> None:
 
 
 def _fail(error: object, code: int) -> NoReturn:
-    Console(stderr=True).print(f"callmarket: {error}", style="red", markup=False, highlight=False)
+    line = " ".join(str(error).split())
+    Console(stderr=True).print(f"callmarket: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code)

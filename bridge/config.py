@@ -53,11 +53,26 @@ def from_environment(environment: Mapping[str, str]) -> Config:
         if not name.startswith(PREFIX) or name.startswith(_FOREIGN_PREFIX):
             continue
         if name not in known:
-            raise Invalid(name, value, f"one of the settings {', '.join(sorted(known))}")
+            # Not its value, which may be a URL with a password.
+            raise Invalid("environment", name, f"one of the settings {', '.join(sorted(known))}")
         values[known[name]] = value
     try:
         return msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
-        expected, _, path = str(error).partition(" - at `$.")
-        field = path.rstrip("`")
-        raise Invalid(PREFIX + field.upper(), values[field], expected.removeprefix("Expected ")) from None
+        field, expected = _wrong(error)
+        raise Invalid(PREFIX + field.upper(), values[field], expected) from None
+
+
+def with_changes(config: Config, changes: Mapping[str, object]) -> Config:
+    """The settings with some of them given by the caller. Raises `Invalid` for a wrong value."""
+    try:
+        return msgspec.convert(msgspec.structs.asdict(config) | changes, Config)
+    except msgspec.ValidationError as error:
+        field, expected = _wrong(error)
+        raise Invalid(field, changes[field], expected) from None
+
+
+def _wrong(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The field of a wrong value, and what was expected."""
+    expected, _, path = str(error).partition(" - at `$.")
+    return path.rstrip("`"), expected.removeprefix("Expected ").partition(", got ")[0]

@@ -29,7 +29,7 @@ class Invalid(ExchangeError, ValueError):
     """The request has a field of the wrong type, range or pattern. Nothing was recorded."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: expected {expected}, got {value!r:.80}")
+        super().__init__(f"{field}: expected {expected}, got {_shown(value)}")
         self.field = field
         self.value = value
         self.expected = expected
@@ -49,3 +49,11 @@ class UnknownOutcome(ExchangeError):
     def __init__(self, message: str, seqs: range) -> None:
         super().__init__(message)
         self.seqs = seqs
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:
+        # Python does not print integers of thousands of digits.
+        return f"a {type(value).__name__} too long to print"

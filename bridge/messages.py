@@ -7,11 +7,18 @@ from typing import Literal
 
 from msgspec import Struct
 
+from bridge.errors import Invalid
 from engine.commands import Command
 from engine.events import Events
 
 Ack = Literal["durable", "applied"]
 """When a reply is given: once it is in the journal, or as soon as the engine has applied it (it may then be lost)."""
+
+
+def check_ack(ack: Ack) -> None:
+    """Refuse what is neither: a mistyped "durable" must not mean less than it says. Raises `Invalid`."""
+    if ack not in ("durable", "applied"):
+        raise Invalid("ack", ack, "'durable' or 'applied'")
 
 
 class Request(Struct, frozen=True):

@@ -14,7 +14,7 @@ import psycopg
 
 from bridge.clock import Clock
 from bridge.errors import Unavailable, UnknownOutcome
-from bridge.messages import Ack, Reply, Request
+from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.sequencer import Applied, Sequencer
 from bridge.units import datetime_of
 from engine.state import State
@@ -57,10 +57,12 @@ class Node:
 
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state."""
+        self._refuse_if_closed()
         return self._sequencer.read(query)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
+        check_ack(ack)
         applied = self._apply(requests)
         if ack == "durable":
             try:
@@ -71,6 +73,7 @@ class Node:
 
     async def submit_async(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """`submit` for asyncio: applying takes microseconds in the loop, waiting does not block it."""
+        check_ack(ack)
         applied = self._apply(requests)
         if ack == "durable":
             loop = asyncio.get_running_loop()
@@ -99,6 +102,7 @@ class Node:
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
         """A connection of its own for a question to the tables. It ends with the question: none is left idle."""
+        self._refuse_if_closed()
         try:
             with psycopg.connect(self.url, autocommit=True, application_name="callmarket reader") as connection:
                 yield connection
@@ -106,22 +110,30 @@ class Node:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def close(self) -> None:
-        """Write what is queued, stop the writer, and let go of the server. Again: nothing."""
+        """Write what is queued, stop the writer, and let go of the server. Again: nothing.
+
+        Raises `Unavailable` if something was left that could not be written; none of it was acknowledged.
+        """
         if self._closed:
             return
         self._closed = True
         try:
             self._write_behind.close(self._ack_timeout_s)
+        except PersistenceError as error:
+            raise Unavailable(str(error)) from error
         finally:
             self._release()
 
     def _apply(self, requests: Sequence[Request]) -> list[Applied]:
-        if self._closed:
-            raise Unavailable("the exchange is closed")
+        self._refuse_if_closed()
         try:
             return self._sequencer.submit(requests)
         except PersistenceError as error:
             raise Unavailable(str(error)) from error
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise Unavailable("the exchange is closed")
 
     def _replies(self, applied: Sequence[Applied]) -> list[Reply]:
         durable_seq = self._write_behind.durable_seq

@@ -11,13 +11,14 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from bridge.clock import Clock
-from bridge.errors import Invalid, Unavailable
+from bridge.errors import Invalid, Unavailable, UnknownOutcome
 from bridge.messages import Request
 from engine.codec import seal
 from engine.commands import Entry
 from engine.core import Engine
 from engine.events import Events, Repeated
 from engine.state import State
+from persistence.errors import PersistenceError
 from persistence.write_behind import WriteBehind
 
 # One batch holds the lock for some milliseconds; everyone else waits that long.
@@ -52,18 +53,27 @@ class Sequencer:
     def submit(self, requests: Sequence[Request]) -> list[Applied]:
         """Stamp, apply and enqueue some requests, in order and with nothing of others between them.
 
-        Raises `Invalid` or `Unavailable`; then nothing happened. Does not wait for the journal.
+        Raises `Invalid`, `Unavailable` or what stopped the journal; then nothing happened. `UnknownOutcome` if the
+        journal stopped when some of the requests were on their way already. Does not wait for the journal.
         """
         if not 0 < len(requests) <= REQUESTS_PER_BATCH_MAX:
             raise Invalid("requests", len(requests), f"1 to {REQUESTS_PER_BATCH_MAX} requests")
         with self._lock:
             self._admit(requests)
+            applied: list[Applied] = []
             try:
-                return [self._apply(request) for request in requests]
+                for request in requests:
+                    applied.append(self._apply(request))
+                return applied
             except BaseException as error:
                 # An invariant is broken, or the thread was interrupted between two changes: memory is not to be
                 # trusted any more. What is journaled is right, so a restart recovers all that was acknowledged.
                 self._broken = error
+                if applied and isinstance(error, PersistenceError):
+                    seqs = range(applied[0].journal_seq, applied[-1].journal_seq + 1)
+                    raise UnknownOutcome(
+                        f"the journal stopped after {len(applied)} of {len(requests)} requests: {error}", seqs
+                    ) from error
                 raise
 
     def read(self, query: Callable[[State], T]) -> T:

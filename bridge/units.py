@@ -4,7 +4,7 @@ Rule of this file: exact or refused. Decimal arithmetic, half to even where some
 """
 
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 from bridge.errors import Invalid
@@ -19,7 +19,7 @@ _MICROS: Final = Decimal(1_000_000)
 
 def at_us(field: str, at: datetime) -> int:
     """Microseconds since 1970 of a date with a time zone. Raises `Invalid`."""
-    if getattr(at, "tzinfo", None) is None:
+    if not isinstance(at, datetime) or at.utcoffset() is None:
         raise Invalid(field, at, "a datetime with a time zone")
     return (at - _EPOCH) // _MICROSECOND
 
@@ -36,7 +36,7 @@ def micros(field: str, number: Number) -> int:
     try:
         exact = Decimal(str(number)) * _MICROS
         return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
-    except (InvalidOperation, ValueError, OverflowError):
+    except (ArithmeticError, ValueError):
         raise Invalid(field, number, "a finite number") from None
 
 

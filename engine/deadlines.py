@@ -6,7 +6,7 @@ same on every machine. Deadlines are many and mostly cancelled before they are d
 deadline are swept in small steps without sorting them again and again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sortedcontainers import SortedDict, SortedList
@@ -20,8 +20,8 @@ _UNSORTED_MAX: Final = 1_024
 _ID_BITS: Final = 53
 assert 1 << _ID_BITS == SEQ_MAX + 1
 
-# A small bucket is a set of packed integers `deadline << 53 | id`, as the keys of a dict: no object per deadline.
-Bucket = dict[int, None] | SortedList[int]
+# A small bucket maps ids to deadlines; a large one is sorted by packed integers `deadline << 53 | id`.
+Bucket = dict[int, int] | SortedList[int]
 
 
 class Deadlines:
@@ -36,32 +36,30 @@ class Deadlines:
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """All (deadline, id), soonest first. Lazy; they must not change meanwhile."""
         for bucket in self._buckets.values():
-            for packed in sorted(bucket):
+            for packed in _in_order(bucket):
                 yield packed >> _ID_BITS, packed & SEQ_MAX
 
     def add(self, at_us: int, item_id: int) -> None:
         """Add a deadline."""
         key = at_us >> _BUCKET_BITS
-        packed = at_us << _ID_BITS | item_id
         bucket = self._buckets.get(key)
         if bucket is None:
-            self._buckets[key] = {packed: None}
+            self._buckets[key] = {item_id: at_us}
         elif isinstance(bucket, dict):
-            bucket[packed] = None
+            bucket[item_id] = at_us
             if len(bucket) > _UNSORTED_MAX:
-                self._buckets[key] = SortedList(bucket)
+                self._buckets[key] = SortedList(_in_order(bucket))
         else:
-            bucket.add(packed)
+            bucket.add(at_us << _ID_BITS | item_id)
 
     def discard(self, at_us: int, item_id: int) -> None:
         """Remove a deadline that is there."""
         key = at_us >> _BUCKET_BITS
-        packed = at_us << _ID_BITS | item_id
         bucket = self._buckets[key]
         if isinstance(bucket, dict):
-            del bucket[packed]
+            del bucket[item_id]
         else:
-            bucket.remove(packed)
+            bucket.remove(at_us << _ID_BITS | item_id)
         if not bucket:
             del self._buckets[key]
 
@@ -71,7 +69,13 @@ class Deadlines:
         for key, bucket in self._buckets.items():
             if key > now_us >> _BUCKET_BITS:
                 return
-            for packed in sorted(bucket) if isinstance(bucket, dict) else bucket:
+            for packed in _in_order(bucket):
                 if packed >= end:
                     return
                 yield packed & SEQ_MAX
+
+
+def _in_order(bucket: Bucket) -> Iterable[int]:
+    if isinstance(bucket, dict):
+        return sorted([at_us << _ID_BITS | item_id for item_id, at_us in bucket.items()])
+    return bucket

@@ -1,0 +1,51 @@
+"""What can go wrong between the engine and its database.
+
+Rule of this file: every failure of this package has one root, and each kind says what is known about the data and what
+to do next. Only `Unavailable` may be tried again; the others stop the writer, because going on could lose or double
+what was acknowledged.
+"""
+
+
+class PersistenceError(Exception):
+    """The root: catch this to catch every failure of persistence."""
+
+
+class Unavailable(PersistenceError):
+    """The database cannot be reached or started, or refuses for now; what was acknowledged is safe, try again later.
+
+    Nothing of the refused work was written, or whoever raises this has yet to find out (and will, before it goes on).
+    """
+
+
+class Fenced(PersistenceError):
+    """Another writer holds a newer epoch of this shard: stop this process; it must not write again."""
+
+
+class Gap(PersistenceError):
+    """The database's last row is not the one before my first: stop, and recover from the journal."""
+
+
+class Corrupt(PersistenceError):
+    """The journal's own bytes are wrong (a changed byte, a missing or a swapped row): restore from a backup.
+
+    `seq` is the first row that is wrong, None where the damage has no single row.
+    """
+
+    def __init__(self, message: str, seq: int | None = None) -> None:
+        super().__init__(message)
+        self.seq = seq
+
+
+class Diverged(PersistenceError):
+    """The engine, or a table, does not say what the journal says at `seq`: run the version of the code that wrote it.
+
+    The journal itself may be whole: a change of the rules that did not raise `limits.RULES` looks like this.
+    """
+
+    def __init__(self, message: str, seq: int | None = None) -> None:
+        super().__init__(message)
+        self.seq = seq
+
+
+class SchemaError(PersistenceError):
+    """The database's schema is not what this version of the code brings along: the message says which file and why."""
