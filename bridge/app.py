@@ -76,6 +76,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:
                     f"shard {config.shard_id} is being written by {holder}: close that one first"
                 )
         journal = PostgresJournal(url, config.shard_id)
+        # Its connection stays open until the end: it is what `presence` shows to others, even while nothing is written.
         stack.callback(journal.close)
         recovered = recover(journal)
         epoch = recovered.position.epoch

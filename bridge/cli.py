@@ -19,8 +19,7 @@ from rich.console import Console
 from bridge import tables
 from bridge.app import database_url
 from bridge.config import Config, from_environment
-from bridge.demo.result import SEED, DemoOptions
-from bridge.demo.workload import MINUTES_MAX
+from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
 from persistence import queries
 from persistence.errors import PersistenceError
@@ -158,10 +157,12 @@ def why(
 @app.command(epilog="Example: callmarket verify --json")
 def verify(url: Url = "", as_json: AsJson = False) -> None:
     """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
-    with _connected(url) as (connection, shard_id):
-        if pending(connection):
-            _fail(NO_MARKET, EXIT_UNAVAILABLE)
-        report = verify_journal(connection.info.dsn, shard_id)
+    config = _config(url)
+    with database_url(config) as resolved:
+        with _connected(resolved) as (connection, shard_id):
+            if pending(connection):
+                _fail(NO_MARKET, EXIT_UNAVAILABLE)
+        report = verify_journal(resolved, shard_id)
     _show(report, as_json, lambda: tables.verification(report))
     if not report.ok:
         raise typer.Exit(EXIT_WRONG)

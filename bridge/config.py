@@ -66,7 +66,7 @@ def from_environment(environment: Mapping[str, str]) -> Config:
 def with_changes(config: Config, changes: Mapping[str, object]) -> Config:
     """The settings with some of them given by the caller. Raises `Invalid` for a wrong value."""
     try:
-        return msgspec.convert(msgspec.structs.asdict(config) | changes, Config)
+        return msgspec.convert({**msgspec.structs.asdict(config), **changes}, Config)
     except msgspec.ValidationError as error:
         field, expected = _wrong(error)
         raise Invalid(field, changes[field], expected) from None

@@ -62,8 +62,8 @@ class Sequencer:
             self._admit(requests)
             applied: list[Applied] = []
             try:
-                for request in requests:
-                    applied.append(self._apply(request))
+                # One by one, so that it is known how far this came.
+                applied.extend(self._apply(request) for request in requests)
                 return applied
             except BaseException as error:
                 # An invariant is broken, or the thread was interrupted between two changes: memory is not to be

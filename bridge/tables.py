@@ -6,6 +6,7 @@ Rule of this file: rich renderables from rows; nothing is asked or decided here.
 from collections.abc import Sequence
 from datetime import datetime
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -92,7 +93,7 @@ def migrated(names: Sequence[str]) -> Renderable:
 
 def _table(title: str, *columns: str) -> Table:
     """A table; a column whose name begins with # holds numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD)
     for name in columns:
         table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left")
     return table

@@ -19,7 +19,9 @@ _MICROS: Final = Decimal(1_000_000)
 
 def at_us(field: str, at: datetime) -> int:
     """Microseconds since 1970 of a date with a time zone. Raises `Invalid`."""
-    if not isinstance(at, datetime) or at.utcoffset() is None:
+    if not isinstance(at, datetime):
+        raise Invalid(field, at, "a datetime with a time zone")
+    if at.utcoffset() is None:
         raise Invalid(field, at, "a datetime with a time zone")
     return (at - _EPOCH) // _MICROSECOND
 

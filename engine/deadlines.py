@@ -57,7 +57,8 @@ class Deadlines:
         key = at_us >> _BUCKET_BITS
         bucket = self._buckets[key]
         if isinstance(bucket, dict):
-            del bucket[item_id]
+            due_us = bucket.pop(item_id)
+            assert due_us == at_us, (item_id, due_us, at_us)
         else:
             bucket.remove(at_us << _ID_BITS | item_id)
         if not bucket:
