@@ -57,7 +57,10 @@ def decode_command(data: bytes | str) -> Command:
 
 def decode_events(data: bytes | str) -> Events:
     """Decode the events of one row. Raises as `decode_command`."""
-    return _events_decoder.decode(data)
+    try:
+        return _events_decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"the text is not UTF-8: {error}") from None
 
 
 def check_shape(command: Command) -> None:

@@ -115,11 +115,13 @@ def restore(data: bytes, into: "State") -> None:
     """Fill an empty state from bytes; call `check()` before trusting them. Raises `ImageError`. O(state)."""
     try:
         image = _decoder.decode(data)
-        if image.format != FORMAT:
-            raise ImageError(f"image format {image.format}, this program reads {FORMAT}")
-        _restore(into, image)
-    except (msgspec.MsgspecError, KeyError) as error:
+        if image.format == FORMAT:
+            _restore(into, image)
+            return
+    # Damaged bytes may be no MessagePack, no UTF-8, or name an account, slot or market that is not there.
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
         raise ImageError(f"not an image of a state: {error!r}") from error
+    raise ImageError(f"image format {image.format}, this program reads {FORMAT}")
 
 
 def _restore(state: "State", image: _Image) -> None:

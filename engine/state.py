@@ -93,6 +93,7 @@ class State:
         assert standing == sorted(bid.bid_id for bid in self.bids.values() if bid.market_id == market_id)
         assert market.bids_held == len(standing) <= limits.BIDS_PER_MARKET_MAX, market_id
         assert all(bid.time_in_force == "gtd" for bid in market.resting)
+        assert all(bid.time_in_force == "round" for bid in market.round_bids)
         assert all(bid.round_no == market.rounds_called + 1 for bid in market.round_bids)
         # The index names every held bid that is not replaced, and only those, under its own bidder and task.
         indexed = sorted(bid.bid_id for bids in market.bids_by_bidder.values() for bid in bids.values())

@@ -252,4 +252,4 @@ def _rows(
 ) -> list[R]:
     with connection.cursor(row_factory=class_row(kind)) as cursor:
         # The queries are this file's own constants; what varies goes in as parameters.
-        return cursor.execute(query, values).fetchall()  # type: ignore[arg-type]
+        return cursor.execute(query, values).fetchall()
