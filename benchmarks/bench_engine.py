@@ -45,6 +45,19 @@ def bench_place_bid(benchmark: BenchmarkFixture, full_engine: Engine) -> None:
         workload.apply(engine, "admin", CancelBid(bid_id))
 
 
+@pytest.mark.benchmark(group="Engine.apply: 10,000 x place_bid")
+def bench_place_bid_at_round_prices(benchmark: BenchmarkFixture) -> None:
+    """991 prices instead of 99,001: bids share levels, as they do where people choose the prices."""
+    engine = workload.open_engine()
+    workload.fill(engine, 100_000, price_step_tokens=100)
+
+    def entries() -> tuple[tuple[list[Entry]], dict[str, object]]:
+        first_task = 10_000_000 + engine.state.seq
+        return (list(workload.place_bids(engine.state.seq + 1, BATCH, first_task, 100)),), {}
+
+    benchmark.pedantic(apply_all(engine), setup=entries, rounds=7)
+
+
 @pytest.mark.benchmark(group="Engine.apply: 1,000 x cancel_bid")
 def bench_cancel_bid(benchmark: BenchmarkFixture, full_engine: Engine) -> None:
     engine = full_engine

@@ -16,7 +16,8 @@ from engine.core import Engine
 SEED: Final = 20_261_121
 BIDDERS: Final = 1_000
 MARKET: Final = "bench"
-# 99,001 prices are the worst case for price levels: nearly every bid opens one until they are all there.
+# 99,001 prices are the worst case for price levels: nearly every bid opens one until they are all there. People and
+# agents prefer round prices; a step of 100 leaves 991.
 PRICE_MIN_TOKENS: Final = 1_000
 PRICE_MAX_TOKENS: Final = 100_000
 # 25 us between commands is 40,000 a second; deadlines an hour away, give or take a second.
@@ -40,7 +41,7 @@ def apply(engine: Engine, actor: str, command: Command) -> None:
     engine.apply(Entry(engine.state.seq + 1, engine.state.at_us, actor, command))
 
 
-def place_bids(first_seq: int, count: int, first_task: int = 0) -> Iterator[Entry]:
+def place_bids(first_seq: int, count: int, first_task: int = 0, price_step_tokens: int = 1) -> Iterator[Entry]:
     """Stamped `gtd` bids of many bidders at uniform prices."""
     draw = random.Random(SEED + first_task)
     for number in range(first_task, first_task + count):
@@ -50,7 +51,7 @@ def place_bids(first_seq: int, count: int, first_task: int = 0) -> Iterator[Entr
             market_id=MARKET,
             bidder_id=bidder_id,
             task_id=f"task-{number}",
-            max_price_tokens=draw.randint(PRICE_MIN_TOKENS, PRICE_MAX_TOKENS),
+            max_price_tokens=draw.randrange(PRICE_MIN_TOKENS, PRICE_MAX_TOKENS + 1, price_step_tokens),
             expected_value_microusd=1_000,
             ttl_at_us=at_us + TTL_US + draw.randrange(TTL_SPREAD_US),
             time_in_force="gtd",
@@ -65,9 +66,9 @@ def later(command: Command, at_us: int) -> Command:
     return replace(command, ttl_at_us=command.ttl_at_us + at_us)
 
 
-def fill(engine: Engine, count: int) -> None:
+def fill(engine: Engine, count: int, price_step_tokens: int = 1) -> None:
     """Let this many bids rest."""
-    for entry in place_bids(engine.state.seq + 1, count):
+    for entry in place_bids(engine.state.seq + 1, count, price_step_tokens=price_step_tokens):
         engine.apply(entry)
 
 

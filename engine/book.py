@@ -7,7 +7,6 @@ A `SortedDict` maps each price to its level, a dict of bids in order of time: of
 
 from collections.abc import Iterator
 from heapq import merge
-from itertools import pairwise
 
 from msgspec import Struct
 from sortedcontainers import SortedDict
@@ -88,16 +87,21 @@ class Book:
 
     def check(self) -> None:
         """Assert every property of the book. O(bids)."""
-        # No level is empty, else a cancelled best price would still be quoted.
-        assert all(self._levels.values()), "empty level"
-        # Every bid stands at its own price under its own id.
+        bids = 0
+        before = None
         for key, level in self._levels.items():
+            # Prices fall from level to level, and no level is empty, else a cancelled best price would still be quoted.
+            assert before is None or before < key, f"out of order: {before}, {key}"
+            assert level, f"empty level: {key}"
+            before = key
+            bids += len(level)
+            seq = 0
             for bid_id, bid in level.items():
+                # Every bid stands at its own price under its own id, behind all earlier ones.
                 assert bid.bid_id == bid_id and -bid.max_price_tokens == key, (key, bid_id, bid)
-        # The order is total and strict.
-        bids = list(self)
-        assert all(priority(one) < priority(two) for one, two in pairwise(bids)), "out of order"
-        assert len(bids) == self._bids, (len(bids), self._bids)
+                assert seq < bid.priority_seq, f"out of order: {seq}, {bid}"
+                seq = bid.priority_seq
+        assert bids == self._bids, (bids, self._bids)
 
 
 def best_first(one: Book, two: Book) -> Iterator[Bid]:

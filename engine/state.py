@@ -4,9 +4,10 @@ Rule of this file: it holds and checks. Only `evolve` changes what is here; `ima
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from engine import image, limits
-from engine.book import Bid
+from engine.book import Bid, Book
 from engine.commands import ISSUANCE
 from engine.deadlines import Deadlines
 from engine.ledger import Ledger
@@ -71,67 +72,114 @@ class State:
         """Assert every property of the state, from the leaves up. O(state)."""
         self.ledger.check()
         self.receipts.check()
+        assert all(market.rules.market_id == market_id for market_id, market in self.markets.items())
+        # One pass over each structure, because a recovery waits for it: what stands is found among what is known, and
+        # equal counts then say that nothing is missing.
+        self._check_books()
+        self._check_indexes()
+        self._check_deadlines()
+        self._check_awards()
+        self._check_slots()
+        self._check_holds()
+
+    def _check_books(self) -> None:
+        standing = dict.fromkeys(self.markets, 0)
         for market_id, market in self.markets.items():
-            assert market.rules.market_id == market_id, market_id
-            self._check_market(market_id, market)
-        self._check_bids()
-        self._check_awards_and_slots()
+            self._check_book(market_id, market.resting)
+            self._check_book(market_id, market.round_bids)
+            assert all(bid.time_in_force == "gtd" for bid in market.resting), market_id
+            next_round = market.rounds_called + 1
+            assert all(bid.time_in_force == "round" and bid.round_no == next_round for bid in market.round_bids)
+            standing[market_id] = market.bids_open
+        for (market_id, round_no), losing in self.losing.items():
+            self._check_book(market_id, losing.book)
+            # A round whose losers are all released is forgotten.
+            assert len(losing.book), (market_id, round_no)
+            assert round_no <= self.markets[market_id].rounds_called, (market_id, round_no)
+            assert all(bid.time_in_force == "round" and bid.round_no == round_no for bid in losing.book)
+            standing[market_id] += len(losing.book)
+        # Each held bid stands in exactly one book: the one that its fields say, where it can stand but once.
+        assert sum(standing.values()) == len(self.bids), (standing, len(self.bids))
+        for market_id, market in self.markets.items():
+            assert market.bids_held == standing[market_id] <= limits.BIDS_PER_MARKET_MAX, market_id
+
+    def _check_book(self, market_id: str, book: Book) -> None:
+        book.check()
+        for bid in book:
+            assert self.bids[bid.bid_id] is bid and bid.market_id == market_id, bid
+
+    def _check_indexes(self) -> None:
+        # The index names held bids that are not replaced, under their own bidder and task; and all of them.
+        indexed = 0
+        for market_id, market in self.markets.items():
+            for bidder_id, bids in market.bids_by_bidder.items():
+                assert 0 < len(bids) <= limits.BIDS_PER_BIDDER_MAX, bidder_id
+                indexed += len(bids)
+                for task_id, bid in bids.items():
+                    assert bid.task_id == task_id and bid.bidder_id == bidder_id and bid.market_id == market_id, bid
+                    assert self.bids[bid.bid_id] is bid and not bid.replaced, bid
+        assert indexed == sum(not bid.replaced for bid in self.bids.values()), indexed
+
+    def _check_deadlines(self) -> None:
+        # Every bid with a deadline, and no other, is due at it; every award at the end of its lease; soonest first.
+        due = 0
+        for at_us, bid_id in _ascending(self.bid_deadlines):
+            assert self.bids[bid_id].ttl_at_us == at_us, (bid_id, at_us)
+            due += 1
+        assert due == sum(bid.ttl_at_us is not None for bid in self.bids.values()), due
+        due = 0
+        for at_us, award_id in _ascending(self.award_leases):
+            assert self.awards[award_id].lease_until_us == at_us, (award_id, at_us)
+            due += 1
+        assert due == len(self.awards), due
+
+    def _check_awards(self) -> None:
+        # Every live award is that of its awarded slot and of its task (BID-6).
+        for award_id, award in self.awards.items():
+            assert award_id == award.award_id <= self.awards_granted, award
+            slot = self.slots[award.slot_id]
+            assert slot.status == "awarded" and slot.award_id == award_id and slot.market_id == award.market_id, slot
+            assert self.markets[award.market_id].tasks_awarded[award.task_id] == award_id, award
+            assert award.provider_id == slot.provider_id != ISSUANCE and slot.winner_id == award.bidder_id, slot
+        assert sum(len(market.tasks_awarded) for market in self.markets.values()) == len(self.awards)
+
+    def _check_slots(self) -> None:
+        live = dict.fromkeys(self.markets, 0)
+        offered = awarded = 0
+        for slot_id, slot in self.slots.items():
+            assert slot.slot_id == slot_id, slot
+            if slot.status in ("offered", "awarded"):
+                live[slot.market_id] += 1
+                offered += slot.status == "offered"
+                awarded += slot.status == "awarded"
+            else:
+                # An ended slot is remembered as one.
+                assert slot_id in self.slots_ended, slot
+        assert awarded == len(self.awards), (awarded, len(self.awards))
+        assert len(self.slots_ended) == len(self.slots) - offered - awarded <= limits.SLOTS_ENDED_KEPT
+        for market_id, market in self.markets.items():
+            market.offers.check()
+            assert all(self.slots[slot.slot_id] is slot and slot.market_id == market_id for slot in market.offers)
+            assert market.slots_live == live[market_id], market_id
+        assert sum(len(market.offers) for market in self.markets.values()) == offered, offered
+
+    def _check_holds(self) -> None:
         # Every hold belongs to exactly one bid or award, in full (BID-1, CLR-6).
-        held = {bid.bid_id: (bid.bidder_id, bid.max_price_tokens) for bid in self.bids.values()}
-        held |= {award.bid_id: (award.bidder_id, award.price_tokens) for award in self.awards.values()}
-        assert len(held) == len(self.bids) + len(self.awards), "a bid is both open and awarded"
-        assert held == {key: (hold.account_id, hold.tokens) for key, hold in self.ledger.holds.items()}, "stray hold"
-        assert ISSUANCE not in {award.provider_id for award in self.awards.values()}
+        holds = self.ledger.holds
+        for bid_id, bid in self.bids.items():
+            hold = holds[bid_id]
+            assert bid_id == bid.bid_id <= self.bids_placed, bid
+            assert hold.tokens == bid.max_price_tokens and hold.account_id == bid.bidder_id, (bid, hold)
+        for award in self.awards.values():
+            hold = holds[award.bid_id]
+            assert award.bid_id not in self.bids, award
+            assert hold.tokens == award.price_tokens and hold.account_id == award.bidder_id, (award, hold)
+        assert len(holds) == len(self.bids) + len(self.awards), "a hold belongs to nothing"
 
-    def _check_market(self, market_id: str, market: Market) -> None:
-        books = [market.resting, market.round_bids]
-        books += [losing.book for (owner_id, _), losing in self.losing.items() if owner_id == market_id]
-        for book in books:
-            book.check()
-        # Each held bid stands in exactly one book of its market.
-        standing = sorted(bid.bid_id for book in books for bid in book)
-        assert standing == sorted(bid.bid_id for bid in self.bids.values() if bid.market_id == market_id)
-        assert market.bids_held == len(standing) <= limits.BIDS_PER_MARKET_MAX, market_id
-        assert all(bid.time_in_force == "gtd" for bid in market.resting)
-        assert all(bid.time_in_force == "round" for bid in market.round_bids)
-        assert all(bid.round_no == market.rounds_called + 1 for bid in market.round_bids)
-        # The index names every held bid that is not replaced, and only those, under its own bidder and task.
-        indexed = sorted(bid.bid_id for bids in market.bids_by_bidder.values() for bid in bids.values())
-        held = [bid for bid in self.bids.values() if bid.market_id == market_id]
-        assert indexed == sorted(bid.bid_id for bid in held if not bid.replaced), market_id
-        for bidder_id, bids in market.bids_by_bidder.items():
-            assert 0 < len(bids) <= limits.BIDS_PER_BIDDER_MAX, bidder_id
-            for task_id, bid in bids.items():
-                assert (bid.bidder_id, bid.task_id) == (bidder_id, task_id) and self.bids[bid.bid_id] is bid
-        # The offers are the offered slots, and the live count is theirs and the awarded ones'.
-        market.offers.check()
-        live = [slot for slot in self.slots.values() if slot.market_id == market_id]
-        offered = [slot for slot in live if slot.status == "offered"]
-        assert len(market.offers) == len(offered), market_id
-        assert market.slots_live == len(offered) + sum(slot.status == "awarded" for slot in live), market_id
 
-    def _check_bids(self) -> None:
-        # Every bid is known under its id and below the counter; exactly those with a deadline are due.
-        assert all(bid_id == bid.bid_id <= self.bids_placed for bid_id, bid in self.bids.items())
-        deadlines = sorted((bid.ttl_at_us, bid.bid_id) for bid in self.bids.values() if bid.ttl_at_us is not None)
-        assert deadlines == list(self.bid_deadlines), "deadlines do not match bids"
-        # A round whose losers are all released is forgotten.
-        assert all(len(losing.book) for losing in self.losing.values())
-
-    def _check_awards_and_slots(self) -> None:
-        # Every live award is that of its awarded slot, of its task, and of its lease; and nothing else is (BID-6).
-        assert all(award_id == award.award_id <= self.awards_granted for award_id, award in self.awards.items())
-        awarded = {slot.award_id for slot in self.slots.values() if slot.status == "awarded"}
-        assert awarded == self.awards.keys(), "awarded slots and awards differ"
-        assert all(self.slots[award.slot_id].award_id == award.award_id for award in self.awards.values())
-        tasks = {(award.market_id, award.task_id): award.award_id for award in self.awards.values()}
-        assert tasks == {
-            (market_id, task_id): award_id
-            for market_id, market in self.markets.items()
-            for task_id, award_id in market.tasks_awarded.items()
-        }, "awarded tasks and awards differ"
-        leases = sorted((award.lease_until_us, award.award_id) for award in self.awards.values())
-        assert leases == list(self.award_leases), "leases do not match awards"
-        # The ended slots that are remembered are the ended ones, and not more than the bound.
-        ended = {slot_id for slot_id, slot in self.slots.items() if slot.status not in ("offered", "awarded")}
-        assert ended == self.slots_ended.keys() and len(ended) <= limits.SLOTS_ENDED_KEPT
+def _ascending(deadlines: Deadlines) -> Iterator[tuple[int, int]]:
+    before = (-1, 0)
+    for deadline in deadlines:
+        assert before < deadline, (before, deadline)
+        before = deadline
+        yield deadline

@@ -1,0 +1,86 @@
+"""How a connection to the database is opened.
+
+Rule of this file: no connection can hang for ever, be left idle inside a transaction, or report a commit that is not on
+disk. Each number says why.
+"""
+
+from typing import Final, LiteralString
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.string import ByteaBinaryLoader
+
+from persistence.errors import Unavailable
+
+# A server that is there answers in milliseconds; one that is starting is asked again.
+CONNECT_TIMEOUT_S: Final = 5
+_OPTIONS: Final = {
+    # The largest batch takes a second; a disk that stalls for half a minute is an outage.
+    "statement_timeout": "30s",
+    # The fence waits for the batch of a writer that is being replaced, and not longer than that batch may take.
+    "lock_timeout": "15s",
+    # A writer that is frozen inside its transaction would keep its successor waiting at the fence.
+    "idle_in_transaction_session_timeout": "60s",
+    # The fence counts on seeing what another writer has committed while it waited.
+    "default_transaction_isolation": "read\\ committed",
+    # JSON bytes, times and numbers in one form, whatever the server's configuration says.
+    "timezone": "UTC",
+    "client_encoding": "UTF8",
+}
+# Each update of the writer looks its rows up by primary key (`db_writes`). Without statistics, as on a fresh table, the
+# planner may think that reading the whole table is as good; the writer's plans must not depend on when it was analyzed.
+_WRITER_OPTIONS: Final = {
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_memoize": "off",
+    "jit": "off",
+}
+
+
+def connect(url: str, application_name: str, *, writer: bool = False) -> psycopg.Connection:
+    """Open a connection in autocommit mode, so that a transaction is only where the code says so.
+
+    `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`; takes `CONNECT_TIMEOUT_S` at
+    most for each address that the URL names.
+    """
+    settings = _OPTIONS | _WRITER_OPTIONS if writer else _OPTIONS
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    try:
+        # Options in the URL (a search_path) stay; ours come after them and win.
+        named = str(conninfo_to_dict(url).get("options") or "")
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            application_name=application_name,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=f"{named} {options}".strip(),
+            # A dead peer is noticed after idle + interval * count, or when sent bytes stay unacknowledged for as long.
+            keepalives=1,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=20_000,
+        )
+    except psycopg.Error as error:
+        raise Unavailable(
+            f"No connection to the database: {error}. Is the server running, is the URL right?"
+        ) from error
+    # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
+    connection.adapters.register_loader("json", ByteaBinaryLoader)
+    if writer:
+        try:
+            _insist_on_durability(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise Unavailable(f"The database does not answer: {error}") from error
+    return connection
+
+
+def _insist_on_durability(connection: psycopg.Connection) -> None:
+    """Commits are waited for, even where the server or the role is configured not to."""
+    row = connection.execute("SHOW synchronous_commit").fetchone()
+    if row == ("off",):
+        on: LiteralString = "SET synchronous_commit = on"
+        connection.execute(on)

@@ -1,0 +1,126 @@
+"""The journal as the rest of the program sees it, whatever keeps it.
+
+Rule of this file: a journal takes whole batches in order or refuses them, and gives back exactly those bytes. There are
+two: `postgres.PostgresJournal`, and `memory.MemoryJournal` for tests and benchmarks; one suite of tests runs on both.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol, Self
+
+import msgspec
+
+from engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_events
+from engine.commands import Entry
+from engine.events import Events
+from persistence.errors import Corrupt
+
+
+class Position(NamedTuple):
+    """Where a shard's journal ends, and whose it is. Seq 0 and `GENESIS_DIGEST` before the first row."""
+
+    epoch: int
+    last_seq: int
+    last_digest: bytes
+
+
+class Stored(NamedTuple):
+    """A journal row as it lies there: bytes that nobody has decoded yet."""
+
+    seq: int
+    epoch: int
+    at_us: int
+    actor: str
+    command_id: str
+    rules: int
+    command_json: bytes
+    events_json: bytes
+    digest: bytes
+
+    def entry(self) -> Entry:
+        """Decode and shape-check the command. Raises `Corrupt`."""
+        try:
+            command = decode_command(self.command_json)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Corrupt(f"Row {self.seq}: the command cannot be decoded: {error}", self.seq) from error
+        return Entry(self.seq, self.at_us, self.actor, command, self.command_id)
+
+    def events(self) -> Events:
+        """Decode the events. Raises `Corrupt`."""
+        try:
+            return decode_events(self.events_json)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Corrupt(f"Row {self.seq}: the events cannot be decoded: {error}", self.seq) from error
+
+
+class Chain:
+    """Takes rows one after the other: no gap, no step back, each digest that of its bytes and of the row before."""
+
+    __slots__ = ("at_us", "digest", "epoch", "seq")
+
+    def __init__(self, seq: int = 0, digest: bytes | None = GENESIS_DIGEST) -> None:
+        """Begin after row `seq` with its digest; None trusts the first row, for a reader that begins in the middle."""
+        self.seq = seq
+        self.digest = digest
+        self.epoch = 0
+        self.at_us = 0
+
+    def follow(self, row: Stored) -> Entry:
+        """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
+        seq = row.seq
+        if seq != self.seq + 1:
+            raise Corrupt(f"Row {self.seq + 1} is missing: row {self.seq} is followed by row {seq}", self.seq + 1)
+        if row.epoch < self.epoch or row.at_us < self.at_us:
+            before = f"epoch {self.epoch} at {self.at_us} us"
+            raise Corrupt(f"Row {seq} steps back, to epoch {row.epoch} at {row.at_us} us after {before}", seq)
+        entry = row.entry()
+        digest = row.digest
+        if self.digest is not None:
+            digest = chain(self.digest, entry, row.rules, row.command_json, row.events_json)
+        if digest != row.digest:
+            raise Corrupt(f"Row {seq} does not have the digest of its bytes and of the row before it", seq)
+        self.seq = seq
+        self.digest = digest
+        self.epoch = row.epoch
+        self.at_us = row.at_us
+        return entry
+
+
+class Journal(Protocol):
+    """The journal of one shard, for one writer or reader. Not for two threads at once, except `interrupt`."""
+
+    def claim(self) -> int:
+        """Become the writer: raise the epoch by one and return it. Raises `Unavailable`."""
+
+    def append(self, rows: Sequence[Sealed]) -> None:
+        """Write a batch, all or nothing; return when it is durable. Raises as `db_writes.execute_journaled`."""
+
+    def scan(self, after_seq: int = 0) -> Iterator[Sequence[Stored]]:
+        """Yield all rows after a seq, in order, in chunks as they are read, unchecked. Raises `Unavailable`."""
+
+    def position(self) -> Position:
+        """Where the journal ends. Epoch 0 and seq 0 for a shard that nobody has claimed. Raises `Unavailable`."""
+
+    def interrupt(self) -> None:
+        """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
+
+    def close(self) -> None:
+        """Let go of what is held open. Never raises."""
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager: the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def read(self, after_seq: int = 0) -> Iterator[Sealed]:
+        """Yield all rows after a seq, checked and decoded. Raises `Corrupt`, which names the first bad row.
+
+        A reader that begins in the middle trusts the digest of its first row.
+        """
+        links = Chain(after_seq, GENESIS_DIGEST if after_seq == 0 else None)
+        for rows in self.scan(after_seq):
+            for row in rows:
+                entry = links.follow(row)
+                yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)

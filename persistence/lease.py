@@ -1,0 +1,33 @@
+"""Who may write a shard: the epoch of its writer.
+
+Rule of this file: an epoch is taken by raising it, never by waiting for somebody to give it up. Whoever raised it last
+is the writer; the batches of all others fail at the fence from that moment on, so safety never depends on a clock.
+"""
+
+import os
+import socket
+
+import psycopg
+
+from engine.codec import GENESIS_DIGEST
+
+
+def claim(connection: psycopg.Connection, shard_id: int) -> int:
+    """Become the writer of a shard, new or old, and return the epoch that all batches must carry from now on.
+
+    Waits for a batch that is being committed at this moment, so what the position says afterwards is the end of what
+    the writer before could write. One statement; raises `psycopg.Error` only.
+    """
+    row = connection.execute(
+        """
+        INSERT INTO engine_writer AS writer (shard_id, epoch, last_seq, last_digest, claimed_at, claimed_by)
+        VALUES (%s, 1, 0, %b, now(), %s)
+        ON CONFLICT (shard_id) DO UPDATE
+        SET epoch = writer.epoch + 1, claimed_at = excluded.claimed_at, claimed_by = excluded.claimed_by
+        RETURNING epoch
+        """,
+        (shard_id, GENESIS_DIGEST, f"process {os.getpid()} on {socket.gethostname()}"),
+    ).fetchone()
+    assert row is not None, "an upsert returns its row"
+    epoch: int = row[0]
+    return epoch

@@ -1,0 +1,99 @@
+"""The schema, brought up to date: numbered .sql files, each applied once.
+
+Rule of this file: history is not edited. A file that was applied is recorded by name and SHA-256 and must stay as it
+was; a change is a new file. All pending files are applied in one transaction under an advisory lock, so any number of
+processes may start at once, and one that dies leaves nothing half done.
+
+An existing library was considered: yoyo-migrations 9.0.0, of 2024, brings its own connection layer, rollback scripts
+and four dependencies. What is needed here is the loop below.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from persistence.errors import SchemaError
+
+# Any fixed number, the same in all versions. Advisory locks are per database, so other databases do not wait.
+_LOCK_KEY: Final = 0x63616C6C6D6B74
+
+_TABLE: Final = sql.SQL("""
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+        name        text         PRIMARY KEY,
+        sha256      bytea        NOT NULL,
+        applied_at  timestamptz  NOT NULL DEFAULT now()
+    )
+""")
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One numbered file."""
+
+    name: str
+    content: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """Return its SHA-256."""
+        return sha256(self.content).digest()
+
+
+def ensure_schema(connection: psycopg.Connection) -> list[str]:
+    """Apply what is pending and return the names of what was applied. Safe to call always and from many processes.
+
+    Objects are made in the first schema of the connection's search_path. Raises `SchemaError` if an applied file has
+    changed since or the database is newer than this code; then nothing is done.
+    """
+    with connection.transaction():
+        # Looked at before the lock is taken, so that the usual start waits for nobody.
+        if not _pending(connection, load()):
+            return []
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+        connection.execute(_TABLE)
+        applied = _pending(connection, load())
+        for migration in applied:
+            connection.execute(migration.content)
+            connection.execute(
+                "INSERT INTO schema_migrations (name, sha256) VALUES (%s, %b)", (migration.name, migration.digest)
+            )
+    return [migration.name for migration in applied]
+
+
+def pending(connection: psycopg.Connection) -> list[str]:
+    """Return the names of the files that are still to be applied. Raises as `ensure_schema`; changes nothing."""
+    with connection.transaction():
+        return [migration.name for migration in _pending(connection, load())]
+
+
+def load() -> list[Migration]:
+    """Return the files of this version, in order."""
+    folder = files("persistence") / "sql"
+    found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".sql"))
+    return [Migration(name, (folder / name).read_bytes()) for name in found]
+
+
+def _pending(connection: psycopg.Connection, known: list[Migration]) -> list[Migration]:
+    exists = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
+    assert exists is not None, "SELECT without FROM returns one row"
+    if not exists[0]:
+        return known
+    rows = connection.execute("SELECT name, sha256 FROM schema_migrations").fetchall()
+    applied: dict[str, bytes] = {name: bytes(digest) for name, digest in rows}
+    unknown = sorted(applied.keys() - {migration.name for migration in known})
+    if unknown:
+        raise SchemaError(
+            f"The database's schema is newer than this version of callmarket: it has {', '.join(unknown)}. "
+            "Run the version that applied them, or a newer one."
+        )
+    for migration in known:
+        if migration.name in applied and applied[migration.name] != migration.digest:
+            raise SchemaError(
+                f"{migration.name} has changed since it was applied to this database. "
+                "Restore the file as it was and put the change into a new one with the next number."
+            )
+    return [migration for migration in known if migration.name not in applied]

@@ -1,0 +1,254 @@
+"""The fence at work: two writers at once, and batches that do not fit the tables.
+
+Goal: whatever the interleaving, a batch is in whole or not at all, and only the newest epoch writes.
+"""
+
+import random
+import threading
+import time
+
+import psycopg
+import pytest
+
+from persistence import lease
+from persistence.connections import connect
+from persistence.db_writes import BATCH_ROWS_MAX, execute_journaled
+from persistence.errors import Diverged, Fenced, Gap, PersistenceError, Unavailable
+from persistence.journal import Journal
+from persistence.postgres import PostgresJournal
+from persistence.recovery import recover
+from persistence.verify import verify
+from tests.support.sealed import bids
+
+COUNTS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM compute_auction_bids)"
+
+
+def in_thread(call):
+    """Start a call in a thread; return a function that waits for it and gives what it raised."""
+    raised: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            call()
+            raised.append(None)
+        except BaseException as error:  # noqa: BLE001 -- handed to the test
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def finish() -> BaseException | None:
+        thread.join(30)
+        return raised[0]
+
+    return finish
+
+
+def wait_until_blocked(connection: psycopg.Connection) -> None:
+    """Return when some session of this database waits for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while connection.execute(query).fetchone() == (0,):
+        time.sleep(0.005)
+
+
+def test_a_zombie_in_mid_batch_is_refused_inside_its_transaction(database_url: str):
+    """It is at the fence when its successor claims, so it has no way to see the new epoch before it writes."""
+    rows = bids(20)
+    with PostgresJournal(database_url, 0) as zombie, psycopg.connect(database_url) as successor:
+        zombie.claim()
+        zombie.append(rows[:10])
+        assert lease.claim(successor, 0) == 2
+        finish = in_thread(lambda: zombie.append(rows[10:]))
+        with connect(database_url, "test") as watcher:
+            wait_until_blocked(watcher)
+            successor.commit()
+            assert isinstance(finish(), Fenced)
+            assert watcher.execute("SELECT max(seq), count(*) FROM journal").fetchone() == (10, 10)
+    assert verify(database_url, 0).ok
+
+
+def test_a_claim_waits_for_the_batch_that_is_being_committed(database_url: str):
+    """So that what the successor reads as the end of the journal is the end."""
+    rows = bids(20)
+    with (
+        PostgresJournal(database_url, 0) as first,
+        PostgresJournal(database_url, 0) as successor,
+        psycopg.connect(database_url) as blocker,
+        connect(database_url, "test") as watcher,
+    ):
+        first.claim()
+        blocker.execute("LOCK TABLE compute_auction_markets IN SHARE MODE")
+        finish_append = in_thread(lambda: first.append(rows))
+        wait_until_blocked(watcher)
+        finish_claim = in_thread(successor.claim)
+        time.sleep(0.1)
+        assert successor.epoch == 0
+        blocker.rollback()
+        assert finish_append() is None
+        assert finish_claim() is None
+        assert successor.position()[:2] == (2, len(rows))
+
+
+def test_two_writers_of_one_epoch_cannot_both_write(database_url: str):
+    """It takes a bug to get here; even then the second meets a gap."""
+    rows = bids(20)
+    with PostgresJournal(database_url, 0) as one:
+        epoch = one.claim()
+        with PostgresJournal(database_url, 0, epoch) as two:
+            one.append(rows)
+            with pytest.raises(Gap):
+                two.append(rows)
+    assert verify(database_url, 0).ok
+
+
+def test_many_writers_take_over_from_each_other(database_url: str, seed: int):
+    """Writers claim, recover and write at random; the rows come out once and in order, whoever wrote them."""
+    rows = bids(150)
+    stop = threading.Event()
+
+    def work(number: int) -> None:
+        rng = random.Random(seed + number)
+        with PostgresJournal(database_url, 0) as journal:
+            while not stop.is_set():
+                next_seq = recover(journal).position.last_seq
+                try:
+                    while next_seq < len(rows):
+                        size = rng.randint(1, 7)
+                        journal.append(rows[next_seq : next_seq + size])
+                        next_seq = min(next_seq + size, len(rows))
+                        time.sleep(rng.uniform(0, 0.005))
+                    stop.set()
+                except Fenced:
+                    time.sleep(rng.uniform(0, 0.05))
+
+    finishes = [in_thread(lambda number=number: work(number)) for number in range(4)]
+    assert [finish() for finish in finishes] == [None] * 4
+    with PostgresJournal(database_url, 0) as journal:
+        assert list(journal.read()) == rows
+        assert journal.position().epoch > 1
+    assert verify(database_url, 0).ok
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM token_accounts WHERE account_id = 'agent3'",
+        "UPDATE token_accounts SET total_earned = 1, balance = 1, held = 1 WHERE account_id = 'agent3'",
+        "INSERT INTO compute_auction_bids (shard_id, id, market_id, bidder_id, task_id, max_price_tokens, placed_at, "
+        "expected_value_microusd, placed_seq, priority_seq, time_in_force, status, seq) "
+        "VALUES (0, 5, 'gpu', 'agent1', 't', 1, now(), 0, 1, 1, 'round', 'open', 1)",
+    ],
+)
+def test_a_table_that_was_changed_stops_the_batch_whole(database_url: str, statement: str):
+    rows = bids(20)
+    with PostgresJournal(database_url, 0) as journal, connect(database_url, "test") as other:
+        journal.claim()
+        journal.append(rows[:22])
+        other.execute(statement)
+        before = other.execute(COUNTS).fetchone(), journal.position()
+        with pytest.raises(Diverged, match="Nothing was written"):
+            journal.append(rows[22:])
+        assert (other.execute(COUNTS).fetchone(), journal.position()) == before
+
+
+def test_a_missing_table_is_no_outage(database_url: str):
+    rows = bids(5)
+    with PostgresJournal(database_url, 0) as journal, connect(database_url, "test") as other:
+        journal.claim()
+        other.execute("DROP TABLE token_ledger")
+        with pytest.raises(PersistenceError, match="Check the schema") as caught:
+            journal.append(rows)
+        assert not isinstance(caught.value, Unavailable)
+        assert journal.position().last_seq == 0
+
+
+def test_a_database_that_became_read_only_is_an_outage(database_url: str):
+    rows = bids(5)
+    with connect(database_url, "test", writer=True) as connection:
+        epoch = lease.claim(connection, 0)
+        connection.execute("SET default_transaction_read_only = on")
+        with pytest.raises(Unavailable):
+            execute_journaled(connection, rows, shard_id=0, epoch=epoch)
+        connection.execute("SET default_transaction_read_only = off")
+        execute_journaled(connection, rows, shard_id=0, epoch=epoch)
+
+
+def test_shards_do_not_meet(database_url: str):
+    rows = bids(30)
+    journals: list[Journal] = [PostgresJournal(database_url, shard_id) for shard_id in (0, 1, 2**31 - 1)]
+    for journal in journals:
+        journal.claim()
+    for start in range(0, len(rows), 10):
+        for journal in journals:
+            journal.append(rows[start : start + 10])
+    for journal in journals:
+        assert list(journal.read()) == rows
+        journal.close()
+    assert verify(database_url, 1).ok
+
+
+def test_a_batch_is_bounded(database_url: str):
+    with connect(database_url, "test") as connection, pytest.raises(AssertionError):
+        execute_journaled(connection, bids(1) * (BATCH_ROWS_MAX + 1), shard_id=0, epoch=1)
+
+
+def test_a_writer_insists_on_durable_commits(database_url: str):
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    with connect(database_url, "test", writer=True) as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
+def test_a_connection_has_its_time_outs_and_keeps_the_urls_options(database_url: str):
+    url = psycopg.conninfo.make_conninfo(database_url, options="-c search_path=somewhere")
+    with connect(url, "test name") as connection:
+        shown = {
+            name: connection.execute(f"SHOW {name}").fetchone()
+            for name in (
+                "search_path",
+                "statement_timeout",
+                "lock_timeout",
+                "default_transaction_isolation",
+                "idle_in_transaction_session_timeout",
+                "application_name",
+            )
+        }
+        assert connection.autocommit
+    assert shown == {
+        "search_path": ("somewhere",),
+        "statement_timeout": ("30s",),
+        "lock_timeout": ("15s",),
+        "default_transaction_isolation": ("read committed",),
+        "idle_in_transaction_session_timeout": ("1min",),
+        "application_name": ("test name",),
+    }
+
+
+def test_nobody_there_is_unavailable():
+    with pytest.raises(Unavailable, match="Is the server running"):
+        connect("host=/nonexistent dbname=x", "test")
+
+
+def test_the_updates_find_their_rows_by_key_on_a_table_without_statistics(database_url: str):
+    """The plan is under test: without care the planner compares all pairs (see `_change_statement`)."""
+    from psycopg import sql
+    from psycopg.types.numeric import Int4
+
+    from persistence.db_writes import _CHANGE_STATEMENTS
+    from persistence.tables import HoldChange
+
+    rows = bids(0, bidders=600)
+    with PostgresJournal(database_url, 0) as journal:
+        journal.claim()
+        journal.append(rows)
+    values = ([f"agent{i}" for i in range(600)], [0] * 600, [0] * 600, [1] * 600)
+    explain = sql.SQL("EXPLAIN (COSTS OFF) ") + _CHANGE_STATEMENTS[HoldChange]
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        with connect(database_url, "test", writer=True) as connection:
+            connection.execute(f"SET plan_cache_mode = {mode}")
+            plan = "\n".join(line for (line,) in connection.execute(explain, (*values, Int4(0)), prepare=True))
+        assert "Index Cond: ((shard_id = " in plan, plan
+        assert "account_id = new.account_id" in plan, plan
+        assert "Tid Scan" in plan, plan
+        assert "Join Filter" not in plan, plan

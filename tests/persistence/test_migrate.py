@@ -1,0 +1,123 @@
+"""The schema: applied once, by however many processes start at once, and never silently different."""
+
+import multiprocessing
+
+import psycopg
+import pytest
+
+from persistence import migrate
+from persistence.errors import SchemaError
+from persistence.migrate import Migration, ensure_schema, load, pending
+
+KNOWN = load()
+NAMES = [migration.name for migration in KNOWN]
+
+
+def applied(connection: psycopg.Connection) -> list[str]:
+    rows = connection.execute("SELECT name FROM schema_migrations ORDER BY name").fetchall()
+    return [name for (name,) in rows]
+
+
+def test_an_empty_database_gets_everything_once(empty_database_url: str):
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        assert pending(connection) == NAMES
+        assert ensure_schema(connection) == NAMES
+        assert applied(connection) == NAMES
+        assert pending(connection) == []
+        assert ensure_schema(connection) == []
+
+
+def test_files_are_numbered_without_gaps():
+    assert [name[:5] for name in NAMES] == [f"{number:04}_" for number in range(1, len(NAMES) + 1)]
+
+
+def start(url: str, barrier, results) -> None:
+    with psycopg.connect(url) as connection:
+        barrier.wait(30)
+        results.put(ensure_schema(connection))
+
+
+def test_many_processes_start_at_once(empty_database_url: str):
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(4), context.Queue()
+    processes = [context.Process(target=start, args=(empty_database_url, barrier, results)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    done = sorted(results.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    assert done == [[], [], [], NAMES]
+
+
+def test_a_changed_file_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch):
+    changed = [Migration(KNOWN[0].name, KNOWN[0].content + b"\n"), *KNOWN[1:]]
+    monkeypatch.setattr(migrate, "load", lambda: changed)
+    with psycopg.connect(database_url) as connection:
+        for call in (pending, ensure_schema):
+            with pytest.raises(SchemaError, match=r"0001_journal\.sql has changed"):
+                call(connection)
+
+
+def test_a_newer_database_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(migrate, "load", lambda: KNOWN[:-1])
+    with psycopg.connect(database_url) as connection, pytest.raises(SchemaError, match=f"newer .*{NAMES[-1]}"):
+        ensure_schema(connection)
+
+
+def test_only_what_is_missing_is_applied(database_url: str, monkeypatch: pytest.MonkeyPatch):
+    more = Migration("9999_more.sql", b"CREATE TABLE more (id int); INSERT INTO more VALUES (1)")
+    monkeypatch.setattr(migrate, "load", lambda: [*KNOWN, more])
+    with psycopg.connect(database_url) as connection:
+        assert pending(connection) == ["9999_more.sql"]
+        assert ensure_schema(connection) == ["9999_more.sql"]
+        assert ensure_schema(connection) == []
+        assert connection.execute("SELECT count(*) FROM more").fetchone() == (1,)
+
+
+def test_a_file_that_fails_leaves_nothing(empty_database_url: str, monkeypatch: pytest.MonkeyPatch):
+    broken = Migration("9999_broken.sql", b"CREATE TABLE half (id int); SELECT 1 / 0")
+    monkeypatch.setattr(migrate, "load", lambda: [*KNOWN, broken])
+    with psycopg.connect(empty_database_url) as connection:
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            ensure_schema(connection)
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert tables == (0,)
+
+
+def test_objects_go_where_the_search_path_says(empty_database_url: str):
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA elsewhere")
+        connection.execute("SET search_path = elsewhere")
+        ensure_schema(connection)
+        schemas = connection.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename ~ 'journal|token|compute'"
+        )
+        assert schemas.fetchall() == [("elsewhere",)]
+
+
+def test_a_role_without_the_right_to_make_roles_gets_everything_else(empty_database_url: str):
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        owner = f"owner_{connection.info.backend_pid}"
+        connection.execute(f"CREATE ROLE {owner}")
+        try:
+            connection.execute("CREATE SCHEMA own")
+            connection.execute(f"GRANT ALL ON SCHEMA own TO {owner}")
+            connection.execute("SET search_path = own")
+            connection.execute(f"SET ROLE {owner}")
+            assert ensure_schema(connection) == NAMES
+        finally:
+            connection.execute("RESET ROLE")
+            connection.execute(f"DROP OWNED BY {owner}")
+            connection.execute(f"DROP ROLE {owner}")
+
+
+def test_every_column_of_the_journal_is_explained(database_url: str):
+    with psycopg.connect(database_url) as connection:
+        silent = connection.execute(
+            """
+            SELECT attname FROM pg_attribute
+            WHERE attrelid = 'journal'::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL
+            """
+        ).fetchall()
+    assert silent == []

@@ -1,0 +1,105 @@
+"""Verify: whole data passes, and one changed value in any table is named with its table and key."""
+
+import psycopg
+import pytest
+
+from persistence.migrate import load
+from persistence.postgres import PostgresJournal
+from persistence.projections import project
+from persistence.verify import DIFFERENCES_MAX, disagreements, verify
+from tests.support.sealed import batches, bids, story
+from tests.support.streams import 
+from tests.support.swarms import long_swarm
+
+
+@pytest.fixture(scope="module")
+def told():
+    return story(3, 1200, long_swarm)
+
+
+@pytest.fixture
+def written_url(database_url: str, told) -> str:
+    for shard_id, rows in ((0, told.rows), (1, bids(20))):
+        journal = PostgresJournal(database_url, shard_id)
+        journal.claim()
+        for batch in batches(rows, 1, (100, 400)):
+            journal.append(batch)
+        journal.close()
+    return database_url
+
+
+def test_whole_data_passes(written_url: str, told):
+    report = verify(written_url, 0)
+    assert report.ok, report
+    assert report.rows == len(told.rows)
+    assert report.first_bad_seq is None
+    assert "all right" in str(report)
+    assert verify(written_url, 1).ok
+    assert verify(written_url, 2).rows == 0
+    assert verify(written_url, 2).ok
+
+
+# One statement for each table and kind of wrong; the table must be named.
+WRONG = [
+    "UPDATE compute_auction_markets SET lease_us = lease_us + 1 WHERE market_id = 'market0' AND shard_id = 0",
+    "UPDATE compute_auction_slots SET seq = seq - 1 WHERE shard_id = 0 AND slot_id = 'slot1'",
+    "UPDATE compute_auction_bids SET max_price_tokens = max_price_tokens + 1 WHERE shard_id = 0 AND id = 7",
+    "UPDATE compute_auction_bids SET placed_at = placed_at + interval '1 microsecond' WHERE shard_id = 0 AND id = 7",
+    "UPDATE compute_auction_bids SET status = 'open' WHERE shard_id = 0 AND id = 7",
+    "UPDATE compute_auction_bids SET shard_id = 1 WHERE shard_id = 0 AND id = 70",
+    "DELETE FROM compute_auction_bids WHERE shard_id = 0 AND id = 9",
+    "UPDATE compute_auction_rounds SET bids_open = bids_open + 1 WHERE shard_id = 0 AND round_no = 2",
+    "UPDATE compute_auction_clears SET runner_up_task_id = 'x' WHERE shard_id = 0 AND award_id = 3",
+    "UPDATE token_accounts SET balance = balance + 1, total_earned = total_earned + 1 "
+    "WHERE shard_id = 0 AND account_id = 'treasury'",
+    "UPDATE token_accounts SET held = held + 1 WHERE shard_id = 0 AND account_id = 'issuance'",
+    "UPDATE token_ledger SET memo = 'x' WHERE shard_id = 0 AND id = 2",
+    "DELETE FROM token_ledger WHERE shard_id = 0 AND id = 2",
+]
+
+
+@pytest.mark.parametrize("statement", WRONG)
+def test_one_wrong_value_is_named(written_url: str, statement: str):
+    with psycopg.connect(written_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        assert connection.execute(statement).rowcount >= 1
+    report = verify(written_url, 0)
+    assert not report.ok
+    table = statement.removeprefix("DELETE FROM ").removeprefix("UPDATE ").split()[0]
+    assert report.differences[0].startswith(table), report
+    assert report.first_bad_seq is None
+
+
+def test_the_money_is_summed_by_the_database_too(written_url: str):
+    with psycopg.connect(written_url) as connection:
+        connection.execute(WRONG[9])
+    assert any("sum to 1, not to zero" in difference for difference in verify(written_url, 0).differences)
+
+
+def test_the_list_of_differences_is_bounded(written_url: str):
+    with psycopg.connect(written_url) as connection:
+        connection.execute("DELETE FROM compute_auction_bids")
+    report = verify(written_url, 0)
+    assert len(report.differences) == DIFFERENCES_MAX
+    assert "or more" in str(report)
+
+
+def test_state_and_rows_are_compared(told):
+    changes = project(told.rows)
+    state = told.engine.state
+    assert list(disagreements(state, changes)) == []
+    changes.accounts["agent0"].held += 1
+    changes.clears.popitem()
+    found = list(disagreements(state, changes))
+    assert any(difference.startswith("accounts") for difference in found)
+    assert any(difference.startswith("bids, awards and transfers") for difference in found)
+
+
+def test_every_table_is_verified_or_known_not_to_be():
+    """A new table must be thought of here."""
+    import re
+
+    created = re.findall(r"CREATE TABLE (\w+)", "".join(migration.content.decode() for migration in load()))
+    from persistence.tables import TABLES
+
+    assert set(created) - {table.name for table in TABLES} == {"journal", "engine_writer"}

@@ -1,0 +1,378 @@
+"""The background writer: order, bounds, watermark, and what it does when the database goes away.
+
+Goal: whatever happens to the connection and the server, each row is in the journal once, in order, or the writer has
+stopped and said so; and nothing was called durable that is not. Real PostgreSQL, cut at chosen bytes.
+"""
+
+import random
+import threading
+import time
+
+import psycopg
+import pytest
+
+from persistence.errors import Corrupt, Fenced, Gap, PersistenceError, Unavailable
+from persistence.journal import Position
+from persistence.memory import MemoryDatabase, MemoryJournal
+from persistence.postgres import PostgresJournal
+from persistence.write_behind import WriteBehind
+from persistence.write_limits import Limits
+from tests.support.proxy import Proxy
+from tests.support.sealed import bids
+from tests.support.writers import assert_whole, feed, open_writer, stored
+
+QUICK = Limits(backoff_s_min=0.01, backoff_s_max=0.05)
+WAIT_S = 30
+
+
+class Held(MemoryJournal):
+    """A journal in memory whose appends wait for a signal, or fail as they are told."""
+
+    def __init__(self, database: MemoryDatabase, epoch: int) -> None:
+        super().__init__(database, epoch)
+        self.gate = threading.Event()
+        self.batches: list[list[int]] = []
+        self.errors: list[BaseException] = []
+
+    def append(self, rows) -> None:
+        assert self.gate.wait(WAIT_S)
+        self.batches.append([row.entry.seq for row in rows])
+        if self.errors:
+            raise self.errors.pop(0)
+        super().append(rows)
+
+
+@pytest.fixture
+def held():
+    database = MemoryDatabase()
+    journal = Held(database, MemoryJournal(database).claim())
+    yield journal
+    journal.gate.set()
+
+
+def writer_on(journal: Held, limits: Limits = QUICK) -> WriteBehind:
+    return WriteBehind(lambda: journal, journal.position(), limits)
+
+
+# --- without a database --------------------------------------------------------------------------------------------
+
+
+def test_batches_grow_with_what_waits(held: Held):
+    rows = bids(100)
+    with writer_on(held, Limits(batch_rows_max=50)) as writer:
+        writer.enqueue(rows[0])
+        while writer._attempt_since is None:
+            time.sleep(0.001)
+        feed(writer, rows[1:])
+        held.gate.set()
+        writer.wait(rows[-1].entry.seq, WAIT_S)
+    assert [len(batch) for batch in held.batches] == [1, 50, 50, 20]
+    assert [seq for batch in held.batches for seq in batch] == list(range(1, len(rows) + 1))
+
+
+def test_a_batch_is_bounded_by_its_bytes_but_has_a_row(held: Held):
+    rows = bids(3)
+    held.gate.set()
+    with writer_on(held, Limits(batch_bytes_max=1)) as writer:
+        feed(writer, rows)
+    assert {len(batch) for batch in held.batches} == {1}
+
+
+def test_callbacks_come_in_order_after_their_row_and_never_before(held: Held):
+    rows = bids(20)
+    told = []
+    with writer_on(held) as writer:
+        feed(writer, rows)
+        for seq in (5, 3, 30, 5, 1, 40):
+            writer.on_durable(
+                seq, lambda failure, seq=seq: told.append((seq, failure, held.position().last_seq >= seq))
+            )
+        assert told == []
+        assert writer.durable_seq == 0
+        held.gate.set()
+        writer.wait(len(rows), WAIT_S)
+        assert told == [(seq, None, True) for seq in (1, 3, 5, 5, 30, 40)]
+        writer.on_durable(7, told.append)
+        assert told[-1] is None
+        assert (writer.durable_seq, writer.durable_digest) == (len(rows), rows[-1].digest)
+
+
+def test_a_callback_that_fails_disturbs_nobody(held: Held):
+    def fail(_):
+        raise RuntimeError("the loop is closed")
+
+    rows = bids(2)
+    with writer_on(held) as writer:
+        feed(writer, rows)
+        writer.on_durable(1, fail)
+        held.gate.set()
+        writer.wait(len(rows), WAIT_S)
+
+
+def test_full_means_refuse_now_and_room_comes_back(held: Held):
+    rows = bids(100)
+    with writer_on(held, Limits(queue_rows_max=10)) as writer:
+        feed(writer, rows[:8])
+        assert writer.has_room(2)
+        assert not writer.has_room(3)
+        feed(writer, rows[8:10])
+        assert not writer.has_room()
+        before = writer.status()
+        with pytest.raises(Unavailable, match="10 rows wait"):
+            writer.enqueue(rows[10])
+        assert writer.status() == before
+        held.gate.set()
+        writer.wait(10, WAIT_S)
+        assert writer.has_room(10)
+        writer.enqueue(rows[10])
+        writer.wait(11, WAIT_S)
+    assert held.position().last_seq == 11
+
+
+def test_bytes_are_a_bound_too(held: Held):
+    rows = bids(100)
+    size = len(rows[0].command_json) + len(rows[0].events_json)
+    with writer_on(held, Limits(queue_bytes_max=size)) as writer:
+        assert writer.has_room()
+        assert writer.has_room(5)
+        feed(writer, rows[:5])  # what was admitted together is taken together
+        assert not writer.has_room()
+        held.gate.set()
+        writer.wait(5, WAIT_S)
+        assert writer.has_room()
+
+
+def test_a_wait_that_takes_too_long_says_so(held: Held):
+    with writer_on(held) as writer:
+        feed(writer, bids(1))
+        with pytest.raises(Unavailable, match="ask again"):
+            writer.wait(1, 0.01)
+        held.gate.set()
+        writer.wait(1, WAIT_S)
+
+
+def test_a_row_out_of_order_is_a_bug(held: Held):
+    rows = bids(3)
+    with writer_on(held) as writer:
+        writer.enqueue(rows[0])
+        with pytest.raises(AssertionError):
+            writer.enqueue(rows[2])
+        held.gate.set()
+
+
+@pytest.mark.parametrize("error", [Fenced("x"), Gap("x"), Corrupt("x", 7), PersistenceError("x"), ValueError("a bug")])
+def test_what_cannot_be_tried_again_stops_everything(held: Held, error: Exception):
+    rows = bids(20)
+    expected = type(error) if isinstance(error, PersistenceError) else PersistenceError
+    told = []
+    held.errors = [error]
+    writer = writer_on(held)
+    feed(writer, rows[:10])
+    writer.on_durable(3, told.append)
+    held.gate.set()
+    with pytest.raises(expected):
+        writer.wait(10, WAIT_S)
+    for call in (writer.has_room, lambda: writer.enqueue(rows[10]), lambda: writer.wait(2, 1), writer.close):
+        with pytest.raises(expected):
+            call()
+    writer.on_durable(4, told.append)
+    assert [type(failure) for failure in told] == [expected, expected]
+    assert writer.status().state == "failed"
+    assert writer.durable_seq == 0
+    assert isinstance(writer.failure, expected)
+
+
+def test_an_outage_is_tried_again_with_the_same_rows(held: Held):
+    rows = bids(40)
+    held.errors = [Unavailable("away") for _ in range(3)]
+    with writer_on(held, Limits(batch_rows_max=10, backoff_s_min=0.001)) as writer:
+        feed(writer, rows)
+        held.gate.set()
+        writer.wait(len(rows), WAIT_S)
+        assert writer.status().state == "running"
+        assert writer.status().last_error == "away"
+    assert held.batches[:4] == [held.batches[0]] * 4
+    assert [seq for batch in held.batches[3:] for seq in batch] == list(range(1, len(rows) + 1))
+
+
+def test_past_the_outage_limit_it_stops(held: Held):
+    held.errors = [Unavailable("away") for _ in range(1000)]
+    held.gate.set()
+    writer = writer_on(held, Limits(backoff_s_min=0.01, backoff_s_max=0.01, outage_s_max=0.1))
+    feed(writer, bids(10))
+    with pytest.raises(Unavailable, match="away for more than"):
+        writer.wait(10, WAIT_S)
+    assert writer.status().state == "failed"
+    with pytest.raises(Unavailable):
+        writer.close()
+
+
+def test_closing_writes_what_waits_and_takes_nothing_more(held: Held):
+    rows = bids(50)
+    writer = writer_on(held)
+    feed(writer, rows[:-1])
+    held.gate.set()
+    writer.close()
+    assert held.position().last_seq == len(rows) - 1
+    assert writer.status().state == "closed"
+    with pytest.raises(PersistenceError, match="closing"):
+        writer.enqueue(rows[-1])
+    writer.close()
+
+
+def test_closing_while_the_database_is_away_gives_up_in_time(held: Held):
+    held.errors = [Unavailable("away") for _ in range(1000)]
+    held.gate.set()
+    writer = writer_on(held)
+    feed(writer, bids(10))
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="not on disk"):
+        writer.close(drain_s_max=0.2)
+    assert time.monotonic() - started < 5
+    assert not writer._thread.is_alive()
+
+
+# --- with PostgreSQL -----------------------------------------------------------------------------------------------
+
+
+def test_a_stream_is_stored_whole(database_url: str):
+    rows = bids(5_000)
+    with open_writer(database_url, QUICK) as writer:
+        feed(writer, rows)
+    assert_whole(database_url, rows)
+
+
+@pytest.mark.parametrize("moment", ["before", "sent", "answered"])
+def test_a_connection_lost_around_the_commit(database_url: str, moment):
+    """Whether the commit got through is unknown to the writer each time; the rows are there once all the same."""
+    rows = bids(600)
+    with Proxy(database_url) as proxy, open_writer(proxy.url, QUICK, claim_url=database_url) as writer:
+        for start in range(0, len(rows), 40):
+            proxy.cut(b"COMMIT", moment)
+            feed(writer, rows[start : start + 40])
+            writer.wait(rows[start : start + 40][-1].entry.seq, WAIT_S)
+            # What was called durable is, in the eyes of everybody.
+            with psycopg.connect(database_url) as connection:
+                found = connection.execute("SELECT max(seq), count(*) FROM journal").fetchone()
+            assert found == (writer.durable_seq, writer.durable_seq)
+        assert proxy.cuts_made >= len(rows) // 40
+    assert_whole(database_url, rows)
+
+
+@pytest.mark.parametrize("pattern", [b"UPDATE engine_writer", b'COPY "journal"', b"PGCOPY", b"SELECT epoch"])
+@pytest.mark.parametrize("moment", ["before", "sent", "answered"])
+def test_a_connection_lost_elsewhere(database_url: str, pattern: bytes, moment):
+    rows = bids(60)
+    with Proxy(database_url) as proxy, open_writer(proxy.url, QUICK, claim_url=database_url) as writer:
+        for start in range(0, len(rows), 20):
+            proxy.cut(pattern, moment)
+            feed(writer, rows[start : start + 20])
+            writer.wait(rows[start : start + 20][-1].entry.seq, WAIT_S)
+        assert proxy.cuts_made
+    assert_whole(database_url, rows)
+
+
+def test_connections_ended_by_the_server_under_load(database_url: str, seed: int):
+    """Sessions are ended at random moments of a batch, each time as soon as the one before has been overcome."""
+    rows, rng, ended = bids(3_000), random.Random(seed), 0
+    limits = Limits(batch_rows_max=50, backoff_s_min=0.005, backoff_s_max=0.02)
+    with (
+        open_writer(database_url, limits) as writer,
+        psycopg.connect(database_url, autocommit=True) as connection,
+    ):
+        feed(writer, rows)
+        while writer.durable_seq < len(rows):
+            seen = writer.durable_seq
+            time.sleep(rng.uniform(0, 0.02))
+            ended += connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name LIKE 'callmarket journal%'"
+            ).rowcount
+            writer.wait(min(seen + 100, len(rows)), WAIT_S)
+    assert ended > 5
+    assert_whole(database_url, rows)
+
+
+def test_a_silent_network_is_cut_and_the_rows_arrive_once(database_url: str):
+    rows = bids(40)
+    limits = Limits(backoff_s_min=0.01, backoff_s_max=0.05, attempt_s_max=0.4)
+    with Proxy(database_url) as proxy, open_writer(proxy.url, limits, claim_url=database_url) as writer:
+        feed(writer, rows[:30])
+        writer.wait(30, WAIT_S)
+        proxy.flowing.clear()
+        feed(writer, rows[30:])
+        while writer.status().state != "retrying":
+            time.sleep(0.01)
+        assert writer.durable_seq == 30
+        proxy.flowing.set()
+        writer.wait(len(rows), WAIT_S)
+    assert_whole(database_url, rows)
+
+
+def test_a_batch_that_arrives_after_it_was_given_up_is_not_written_twice(database_url: str):
+    """The old backend commits only after the writer has looked and sent the batch again: the fence makes it a gap."""
+    rows = bids(10)
+    with psycopg.connect(database_url) as blocker, Proxy(database_url) as proxy:
+        limits = Limits(backoff_s_min=0.01, backoff_s_max=0.05, attempt_s_max=0.5)
+        writer = open_writer(proxy.url, limits, claim_url=database_url)
+        # Another session holds a row that the batch needs after its fence, so the batch hangs in mid-transaction.
+        blocker.execute("LOCK TABLE compute_auction_markets IN SHARE MODE")
+        feed(writer, rows)
+        while writer.status().state != "retrying":
+            time.sleep(0.01)
+        blocker.rollback()
+        writer.wait(len(rows), WAIT_S)
+        writer.close()
+    assert_whole(database_url, rows)
+
+
+def test_a_successor_stops_the_writer(database_url: str):
+    rows = bids(20)
+    writer = open_writer(database_url, QUICK)
+    feed(writer, rows[:10])
+    writer.wait(10, WAIT_S)
+    with open_writer(database_url, QUICK) as successor:
+        feed(writer, rows[10:15])
+        with pytest.raises(Fenced):
+            writer.wait(15, WAIT_S)
+        assert writer.durable_seq == 10
+        feed(successor, rows[10:])
+    with pytest.raises(Fenced):
+        writer.close()
+    assert_whole(database_url, rows)
+
+
+def test_no_connection_is_left_in_a_transaction(database_url: str):
+    with open_writer(database_url, QUICK) as writer, psycopg.connect(database_url, autocommit=True) as connection:
+        feed(writer, bids(100))
+        writer.wait(100, WAIT_S)
+        state = connection.execute(
+            "SELECT state FROM pg_stat_activity WHERE application_name = 'callmarket journal 0'"
+        ).fetchall()
+    assert state == [("idle",)]
+
+
+def test_position_is_where_it_goes_on(database_url: str):
+    rows = bids(30)
+    with open_writer(database_url, QUICK) as writer:
+        feed(writer, rows[:10])
+    with open_writer(database_url, QUICK) as writer:
+        assert writer.durable_seq == 10
+        assert writer.durable_digest == rows[9].digest
+        feed(writer, rows[10:])
+    assert_whole(database_url, rows)
+
+
+def test_a_writer_told_of_a_wrong_position_meets_the_fence(database_url: str):
+    rows = bids(30)
+    journal = PostgresJournal(database_url, 0)
+    epoch = journal.claim()
+    journal.append(rows[:10])
+    journal.close()
+    writer = WriteBehind(lambda: PostgresJournal(database_url, 0, epoch), Position(epoch, 12, rows[11].digest), QUICK)
+    feed(writer, rows[12:])
+    with pytest.raises(Gap):
+        writer.wait(20, WAIT_S)
+    with pytest.raises(Gap):
+        writer.close()
+    assert stored(database_url) == rows[:10]

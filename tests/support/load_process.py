@@ -1,0 +1,205 @@
+"""A market under load, there to be killed: `python -m tests.support.load_process URL LOG SEED threads|tasks`.
+
+It says `opening` before it opens the exchange, `ready` when it is open, and `calling` and `called` around each call of
+a market, so that whoever kills it can choose the moment. It ends only by being killed, or when its input ends.
+Rule of this file: clients keep to the contract. Each request has a command id and is noted before it is sent; what has
+no answer is sent again, after a restart too; an answer is noted when it has come.
+"""
+
+import asyncio
+import random
+import sys
+import threading
+import time
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bridge import AsyncExchange, Exchange, Reply, Request, Unavailable, UnknownOutcome, open_exchange, verbs
+from engine.codec import decode_command
+from engine.events import AwardGranted, BidPlaced
+from tests.support.client_log import ClientLog, Intent, read_log
+
+MARKET_IDS = ("short", "long")
+BIDDER_IDS = tuple(f"bidder-{number}" for number in range(6))
+THREADS = 6
+TASKS = 40
+RETRY_AFTER_S = 0.02
+
+Client = Generator[list[Request], list[Reply], None]
+"""What one client does: it yields requests and is sent their replies."""
+
+
+def setting_up() -> Client:
+    """Accounts and markets; the same ids each time, so that only the first process does it."""
+    yield [
+        verbs.open_market("short", lease=timedelta(milliseconds=40), lapse_policy="refund", command_id="setup-short"),
+        verbs.open_market(
+            "long",
+            pricing_rule="vickrey",
+            reward_tokens_per_impact=3,
+            reward_cap_tokens=50,
+            command_id="setup-long",
+        ),
+    ]
+    yield [verbs.open_account(bidder_id, command_id=f"setup-{bidder_id}") for bidder_id in BIDDER_IDS]
+    yield [
+        verbs.mint(bidder_id, 10**9, "grant:initial", command_id=f"setup-mint-{bidder_id}") for bidder_id in BIDDER_IDS
+    ]
+
+
+def resending(intents: list[Intent]) -> Client:
+    """What earlier processes left without an answer, as it was."""
+    for intent in intents:
+        yield [Request(intent.actor, decode_command(bytes(intent.command)), intent.command_id)]
+
+
+def bidding(rng: random.Random, name: str) -> Client:
+    """A bidder: bids, singly and in batches, cancels, pays others, asks too much, and retries what it has done."""
+    me = rng.choice(BIDDER_IDS)
+    bid_ids: list[int] = []
+    latest: list[Request] = []
+    number = 0
+
+    def bid() -> Request:
+        nonlocal number
+        number += 1
+        until = datetime.now(UTC) + timedelta(milliseconds=rng.randint(10, 300)) if rng.random() < 0.3 else None
+        return verbs.place_bid(
+            rng.choice(MARKET_IDS),
+            me,
+            f"{name}-task-{number}",
+            rng.randint(1, 100),
+            ttl_at=until,
+            time_in_force="gtd" if until else "round",
+            command_id=f"{name}-{number}",
+        )
+
+    while True:
+        number += 1
+        command_id = f"{name}-{number}"
+        match rng.random():
+            case chance if chance < 0.15 and bid_ids:
+                requests = [verbs.cancel_bid(bid_ids.pop(), actor=me, command_id=command_id)]
+            case chance if chance < 0.25:
+                requests = [
+                    verbs.transfer(me, rng.choice(BIDDER_IDS), rng.randint(1, 9), "gift:any", command_id=command_id)
+                ]
+            case chance if chance < 0.30 and latest:
+                requests = latest
+            case chance if chance < 0.35:
+                requests = [verbs.burn(me, 2 * 10**9, "too:much", command_id=command_id)]
+            case chance if chance < 0.45:
+                requests = [bid() for _ in range(rng.randint(2, 8))]
+            case _:
+                requests = [bid()]
+        replies = yield requests
+        latest = requests
+        bid_ids += [event.bid_id for reply in replies for event in reply.events if isinstance(event, BidPlaced)]
+
+
+def operating(rng: random.Random, name: str) -> Client:
+    """The operator: offers slots, calls markets, settles, voids, leaves some to lapse, sweeps."""
+    number = 0
+
+    def next_id() -> str:
+        nonlocal number
+        number += 1
+        return f"{name}-{number}"
+
+    while True:
+        market_id = rng.choice(MARKET_IDS)
+        offers = [verbs.offer_slot(market_id, f"{name}-slot-{number}-{i}", command_id=next_id()) for i in range(3)]
+        yield offers
+        say("calling")
+        (called,) = yield [verbs.clear_round(market_id, command_id=next_id())]
+        say("called")
+        for event in called.events:
+            if isinstance(event, AwardGranted) and rng.random() < 0.8:
+                impact = rng.randint(0, 20)
+                if rng.random() < 0.8:
+                    yield [
+                        verbs.settle(event.slot_id, 7, impact, award_id=event.award_id, command_id=next_id()),
+                    ]
+                else:
+                    yield [verbs.void(event.slot_id, award_id=event.award_id, command_id=next_id())]
+        yield [verbs.refund_unfilled(actor="operator", command_id=next_id())]
+
+
+def say(word: str) -> None:
+    """Tell the parent; a pipe that nobody reads any more is no reason to stop."""
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
+
+
+def run_blocking(market: Exchange, log: ClientLog, client: Client) -> None:
+    """Do what a client wants, in this thread."""
+    requests = next(client, None)
+    while requests is not None:
+        log.intend(requests)
+        while True:
+            try:
+                replies = market.submit(requests)
+                break
+            except (Unavailable, UnknownOutcome):
+                # Not an answer: the same again, with the same ids.
+                time.sleep(RETRY_AFTER_S)
+        log.told(requests, replies)
+        try:
+            requests = client.send(replies)
+        except StopIteration:
+            return
+
+
+async def run_awaiting(market: AsyncExchange, log: ClientLog, client: Client) -> None:
+    """The same for asyncio."""
+    requests = next(client, None)
+    while requests is not None:
+        log.intend(requests)
+        while True:
+            try:
+                replies = await market.submit(requests)
+                break
+            except (Unavailable, UnknownOutcome):
+                await asyncio.sleep(RETRY_AFTER_S)
+        log.told(requests, replies)
+        try:
+            requests = client.send(replies)
+        except StopIteration:
+            return
+
+
+def clients_of(seed: int, bidders: int, intents: list[Intent]) -> list[Client]:
+    """All clients of one process. The seed is in the ids, so that no two processes share one."""
+    rng = random.Random(seed)
+    clients = [bidding(random.Random(rng.random()), f"s{seed}-b{number}") for number in range(bidders)]
+    return [*clients, operating(random.Random(rng.random()), f"s{seed}-o"), resending(intents)]
+
+
+async def run_all(market: Exchange, log: ClientLog, clients: list[Client]) -> None:
+    """All clients in one loop."""
+    shared = AsyncExchange(market)
+    await asyncio.gather(*(run_awaiting(shared, log, client) for client in clients))
+
+
+def main() -> None:
+    """Open, say so, and work until killed."""
+    url, path, seed, mode = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    intents = read_log(path).unanswered()
+    log = ClientLog(path)
+    say("opening")
+    market = open_exchange(url)
+    say("ready")
+    run_blocking(market, log, setting_up())
+    clients = clients_of(seed, THREADS if mode == "threads" else TASKS, intents)
+    if mode == "threads":
+        for client in clients:
+            threading.Thread(target=run_blocking, args=(market, log, client), daemon=True).start()
+        sys.stdin.read()
+    else:
+        threading.Thread(target=lambda: asyncio.run(run_all(market, log, clients)), daemon=True).start()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The naive market's entry point: one stamped command in, the events that the engine should return out.
+
+Rule of this file: a refusal is the first declared of *all* refusals that apply, so precedence is decided here and
+nowhere else.
+"""
+
+from typing import Any
+
+import msgspec
+
+from engine import limits
+from engine.commands import (
+    AmendBid,
+    Burn,
+    CancelBid,
+    ClearRound,
+    Entry,
+    ExpireDue,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    SettleAward,
+    Transfer,
+    VoidAward,
+    WithdrawSlot,
+)
+from engine.events import Event, Events, Rejected, Repeated, RoundCleared
+from engine.reject import Reject
+from tests.support.naive import awards, bids, calls, slots, tokens
+from tests.support.naive.shard import Shard, drop_oldest
+
+PRECEDENCE = tuple(Reject)
+# For each command, what refuses it and what carries it out.
+PLANS: dict[type, tuple[Any, Any]] = {
+    OpenAccount: (tokens.refuse_open_account, tokens.open_account),
+    Mint: (tokens.refuse_mint, tokens.mint),
+    Burn: (tokens.refuse_burn, tokens.burn),
+    Transfer: (tokens.refuse_transfer, tokens.transfer),
+    OpenMarket: (slots.refuse_open_market, slots.open_market),
+    OfferSlot: (slots.refuse_offer_slot, slots.offer_slot),
+    WithdrawSlot: (slots.refuse_withdraw_slot, slots.withdraw_slot),
+    PlaceBid: (bids.refuse_place_bid, bids.place_bid),
+    AmendBid: (bids.refuse_amend_bid, bids.amend_bid),
+    CancelBid: (bids.refuse_cancel_bid, bids.cancel_bid),
+    ClearRound: (calls.refuse_clear_round, calls.clear_round),
+    SettleAward: (awards.refuse_settle_award, awards.settle_award),
+    VoidAward: (awards.refuse_void_award, awards.void_award),
+    ExpireDue: (awards.refuse_expire_due, awards.expire_due),
+}
+
+
+class NaiveMarket(Shard):
+    """The whole market. `apply` returns the events that the engine should return, in the same order."""
+
+    def apply(self, entry: Entry) -> Events:
+        """Decide and change, as `Engine.apply`."""
+        assert entry.seq == self.seq + 1, entry
+        assert entry.at_us >= self.now, entry
+        self.seq, self.now = entry.seq, entry.at_us
+        if not entry.command_id:
+            return self.decided(entry)
+        key = (entry.actor, entry.command_id)
+        if key in self.receipts:
+            first_seq, first_command = self.receipts[key]
+            return (Repeated(first_seq) if first_command == entry.command else rejected(Reject.COMMAND_ID_REUSED),)
+        events = self.decided(entry)
+        self.receipts[key] = (entry.seq, entry.command)
+        drop_oldest(self.receipts, limits.RECEIPTS_MAX)
+        return events
+
+    def decided(self, entry: Entry) -> Events:
+        """Refuse with the first declared of all refusals that apply, or act."""
+        refuse, act = PLANS[type(entry.command)]
+        reasons = set(refuse(self, entry.command, entry.actor))
+        if reasons:
+            return (rejected(min(reasons, key=PRECEDENCE.index)),)
+        self.said = []
+        act(self, entry.command)
+        return tuple(self.said)
+
+
+def rejected(reason: Reject) -> Rejected:
+    """Return a refusal; the model says nothing about field, value and bound."""
+    return Rejected(reason, "", "", "")
+
+
+def comparable(events: Events) -> Events:
+    """Leave out what the rules do not fix: the cost of a call (the model gives its bound), and a refusal's details."""
+    return tuple(_comparable(event) for event in events)
+
+
+def _comparable(event: Event) -> Event:
+    if isinstance(event, Rejected):
+        return rejected(event.reason)
+    if isinstance(event, RoundCleared):
+        return msgspec.structs.replace(event, bids_visited=0)
+    return event

@@ -1,0 +1,211 @@
+"""The naive market's state: plain lists and dicts, and the questions that the rules ask of them.
+
+Rule of this file: nothing that can be counted, summed or sorted when it is asked for is kept, so there is no index
+that could disagree with what it indexes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from engine import limits
+from engine.commands import ADMIN, ISSUANCE, TREASURY, Command, OpenMarket
+from engine.events import Event, SlotStatus, TransferPosted
+from engine.reject import Reject
+
+SLOT_ENDS = {
+    "withdrawn": Reject.SLOT_WITHDRAWN,
+    "settled": Reject.SLOT_SETTLED,
+    "voided": Reject.SLOT_VOIDED,
+    "lapsed": Reject.SLOT_LAPSED,
+}
+
+
+@dataclass(eq=False)
+class Account:
+    """A balance. What is held of it is the sum over the account's bids, so it is not kept here."""
+
+    kind: str
+    balance: int = 0
+
+
+@dataclass(eq=False)
+class Market:
+    """The rules that a market was opened with, and how often it was called."""
+
+    rules: OpenMarket
+    rounds: int = 0
+
+
+@dataclass(eq=False)
+class Bid:
+    """A bid whose hold has not ended (BID-8): resting, won, or out of the book and still to be released (BID-4)."""
+
+    bid_id: int
+    market_id: str
+    bidder: str
+    task: str
+    price: int
+    ttl: int | None
+    in_force: str
+    priority: int
+    status: Literal["open", "won", "lost", "expired"] = "open"
+    hold: int = 0
+    # A newer bid of the bidder for the same task has taken its place in the bidder's count (BID-9).
+    replaced: bool = False
+    # Of a loser that is still to be released: the call (its seq and round) and the place in the book at the call.
+    lost_seq: int = 0
+    lost_round: int = 0
+    lost_place: int = 0
+
+    def past_deadline(self, now: int) -> bool:
+        """BID-3: from `ttl_at` on."""
+        return self.ttl is not None and self.ttl <= now
+
+
+@dataclass(eq=False)
+class Award:
+    """A winner's right to a slot."""
+
+    award_id: int
+    bid: Bid
+    price: int
+    lease_until: int
+
+
+@dataclass(eq=False)
+class Slot:
+    """A slot, live or remembered after its end."""
+
+    slot_id: str
+    market_id: str
+    offer_seq: int
+    available_at: int
+    reserve: int
+    provider: str
+    lease: int
+    status: SlotStatus = "offered"
+    # The latest award of this offer.
+    award: Award | None = None
+
+
+@dataclass(eq=False)
+class Shard:
+    """All that the market remembers."""
+
+    seq: int = 0
+    now: int = 0
+    accounts: dict[str, Account] = field(
+        default_factory=lambda: {ISSUANCE: Account("system"), TREASURY: Account("system")}
+    )
+    markets: dict[str, Market] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    # Oldest end first, at most SLOTS_ENDED_KEPT.
+    slots_ended: dict[str, Slot] = field(default_factory=dict)
+    bids: dict[int, Bid] = field(default_factory=dict)
+    earnings: set[tuple[str, str, str, str]] = field(default_factory=set)
+    # Oldest first, at most RECEIPTS_MAX.
+    receipts: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
+    bids_ever: int = 0
+    awards_ever: int = 0
+    transfers_ever: int = 0
+    said: list[Event] = field(default_factory=list)
+
+    def held(self, account_id: str) -> int:
+        """Return what bids and awards set aside (LED-2)."""
+        return sum(bid.hold for bid in self.bids.values() if bid.bidder == account_id)
+
+    def available(self, account_id: str) -> int:
+        """Return the balance less the holds (LED-2)."""
+        return self.accounts[account_id].balance - self.held(account_id)
+
+    def supply(self) -> int:
+        """Return all tokens minted and not burnt."""
+        return -self.accounts[ISSUANCE].balance
+
+    def balances(self) -> dict[str, tuple[int, int]]:
+        """Return balance and held of each account."""
+        return {account_id: (account.balance, self.held(account_id)) for account_id, account in self.accounts.items()}
+
+    def book(self, market_id: str) -> list[Bid]:
+        """Return the market's bids that are neither won nor lost, best first (BID-2)."""
+        resting = [bid for bid in self.bids.values() if bid.market_id == market_id and bid.status == "open"]
+        return sorted(resting, key=lambda bid: (-bid.price, bid.priority))
+
+    def open_bids(self) -> dict[str, list[int]]:
+        """Return the bid ids of every book, best first."""
+        return {market_id: [bid.bid_id for bid in self.book(market_id)] for market_id in self.markets}
+
+    def live_awards(self) -> list[Award]:
+        """Return the awards that have not ended."""
+        return [slot.award for slot in self.slots.values() if slot.status == "awarded" and slot.award is not None]
+
+    def awarded_tasks(self, market_id: str) -> set[str]:
+        """Return the tasks that have an award in the market (BID-6)."""
+        return {award.bid.task for award in self.live_awards() if award.bid.market_id == market_id}
+
+    def count_slots(self, market_id: str) -> int:
+        """Return how many slots are offered or awarded in the market."""
+        return sum(slot.market_id == market_id for slot in self.slots.values())
+
+    def find_slot(self, slot_id: str) -> Slot | None:
+        """SLT-3: live, or among the last that ended."""
+        return self.slots.get(slot_id) or self.slots_ended.get(slot_id)
+
+    def bids_for_task(self, market_id: str, bidder: str, task: str) -> list[Bid]:
+        """Return the bidder's bids for a task in a market, whatever their status."""
+        key = (market_id, bidder, task)
+        return [bid for bid in self.bids.values() if (bid.market_id, bid.bidder, bid.task) == key]
+
+    def can_win(self, bid: Bid) -> bool:
+        """BID-3: a bid past its deadline does not count, whether the sweep has come by or not."""
+        return bid.status == "open" and not bid.past_deadline(self.now)
+
+    def losers_due(self) -> list[Bid]:
+        """Return what rounds left to sweeps, in the order of the rounds and of the book."""
+        losers = [bid for bid in self.bids.values() if bid.status in ("lost", "expired")]
+        return sorted(losers, key=lambda bid: (bid.lost_seq, bid.lost_place))
+
+    def awards_due(self) -> list[str]:
+        """Return the slots of the awards past their lease, in the order of lease and id."""
+        pairs = [(slot.award, slot.slot_id) for slot in self.slots.values() if slot.status == "awarded"]
+        due = [(award.lease_until, award.award_id, slot_id) for award, slot_id in pairs if award is not None]
+        return [slot_id for lease_until, _, slot_id in sorted(due) if lease_until <= self.now]
+
+    def bids_due(self) -> list[Bid]:
+        """Return the open bids past their deadline, in the order of deadline and id."""
+        due = [bid for bid in self.bids.values() if bid.status == "open" and bid.past_deadline(self.now)]
+        return sorted(due, key=lambda bid: (bid.ttl, bid.bid_id))
+
+    def post(
+        self, debit: str, credit: str, amount: int, reason: str, reference: tuple[str, str], memo: str = ""
+    ) -> None:
+        """LED-1: one movement, one transfer."""
+        self.transfers_ever += 1
+        self.accounts[debit].balance -= amount
+        self.accounts[credit].balance += amount
+        balances = self.accounts[debit].balance, self.accounts[credit].balance
+        self.say(TransferPosted(self.transfers_ever, debit, credit, amount, reason, *reference, memo, *balances))
+
+    def end_slot(self, slot: Slot, status: SlotStatus) -> None:
+        """SLT-3: the last SLOTS_ENDED_KEPT are remembered."""
+        slot.status = status
+        del self.slots[slot.slot_id]
+        self.slots_ended[slot.slot_id] = slot
+        drop_oldest(self.slots_ended, limits.SLOTS_ENDED_KEPT)
+
+    def say(self, event: Event) -> None:
+        """Add to what this command caused."""
+        self.said.append(event)
+
+
+def permit(actor: str, *allowed: str) -> Iterator[Reject]:
+    """Refuse whoever is neither the admin nor one of the allowed."""
+    if actor != ADMIN and actor not in allowed:
+        yield Reject.NOT_PERMITTED
+
+
+def drop_oldest(kept: dict[Any, Any], count_max: int) -> None:
+    """Forget the first entries until `count_max` are left."""
+    while len(kept) > count_max:
+        del kept[next(iter(kept))]

@@ -1,0 +1,111 @@
+"""Accounts, minting, burning and paying (LED), naively."""
+
+from collections.abc import Iterator
+
+from engine import limits
+from engine.commands import ISSUANCE, RESERVED_NAMES, Burn, Mint, OpenAccount, Transfer
+from engine.events import AccountOpened
+from engine.reject import Reject
+from tests.support.naive.shard import Account, Shard, permit
+
+
+def refuse_open_account(shard: Shard, command: OpenAccount, actor: str) -> Iterator[Reject]:
+    """LED-3."""
+    yield from permit(actor)
+    if command.account_id in RESERVED_NAMES:
+        yield Reject.NAME_RESERVED
+    if command.account_id in shard.accounts:
+        yield Reject.ACCOUNT_EXISTS
+    if len(shard.accounts) >= limits.ACCOUNTS_MAX:
+        yield Reject.ACCOUNTS_FULL
+
+
+def open_account(shard: Shard, command: OpenAccount) -> None:
+    """LED-3."""
+    shard.accounts[command.account_id] = Account(command.kind)
+    shard.say(AccountOpened(command.account_id, command.kind))
+
+
+def refuse_mint(shard: Shard, command: Mint, actor: str) -> Iterator[Reject]:
+    """LED-3, LED-4."""
+    if command.account_id not in shard.accounts:
+        yield Reject.ACCOUNT_UNKNOWN
+    yield from permit(actor)
+    if command.account_id == ISSUANCE:
+        yield Reject.ACCOUNT_KIND
+    yield from refuse_earning(shard, command, command.account_id)
+    if shard.supply() + command.amount_tokens > limits.TOKENS_MAX:
+        yield Reject.SUPPLY_EXCEEDED
+
+
+def mint(shard: Shard, command: Mint) -> None:
+    """LED-4."""
+    remember_earning(shard, command, command.account_id)
+    post_for(shard, command, ISSUANCE, command.account_id)
+
+
+def refuse_burn(shard: Shard, command: Burn, actor: str) -> Iterator[Reject]:
+    """LED-3, LED-5."""
+    yield from permit(actor)
+    if command.account_id == ISSUANCE:
+        yield Reject.ACCOUNT_KIND
+    if command.account_id not in shard.accounts:
+        yield Reject.ACCOUNT_UNKNOWN
+    elif shard.available(command.account_id) < command.amount_tokens:
+        yield Reject.FUNDS_INSUFFICIENT
+
+
+def burn(shard: Shard, command: Burn) -> None:
+    """LED-4: the account pays issuance."""
+    post_for(shard, command, command.account_id, ISSUANCE)
+
+
+def refuse_transfer(shard: Shard, command: Transfer, actor: str) -> Iterator[Reject]:
+    """LED-3, LED-4, LED-5."""
+    yield from permit(actor, command.from_account_id)
+    if command.to_account_id not in shard.accounts:
+        yield Reject.ACCOUNT_UNKNOWN
+    if ISSUANCE in (command.from_account_id, command.to_account_id):
+        yield Reject.ACCOUNT_KIND
+    if command.from_account_id == command.to_account_id:
+        yield Reject.SAME_ACCOUNT
+    yield from refuse_earning(shard, command, command.to_account_id)
+    if command.from_account_id not in shard.accounts:
+        yield Reject.ACCOUNT_UNKNOWN
+    elif shard.available(command.from_account_id) < command.amount_tokens:
+        yield Reject.FUNDS_INSUFFICIENT
+
+
+def transfer(shard: Shard, command: Transfer) -> None:
+    """LED-4."""
+    remember_earning(shard, command, command.to_account_id)
+    post_for(shard, command, command.from_account_id, command.to_account_id)
+
+
+def refuse_earning(shard: Shard, command: Mint | Transfer, credited: str) -> Iterator[Reject]:
+    """LED-4: an earning has a reference and is paid once."""
+    if not command.reason.startswith("earn:"):
+        return
+    if not command.reference_id:
+        yield Reject.REFERENCE_MISSING
+    if earning_key(command, credited) in shard.earnings:
+        yield Reject.EARNING_DUPLICATE
+    if len(shard.earnings) >= limits.EARNINGS_MAX:
+        yield Reject.EARNINGS_FULL
+
+
+def remember_earning(shard: Shard, command: Mint | Transfer, credited: str) -> None:
+    """LED-4: for ever."""
+    if command.reason.startswith("earn:"):
+        shard.earnings.add(earning_key(command, credited))
+
+
+def post_for(shard: Shard, command: Mint | Burn | Transfer, debit: str, credit: str) -> None:
+    """Post the transfer that a command asks for."""
+    reference = (command.reference_type, command.reference_id)
+    shard.post(debit, credit, command.amount_tokens, command.reason, reference, command.memo)
+
+
+def earning_key(command: Mint | Transfer, credited: str) -> tuple[str, str, str, str]:
+    """LED-4: what is paid once."""
+    return credited, command.reason, command.reference_type, command.reference_id

@@ -1,0 +1,86 @@
+"""A PostgreSQL server that a test may stop, freeze and kill, because nobody else uses it.
+
+Rule of this file: real processes and real signals; the server is running and thawed again, or gone, when a block ends.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+from persistence.embedded import EmbeddedServer, ensure_server
+from persistence.migrate import ensure_schema
+from tests.support.databases import TestServer, temporary_home
+
+
+class OwnServer:
+    """One server in a home of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.server: EmbeddedServer = ensure_server(home)
+        self.databases = TestServer(self.server.url("postgres"))
+
+    def start(self) -> None:
+        """Start it again; it recovers from whatever ended it."""
+        self.server = ensure_server(self.home)
+
+    def stop(self) -> None:
+        """Stop it without a checkpoint, as a reset of the machine would, but with its disk."""
+        self.server.stop("immediate")
+
+    def kill(self) -> None:
+        """Kill the postmaster alone, as the kernel does when memory runs out; its children notice by themselves."""
+        pid = self.server.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        self.server.release()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The server is stopped within the block."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of the server stands still within the block: connections stay open and nobody answers."""
+        postmaster = self.server.pid()
+        assert postmaster is not None
+        with psycopg.connect(self.databases.maintenance_url) as connection:
+            query = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            pids = [row[0] for row in connection.execute(query)]
+        try:
+            for pid in (*pids, postmaster):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in (postmaster, *pids):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def market_database(self) -> Iterator[str]:
+        """Yield the URL of a fresh database with the schema."""
+        with self.databases.fresh_database() as name:
+            with self.databases.connect(name) as connection:
+                ensure_schema(connection)
+            yield self.databases.url(name)
+
+
+@contextmanager
+def open_own_server() -> Iterator[OwnServer]:
+    """Yield a server; it is gone at the end, whatever the test did to it."""
+    with temporary_home() as home:
+        server = OwnServer(home)
+        try:
+            yield server
+        finally:
+            server.server.stop("immediate")

@@ -1,0 +1,106 @@
+"""One instance of every command and event, each field with a value of its own, and one full state, for tests of bytes.
+
+Rule of this file: what stands here is in `tests/golden/`, so an instance is never changed; a new command or event is
+added, and a new field gets its value in a new instance.
+"""
+
+from engine.commands import (
+    AmendBid,
+    Burn,
+    CancelBid,
+    ClearRound,
+    Command,
+    ExpireDue,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    SettleAward,
+    Transfer,
+    VoidAward,
+    WithdrawSlot,
+)
+from engine.events import (
+    AccountOpened,
+    AwardGranted,
+    AwardLapsed,
+    AwardSettled,
+    AwardVoided,
+    BidAmended,
+    BidCancelled,
+    BidPlaced,
+    BidsExpired,
+    BidsLost,
+    Event,
+    MarketOpened,
+    Rejected,
+    Repeated,
+    RoundCleared,
+    SlotOffered,
+    SlotWithdrawn,
+    SweepFinished,
+    TransferPosted,
+)
+from engine.reject import Reject
+
+COMMANDS: tuple[Command, ...] = (
+    OpenAccount("alice", "agent"),
+    Mint("alice", 11, "earn:debate", "debate", "d-7", "well argued"),
+    Burn("alice", 12, "fee:monthly", "invoice", "i-8", 'a "quoted" memo'),
+    Transfer("alice", "bob", 13, "tip", "task", "t-9", "häßlich \u2014 schön"),
+    OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18),
+    OfferSlot("m1", "s1", 19, 20, "carol", 21),
+    WithdrawSlot("s1"),
+    PlaceBid("m1", "alice", "t1", 22, 23, 24, "gtd"),
+    AmendBid(25, 26, 27),
+    CancelBid(28),
+    ClearRound("m1"),
+    SettleAward("s1", 29, 30, 31),
+    VoidAward("s1", 32),
+    ExpireDue(),
+)
+
+EVENTS: tuple[Event, ...] = (
+    Rejected(Reject.BIDS_PER_BIDDER_FULL, "bidder_id", "alice", 41),
+    Repeated(42),
+    AccountOpened("alice", "quest"),
+    TransferPosted(43, "alice", "bob", 44, "tip", "task", "t-9", "thanks", 45, 46),
+    MarketOpened("m1", "pay_as_bid", 47, 48, 49, "charge", 50, 51),
+    SlotOffered("m1", "s1", 52, 53, 54, "carol", 55),
+    SlotWithdrawn("s1"),
+    BidPlaced(56, "m1", "alice", "t1", 57, 58, None, "round", 59),
+    BidAmended(60, "alice", 61, 62, 63, 64),
+    BidCancelled(65, "alice", 66),
+    BidsLost("m1", 67, (68, 69), ("alice", "bob"), (70, 71)),
+    BidsExpired((72, 73), ("alice", "bob"), (74, 75)),
+    AwardGranted(76, "m1", 77, "s1", 78, "alice", "t1", "t2", 79, 80, "carol", 81, 82),
+    RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90),
+    AwardSettled(91, "s1", 92, "alice", 93, 94, 95, 96),
+    AwardVoided(97, "s1", 98, "alice", 99),
+    AwardLapsed(100, "s1", 101, "alice", 102, 103),
+    SweepFinished(104, 105, 106, True),
+)
+
+# A script whose state has something in every row of its image.
+FULL_WORLD = """
+bound LOSERS_PER_CALL_MAX 1
+market m rule=vickrey reserve=1 cap=2 lease=100 lapse=refund reward=3 reward_cap=4
+market n
+account a agent 1000
+account q quest 500
+account p provider
+mint a 5 reason=earn:debate type=debate ref=7 id=k1
+slot s1 provider=p
+slot s2 at=50 reserve=2 lease=9
+slot s3
+withdraw s3
+bid a t1 90 ttl=70 value=6 id=k2   -> bid 1
+bid q t2 80                        -> bid 2
+bid a t3 70 ttl=60                 -> bid 3
+bid q t4 60 gtd ttl=40             -> bid 4
+t=10 clear                         -> prices: 1@s1=80, lost 2, later 1
+t=40 bid q t4 50 gtd ttl=90        -> bid 5
+bid q t5 5 market=n                -> bid 6
+bid ghost t6 1 id=k3               -> ACCOUNT_UNKNOWN
+"""

@@ -1,0 +1,75 @@
+"""Sealed journal rows for tests: random streams that the engine has decided, and plain runs of bids.
+
+Rule of this file: what comes out is what a sequencer would hand to persistence, from a seed.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from engine.codec import GENESIS_DIGEST, Sealed, seal
+from engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
+from engine.core import Engine
+from tests.support.streams import Stream, Swarm
+from tests.support.swarms import small_swarm
+
+AT_US = 1_700_000_000_000_001
+
+
+class Sealer:
+    """An engine whose every command is stamped and sealed."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        self.rows: list[Sealed] = []
+
+    def apply(self, entry: Entry) -> Sealed:
+        """Apply a stamped command and seal it."""
+        digest = self.rows[-1].digest if self.rows else GENESIS_DIGEST
+        row = seal(digest, entry, self.engine.apply(entry))
+        self.rows.append(row)
+        return row
+
+    def do(self, actor: str, command: Command, command_id: str = "") -> Sealed:
+        """Stamp a command, a microsecond or so after the one before, and apply it."""
+        seq = len(self.rows) + 1
+        return self.apply(Entry(seq, AT_US + 3 * seq, actor, command, command_id))
+
+
+@dataclass(frozen=True)
+class Story:
+    """A random stream: its rows and the engine after it."""
+
+    rows: list[Sealed]
+    engine: Engine
+
+
+def story(seed: int, length: int, choose_swarm: Callable[[random.Random], Swarm] = small_swarm) -> Story:
+    """Decide a random stream. Its bounds are the usual ones, so that nobody has to change them to decide it again."""
+    stream, sealer = Stream(seed, choose_swarm=choose_swarm), Sealer()
+    for _ in range(length):
+        entry = stream.next_entry()
+        stream.observe(entry, sealer.apply(entry).events)
+    return Story(sealer.rows, sealer.engine)
+
+
+def bids(count: int, bidders: int = 10) -> list[Sealed]:
+    """Rows that open a market and some accounts, and then place so many bids."""
+    sealer = Sealer()
+    sealer.do(ADMIN, OpenMarket("gpu"))
+    for i in range(bidders):
+        sealer.do(ADMIN, OpenAccount(f"agent{i}", "agent"))
+        sealer.do(ADMIN, Mint(f"agent{i}", 10**9, "grant:first"))
+    for i in range(count):
+        bidder = f"agent{i % bidders}"
+        sealer.do(bidder, PlaceBid("gpu", bidder, f"task{i}", 1 + i % 97, expected_value_microusd=i))
+    return sealer.rows
+
+
+def batches(rows: Sequence[Sealed], seed: int, sizes: Sequence[int] = (1, 2, 3, 10, 50, 400)) -> Iterator[list[Sealed]]:
+    """Cut rows into batches of random sizes."""
+    rng, start = random.Random(seed), 0
+    while start < len(rows):
+        size = rng.choice(sizes)
+        yield list(rows[start : start + size])
+        start += size

@@ -1,0 +1,144 @@
+"""Mixtures for random streams: how many of everything, how often what is asked, and which bounds are low.
+
+Rule of this file: a mixture is chosen by the seed alone, and each seed chooses another one, for a generator that does
+everything equally often never gets anywhere in particular. Bounds are made small: one that is never met is never tested.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+# How often each command is asked for, before a seed multiplies it by one of FACTORS.
+WEIGHTS = {
+    "place_bid": 50.0,
+    "amend_bid": 8.0,
+    "cancel_bid": 5.0,
+    "clear_round": 6.0,
+    "settle_award": 9.0,
+    "void_award": 2.0,
+    "expire_due": 3.0,
+    "offer_slot": 16.0,
+    "withdraw_slot": 1.0,
+    "open_account": 1.0,
+    "mint": 4.0,
+    "burn": 1.0,
+    "transfer": 3.0,
+    "open_market": 0.5,
+}
+FACTORS = (0.2, 1.0, 1.0, 3.0)
+# The bounds that a stream may lower, and to what.
+SMALL_BOUNDS = {
+    "ACCOUNTS_MAX": (4, 12),
+    "MARKETS_MAX": (1, 3),
+    "SLOTS_LIVE_PER_MARKET_MAX": (1, 8),
+    "SLOTS_ENDED_KEPT": (1, 4),
+    "BIDS_PER_BIDDER_MAX": (1, 5),
+    "BIDS_PER_MARKET_MAX": (2, 12),
+    "EARNINGS_MAX": (1, 4),
+    "RECEIPTS_MAX": (1, 6),
+    "SWEEP_ITEMS_MAX": (1, 5),
+    "LOSERS_PER_CALL_MAX": (0, 4),
+}
+
+
+@dataclass
+class Swarm:
+    """What a seed chose: sizes, chances and bounds of one stream."""
+
+    accounts: int
+    markets: int
+    tasks: int
+    slots: int
+    price_max: int
+    mint_max: int
+    wrong_chance: float
+    id_chance: float
+    gtd_chance: float
+    rich: bool
+    steps_us: tuple[int, ...]
+    ttls_us: tuple[int, ...]
+    leases_us: tuple[int, ...]
+    weights: dict[str, float]
+    bounds: dict[str, int] = field(default_factory=dict)
+
+
+def small_swarm(rng: random.Random) -> Swarm:
+    """Choose a small crowded world, in which everything meets everything soon."""
+    price_max = rng.choice((1, 2, 5, 20, 1000))
+    weights = {name: weight * rng.choice(FACTORS) for name, weight in WEIGHTS.items()}
+    low_bounds = {name: rng.randint(*ends) for name, ends in SMALL_BOUNDS.items() if rng.random() < 0.3}
+    return Swarm(
+        accounts=rng.randint(2, 9),
+        markets=rng.randint(1, 3),
+        tasks=rng.choice((2, 10, 40, 40)),
+        slots=rng.choice((3, 12, 30)),
+        price_max=price_max,
+        mint_max=price_max * rng.choice((4, 40, 400)),
+        wrong_chance=rng.choice((0.0, 0.03, 0.15)),
+        id_chance=rng.choice((0.0, 0.1, 0.4)),
+        gtd_chance=rng.choice((0.1, 0.5, 0.9)),
+        rich=rng.random() < 0.15,
+        steps_us=rng.choice(((0, 0, 1), (0, 0, 1, 10), (0, 1, 5, 100))),
+        ttls_us=rng.choice(((1, 5, 20), (1, 50, 500), (2000,))),
+        leases_us=rng.choice(((5, 20), (20, 200, 2000), (100_000,))),
+        weights=weights,
+        bounds=low_bounds,
+    )
+
+
+def lingering_swarm(rng: random.Random) -> Swarm:
+    """Choose a small world in which losers and due things wait long for a sweep."""
+    swarm = small_swarm(rng)
+    swarm.bounds |= {"LOSERS_PER_CALL_MAX": 1, "SWEEP_ITEMS_MAX": 2}
+    swarm.gtd_chance = 0.3
+    swarm.weights["expire_due"] = 2.0
+    return swarm
+
+
+def long_swarm(rng: random.Random) -> Swarm:
+    """Choose a world with a few hundred live bids, for a stream of very many commands."""
+    return Swarm(
+        accounts=40,
+        markets=2,
+        tasks=400,
+        slots=60,
+        price_max=rng.choice((20, 1000)),
+        mint_max=50_000,
+        wrong_chance=0.02,
+        id_chance=0.1,
+        gtd_chance=0.6,
+        rich=False,
+        steps_us=(0, 1, 10),
+        ttls_us=(1, 200, 3000),
+        leases_us=(100, 1000),
+        weights=WEIGHTS | {"clear_round": 2.0, "expire_due": 2.0, "cancel_bid": 3.0},
+        bounds={
+            "BIDS_PER_MARKET_MAX": 400,
+            "BIDS_PER_BIDDER_MAX": 30,
+            "SWEEP_ITEMS_MAX": 20,
+            "LOSERS_PER_CALL_MAX": 30,
+            "RECEIPTS_MAX": 200,
+            "SLOTS_ENDED_KEPT": 20,
+        },
+    )
+
+
+def crowd_swarm(rng: random.Random) -> Swarm:
+    """Choose a world in which thousands of bids fall due within the same milliseconds."""
+    weights = {"place_bid": 200.0, "cancel_bid": 25.0, "amend_bid": 25.0, "clear_round": 0.1, "expire_due": 2.0}
+    return Swarm(
+        accounts=6,
+        markets=2,
+        tasks=5_000,
+        slots=20,
+        price_max=rng.choice((5, 1000)),
+        mint_max=100_000_000,
+        wrong_chance=0.01,
+        id_chance=0.05,
+        gtd_chance=0.9,
+        rich=False,
+        steps_us=(0,) * 19 + (1,),
+        ttls_us=(100, 101, 160, 160, 160),
+        leases_us=(100, 1000),
+        weights=WEIGHTS | weights,
+        bounds={"SWEEP_ITEMS_MAX": 150, "LOSERS_PER_CALL_MAX": 30},
+    )
