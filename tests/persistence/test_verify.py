@@ -8,7 +8,6 @@ from persistence.postgres import PostgresJournal
 from persistence.projections import project
 from persistence.verify import DIFFERENCES_MAX, disagreements, verify
 from tests.support.sealed import batches, bids, story
-from tests.support.streams import 
 from tests.support.swarms import long_swarm
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psycopg
 
 from persistence.embedded import EmbeddedServer, ensure_server
+from persistence.embedded.postmaster import StopMode
 from persistence.migrate import ensure_schema
 from tests.support.databases import TestServer, temporary_home
 
@@ -28,9 +29,9 @@ class OwnServer:
         """Start it again; it recovers from whatever ended it."""
         self.server = ensure_server(self.home)
 
-    def stop(self) -> None:
-        """Stop it without a checkpoint, as a reset of the machine would, but with its disk."""
-        self.server.stop("immediate")
+    def stop(self, mode: StopMode = "immediate") -> None:
+        """Stop it: `immediate` is as a reset of the machine, and its start recovers; `fast` is as for an upgrade."""
+        self.server.stop(mode)
 
     def kill(self) -> None:
         """Kill the postmaster alone, as the kernel does when memory runs out; its children notice by themselves."""
@@ -40,9 +41,9 @@ class OwnServer:
         self.server.release()
 
     @contextmanager
-    def away(self) -> Iterator[None]:
-        """The server is stopped within the block."""
-        self.stop()
+    def away(self, mode: StopMode = "fast") -> Iterator[None]:
+        """The server is stopped within the block, and all its connections are ended."""
+        self.stop(mode)
         try:
             yield
         finally:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from engine.codec import GENESIS_DIGEST, Sealed, seal
 from engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
 from engine.core import Engine
-from tests.support.streams import Stream, Swarm
-from tests.support.swarms import small_swarm
+from tests.support.streams import Stream
+from tests.support.swarms import Swarm, small_swarm
 
 AT_US = 1_700_000_000_000_001
 

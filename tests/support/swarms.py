@@ -1,7 +1,7 @@
 """Mixtures for random streams: how many of everything, how often what is asked, and which bounds are low.
 
 Rule of this file: a mixture is chosen by the seed alone, and each seed chooses another one, for a generator that does
-everything equally often never gets anywhere in particular. Bounds are made small: one that is never met is never tested.
+everything equally often gets nowhere in particular. Bounds are made small: one that is never met is never tested.
 """
 
 import random

@@ -1,0 +1,188 @@
+"""The generator of random streams reaches everything: a property tried on streams that miss a refusal says little.
+
+Goal: over a fixed set of seeds every refusal, every event and a list of rare situations really occur.
+Method: the naive market alone runs the streams and all that it says is counted.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+
+from engine.commands import Entry
+from engine.events import (
+    AwardGranted,
+    AwardLapsed,
+    AwardSettled,
+    BidAmended,
+    BidsExpired,
+    Event,
+    Events,
+    Rejected,
+    Repeated,
+    RoundCleared,
+    SlotOffered,
+    SweepFinished,
+    TransferPosted,
+)
+from engine.limits import TOKENS_MAX
+from engine.reject import Reject
+from tests.support.naive import NaiveMarket
+from tests.support.streams import Stream, bounds
+
+SEEDS = range(200)
+COMMANDS = 300
+
+SITUATIONS = {
+    "a round with supply and demand that matches nothing (CLR-7)",
+    "a round that leaves losers to the sweeps (BID-4)",
+    "a round that releases bids past their deadline (BID-4)",
+    "an award without a runner-up (CLR-8)",
+    "an award at a price of 0 (CLR-4)",
+    "a premium of 0 (CLR-6)",
+    "one bidder with several awards at several prices (CLR-5)",
+    "an amendment to the same price (BID-5)",
+    "an amendment of the deadline alone (BID-5)",
+    "AwardSettled between one account and itself (SET-1)",
+    "AwardLapsed between one account and itself (SET-1)",
+    "a reward (SET-3)",
+    "a lapse that charges (SET-5)",
+    "a lapse that refunds (SET-5)",
+    "a sweep that leaves something due (SET-6)",
+    "a sweep that ends losers, awards and bids (SET-6)",
+    "a sweep that ends awards alone and leaves something due (SET-6)",
+    "a reward as large as the supply allows (SET-3)",
+    "a slot offered again (SLT-2)",
+    "a retry of a refused command (IDM-1)",
+    "a full supply (LED-4)",
+}
+
+
+class Observer:
+    """Names the situations in a stream as it goes by."""
+
+    def __init__(self) -> None:
+        self.slots: set[str] = set()
+        self.own_awards: set[int] = set()
+        self.refused: set[int] = set()
+
+    def situations(self, entry: Entry, events: Events) -> Iterator[str]:
+        """Yield what is remarkable in one entry and its events."""
+        for index, event in enumerate(events):
+            yield from self.at_the_call(event, events[:index], events[index + 1 :])
+            yield from self.of_bids_and_slots(entry, event)
+            yield from self.after_the_call(event)
+        if isinstance(events[0], Rejected):
+            self.refused.add(entry.seq)
+
+    def at_the_call(self, event: Event, before: Events, after: Events) -> Iterator[str]:
+        """Yield what is remarkable in an event of a call."""
+        match event:
+            case RoundCleared():
+                if event.slots_available and event.bids_open and not event.awards_granted:
+                    yield "a round with supply and demand that matches nothing (CLR-7)"
+                if event.losers_remaining:
+                    yield "a round that leaves losers to the sweeps (BID-4)"
+                if any(isinstance(later, BidsExpired) for later in after):
+                    yield "a round that releases bids past their deadline (BID-4)"
+            case AwardGranted():
+                if event.runner_up_task_id is None:
+                    yield "an award without a runner-up (CLR-8)"
+                if event.price_tokens == 0:
+                    yield "an award at a price of 0 (CLR-4)"
+                if event.premium_tokens == 0:
+                    yield "a premium of 0 (CLR-6)"
+                others = [award for award in before if isinstance(award, AwardGranted)]
+                if any(o.bidder_id == event.bidder_id and o.price_tokens != event.price_tokens for o in others):
+                    yield "one bidder with several awards at several prices (CLR-5)"
+            case _:
+                pass
+
+    def of_bids_and_slots(self, entry: Entry, event: Event) -> Iterator[str]:
+        """Yield what is remarkable in how bids, slots and commands come back, and in how tokens come to be."""
+        match event:
+            case BidAmended() if event.priority_seq != entry.seq:
+                yield "an amendment of the deadline alone (BID-5)"
+            case BidAmended() if event.max_price_tokens == event.max_price_tokens_before:
+                yield "an amendment to the same price (BID-5)"
+            case SlotOffered():
+                if event.slot_id in self.slots:
+                    yield "a slot offered again (SLT-2)"
+                self.slots.add(event.slot_id)
+            case Repeated() if event.first_seq in self.refused:
+                yield "a retry of a refused command (IDM-1)"
+            case TransferPosted() if -event.debit_balance_tokens == TOKENS_MAX:
+                rewarded = event.reason == "reward:impact" and event.reference_type == "award"
+                yield "a reward as large as the supply allows (SET-3)" if rewarded else "a full supply (LED-4)"
+            case _:
+                pass
+
+    def after_the_call(self, event: Event) -> Iterator[str]:
+        """Yield what is remarkable in how awards end, and in sweeps."""
+        match event:
+            case AwardGranted() if event.bidder_id == event.provider_id and event.price_tokens:
+                self.own_awards.add(event.award_id)
+            case AwardSettled() | AwardLapsed() if event.award_id in self.own_awards:
+                yield f"{type(event).__name__} between one account and itself (SET-1)"
+            case AwardSettled() if event.reward_tokens:
+                yield "a reward (SET-3)"
+            case AwardLapsed() if event.price_tokens:
+                yield "a lapse that charges (SET-5)" if event.charged_tokens else "a lapse that refunds (SET-5)"
+            case SweepFinished():
+                if event.more_due:
+                    yield "a sweep that leaves something due (SET-6)"
+                if event.more_due and event.awards_lapsed and not event.bids_lost + event.bids_expired:
+                    yield "a sweep that ends awards alone and leaves something due (SET-6)"
+                if event.bids_lost and event.awards_lapsed and event.bids_expired:
+                    yield "a sweep that ends losers, awards and bids (SET-6)"
+            case _:
+                pass
+
+
+@pytest.fixture(scope="module")
+def counted() -> Counter[object]:
+    """Count refusals, types of events and situations over all seeds."""
+    counts: Counter[object] = Counter()
+    for stream_seed in SEEDS:
+        stream, naive, observer = Stream(stream_seed), NaiveMarket(), Observer()
+        with bounds(stream.swarm.bounds):
+            for _ in range(COMMANDS):
+                entry = stream.next_entry()
+                events = naive.apply(entry)
+                stream.observe(entry, events)
+                counts.update(observer.situations(entry, events))
+                counts.update(type(event) for event in events)
+                counts.update(event.reason for event in events if isinstance(event, Rejected))
+    return counts
+
+
+def test_streams_reach_every_refusal(counted: Counter[object]) -> None:
+    assert [reason.value for reason in Reject if counted[reason] < 5] == []
+
+
+def test_streams_reach_every_event(counted: Counter[object]) -> None:
+    assert [event.__name__ for event in get_args(Event) if counted[event] < 100] == []
+
+
+def test_streams_reach_the_rare_situations(counted: Counter[object]) -> None:
+    assert sorted(name for name in SITUATIONS if counted[name] < 3) == []
+
+
+def test_streams_do_not_drown_in_refusals(counted: Counter[object]) -> None:
+    """At least a third of all commands change something, or the rare successes would hide what follows them."""
+    assert counted[Rejected] + counted[Repeated] < len(SEEDS) * COMMANDS * 2 / 3
+
+
+def test_a_stream_follows_from_its_seed(seed: int) -> None:
+    def run() -> list[tuple[Entry, Events]]:
+        stream, naive, record = Stream(seed), NaiveMarket(), []
+        with bounds(stream.swarm.bounds):
+            for _ in range(200):
+                entry = stream.next_entry()
+                events = naive.apply(entry)
+                stream.observe(entry, events)
+                record.append((entry, events))
+        return record
+
+    assert run() == run()
