@@ -51,8 +51,7 @@ def open_exchange(
     Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there or is being written by another;
     and `persistence.errors.Corrupt` or `Diverged` if the history is not what it was: then nothing may be written.
     """
-    if not __debug__:
-        raise Unavailable("python -O removes the assertions that guard the tokens: start without it")
+    insist_on_assertions()
     config = from_environment(os.environ)
     changes: dict[str, object] = {"database_url": url, "home": str(home) if home else None, "shard_id": shard_id}
     config = with_changes(config, {key: value for key, value in changes.items() if value is not None})
@@ -62,6 +61,12 @@ def open_exchange(
     except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
         raise Unavailable(str(error)) from error
     return Exchange(node, ack=ack)
+
+
+def insist_on_assertions() -> None:
+    """Refuse to run where broken invariants would go unnoticed. Raises `Unavailable`."""
+    if not __debug__:
+        raise Unavailable("python -O removes the assertions that guard the tokens: start without it")
 
 
 def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:

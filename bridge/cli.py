@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from bridge import tables
-from bridge.app import database_url
+from bridge.app import database_url, insist_on_assertions
 from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
@@ -52,6 +52,7 @@ RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How man
 def main() -> None:
     """Run the command line; errors of the market are one line on stderr and an exit code."""
     try:
+        insist_on_assertions()
         app()
     except Invalid as error:
         _fail(error, EXIT_USAGE)

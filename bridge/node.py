@@ -12,12 +12,14 @@ from typing import Final, TypeVar
 
 import psycopg
 
+import persistence.errors
 from bridge.clock import Clock
 from bridge.errors import Unavailable, UnknownOutcome
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.sequencer import Applied, Sequencer
 from bridge.units import datetime_of
 from engine.state import State
+from persistence.connections import connect
 from persistence.errors import PersistenceError
 from persistence.recovery import Report
 from persistence.write_behind import WriteBehind
@@ -104,9 +106,9 @@ class Node:
         """A connection of its own for a question to the tables. It ends with the question: none is left idle."""
         self._refuse_if_closed()
         try:
-            with psycopg.connect(self.url, autocommit=True, application_name="callmarket reader") as connection:
+            with connect(self.url, "callmarket reader") as connection:
                 yield connection
-        except psycopg.OperationalError as error:
+        except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def close(self) -> None:
