@@ -21,6 +21,7 @@ from bridge.app import database_url, insist_on_assertions
 from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
+from engine.limits import SEQ_MAX
 from persistence import queries
 from persistence.errors import PersistenceError
 from persistence.migrate import ensure_schema, pending
@@ -145,7 +146,9 @@ def rounds(
 
 @app.command(epilog="Example: callmarket why 4711")
 def why(
-    bid: Annotated[int, typer.Argument(help="The bid's id.", min=1)], url: Url = "", as_json: AsJson = False
+    bid: Annotated[int, typer.Argument(help="The bid's id.", min=1, max=SEQ_MAX)],
+    url: Url = "",
+    as_json: AsJson = False,
 ) -> None:
     """Say why a bid won or lost."""
     with _connected(url) as (connection, shard_id):

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from bridge import reads, results, verbs
+from bridge import reads, results, units, verbs
 from bridge.errors import Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.node import Node
@@ -18,6 +18,7 @@ from bridge.reads import OrderBook, Wallet
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import Verb, as_actor
 from engine.commands import PlaceBid
+from engine.limits import SEQ_MAX
 from engine.state import State
 from persistence import queries
 from persistence.migrate import ensure_schema
@@ -65,11 +66,17 @@ class Exchange:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, durably."""
-        self.close()
+        """Close, durably. An error that is under way is not replaced by one of closing: it may say `UnknownOutcome`."""
+        try:
+            self.close()
+        except Unavailable:
+            if error is None:
+                raise
+            logger.exception("closing the exchange failed too")
 
     def acting_as(self, actor: str) -> "Exchange":
         """The same exchange, with every verb done by this actor."""
+        verbs.check_actor(actor)
         return Exchange(self.node, actor=actor, ack=self.ack)
 
     def acknowledging(self, ack: Ack) -> "Exchange":
@@ -124,11 +131,16 @@ class Exchange:
 
     def get_recent_stats(self, market_id: str, period: timedelta = timedelta(hours=24)) -> Stats:
         """Prices, fill rate and the ten best winning bids beside their impact, from what is durable."""
+        # Nothing happened before 1970, and dates end in the year 1.
+        now_us = units.at_us("now", self.node.now())
+        period = timedelta(microseconds=min(units.duration_us("period", period), now_us))
         with self.node.connect() as connection:
             return queries.stats(connection, self.node.shard_id, market_id, self.node.now(), period)
 
     def why(self, bid_id: int) -> OutcomeRow | None:
         """Why a bid won or lost, in words, from what is durable; None if there is no such bid."""
+        if type(bid_id) is not int or not 0 < bid_id <= SEQ_MAX:
+            raise Invalid("bid_id", bid_id, f"a whole number from 1 to {SEQ_MAX}")
         with self.node.connect() as connection:
             return queries.outcome(connection, self.node.shard_id, bid_id)
 

@@ -17,6 +17,7 @@ from engine.codec import seal
 from engine.commands import Entry
 from engine.core import Engine
 from engine.events import Events, Repeated
+from engine.limits import AT_US_MAX
 from engine.state import State
 from persistence.errors import PersistenceError
 from persistence.write_behind import WriteBehind
@@ -84,7 +85,11 @@ class Sequencer:
 
     def _admit(self, requests: Sequence[Request]) -> None:
         self._refuse_if_broken()
-        latest_us = self._clock() + CLOCK_AHEAD_US_MAX
+        now_us = self._clock()
+        if type(now_us) is not int or not 0 <= now_us <= AT_US_MAX:
+            # Seconds as a float, or nanoseconds: once recorded, the market's time could never come back from there.
+            raise Invalid("clock", now_us, f"whole microseconds since 1970, at most {AT_US_MAX}")
+        latest_us = now_us + CLOCK_AHEAD_US_MAX
         for request in requests:
             if request.now_us is not None and request.now_us > latest_us:
                 raise Invalid("now", request.now_us, f"a time not after {latest_us} (the exchange's clock and 1 s)")

@@ -29,11 +29,19 @@ def check(asked: Request) -> None:
         raise Invalid("command", command, "one of the commands")
     try:
         check_shape(command)
-        check_names(asked.actor, asked.command_id)
     except ShapeError as error:
         raise Invalid(error.field, error.value, error.bound) from None
+    check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")
+
+
+def check_actor(actor: str, command_id: str = "") -> None:
+    """Check who asks, and the id of what is asked. Raises `Invalid`."""
+    try:
+        check_names(actor, command_id)
+    except ShapeError as error:
+        raise Invalid(error.field, error.value, error.bound) from None
 
 
 def open_account(

@@ -223,8 +223,8 @@ def stats(
           percentile_cont(0.5) WITHIN GROUP (ORDER BY clearing_price_tokens) AS price_median_tokens,
           max(clearing_price_tokens) AS price_max_tokens
         FROM compute_auction_rounds WHERE {period_sql}"""  # noqa: S608 -- only the constant above is put in
-    latest = f"""SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens
-        FROM compute_auction_rounds WHERE {period_sql}
+    latest = f"""SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted,
+          clearing_price_tokens FROM compute_auction_rounds WHERE {period_sql}
         ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
     wins = """SELECT award_id, bidder_id, winning_task_id, clearing_price_tokens + premium_tokens AS bid_tokens,
           clearing_price_tokens, status, actual_cost_tokens, actual_impact FROM compute_auction_clears

@@ -1,0 +1,46 @@
+"""Fixtures of the bridge: an exchange on a fresh database, a clock that the test sets, a server that it may stop."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bridge import Exchange, ManualClock, open_exchange
+from tests.support.own_server import OwnServer, open_own_server
+
+START_US = 1_800_000_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of whoever runs the tests are none of theirs."""
+    for name in os.environ:
+        if name.startswith("CALLMARKET_") and not name.startswith("CALLMARKET_TEST_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands at a fixed time."""
+    return ManualClock(START_US)
+
+
+@pytest.fixture
+def market(database_url: str, clock: ManualClock) -> Iterator[Exchange]:
+    """An open exchange with nothing in it."""
+    with open_exchange(database_url, clock=clock) as exchange:
+        yield exchange
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[OwnServer]:
+    """A server that tests may stop, freeze and kill; each leaves it running."""
+    with open_own_server() as server:
+        yield server
+
+
+@pytest.fixture
+def own_url(own_server: OwnServer) -> Iterator[str]:
+    """A fresh database with the schema on that server."""
+    with own_server.market_database() as url:
+        yield url

@@ -1,0 +1,176 @@
+"""The one order: who gives the time, what happens when an invariant breaks, and batches that are cut short."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import engine.core
+from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, open_exchange, verbs
+from bridge.sequencer import CLOCK_AHEAD_US_MAX
+from engine.commands import Entry
+from engine.events import Events
+from engine.state import State
+from tests.bridge.conftest import START_US
+from tests.support.client_log import read_rows
+from tests.support.small_market import at, furnish, last_seq
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+def test_time_never_runs_back_when_the_clock_does(market: Exchange, clock: ManualClock) -> None:
+    assert market.open_account("a").at == at(START_US)
+    clock.set_us(START_US - 3_600_000_000)
+    assert market.open_account("b").at == at(START_US)
+    clock.set_us(START_US + 1)
+    assert market.open_account("c").at == at(START_US + 1)
+
+
+def test_time_never_runs_back_over_a_restart(database_url: str, clock: ManualClock) -> None:
+    with open_exchange(database_url, clock=clock) as market:
+        market.open_account("a")
+    clock.set_us(START_US - 1)
+    with open_exchange(database_url, clock=clock) as market:
+        assert market.open_account("b").at == at(START_US)
+
+
+def test_caller_may_say_when_now_is(market: Exchange, clock: ManualClock) -> None:
+    """Up to a second ahead of the clock; and then it is that time for everyone."""
+    furnish(market, "a")
+    ahead = at(START_US + CLOCK_AHEAD_US_MAX)
+    assert market.clear_round("m", ahead).stamp.at == ahead
+    assert market.place_bid("m", "a", "t", 5).stamp.at == ahead
+    assert market.refund_unfilled(at(START_US)).stamp.at == ahead, "a caller cannot turn it back either"
+
+
+def test_caller_too_far_ahead_is_invalid(market: Exchange) -> None:
+    """More than a second ahead would move the market's time for everyone; nothing is recorded."""
+    furnish(market, "a")
+    before = last_seq(market)
+    with pytest.raises(Invalid) as caught:
+        market.clear_round("m", at(START_US + CLOCK_AHEAD_US_MAX + 1))
+    assert (caught.value.field, caught.value.value) == ("now", START_US + CLOCK_AHEAD_US_MAX + 1)
+    with pytest.raises(Invalid):
+        market.submit([verbs.open_account("b"), verbs.refund_unfilled(at(START_US * 2))])
+    assert last_seq(market) == before, "one bad request takes the whole batch with it"
+
+
+def test_deadlines_follow_the_clock_that_is_set(market: Exchange, clock: ManualClock) -> None:
+    """BID-3: to the microsecond."""
+    furnish(market, "a")
+    market.place_bid("m", "a", "t", 5, ttl_at=at(START_US + 10))
+    clock.set_us(START_US + 9)
+    assert market.refund_unfilled().bids_expired == 0
+    clock.set_us(START_US + 10)
+    assert market.refund_unfilled().bids_expired == 1
+
+
+def test_clock_that_does_not_give_microseconds_is_refused(market: Exchange, clock: ManualClock) -> None:
+    """Once it were recorded, time could never run back from there."""
+    market.open_account("a")
+    wrong: list[Any] = [1.8e15, START_US * 1_000, -1, None]
+    for at_us in wrong:
+        clock.set_us(at_us)
+        with pytest.raises(Invalid, match="clock: expected whole microseconds since 1970"):
+            market.open_account("b")
+    clock.set_us(START_US + 1)
+    assert market.open_account("b").seq == 2
+
+
+# --- a broken invariant ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def decide_that_breaks(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, *, at_call: int = 1, change: bool = False
+) -> Iterator[None]:
+    """A bug in the engine: deciding raises, perhaps after it has changed what it must not."""
+    real, calls = engine.core.decide, 0
+
+    def decide(state: State, entry: Entry) -> Events:
+        nonlocal calls
+        calls += 1
+        if calls < at_call:
+            return real(state, entry)
+        if change:
+            state.ledger.accounts["a"].balance_tokens += 1_000_000
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.core, "decide", decide)
+        yield
+
+
+@pytest.mark.parametrize("error", [AssertionError("a bug"), KeyboardInterrupt(), KeyError("x")], ids=repr)
+def test_broken_invariant_stops_everything_and_recovery_is_right(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """After it nothing is taken or shown any more; the journal has nothing of it; a restart is as before."""
+    market = open_exchange(database_url, clock=clock)
+    furnish(market, "a")
+    image, before = market.image(), last_seq(market)
+    with decide_that_breaks(monkeypatch, error, change=True), pytest.raises(type(error)):
+        market.mint("a", 5, "grant:any")
+    for ask in (
+        lambda: market.mint("a", 5, "grant:any"),
+        lambda: market.place_bids([verbs.place_bid("m", "a", "t", 5)]),
+        lambda: market.wallet("a"),
+        market.image,
+    ):
+        with pytest.raises(Unavailable, match="the engine stopped in the middle of a command"):
+            ask()
+    assert len(read_rows(database_url)) == before
+    market.close()
+    with open_exchange(database_url, clock=clock) as again:
+        assert again.image() == image
+        assert again.mint("a", 5, "grant:any").to_balance_tokens == 1_005
+
+
+def test_callers_who_wait_are_answered_when_another_breaks_the_engine(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was applied before the bug is journaled all the same, and acknowledged."""
+    with open_exchange(database_url, clock=clock) as market:
+        eager = market.acknowledging("applied")
+        stamp = eager.open_account("a")
+        with decide_that_breaks(monkeypatch, AssertionError("a bug")), pytest.raises(AssertionError):
+            eager.open_account("b")
+    assert [row.seq for row in read_rows(database_url)] == [stamp.seq]
+
+
+def test_batch_that_breaks_in_the_middle_is_journaled_up_to_there(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_exchange(database_url, clock=clock) as market:
+        asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
+        with decide_that_breaks(monkeypatch, AssertionError("a bug"), at_call=3), pytest.raises(AssertionError):
+            market.submit(asked)
+    with open_exchange(database_url, clock=clock) as market:
+        assert [reply.repeated for reply in market.submit(asked)] == [True, True, False, False, False]
+
+
+def test_batch_cut_short_by_the_journal_is_of_unknown_outcome(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IDM-1: the writer stops in the middle of a batch: some may be in, so it is not said that nothing happened."""
+    market = open_exchange(database_url, clock=clock)
+    asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
+    real = engine.core.decide
+
+    def decide(state: State, entry: Entry) -> Events:
+        if entry.seq == 3:
+            # As another thread would that closes the exchange at this moment.
+            closer = threading.Thread(target=market.close)
+            closer.start()
+            closer.join()
+        return real(state, entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.core, "decide", decide)
+        with pytest.raises(UnknownOutcome) as caught:
+            market.submit(asked)
+    assert caught.value.seqs == range(1, 3)
+    with open_exchange(database_url, clock=clock) as again:
+        assert [reply.repeated for reply in again.submit(asked)] == [True, True, False, False, False]

@@ -1,0 +1,82 @@
+"""People's units into whole numbers and back: exact or refused."""
+
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge import Invalid, units
+from engine.limits import AT_US_MAX, MICROS_MAX
+
+
+def test_time_is_microseconds_since_1970_utc() -> None:
+    assert units.at_us("at", datetime(1970, 1, 1, tzinfo=UTC)) == 0
+    assert units.at_us("at", datetime(1970, 1, 1, 0, 0, 1, 7, tzinfo=UTC)) == 1_000_007
+
+
+def test_time_zone_is_minded() -> None:
+    east = timezone(timedelta(hours=5, minutes=30))
+    assert units.at_us("at", datetime(1970, 1, 1, 5, 30, tzinfo=east)) == 0
+
+
+@pytest.mark.parametrize("at", [datetime(2030, 1, 1), date(2030, 1, 1), time(1, tzinfo=UTC), "2030-01-01", 5, None])  # noqa: DTZ001
+def test_time_without_zone_or_of_another_type_is_invalid(at: datetime) -> None:
+    with pytest.raises(Invalid, match="ttl_at: expected a datetime with a time zone"):
+        units.at_us("ttl_at", at)
+
+
+@given(st.integers(0, AT_US_MAX))
+def test_time_there_and_back_is_exact(at_us: int) -> None:
+    assert units.at_us("at", units.datetime_of(at_us)) == at_us
+
+
+def test_duration_is_whole_microseconds() -> None:
+    assert units.duration_us("lease", timedelta(hours=1, microseconds=3)) == 3_600_000_003
+    with pytest.raises(Invalid, match="lease: expected a timedelta, got 60"):
+        units.duration_us("lease", 60)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("number", "millionths"),
+    [
+        (1, 1_000_000),
+        (1.5, 1_500_000),
+        (0.1, 100_000),  # the decimal that Python prints, not the binary fraction
+        (Decimal("0.000001"), 1),
+        (Decimal("0.0000005"), 0),
+        (Decimal("0.0000015"), 2),  # half to even
+        (1e-9, 0),
+        (0, 0),
+        (-2, -2_000_000),  # the engine's bounds refuse it, by its own name
+    ],
+)
+def test_number_becomes_millionths(number: units.Number, millionths: int) -> None:
+    assert units.micros("impact", number) == millionths
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        float("nan"),
+        float("inf"),
+        Decimal("-Infinity"),
+        Decimal("sNaN"),
+        Decimal("1e999999"),
+        True,
+        None,
+        "much",
+        pytest.param(10**5000, id="huge"),
+    ],
+)
+def test_number_that_is_none_is_invalid(number: units.Number) -> None:
+    with pytest.raises(Invalid, match="impact: expected a finite number, got"):
+        units.micros("impact", number)
+
+
+@given(st.integers(0, MICROS_MAX))
+def test_number_there_and_back_is_exact(millionths: int) -> None:
+    """Within what a float keeps: 2**53 millionths are printed with at most 16 digits."""
+    assert units.micros("impact", Decimal(millionths) / 1_000_000) == millionths
+    assert units.number_of(millionths) == millionths / 1_000_000

@@ -1,0 +1,174 @@
+"""The ledger by itself: double entry, holds, and its own check.
+
+Goal: a caller that is wrong stops the process, and damage is found. Method: each assertion is provoked.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from engine.commands import ISSUANCE, TREASURY
+from engine.ledger import Account, Hold, Ledger, is_earning
+from engine.limits import TOKENS_MAX
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    """A ledger with two agents, of whom `a` has 100."""
+    ledger = Ledger()
+    ledger.open("a", "agent")
+    ledger.open("b", "agent")
+    ledger.post(ISSUANCE, "a", 100)
+    return ledger
+
+
+def wallet(ledger: Ledger, account_id: str) -> tuple[int, int, int]:
+    account = ledger.accounts[account_id]
+    return account.balance_tokens, account.held_tokens, account.available_tokens
+
+
+def test_a_transfer_moves_tokens_and_is_counted(ledger: Ledger) -> None:
+    """LED-1."""
+    ledger.post("a", "b", 30)
+    assert wallet(ledger, "a") == (70, 0, 70)
+    assert wallet(ledger, "b") == (30, 0, 30)
+    assert (ledger.transfers_posted, ledger.supply_tokens) == (2, 100)
+    ledger.check()
+
+
+def test_a_hold_is_set_aside_resized_and_ended(ledger: Ledger) -> None:
+    """LED-2, LED-6."""
+    ledger.hold(7, "a", 60)
+    assert wallet(ledger, "a") == (100, 60, 40)
+    ledger.resize_hold(7, 90)
+    assert wallet(ledger, "a") == (100, 90, 10)
+    ledger.resize_hold(7, 0)
+    assert wallet(ledger, "a") == (100, 0, 100)
+    ledger.hold(8, "a", 100)
+    ledger.end_hold(8)
+    assert wallet(ledger, "a") == (100, 0, 100)
+    assert ledger.holds == {7: Hold("a", 0)}
+    ledger.check()
+
+
+def test_a_hold_that_has_ended_cannot_end_again(ledger: Ledger) -> None:
+    """LED-6: in the ledger this is a bug and stops the process; `decide` refuses it before."""
+    ledger.hold(7, "a", 60)
+    ledger.end_hold(7)
+    with pytest.raises(KeyError):
+        ledger.end_hold(7)
+    with pytest.raises(KeyError):
+        ledger.resize_hold(7, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("post", ("a", "b", 41)),
+        ("post", ("b", "a", 1)),
+        ("post", ("a", "b", 0)),
+        ("post", ("a", "b", -1)),
+        ("post", (ISSUANCE, "b", TOKENS_MAX + 1)),
+        ("hold", (1, "a", 1)),
+        ("hold", (2, "a", 41)),
+        ("hold", (2, "a", -1)),
+        ("resize_hold", (1, 101)),
+        ("resize_hold", (1, -1)),
+        ("open", ("a", "agent")),
+        ("open", (TREASURY, "agent")),
+    ],
+)
+def test_what_decide_must_never_ask_stops_the_process(
+    ledger: Ledger, method: str, arguments: tuple[object, ...]
+) -> None:
+    """LED-2, LED-5: overdrawn, held too much, negative, nothing, twice."""
+    ledger.hold(1, "a", 60)
+    with pytest.raises(AssertionError):
+        getattr(ledger, method)(*arguments)
+
+
+def test_issuance_alone_goes_below_zero(ledger: Ledger) -> None:
+    """LED-1, LED-2."""
+    assert wallet(ledger, ISSUANCE) == (-100, 0, -100)
+    ledger.post(ISSUANCE, "b", TOKENS_MAX - 100)
+    assert ledger.supply_tokens == TOKENS_MAX
+    ledger.check()
+
+
+def test_an_earning_is_known_by_its_reason() -> None:
+    """LED-4."""
+    assert [is_earning(reason) for reason in ("earn:x", "earn:", "earn", "earned:x", "Earn:x", "grant:earn:x")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+
+
+def damaged_sum(ledger: Ledger) -> None:
+    ledger.accounts["a"].balance_tokens += 1
+
+
+def damaged_held(ledger: Ledger) -> None:
+    ledger.accounts["a"].held_tokens = 1
+
+
+def damaged_hold(ledger: Ledger) -> None:
+    ledger.holds[1] = Hold("a", 1)
+
+
+def damaged_negative_hold(ledger: Ledger) -> None:
+    ledger.holds[1], ledger.holds[2] = Hold("a", -1), Hold("a", 1)
+
+
+def damaged_name(ledger: Ledger) -> None:
+    ledger.accounts["a"].account_id = "b"
+
+
+def damaged_balance(ledger: Ledger) -> None:
+    ledger.accounts["a"].balance_tokens -= 101
+    ledger.accounts["b"].balance_tokens += 101
+
+
+def damaged_bound(ledger: Ledger) -> None:
+    ledger.accounts["a"].balance_tokens += TOKENS_MAX
+    ledger.accounts[ISSUANCE].balance_tokens -= TOKENS_MAX
+
+
+def damaged_overheld(ledger: Ledger) -> None:
+    ledger.accounts["b"].held_tokens = 1
+    ledger.holds[1] = Hold("b", 1)
+
+
+def damaged_issuance(ledger: Ledger) -> None:
+    ledger.accounts[ISSUANCE].held_tokens = 1
+    ledger.holds[1] = Hold(ISSUANCE, 1)
+
+
+def damaged_kind(ledger: Ledger) -> None:
+    ledger.accounts[ISSUANCE] = Account(ISSUANCE, "agent", -100)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damaged_sum,
+        damaged_held,
+        damaged_hold,
+        damaged_negative_hold,
+        damaged_name,
+        damaged_balance,
+        damaged_bound,
+        damaged_overheld,
+        damaged_issuance,
+        damaged_kind,
+    ],
+)
+def test_the_check_finds_each_kind_of_damage(ledger: Ledger, damage: Callable[[Ledger], None]) -> None:
+    """LED-1, LED-2, LED-5."""
+    ledger.check()
+    damage(ledger)
+    with pytest.raises(AssertionError):
+        ledger.check()

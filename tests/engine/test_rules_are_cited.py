@@ -1,0 +1,79 @@
+"""No rule without a test, and no refusal that nothing provokes.
+
+Goal: every id in RULES.md and every `Precisely` is cited by the docstring of some test, and every `Reject` is the
+expected result of a line in some test. Method: the text of RULES.md and the syntax trees of the tests.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.reject import Reject
+
+ROOT = Path(__file__).parents[2]
+ENGINE_TESTS = sorted((ROOT / "tests" / "engine").glob("test_*.py"))
+RULE = re.compile(r"^- \*\*([A-Z]{3}-\d+)\*\*", re.MULTILINE)
+
+
+def rules() -> dict[str, str]:
+    """Each rule's id with its text."""
+    text = (ROOT / "RULES.md").read_text(encoding="utf-8")
+    parts = RULE.split(text)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def docstrings_of_tests() -> Iterator[str]:
+    """The docstring of every test function of the engine's tests."""
+    for path in ENGINE_TESTS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                yield ast.get_docstring(node) or ""
+
+
+DOCSTRINGS = list(docstrings_of_tests())
+
+
+def cites(docstring: str, rule: str) -> bool:
+    return re.search(rf"\b{rule}\b(?!\d)", docstring) is not None
+
+
+def test_the_rules_are_those_that_are_known() -> None:
+    """The families and how many each has: a rule that the pattern does not find would never be missed."""
+    families: dict[str, int] = {}
+    for rule in rules():
+        families[rule[:3]] = families.get(rule[:3], 0) + 1
+    assert families == {"LED": 7, "BID": 9, "SLT": 3, "CLR": 10, "SET": 6, "IDM": 1}
+
+
+@pytest.mark.parametrize("rule", rules())
+def test_every_rule_is_cited_by_a_test(rule: str) -> None:
+    assert any(cites(docstring, rule) for docstring in DOCSTRINGS)
+
+
+@pytest.mark.parametrize("rule", [rule for rule, text in rules().items() if "*Precisely:*" in text])
+def test_every_precisely_is_cited_by_a_test(rule: str) -> None:
+    """By a docstring that begins `RULE, Precisely`, as the binding line it is."""
+    assert any(re.match(rf"{rule}, Precisely\b", docstring) for docstring in DOCSTRINGS)
+
+
+@pytest.mark.parametrize("reason", [reason.value for reason in Reject])
+def test_every_refusal_is_expected_by_some_line(reason: str) -> None:
+    """`-> REASON` in a script is a result that was compared."""
+    assert any(re.search(rf"-> {reason}\b", path.read_text(encoding="utf-8")) for path in ENGINE_TESTS)
+
+
+def test_no_test_cites_a_rule_that_does_not_exist() -> None:
+    known = set(rules())
+    cited = {rule for docstring in DOCSTRINGS for rule in re.findall(r"\b[A-Z]{3}-\d+\b", docstring)}
+    assert cited - known - {"SHA-256"} == set()
+
+
+def test_a_rule_that_nobody_cites_would_be_seen() -> None:
+    """CLR-1 is not cited by CLR-10, nor the other way round."""
+    assert cites("CLR-1: x", "CLR-1")
+    assert cites("x (CLR-10)", "CLR-10")
+    assert not cites("CLR-10", "CLR-1")
+    assert not cites("CLR-1", "CLR-10")

@@ -1,0 +1,270 @@
+"""The rules SLT-1 to SLT-3, told in the table language.
+
+Goal: one use of one slot is sold once, and whoever holds an old award cannot end the new one. Method: one script a
+sentence of a rule.
+"""
+
+import pytest
+
+from engine.events import AwardGranted, MarketOpened, SlotOffered
+from engine.limits import SLOTS_ENDED_KEPT
+from tests.support.script import play
+
+WORLD = """
+market m
+account a agent 1000
+account p provider
+"""
+
+AWARDED = (
+    WORLD
+    + """
+slot s1 provider=p lease=50 reserve=4
+bid a t1 9 -> bid 1
+clear -> price 4: 1@s1
+"""
+)
+
+
+def test_what_a_slot_does_not_name_comes_from_the_market() -> None:
+    """SLT-1: reserve and lease from the market, the provider is `treasury`."""
+    script = play("""
+    market m reserve=7 lease=1000
+    account p provider
+    slot s1 at=5
+    slot s2 at=6 reserve=0 lease=9 provider=p
+    """)
+    offered = [
+        (one.slot_id, one.offer_seq, one.available_at_us, one.reserve_price_tokens, one.provider_id, one.lease_us)
+        for one in script.all(SlotOffered)
+    ]
+    assert offered == [("s1", 3, 5, 7, "treasury", 1000), ("s2", 4, 6, 0, "p", 9)]
+
+
+def test_the_provider_of_a_slot_may_be_anybody_with_a_wallet() -> None:
+    """SLT-1: agents and quests may sell too; who has no account may not."""
+    play(
+        WORLD
+        + """
+    account q quest
+    slot s1 provider=a
+    slot s2 provider=q
+    slot s3 provider=treasury
+    slot s4 provider=nobody -> ACCOUNT_UNKNOWN provider_id=nobody bound=
+    slot s5 market=none -> MARKET_UNKNOWN market_id=none bound=
+    """
+    )
+
+
+def test_slot_ids_are_unique_in_a_shard() -> None:
+    """SLT-1, Precisely: whatever the market."""
+    play(
+        WORLD
+        + """
+    market m2
+    slot s1
+    slot s1 market=m2 -> SLOT_EXISTS slot_id=s1 bound=offered
+    withdraw s1
+    slot s1 market=m2
+    slot s1 -> SLOT_EXISTS
+    """
+    )
+
+
+def test_a_market_is_opened_once_and_keeps_its_rules() -> None:
+    """SLT-1: what a slot gets from its market is what the market was opened with; a second opening is refused."""
+    script = play("""
+    market m reserve=7
+    market m reserve=8 -> MARKET_EXISTS market_id=m bound=
+    slot s1
+    """)
+    assert [one.reserve_price_tokens for one in script.all(MarketOpened)] == [7]
+    assert [one.reserve_price_tokens for one in script.all(SlotOffered)] == [7]
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("t=1 settle s1 -> paid 4 to p", "settled"),
+        ("t=1 void s1 -> released 4", "voided"),
+        ("t=50 sweep -> lapsed 1@s1=4, done", "lapsed"),
+    ],
+)
+def test_an_awarded_slot_goes_to_one_of_three_ends(end: str, status: str) -> None:
+    """SLT-2: `offered` -> `awarded` -> `settled | voided | lapsed`; while it is live its id is taken."""
+    play(
+        AWARDED
+        + f"""
+    slot? s1 -> awarded award 1
+    slot s1  -> SLOT_EXISTS slot_id=s1 bound=awarded
+    withdraw s1 -> SLOT_AWARDED slot_id=s1 bound=awarded
+    {end}
+    slot? s1 -> {status} award 1
+    withdraw s1 -> SLOT_{status.upper()} slot_id=s1 bound={status}
+    """
+    )
+
+
+def test_an_offered_slot_can_be_withdrawn() -> None:
+    """SLT-2: `offered` -> `withdrawn`; it is not sold any more, and not taken back twice."""
+    play(
+        WORLD
+        + """
+    slot s1 provider=p
+    slot? s1 -> offered
+    withdraw s1 by p
+    slot? s1 -> withdrawn
+    withdraw s1 -> SLOT_WITHDRAWN slot_id=s1 bound=withdrawn
+    bid a t1 9 -> bid 1
+    clear -> no sale, lost 1
+    """
+    )
+
+
+@pytest.mark.parametrize(
+    "end", ["settle s1 -> paid 4 to p", "void s1 -> released 4", "t=50 sweep -> lapsed 1@s1=4, done"]
+)
+def test_an_ended_slot_may_be_offered_again_as_a_new_offer(end: str) -> None:
+    """SLT-2: under its id, with no award yet; award ids never repeat."""
+    script = play(
+        AWARDED
+        + f"""
+    {end}
+    slot s1 reserve=2
+    slot? s1 -> offered
+    settle s1 award=1 -> AWARD_STALE award_id=1 bound=0
+    settle s1 -> SLOT_NOT_AWARDED slot_id=s1 bound=offered
+    bid a t2 9 -> bid 2
+    clear -> price 2: 2@s1
+    slot? s1 -> awarded award 2
+    settle s1 award=2 -> paid 2 to treasury
+    """
+    )
+    assert [one.award_id for one in script.all(AwardGranted)] == [1, 2]
+
+
+def test_the_winner_of_the_offer_before_has_no_say_in_the_new_one() -> None:
+    """SLT-2: a new offer has no award yet, so nobody is its winner."""
+    play(
+        AWARDED
+        + """
+    settle s1 by a -> paid 4 to p
+    settle s1 by a -> SLOT_SETTLED
+    slot s1
+    settle s1 by a -> NOT_PERMITTED actor=a bound=treasury
+    """
+    )
+
+
+@pytest.mark.parametrize("verb", ["settle", "void"])
+def test_who_names_an_award_that_is_not_the_latest_is_stale(verb: str) -> None:
+    """SLT-3: `AWARD_STALE` names the latest; the right one, or none, passes."""
+    play(
+        AWARDED
+        + f"""
+    {verb} s1 award=2 -> AWARD_STALE award_id=2 bound=1
+    {verb} s1 award=1 -> {"paid 4 to p" if verb == "settle" else "released 4"}
+    {verb} s1 award=1 -> SLOT_{"SETTLED" if verb == "settle" else "VOIDED"}
+    {verb} s1 award=2 -> AWARD_STALE award_id=2 bound=1
+    """
+    )
+
+
+@pytest.mark.parametrize("verb", ["settle", "void"])
+def test_a_stale_worker_cannot_end_the_award_of_another(verb: str) -> None:
+    """SLT-3: the award id fences off the worker whose slot was given to somebody else meanwhile."""
+    play(
+        AWARDED
+        + f"""
+    t=50 sweep -> lapsed 1@s1=4, done
+    slot s1 provider=p
+    bid a t2 9 -> bid 2
+    clear -> price 0: 2@s1
+    {verb} s1 award=1 by p -> AWARD_STALE award_id=1 bound=2
+    slot? s1 -> awarded award 2
+    """
+    )
+
+
+def test_the_last_ended_slots_are_remembered_and_older_ones_are_not() -> None:
+    """SLT-3, Precisely: the last `SLOTS_ENDED_KEPT` say how they went, older ones are `SLOT_UNKNOWN`."""
+    assert SLOTS_ENDED_KEPT == 10_000
+    play(
+        WORLD
+        + """
+    bound SLOTS_ENDED_KEPT 3
+    slot s1 lease=5
+    slot s2
+    slot s3
+    slot s4
+    bid a t1 9 -> bid 1
+    bid a t2 9 -> bid 2
+    bid a t3 9 -> bid 3
+    clear -> price 0: 1@s1 2@s2 3@s3
+    t=1 settle s2 -> moved nothing
+    void s3 -> released 0
+    t=5 sweep -> lapsed 1@s1=0, done
+    settle s2 -> SLOT_SETTLED slot_id=s2 bound=settled
+    settle s3 -> SLOT_VOIDED slot_id=s3 bound=voided
+    settle s1 -> SLOT_LAPSED slot_id=s1 bound=lapsed
+    withdraw s4
+    settle s4 -> SLOT_WITHDRAWN slot_id=s4 bound=withdrawn
+    settle s2 -> SLOT_UNKNOWN slot_id=s2 bound=
+    void s2 -> SLOT_UNKNOWN
+    withdraw s2 -> SLOT_UNKNOWN
+    settle s3 -> SLOT_VOIDED
+    slot s2
+    """
+    )
+
+
+def test_a_slot_that_is_offered_again_is_not_forgotten_with_the_ended_ones() -> None:
+    """SLT-3, Precisely: only ended slots are forgotten, the one that ended longest ago first."""
+    play(
+        WORLD
+        + """
+    bound SLOTS_ENDED_KEPT 1
+    slot s1
+    slot s2
+    slot s3
+    withdraw s1
+    slot s1
+    withdraw s2
+    withdraw s3
+    slot? s1 -> offered
+    slot? s2 -> unknown
+    slot? s3 -> withdrawn
+    """
+    )
+
+
+def test_live_slots_per_market_are_bounded() -> None:
+    """SLT-1: offered and awarded ones count (`SLOTS_FULL`), ended ones do not."""
+    play(
+        WORLD
+        + """
+    bound SLOTS_LIVE_PER_MARKET_MAX 2
+    market m2
+    slot s1
+    slot s2
+    slot s3 -> SLOTS_FULL slot_id=s3 bound=2
+    slot s3 market=m2
+    bid a t1 9 -> bid 1
+    clear -> price 0: 1@s1
+    slot s4 -> SLOTS_FULL
+    settle s1 -> moved nothing
+    slot s4
+    """
+    )
+
+
+def test_accounts_and_markets_are_bounded() -> None:
+    """SLT-1, LED-3: `ACCOUNTS_FULL` counts the two system accounts too; `MARKETS_FULL`."""
+    play("""
+    bound ACCOUNTS_MAX 3
+    bound MARKETS_MAX 1
+    account a agent
+    account b agent -> ACCOUNTS_FULL account_id=b bound=3
+    market m
+    market n -> MARKETS_FULL market_id=n bound=1
+    """)
