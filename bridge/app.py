@@ -48,8 +48,9 @@ def open_exchange(
     `home`. While another process writes this shard, opening is refused; `takeover=True` opens all the same, and the
     other process is fenced off at its next write. Recovery costs about 10 us per command of history.
 
-    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there or is being written by another;
-    and `persistence.errors.Corrupt` or `Diverged` if the history is not what it was: then nothing may be written.
+    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is being
+    written by another; and of `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history
+    is not what it was, `SchemaError` if the tables are not those of this version. Then nothing is written.
     """
     insist_on_assertions()
     config = from_environment(os.environ)
@@ -58,7 +59,7 @@ def open_exchange(
     check_ack(ack)
     try:
         node = open_node(config, clock, takeover=takeover)
-    except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
+    except (psycopg.Error, persistence.errors.Unavailable) as error:
         raise Unavailable(str(error)) from error
     return Exchange(node, ack=ack)
 

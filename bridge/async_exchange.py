@@ -10,12 +10,12 @@ from datetime import datetime
 from typing import Final
 
 from bridge import reads, results, verbs
-from bridge.errors import Unavailable, UnknownOutcome
+from bridge.errors import Refused, Unavailable, UnknownOutcome
 from bridge.exchange import SWEEPS_MAX, Exchange
 from bridge.messages import Ack, Reply, Request
 from bridge.node import Node
 from bridge.reads import OrderBook, Wallet
-from bridge.results import Round, Swept
+from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import AsyncVerb, as_actor
 
 logger: Final = logging.getLogger(__name__)
@@ -63,6 +63,12 @@ class AsyncExchange:
             more = results.swept(await self.submit_one(verbs.refund_unfilled(now)))
             swept = results.swept_together(swept, more)
         raise AssertionError("sweeps do not come to an end")
+
+    async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
+        verbs.check_bids(requests)
+        replies = await self.submit([as_actor(request, self._actor) for request in requests])
+        return [results.placed_or_refused(reply) for reply in replies]
 
     async def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: requests in the engine's own terms. Refusals are `Rejected` events, not exceptions."""

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -167,7 +168,8 @@ def verify(url: Url = "", as_json: AsJson = False) -> None:
             if pending(connection):
                 _fail(NO_MARKET, EXIT_UNAVAILABLE)
         report = verify_journal(resolved, shard_id)
-    _show(report, as_json, lambda: tables.verification(report))
+    told = {"ok": report.ok, **asdict(report)}
+    _show(told, as_json, lambda: tables.verification(report))
     if not report.ok:
         raise typer.Exit(EXIT_WRONG)
 

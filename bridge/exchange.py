@@ -17,7 +17,6 @@ from bridge.node import Node
 from bridge.reads import OrderBook, Wallet
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import Verb, as_actor
-from engine.commands import PlaceBid
 from engine.limits import SEQ_MAX
 from engine.state import State
 from persistence import queries
@@ -106,10 +105,9 @@ class Exchange:
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
-        for request in requests:
-            if not isinstance(request.command, PlaceBid):
-                raise Invalid("requests", request.command, "bids, made by verbs.place_bid")
-        return [_outcome(reply) for reply in self.submit([as_actor(request, self.actor) for request in requests])]
+        verbs.check_bids(requests)
+        replies = self.submit([as_actor(request, self.actor) for request in requests])
+        return [results.placed_or_refused(reply) for reply in replies]
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: requests in the engine's own terms. Refusals are `Rejected` events, not exceptions."""
@@ -174,10 +172,3 @@ class Exchange:
     def close(self) -> None:
         """Write what is queued and stop. Again: nothing."""
         self.node.close()
-
-
-def _outcome(reply: Reply) -> PlacedBid | Refused:
-    try:
-        return results.placed_bid(reply)
-    except Refused as refused:
-        return refused

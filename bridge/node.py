@@ -58,8 +58,11 @@ class Node:
         return self._write_behind.durable_seq
 
     def read(self, query: Callable[[State], T]) -> T:
-        """The answer of a read-only query on the live state."""
+        """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
         self._refuse_if_closed()
+        failure = self._write_behind.failure
+        if failure is not None:
+            raise Unavailable(f"the journal has stopped: {failure}") from failure
         return self._sequencer.read(query)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:

@@ -144,6 +144,14 @@ def placed_bid(reply: Reply) -> PlacedBid:
     return PlacedBid(event.bid_id, event.max_price_tokens, made)
 
 
+def placed_or_refused(reply: Reply) -> PlacedBid | Refused:
+    """The result of one bid of many: a refusal of one is no error of the others."""
+    try:
+        return placed_bid(reply)
+    except Refused as refused:
+        return refused
+
+
 def amended_bid(reply: Reply) -> AmendedBid:
     """The result of `amend_bid`."""
     made, event = stamp(reply), _only(reply.events, BidAmended)

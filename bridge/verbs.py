@@ -4,6 +4,7 @@ Rule of this file: pure, one function per verb, the defaults of who acts. Every 
 later HTTP) builds its requests here, so that they cannot drift apart.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bridge import units
@@ -34,6 +35,13 @@ def check(asked: Request) -> None:
     check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")
+
+
+def check_bids(requests: Sequence[Request]) -> None:
+    """Check that all requests are bids. Raises `Invalid`."""
+    for asked in requests:
+        if not isinstance(asked.command, commands.PlaceBid):
+            raise Invalid("requests", asked.command, "bids, made by verbs.place_bid")
 
 
 def check_actor(actor: str, command_id: str = "") -> None:

@@ -1,1 +1,4 @@
-"""Moves bytes to PostgreSQL and back. Rule: it knows the database and decides nothing about the market."""
+"""Moves bytes to PostgreSQL and back.
+
+Rule of this folder: it knows the database and decides nothing about the market.
+"""

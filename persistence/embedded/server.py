@@ -1,6 +1,7 @@
 """The embedded server as its users see it: get one with `ensure_server`, and `release()` it at the end.
 
-Rule: whatever is done to a server is done behind the gate of its home, so that two processes never do it at once.
+Rule of this file: whatever is done to a server is done behind the gate of its home, so that two processes never do it
+at once.
 """
 
 import os

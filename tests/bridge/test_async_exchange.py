@@ -177,3 +177,16 @@ def until_answered(market: Exchange) -> tuple[int, bool]:
             continue
         return stamp.seq, stamp.repeated
     raise AssertionError("the database did not come back")
+
+
+@awaited
+async def test_place_bids_has_one_outcome_for_each_and_takes_only_bids(market: Exchange) -> None:
+    furnish(market, "a", tokens=100)
+    desk = AsyncExchange(market)
+    first, second = await desk.place_bids([verbs.place_bid("m", "a", f"t{number}", 60) for number in range(2)])
+    assert isinstance(first, PlacedBid)
+    assert isinstance(second, Refused)
+    before = last_seq(market)
+    with pytest.raises(Invalid, match="requests: expected bids"):
+        await desk.place_bids([verbs.clear_round("m")])
+    assert last_seq(market) == before

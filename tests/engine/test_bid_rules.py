@@ -599,3 +599,37 @@ def test_a_bid_counts_for_its_bidder_until_it_is_released_or_replaced(first: str
     bid a t3 7 -> BIDS_PER_BIDDER_FULL
     """
     )
+
+
+def test_an_award_past_its_lease_holds_its_task_until_the_sweep() -> None:
+    """BID-6, Precisely: time alone frees nothing; the sweep does."""
+    play("""
+    market m lease=10
+    account a agent 100
+    account b agent 100
+    slot s1
+    t=1 bid a t1 9 -> bid 1
+    clear -> price 0: 1@s1
+    t=50 bid b t1 9 -> TASK_AWARDED task_id=t1 bound=1
+    sweep -> lapsed 1@s1=0, done
+    bid b t1 9 -> bid 2
+    """)
+
+
+def test_a_bid_is_won_while_its_award_lives_and_closed_afterwards() -> None:
+    """BID-8, Precisely: and so is a bid that ended in any other way."""
+    play("""
+    market m
+    account a agent 100
+    slot s1
+    bid a t1 9 -> bid 1
+    bid a t2 8 -> bid 2
+    clear -> price 8: 1@s1, lost 2
+    cancel 1 -> BID_WON
+    cancel 2 -> BID_CLOSED
+    settle s1 -> paid 8 to treasury
+    cancel 1 -> BID_CLOSED
+    bid a t3 7 -> bid 3
+    cancel 3 -> released 7
+    amend 3 price=9 -> BID_CLOSED
+    """)

@@ -26,6 +26,7 @@ from engine.core import Engine
 from engine.events import AwardGranted, RoundCleared
 from engine.limits import LOSERS_PER_CALL_MAX, TOKENS_MAX
 from tests.support.cost import operations
+from tests.support.script import play
 
 FEW, MANY = 100, 100_000
 SLOTS = 5
@@ -116,6 +117,24 @@ def test_every_rule_stops_as_soon_as_its_price_is_certain(rule: PricingRule) -> 
     assert sum(isinstance(event, AwardGranted) for event in events) == SLOTS
     assert isinstance(events[-1], RoundCleared)
     assert events[-1].bids_visited == SLOTS + 1
+
+
+def test_vickrey_looks_no_further_than_the_bids_of_others_that_it_needs() -> None:
+    """CLR-9, CLR-5: a's own rejected bids are passed over, and b's first is enough for one slot."""
+    script = play("""
+    market m rule=vickrey
+    account a agent 1000
+    account b agent 1000
+    slot s1
+    bid a t1 9 gtd ttl=99 -> bid 1
+    bid a t2 8 gtd ttl=99 -> bid 2
+    bid a t3 7 gtd ttl=99 -> bid 3
+    bid b t4 6 gtd ttl=99 -> bid 4
+    bid b t5 5 gtd ttl=99 -> bid 5
+    bid b t6 4 gtd ttl=99 -> bid 6
+    clear -> prices: 1@s1=6
+    """)
+    script.run("round -> supply 1 demand 6 awards 1 price none visited 4 best_rejected 2 later 0")
 
 
 def test_bids_that_are_passed_over_are_visited_and_no_others() -> None:

@@ -480,3 +480,25 @@ def test_a_call_leaves_other_markets_alone() -> None:
     slot? s1 -> offered
     clear nowhere -> MARKET_UNKNOWN market_id=nowhere bound=
     """)
+
+
+def test_the_best_rejected_bid_is_named_even_if_nothing_was_sold() -> None:
+    """CLR-4, Precisely: with no slot at all, and with a reserve that nobody reaches."""
+    play("""
+    market m
+    account a agent 100
+    bid a t1 9 gtd ttl=99 -> bid 1
+    clear -> no sale
+    round -> supply 0 demand 1 awards 0 price none visited 1 best_rejected 1 later 0
+    slot s1 reserve=10
+    clear -> no sale
+    round -> supply 1 demand 1 awards 0 price none visited 1 best_rejected 1 later 0
+    """)
+
+
+@pytest.mark.parametrize("rule", ["pay_as_bid", "vickrey"])
+def test_rules_with_a_price_for_each_winner_record_no_price_of_the_round(rule: str) -> None:
+    """CLR-5, Precisely: even where all happen to pay the same."""
+    script = called([9, 9], [9, 9], f"rule={rule}", "prices: 1@s1=9 2@s2=9")
+    (cleared,) = script.all(RoundCleared)
+    assert cleared.clearing_price_tokens is None

@@ -179,6 +179,8 @@ def test_long_values_are_shown_short() -> None:
     with pytest.raises(ShapeError) as refusal:
         check_shape(CancelBid("x" * 10_000))  # type: ignore[arg-type]
     assert str(refusal.value) == f"bid_id: expected `int`, got `str`, got '{'x' * 76}..."
+    with pytest.raises(ShapeError, match=f"got '{'x' * 78}'$"):
+        check_shape(CancelBid("x" * 78))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a\n", "é", "a" * 129, 7, None, "\ud800"])

@@ -165,3 +165,20 @@ def test_an_id_that_was_refused_as_reused_does_not_forget_the_first() -> None:
     """
     )
     assert len(script.engine.state.receipts) == 2
+
+
+def test_a_retry_renews_no_place_in_the_window() -> None:
+    """IDM-1, Precisely: of two ids kept, a third drives out the one first used, though it was asked for last."""
+    play(
+        WORLD
+        + """
+    bound RECEIPTS_MAX 2
+    bid a t1 9 id=one -> bid 1
+    bid a t2 9 id=two -> bid 2
+    bid a t1 9 id=one -> repeated 6
+    bid a t9 9 id=one -> COMMAND_ID_REUSED
+    bid a t3 9 id=three -> bid 3
+    bid a t2 9 id=two -> repeated 7
+    bid a t4 9 id=one -> bid 4
+    """
+    )
