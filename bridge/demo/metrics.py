@@ -30,7 +30,7 @@ class Metrics(Struct, frozen=True):
     wait_p50_s: float
     wait_p99_s: float
     jain_quests: float
-    never_served_share: float
+    quests_never_served_share: float
     revenue_tokens: int
 
 
@@ -54,7 +54,7 @@ MEASURES = (
     Measure("wait_p50_s", "wait p50, s", "lower", "{:.1f}"),
     Measure("wait_p99_s", "wait p99, s", "lower", "{:.1f}"),
     Measure("jain_quests", "Jain index over quests", "higher", "{:.3f}"),
-    Measure("never_served_share", "bidders never served", "lower", "{:.1%}"),
+    Measure("quests_never_served_share", "quests never served", "lower", "{:.1%}"),
     Measure("revenue_tokens", "revenue, tokens", "higher", "{:,}"),
 )
 
@@ -81,7 +81,7 @@ def measure(workload: Workload, run: Run, revenue_tokens: int = 0) -> Metrics:
         wait_p50_s=float(np.percentile(waits, 50)) if waits.size else 0.0,
         wait_p99_s=float(np.percentile(waits, 99)) if waits.size else 0.0,
         jain_quests=jain(by_bidder[quests]),
-        never_served_share=float((by_bidder == 0).mean()),
+        quests_never_served_share=float((by_bidder[quests] == 0).mean()),
         revenue_tokens=revenue_tokens,
     )
 

@@ -128,6 +128,18 @@ def book_of_the_round_that_miscounts(state: State) -> None:
     book._bids += 1
 
 
+def empty_level_in_the_book_that_rests(state: State) -> None:
+    state.markets["m"].resting._levels[-99] = {}
+
+
+def empty_level_in_the_book_of_the_round(state: State) -> None:
+    state.markets["n"].round_bids._levels[-99] = {}
+
+
+def empty_level_in_a_book_of_losers(state: State) -> None:
+    state.losing["m", 1].book._levels[-99] = {}
+
+
 def book_that_rests_out_of_order(state: State) -> None:
     state.bids[5].max_price_tokens += 1
 
@@ -256,6 +268,9 @@ DAMAGES = [
     loser_that_is_good_till_date,
     copy_of_a_bid,
     book_of_the_round_that_miscounts,
+    empty_level_in_the_book_that_rests,
+    empty_level_in_the_book_of_the_round,
+    empty_level_in_a_book_of_losers,
     book_that_rests_out_of_order,
     book_of_losers_out_of_order,
     hold_of_an_award_of_another_size,

@@ -15,7 +15,7 @@ from bridge.demo.world import World
 
 ROW = Metrics(
     policy="auction", value_per_token=2.0, total_value_usd=10.0, compute_usd=5.0, net_value_usd=5.0, tasks_solved=3,
-    fill_rate=0.5, utilisation=0.9, wait_p50_s=1.0, wait_p99_s=2.0, jain_quests=0.8, never_served_share=0.0,
+    fill_rate=0.5, utilisation=0.9, wait_p50_s=1.0, wait_p99_s=2.0, jain_quests=0.8, quests_never_served_share=0.0,
     revenue_tokens=7,
 )  # fmt: skip
 
