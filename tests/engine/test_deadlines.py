@@ -54,6 +54,18 @@ def test_a_deadline_that_is_not_there_cannot_be_discarded(unsorted_max: int, mon
     assert list(pending) == [(10, 1), (20, 2)]
 
 
+@pytest.mark.parametrize("unsorted_max", [0, 5])
+def test_an_id_that_is_due_at_another_time_stops_the_process(
+    unsorted_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadlines, "_UNSORTED_MAX", unsorted_max)
+    pending = Deadlines()
+    pending.add(10, 1)
+    pending.add(10, 2)
+    with pytest.raises((AssertionError, ValueError)):
+        pending.discard(11, 1)
+
+
 def test_the_largest_time_and_id_keep_their_order() -> None:
     """SET-6: packing must not let an id run into the time, nor the sum of both overflow."""
     pending = Deadlines()
