@@ -11,15 +11,14 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from bridge.clock import Clock
-from bridge.errors import Invalid, Unavailable, UnknownOutcome
+from bridge.errors import Invalid, Unavailable
 from bridge.messages import Request
-from engine.codec import seal
+from engine.codec import Sealed, seal
 from engine.commands import Entry
 from engine.core import Engine
 from engine.events import Events, Repeated
 from engine.limits import AT_US_MAX
 from engine.state import State
-from persistence.errors import PersistenceError
 from persistence.write_behind import WriteBehind
 
 # One batch holds the lock for some milliseconds; everyone else waits that long.
@@ -54,27 +53,22 @@ class Sequencer:
     def submit(self, requests: Sequence[Request]) -> list[Applied]:
         """Stamp, apply and enqueue some requests, in order and with nothing of others between them.
 
-        Raises `Invalid`, `Unavailable` or what stopped the journal; then nothing happened. `UnknownOutcome` if the
-        journal stopped when some of the requests were on their way already. Does not wait for the journal.
+        Raises `Invalid`, `Unavailable` or what stopped the journal; then nothing happened, for the rows of a batch are
+        handed to the journal together. Does not wait for the journal.
         """
         if not 0 < len(requests) <= REQUESTS_PER_BATCH_MAX:
             raise Invalid("requests", len(requests), f"1 to {REQUESTS_PER_BATCH_MAX} requests")
         with self._lock:
             self._admit(requests)
-            applied: list[Applied] = []
             try:
-                # One by one, so that it is known how far this came.
-                applied.extend(self._apply(request) for request in requests)
+                rows: list[Sealed] = []
+                applied = [self._apply(request, rows) for request in requests]
+                self._write_behind.enqueue(*rows)
                 return applied
             except BaseException as error:
-                # An invariant is broken, or the thread was interrupted between two changes: memory is not to be
-                # trusted any more. What is journaled is right, so a restart recovers all that was acknowledged.
+                # An invariant is broken, the journal has stopped, or the thread was interrupted between two changes:
+                # memory is ahead of the journal. What is journaled is right: a restart recovers what was acknowledged.
                 self._broken = error
-                if applied and isinstance(error, PersistenceError):
-                    seqs = range(applied[0].journal_seq, applied[-1].journal_seq + 1)
-                    raise UnknownOutcome(
-                        f"the journal stopped after {len(applied)} of {len(requests)} requests: {error}", seqs
-                    ) from error
                 raise
 
     def read(self, query: Callable[[State], T]) -> T:
@@ -96,13 +90,14 @@ class Sequencer:
         if not self._write_behind.has_room(len(requests)):
             raise Unavailable("the journal is behind and its queue is full: try again", retry_after_s=1.0)
 
-    def _apply(self, request: Request) -> Applied:
+    def _apply(self, request: Request, rows: list[Sealed]) -> Applied:
+        """Apply one request and add its row."""
         state = self._engine.state
         at_us = max(state.at_us, request.now_us or 0, self._clock())
         entry = Entry(state.seq + 1, at_us, request.actor, request.command, request.command_id)
         events = self._engine.apply(entry)
         sealed = seal(self._last_digest, entry, events)
-        self._write_behind.enqueue(sealed)
+        rows.append(sealed)
         self._last_digest = sealed.digest
         if isinstance(events[0], Repeated):
             first = state.receipts.get(entry.actor, entry.command_id)

@@ -93,30 +93,31 @@ class WriteBehind:
                 and self._queue_bytes < self.limits.queue_bytes_max
             )
 
-    def enqueue(self, row: Sealed) -> None:
-        """Take the next row; never waits. O(1).
+    def enqueue(self, *rows: Sealed) -> None:
+        """Take the next rows, all or none; never waits. O(rows).
 
-        Raises `Unavailable` when the queue is full, and then the row is not taken; and the failure that stopped the
-        writer. After `has_room(n)` the next n calls do not find it full, whatever they carry: the engine has moved on
-        by then, and a row that is not taken would be lost. So bytes are a bound for `has_room` alone.
+        Raises `Unavailable` when the queue is full, and the failure that stopped the writer; then no row is taken.
+        After `has_room(n)` the next n rows do not find it full, whatever they carry: the engine has moved on by then,
+        and a row that is not taken would be lost. So bytes are a bound for `has_room` alone.
         """
-        size = len(row.command_json) + len(row.events_json)
+        size = sum(len(row.command_json) + len(row.events_json) for row in rows)
         with self._lock:
             self._raise_failure()
             if self._closing:
                 raise PersistenceError("The journal's writer is closing: nothing more is taken.")
-            if self._queue_rows >= self.limits.queue_rows_max:
+            if self._queue_rows + len(rows) > self.limits.queue_rows_max:
                 raise Unavailable(
                     f"{self._queue_rows} rows wait for the database ({self._last_error or 'it is slow'}): "
                     "nothing more is taken until it catches up."
                 )
-            assert row.entry.seq == self._last_seq + 1, (row.entry.seq, self._last_seq)
-            self._last_seq += 1
-            self._queue.append(row)
-            self._queue_rows += 1
-            self._queue_bytes += size
-            if len(self._queue) == 1:
+            for seq, row in enumerate(rows, self._last_seq + 1):
+                assert row.entry.seq == seq, (row.entry.seq, seq)
+            self._last_seq += len(rows)
+            if not self._queue:
                 self._wake.notify()
+            self._queue.extend(rows)
+            self._queue_rows += len(rows)
+            self._queue_bytes += size
 
     # --- for whoever waits -------------------------------------------------------------------------------------
 
