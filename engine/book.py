@@ -1,8 +1,9 @@
 """The order book: bids by price descending, then time (BID-2).
 
 Rule of this file: order only. A book does not know money, time or tasks; it keeps bids and hands them out best first.
-A `SortedDict` maps each price to its level, a dict of bids in order of time: of the structures that
-`benchmarks/bench_book.py` compares it gives the fastest adding and cancelling, and bids of equal price cost no search.
+A `SortedDict` maps each price to its level, a dict of bids in order of time: of the sorted structures that
+`benchmarks/bench_book.py` compares it adds and cancels fastest once many rest, and bids of equal price cost no search.
+A dict of levels with a heap of prices adds faster, but cannot be walked without changing it, and a decision only reads.
 """
 
 from collections.abc import Iterator
