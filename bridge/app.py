@@ -5,7 +5,7 @@ Rule of this file: it is the only place that wires. It decides nothing about the
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -87,7 +87,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:
         journal = PostgresJournal(url, config.shard_id)
         # Its connection stays open until the end: it is what `presence` shows to others, even while nothing is written.
         stack.callback(journal.close)
-        with closing(snapshot_store(config, url)) as snapshots:
+        with snapshot_store(config, url) as snapshots:
             recovered = recover(journal, snapshots)
         epoch = recovered.position.epoch
         write_behind = WriteBehind(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from engine.codec import encode
 from engine.commands import Entry
@@ -27,12 +27,17 @@ from persistence.snapshots.store import Info, SnapshotStore, belongs, check_read
 logger: Final = logging.getLogger(__name__)
 
 
-class PassedOver(NamedTuple):
+@dataclass(frozen=True)
+class PassedOver:
     """A snapshot that was not used, and why. Seq 0 stands for all of them: the store could not be asked."""
 
     seq: int
     name: str
     reason: str
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"passed over snapshot {self.name} of row {self.seq:,}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,7 @@ class Report:
         )
         if self.from_seq:
             line += f", after the snapshot of row {self.from_seq:,} in {self.image_seconds:.2f} s"
-        passed = [f"passed over snapshot {one.name} of row {one.seq:,}: {one.reason}" for one in self.passed_over]
-        return "\n  ".join([line, *passed])
+        return "\n  ".join([line, *map(str, self.passed_over)])
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,8 @@ def _bring_back(journal: Journal, snapshots: SnapshotStore | None, *, claim: boo
             # Nothing comes after the last resort, and rows that no one here can decide are no fault of a snapshot.
             if info is None or isinstance(error, TooNew):
                 raise
-            logger.warning("passed over snapshot %s of row %s: %s", info.name, info.seq, error)
             passed.append(PassedOver(info.seq, info.name, str(error)))
+            logger.warning("%s", passed[-1])
             continue
         ended = time.perf_counter()
         report = Report(

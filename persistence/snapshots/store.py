@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -72,6 +72,14 @@ class SnapshotStore(Protocol):
 
     def close(self) -> None:
         """Let go of what is held open. Never raises."""
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager: the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def prune(self, keep: int, proved: Info | None = None) -> Sequence[Info]:
         """Forget all but the newest `keep`, and return what was forgotten.
