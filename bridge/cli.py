@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
-from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one
+from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
 from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
@@ -189,7 +189,7 @@ def snapshot(
     config = _config(url)
 
     def show(taken: Taken | None) -> None:
-        _show({"snapshot": None if taken is None else tables.taken_row(taken)}, as_json, lambda: tables.taken(taken))
+        _show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
         sys.stdout.flush()
 
     if every is None:

@@ -80,6 +80,23 @@ def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) 
             ended.wait(every_s)
 
 
+def taken_row(row: Taken) -> dict[str, object]:
+    """A snapshot that was taken, for programs."""
+    info = row.info
+    return {
+        "name": info.name,
+        "seq": info.seq,
+        "digest": info.digest.hex(),
+        "image_bytes": info.image_bytes,
+        "stored_bytes": info.stored_bytes,
+        "taken_at": info.taken_at,
+        "rows_replayed": row.rows,
+        "seconds": row.seconds,
+        "passed_over": row.passed_over,
+        "forgotten": [one.name for one in row.forgotten],
+    }
+
+
 def listed(config: Config) -> list[SnapshotRow]:
     """All snapshots, newest first, each read and checked against its checksum and the journal. O(their bytes)."""
     with _reading(config) as (journal, store):

@@ -88,23 +88,6 @@ def verification(report: VerifyReport) -> Renderable:
     return Text(str(report))
 
 
-def taken_row(row: Taken) -> dict[str, object]:
-    """A snapshot that was taken, for programs."""
-    info = row.info
-    return {
-        "name": info.name,
-        "seq": info.seq,
-        "digest": info.digest.hex(),
-        "image_bytes": info.image_bytes,
-        "stored_bytes": info.stored_bytes,
-        "taken_at": info.taken_at,
-        "rows_replayed": row.rows,
-        "seconds": row.seconds,
-        "passed_over": row.passed_over,
-        "forgotten": [one.name for one in row.forgotten],
-    }
-
-
 def taken(row: Taken | None) -> Renderable:
     """A snapshot that was taken."""
     return Text("the journal is empty: there is nothing to keep" if row is None else str(row))

@@ -93,7 +93,7 @@ class Replica:
         """Replay what follows in the journal, perhaps only so far. Raises as `replay`: then it is of no more use."""
         if until_seq is not None and self.chain.seq >= until_seq:
             return
-        with _collector_off(), closing(journal.scan(self.chain.seq)) as chunks:
+        with collector_off(), closing(journal.scan(self.chain.seq)) as chunks:
             for rows in chunks:
                 for row in rows:
                     replay(self.engine, self.chain, row)
@@ -107,7 +107,7 @@ def recover(journal: Journal, snapshots: SnapshotStore | None = None) -> Recover
     """Become the writer of the shard and bring its engine back. A new shard gives a new engine.
 
     The epoch is raised first, so that whoever wrote before cannot write any more while the rows are read. Costs about
-    10 us for each row after the newest snapshot, and some 10 us for each bid in that. Raises `Unavailable`; `Corrupt`
+    10 us for each row after the newest snapshot, and 5 us for each bid in that. Raises `Unavailable`; `Corrupt`
     or `Diverged` with the first bad seq: then nothing may be written.
     """
     return _bring_back(journal, snapshots, claim=True)[0]
@@ -177,7 +177,7 @@ def _restore(journal: Journal, snapshots: SnapshotStore, info: Info) -> Replica:
         image = snapshots.read(info)
     except Unavailable as error:
         raise Damaged(f"its store does not answer: {error}") from error
-    with _collector_off():
+    with collector_off():
         state = state_of(info, image)
     return Replica(Engine(state), Chain(row.seq, row.digest, row.epoch, row.at_us))
 
@@ -234,7 +234,7 @@ def _difference(row: Stored, events: Events) -> str:
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
+def collector_off() -> Iterator[None]:
     """Pause the cycle collector: it would walk the growing state again and again, and nothing here makes cycles."""
     enabled = gc.isenabled()
     gc.disable()

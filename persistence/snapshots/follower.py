@@ -11,7 +11,7 @@ from engine.core import Engine
 from engine.state import State
 from persistence.errors import Damaged
 from persistence.journal import Journal
-from persistence.recovery import PassedOver, Replica, check_end, rehearse
+from persistence.recovery import PassedOver, Replica, check_end, collector_off, rehearse
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, state_of
 
 
@@ -67,7 +67,8 @@ class Follower:
             rows = replica.rows - before
         taken = None
         if replica.chain.seq > self._taken_seq:
-            info = self._keep_and_prove(replica)
+            with collector_off():
+                info = self._keep_and_prove(replica)
             forgotten = tuple(self._store.prune(self._keep, info))
             taken = Taken(info, rows, time.perf_counter() - started, passed_over, forgotten)
             self._taken_seq = info.seq
