@@ -19,20 +19,22 @@ from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
+from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
+from bridge.clock import system_clock
 from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
+from bridge.units import datetime_of
 from engine.limits import SEQ_MAX
 from persistence import queries
-from persistence.errors import PersistenceError
+from persistence.errors import Corrupt, Damaged, Diverged, PersistenceError
 from persistence.migrate import ensure_schema, pending
+from persistence.snapshots.follower import Taken
 from persistence.verify import verify as verify_journal
 
 EXIT_WRONG: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
-
-NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 
 app = typer.Typer(
     name="callmarket",
@@ -58,6 +60,8 @@ def main() -> None:
         app()
     except Invalid as error:
         _fail(error, EXIT_USAGE)
+    except (Corrupt, Diverged, Damaged) as error:
+        _fail(error, EXIT_WRONG)
     except (ExchangeError, PersistenceError, psycopg.OperationalError) as error:
         _fail(error, EXIT_UNAVAILABLE)
     except psycopg.errors.UndefinedTable:
@@ -172,6 +176,52 @@ def verify(url: Url = "", as_json: AsJson = False) -> None:
     _show(told, as_json, lambda: tables.verification(report))
     if not report.ok:
         raise typer.Exit(EXIT_WRONG)
+
+
+@app.command(epilog="Example: callmarket snapshot --every 300")
+def snapshot(
+    every: Annotated[
+        float | None,
+        typer.Option("--every", min=0.1, max=86_400, help="Go on till SIGTERM, one each so many seconds."),
+    ] = None,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Keep the state, so that recovery need not begin at the first row. An engine may run beside it, and never waits.
+
+    It recovers as the engine would, read-only, writes the state, reads it back and compares.
+    """
+    config = _config(url)
+
+    def show(taken: Taken | None) -> None:
+        _show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
+        sys.stdout.flush()
+
+    if every is None:
+        show(take_one(config))
+    else:
+        take_forever(config, every, show)
+
+
+@app.command(epilog="Example: callmarket snapshots --json")
+def snapshots(url: Url = "", as_json: AsJson = False) -> None:
+    """List the snapshots: how far behind the journal, how old, how large, and, as each is read, whether it is good."""
+    rows = listed(_config(url))
+    _show({"snapshots": rows}, as_json, lambda: tables.snapshots(rows, datetime_of(system_clock())))
+
+
+@app.command(epilog="Example: callmarket recover --dry-run")
+def recover(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Required: to open an exchange is to recover.")] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Use no snapshot: from the first row.")] = False,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Do all of a recovery, read-only and beside the engine if it runs, and report. Exit code 1 if it fails."""
+    if not dry_run:
+        raise Invalid("recover", "", "--dry-run: an exchange recovers by itself when it is opened")
+    found = rehearsed(_config(url), whole=whole)
+    _show(found, as_json, lambda: tables.rehearsal(found))
 
 
 @app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")

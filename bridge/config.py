@@ -39,6 +39,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ack_timeout_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
     """How long a caller waits for its command to be durable before it is told that the outcome is unknown."""
 
+    snapshots_kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    """How many snapshots are kept: two may turn out damaged, and recovery still need not begin at the first row."""
+
+    snapshots_folder: str = ""
+    """Where snapshots are kept as files. Empty: in the database, beside the journal."""
+
     @property
     def home_path(self) -> Path | None:
         """`home` as a path, None where it is not set."""

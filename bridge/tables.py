@@ -4,14 +4,16 @@ Rule of this file: rich renderables from rows; nothing is asked or decided here.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli_snapshots import Rehearsal, SnapshotRow
 from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
+from persistence.snapshots.follower import Taken
 from persistence.verify import VerifyReport
 
 Renderable = RenderableType
@@ -84,6 +86,33 @@ def outcome(row: OutcomeRow) -> Renderable:
 def verification(report: VerifyReport) -> Renderable:
     """What was proved."""
     return Text(str(report))
+
+
+def taken(row: Taken | None) -> Renderable:
+    """A snapshot that was taken."""
+    return Text("the journal is empty: there is nothing to keep" if row is None else str(row))
+
+
+def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
+    """All snapshots."""
+    table = _table("snapshots, newest first", "name", "#row", "#rows behind", "#age", "#bytes", "#stored", "good")
+    for row in rows:
+        table.add_row(
+            row.name,
+            f"{row.seq:,}",
+            f"{row.rows_behind:,}",
+            # The store's clock may be ahead of ours.
+            str(timedelta(seconds=max(0, round((now - row.taken_at).total_seconds())))),
+            f"{row.image_bytes:,}",
+            f"{row.stored_bytes:,}",
+            "yes" if row.good else f"no: {row.fault}",
+        )
+    return table
+
+
+def rehearsal(row: Rehearsal) -> Renderable:
+    """What a recovery would do."""
+    return Text(f"shard {row.shard_id} recovers to row {row.seq:,}, read-only: {row.report}")
 
 
 def migrated(names: Sequence[str]) -> Renderable:

@@ -6,7 +6,7 @@ A `SortedDict` maps each price to its level, a dict of bids in order of time: of
 A dict of levels with a heap of prices adds faster, but cannot be walked without changing it, and a decision only reads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import merge
 
 from msgspec import Struct
@@ -71,6 +71,20 @@ class Book:
         else:
             level[bid.bid_id] = bid
         self._bids += 1
+
+    def fill(self, bids: Sequence[Bid]) -> None:
+        """Add bids to an empty book, as `add` does one after the other, but sort the prices once. O(bids)."""
+        assert not self._bids, self._bids
+        levels: dict[int, Level] = {}
+        for bid in bids:
+            key = -bid.max_price_tokens
+            level = levels.get(key)
+            if level is None:
+                levels[key] = {bid.bid_id: bid}
+            else:
+                level[bid.bid_id] = bid
+        self._levels.update(levels)
+        self._bids = len(bids)
 
     def remove(self, bid: Bid) -> None:
         """Take a bid out, from wherever it stands in its level. O(1), O(log levels) for the last of its price."""

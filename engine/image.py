@@ -141,6 +141,7 @@ def _restore(state: "State", image: _Image) -> None:
         book = Book()
         state.losing[losing.market_id, losing.round_no] = LosingRound(losing.called_at_us, book)
         _restore_book(state, book, state.markets[losing.market_id], losing.bids)
+    state.bid_deadlines.fill([(bid.ttl_at_us, bid.bid_id) for bid in state.bids.values() if bid.ttl_at_us is not None])
     _restore_supply(state, image)
     for actor, command_id, seq, at_us, command, events in image.receipts:
         state.receipts.add(Receipt(actor, command_id, seq, at_us, decode_command(command), decode_events(events)))
@@ -157,28 +158,13 @@ def _restore_ledger(ledger: Ledger, image: _Image) -> None:
 
 def _restore_book(state: "State", book: Book, market: Market, rows: list[BidRow]) -> None:
     market_id = market.rules.market_id
-    for bid_id, bidder_id, task_id, price, value, ttl_at_us, time_in_force, priority_seq, round_no, replaced in rows:
-        bid = Bid(
-            bid_id,
-            market_id,
-            bidder_id,
-            task_id,
-            price,
-            value,
-            ttl_at_us,
-            time_in_force,
-            priority_seq,
-            round_no,
-            replaced,
-        )
-        book.add(bid)
-        state.bids[bid_id] = bid
-        if bid.replaced:
-            market.bids_held += 1
-        else:
-            market.index(bid)
-        if bid.ttl_at_us is not None:
-            state.bid_deadlines.add(bid.ttl_at_us, bid_id)
+    bids = [
+        Bid(bid_id, market_id, bidder_id, task_id, price, value, ttl_at_us, time_in_force, priority_seq, round_no, over)
+        for bid_id, bidder_id, task_id, price, value, ttl_at_us, time_in_force, priority_seq, round_no, over in rows
+    ]
+    book.fill(bids)
+    state.bids.update([(bid.bid_id, bid) for bid in bids])
+    market.fill(bids)
 
 
 def _restore_supply(state: "State", image: _Image) -> None:

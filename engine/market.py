@@ -3,6 +3,8 @@
 Rule of this file: what belongs to one market stands together; what is counted over the shard is in `state`.
 """
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from engine.book import Bid, Book
@@ -76,6 +78,18 @@ class Market:
         if earlier is not None:
             earlier.replaced = True
         bids[bid.task_id] = bid
+
+    def fill(self, bids: Sequence[Bid]) -> None:
+        """Make bids whose fields say which of them are replaced held, and the others indexed, as `index` does."""
+        by_bidder = self.bids_by_bidder
+        for bid in bids:
+            if not bid.replaced:
+                indexed = by_bidder.get(bid.bidder_id)
+                if indexed is None:
+                    by_bidder[bid.bidder_id] = {bid.task_id: bid}
+                else:
+                    indexed[bid.task_id] = bid
+        self.bids_held += len(bids)
 
     def unindex(self, bid: Bid) -> None:
         """Forget a bid whose hold has ended or is an award's now."""

@@ -39,13 +39,15 @@ _WRITER_OPTIONS: Final = {
 }
 
 
-def connect(url: str, application_name: str, *, writer: bool = False) -> psycopg.Connection:
+def connect(url: str, application_name: str, *, writer: bool = False, read_only: bool = False) -> psycopg.Connection:
     """Open a connection in autocommit mode, so that a transaction is only where the code says so.
 
     `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`; takes `CONNECT_TIMEOUT_S` at
     most for each address that the URL names.
     """
     settings = _OPTIONS | _WRITER_OPTIONS if writer else _OPTIONS
+    if read_only:
+        settings = settings | {"default_transaction_read_only": "on"}
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     try:
         # Options in the URL (a search_path) stay; ours come after them and win.

@@ -47,5 +47,13 @@ class Diverged(PersistenceError):
         self.seq = seq
 
 
+class TooNew(Diverged):
+    """The journal goes on under rules that this version does not know: no way of reading it helps."""
+
+
+class Damaged(PersistenceError):
+    """A snapshot cannot be used: its bytes, format or history are wrong. Recovery passes it over, which costs time."""
+
+
 class SchemaError(PersistenceError):
     """The database's schema is not what this version of the code brings along: the message says which file and why."""

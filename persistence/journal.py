@@ -4,7 +4,7 @@ Rule of this file: a journal takes whole batches in order or refuses them, and g
 two: `postgres.PostgresJournal`, and `memory.MemoryJournal` for tests and benchmarks; one suite of tests runs on both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple, Protocol, Self
 
 import msgspec
@@ -57,12 +57,12 @@ class Chain:
 
     __slots__ = ("at_us", "digest", "epoch", "seq")
 
-    def __init__(self, seq: int = 0, digest: bytes | None = GENESIS_DIGEST) -> None:
-        """Begin after row `seq` with its digest; None trusts the first row, for a reader that begins in the middle."""
+    def __init__(self, seq: int = 0, digest: bytes | None = GENESIS_DIGEST, epoch: int = 0, at_us: int = 0) -> None:
+        """Begin after row `seq`, which was so; digest None trusts the first row, for one who begins in the middle."""
         self.seq = seq
         self.digest = digest
-        self.epoch = 0
-        self.at_us = 0
+        self.epoch = epoch
+        self.at_us = at_us
 
     def follow(self, row: Stored) -> Entry:
         """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
@@ -94,8 +94,14 @@ class Journal(Protocol):
     def append(self, rows: Sequence[Sealed]) -> None:
         """Write a batch, all or nothing; return when it is durable. Raises as `db_writes.execute_journaled`."""
 
-    def scan(self, after_seq: int = 0) -> Iterator[Sequence[Stored]]:
-        """Yield all rows after a seq, in order, in chunks as they are read, unchecked. Raises `Unavailable`."""
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
+        """Yield all rows after a seq, in order, in chunks as they are read, unchecked. Raises `Unavailable`.
+
+        Close the generator, or exhaust it, before another method is called.
+        """
+
+    def row_at(self, seq: int) -> Stored | None:
+        """One row, unchecked; None if it is not there. Raises `Unavailable`."""
 
     def position(self) -> Position:
         """Where the journal ends. Epoch 0 and seq 0 for a shard that nobody has claimed. Raises `Unavailable`."""

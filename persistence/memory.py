@@ -4,7 +4,7 @@ Rule of this file: it refuses exactly what the database refuses. It keeps the en
 read back has been through the same decoding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from threading import Lock
 
 from engine.codec import GENESIS_DIGEST, Sealed, chain
@@ -51,11 +51,16 @@ class MemoryJournal(Journal):
             database.rows.extend(_stored(row, self.epoch) for row in rows)
             database.position = Position(self.epoch, last.entry.seq, last.digest)
 
-    def scan(self, after_seq: int = 0) -> Iterator[Sequence[Stored]]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
         """See `Journal.scan`."""
         rows = self.database.rows
         for start in range(after_seq, len(rows), SCAN_ROWS):
             yield rows[start : start + SCAN_ROWS]
+
+    def row_at(self, seq: int) -> Stored | None:
+        """See `Journal.row_at`."""
+        rows = self.database.rows
+        return rows[seq - 1] if 1 <= seq <= len(rows) else None
 
     def position(self) -> Position:
         """See `Journal.position`."""

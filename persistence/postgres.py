@@ -7,7 +7,7 @@ happened on it is then unknown. Whether to try again is for the caller, who know
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, LiteralString
 
@@ -19,6 +19,7 @@ from persistence.connections import connect
 from persistence.db_writes import execute_journaled
 from persistence.errors import Unavailable
 from persistence.journal import Journal, Position, Stored
+from persistence.presence import writer_name
 
 # Rows in one read: some megabytes, so that reading ahead keeps little in memory and a query's cost disappears.
 SCAN_ROWS: Final = 10_000
@@ -30,12 +31,16 @@ _SCAN: Final[LiteralString] = """
 
 
 class PostgresJournal(Journal):
-    """The journal of one shard. `epoch` is what an earlier `claim` of this process returned; 0 where it only reads."""
+    """The journal of one shard. `epoch` is what an earlier `claim` of this process returned."""
 
-    def __init__(self, url: str, shard_id: int, epoch: int = 0) -> None:
-        """Remember where; nothing is opened yet."""
+    def __init__(self, url: str, shard_id: int, epoch: int = 0, *, reader: bool = False) -> None:
+        """Remember where; nothing is opened yet.
+
+        A `reader` cannot write, which PostgreSQL sees to, and is not taken for the shard's writer (`presence`).
+        """
         self.shard_id = shard_id
         self.epoch = epoch
+        self.reader: Final = reader
         self._url = url
         self._connection: psycopg.Connection | None = None
         # The socket of the connection, by device and inode: its number alone may belong to another file by now.
@@ -52,16 +57,21 @@ class PostgresJournal(Journal):
         with self._failing_closed() as connection:
             execute_journaled(connection, rows, shard_id=self.shard_id, epoch=self.epoch)
 
+    def row_at(self, seq: int) -> Stored | None:
+        """See `Journal.row_at`."""
+        with self._failing_closed() as connection:
+            rows = read_chunk(connection, self.shard_id, seq - 1, rows_max=1)
+        return rows[0] if rows and rows[0].seq == seq else None
+
     def position(self) -> Position:
         """See `Journal.position`."""
         with self._failing_closed() as connection:
             return read_position(connection, self.shard_id)
 
-    def scan(self, after_seq: int = 0) -> Iterator[Sequence[Stored]]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
         """See `Journal.scan`. One chunk is read ahead by a thread while the caller works on the one before.
 
-        Each chunk is a query of its own, so that a long read holds back no vacuum. Close the generator, or exhaust it,
-        before another method is called.
+        Each chunk is a query of its own, so that a long read holds back no vacuum.
         """
         with ThreadPoolExecutor(1, "journal-scan") as reader:
             ahead = reader.submit(self._chunk, after_seq)
@@ -90,12 +100,17 @@ class PostgresJournal(Journal):
         with self._failing_closed() as connection:
             return read_chunk(connection, self.shard_id, after_seq)
 
+    def _connect(self) -> psycopg.Connection:
+        if self.reader:
+            return connect(self._url, f"callmarket reader {self.shard_id}", read_only=True)
+        return connect(self._url, writer_name(self.shard_id), writer=True)
+
     @contextlib.contextmanager
     def _failing_closed(self) -> Iterator[psycopg.Connection]:
         """Give the connection; after any failure forget it, for its state is unknown."""
         try:
             if self._connection is None:
-                self._connection = connect(self._url, f"callmarket journal {self.shard_id}", writer=True)
+                self._connection = self._connect()
                 self._socket_identity = _identity(self._connection.fileno())
             yield self._connection
         except psycopg.Error as error:
@@ -106,10 +121,12 @@ class PostgresJournal(Journal):
             raise
 
 
-def read_chunk(connection: psycopg.Connection, shard_id: int, after_seq: int) -> list[Stored]:
-    """Read the next `SCAN_ROWS` rows, or as many as there are. Raises `psycopg.Error`."""
+def read_chunk(
+    connection: psycopg.Connection, shard_id: int, after_seq: int, rows_max: int = SCAN_ROWS
+) -> list[Stored]:
+    """Read the next rows, or as many as there are. Raises `psycopg.Error`."""
     with connection.cursor(binary=True) as cursor:
-        cursor.execute(_SCAN, (shard_id, after_seq, SCAN_ROWS))
+        cursor.execute(_SCAN, (shard_id, after_seq, rows_max))
         return [Stored._make(row) for row in cursor.fetchall()]
 
 

@@ -15,6 +15,8 @@ GOOD = {
     "queue_rows_max": ("1", 1),
     "outage_limit_s": ("0", 0.0),
     "ack_timeout_s": ("2.5", 2.5),
+    "snapshots_kept": ("2", 2),
+    "snapshots_folder": ("/srv/snapshots", "/srv/snapshots"),
 }
 WRONG = [
     ("shard_id", "-1", ">= 0"),

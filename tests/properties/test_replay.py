@@ -73,7 +73,7 @@ def test_folding_recorded_events_makes_the_same_state(recordings: list[Recording
 
 
 def test_a_snapshot_at_any_point_changes_nothing(recordings: list[Recording], seed: int) -> None:
-    """Architecture decision 6: a state decoded from its bytes has the same bytes and goes on in the same way."""
+    """Architecture decision 11: a state decoded from its bytes has the same bytes and goes on in the same way."""
     rng = random.Random(seed)
     for recording in recordings:
         engine = Engine()

@@ -1,0 +1,171 @@
+"""The commands about snapshots and recovery: `snapshot`, `snapshots`, `recover --dry-run`.
+
+Rule of this file: each opens the journal as a reader, which PostgreSQL itself keeps from writing, so it can be run
+beside a live engine at any time. `cli` gives them their arguments and prints what they return.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Final
+
+from msgspec import Struct
+
+from bridge.app import database_url, snapshot_store
+from bridge.config import Config
+from bridge.errors import Unavailable
+from persistence.connections import connect
+from persistence.errors import Damaged
+from persistence.errors import Unavailable as DatabaseUnavailable
+from persistence.journal import Journal
+from persistence.migrate import pending
+from persistence.postgres import PostgresJournal
+from persistence.recovery import Report, rehearse
+from persistence.snapshots.follower import Follower, Taken
+from persistence.snapshots.store import SnapshotStore, belongs, check_readable
+
+logger: Final = logging.getLogger(__name__)
+
+NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
+
+
+class SnapshotRow(Struct, frozen=True):
+    """One snapshot for a person: `fault` is empty where it is good."""
+
+    name: str
+    seq: int
+    rows_behind: int
+    taken_at: datetime
+    image_bytes: int
+    stored_bytes: int
+    good: bool
+    fault: str
+
+
+class Rehearsal(Struct, frozen=True):
+    """What a recovery would do now: where the journal ends, and the report."""
+
+    shard_id: int
+    epoch: int
+    seq: int
+    digest: str
+    report: Report
+
+
+def take_one(config: Config) -> Taken | None:
+    """Take one snapshot. None if the journal is empty."""
+    with _reading(config) as (journal, store):
+        return Follower(journal, store, config.snapshots_kept).take()
+
+
+def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) -> None:
+    """Take a snapshot now and then, whenever there is something new, and show it; return at SIGTERM or SIGINT.
+
+    A database that is away is waited for; a journal that is wrong raises.
+    """
+    with _ending_on_signals() as ended, _reading(config) as (journal, store):
+        follower = Follower(journal, store, config.snapshots_kept)
+        while not ended.is_set():
+            try:
+                taken = follower.take()
+            except DatabaseUnavailable as error:
+                logger.warning("no snapshot now, trying again in %s s: %s", every_s, error)
+            else:
+                if taken is not None:
+                    show(taken)
+            ended.wait(every_s)
+
+
+def taken_row(row: Taken) -> dict[str, object]:
+    """A snapshot that was taken, for programs."""
+    info = row.info
+    return {
+        "name": info.name,
+        "seq": info.seq,
+        "digest": info.digest.hex(),
+        "image_bytes": info.image_bytes,
+        "stored_bytes": info.stored_bytes,
+        "taken_at": info.taken_at,
+        "rows_replayed": row.rows,
+        "seconds": row.seconds,
+        "passed_over": row.passed_over,
+        "forgotten": [one.name for one in row.forgotten],
+    }
+
+
+def listed(config: Config) -> list[SnapshotRow]:
+    """All snapshots, newest first, each read and checked against its checksum and the journal. O(their bytes)."""
+    with _reading(config) as (journal, store):
+        last_seq = journal.position().last_seq
+        rows = []
+        for info in store.list():
+            try:
+                check_readable(info)
+                belongs(info, journal.row_at(info.seq))
+                store.read(info)
+                fault = ""
+            except Damaged as error:
+                fault = str(error)
+            rows.append(
+                SnapshotRow(
+                    info.name,
+                    info.seq,
+                    max(0, last_seq - info.seq),
+                    info.taken_at,
+                    info.image_bytes,
+                    info.stored_bytes,
+                    not fault,
+                    fault,
+                )
+            )
+        return rows
+
+
+def rehearsed(config: Config, *, whole: bool) -> Rehearsal:
+    """Do all of a recovery, from the newest good snapshot or from the first row, and claim nothing."""
+    with _reading(config) as (journal, store):
+        recovered, _ = rehearse(journal, None if whole else store)
+    epoch, seq, digest = recovered.position
+    return Rehearsal(config.shard_id, epoch, seq, digest.hex(), recovered.report)
+
+
+@contextmanager
+def _reading(config: Config) -> Iterator[tuple[Journal, SnapshotStore]]:
+    with database_url(config) as url:
+        with connect(url, "callmarket cli") as connection:
+            if pending(connection):
+                raise Unavailable(NO_MARKET)
+        with (
+            PostgresJournal(url, config.shard_id, reader=True) as journal,
+            snapshot_store(config, url) as store,
+        ):
+            yield journal, store
+
+
+class _Ended(BaseException):
+    """A signal has asked this process to end. Like KeyboardInterrupt, no handler of errors may take it for one."""
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[threading.Event]:
+    """Leave the block at the next SIGTERM or SIGINT, wherever it is: what is half done is undone by its own rules."""
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        # Once is enough: a second signal must not interrupt the undoing.
+        if not ended.is_set():
+            ended.set()
+            raise _Ended
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield ended
+    except _Ended:
+        logger.info("ended by a signal")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,141 @@
+"""Snapshots as files in a folder, for those who want them outside the database.
+
+Rule of this file: a file appears under its name when all of it is on the disk, and never before: it is written under
+another name, flushed, renamed, and then the folder is flushed. A file begins with one line of JSON that says what it
+is, and the rest is the compressed image.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from persistence.errors import Damaged, Unavailable
+from persistence.snapshots.store import Info, Snapshot, SnapshotStore, pack, unpack
+
+_SUFFIX: Final = ".snapshot"
+_UNFINISHED: Final = ".unfinished"
+# The line at the head of a file is some 300 bytes; garbage may have no end of line.
+_HEAD_BYTES_MAX: Final = 4_096
+
+
+class _Head(Struct, frozen=True, forbid_unknown_fields=True):
+    seq: int
+    at_us: int
+    digest: bytes
+    format: int
+    rules: int
+    image_bytes: int
+    stored_bytes: int
+    sha256: bytes
+
+
+class FolderSnapshots(SnapshotStore):
+    """The snapshots of one shard as files. Shards may share a folder; the folder is made when it is needed."""
+
+    def __init__(self, folder: Path, shard_id: int) -> None:
+        """Remember where; nothing is opened yet."""
+        self.folder = folder
+        self.shard_id = shard_id
+        # So many digits that the order of names is the order of seqs.
+        self._prefix = f"shard{shard_id}-"
+
+    def write(self, snapshot: Snapshot) -> Info:
+        """See `SnapshotStore.write`. The same snapshot again takes the place of its file."""
+        data, checksum = pack(snapshot, self.shard_id)
+        head = _Head(
+            snapshot.seq,
+            snapshot.at_us,
+            snapshot.digest,
+            snapshot.format,
+            snapshot.rules,
+            len(snapshot.image),
+            len(data),
+            checksum,
+        )
+        name = f"{self._prefix}{snapshot.seq:016}-{checksum.hex()[:16]}{_SUFFIX}"
+        with self._failing_closed():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._remove_unfinished()
+            unfinished = self.folder / f"{name}.{os.getpid()}{_UNFINISHED}"
+            with unfinished.open("wb") as file:
+                # Held until the file has its name: who can take the lock knows that its writer is dead.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.write(msgspec.json.encode(head) + b"\n")
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                unfinished.rename(self.folder / name)
+            self._flush_folder()
+            return self._info(self.folder / name)
+
+    def list(self) -> Sequence[Info]:
+        """See `SnapshotStore.list`. A file whose head is garbage is listed by its name, with its fault."""
+        with self._failing_closed():
+            paths = [*self.folder.glob(f"{self._prefix}*{_SUFFIX}")]
+            infos = []
+            for path in paths:
+                # Another process may be pruning.
+                with contextlib.suppress(FileNotFoundError):
+                    infos.append(self._info(path))
+            return sorted(infos, key=lambda info: (info.seq, info.taken_at, info.name), reverse=True)
+
+    def read(self, info: Info) -> bytes:
+        """See `SnapshotStore.read`."""
+        with self._failing_closed():
+            try:
+                content = (self.folder / info.name).read_bytes()
+            except FileNotFoundError:
+                raise Damaged("it is no longer there") from None
+        _, _, data = content.partition(b"\n")
+        return unpack(info, data, self.shard_id)
+
+    def delete(self, info: Info) -> None:
+        """See `SnapshotStore.delete`."""
+        with self._failing_closed():
+            (self.folder / info.name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """See `SnapshotStore.close`. Nothing is held open."""
+
+    def _info(self, path: Path) -> Info:
+        with path.open("rb") as file:
+            taken_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            line = file.readline(_HEAD_BYTES_MAX)
+            size = os.fstat(file.fileno()).st_size - len(line)
+        try:
+            head = msgspec.json.decode(line, type=_Head)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            digits = path.name.removeprefix(self._prefix).partition("-")[0]
+            seq = int(digits) if digits.isascii() and digits.isdigit() else 0
+            fault = f"the head of the file is wrong: {error}"
+            return Info(path.name, seq, 0, b"", 0, 0, 0, size, b"", taken_at, fault)
+        return Info(path.name, taken_at=taken_at, **msgspec.structs.asdict(head))
+
+    def _remove_unfinished(self) -> None:
+        """Remove what processes left that were killed while they wrote."""
+        for path in self.folder.glob(f"{self._prefix}*{_UNFINISHED}"):
+            with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+    def _flush_folder(self) -> None:
+        """Make the new name durable."""
+        descriptor = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _failing_closed(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(f"The folder of snapshots cannot be used: {error}") from error

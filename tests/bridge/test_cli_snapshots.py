@@ -1,0 +1,211 @@
+"""`callmarket snapshot`, `snapshots` and `recover --dry-run`, as a person or a program uses them: real processes.
+
+Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bridge import open_exchange
+from persistence.postgres import PostgresJournal
+from persistence.snapshots.postgres import PostgresSnapshots
+from tests.support.sealed import bids
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def environment(url: str, **settings: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+    return clean | {"CALLMARKET_DATABASE_URL": url} | settings
+
+
+def run(url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `callmarket` and return what became of it."""
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        cwd=ROOT,
+        env=environment(url, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def as_json(url: str, *arguments: str, **settings: str) -> Any:
+    """What a command prints for programs; it must succeed and say nothing else."""
+    ran = run(url, *arguments, "--json", **settings)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture
+def used_url(database_url: str) -> str:
+    """A database with a journal of 121 rows."""
+    with PostgresJournal(database_url, 0) as journal:
+        journal.claim()
+        journal.append(bids(100))
+    return database_url
+
+
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statement)
+
+
+def test_a_snapshot_is_taken_listed_and_used(used_url: str) -> None:
+    """Decision 11, from the outside; and the next opening begins there."""
+    taken = as_json(used_url, "snapshot")["snapshot"]
+    assert (taken["seq"], taken["rows_replayed"], taken["passed_over"], taken["forgotten"]) == (121, 121, [], [])
+    (listed,) = as_json(used_url, "snapshots")["snapshots"]
+    assert (listed["seq"], listed["rows_behind"], listed["good"], listed["fault"]) == (121, 0, True, "")
+    assert listed["name"] == taken["name"]
+    found = as_json(used_url, "recover", "--dry-run")
+    assert (found["seq"], found["epoch"], found["digest"]) == (121, 1, taken["digest"])
+    assert (found["report"]["from_seq"], found["report"]["rows"]) == (121, 0)
+    whole = as_json(used_url, "recover", "--dry-run", "--whole")
+    assert (whole["digest"], whole["report"]["from_seq"], whole["report"]["rows"]) == (taken["digest"], 0, 121)
+    with open_exchange(used_url) as market:
+        assert (market.recovery.from_seq, market.recovery.rows) == (121, 0)
+
+
+def test_what_a_person_sees(used_url: str) -> None:
+    assert "snapshot 1 of row 121" in " ".join(run(used_url, "snapshot").stdout.split())
+    execute(used_url, "UPDATE snapshots SET format = 99")
+    run(used_url, "snapshot")
+    shown = run(used_url, "snapshots", COLUMNS="200").stdout
+    assert "yes" in shown
+    assert "no: the image has format 99" in shown
+    shown = " ".join(run(used_url, "recover", "--dry-run").stdout.split())
+    assert "recovers to row 121, read-only: 0 rows in" in shown
+    assert "after the snapshot of row 121" in shown
+
+
+def test_an_empty_journal_has_nothing_to_keep(database_url: str) -> None:
+    assert as_json(database_url, "snapshot") == {"snapshot": None}
+    assert "nothing to keep" in run(database_url, "snapshot").stdout
+    assert as_json(database_url, "snapshots") == {"snapshots": []}
+    assert as_json(database_url, "recover", "--dry-run")["seq"] == 0
+
+
+def test_damage_is_shown_and_passed_over(used_url: str) -> None:
+    as_json(used_url, "snapshot")
+    execute(used_url, "UPDATE snapshot_chunks SET data = set_byte(data, 30, get_byte(data, 30) # 4)")
+    (listed,) = as_json(used_url, "snapshots")["snapshots"]
+    assert not listed["good"]
+    assert listed["fault"]
+    ran = run(used_url, "recover", "--dry-run", "--json")
+    assert ran.returncode == 0
+    assert "passed over snapshot" in ran.stderr
+    (passed,) = json.loads(ran.stdout)["report"]["passed_over"]
+    assert (passed["seq"], passed["reason"]) == (121, listed["fault"])
+
+
+def test_a_dry_run_that_fails_says_so(used_url: str) -> None:
+    """Exit code 1, and the row; nothing is kept of a journal that is wrong."""
+    execute(used_url, "UPDATE journal SET actor = 'admin' WHERE seq = 50")
+    for arguments in (("recover", "--dry-run"), ("snapshot",), ("snapshot", "--every", "0.1")):
+        ran = run(used_url, *arguments)
+        assert (ran.returncode, ran.stdout) == (1, ""), ran
+        assert ran.stderr.startswith("callmarket: Row 50 ")
+    assert as_json(used_url, "snapshots") == {"snapshots": []}
+
+
+def test_nothing_is_claimed(used_url: str) -> None:
+    """Beside an open exchange: its epoch stays, and it goes on writing."""
+    with open_exchange(used_url) as market:
+        epoch = as_json(used_url, "recover", "--dry-run")["epoch"]
+        as_json(used_url, "snapshot")
+        market.open_account("late")
+        assert as_json(used_url, "recover", "--dry-run")["epoch"] == epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("recover",), 2),
+        (("snapshot", "--every", "0"), 2),
+        (("snapshot", "--every", "soon"), 2),
+        (("snapshots", "more"), 2),
+    ],
+)
+def test_wrong_questions(used_url: str, arguments: tuple[str, ...], code: int) -> None:
+    ran = run(used_url, *arguments)
+    assert (ran.returncode, ran.stdout) == (code, ""), ran
+
+
+def test_wrong_settings(used_url: str) -> None:
+    ran = run(used_url, "snapshot", CALLMARKET_SNAPSHOTS_KEPT="0")
+    assert ran.returncode == 2
+    assert "CALLMARKET_SNAPSHOTS_KEPT" in ran.stderr
+
+
+@pytest.mark.parametrize("command", [("snapshot",), ("snapshots",), ("recover", "--dry-run")])
+def test_no_database_or_no_market(empty_database_url: str, command: tuple[str, ...]) -> None:
+    assert run("postgresql://localhost:1/none", *command).returncode == 3
+    ran = run(empty_database_url, *command)
+    assert ran.returncode == 3
+    assert "no market yet" in ran.stderr
+
+
+def test_a_folder_may_keep_them(used_url: str, tmp_path: Path) -> None:
+    settings = {"CALLMARKET_SNAPSHOTS_FOLDER": str(tmp_path / "kept"), "CALLMARKET_SNAPSHOTS_KEPT": "1"}
+    for _ in range(2):
+        as_json(used_url, "snapshot", **settings)
+    (path,) = (tmp_path / "kept").iterdir()
+    (listed,) = as_json(used_url, "snapshots", **settings)["snapshots"]
+    assert (listed["name"], listed["good"]) == (path.name, True)
+    assert as_json(used_url, "recover", "--dry-run", **settings)["report"]["from_seq"] == 121
+    assert as_json(used_url, "snapshots") == {"snapshots": []}
+    path.write_bytes(b"garbage")
+    assert run(used_url, "recover", "--dry-run", **settings).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_goes_on_until_it_is_told_to_end(used_url: str, number: signal.Signals) -> None:
+    """A follower: each snapshot replays what is new, none is taken where nothing is, and a signal ends it cleanly."""
+    with (
+        open_exchange(used_url) as market,
+        PostgresSnapshots(used_url, 0) as store,
+        subprocess.Popen(
+            [sys.executable, "-m", "bridge", "snapshot", "--every", "0.1", "--json"],
+            cwd=ROOT,
+            env=environment(used_url, CALLMARKET_SNAPSHOTS_KEPT="2"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        for count in (1, 2, 3):
+            market.open_account(f"account-{count}")
+            wait_for(store, market.durable_seq)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    decoder, taken = json.JSONDecoder(), []
+    while out:
+        one, end = decoder.raw_decode(out)
+        taken.append(one["snapshot"])
+        out = out[end:].lstrip()
+    assert taken[-1]["seq"] == 124
+    assert taken[0]["rows_replayed"] == taken[0]["seq"]
+    assert sum(one["rows_replayed"] for one in taken) == 124
+    assert len(taken) <= 4, "one for each account, and perhaps one before them"
+
+
+def wait_for(store: PostgresSnapshots, seq: int) -> None:
+    """Wait until a snapshot of this row is kept."""
+    deadline = time.monotonic() + 30
+    while not any(info.seq == seq for info in store.list()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
