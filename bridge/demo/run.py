@@ -101,7 +101,8 @@ def _play(workload: Workload, policy: Policy, name: str, slots: int, stage: Stag
 def _auction(
     options: DemoOptions, workload: Workload, slots: int, stage: Stage, seconds: dict[str, float]
 ) -> _Auctioned:
-    kill_from_us = workload.starts_at_us + workload.minutes * 30_000_000 if options.kill else None
+    # The middle by work, not by the clock: half of the tasks have arrived, and the trace has pauses.
+    kill_from_us = workload.tasks[len(workload.tasks) // 2].arrived_us if options.kill else None
     with ExitStack() as stack:
         with _timed(seconds, "database"), stage.step("starting PostgreSQL"):
             url = stack.enter_context(fresh_database(options))

@@ -26,7 +26,7 @@ Kind = Literal["quest", "agent"]
 ARRIVALS_FILE: Final = "azure_llm_code_window.csv"
 MODELS_FILE: Final = "aider_polyglot.csv"
 # The window's first instant; `--minutes` counts from here.
-WINDOW_STARTS_AT: Final = datetime(2023, 11, 16, 18, 35, tzinfo=UTC)
+WINDOW_STARTS_AT: Final = datetime(2023, 11, 16, 18, 17, tzinfo=UTC)
 MINUTES_MAX: Final = options.MINUTES_MAX
 
 # A waiting task is of no use after two minutes: longer than any burst of the trace, so that a queue can drain.

@@ -34,7 +34,7 @@ def options(postgres_server: TestServer, tmp_path_factory: pytest.TempPathFactor
     """Options of a small demo on a database of its own."""
     database = f"callmarket_demo_test_{os.getpid()}"
     yield DemoOptions(
-        minutes=2,
+        minutes=5,
         other_seeds=1,
         report=tmp_path_factory.mktemp("demo") / "report.html",
         url=postgres_server.url("postgres"),
