@@ -17,7 +17,6 @@ import pytest
 
 from bridge import open_exchange
 from persistence.postgres import PostgresJournal
-from persistence.snapshots.postgres import PostgresSnapshots
 from tests.support.sealed import bids
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,26 +171,28 @@ def test_a_folder_may_keep_them(used_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_goes_on_until_it_is_told_to_end(used_url: str, number: signal.Signals) -> None:
+def test_it_goes_on_until_it_is_told_to_end(used_url: str, tmp_path: Path, number: signal.Signals) -> None:
     """A follower: each snapshot replays what is new, none is taken where nothing is, and a signal ends it cleanly."""
+    said = tmp_path / "said.json"
     with (
         open_exchange(used_url) as market,
-        PostgresSnapshots(used_url, 0) as store,
+        said.open("w", encoding="utf-8") as stdout,
         subprocess.Popen(
             [sys.executable, "-m", "bridge", "snapshot", "--every", "0.1", "--json"],
             cwd=ROOT,
             env=environment(used_url, CALLMARKET_SNAPSHOTS_KEPT="2"),
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         ) as process,
     ):
         for count in (1, 2, 3):
             market.open_account(f"account-{count}")
-            wait_for(store, market.durable_seq)
+            wait_for(said, market.durable_seq)
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (0, "")
+    out = said.read_text(encoding="utf-8")
     decoder, taken = json.JSONDecoder(), []
     while out:
         one, end = decoder.raw_decode(out)
@@ -203,9 +204,9 @@ def test_it_goes_on_until_it_is_told_to_end(used_url: str, number: signal.Signal
     assert len(taken) <= 4, "one for each account, and perhaps one before them"
 
 
-def wait_for(store: PostgresSnapshots, seq: int) -> None:
-    """Wait until a snapshot of this row is kept."""
+def wait_for(said: Path, seq: int) -> None:
+    """Wait until the follower has said that a snapshot of this row is kept: it is in the store before it is proved."""
     deadline = time.monotonic() + 30
-    while not any(info.seq == seq for info in store.list()):
+    while f'"seq": {seq},' not in said.read_text(encoding="utf-8"):
         assert time.monotonic() < deadline
         time.sleep(0.02)
