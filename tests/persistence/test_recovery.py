@@ -13,9 +13,10 @@ from engine.codec import GENESIS_DIGEST, seal
 from engine.core import Engine
 from persistence import recovery
 from persistence.errors import Corrupt, Diverged, Fenced
+from persistence.journal import Chain, Position
 from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.postgres import PostgresJournal
-from persistence.recovery import Recovered, recover
+from persistence.recovery import Recovered, check_end, recover
 from persistence.verify import verify
 from tests.support.sealed import batches, bids, story
 from tests.support.streams import bounds
@@ -193,3 +194,14 @@ def test_rows_of_newer_rules_are_refused():
     with pytest.raises(Diverged, match="run the version that wrote it, or a newer one") as caught:
         recover(journal)
     assert caught.value.seq == 40
+
+
+def test_a_state_whose_index_leads_nowhere_is_named_as_diverged():
+    """Not a bare KeyError, which no caller would take for a damaged snapshot and pass over."""
+    told = story(1, 300, long_swarm)
+    engine = told.engine
+    del engine.state.bids[next(iter(engine.state.bids))]
+    last = told.rows[-1]
+    chain = Chain(last.entry.seq, last.digest)
+    with pytest.raises(Diverged, match="breaks an invariant: KeyError"):
+        check_end(engine, chain, Position(1, last.entry.seq, last.digest))
