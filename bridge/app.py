@@ -49,8 +49,8 @@ def open_exchange(
 
     `url` is a PostgreSQL of yours; without it, and without `CALLMARKET_DATABASE_URL`, a private one is started in
     `home`. While another process writes this shard, opening is refused; `takeover=True` opens all the same, and the
-    other process is fenced off at its next write. Recovery goes from the newest
-    good snapshot, and costs about 10 us for each command after it.
+    other process is fenced off at its next write. Recovery begins at the newest good snapshot and costs some 20 us for
+    each command after it.
 
     Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is being
     written by another; and of `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history

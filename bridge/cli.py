@@ -27,6 +27,7 @@ from bridge.errors import ExchangeError, Invalid
 from bridge.units import datetime_of
 from engine.limits import SEQ_MAX
 from persistence import queries
+from persistence.connections import connect
 from persistence.errors import Corrupt, Damaged, Diverged, PersistenceError
 from persistence.migrate import ensure_schema, pending
 from persistence.snapshots.follower import Taken
@@ -125,8 +126,8 @@ def wallet(
     """Show a wallet with its latest movements, or the richest wallets."""
     with _connected(url) as (connection, shard_id):
         if not account:
-            listed = queries.accounts(connection, shard_id, rows)
-            _show({"accounts": listed}, as_json, lambda: tables.wallets(listed))
+            richest = queries.accounts(connection, shard_id, rows)
+            _show({"accounts": richest}, as_json, lambda: tables.wallets(richest))
             return
         found = queries.account(connection, shard_id, account)
         if found is None:
@@ -145,8 +146,8 @@ def rounds(
     """Show the latest rounds: supply, demand, awards and price."""
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market) if market else None
-        listed = queries.rounds(connection, shard_id, market_id, rows)
-    _show({"rounds": listed}, as_json, lambda: tables.rounds(listed))
+        latest = queries.rounds(connection, shard_id, market_id, rows)
+    _show({"rounds": latest}, as_json, lambda: tables.rounds(latest))
 
 
 @app.command(epilog="Example: callmarket why 4711")
@@ -238,7 +239,7 @@ def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
     config = _config(url)
     with (
         database_url(config) as resolved,
-        psycopg.connect(resolved, autocommit=True, application_name="callmarket cli", connect_timeout=10) as connection,
+        connect(resolved, "callmarket cli") as connection,
     ):
         yield connection, config.shard_id
 

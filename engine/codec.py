@@ -22,7 +22,7 @@ _events_decoder: Final = msgspec.json.Decoder(tuple[Event, ...])
 _PLAIN: Final = (str, int, type(None))
 
 encode: Final = _encoder.encode
-"""Canonical JSON of a command or of a tuple of events. About 0.3 us."""
+"""Canonical JSON of a command or of a tuple of events. About 0.5 us."""
 
 
 class Sealed(Struct, frozen=True, gc=False):
@@ -92,7 +92,7 @@ def check_names(actor: str, command_id: str) -> None:
 
 
 def seal(previous_digest: bytes, entry: Entry, events: Events, rules: int = RULES) -> Sealed:
-    """Encode one entry with its events and chain it to the row before. About 2 us."""
+    """Encode one entry with its events and chain it to the row before. About 3 us."""
     command_json = _encoder.encode(entry.command)
     events_json = _encoder.encode(events)
     digest = chain(previous_digest, entry, rules, command_json, events_json)
