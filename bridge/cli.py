@@ -4,24 +4,27 @@ Rule of this file: arguments in, tables or JSON out. Reading commands use only w
 of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
 """
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated
 
-import msgspec
 import psycopg
 import typer
 from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
+from bridge.cli_history import AsOfSeq, book_then, rounds_then, wallet_then
+from bridge.cli_output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, AsJson, RowsMax, Url
+from bridge.cli_output import config_of as _config
+from bridge.cli_output import fail as _fail
+from bridge.cli_output import print_json as _print_json
+from bridge.cli_output import show as _show
 from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
-from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
 from bridge.units import datetime_of
@@ -33,10 +36,6 @@ from persistence.migrate import ensure_schema, pending
 from persistence.snapshots.follower import Taken
 from persistence.verify import verify as verify_journal
 
-EXIT_WRONG: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNAVAILABLE: Final = 3
-
 app = typer.Typer(
     name="callmarket",
     help="A call market for agent compute: agents bid tokens for slots, rounds clear at one price.",
@@ -46,12 +45,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Url = Annotated[
-    str, typer.Option("--url", help="PostgreSQL to use. Default: CALLMARKET_DATABASE_URL, else the private one.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How many rows at most.")]
 
 
 def main() -> None:
@@ -105,10 +98,14 @@ def demo(
 def book(
     market: Annotated[str, typer.Argument(help="The market; may be left out if there is only one.")] = "",
     rows: RowsMax = 20,
+    as_of_seq: AsOfSeq = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the order book: the best open bids and the slots on offer."""
+    if as_of_seq is not None:
+        book_then(_config(url), market, rows, as_of_seq, as_json=as_json)
+        return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market)
         bids = queries.open_bids(connection, shard_id, market_id, rows)
@@ -120,10 +117,14 @@ def book(
 def wallet(
     account: Annotated[str, typer.Argument(help="The account; left out, the richest are listed.")] = "",
     rows: RowsMax = 20,
+    as_of_seq: AsOfSeq = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show a wallet with its latest movements, or the richest wallets."""
+    if as_of_seq is not None:
+        wallet_then(_config(url), account, rows, as_of_seq, as_json=as_json)
+        return
     with _connected(url) as (connection, shard_id):
         if not account:
             richest = queries.accounts(connection, shard_id, rows)
@@ -140,10 +141,14 @@ def wallet(
 def rounds(
     market: Annotated[str, typer.Argument(help="The market; left out, all of them.")] = "",
     rows: RowsMax = 20,
+    as_of_seq: AsOfSeq = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the latest rounds: supply, demand, awards and price."""
+    if as_of_seq is not None:
+        rounds_then(_config(url), market, rows, as_of_seq, as_json=as_json)
+        return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market) if market else None
         latest = queries.rounds(connection, shard_id, market_id, rows)
@@ -244,11 +249,6 @@ def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
         yield connection, config.shard_id
 
 
-def _config(url: str) -> Config:
-    config = from_environment(os.environ)
-    return msgspec.structs.replace(config, database_url=url) if url else config
-
-
 def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> str:
     """The market of this name, or the only one where none is named."""
     market_ids = queries.market_ids(connection, shard_id)
@@ -259,20 +259,3 @@ def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> s
     if len(market_ids) == 1:
         return market_ids[0]
     raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")
-
-
-def _show(data: object, as_json: bool, render: Callable[[], tables.Renderable]) -> None:
-    if as_json:
-        _print_json(data)
-    else:
-        Console().print(render())
-
-
-def _print_json(data: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
-
-
-def _fail(error: object, code: int) -> NoReturn:
-    line = " ".join(str(error).split())
-    Console(stderr=True).print(f"callmarket: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(code)

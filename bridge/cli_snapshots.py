@@ -58,7 +58,7 @@ class Rehearsal(Struct, frozen=True):
 
 def take_one(config: Config) -> Taken | None:
     """Take one snapshot. None if the journal is empty."""
-    with _reading(config) as (journal, store):
+    with reading(config) as (journal, store):
         return Follower(journal, store, config.snapshots_kept).take()
 
 
@@ -67,7 +67,7 @@ def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) 
 
     A database that is away is waited for; a journal that is wrong raises.
     """
-    with _ending_on_signals() as ended, _reading(config) as (journal, store):
+    with _ending_on_signals() as ended, reading(config) as (journal, store):
         follower = Follower(journal, store, config.snapshots_kept)
         while not ended.is_set():
             try:
@@ -99,7 +99,7 @@ def taken_row(row: Taken) -> dict[str, object]:
 
 def listed(config: Config) -> list[SnapshotRow]:
     """All snapshots, newest first, each read and checked against its checksum and the journal. O(their bytes)."""
-    with _reading(config) as (journal, store):
+    with reading(config) as (journal, store):
         last_seq = journal.position().last_seq
         rows = []
         for info in store.list():
@@ -127,14 +127,15 @@ def listed(config: Config) -> list[SnapshotRow]:
 
 def rehearsed(config: Config, *, whole: bool) -> Rehearsal:
     """Do all of a recovery, from the newest good snapshot or from the first row, and claim nothing."""
-    with _reading(config) as (journal, store):
+    with reading(config) as (journal, store):
         recovered, _ = rehearse(journal, None if whole else store)
     epoch, seq, digest = recovered.position
     return Rehearsal(config.shard_id, epoch, seq, digest.hex(), recovered.report)
 
 
 @contextmanager
-def _reading(config: Config) -> Iterator[tuple[Journal, SnapshotStore]]:
+def reading(config: Config) -> Iterator[tuple[Journal, SnapshotStore]]:
+    """The journal as a reader and the snapshots of these settings. Raises `Unavailable` if there is no market."""
     with database_url(config) as url:
         with connect(url, "callmarket cli") as connection:
             if pending(connection):

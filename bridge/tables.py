@@ -12,6 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.cli_snapshots import Rehearsal, SnapshotRow
+from bridge.history import AccountThen, BidThen
+from bridge.units import datetime_of
+from engine.state import State
 from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
 from persistence.snapshots.follower import Taken
 from persistence.verify import VerifyReport
@@ -19,7 +22,12 @@ from persistence.verify import VerifyReport
 Renderable = RenderableType
 
 
-def book(market_id: str, bids: Sequence[OpenBidRow], asks: Sequence[OfferRow]) -> Renderable:
+def then(state: State, shown: Renderable) -> Renderable:
+    """Something of the past, with its row and time."""
+    return Group(Text(f"as of row {state.seq:,}, {datetime_of(state.at_us):%Y-%m-%d %H:%M:%S} UTC"), Text(), shown)
+
+
+def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[OfferRow]) -> Renderable:
     """The two sides of a market."""
     demand = _table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
     for bid in bids:
@@ -32,7 +40,7 @@ def book(market_id: str, bids: Sequence[OpenBidRow], asks: Sequence[OfferRow]) -
     return Group(demand, Text(), supply)
 
 
-def wallets(rows: Sequence[AccountRow]) -> Renderable:
+def wallets(rows: Sequence[AccountRow | AccountThen]) -> Renderable:
     """Many accounts."""
     table = _table("wallets", "account", "kind", "#balance", "#held", "#available")
     for row in rows:
@@ -40,7 +48,7 @@ def wallets(rows: Sequence[AccountRow]) -> Renderable:
     return table
 
 
-def wallet(row: AccountRow, movements: Sequence[StatementRow]) -> Renderable:
+def wallet(row: AccountRow | AccountThen, movements: Sequence[StatementRow]) -> Renderable:
     """One account and its statement."""
     table = _table("latest movements", "when", "reason", "other side", "#tokens", "#balance", "reference")
     for one in movements:

@@ -113,12 +113,15 @@ def recover(journal: Journal, snapshots: SnapshotStore | None = None) -> Recover
     return _bring_back(journal, snapshots, claim=True)[0]
 
 
-def rehearse(journal: Journal, snapshots: SnapshotStore | None = None) -> tuple[Recovered, Replica]:
+def rehearse(
+    journal: Journal, snapshots: SnapshotStore | None = None, until_seq: int | None = None
+) -> tuple[Recovered, Replica]:
     """All of recovery, read-only: nothing is claimed, and a writer may go on meanwhile.
 
-    The replica stands where the journal ended when this began, and may follow from there. Raises as `recover`.
+    The replica stands where the journal ended when this began, or at row `until_seq`, and may follow from there. Raises
+    as `recover`.
     """
-    return _bring_back(journal, snapshots, claim=False)
+    return _bring_back(journal, snapshots, claim=False, until_seq=until_seq)
 
 
 def _known(snapshots: SnapshotStore | None) -> tuple[Sequence[Info], list[PassedOver]]:
@@ -132,14 +135,27 @@ def _known(snapshots: SnapshotStore | None) -> tuple[Sequence[Info], list[Passed
         return [], [PassedOver(0, "all", str(error))]
 
 
-def _bring_back(journal: Journal, snapshots: SnapshotStore | None, *, claim: bool) -> tuple[Recovered, Replica]:
-    """The engine at the end of the journal, from the newest snapshot that leads there."""
+def _position_then(journal: Journal, seq: int) -> Position:
+    """Where the journal ended when this row was its last."""
+    row = journal.row_at(seq)
+    if row is None:
+        raise Corrupt(f"Row {seq} is missing", seq)
+    return Position(row.epoch, row.seq, row.digest)
+
+
+def _bring_back(
+    journal: Journal, snapshots: SnapshotStore | None, *, claim: bool, until_seq: int | None = None
+) -> tuple[Recovered, Replica]:
+    """The engine at the end of the journal, or at a row before, from the newest snapshot that leads there."""
     started = time.perf_counter()
     if claim:
         journal.claim()
     # In this order, so that every snapshot is of a row before the end that is looked at.
     infos, passed = _known(snapshots)
     position = journal.position()
+    if until_seq is not None:
+        position = _position_then(journal, until_seq)
+        infos = [info for info in infos if info.seq <= until_seq]
     for info in (*infos, None):
         image_started = time.perf_counter()
         try:

@@ -1,0 +1,123 @@
+"""The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`.
+
+Rule of this file: each works beside a live engine. The past shows fewer columns than the tables of today: what a state
+knows, under the same names.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import islice
+from typing import Annotated
+
+import psycopg
+import typer
+
+from bridge import tables
+from bridge.app import database_url
+from bridge.cli_output import EXIT_WRONG, fail, show
+from bridge.cli_snapshots import reading
+from bridge.config import Config
+from bridge.errors import Invalid
+from bridge.history import AccountThen, BidThen, state_then
+from bridge.units import datetime_of
+from engine.book import best_first
+from engine.ledger import Account
+from engine.limits import SEQ_MAX
+from engine.market import Market
+from engine.state import State
+from persistence.connections import connect
+from persistence.queries import OfferRow
+from persistence.time_travel import rounds_at, statement_at
+
+AsOfSeq = Annotated[
+    int | None,
+    typer.Option("--as-of-seq", max=SEQ_MAX, help="As it was after this row of the journal, by executing it again."),
+]
+
+
+def book_then(config: Config, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+    """Show an order book of the past."""
+    with _past(config, as_of_seq) as (_, _, state):
+        found = _one_market(state, market)
+        bids = [
+            BidThen(
+                bid.bid_id,
+                bid.bidder_id,
+                bid.task_id,
+                bid.max_price_tokens,
+                Decimal(bid.expected_value_microusd).scaleb(-6),
+                None if bid.ttl_at_us is None else datetime_of(bid.ttl_at_us),
+                bid.time_in_force,
+            )
+            for bid in islice(best_first(found.resting, found.round_bids), rows)
+        ]
+        asks = [
+            OfferRow(slot.slot_id, datetime_of(slot.available_at_us), slot.reserve_price_tokens, slot.provider_id)
+            for slot in islice(found.offers, rows)
+        ]
+    market_id = found.rules.market_id
+    told = _then(state) | {"market_id": market_id, "bids": bids, "asks": asks}
+    show(told, as_json, lambda: tables.then(state, tables.book(market_id, bids, asks)))
+
+
+def wallet_then(config: Config, account: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+    """Show a wallet of the past with the movements before it, or the wallets that were the richest."""
+    with _past(config, as_of_seq) as (connection, shard_id, state):
+        accounts = state.ledger.accounts
+        if not account:
+            order = sorted(accounts.values(), key=lambda one: (-one.balance_tokens, one.account_id))
+            richest = [_account(one) for one in order[:rows]]
+            show(
+                _then(state) | {"accounts": richest},
+                as_json,
+                lambda: tables.then(state, tables.wallets(richest)),
+            )
+            return
+        if account not in accounts:
+            fail(f"no account {account!r} as of row {as_of_seq}", EXIT_WRONG)
+        found = _account(accounts[account])
+        movements = statement_at(connection, shard_id, state, account, rows)
+    told = _then(state) | {"account": found, "statement": movements}
+    show(told, as_json, lambda: tables.then(state, tables.wallet(found, movements)))
+
+
+def rounds_then(config: Config, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+    """Show the latest rounds of the past."""
+    with _past(config, as_of_seq) as (connection, shard_id, state):
+        market_id = _one_market(state, market).rules.market_id if market else None
+        latest = rounds_at(connection, shard_id, state, market_id, rows)
+    show(_then(state) | {"rounds": latest}, as_json, lambda: tables.then(state, tables.rounds(latest)))
+
+
+@contextmanager
+def _past(config: Config, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, int, State]]:
+    with (
+        database_url(config) as url,
+        reading(config) as (journal, store),
+        connect(url, "callmarket cli", read_only=True) as connection,
+    ):
+        yield connection, config.shard_id, state_then(journal, store, as_of_seq)
+
+
+def _then(state: State) -> dict[str, object]:
+    """What every answer about the past begins with."""
+    return {"as_of_seq": state.seq, "at": datetime_of(state.at_us)}
+
+
+def _one_market(state: State, market: str) -> Market:
+    """The market of this name, or the only one where none is named."""
+    if market:
+        if market not in state.markets:
+            fail(f"no market {market!r} as of row {state.seq}", EXIT_WRONG)
+        return state.markets[market]
+    if len(state.markets) == 1:
+        return next(iter(state.markets.values()))
+    names = ", ".join(sorted(state.markets))
+    raise Invalid("market", "", f"one of the markets {names}" if names else "an open market")
+
+
+def _account(account: Account) -> AccountThen:
+    return AccountThen(
+        account.account_id, account.kind, account.balance_tokens, account.held_tokens, account.available_tokens
+    )
