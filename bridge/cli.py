@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
-from bridge.cli_history import AsOfSeq, book_then, rounds_then, wallet_then
+from bridge.cli_history import AsOfSeq, book_then, rebuild_projections, rounds_then, wallet_then
 from bridge.cli_output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, AsJson, RowsMax, Url
 from bridge.cli_output import config_of as _config
 from bridge.cli_output import fail as _fail
@@ -237,6 +237,9 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
         names = pending(connection)
         ensure_schema(connection)
     _show({"applied": names}, as_json, lambda: tables.migrated(names))
+
+
+app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 
 
 @contextmanager

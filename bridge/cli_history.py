@@ -1,7 +1,6 @@
-"""The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`.
+"""The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`, and `rebuild-projections`.
 
-Rule of this file: each works beside a live engine. The past shows fewer columns than the tables of today: what a state
-knows, under the same names.
+Rule of this file: the past shows fewer columns than the tables of today: what a state knows, under the same names.
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import typer
 
 from bridge import tables
 from bridge.app import database_url
-from bridge.cli_output import EXIT_WRONG, fail, show
+from bridge.cli_output import EXIT_WRONG, AsJson, Url, config_of, fail, show
 from bridge.cli_snapshots import reading
 from bridge.config import Config
 from bridge.errors import Invalid
@@ -28,12 +27,24 @@ from engine.market import Market
 from engine.state import State
 from persistence.connections import connect
 from persistence.queries import OfferRow
+from persistence.rebuild import rebuild
 from persistence.time_travel import rounds_at, statement_at
 
 AsOfSeq = Annotated[
     int | None,
     typer.Option("--as-of-seq", max=SEQ_MAX, help="As it was after this row of the journal, by executing it again."),
 ]
+
+
+def rebuild_projections(url: Url = "", as_json: AsJson = False) -> None:
+    """Delete the rows of the SQL tables and make them again from the journal: all of them, or nothing is changed.
+
+    For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
+    """
+    config = config_of(url)
+    with database_url(config) as resolved, reading(config) as (journal, _):
+        rebuilt = rebuild(resolved, config.shard_id, journal)
+    show(rebuilt, as_json, lambda: tables.rebuilt(rebuilt))
 
 
 def book_then(config: Config, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from bridge.history import AccountThen, BidThen
 from bridge.units import datetime_of
 from engine.state import State
 from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
+from persistence.rebuild import Rebuilt
 from persistence.snapshots.follower import Taken
 from persistence.verify import VerifyReport
 
@@ -121,6 +122,11 @@ def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
 def rehearsal(row: Rehearsal) -> Renderable:
     """What a recovery would do."""
     return Text(f"shard {row.shard_id} recovers to row {row.seq:,}, read-only: {row.report}")
+
+
+def rebuilt(row: Rebuilt) -> Renderable:
+    """What was made again."""
+    return Text(str(row))
 
 
 def migrated(names: Sequence[str]) -> Renderable:

@@ -7,6 +7,7 @@ its bound. The property itself is tried in `tests/persistence/test_time_travel.p
 import json
 from typing import Any
 
+import psycopg
 import pytest
 
 from bridge import Exchange, Invalid, Unavailable, open_exchange
@@ -140,3 +141,24 @@ def test_wrong_questions_to_the_past(lived: tuple[str, int, dict[str, Any]]) -> 
     assert "no account 'beta' as of row 2" in complaint(run("wallet", "beta", "--as-of-seq", "2", url=url), 1)
     assert "no market 'other' as of row" in complaint(run("book", "other", "--as-of-seq", str(seq), url=url), 1)
     assert "one of the markets m, other" in complaint(run("book", "--as-of-seq", str(last), url=url), 2)
+
+
+def test_rebuild_projections(database_url: str) -> None:
+    """Refused beside an engine, by its name; afterwards what was damaged is as it was."""
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+        was = market.wallet("a")
+        said = complaint(run("rebuild-projections", url=database_url), 3)
+        assert "is being written by process" in said
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM token_accounts WHERE account_id = 'a'")
+    assert run("verify", url=database_url).returncode == 1
+    ran = run("rebuild-projections", "--json", url=database_url)
+    assert (ran.returncode, ran.stderr) == (0, ""), ran
+    found = json.loads(ran.stdout)
+    assert (found["rows"], found["table_rows"], found["table_rows_before"]) == (3, 5, 4)
+    assert run("verify", url=database_url).returncode == 0
+    shown = run("rebuild-projections", url=database_url)
+    assert "5 table rows from 3 journal rows" in " ".join(shown.stdout.split())
+    with open_exchange(database_url) as market:
+        assert market.wallet("a").balance_tokens == was.balance_tokens
