@@ -230,6 +230,8 @@ def check_end(engine: Engine, chain: Chain, position: Position) -> None:
         raise Corrupt(
             f"Row {last_seq + 1} should not be: the journal ends at {seq}, the fence says {last_seq}", last_seq + 1
         )
+    if chain.epoch > position.epoch:
+        raise Corrupt(f"Row {seq} is of epoch {chain.epoch}, and the fence knows epochs up to {position.epoch}", seq)
     if chain.digest != position.last_digest:
         raise Corrupt(f"Row {seq} is the last one, but does not have the digest that the fence names", seq)
     try:

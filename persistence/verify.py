@@ -3,7 +3,7 @@
 Rule of this file: it only reads, and it reads one moment: all in one transaction that sees one state of the database,
 so it may run beside a writer. Three questions, each answered from the ground up:
 
-1. Is the journal whole: gapless, each digest right, epochs and times never falling, and its end the fence's?
+1. Is the journal whole: gapless, each digest right, epochs and times never falling, its end and last epoch the fence's?
    (In SQL alone: the view journal_breaks.)
 2. Does this version of the engine decide the same again?
 3. Is every row of every table what the journal says, and does the engine's own state agree with those rows?
@@ -40,7 +40,10 @@ _READ_ROWS: Final = 10_000
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was read and what was found wrong, in order: the first journal row, then rows of tables."""
+    """What was read and what was found wrong: the first bad row of the journal or, if that is whole, rows of tables.
+
+    A difference of a table names the journal row that wrote what must be there.
+    """
 
     shard_id: int
     rows: int
@@ -62,7 +65,12 @@ class VerifyReport:
         if self.ok:
             return f"{read}: all right"
         more = " or more" if len(self.differences) == DIFFERENCES_MAX else ""
-        return "\n  ".join([f"{read}: {len(self.differences)}{more} differences", *self.differences])
+        lines = [f"{read}: {len(self.differences)}{more} differences", *self.differences]
+        if self.first_bad_seq is None:
+            lines.append(
+                "The journal itself is whole: `callmarket rebuild-projections` makes the tables again from it."
+            )
+        return "\n  ".join(lines)
 
 
 def verify(url: str, shard_id: int) -> VerifyReport:
@@ -122,7 +130,8 @@ class _Verifier:
         check_end(self.engine, self.chain, position)
 
     def _compare(self, table: Table, expected: Iterable[Struct]) -> Iterator[str]:
-        """Compare all rows of one table with those that the journal makes."""
+        """Compare all rows of one table with those that the journal makes; name the journal row of each difference."""
+        assert table.columns[-1] == "seq", table
         width = table.key_columns
         missing = {values[:width]: values for values in map(astuple, expected)}
         query = sql.SQL("SELECT {} FROM {} WHERE shard_id = {}").format(
@@ -138,9 +147,9 @@ class _Verifier:
                 if row is None:
                     yield f"{table.name} {_shown(key)}: the journal knows no such row"
                 elif row != found:
-                    yield f"{table.name} {_shown(key)}: {_unequal(table, row, found)}"
-        for key in missing:
-            yield f"{table.name} {_shown(key)}: the row is missing"
+                    yield f"{table.name} {_shown(key)}: {_unequal(table, row, found)} (journal row {row[-1]})"
+        for key, row in missing.items():
+            yield f"{table.name} {_shown(key)}: the row is missing (journal row {row[-1]})"
 
     def _sums(self) -> Iterator[str]:
         """Check the money once more, by the database alone."""
