@@ -17,7 +17,7 @@ from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
-from bridge.cli_history import AsOfSeq, book_then, rebuild_projections, rounds_then, wallet_then
+from bridge.cli_history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
 from bridge.cli_output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, AsJson, RowsMax, Url
 from bridge.cli_output import config_of as _config
 from bridge.cli_output import fail as _fail
@@ -31,7 +31,7 @@ from bridge.units import datetime_of
 from engine.limits import SEQ_MAX
 from persistence import queries
 from persistence.connections import connect
-from persistence.errors import Corrupt, Damaged, Diverged, PersistenceError
+from persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError
 from persistence.migrate import ensure_schema, pending
 from persistence.snapshots.follower import Taken
 from persistence.verify import verify as verify_journal
@@ -52,7 +52,7 @@ def main() -> None:
     try:
         insist_on_assertions()
         app()
-    except Invalid as error:
+    except (Invalid, Archived) as error:
         _fail(error, EXIT_USAGE)
     except (Corrupt, Diverged, Damaged) as error:
         _fail(error, EXIT_WRONG)
@@ -99,12 +99,13 @@ def book(
     market: Annotated[str, typer.Argument(help="The market; may be left out if there is only one.")] = "",
     rows: RowsMax = 20,
     as_of_seq: AsOfSeq = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the order book: the best open bids and the slots on offer."""
     if as_of_seq is not None:
-        book_then(_config(url), market, rows, as_of_seq, as_json=as_json)
+        book_then(_config(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market)
@@ -118,12 +119,13 @@ def wallet(
     account: Annotated[str, typer.Argument(help="The account; left out, the richest are listed.")] = "",
     rows: RowsMax = 20,
     as_of_seq: AsOfSeq = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show a wallet with its latest movements, or the richest wallets."""
     if as_of_seq is not None:
-        wallet_then(_config(url), account, rows, as_of_seq, as_json=as_json)
+        wallet_then(_config(url), archive, account, rows, as_of_seq, as_json=as_json)
         return
     with _connected(url) as (connection, shard_id):
         if not account:
@@ -142,12 +144,13 @@ def rounds(
     market: Annotated[str, typer.Argument(help="The market; left out, all of them.")] = "",
     rows: RowsMax = 20,
     as_of_seq: AsOfSeq = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the latest rounds: supply, demand, awards and price."""
     if as_of_seq is not None:
-        rounds_then(_config(url), market, rows, as_of_seq, as_json=as_json)
+        rounds_then(_config(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market) if market else None
@@ -170,14 +173,14 @@ def why(
 
 
 @app.command(epilog="Example: callmarket verify --json")
-def verify(url: Url = "", as_json: AsJson = False) -> None:
+def verify(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
     config = _config(url)
     with database_url(config) as resolved:
         with _connected(resolved) as (connection, shard_id):
             if pending(connection):
                 _fail(NO_MARKET, EXIT_UNAVAILABLE)
-        report = verify_journal(resolved, shard_id)
+        report = verify_journal(resolved, shard_id, archive)
     told = {"ok": report.ok, **asdict(report)}
     _show(told, as_json, lambda: tables.verification(report))
     if not report.ok:
@@ -190,6 +193,7 @@ def snapshot(
         float | None,
         typer.Option("--every", min=0.1, max=86_400, help="Go on till SIGTERM, one each so many seconds."),
     ] = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
@@ -204,9 +208,9 @@ def snapshot(
         sys.stdout.flush()
 
     if every is None:
-        show(take_one(config))
+        show(take_one(config, archive))
     else:
-        take_forever(config, every, show)
+        take_forever(config, archive, every, show)
 
 
 @app.command(epilog="Example: callmarket snapshots --json")
@@ -220,13 +224,14 @@ def snapshots(url: Url = "", as_json: AsJson = False) -> None:
 def recover(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Required: to open an exchange is to recover.")] = False,
     whole: Annotated[bool, typer.Option("--whole", help="Use no snapshot: from the first row.")] = False,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Do all of a recovery, read-only and beside the engine if it runs, and report. Exit code 1 if it fails."""
     if not dry_run:
         raise Invalid("recover", "", "--dry-run: an exchange recovers by itself when it is opened")
-    found = rehearsed(_config(url), whole=whole)
+    found = rehearsed(_config(url), archive, whole=whole)
     _show(found, as_json, lambda: tables.rehearsal(found))
 
 
@@ -240,6 +245,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
 
 
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
+app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`, and `rebuild-projections`.
+"""The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`, `rebuild-projections`, and `prune`.
 
 Rule of this file: the past shows fewer columns than the tables of today: what a state knows, under the same names.
 """
@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from itertools import islice
+from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
+from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url
-from bridge.cli_output import EXIT_WRONG, AsJson, Url, config_of, fail, show
+from bridge.cli_output import EXIT_WRONG, AsJson, Url, config_of, fail, print_json, show
 from bridge.cli_snapshots import reading
 from bridge.config import Config
 from bridge.errors import Invalid
@@ -25,6 +27,7 @@ from engine.ledger import Account
 from engine.limits import SEQ_MAX
 from engine.market import Market
 from engine.state import State
+from persistence.archive.prune import Pruned, carry_out, plan
 from persistence.connections import connect
 from persistence.queries import OfferRow
 from persistence.rebuild import rebuild
@@ -36,20 +39,86 @@ AsOfSeq = Annotated[
 ]
 
 
-def rebuild_projections(url: Url = "", as_json: AsJson = False) -> None:
+ArchiveFolder = Annotated[
+    Path | None,
+    typer.Option("--archive", file_okay=False, help="The folder of rows that have left the journal (prune)."),
+]
+
+
+def prune(
+    archive: Annotated[
+        Path, typer.Option("--archive", file_okay=False, help="The folder that the rows go to. Keep it, and copies.")
+    ],
+    keep_rows: Annotated[int, typer.Option("--keep-rows", min=0, max=SEQ_MAX, help="Let so many rows stay.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prove and say what would be moved; move nothing.")
+    ] = False,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Move old rows of the journal out of the database into files: those before the oldest snapshot that is good.
+
+    First the snapshot is proved: the rows before it lead to it, and it leads to the journal's end. Each file is on the
+    disk, read back and compared before its rows are deleted. An engine may run. Later `verify`, `rebuild-projections`
+    and whatever looks back beyond these rows need the folder: --archive.
+    """
+    config = config_of(url)
+    # With --json stdout is the result alone.
+    console = Console(stderr=as_json)
+    with database_url(config) as resolved, reading(config, archive) as (journal, store):
+        todo = plan(journal, store, config.shard_id, keep_rows)
+        console.print(tables.planned(todo, archive))
+        if dry_run:
+            pruned = Pruned(todo, ())
+        else:
+            pruned = carry_out(
+                resolved, journal, store, todo, archive.expanduser(), lambda one: console.print(tables.archived(one))
+            )
+    if as_json:
+        print_json(_told(pruned, dry_run=dry_run))
+    elif not dry_run:
+        console.print(tables.pruned(pruned, archive))
+
+
+def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
+    """What was planned and done, for programs."""
+    todo = pruned.plan
+    return {
+        "shard_id": todo.shard_id,
+        "dry_run": dry_run,
+        "first_seq": todo.first_seq,
+        "last_seq": todo.last_seq,
+        "rows": todo.rows,
+        "rows_kept": todo.end_seq - todo.last_seq,
+        "snapshot": None if todo.snapshot is None else {"name": todo.snapshot.name, "seq": todo.snapshot.seq},
+        "passed_over": todo.passed_over,
+        "archives": [
+            {
+                "first_seq": one.first_seq,
+                "last_seq": one.last_seq,
+                "file_name": one.file_name,
+                "file_bytes": one.file_bytes,
+                "sha256": one.sha256.hex(),
+            }
+            for one in pruned.archives
+        ],
+    }
+
+
+def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Delete the rows of the SQL tables and make them again from the journal: all of them, or nothing is changed.
 
     For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
     """
     config = config_of(url)
-    with database_url(config) as resolved, reading(config) as (journal, _):
+    with database_url(config) as resolved, reading(config, archive) as (journal, _):
         rebuilt = rebuild(resolved, config.shard_id, journal)
     show(rebuilt, as_json, lambda: tables.rebuilt(rebuilt))
 
 
-def book_then(config: Config, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+def book_then(config: Config, archive: Path | None, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
     """Show an order book of the past."""
-    with _past(config, as_of_seq) as (_, _, state):
+    with _past(config, archive, as_of_seq) as (_, _, state):
         found = _one_market(state, market)
         bids = [
             BidThen(
@@ -72,9 +141,11 @@ def book_then(config: Config, market: str, rows: int, as_of_seq: int, *, as_json
     show(told, as_json, lambda: tables.then(state, tables.book(market_id, bids, asks)))
 
 
-def wallet_then(config: Config, account: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+def wallet_then(
+    config: Config, archive: Path | None, account: str, rows: int, as_of_seq: int, *, as_json: bool
+) -> None:
     """Show a wallet of the past with the movements before it, or the wallets that were the richest."""
-    with _past(config, as_of_seq) as (connection, shard_id, state):
+    with _past(config, archive, as_of_seq) as (connection, shard_id, state):
         accounts = state.ledger.accounts
         if not account:
             order = sorted(accounts.values(), key=lambda one: (-one.balance_tokens, one.account_id))
@@ -93,19 +164,19 @@ def wallet_then(config: Config, account: str, rows: int, as_of_seq: int, *, as_j
     show(told, as_json, lambda: tables.then(state, tables.wallet(found, movements)))
 
 
-def rounds_then(config: Config, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+def rounds_then(config: Config, archive: Path | None, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
     """Show the latest rounds of the past."""
-    with _past(config, as_of_seq) as (connection, shard_id, state):
+    with _past(config, archive, as_of_seq) as (connection, shard_id, state):
         market_id = _one_market(state, market).rules.market_id if market else None
         latest = rounds_at(connection, shard_id, state, market_id, rows)
     show(_then(state) | {"rounds": latest}, as_json, lambda: tables.then(state, tables.rounds(latest)))
 
 
 @contextmanager
-def _past(config: Config, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, int, State]]:
+def _past(config: Config, archive: Path | None, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, int, State]]:
     with (
         database_url(config) as url,
-        reading(config) as (journal, store),
+        reading(config, archive) as (journal, store),
         connect(url, "callmarket cli", read_only=True) as connection,
     ):
         yield connection, config.shard_id, state_then(journal, store, as_of_seq)

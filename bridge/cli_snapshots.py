@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -18,12 +19,12 @@ from msgspec import Struct
 from bridge.app import database_url, snapshot_store
 from bridge.config import Config
 from bridge.errors import Unavailable
+from bridge.history import opened
 from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
 from persistence.journal import Journal
 from persistence.migrate import pending
-from persistence.postgres import PostgresJournal
 from persistence.recovery import Report, rehearse
 from persistence.snapshots.follower import Follower, Taken
 from persistence.snapshots.store import SnapshotStore, belongs, check_readable
@@ -56,18 +57,18 @@ class Rehearsal(Struct, frozen=True):
     report: Report
 
 
-def take_one(config: Config) -> Taken | None:
+def take_one(config: Config, archive: Path | None) -> Taken | None:
     """Take one snapshot. None if the journal is empty."""
-    with reading(config) as (journal, store):
+    with reading(config, archive) as (journal, store):
         return Follower(journal, store, config.snapshots_kept).take()
 
 
-def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) -> None:
+def take_forever(config: Config, archive: Path | None, every_s: float, show: Callable[[Taken], None]) -> None:
     """Take a snapshot now and then, whenever there is something new, and show it; return at SIGTERM or SIGINT.
 
     A database that is away is waited for; a journal that is wrong raises.
     """
-    with _ending_on_signals() as ended, reading(config) as (journal, store):
+    with _ending_on_signals() as ended, reading(config, archive) as (journal, store):
         follower = Follower(journal, store, config.snapshots_kept)
         while not ended.is_set():
             try:
@@ -125,23 +126,26 @@ def listed(config: Config) -> list[SnapshotRow]:
         return rows
 
 
-def rehearsed(config: Config, *, whole: bool) -> Rehearsal:
+def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal:
     """Do all of a recovery, from the newest good snapshot or from the first row, and claim nothing."""
-    with reading(config) as (journal, store):
+    with reading(config, archive) as (journal, store):
         recovered, _ = rehearse(journal, None if whole else store)
     epoch, seq, digest = recovered.position
     return Rehearsal(config.shard_id, epoch, seq, digest.hex(), recovered.report)
 
 
 @contextmanager
-def reading(config: Config) -> Iterator[tuple[Journal, SnapshotStore]]:
-    """The journal as a reader and the snapshots of these settings. Raises `Unavailable` if there is no market."""
+def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[Journal, SnapshotStore]]:
+    """The journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
+
+    Raises `Unavailable` if there is no market.
+    """
     with database_url(config) as url:
         with connect(url, "callmarket cli") as connection:
             if pending(connection):
                 raise Unavailable(NO_MARKET)
         with (
-            PostgresJournal(url, config.shard_id, reader=True) as journal,
+            opened(url, config.shard_id, archive) as journal,
             snapshot_store(config, url) as store,
         ):
             yield journal, store

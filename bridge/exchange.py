@@ -7,6 +7,7 @@ things in `sequencer`, durability in `persistence`.
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -120,21 +121,31 @@ class Exchange:
         """One request of a verb, as this exchange's actor."""
         return self.node.submit([as_actor(request, self.actor)], self.ack)[0]
 
-    def wallet(self, account_id: str, *, as_of_seq: int | None = None) -> Wallet:
-        """A wallet, live, or as it was after row `as_of_seq` of the journal, which costs a recovery up to there."""
-        return self._read(reads.wallet(account_id), as_of_seq)
+    def wallet(self, account_id: str, *, as_of_seq: int | None = None, archive: Path | None = None) -> Wallet:
+        """A wallet, live, or as it was after row `as_of_seq` of the journal, which costs a recovery up to there.
 
-    def get_order_book(self, market_id: str, rows_max: int = 100, *, as_of_seq: int | None = None) -> OrderBook:
-        """The best bids and first asks of a market, live, or as they were after row `as_of_seq` of the journal."""
-        return self._read(reads.order_book(market_id, rows_max), as_of_seq)
+        `archive` is the folder of rows that have left the journal; without it a row among them raises `Archived`.
+        """
+        return self._read(reads.wallet(account_id), as_of_seq, archive)
+
+    def get_order_book(
+        self, market_id: str, rows_max: int = 100, *, as_of_seq: int | None = None, archive: Path | None = None
+    ) -> OrderBook:
+        """The best bids and first asks of a market, live, or as they were after a row, as in `wallet`."""
+        return self._read(reads.order_book(market_id, rows_max), as_of_seq, archive)
 
     def get_rounds(
-        self, market_id: str | None = None, rows_max: int = 100, *, as_of_seq: int | None = None
+        self,
+        market_id: str | None = None,
+        rows_max: int = 100,
+        *,
+        as_of_seq: int | None = None,
+        archive: Path | None = None,
     ) -> list[RoundRow]:
-        """The latest rounds, newest first, of all markets where none is named: from what is durable, or as of a row."""
+        """The latest rounds that are durable, or as of a row as in `wallet`; of all markets where none is named."""
         reads.check_rows(rows_max)
         if as_of_seq is not None:
-            with history.past(self.node, as_of_seq) as (connection, state):
+            with history.past(self.node, as_of_seq, archive) as (connection, state):
                 return rounds_at(connection, self.node.shard_id, state, market_id, rows_max)
         with self.node.connect() as connection:
             return queries.rounds(connection, self.node.shard_id, market_id, rows_max)
@@ -159,9 +170,12 @@ class Exchange:
         with self.node.connect() as connection:
             ensure_schema(connection)
 
-    def verify(self) -> VerifyReport:
-        """Prove the durable history: chain, gaps, re-execution, tables. O(history), as of one moment."""
-        return verify(self.node.url, self.node.shard_id)
+    def verify(self, archive: Path | None = None) -> VerifyReport:
+        """Prove the durable history: chain, gaps, re-execution, tables. O(history), as of one moment.
+
+        Raises `Archived` if rows have left the journal and their folder is not named.
+        """
+        return verify(self.node.url, self.node.shard_id, archive)
 
     @property
     def recovery(self) -> Report:
@@ -177,8 +191,10 @@ class Exchange:
         """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
         return self.node.read(query)
 
-    def _read(self, query: Callable[[State], T], as_of_seq: int | None) -> T:
-        return self.node.read(query) if as_of_seq is None else history.read_then(self.node, query, as_of_seq)
+    def _read(self, query: Callable[[State], T], as_of_seq: int | None, archive: Path | None) -> T:
+        if as_of_seq is None:
+            return self.node.read(query)
+        return history.read_then(self.node, query, as_of_seq, archive)
 
     def image(self) -> bytes:
         """The whole live state as canonical bytes, for comparing and for tests. O(state), under the lock."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
@@ -19,6 +20,7 @@ from bridge.config import from_environment
 from bridge.errors import Invalid
 from bridge.node import Node
 from engine.state import State
+from persistence.archive.journal import ArchivedJournal
 from persistence.journal import Journal
 from persistence.postgres import PostgresJournal
 from persistence.snapshots.store import SnapshotStore
@@ -49,6 +51,12 @@ class BidThen(Struct, frozen=True):
     time_in_force: str
 
 
+def opened(url: str, shard_id: int, archive: Path | None) -> Journal:
+    """The journal for reading, with the rows that have left it if the folder of its archive is named."""
+    journal = PostgresJournal(url, shard_id, reader=True)
+    return journal if archive is None else ArchivedJournal(journal, archive.expanduser(), shard_id)
+
+
 def state_then(journal: Journal, snapshots: SnapshotStore, as_of_seq: int) -> State:
     """The state after a row of the journal. Raises `Invalid` if it has none of this seq, else as `state_at`."""
     last_seq = journal.position().last_seq
@@ -58,7 +66,7 @@ def state_then(journal: Journal, snapshots: SnapshotStore, as_of_seq: int) -> St
 
 
 @contextmanager
-def past(node: Node, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, State]]:
+def past(node: Node, as_of_seq: int, archive: Path | None) -> Iterator[tuple[psycopg.Connection, State]]:
     """The state of a running market's past, and a connection for the rows of its tables.
 
     Costs a recovery from the newest snapshot before that row. It takes the interpreter's time, though no lock: who asks
@@ -66,15 +74,15 @@ def past(node: Node, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, State
     """
     with (
         node.connect() as connection,
-        PostgresJournal(node.url, node.shard_id, reader=True) as journal,
+        opened(node.url, node.shard_id, archive) as journal,
         _snapshots_of(node) as snapshots,
     ):
         yield connection, state_then(journal, snapshots, as_of_seq)
 
 
-def read_then(node: Node, query: Callable[[State], T], as_of_seq: int) -> T:
+def read_then(node: Node, query: Callable[[State], T], as_of_seq: int, archive: Path | None) -> T:
     """The answer of a query to the state of a running market's past. Raises as the query and as `state_then`."""
-    with past(node, as_of_seq) as (_, state):
+    with past(node, as_of_seq, archive) as (_, state):
         return query(state)
 
 

@@ -5,6 +5,7 @@ Rule of this file: rich renderables from rows; nothing is asked or decided here.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,6 +16,8 @@ from bridge.cli_snapshots import Rehearsal, SnapshotRow
 from bridge.history import AccountThen, BidThen
 from bridge.units import datetime_of
 from engine.state import State
+from persistence.archive.prune import Plan, Pruned
+from persistence.journal import Archive
 from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
 from persistence.rebuild import Rebuilt
 from persistence.snapshots.follower import Taken
@@ -127,6 +130,36 @@ def rehearsal(row: Rehearsal) -> Renderable:
 def rebuilt(row: Rebuilt) -> Renderable:
     """What was made again."""
     return Text(str(row))
+
+
+def planned(row: Plan, folder: Path) -> Renderable:
+    """What pruning is about to move."""
+    if row.snapshot is None or not row.rows:
+        return Text(f"shard {row.shard_id}: nothing to move, the journal begins at row {row.first_seq:,}")
+    lines = [
+        f"shard {row.shard_id}: rows {row.first_seq:,} to {row.last_seq:,} ({row.rows:,} of {row.end_seq:,}) "
+        f"go to {folder}, files: {row.files:,}; {row.end_seq - row.last_seq:,} rows stay",
+        f"proved: rows before it lead to snapshot {row.snapshot.name} of row {row.snapshot.seq:,}, and it leads "
+        f"to row {row.end_seq:,}",
+        *map(str, row.passed_over),
+    ]
+    return Text("\n  ".join(lines))
+
+
+def archived(row: Archive) -> Renderable:
+    """One file that was written, and whose rows are no longer in the database."""
+    return Text(f"moved rows {row.first_seq:,} to {row.last_seq:,}: {row.file_name}, {row.file_bytes:,} bytes")
+
+
+def pruned(row: Pruned, folder: Path) -> Renderable:
+    """What was moved in all."""
+    if not row.archives:
+        return Text("nothing was moved")
+    return Text(
+        f"{sum(one.last_seq - one.first_seq + 1 for one in row.archives):,} rows moved, {row.file_bytes:,} bytes in "
+        f"{folder}, each file read back and compared. Keep copies of it: `callmarket verify --archive {folder}` "
+        "checks them"
+    )
 
 
 def migrated(names: Sequence[str]) -> Renderable:

@@ -17,8 +17,8 @@ from engine.codec import GENESIS_DIGEST, Sealed
 from persistence import lease
 from persistence.connections import connect
 from persistence.db_writes import execute_journaled
-from persistence.errors import Unavailable
-from persistence.journal import Journal, Position, Stored
+from persistence.errors import Archived, Unavailable
+from persistence.journal import Archive, Journal, Position, Stored
 from persistence.presence import writer_name
 
 # Rows in one read: some megabytes, so that reading ahead keeps little in memory and a query's cost disappears.
@@ -61,7 +61,15 @@ class PostgresJournal(Journal):
         """See `Journal.row_at`."""
         with self._failing_closed() as connection:
             rows = read_chunk(connection, self.shard_id, seq - 1, rows_max=1)
-        return rows[0] if rows and rows[0].seq == seq else None
+        if rows and rows[0].seq == seq:
+            return rows[0]
+        self._refuse_archived(seq)
+        return None
+
+    def archived(self) -> Sequence[Archive]:
+        """See `Journal.archived`."""
+        with self._failing_closed() as connection:
+            return read_archives(connection, self.shard_id)
 
     def position(self) -> Position:
         """See `Journal.position`."""
@@ -76,7 +84,10 @@ class PostgresJournal(Journal):
         with ThreadPoolExecutor(1, "journal-scan") as reader:
             ahead = reader.submit(self._chunk, after_seq)
             while rows := ahead.result():
-                ahead = reader.submit(self._chunk, rows[-1].seq)
+                if rows[0].seq != after_seq + 1:
+                    self._refuse_archived(after_seq + 1)
+                after_seq = rows[-1].seq
+                ahead = reader.submit(self._chunk, after_seq)
                 yield rows
 
     def interrupt(self) -> None:
@@ -95,6 +106,12 @@ class PostgresJournal(Journal):
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):
                 connection.close()
+
+    def _refuse_archived(self, seq: int) -> None:
+        """Say so if a row that is not there has been archived. Raises `Archived`."""
+        archives = self.archived()
+        if archives and 1 <= seq <= archives[-1].last_seq:
+            raise is_archived(self.shard_id, seq, archives)
 
     def _chunk(self, after_seq: int) -> list[Stored]:
         with self._failing_closed() as connection:
@@ -128,6 +145,30 @@ def read_chunk(
     with connection.cursor(binary=True) as cursor:
         cursor.execute(_SCAN, (shard_id, after_seq, rows_max))
         return [Stored._make(row) for row in cursor.fetchall()]
+
+
+def read_archives(connection: psycopg.Connection, shard_id: int) -> list[Archive]:
+    """Read which rows have been archived, in order. Raises `psycopg.Error`."""
+    rows = connection.execute(
+        """
+        SELECT first_seq, last_seq, epoch, at_us, digest_before, digest_after, file_name, file_bytes, sha256
+        FROM journal_archives WHERE shard_id = %s ORDER BY first_seq
+        """,
+        (shard_id,),
+        binary=True,
+    ).fetchall()
+    return [Archive._make(row) for row in rows]
+
+
+def is_archived(shard_id: int, seq: int, archives: Sequence[Archive]) -> Archived:
+    """What to say of a row that is needed and is in the archive."""
+    last = archives[-1]
+    name = next((archive.file_name for archive in archives if seq <= archive.last_seq), last.file_name)
+    return Archived(
+        f"Row {seq} of shard {shard_id} is in the archive, in {name}, with all rows up to {last.last_seq}: name the "
+        "folder that has it (--archive FOLDER). An engine that finds no good snapshot after these rows needs one: "
+        "`callmarket snapshot --archive FOLDER`."
+    )
 
 
 def read_position(connection: psycopg.Connection, shard_id: int) -> Position:

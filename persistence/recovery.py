@@ -20,7 +20,7 @@ from engine.commands import Entry
 from engine.core import Engine
 from engine.events import Events
 from engine.limits import RULES
-from persistence.errors import Corrupt, Damaged, Diverged, TooNew, Unavailable
+from persistence.errors import Archived, Corrupt, Damaged, Diverged, TooNew, Unavailable
 from persistence.journal import Chain, Journal, Position, Stored
 from persistence.snapshots.store import Info, SnapshotStore, belongs, check_readable, state_of
 
@@ -159,12 +159,12 @@ def _bring_back(
     for info in (*infos, None):
         image_started = time.perf_counter()
         try:
-            replica = Replica() if snapshots is None or info is None else _restore(journal, snapshots, info)
+            replica = Replica() if snapshots is None or info is None else restore(journal, snapshots, info)
             tail_started = time.perf_counter()
             # Nobody writes after a claim, so then there must be no row beyond the end.
             replica.follow(journal, None if claim else position.last_seq)
             check_end(replica.engine, replica.chain, position)
-        except (Damaged, Diverged) as error:
+        except (Damaged, Diverged, Archived) as error:
             # Nothing comes after the last resort, and rows that no one here can decide are no fault of a snapshot.
             if info is None or isinstance(error, TooNew):
                 raise
@@ -185,8 +185,11 @@ def _bring_back(
     raise AssertionError("the whole journal is the last resort")
 
 
-def _restore(journal: Journal, snapshots: SnapshotStore, info: Info) -> Replica:
-    """The engine as a snapshot has it; its properties are checked where the rows after it end. Raises `Damaged`."""
+def restore(journal: Journal, snapshots: SnapshotStore, info: Info) -> Replica:
+    """The engine as a snapshot has it; its properties are checked where the rows after it end.
+
+    Raises `Damaged`, or `Archived` if its row is.
+    """
     check_readable(info)
     row = belongs(info, journal.row_at(info.seq))
     try:
