@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READING = (["book", "m"], ["wallet"], ["rounds"], ["why", "1"], ["verify"])
 COMMANDS = (
     "demo", "book", "wallet", "rounds", "why", "verify", "migrate", "snapshot", "snapshots", "recover",
-    "rebuild-projections",
+    "rebuild-projections", "prune",
 )  # fmt: skip
 
 

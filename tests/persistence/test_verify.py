@@ -106,4 +106,5 @@ def test_every_table_is_verified_or_known_not_to_be():
         "engine_writer",
         "snapshots",
         "snapshot_chunks",
+        "journal_archives",
     }
