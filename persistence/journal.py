@@ -4,7 +4,8 @@ Rule of this file: a journal takes whole batches in order or refuses them, and g
 two: `postgres.PostgresJournal`, and `memory.MemoryJournal` for tests and benchmarks; one suite of tests runs on both.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import NamedTuple, Protocol, Self
 
 import msgspec
@@ -143,16 +144,17 @@ class Journal(Protocol):
         """Close it."""
         self.close()
 
-    def read(self, after_seq: int = 0) -> Iterator[Sealed]:
+    def read(self, after_seq: int = 0) -> Generator[Sealed, None, None]:
         """Yield all rows after a seq, checked and decoded. Raises `Corrupt`, which names the first bad row.
 
-        A reader that begins in the middle trusts the digest of its first row.
+        Close it, or exhaust it, as `scan`. A reader that begins in the middle trusts the digest of its first row.
         """
         links = Chain(after_seq, GENESIS_DIGEST if after_seq == 0 else None)
-        for rows in self.scan(after_seq):
-            for row in rows:
-                entry = links.follow(row)
-                yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
+        with closing(self.scan(after_seq)) as chunks:
+            for rows in chunks:
+                for row in rows:
+                    entry = links.follow(row)
+                    yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
 
 
 def first_seq(journal: Journal) -> int:

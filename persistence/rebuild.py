@@ -6,6 +6,7 @@ the old rows until the new ones are there, and whatever ends this before its com
 """
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -94,11 +95,11 @@ def _write(connection: psycopg.Connection, shard_id: int, journal: Journal, posi
     # All accounts stay here until the last row: most batches change the same ones.
     accounts: dict[str, AccountRow] = {}
     last_seq, last_digest = 0, None
-    rows = journal.read()
-    while batch := list(islice(rows, BATCH_ROWS)):
-        changes = _fold(batch, accounts)
-        last_seq, last_digest = batch[-1].entry.seq, batch[-1].digest
-        write_changes(connection, changes, shard_id)
+    with closing(journal.read()) as rows:
+        while batch := list(islice(rows, BATCH_ROWS)):
+            changes = _fold(batch, accounts)
+            last_seq, last_digest = batch[-1].entry.seq, batch[-1].digest
+            write_changes(connection, changes, shard_id)
     if last_seq != position.last_seq or (last_seq and last_digest != position.last_digest):
         raise Corrupt(
             f"The journal ends at row {last_seq}, and the fence names row {position.last_seq} or another digest: "

@@ -8,7 +8,7 @@ the next run goes on from there.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,10 +136,10 @@ def _archive(journal: Journal, shard_id: int, chain: Chain, last: int, folder: P
         raise Corrupt(f"Row {last} is missing", last)
     first = chain.seq + 1
     empty = Archive(first, last, end.epoch, end.at_us, chain.digest, end.digest, "", 0, b"")
-    archive = write_archive(folder, shard_id, _chained(journal, chain, last), empty)
-    with closing(read_archive(folder, shard_id, archive)) as back:
-        written = itertools.chain.from_iterable(back)
-        there = itertools.chain.from_iterable(_until(journal, first - 1, last))
+    with closing(_chained(journal, chain, last)) as rows:
+        archive = write_archive(folder, shard_id, rows, empty)
+    with closing(read_archive(folder, shard_id, archive)) as back, closing(_until(journal, first - 1, last)) as table:
+        written, there = itertools.chain.from_iterable(back), itertools.chain.from_iterable(table)
         for one, two in itertools.zip_longest(written, there):
             if one != two:
                 seq = (one or two).seq
@@ -153,7 +153,7 @@ def _archive(journal: Journal, shard_id: int, chain: Chain, last: int, folder: P
     return archive
 
 
-def _chained(journal: Journal, chain: Chain, last: int) -> Iterator[Sequence[Stored]]:
+def _chained(journal: Journal, chain: Chain, last: int) -> Generator[Sequence[Stored], None, None]:
     """The rows after a chain's end, each of which must continue it."""
     for rows in _until(journal, chain.seq, last):
         for row in rows:
@@ -163,7 +163,7 @@ def _chained(journal: Journal, chain: Chain, last: int) -> Iterator[Sequence[Sto
         raise Corrupt(f"Row {chain.seq + 1} is missing", chain.seq + 1)
 
 
-def _until(journal: Journal, after_seq: int, last: int) -> Iterator[Sequence[Stored]]:
+def _until(journal: Journal, after_seq: int, last: int) -> Generator[Sequence[Stored], None, None]:
     with closing(journal.scan(after_seq)) as chunks:
         for rows in chunks:
             yield [row for row in rows if row.seq <= last] if rows[-1].seq > last else rows

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from persistence.archive import files, prune
 from persistence.archive.journal import ArchivedJournal
 from persistence.archive.prune import Plan, Pruned, carry_out, plan
 from persistence.errors import Archived, Corrupt, Damaged, PersistenceError
-from persistence.journal import first_seq
+from persistence.journal import Archive, Stored, first_seq
 from persistence.postgres import PostgresJournal
 from persistence.rebuild import rebuild
 from persistence.recovery import recover, rehearse
@@ -251,6 +251,40 @@ def test_what_changes_between_plan_and_deed_is_seen(place: Place) -> None:
             carry_out(place.url, journal, place.snapshots, todo, place.folder, lambda _: None)
         assert caught.value.seq == 150
     assert place.first_row() == 141
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
+def test_what_reads_back_otherwise_is_not_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that changes what it is given, and a column that no digest covers: both before anything is deleted."""
+    real_write, real_record = files.write_archive, prune.write_archive
+
+    def on_a_bad_disk(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> Archive:
+        archive = real_write(folder, shard_id, rows, empty)
+        flip(folder / archive.file_name)
+        return archive
+
+    def by_a_bad_program(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> Archive:
+        changed = ([row._replace(epoch=row.epoch + (row.seq == 33)) for row in chunk] for chunk in rows)
+        return real_write(folder, shard_id, changed, empty)
+
+    for wrong, said in ((on_a_bad_disk, "its checksum"), (by_a_bad_program, "Row 33 is not in .* nothing was deleted")):
+        monkeypatch.setattr(prune, "write_archive", wrong)
+        with pytest.raises(Corrupt, match=said):
+            place.prune()
+        assert place.first_row() == 1
+    monkeypatch.setattr(prune, "write_archive", real_record)
+    place.prune()
+    place.assert_whole()
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
+def test_a_row_that_is_in_the_table_and_in_the_archive_is_found(place: Place) -> None:
+    place.prune()
+    columns = "epoch, at_us, actor, command_id, rules, command, events, digest"
+    place.execute(f"INSERT INTO journal SELECT 0, 17, {columns} FROM journal WHERE seq = 300", behind=True)
+    report = verify(place.url, 0, place.folder)
+    assert report.first_bad_seq == 17
+    assert "in the table, and in the archive" in report.differences[0]
 
 
 def flip(path: Path) -> None:
