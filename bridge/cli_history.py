@@ -71,9 +71,7 @@ def prune(
         if dry_run:
             pruned = Pruned(todo, ())
         else:
-            pruned = carry_out(
-                resolved, journal, store, todo, archive.expanduser(), lambda one: console.print(tables.archived(one))
-            )
+            pruned = carry_out(resolved, journal, store, todo, archive, lambda one: console.print(tables.archived(one)))
     if as_json:
         print_json(_told(pruned, dry_run=dry_run))
     elif not dry_run:

@@ -54,7 +54,7 @@ class BidThen(Struct, frozen=True):
 def opened(url: str, shard_id: int, archive: Path | None) -> Journal:
     """The journal for reading, with the rows that have left it if the folder of its archive is named."""
     journal = PostgresJournal(url, shard_id, reader=True)
-    return journal if archive is None else ArchivedJournal(journal, archive.expanduser(), shard_id)
+    return journal if archive is None else ArchivedJournal(journal, archive, shard_id)
 
 
 def state_then(journal: Journal, snapshots: SnapshotStore, as_of_seq: int) -> State:

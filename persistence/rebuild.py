@@ -26,7 +26,7 @@ from persistence.tables import TABLES, AccountRow
 
 # Journal rows that are folded at a time: some 50 MB, and few enough updates of what an earlier batch made.
 BATCH_ROWS: Final = 50_000
-# The longest statement deletes the largest table: some 100 million rows.
+# Generous, and a bound: the longest statement deletes all rows of the largest table.
 _STATEMENT_S_MAX: Final = 3_600
 
 

@@ -31,7 +31,7 @@ _SUFFIX: Final = ".jsonl.gz"
 _UNFINISHED: Final = ".unfinished"
 # Rows of one chunk of a scan: as many as the table gives at a time.
 _CHUNK_ROWS: Final = 10_000
-# gzip's usual level: journal rows become a tenth; the highest takes five times as long for a twentieth of that.
+# gzip's usual level: a row takes some 90 bytes, of which its digest, which does not compress, is 40.
 _LEVEL: Final = 6
 
 
