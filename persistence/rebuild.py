@@ -52,7 +52,7 @@ class Rebuilt:
 def rebuild(url: str, shard_id: int, journal: Journal, grace_s: float = GRACE_S) -> Rebuilt:
     """Delete all rows that a shard has in the SQL tables and make them again from its journal, all or nothing.
 
-    `journal` is that of this shard and this database. Costs some 20 us a journal row, twice the space of the tables
+    `journal` is that of this shard and this database. Costs 20 to 50 us a journal row, twice the space of the tables
     until the next vacuum, and the memory of all accounts. While somebody writes the shard it is refused, because
     writing would stand still for so long; safety does not depend on that. Raises `Unavailable`, `Corrupt` with the
     first bad row, or `Archived`; then the tables are as before.
