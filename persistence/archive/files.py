@@ -8,8 +8,8 @@ in hexadecimal:
     {"seq":1,"epoch":1,"at_us":1700000000000000,"actor":"admin","command_id":"","rules":1,"command":{..},"events":[..],"digest":".."}
 
 `zcat FILE | jq .command` shows the commands. The digest of a row is the SHA-256 of the 32 bytes of the digest before
-it, of `seq|at_us|rules|actor|command_id|`, and of the bytes of command and events. A file that no row of `journal_archives`
-names is of a prune that was ended in the middle: its rows are still in the table.
+it, of `seq|at_us|rules|actor|command_id|`, and of the bytes of command and events. A file that no
+row of `journal_archives` names is of a prune that was ended in the middle: its rows are still in the table.
 """
 
 import contextlib
