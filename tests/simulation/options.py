@@ -20,6 +20,7 @@ CHAOS_EVERY_US = {
     "crash of a leader": 60_000,
     "crash of any node": 80_000,
     "takeover beside a living leader": 70_000,
+    "takeover beside a recovery": 5_000,
     "standby promoted": 60_000,
     "restart of the database": 90_000,
     "outage of the database": 250_000,
@@ -49,6 +50,7 @@ class Options:
     # Chances at each step of a recovery, of following and of taking a snapshot.
     crash_in_step: float
     failure_in_step: float
+    step_us: tuple[int, int]
     net_us: tuple[int, int]
     store_us: tuple[int, int]
     client_timeout_us: int
@@ -80,7 +82,7 @@ def draw(rng: random.Random) -> Options:
     return Options(
         nodes=rng.randint(2, 4),
         clients=rng.randint(2, 5),
-        commands_per_client=rng.choice((20, 40, 80)),
+        commands_per_client=rng.choice((15, 30, 60)),
         requests_per_batch_max=batch_max,
         fault_us=rng.choice((200_000, 400_000, 800_000)),
         fates=chances,
@@ -88,6 +90,7 @@ def draw(rng: random.Random) -> Options:
         chaos_every_us=chaos,
         crash_in_step=0.0 if calm else rng.choice((0.0, 0.01, 0.05)),
         failure_in_step=0.0 if calm else rng.choice((0.0, 0.01, 0.05)),
+        step_us=rng.choice(((20, 400), (200, 4_000))),
         net_us=rng.choice(((50, 300), (50, 5_000))),
         store_us=rng.choice(((100, 1_000), (500, 10_000))),
         client_timeout_us=rng.choice((15_000, 50_000)),

@@ -220,7 +220,7 @@ class Simulation:
 
         self.world.after(self.world.between((1, 2 * every_us)), "", happen)
 
-    def _wreck(self, name: str) -> bool:  # noqa: C901 -- one flat dispatch
+    def _wreck(self, name: str) -> bool:
         """Do this to the world; False if there is nothing to do it to."""
         rng, leading = self.world.rng, [node for node in self.nodes if node.role == "leading"]
         match name:
@@ -230,6 +230,10 @@ class Simulation:
                 return self._one([node for node in self.nodes if node.role != "down"], Node.crash)
             case "takeover beside a living leader":
                 down = [node for node in self.nodes if node.role == "down"] if leading else []
+                return self._one(down, Node.start_leading)
+            case "takeover beside a recovery":
+                starting = any(node.role == "starting" for node in self.nodes)
+                down = [node for node in self.nodes if node.role == "down"] if starting else []
                 return self._one(down, Node.start_leading)
             case "standby promoted":
                 ready = [node for node in self.nodes if node.replica is not None] if leading else []

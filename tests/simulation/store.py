@@ -87,9 +87,7 @@ class Store:
                 return fate
         return ""
 
-    def _carry_out(
-        self, life: Life, epoch: int, batch: Sequence[Sealed] | None
-    ) -> Position | PersistenceError | None:
+    def _carry_out(self, life: Life, epoch: int, batch: Sequence[Sealed] | None) -> Position | PersistenceError | None:
         journal = MemoryJournal(self.database, epoch)
         if batch is None:
             return journal.position()
@@ -166,7 +164,7 @@ class ProcessJournal(Journal):
 def take_step(store: Store, life: Life, doing: str) -> None:
     """One step of code that waits: time passes, and the process or the connection may not survive it."""
     world, options = store.world, store.options
-    world.pause(life, world.between((20, 400)))
+    world.pause(life, world.between(options.step_us))
     if world.chance(options.crash_in_step):
         world.occurred(f"crash while {doing}")
         life.alive = False

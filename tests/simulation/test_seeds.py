@@ -12,7 +12,6 @@ from functools import cache
 
 import pytest
 
-from tests.conftest import SEED_LIMIT
 from tests.simulation.campaign import EVERY_FAULT, Coverage, campaign
 from tests.simulation.options import Options
 from tests.simulation.run import Result, SimulationFailed, simulate
@@ -106,7 +105,7 @@ def test_a_failure_says_all_that_is_needed_to_repeat_it(monkeypatch: pytest.Monk
 
 def test_a_failing_seed_ends_the_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.simulation.run.HEAL_US_MAX", 1)
-    with pytest.raises(SimulationFailed, match="dev.py simulate --seed"):
+    with pytest.raises(SimulationFailed, match="repeat it with: python3"):
         list(campaign(range(7, 12)))
 
 
