@@ -44,7 +44,8 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   check    the whole gate: format, lint, types, tests (ARGS go to pytest)
   test     pytest ARGS, without the slow tests
   slow     the slow tests only
-  simulate the whole system under faults, from seeds: --seeds 5000, or --seed 17 to repeat one
+  soak     two hundred kills of the engine and of its database, and two hundred takeovers, all replies audited
+  simulate the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
   bench    the benchmarks
   format   format the code and repair what the linter can repair
 """
@@ -58,6 +59,20 @@ def main() -> int:
         "test": [("pytest", module("pytest", *arguments))],
         "slow": [("pytest", module("pytest", "-m", "slow", *arguments))],
         "simulate": [("simulate", module("tests.simulation.campaign", *arguments))],
+        "soak": [
+            (
+                "pytest",
+                module(
+                    "pytest",
+                    "-s",
+                    "-m",
+                    "slow",
+                    "tests/bridge/test_kill.py",
+                    "tests/bridge/test_takeover.py",
+                    *arguments,
+                ),
+            )
+        ],
         "bench": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
         "format": [
             ("ruff format", module("ruff", "format", *arguments)),

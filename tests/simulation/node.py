@@ -10,10 +10,10 @@ import bridge.errors
 from bridge.messages import Request
 from bridge.sequencer import Applied, Sequencer
 from engine.core import Engine
-from persistence.errors import Corrupt, Damaged, Fenced, PersistenceError, Unavailable
+from persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
 from persistence.journal import Position
 from persistence.outbox import Outbox
-from persistence.recovery import Recovered, Replica, check_end, recover, rehearse
+from persistence.recovery import Recovered, Replica, check_arrival, recover, rehearse, still_mine
 from persistence.snapshots.follower import Follower
 from persistence.snapshots.store import SnapshotStore
 from tests.simulation.options import Options
@@ -28,35 +28,18 @@ Reply = Callable[[list[Applied] | str], None]
 """Called with what was done and is durable, or with why that is not known."""
 
 
-def still_mine(journal: ProcessJournal) -> None:
-    """Raise `Fenced` if another has claimed the shard since."""
-    if journal.position().epoch != journal.epoch:
-        raise Fenced("another has claimed the shard during the recovery")
-
-
 def bring_back(journal: ProcessJournal, snapshots: SnapshotStore) -> Recovered:
-    """Become the writer and bring the engine back, unless another becomes the writer meanwhile."""
-    try:
-        recovered = recover(journal, snapshots)
-    except Corrupt:
-        # Rows beyond the end, if a successor wrote them.
-        still_mine(journal)
-        raise
-    still_mine(journal)
-    return recovered
+    """Become the writer, as who opens a market does: claim first, then recover."""
+    return recover(journal, snapshots, epoch=journal.claim())
 
 
 def promote(replica: Replica, journal: ProcessJournal) -> Position:
-    """Become the writer with an engine that has followed: claim, then follow to the end."""
-    journal.claim()
-    position = journal.position()
-    try:
+    """Become the writer, as a standby does: claim if nobody else has since it looked, then follow to the end."""
+    epoch = journal.claim_after(journal.position().epoch)
+    with still_mine(journal, epoch):
+        position = journal.position()
         replica.follow(journal)
-        check_end(replica.engine, replica.chain, position)
-    except Corrupt:
-        still_mine(journal)
-        raise
-    still_mine(journal)
+        check_arrival(replica.chain, position)
     return position
 
 
@@ -121,19 +104,19 @@ class Node:
         def follow() -> None:
             if not life.alive or self.role != "following":
                 return
+            # Not to be promoted while it is on its way.
+            replica, self.replica = self.replica, None
             try:
-                if self.replica is None:
+                if replica is None:
                     snapshots = ProcessSnapshots(self.store, self.shelf, life, "following")
                     replica = rehearse(journal, snapshots)[1]
                 else:
-                    # Whatever fails on the way leaves it in the middle of a row: of no more use.
-                    replica, self.replica = self.replica, None
-                    replica.follow(journal, journal.position().last_seq)
+                    replica.follow(journal)
             except Crashed:
                 self._died(life)
                 return
-            except Unavailable:
-                replica = None
+            except Unavailable as error:
+                self.world.note(f"{life} follows later: {error}")
             # Meanwhile it may have been promoted, from another state.
             if life.alive and self.role == "following":
                 self.replica = replica
@@ -160,6 +143,8 @@ class Node:
     def close(self) -> None:
         """Take nothing more, write what waits, and go."""
         assert self.outbox is not None
+        assert self.sequencer is not None
+        self.sequencer.stop()
         self.role = "closing"
         self.outbox.close()
         self._pump()
