@@ -243,6 +243,10 @@ class Node:
         if step == "stop":
             if outbox.failure is not None:
                 self.store.auditor.writer_failed(life, self.epoch, outbox.failure)
+                fenced = isinstance(outbox.failure, Fenced)
+                world.occurred("a writer was fenced off" if fenced else "a writer gave up or was stopped")
+            else:
+                world.occurred("a writer was drained")
             assert self.unanswered == 0, f"{life} leaves {self.unanswered} without a word"
             life.alive = False
             self._go_down(f"stops writing: {outbox.failure}")
@@ -278,6 +282,8 @@ class Node:
         if isinstance(outcome, PersistenceError):
             self.world.note(f"{life}: {outcome}")
             due = outbox.refused(outcome, self.world.now_s)
+            if "away for more than" in outbox.last_error:
+                self.world.occurred("an outage was too long")
         elif isinstance(outcome, Position):
             due = outbox.looked(outcome)
             if outbox.durable != before:

@@ -271,6 +271,7 @@ class Simulation:
 
     def _compare(self) -> None:
         """The state of who leads, of deciding everything again, and of a snapshot are one."""
+        self.world.stop()
         database, life = self.store.database, Life("final")
         self.auditor.look(database)
         (leader,) = (node for node in self.nodes if node.role == "leading")

@@ -97,6 +97,10 @@ class World:
             action()
         return True
 
+    def stop(self) -> None:
+        """Nothing more happens: what is still on its way, as a doubled request, stays there."""
+        self._events.clear()
+
     def pause(self, life: Life, delay_us: int) -> None:
         """Let others go on, from within synchronous code of this process. Raises `Crashed` if it did not live on."""
         if self._depth < DEPTH_MAX:
