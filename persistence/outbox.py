@@ -177,7 +177,7 @@ class Outbox:
         return []
 
     def refused(self, error: PersistenceError, now_s: float) -> Notices:
-        """The step has failed. What it did is unknown; only `Unavailable` and a first `Gap` are not the end."""
+        """The step has failed, and what it did is unknown. `Unavailable` is waited out, and a `Gap` looked at."""
         self._end_is_known = False
         self.attempt_since_s = None
         if self.failure is not None:
@@ -185,7 +185,7 @@ class Outbox:
         match error:
             case Unavailable():
                 return self._wait_out(error, now_s)
-            case Gap() if self._gap is None:
+            case Gap():
                 # An earlier attempt that seemed lost may have been carried out after we looked: look once more.
                 self._gap = error
                 return []

@@ -259,23 +259,35 @@ def test_it_can_be_stopped_from_outside_as_if_it_had_failed(held: Held):
     assert told == [failures[0]]
 
 
+def test_stopping_wakes_a_writer_that_has_nothing_to_do(held: Held):
+    writer = writer_on(held)
+    writer.stop(Unavailable("enough"))
+    writer._thread.join(WAIT_S)
+    assert not writer._thread.is_alive()
+    with pytest.raises(Unavailable):
+        writer.close()
+
+
 # --- with PostgreSQL -----------------------------------------------------------------------------------------------
 
 
 def test_stopping_cuts_an_attempt_that_hangs(database_url: str):
+    """Nothing else would end it: the network is silent, and its own time-out is longer than we wait."""
     rows = bids(10)
-    with psycopg.connect(database_url) as blocker:
-        writer = open_writer(database_url, QUICK)
-        blocker.execute("LOCK TABLE compute_auction_markets IN SHARE MODE")
-        feed(writer, rows)
-        while not blocker.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]:
+    with Proxy(database_url) as proxy:
+        writer = open_writer(proxy.url, QUICK, claim_url=database_url)
+        writer.enqueue(rows[0])
+        writer.wait(1, WAIT_S)
+        proxy.flowing.clear()
+        feed(writer, rows[1:])
+        while writer._outbox.attempt_since_s is None:
             time.sleep(0.001)
         writer.stop(Unavailable("enough"))
         writer._thread.join(WAIT_S)
         assert not writer._thread.is_alive()
         with pytest.raises(Unavailable, match="enough"):
             writer.close()
-    assert stored(database_url) in ([], rows)
+        proxy.flowing.set()
 
 
 def test_a_stream_is_stored_whole(database_url: str):
