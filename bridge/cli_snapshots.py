@@ -1,7 +1,8 @@
 """The commands about snapshots and recovery: `snapshot`, `snapshots`, `recover --dry-run`.
 
 Rule of this file: each opens the journal as a reader, which PostgreSQL itself keeps from writing, so it can be run
-beside a live engine at any time. `cli` gives them their arguments and prints what they return.
+beside a live engine at any time; besides snapshots it writes only when recovery was last proved. `cli` gives them their
+arguments and prints what they return.
 """
 
 import logging
@@ -24,6 +25,7 @@ from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
 from persistence.journal import Journal
+from persistence.leadership.register import publish_proof
 from persistence.migrate import pending
 from persistence.recovery import Report, rehearse
 from persistence.snapshots.follower import Follower, Taken
@@ -59,8 +61,8 @@ class Rehearsal(Struct, frozen=True):
 
 def take_one(config: Config, archive: Path | None) -> Taken | None:
     """Take one snapshot. None if the journal is empty."""
-    with reading(config, archive) as (journal, store):
-        return Follower(journal, store, config.snapshots_kept).take()
+    with _following(config, archive) as follower:
+        return follower.take()
 
 
 def take_forever(config: Config, archive: Path | None, every_s: float, show: Callable[[Taken], None]) -> None:
@@ -68,8 +70,7 @@ def take_forever(config: Config, archive: Path | None, every_s: float, show: Cal
 
     A database that is away is waited for; a journal that is wrong raises.
     """
-    with _ending_on_signals() as ended, reading(config, archive) as (journal, store):
-        follower = Follower(journal, store, config.snapshots_kept)
+    with _ending_on_signals() as ended, _following(config, archive) as follower:
         while not ended.is_set():
             try:
                 taken = follower.take()
@@ -140,15 +141,35 @@ def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[Journ
 
     Raises `Unavailable` if there is no market.
     """
+    with _market(config) as url, _opened(config, url, archive) as both:
+        yield both
+
+
+@contextmanager
+def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
+    with _market(config) as url, _opened(config, url, archive) as (journal, store):
+
+        def publish(seq: int, seconds: float) -> None:
+            with connect(url, "callmarket cli") as connection:
+                publish_proof(connection, config.shard_id, seq, seconds)
+
+        yield Follower(journal, store, config.snapshots_kept, publish)
+
+
+@contextmanager
+def _market(config: Config) -> Iterator[str]:
+    """The database, which must have a market."""
     with database_url(config) as url:
         with connect(url, "callmarket cli") as connection:
             if pending(connection):
                 raise Unavailable(NO_MARKET)
-        with (
-            opened(url, config.shard_id, archive) as journal,
-            snapshot_store(config, url) as store,
-        ):
-            yield journal, store
+        yield url
+
+
+@contextmanager
+def _opened(config: Config, url: str, archive: Path | None) -> Iterator[tuple[Journal, SnapshotStore]]:
+    with opened(url, config.shard_id, archive) as journal, snapshot_store(config, url) as store:
+        yield journal, store
 
 
 class _Ended(BaseException):

@@ -19,8 +19,8 @@ from persistence.connections import connect
 from persistence.db_writes import write_changes
 from persistence.errors import Corrupt, Unavailable
 from persistence.journal import Journal, Position
+from persistence.leadership.vacancy import living_leader
 from persistence.postgres import read_position
-from persistence.presence import GRACE_S, writer_that_stays
 from persistence.projections import Changes
 from persistence.tables import TABLES, AccountRow
 
@@ -49,20 +49,20 @@ class Rebuilt:
         )
 
 
-def rebuild(url: str, shard_id: int, journal: Journal, grace_s: float = GRACE_S) -> Rebuilt:
+def rebuild(url: str, shard_id: int, journal: Journal) -> Rebuilt:
     """Delete all rows that a shard has in the SQL tables and make them again from its journal, all or nothing.
 
     `journal` is that of this shard and this database. Costs 20 to 50 us a journal row, twice the space of the tables
-    until the next vacuum, and the memory of all accounts. While somebody writes the shard it is refused, because
+    until the next vacuum, and the memory of all accounts. While somebody leads the shard it is refused, because
     writing would stand still for so long; safety does not depend on that. Raises `Unavailable`, `Corrupt` with the
     first bad row, or `Archived`; then the tables are as before.
     """
     started = time.perf_counter()
     try:
         with connect(url, f"callmarket rebuild {shard_id}", writer=True) as connection:
-            holder = writer_that_stays(connection, shard_id, grace_s)
-            if holder is not None:
-                raise Unavailable(f"Shard {shard_id} is being written by {holder}: close that one first.")
+            leader = living_leader(connection, shard_id)
+            if leader is not None:
+                raise Unavailable(f"Shard {shard_id} is led by {leader}: close that one first.")
             with connection.transaction():
                 position = _hold_fence(connection, shard_id)
                 before = _delete(connection, shard_id)

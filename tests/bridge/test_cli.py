@@ -23,9 +23,21 @@ from tests.support.small_market import furnish
 ROOT = Path(__file__).resolve().parents[2]
 READING = (["book", "m"], ["wallet"], ["rounds"], ["why", "1"], ["verify"])
 COMMANDS = (
-    "demo", "book", "wallet", "rounds", "why", "verify", "migrate", "snapshot", "snapshots", "recover",
-    "rebuild-projections", "prune",
-)  # fmt: skip
+    "demo",
+    "book",
+    "wallet",
+    "rounds",
+    "why",
+    "verify",
+    "migrate",
+    "snapshot",
+    "snapshots",
+    "recover",
+    "status",
+    "handover",
+    "rebuild-projections",
+    "prune",
+)
 
 
 def run(*arguments: str, url: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -143,7 +143,7 @@ def test_a_cut_journal_is_the_same_history(place: Place, seed: int) -> None:
         with psycopg.connect(place.url) as connection:
             connection.execute("DELETE FROM compute_auction_bids")
             connection.execute("UPDATE token_ledger SET memo = 'x'")
-        assert rebuild(place.url, 0, journal, 0.5).rows == ROWS
+        assert rebuild(place.url, 0, journal).rows == ROWS
         taken = take(journal, place.snapshots, 3)
         assert taken is not None
         assert taken.info.seq == ROWS
@@ -162,7 +162,7 @@ def test_without_the_archive_each_reader_says_what_it_lacks(place: Place) -> Non
         assert rehearse(journal, place.snapshots)[0].report.from_seq == 300
         for ask in (
             lambda: rehearse(journal),
-            lambda: rebuild(place.url, 0, journal, 0.5),
+            lambda: rebuild(place.url, 0, journal),
             lambda: state_at(journal, place.snapshots, 299),
             lambda: verify(place.url, 0),
             lambda: list(journal.read()),
@@ -325,7 +325,7 @@ def test_damage_of_a_file_is_named(place: Place, name: str) -> None:
     with place.journal() as journal:
         for ask in (
             lambda: rehearse(journal),
-            lambda: rebuild(place.url, 0, journal, 0.5),
+            lambda: rebuild(place.url, 0, journal),
             lambda: state_at(journal, place.snapshots, 100),
         ):
             with pytest.raises(Corrupt, match=reason) as caught:
@@ -496,10 +496,8 @@ def test_two_at_once_move_each_row_once(place: Place) -> None:
 @pytest.mark.parametrize("archive", [True, False])
 def test_a_reader_in_the_middle_is_not_misled(place: Place, monkeypatch: pytest.MonkeyPatch, archive: bool) -> None:
     """Rows leave the table while it is read: the reader goes on in the files, or is told so, and not of damage."""
-    real = postgres.read_chunk
-    monkeypatch.setattr(
-        postgres, "read_chunk", lambda connection, shard, after, rows_max=20: real(connection, shard, after, rows_max)
-    )
+    monkeypatch.setattr(postgres, "SCAN_ROWS", 20)
+    monkeypatch.setattr(PostgresJournal._chunk, "__defaults__", (20,))
     seen: list[int] = []
     with place.journal(archive=archive) as journal:
         try:

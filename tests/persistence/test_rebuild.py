@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bridge import open_exchange
 from persistence import rebuild as rebuilding
 from persistence.errors import Corrupt, Unavailable
 from persistence.postgres import PostgresJournal
@@ -21,6 +22,7 @@ from persistence.rebuild import Rebuilt, rebuild
 from persistence.tables import TABLES
 from persistence.verify import verify
 from tests.support.sealed import batches, bids, story
+from tests.support.small_market import furnish
 from tests.support.swarms import long_swarm
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +37,7 @@ def write(url: str, rows, seed: int = 0, shard_id: int = 0) -> None:
 
 def again(url: str, shard_id: int = 0) -> Rebuilt:
     with PostgresJournal(url, shard_id, reader=True) as journal:
-        return rebuild(url, shard_id, journal, grace_s=0.5)
+        return rebuild(url, shard_id, journal)
 
 
 def contents(url: str) -> dict[str, list[str]]:
@@ -110,16 +112,16 @@ def test_the_tables_may_be_truncated_and_the_engine_goes_on(database_url: str) -
     assert verify(database_url, 0).ok
 
 
-def test_it_is_refused_while_somebody_writes(database_url: str) -> None:
-    rows = bids(50)
-    with PostgresJournal(database_url, 0) as writer:
-        writer.claim()
-        writer.append(rows[:60])
+def test_it_is_refused_while_somebody_leads(database_url: str) -> None:
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
         before = contents(database_url)
-        with pytest.raises(Unavailable, match=r"is being written by process .*: close that one first"):
+        with pytest.raises(Unavailable, match=r"is led by .*: close that one first"):
             again(database_url)
         assert contents(database_url) == before
-        writer.append(rows[60:])
+        furnish(market, "b", market_id="other")
+    again(database_url)
+    assert verify(database_url, 0).ok
 
 
 def test_a_writer_that_was_not_seen_waits_and_goes_on(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +132,7 @@ def test_a_writer_that_was_not_seen_waits_and_goes_on(database_url: str, monkeyp
     writer.append(rows[:150])
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM compute_auction_bids")
-    monkeypatch.setattr(rebuilding, "writer_that_stays", lambda *_: None)
+    monkeypatch.setattr(rebuilding, "living_leader", lambda *_: None)
     order: list[str] = []
     real = rebuilding._write
 
