@@ -16,6 +16,8 @@ import contextlib
 import fcntl
 import gzip
 import os
+import secrets
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from hashlib import file_digest
 from pathlib import Path
@@ -62,14 +64,19 @@ def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]],
     """Write rows to a file of their own, under its name only when all of it is on the disk; return the finished record.
 
     `empty` is the record without the file. The name holds the digest of the last row, so only the same rows of the same
-    history can have it. Raises `Unavailable`.
+    history can have it: a good file that is there already stays, for another database may have recorded it. All rows
+    are read in any case. Raises `Unavailable`.
     """
     name = f"shard{shard_id}-{empty.first_seq:016}-{empty.last_seq:016}-{empty.digest_after.hex()[:16]}{_SUFFIX}"
     with _failing_closed(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_unfinished(folder, shard_id)
-        unfinished = folder / f"{name}.{os.getpid()}{_UNFINISHED}"
-        with unfinished.open("w+b") as file:
+        there = _is_there(folder, shard_id, empty._replace(file_name=name))
+        if there is not None:
+            deque(rows, maxlen=0)
+            return there
+        unfinished = folder / f"{name}.{secrets.token_hex(4)}{_UNFINISHED}"
+        with unfinished.open("x+b") as file:
             # Held until the file has its name: who can take the lock knows that its writer is dead.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(file, shard_id, rows, empty)
@@ -107,6 +114,18 @@ def read_archive(folder: Path, shard_id: int, archive: Archive) -> Generator[lis
         raise _wrong(path, archive, f"its bytes cannot be read: {error}") from error
     except OSError as error:
         raise Unavailable(f"The file of archived rows {path} cannot be read: {error}") from error
+
+
+def _is_there(folder: Path, shard_id: int, named: Archive) -> Archive | None:
+    """The record of a file that an earlier run has left, if it is one."""
+    try:
+        with (folder / named.file_name).open("rb") as file:
+            checksum = file_digest(file, "sha256").digest()
+            found = named._replace(file_bytes=file.tell(), sha256=checksum)
+        deque(read_archive(folder, shard_id, found), maxlen=0)
+    except (FileNotFoundError, Corrupt):
+        return None
+    return found
 
 
 def _write(file: BinaryIO, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> None:

@@ -25,6 +25,8 @@ from persistence.snapshots.store import Info, SnapshotStore
 
 # Rows of one file and one transaction: some 50 MB of rows, 9 MB of file, and a second of deleting.
 FILE_ROWS: Final = 100_000
+# Any fixed number, the same in all versions; with the shard it is the key of an advisory lock.
+_LOCK_KEY: Final = 0x63616C6D
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,14 @@ def carry_out(
     archives: list[Archive] = []
     if todo.snapshot is None:
         return Pruned(todo, ())
-    known = journal.archived()
-    before = Chain(known[-1].last_seq, known[-1].digest_after, known[-1].epoch, known[-1].at_us) if known else Chain()
-    if before.seq + 1 != todo.first_seq:
-        raise Unavailable("Another prune of this shard has moved rows since this one was planned. Nothing was moved.")
     with connect(url, f"callmarket prune {todo.shard_id}") as connection:
+        _be_alone(connection, todo.shard_id)
+        known = journal.archived()
+        before = (
+            Chain(known[-1].last_seq, known[-1].digest_after, known[-1].epoch, known[-1].at_us) if known else Chain()
+        )
+        if before.seq + 1 != todo.first_seq:
+            raise Unavailable("Another prune of this shard has moved rows since this was planned. Nothing was moved.")
         for first in range(todo.first_seq, todo.last_seq + 1, FILE_ROWS):
             last = min(first + FILE_ROWS - 1, todo.last_seq)
             archive = _archive(journal, todo.shard_id, before, last, folder)
@@ -113,6 +118,16 @@ def carry_out(
             archives.append(archive)
             told(archive)
     return Pruned(todo, tuple(archives))
+
+
+def _be_alone(connection: psycopg.Connection, shard_id: int) -> None:
+    """Take the lock of all who prune this shard; it ends with the connection. Raises `Unavailable` if it is held."""
+    try:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_KEY, shard_id)).fetchone()
+    except psycopg.Error as error:
+        raise Unavailable(f"The database does not answer: {error}") from error
+    if row != (True,):
+        raise Unavailable("Another prune of this shard is at work. Nothing was moved.")
 
 
 def _prove(journal: Journal, snapshots: SnapshotStore, info: Info) -> None:
@@ -144,7 +159,9 @@ def _archive(journal: Journal, shard_id: int, chain: Chain, last: int, folder: P
             if one != two:
                 seq = (one or two).seq
                 raise Corrupt(
-                    f"Row {seq} is not in {archive.file_name} as it is in the journal: nothing was deleted", seq
+                    f"Row {seq} is not in {archive.file_name} as it is in the journal: nothing was deleted. Move that "
+                    "file away and run it again",
+                    seq,
                 )
     following = journal.row_at(last + 1)
     if following is None:

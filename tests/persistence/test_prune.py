@@ -28,7 +28,7 @@ from persistence import postgres
 from persistence.archive import files, prune
 from persistence.archive.journal import ArchivedJournal
 from persistence.archive.prune import Plan, Pruned, carry_out, plan
-from persistence.errors import Archived, Corrupt, Damaged, PersistenceError
+from persistence.errors import Archived, Corrupt, Damaged, Unavailable
 from persistence.journal import Archive, Stored, first_seq
 from persistence.postgres import PostgresJournal
 from persistence.rebuild import rebuild
@@ -273,6 +273,9 @@ def test_what_reads_back_otherwise_is_not_deleted(place: Place, monkeypatch: pyt
             place.prune()
         assert place.first_row() == 1
     monkeypatch.setattr(prune, "write_archive", real_record)
+    with pytest.raises(Corrupt, match="Move that file away"):
+        place.prune()
+    shutil.rmtree(place.folder)
     place.prune()
     place.assert_whole()
 
@@ -472,24 +475,50 @@ def test_stopped_before_and_after_each_step(
 
 @pytest.mark.parametrize("place", ["database"], indirect=True)
 def test_two_at_once_move_each_row_once(place: Place) -> None:
-    """One of them may be told that it came too late; at the worst both did their part, one after the other."""
-    ended: list[object] = []
+    """The second is told so while the first is at work, and afterwards that its plan is old."""
+    with place.journal() as one, place.journal() as two:
+        todo = plan(one, place.snapshots, 0)
+        told: list[str] = []
 
-    def run() -> None:
-        try:
-            ended.append(place.prune())
-        except Exception as error:  # noqa: BLE001 -- for the test to judge
-            ended.append(error)
+        def meanwhile(_: Archive) -> None:
+            with pytest.raises(Unavailable, match="Another prune of this shard is at work") as caught:
+                carry_out(place.url, two, place.snapshots, todo, place.folder, lambda _: None)
+            told.append(str(caught.value))
 
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert len(ended) == 2
-    assert any(isinstance(one, Pruned) for one in ended), ended
-    assert all(isinstance(one, Pruned | PersistenceError) for one in ended), ended
-    assert place.first_row() in (300, 600)
+        carry_out(place.url, one, place.snapshots, todo, place.folder, meanwhile)
+        assert len(told) == 5
+        with pytest.raises(Unavailable, match="has moved rows since"):
+            carry_out(place.url, two, place.snapshots, todo, place.folder, lambda _: None)
+    assert place.first_row() == 300
+    place.assert_whole()
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
+def test_a_good_file_that_is_there_stays_and_a_bad_one_is_written_anew(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the database may use the same folder, and its record names the very bytes of the file."""
+
+    def no_record(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(prune, "FILE_ROWS", 299)
+    with monkeypatch.context() as patch:
+        patch.setattr(prune, "_record_and_delete", no_record)
+        patch.setattr(files, "_LEVEL", 1)
+        with pytest.raises(Killed):
+            place.prune()
+    (path,) = place.folder.iterdir()
+    left = path.read_bytes()
+    path.write_bytes(left[:-9])
+    with monkeypatch.context() as patch:
+        patch.setattr(prune, "_record_and_delete", no_record)
+        with pytest.raises(Killed):
+            place.prune()
+    assert len(path.read_bytes()) < len(left) - 9, "written anew, packed better"
+    path.write_bytes(left)
+    place.prune()
+    assert path.read_bytes() == left
     place.assert_whole()
 
 
