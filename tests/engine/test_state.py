@@ -162,6 +162,41 @@ def hold_of_a_bid_of_somebody_else(state: State) -> None:
     state.ledger.hold(5, "a", 50)
 
 
+def deadline_at_another_time(state: State) -> None:
+    state.bid_deadlines.discard(90, 5)
+    state.bid_deadlines.add(91, 5)
+
+
+def deadline_in_the_wrong_bucket(state: State) -> None:
+    state.bid_deadlines._buckets[10**6] = state.bid_deadlines._buckets.pop(0)
+
+
+def deadline_of_a_bid_that_has_none(state: State) -> None:
+    state.bids[6].ttl_at_us = 5
+
+
+def lease_of_another_end(state: State) -> None:
+    state.award_leases.discard(110, 1)
+    state.award_leases.add(111, 1)
+
+
+def lease_that_is_said_twice(state: State) -> None:
+    state.award_leases.add(10**12, 1)
+
+
+def copy_of_a_bid_in_the_index(state: State) -> None:
+    state.markets["m"].bids_by_bidder["q"]["t4"] = copy(state.bids[5])
+
+
+def bid_of_another_bidder_in_the_index(state: State) -> None:
+    index = state.markets["m"].bids_by_bidder
+    index["a"] = index.pop("q")
+
+
+def hold_that_an_award_and_a_bid_share(state: State) -> None:
+    state.bids[1] = state.bids.pop(5)
+
+
 def deadline_that_is_said_twice(state: State) -> None:
     state.bid_deadlines.add(10**12, 5)
 
@@ -276,6 +311,14 @@ DAMAGES = [
     hold_of_an_award_of_another_size,
     hold_of_an_award_of_somebody_else,
     hold_of_a_bid_of_somebody_else,
+    deadline_at_another_time,
+    deadline_in_the_wrong_bucket,
+    deadline_of_a_bid_that_has_none,
+    lease_of_another_end,
+    lease_that_is_said_twice,
+    copy_of_a_bid_in_the_index,
+    bid_of_another_bidder_in_the_index,
+    hold_that_an_award_and_a_bid_share,
     deadline_that_is_said_twice,
     award_under_another_id,
     award_above_the_counter,
