@@ -6,12 +6,13 @@ clients note what they send and what they are told, and at the end the journal i
 auditor is itself tried on journals with planted damage.
 """
 
+import os
 import queue
 import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,10 +40,13 @@ WORD_S_MAX = 60.0
 class Victim:
     """One process under load."""
 
-    def __init__(self, url: str, log: Path, seed: int, mode: str) -> None:
+    def __init__(
+        self, url: str, log: Path, seed: int, mode: str, *role: str, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.load_process", url, str(log), str(seed), mode],
+            [sys.executable, "-m", "tests.support.load_process", url, str(log), str(seed), mode, *role],
             cwd=ROOT,
+            env=os.environ | dict(settings or {}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
