@@ -155,6 +155,14 @@ def test_the_check_finds_each_kind_of_damage(unsorted_max: int, monkeypatch: pyt
     assert len(double.by_id()) < len(double)
     crossed._buckets._list._lists[0].reverse()
     damaged = [late, early, empty, crossed]
+    for at_us in (0, 10 * BUCKET_US):
+        astray = some()
+        bucket = astray._buckets[1]
+        if isinstance(bucket, dict):
+            bucket[99] = at_us
+        else:
+            bucket.add(at_us << deadlines._ID_BITS | 99)
+        damaged.append(astray)
     if unsorted_max == 0:
         shuffled = some()
         shuffled._buckets[1]._lists[0].reverse()

@@ -7,9 +7,12 @@ could make at a time; the check must not pass it.
 from collections.abc import Callable
 from copy import copy
 
+import msgspec
 import pytest
 
+from engine.book import Book
 from engine.commands import ISSUANCE
+from engine.market import LosingRound
 from engine.state import State
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
@@ -197,6 +200,35 @@ def hold_that_an_award_and_a_bid_share(state: State) -> None:
     state.bids[1] = state.bids.pop(5)
 
 
+def bid_that_is_in_no_book_and_not_counted(state: State) -> None:
+    market = state.markets["n"]
+    market.round_bids.remove(state.bids[6])
+    market.bids_held -= 1
+
+
+def bid_with_two_deadlines(state: State) -> None:
+    # The later one is the right one.
+    state.bid_deadlines.discard(90, 5)
+    state.bids[5].ttl_at_us = 10**6
+    state.bid_deadlines.add(10**6, 5)
+    state.bid_deadlines.add(1, 5)
+
+
+def round_that_was_never_lost(state: State) -> None:
+    state.losing["m", 0] = LosingRound(1, Book())
+
+
+def losers_of_the_round_after_next(state: State) -> None:
+    state.losing["m", 9] = state.losing.pop(("m", 1))
+    state.bids[3].round_no = 9
+
+
+def award_of_a_bid_that_is_still_open(state: State) -> None:
+    # With the hold of that bid, in full; the hold of its own bid is left over, so the counts agree.
+    state.awards[1] = msgspec.structs.replace(state.awards[1], bid_id=5, bidder_id="q", price_tokens=50)
+    state.slots["s1"].winner_id = "q"
+
+
 def deadline_that_is_said_twice(state: State) -> None:
     state.bid_deadlines.add(10**12, 5)
 
@@ -319,6 +351,11 @@ DAMAGES = [
     copy_of_a_bid_in_the_index,
     bid_of_another_bidder_in_the_index,
     hold_that_an_award_and_a_bid_share,
+    bid_that_is_in_no_book_and_not_counted,
+    bid_with_two_deadlines,
+    round_that_was_never_lost,
+    losers_of_the_round_after_next,
+    award_of_a_bid_that_is_still_open,
     deadline_that_is_said_twice,
     award_under_another_id,
     award_above_the_counter,
