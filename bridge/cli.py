@@ -21,7 +21,7 @@ from bridge import tables
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli_leadership import hand_over
 from bridge.cli_leadership import status as shard_status
-from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
+from bridge.cli_snapshots import NO_MARKET, give_way, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
 from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
@@ -200,6 +200,7 @@ def snapshot(
         _show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
         sys.stdout.flush()
 
+    give_way()
     if every is None:
         show(take_one(config))
     else:
