@@ -45,6 +45,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   test     pytest ARGS, without the slow tests
   slow     the slow tests only
   soak     two hundred kills of the engine and of its database, and two hundred takeovers, all replies audited
+  simulate the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
   bench    the benchmarks
   format   format the code and repair what the linter can repair
 """
@@ -57,6 +58,7 @@ def main() -> int:
         "demo": [("demo", [str(BIN / "callmarket"), "demo", *arguments])],
         "test": [("pytest", module("pytest", *arguments))],
         "slow": [("pytest", module("pytest", "-m", "slow", *arguments))],
+        "simulate": [("simulate", module("tests.simulation.campaign", *arguments))],
         "soak": [
             (
                 "pytest",
