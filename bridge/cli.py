@@ -25,7 +25,7 @@ from bridge.cli_output import config_of as _config
 from bridge.cli_output import fail as _fail
 from bridge.cli_output import print_json as _print_json
 from bridge.cli_output import show as _show
-from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
+from bridge.cli_snapshots import NO_MARKET, give_way, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
@@ -209,6 +209,7 @@ def snapshot(
         _show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
         sys.stdout.flush()
 
+    give_way()
     if every is None:
         show(take_one(config, archive))
     else:

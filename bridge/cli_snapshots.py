@@ -6,6 +6,7 @@ arguments and prints what they return.
 """
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -33,6 +34,9 @@ from persistence.snapshots.store import SnapshotStore, belongs, check_readable
 
 logger: Final = logging.getLogger(__name__)
 
+# Far enough behind the usual 0 to get what others leave, and before what an administrator calls the background.
+_NICENESS: Final = 10
+
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 
 
@@ -57,6 +61,14 @@ class Rehearsal(Struct, frozen=True):
     seq: int
     digest: str
     report: Report
+
+
+def give_way() -> None:
+    """Let the engine and its database have the processors first: a snapshot can take longer, a live command should not.
+
+    For the whole process, and for good.
+    """
+    os.nice(_NICENESS)
 
 
 def take_one(config: Config, archive: Path | None) -> Taken | None:

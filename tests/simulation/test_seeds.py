@@ -21,7 +21,7 @@ SEEDS = 200
 NEW_SEEDS = 40
 PER_TEST = 20
 SLOW_SEEDS = int(os.environ.get("CALLMARKET_TEST_SIMULATION_SEEDS", "2000"))
-# Two seeds a second is a tenth of what they need on a quiet machine.
+# A seed takes about a tenth of a second; a campaign that takes so many times longer hangs.
 SECONDS_PER_SEED_MAX = 5
 
 pytestmark = pytest.mark.timeout(600)
