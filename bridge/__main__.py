@@ -3,6 +3,6 @@
 Rule of this file: nothing but the call.
 """
 
-from bridge.cli import main
+from bridge.cli.commands import main
 
 main()

@@ -63,7 +63,8 @@ def open_exchange(
 
     Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is led by
     another; and of `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history is not
-    what it was, `SchemaError` if the tables are not those of this version. Then nothing is written.
+    what it was, `SchemaError` if the tables are not those of this version, `Archived` if no snapshot is good and the
+    rows to begin with are in an archive. Then nothing is written.
     """
     insist_on_assertions()
     config = from_environment(os.environ)
@@ -143,7 +144,13 @@ def address_of(config: Config) -> str:
 
 
 def _node(config: Config, url: str, clock: Clock) -> Node:
-    return Node(url=url, shard_id=config.shard_id, clock=clock, ack_timeout_s=config.ack_timeout_s)
+    return Node(
+        url=url,
+        shard_id=config.shard_id,
+        open_snapshots=lambda: snapshot_store(config, url),
+        clock=clock,
+        ack_timeout_s=config.ack_timeout_s,
+    )
 
 
 def _reign(config: Config, url: str, clock: Clock, succession: Succession) -> Reign:

@@ -4,7 +4,6 @@ Rule of this file: it only reads, on connections of its own, so the live sequenc
 What the past was is for `persistence.time_travel`; here a row that the journal does not have is refused by its bound.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,9 +13,7 @@ from typing import TypeVar
 
 import psycopg
 from msgspec import Struct
-from msgspec.structs import replace
 
-from bridge.config import from_environment
 from bridge.errors import Invalid
 from bridge.node import Node
 from engine.state import State
@@ -75,7 +72,7 @@ def past(node: Node, as_of_seq: int, archive: Path | None) -> Iterator[tuple[psy
     with (
         node.connect() as connection,
         opened(node.url, node.shard_id, archive) as journal,
-        _snapshots_of(node) as snapshots,
+        node.open_snapshots() as snapshots,
     ):
         yield connection, state_then(journal, snapshots, as_of_seq)
 
@@ -84,10 +81,3 @@ def read_then(node: Node, query: Callable[[State], T], as_of_seq: int, archive: 
     """The answer of a query to the state of a running market's past. Raises as the query and as `state_then`."""
     with past(node, as_of_seq, archive) as (_, state):
         return query(state)
-
-
-def _snapshots_of(node: Node) -> SnapshotStore:
-    # Not at the top of the file: `app` makes the exchange, which asks here.
-    from bridge.app import snapshot_store  # noqa: PLC0415
-
-    return snapshot_store(replace(from_environment(os.environ), shard_id=node.shard_id), node.url)

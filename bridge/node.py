@@ -25,6 +25,7 @@ from persistence.connections import connect
 from persistence.errors import PersistenceError
 from persistence.leadership.standby import Standby
 from persistence.recovery import Report
+from persistence.snapshots.store import SnapshotStore
 
 T = TypeVar("T")
 
@@ -35,10 +36,19 @@ Role = Literal["standby", "leader", "ended"]
 class Node:
     """What `Exchange` and `AsyncExchange` share. Made by `app.open_node`, and closed once."""
 
-    def __init__(self, *, url: str, shard_id: int, clock: Clock, ack_timeout_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        url: str,
+        shard_id: int,
+        open_snapshots: Callable[[], SnapshotStore],
+        clock: Clock,
+        ack_timeout_s: float,
+    ) -> None:
         """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
         self.url: Final = url
         self.shard_id: Final = shard_id
+        self.open_snapshots: Final = open_snapshots
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
         self._resources = ExitStack()

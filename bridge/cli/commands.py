@@ -15,17 +15,24 @@ import psycopg
 import typer
 from rich.console import Console
 
-from bridge import tables
 from bridge.app import database_url, insist_on_assertions
-from bridge.cli_history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
-from bridge.cli_leadership import hand_over
-from bridge.cli_leadership import status as shard_status
-from bridge.cli_output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, AsJson, RowsMax, Url
-from bridge.cli_output import config_of as _config
-from bridge.cli_output import fail as _fail
-from bridge.cli_output import print_json as _print_json
-from bridge.cli_output import show as _show
-from bridge.cli_snapshots import NO_MARKET, give_way, listed, rehearsed, take_forever, take_one, taken_row
+from bridge.cli import tables
+from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
+from bridge.cli.leadership import hand_over
+from bridge.cli.leadership import status as shard_status
+from bridge.cli.output import (
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    EXIT_WRONG,
+    AsJson,
+    RowsMax,
+    Url,
+    config_of,
+    fail,
+    print_json,
+    show,
+)
+from bridge.cli.snapshots import NO_MARKET, give_way, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
@@ -55,13 +62,13 @@ def main() -> None:
         insist_on_assertions()
         app()
     except (Invalid, Archived) as error:
-        _fail(error, EXIT_USAGE)
+        fail(error, EXIT_USAGE)
     except (Corrupt, Diverged, Damaged) as error:
-        _fail(error, EXIT_WRONG)
+        fail(error, EXIT_WRONG)
     except (ExchangeError, PersistenceError, psycopg.OperationalError) as error:
-        _fail(error, EXIT_UNAVAILABLE)
+        fail(error, EXIT_UNAVAILABLE)
     except psycopg.errors.UndefinedTable:
-        _fail(NO_MARKET, EXIT_UNAVAILABLE)
+        fail(NO_MARKET, EXIT_UNAVAILABLE)
 
 
 @app.command(epilog="Example: callmarket demo --seed 7 --report report.html")
@@ -78,7 +85,7 @@ def demo(
     # Only here: numpy takes a tenth of a second that no other command should pay.
     from bridge.demo.run import run_demo  # noqa: PLC0415
 
-    config = _config(url)
+    config = config_of(url)
     options = DemoOptions(
         seed=seed,
         minutes=minutes,
@@ -91,7 +98,7 @@ def demo(
     # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
     result = run_demo(options, Console(stderr=as_json))
     if as_json:
-        _print_json(result)
+        print_json(result)
     if not result.ok:
         raise typer.Exit(EXIT_WRONG)
 
@@ -107,13 +114,13 @@ def book(
 ) -> None:
     """Show the order book: the best open bids and the slots on offer."""
     if as_of_seq is not None:
-        book_then(_config(url), archive, market, rows, as_of_seq, as_json=as_json)
+        book_then(config_of(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market)
         bids = queries.open_bids(connection, shard_id, market_id, rows)
         asks = queries.offers(connection, shard_id, market_id, rows)
-    _show({"market_id": market_id, "bids": bids, "asks": asks}, as_json, lambda: tables.book(market_id, bids, asks))
+    show({"market_id": market_id, "bids": bids, "asks": asks}, as_json, lambda: tables.book(market_id, bids, asks))
 
 
 @app.command(epilog="Example: callmarket wallet quest-alpha")
@@ -127,18 +134,18 @@ def wallet(
 ) -> None:
     """Show a wallet with its latest movements, or the richest wallets."""
     if as_of_seq is not None:
-        wallet_then(_config(url), archive, account, rows, as_of_seq, as_json=as_json)
+        wallet_then(config_of(url), archive, account, rows, as_of_seq, as_json=as_json)
         return
     with _connected(url) as (connection, shard_id):
         if not account:
             richest = queries.accounts(connection, shard_id, rows)
-            _show({"accounts": richest}, as_json, lambda: tables.wallets(richest))
+            show({"accounts": richest}, as_json, lambda: tables.wallets(richest))
             return
         found = queries.account(connection, shard_id, account)
         if found is None:
-            _fail(f"no account {account!r}", EXIT_WRONG)
+            fail(f"no account {account!r}", EXIT_WRONG)
         movements = queries.statement(connection, shard_id, account, rows)
-    _show({"account": found, "statement": movements}, as_json, lambda: tables.wallet(found, movements))
+    show({"account": found, "statement": movements}, as_json, lambda: tables.wallet(found, movements))
 
 
 @app.command(epilog="Example: callmarket rounds scidex-agent --rows 50")
@@ -152,12 +159,12 @@ def rounds(
 ) -> None:
     """Show the latest rounds: supply, demand, awards and price."""
     if as_of_seq is not None:
-        rounds_then(_config(url), archive, market, rows, as_of_seq, as_json=as_json)
+        rounds_then(config_of(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market) if market else None
         latest = queries.rounds(connection, shard_id, market_id, rows)
-    _show({"rounds": latest}, as_json, lambda: tables.rounds(latest))
+    show({"rounds": latest}, as_json, lambda: tables.rounds(latest))
 
 
 @app.command(epilog="Example: callmarket why 4711")
@@ -170,21 +177,21 @@ def why(
     with _connected(url) as (connection, shard_id):
         found = queries.outcome(connection, shard_id, bid)
     if found is None:
-        _fail(f"no bid {bid}", EXIT_WRONG)
-    _show(found, as_json, lambda: tables.outcome(found))
+        fail(f"no bid {bid}", EXIT_WRONG)
+    show(found, as_json, lambda: tables.outcome(found))
 
 
 @app.command(epilog="Example: callmarket verify --json")
 def verify(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
-    config = _config(url)
+    config = config_of(url)
     with database_url(config) as resolved:
         with _connected(resolved) as (connection, shard_id):
             if pending(connection):
-                _fail(NO_MARKET, EXIT_UNAVAILABLE)
+                fail(NO_MARKET, EXIT_UNAVAILABLE)
         report = verify_journal(resolved, shard_id, archive)
     told = {"ok": report.ok, **asdict(report)}
-    _show(told, as_json, lambda: tables.verification(report))
+    show(told, as_json, lambda: tables.verification(report))
     if not report.ok:
         raise typer.Exit(EXIT_WRONG)
 
@@ -203,24 +210,24 @@ def snapshot(
 
     It recovers as the engine would, read-only, writes the state, reads it back and compares.
     """
-    config = _config(url)
+    config = config_of(url)
 
-    def show(taken: Taken | None) -> None:
-        _show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
+    def show_taken(taken: Taken | None) -> None:
+        show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
         sys.stdout.flush()
 
     give_way()
     if every is None:
-        show(take_one(config, archive))
+        show_taken(take_one(config, archive))
     else:
-        take_forever(config, archive, every, show)
+        take_forever(config, archive, every, show_taken)
 
 
 @app.command(epilog="Example: callmarket snapshots --json")
 def snapshots(url: Url = "", as_json: AsJson = False) -> None:
     """List the snapshots: how far behind the journal, how old, how large, and, as each is read, whether it is good."""
-    rows = listed(_config(url))
-    _show({"snapshots": rows}, as_json, lambda: tables.snapshots(rows, datetime_of(system_clock())))
+    rows = listed(config_of(url))
+    show({"snapshots": rows}, as_json, lambda: tables.snapshots(rows, datetime_of(system_clock())))
 
 
 @app.command(epilog="Example: callmarket recover --dry-run")
@@ -234,8 +241,8 @@ def recover(
     """Do all of a recovery, read-only and beside the engine if it runs, and report. Exit code 1 if it fails."""
     if not dry_run:
         raise Invalid("recover", "", "--dry-run: an exchange recovers by itself when it is opened")
-    found = rehearsed(_config(url), archive, whole=whole)
-    _show(found, as_json, lambda: tables.rehearsal(found))
+    found = rehearsed(config_of(url), archive, whole=whole)
+    show(found, as_json, lambda: tables.rehearsal(found))
 
 
 @app.command(epilog="Example: callmarket status --json")
@@ -243,7 +250,7 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
     """Show who leads and who stands by, and when recovery was last proved. Exit code 1 if nobody leads."""
     with _connected(url) as (connection, shard_id):
         found = shard_status(connection, shard_id)
-    _show(found, as_json, lambda: tables.status(found))
+    show(found, as_json, lambda: tables.status(found))
     if not found.led:
         raise typer.Exit(EXIT_WRONG)
 
@@ -257,7 +264,7 @@ def handover(
     """Let a standby lead, and end the leader: it drains, commits and lets go. Exit code 3 if nobody stands by."""
     with _connected(url) as (connection, shard_id):
         done = hand_over(connection, shard_id, wait)
-    _show(done, as_json, lambda: tables.handover(done))
+    show(done, as_json, lambda: tables.handover(done))
 
 
 @app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")
@@ -266,7 +273,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
     with _connected(url) as (connection, _):
         names = pending(connection)
         ensure_schema(connection)
-    _show({"applied": names}, as_json, lambda: tables.migrated(names))
+    show({"applied": names}, as_json, lambda: tables.migrated(names))
 
 
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
@@ -275,7 +282,7 @@ app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-ru
 
 @contextmanager
 def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
-    config = _config(url)
+    config = config_of(url)
     with (
         database_url(config) as resolved,
         connect(resolved, "callmarket cli") as connection,
@@ -288,7 +295,7 @@ def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> s
     market_ids = queries.market_ids(connection, shard_id)
     if market:
         if market not in market_ids:
-            _fail(f"no market {market!r}", EXIT_WRONG)
+            fail(f"no market {market!r}", EXIT_WRONG)
         return market
     if len(market_ids) == 1:
         return market_ids[0]

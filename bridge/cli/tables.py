@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.cli_leadership import Handover, Status
-from bridge.cli_snapshots import Rehearsal, SnapshotRow
+from bridge.cli.leadership import Handover, Status
+from bridge.cli.snapshots import Rehearsal, SnapshotRow
 from bridge.history import AccountThen, BidThen
 from bridge.units import datetime_of
 from engine.state import State

@@ -14,10 +14,10 @@ import psycopg
 import typer
 from rich.console import Console
 
-from bridge import tables
 from bridge.app import database_url
-from bridge.cli_output import EXIT_WRONG, AsJson, Url, config_of, fail, print_json, show
-from bridge.cli_snapshots import reading
+from bridge.cli import tables
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, fail, print_json, show
+from bridge.cli.snapshots import reading
 from bridge.config import Config
 from bridge.errors import Invalid
 from bridge.history import AccountThen, BidThen, state_then
