@@ -3,7 +3,7 @@
 It says `opening` before it opens the exchange, `ready` when it is open, and `calling` and `called` around each call of
 a market, so that whoever kills it can choose the moment. It ends only by being killed, or when its input ends.
 Rule of this file: clients keep to the contract. Each request has a command id and is noted before it is sent; what has
-no answer is sent again, after a restart too; an answer is noted when it has come.
+no answer is sent again, after a restart too; an answer is noted when it has come, and so is an error that came instead.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ BIDDER_IDS = tuple(f"bidder-{number}" for number in range(6))
 THREADS = 6
 TASKS = 40
 RETRY_AFTER_S = 0.02
+LOOK_EVERY_S = 0.05
 
 Client = Generator[list[Request], list[Reply], None]
 """What one client does: it yields requests and is sent their replies."""
@@ -141,8 +142,9 @@ def run_blocking(market: Exchange, log: ClientLog, client: Client) -> None:
             try:
                 replies = market.submit(requests)
                 break
-            except (Unavailable, UnknownOutcome):
+            except (Unavailable, UnknownOutcome) as error:
                 # Not an answer: the same again, with the same ids.
+                log.failed("client", type(error).__name__, str(error))
                 time.sleep(RETRY_AFTER_S)
         log.told(requests, replies)
         try:
@@ -160,13 +162,28 @@ async def run_awaiting(market: AsyncExchange, log: ClientLog, client: Client) ->
             try:
                 replies = await market.submit(requests)
                 break
-            except (Unavailable, UnknownOutcome):
+            except (Unavailable, UnknownOutcome) as error:
+                log.failed("client", type(error).__name__, str(error))
                 await asyncio.sleep(RETRY_AFTER_S)
         log.told(requests, replies)
         try:
             requests = client.send(replies)
         except StopIteration:
             return
+
+
+def looking_on(market: Exchange, log: ClientLog) -> None:
+    """A reader of the tables, who also watches that the watermark never falls. In a thread of its own, for ever."""
+    durable_seq = 0
+    while True:
+        before, durable_seq = durable_seq, market.durable_seq
+        if durable_seq < before:
+            log.failed("watermark", "Fell", f"from {before} to {durable_seq}")
+        try:
+            market.get_recent_stats("short", timedelta(seconds=1))
+        except Exception as error:  # noqa: BLE001 -- what a reader may see is for the test to judge
+            log.failed("reader", type(error).__name__, str(error))
+        time.sleep(LOOK_EVERY_S)
 
 
 def clients_of(seed: int, bidders: int, intents: list[Intent]) -> list[Client]:
@@ -191,6 +208,7 @@ def main() -> None:
     market = open_exchange(url)
     say("ready")
     run_blocking(market, log, setting_up())
+    threading.Thread(target=looking_on, args=(market, log), daemon=True).start()
     clients = clients_of(seed, THREADS if mode == "threads" else TASKS, intents)
     if mode == "threads":
         for client in clients:
