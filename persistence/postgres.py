@@ -17,7 +17,7 @@ from engine.codec import GENESIS_DIGEST, Sealed
 from persistence import lease
 from persistence.connections import connect
 from persistence.db_writes import execute_journaled
-from persistence.errors import Unavailable
+from persistence.errors import Corrupt, Unavailable
 from persistence.journal import Journal, Position, Stored
 from persistence.presence import writer_name
 
@@ -113,6 +113,10 @@ class PostgresJournal(Journal):
                 self._connection = self._connect()
                 self._socket_identity = _identity(self._connection.fileno())
             yield self._connection
+        except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+            self.close()
+            # To try again would not help, and to take it for an outage would hide it.
+            raise Corrupt(f"The server finds the files of its tables damaged: {error}") from error
         except psycopg.Error as error:
             self.close()
             raise Unavailable(f"The database does not answer: {error}") from error

@@ -46,15 +46,18 @@ class Round:
     notes: list[str] = field(default_factory=list)
 
 
-def one_round(stage: Stage, fault: Fault, rng: random.Random) -> Round:
-    """Hurt a market that serves, heal it, wait for service, audit. Raises `AssertionError` with what is wrong."""
+def one_round(stage: Stage, fault: Fault, rng: random.Random, shorter: float = 1.0) -> Round:
+    """Hurt a market that serves, heal it, wait for service, audit. Raises `AssertionError` with what is wrong.
+
+    `shorter` is the part of the fault's length that it is given.
+    """
     stage.await_service(time.monotonic_ns(), None)
     stage.notes = []
     time.sleep(rng.uniform(0.0, 0.4))
     began_ns = time.monotonic_ns()
     answers = len(stage.log.read().told)
     with fault.strike(stage, rng):
-        time.sleep(rng.uniform(*fault.hold_s))
+        time.sleep(shorter * rng.uniform(*fault.hold_s))
         healing_ns = time.monotonic_ns()
     service_ns = stage.await_service(healing_ns, fault)
     # Until the whole load runs again, so that late errors belong to this round.

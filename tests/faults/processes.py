@@ -6,12 +6,17 @@ Rule of this file: signals and PostgreSQL's own ways of stopping, nothing else.
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+import psycopg
 
 from tests.faults.fault import Fault, Strike
 from tests.faults.stage import Stage
 from tests.support.own_server import StopMode, stopped_still
+
+RESET_S_MAX = 20.0
 
 
 @contextmanager
@@ -35,9 +40,15 @@ def kill_postmaster(stage: Stage, rng: random.Random) -> Iterator[None]:
 @contextmanager
 def kill_backend(stage: Stage, rng: random.Random) -> Iterator[None]:
     """PostgreSQL then ends all its processes and recovers, by itself: shared memory may be broken."""
-    for pid in stage.writer_pids():
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    with stage.connect_elsewhere() as witness:
+        for pid in stage.writer_pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        deadline_s = time.monotonic() + RESET_S_MAX
+        with suppress(psycopg.OperationalError):
+            while time.monotonic() < deadline_s:
+                witness.execute("SELECT 1")
+            raise AssertionError("the server does not notice")
     yield
 
 
@@ -55,8 +66,9 @@ def freeze_backend(stage: Stage, rng: random.Random) -> Iterator[None]:
 
 @contextmanager
 def kill_both(stage: Stage, rng: random.Random) -> Iterator[None]:
+    leader = stage.leader
     stage.server.kill()
-    stage.leader.kill()
+    leader.kill()
     yield
 
 

@@ -28,9 +28,7 @@ WORD_S_MAX = 60.0
 class Victim:
     """One process under load."""
 
-    def __init__(
-        self, url: str, log: Path, seed: int, mode: str, settings: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, url: str, log: Path, seed: int, mode: str, settings: Mapping[str, str] | None = None) -> None:
         """Start it; `settings` are those of `bridge.config`, by their names in the environment."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.load_process", url, str(log), str(seed), mode],
