@@ -7,7 +7,7 @@ errors become exceptions here. What may be done is for the engine; what is safe 
 from bridge.app import open_exchange
 from bridge.async_exchange import AsyncExchange
 from bridge.clock import ManualClock, system_clock
-from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from bridge.errors import ExchangeError, Invalid, NotLeader, Refused, Unavailable, UnknownOutcome
 from bridge.exchange import Exchange
 from bridge.messages import Reply, Request
 
@@ -17,6 +17,7 @@ __all__ = [
     "ExchangeError",
     "Invalid",
     "ManualClock",
+    "NotLeader",
     "Refused",
     "Reply",
     "Request",

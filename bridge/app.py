@@ -19,12 +19,16 @@ from bridge.errors import Invalid, Unavailable
 from bridge.exchange import Exchange
 from bridge.messages import Ack, check_ack
 from bridge.node import Node
+from bridge.reign import Parts, Reign
 from bridge.sequencer import Sequencer
 from persistence.connections import connect
 from persistence.embedded import ensure_database, ensure_server
+from persistence.leadership.heartbeat import Heartbeat
+from persistence.leadership.standby import Standby, Succession
+from persistence.leadership.vacancy import living_leader
+from persistence.lease import this_process
 from persistence.migrate import ensure_schema
 from persistence.postgres import PostgresJournal
-from persistence.presence import writer_that_stays
 from persistence.recovery import recover
 from persistence.snapshots.folder import FolderSnapshots
 from persistence.snapshots.postgres import PostgresSnapshots
@@ -42,28 +46,40 @@ def open_exchange(
     home: Path | None = None,
     clock: Clock = system_clock,
     shard_id: int | None = None,
+    address: str | None = None,
     ack: Ack = "durable",
     takeover: bool = False,
+    standby: bool = False,
 ) -> Exchange:
     """Open the market: start or find its PostgreSQL, bring the tables up to date, recover, and take over the writing.
 
     `url` is a PostgreSQL of yours; without it, and without `CALLMARKET_DATABASE_URL`, a private one is started in
-    `home`. While another process writes this shard, opening is refused; `takeover=True` opens all the same, and the
-    other process is fenced off at its next write. Recovery begins at the newest good snapshot and costs some 20 us for
-    each command after it.
+    `home`. Recovery begins at the newest good snapshot and costs some 20 us for each command after it.
 
-    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is being
-    written by another; and of `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history
-    is not what it was, `SchemaError` if the tables are not those of this version. Then nothing is written.
+    While another process leads this shard, opening is refused. With `takeover=True` it opens all the same, and the
+    other process is fenced off at its next write. With `standby=True` it returns at once, follows the journal with an
+    engine of its own, and leads as soon as nobody else does; until then every verb raises `NotLeader`, which names
+    the leader by the `address` that it has given.
+
+    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is led by
+    another; and of `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history is not
+    what it was, `SchemaError` if the tables are not those of this version. Then nothing is written.
     """
     insist_on_assertions()
     config = from_environment(os.environ)
-    changes: dict[str, object] = {"database_url": url, "home": str(home) if home else None, "shard_id": shard_id}
+    changes: dict[str, object] = {
+        "database_url": url,
+        "home": str(home) if home else None,
+        "shard_id": shard_id,
+        "address": address,
+    }
     config = with_changes(config, {key: value for key, value in changes.items() if value is not None})
     check_ack(ack)
+    if standby and takeover:
+        raise Invalid("standby", standby, "False where takeover is True: who takes over does not wait")
     try:
-        node = open_node(config, clock, takeover=takeover)
-    except (psycopg.Error, persistence.errors.Unavailable) as error:
+        node = open_standby(config, clock) if standby else open_node(config, clock, takeover=takeover)
+    except (psycopg.Error, persistence.errors.Unavailable, persistence.errors.Fenced) as error:
         raise Unavailable(str(error)) from error
     return Exchange(node, ack=ack)
 
@@ -75,38 +91,72 @@ def insist_on_assertions() -> None:
 
 
 def open_node(config: Config, clock: Clock, *, takeover: bool) -> Node:
-    """A running node from settings. Raises as `open_exchange`, in the words of persistence."""
+    """A process that leads, from settings. Raises as `open_exchange`, in the words of persistence."""
     with ExitStack() as stack:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
             ensure_schema(connection)
-            holder = None if takeover else writer_that_stays(connection, config.shard_id)
-            if holder is not None:
+            leader = None if takeover else living_leader(connection, config.shard_id)
+            if leader is not None:
                 raise persistence.errors.Unavailable(
-                    f"shard {config.shard_id} is being written by {holder}: close that one first"
+                    f"shard {config.shard_id} is led by {leader}: close that one first, or stand by"
                 )
-        journal = PostgresJournal(url, config.shard_id)
-        # Its connection stays open until the end: it is what `presence` shows to others, even while nothing is written.
-        stack.callback(journal.close)
-        with snapshot_store(config, url) as snapshots:
-            recovered = recover(journal, snapshots)
-        epoch = recovered.position.epoch
-        write_behind = WriteBehind(
-            lambda: PostgresJournal(url, config.shard_id, epoch),
-            recovered.position,
-            Limits(queue_rows_max=config.queue_rows_max, outage_s_max=config.outage_limit_s),
-            name=str(config.shard_id),
+        heartbeat = Heartbeat(url, config.shard_id, address=address_of(config), lease_s=config.lease_s)
+        stack.callback(heartbeat.close)
+        epoch = heartbeat.take()
+        with (
+            PostgresJournal(url, config.shard_id) as journal,
+            snapshot_store(config, url) as snapshots,
+        ):
+            recovered = recover(journal, snapshots, epoch=epoch)
+        node = _node(config, url, clock)
+        node.lead(_reign(config, url, clock, Succession(heartbeat, recovered)))
+        node.release_with(stack.pop_all())
+        return node
+
+
+def open_standby(config: Config, clock: Clock) -> Node:
+    """A process that stands by, from settings. Raises as `open_exchange`, in the words of persistence."""
+    with ExitStack() as stack:
+        url = stack.enter_context(database_url(config))
+        with connect(url, "callmarket opening") as connection:
+            ensure_schema(connection)
+        node = _node(config, url, clock)
+        node.stand_by(
+            Standby(
+                url,
+                config.shard_id,
+                snapshot_store(config, url),
+                address=address_of(config),
+                lease_s=config.lease_s,
+                on_lead=lambda succession: node.lead(_reign(config, url, clock, succession)),
+                on_failed=node.fail,
+            )
         )
-        return Node(
-            Sequencer(recovered.engine, recovered.position.last_digest, write_behind, clock),
-            write_behind,
-            url=url,
-            shard_id=config.shard_id,
-            recovery=recovered.report,
-            clock=clock,
-            ack_timeout_s=config.ack_timeout_s,
-            release=stack.pop_all().close,
-        )
+        node.release_with(stack.pop_all())
+        return node
+
+
+def address_of(config: Config) -> str:
+    """The way to this process, as others are told."""
+    return config.address or this_process()
+
+
+def _node(config: Config, url: str, clock: Clock) -> Node:
+    return Node(url=url, shard_id=config.shard_id, clock=clock, ack_timeout_s=config.ack_timeout_s)
+
+
+def _reign(config: Config, url: str, clock: Clock, succession: Succession) -> Reign:
+    """Everything that leads, running."""
+    heartbeat, recovered = succession.heartbeat, succession.recovered
+    write_behind = WriteBehind(
+        lambda: PostgresJournal(url, config.shard_id, heartbeat.epoch),
+        recovered.position,
+        Limits(queue_rows_max=config.queue_rows_max, outage_s_max=config.outage_limit_s),
+        name=str(config.shard_id),
+    )
+    sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, clock)
+    return Reign(Parts(sequencer, write_behind, heartbeat, recovered.report), config.ack_timeout_s)
 
 
 def snapshot_store(config: Config, url: str) -> SnapshotStore:

@@ -19,6 +19,8 @@ from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
+from bridge.cli_leadership import hand_over
+from bridge.cli_leadership import status as shard_status
 from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
 from bridge.config import Config, from_environment
@@ -223,6 +225,28 @@ def recover(
         raise Invalid("recover", "", "--dry-run: an exchange recovers by itself when it is opened")
     found = rehearsed(_config(url), whole=whole)
     _show(found, as_json, lambda: tables.rehearsal(found))
+
+
+@app.command(epilog="Example: callmarket status --json")
+def status(url: Url = "", as_json: AsJson = False) -> None:
+    """Show who leads and who stands by, and when recovery was last proved. Exit code 1 if nobody leads."""
+    with _connected(url) as (connection, shard_id):
+        found = shard_status(connection, shard_id)
+    _show(found, as_json, lambda: tables.status(found))
+    if not found.led:
+        raise typer.Exit(EXIT_WRONG)
+
+
+@app.command(epilog="Example: callmarket handover --wait 30")
+def handover(
+    wait: Annotated[float, typer.Option("--wait", min=0.1, max=3_600, help="Seconds to wait for it.")] = 60.0,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let a standby lead, and end the leader: it drains, commits and lets go. Exit code 3 if nobody stands by."""
+    with _connected(url) as (connection, shard_id):
+        done = hand_over(connection, shard_id, wait)
+    _show(done, as_json, lambda: tables.handover(done))
 
 
 @app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")

@@ -1,7 +1,8 @@
 """The commands about snapshots and recovery: `snapshot`, `snapshots`, `recover --dry-run`.
 
 Rule of this file: each opens the journal as a reader, which PostgreSQL itself keeps from writing, so it can be run
-beside a live engine at any time. `cli` gives them their arguments and prints what they return.
+beside a live engine at any time; besides snapshots it writes only when recovery was last proved. `cli` gives them their
+arguments and prints what they return.
 """
 
 import logging
@@ -22,6 +23,7 @@ from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
 from persistence.journal import Journal
+from persistence.leadership.register import publish_proof
 from persistence.migrate import pending
 from persistence.postgres import PostgresJournal
 from persistence.recovery import Report, rehearse
@@ -58,8 +60,8 @@ class Rehearsal(Struct, frozen=True):
 
 def take_one(config: Config) -> Taken | None:
     """Take one snapshot. None if the journal is empty."""
-    with _reading(config) as (journal, store):
-        return Follower(journal, store, config.snapshots_kept).take()
+    with _following(config) as follower:
+        return follower.take()
 
 
 def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) -> None:
@@ -67,8 +69,7 @@ def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) 
 
     A database that is away is waited for; a journal that is wrong raises.
     """
-    with _ending_on_signals() as ended, _reading(config) as (journal, store):
-        follower = Follower(journal, store, config.snapshots_kept)
+    with _ending_on_signals() as ended, _following(config) as follower:
         while not ended.is_set():
             try:
                 taken = follower.take()
@@ -135,15 +136,38 @@ def rehearsed(config: Config, *, whole: bool) -> Rehearsal:
 
 @contextmanager
 def _reading(config: Config) -> Iterator[tuple[Journal, SnapshotStore]]:
+    with _market(config) as url, _opened(config, url) as opened:
+        yield opened
+
+
+@contextmanager
+def _following(config: Config) -> Iterator[Follower]:
+    with _market(config) as url, _opened(config, url) as (journal, store):
+
+        def publish(seq: int, seconds: float) -> None:
+            with connect(url, "callmarket cli") as connection:
+                publish_proof(connection, config.shard_id, seq, seconds)
+
+        yield Follower(journal, store, config.snapshots_kept, publish)
+
+
+@contextmanager
+def _market(config: Config) -> Iterator[str]:
+    """The database, which must have a market."""
     with database_url(config) as url:
         with connect(url, "callmarket cli") as connection:
             if pending(connection):
                 raise Unavailable(NO_MARKET)
-        with (
-            PostgresJournal(url, config.shard_id, reader=True) as journal,
-            snapshot_store(config, url) as store,
-        ):
-            yield journal, store
+        yield url
+
+
+@contextmanager
+def _opened(config: Config, url: str) -> Iterator[tuple[Journal, SnapshotStore]]:
+    with (
+        PostgresJournal(url, config.shard_id, reader=True) as journal,
+        snapshot_store(config, url) as store,
+    ):
+        yield journal, store
 
 
 class _Ended(BaseException):

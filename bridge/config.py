@@ -39,6 +39,13 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ack_timeout_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
     """How long a caller waits for its command to be durable before it is told that the outcome is unknown."""
 
+    address: Annotated[str, Meta(max_length=300)] = ""
+    """The way to this process, for clients that ask another while this one leads. Empty: its process id and host."""
+
+    lease_s: Annotated[float, Meta(ge=0.5, le=3_600)] = 5.0
+    """A leader that does not renew its lease for so long is taken for dead by those who stand by. It renews five times
+    as often, or every second."""
+
     snapshots_kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
     """How many snapshots are kept: two may turn out damaged, and recovery still need not begin at the first row."""
 

@@ -43,6 +43,17 @@ class Unavailable(ExchangeError):
         self.retry_after_s = retry_after_s
 
 
+class NotLeader(Unavailable):
+    """Another process leads this market, or will in a moment. Nothing happened; ask there, or here again.
+
+    `leader` is the address that it gives, empty while nobody is known to lead.
+    """
+
+    def __init__(self, message: str, leader: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s)
+        self.leader = leader
+
+
 class UnknownOutcome(ExchangeError):
     """It was applied but is not known to be durable. Send it again with its `command_id` to learn how it ended."""
 

@@ -13,7 +13,7 @@ from typing import Final, Self, TypeVar
 from bridge import reads, results, units, verbs
 from bridge.errors import Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.messages import Ack, Reply, Request, check_ack
-from bridge.node import Node
+from bridge.node import Node, Role
 from bridge.reads import OrderBook, Wallet
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import Verb, as_actor
@@ -152,8 +152,24 @@ class Exchange:
         return verify(self.node.url, self.node.shard_id)
 
     @property
+    def role(self) -> Role:
+        """Whether this process leads the market, stands by, or has `ended`: then it is to be closed and opened anew."""
+        return self.node.role
+
+    def wait_until_leading(self, timeout_s: float | None = None) -> bool:
+        """Wait, for so long or for ever, until this process leads, and return whether it does.
+
+        Raises `Unavailable` if it never will, because what it follows cannot be followed.
+        """
+        return self.node.wait_until_leading(timeout_s)
+
+    def wait_until_over(self, timeout_s: float | None = None) -> str:
+        """Wait, for so long or for ever, until this process leads no longer: why not, or empty if it still does."""
+        return self.node.wait_until_over(timeout_s)
+
+    @property
     def recovery(self) -> Report:
-        """What opening this exchange had to do."""
+        """What it took to lead."""
         return self.node.recovery
 
     @property

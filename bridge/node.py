@@ -1,85 +1,130 @@
-"""A running market: one engine, one journal, and what it takes to answer when something is durable.
+"""A process of a market: leading it, or standing by; and what it takes to answer when something is durable.
 
-Rule of this file: a reply leaves only as its caller asked: when durable, or at once and marked as not durable. Threads
-and asyncio wait differently and get the same answers.
+Rule of this file: a reply leaves only as its caller asked: when durable, or at once and marked as not durable; and only
+from the process that leads. Threads and asyncio wait differently and get the same answers.
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import psycopg
 
 import persistence.errors
 from bridge.clock import Clock
-from bridge.errors import Unavailable, UnknownOutcome
+from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.messages import Ack, Reply, Request, check_ack
-from bridge.sequencer import Applied, Sequencer
+from bridge.reign import Reign
+from bridge.sequencer import RETRY_AFTER_S, Applied
 from bridge.units import datetime_of
 from engine.state import State
 from persistence.connections import connect
 from persistence.errors import PersistenceError
+from persistence.leadership.standby import Standby
 from persistence.recovery import Report
-from persistence.write_behind import WriteBehind
 
 T = TypeVar("T")
+
+Role = Literal["standby", "leader", "ended"]
+"""Whether this process follows, leads, or has done so: then it is to be started again."""
 
 
 class Node:
     """What `Exchange` and `AsyncExchange` share. Made by `app.open_node`, and closed once."""
 
-    def __init__(
-        self,
-        sequencer: Sequencer,
-        write_behind: WriteBehind,
-        *,
-        url: str,
-        shard_id: int,
-        recovery: Report,
-        clock: Clock,
-        ack_timeout_s: float,
-        release: Callable[[], None],
-    ) -> None:
+    def __init__(self, *, url: str, shard_id: int, clock: Clock, ack_timeout_s: float) -> None:
+        """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
         self.url: Final = url
         self.shard_id: Final = shard_id
-        self.recovery: Final = recovery
-        self._sequencer = sequencer
-        self._write_behind = write_behind
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
-        self._release = release
+        self._resources = ExitStack()
+        self._standby: Standby | None = None
+        self._reign: Reign | None = None
+        self._failure = ""
+        # Set when it is known whether this process will ever lead.
+        self._decided = threading.Event()
         self._closed = False
+
+    def lead(self, reign: Reign) -> None:
+        """Serve from now on."""
+        self._reign = reign
+        self._decided.set()
+
+    def stand_by(self, standby: Standby) -> None:
+        """Refuse everything, naming the leader, until `lead` or `fail` is called."""
+        self._standby = standby
+
+    def fail(self, error: PersistenceError) -> None:
+        """It will never lead: `error` says why."""
+        self._failure = str(error)
+        self._decided.set()
+
+    def release_with(self, resources: ExitStack) -> None:
+        """Close these when it is closed."""
+        self._resources = resources
+
+    @property
+    def role(self) -> Role:
+        """What this process is to the market at this moment."""
+        reign = self._reign
+        if self._closed or self._failure or (reign is not None and reign.end):
+            return "ended"
+        return "standby" if reign is None else "leader"
+
+    def wait_until_leading(self, timeout_s: float | None) -> bool:
+        """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
+        self._decided.wait(timeout_s)
+        if self._failure:
+            raise Unavailable(self._failure)
+        return self.role == "leader"
+
+    def wait_until_over(self, timeout_s: float | None) -> str:
+        """Why this process leads no longer; empty if it still does when the time has passed. It has to lead first."""
+        reign = self._leading()
+        reign.over.wait(timeout_s)
+        return reign.end
+
+    @property
+    def applied_seq(self) -> int:
+        """The last row of this process's engine, leading or not."""
+        if self._reign is not None:
+            return self._reign.sequencer.read(lambda state: state.seq)
+        return 0 if self._standby is None else self._standby.applied_seq
+
+    @property
+    def recovery(self) -> Report:
+        """What it took to lead. Raises `NotLeader` before."""
+        return self._leading().recovery
 
     @property
     def durable_seq(self) -> int:
         """Everything up to here is in the journal."""
-        return self._write_behind.durable_seq
+        return self._leading().write_behind.durable_seq
 
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
-        self._refuse_if_closed()
-        failure = self._write_behind.failure
-        if failure is not None:
-            raise Unavailable(f"the journal has stopped: {failure}") from failure
-        return self._sequencer.read(query)
+        reign = self._ruling()
+        return reign.sequencer.read(query)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
         check_ack(ack)
-        applied = self._apply(requests)
+        reign, applied = self._apply(requests)
         if ack == "durable":
             try:
-                self._write_behind.wait(applied[-1].journal_seq, self._ack_timeout_s)
+                reign.write_behind.wait(applied[-1].journal_seq, self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
-        return self._replies(applied)
+        return self._replies(reign, applied)
 
     async def submit_async(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """`submit` for asyncio: applying takes microseconds in the loop, waiting does not block it."""
         check_ack(ack)
-        applied = self._apply(requests)
+        reign, applied = self._apply(requests)
         if ack == "durable":
             loop = asyncio.get_running_loop()
             durable = loop.create_future()
@@ -91,14 +136,14 @@ class Node:
             def on_durable(error: BaseException | None) -> None:
                 loop.call_soon_threadsafe(settle, error)
 
-            self._write_behind.on_durable(applied[-1].journal_seq, on_durable)
+            reign.write_behind.on_durable(applied[-1].journal_seq, on_durable)
             try:
                 error = await asyncio.wait_for(durable, self._ack_timeout_s)
             except TimeoutError as timeout:
                 error = timeout
             if error is not None:
                 raise self._unknown(applied, error) from error
-        return self._replies(applied)
+        return self._replies(reign, applied)
 
     def now(self) -> datetime:
         """The exchange's time."""
@@ -115,7 +160,7 @@ class Node:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def close(self) -> None:
-        """Write what is queued, stop the writer, and let go of the server. Again: nothing.
+        """Write what is queued, let others lead, and let go of the server. Again: nothing.
 
         Raises `Unavailable` if something was left that could not be written; none of it was acknowledged.
         """
@@ -123,25 +168,68 @@ class Node:
             return
         self._closed = True
         try:
-            self._write_behind.close(self._ack_timeout_s)
+            if self._standby is not None:
+                self._standby.close()
+            if self._reign is not None:
+                self._reign.close()
         except PersistenceError as error:
             raise Unavailable(str(error)) from error
         finally:
-            self._release()
+            self._decided.set()
+            self._resources.close()
 
-    def _apply(self, requests: Sequence[Request]) -> list[Applied]:
-        self._refuse_if_closed()
+    def _apply(self, requests: Sequence[Request]) -> tuple[Reign, list[Applied]]:
+        reign = self._ruling()
         try:
-            return self._sequencer.submit(requests)
+            return reign, reign.sequencer.submit(requests)
         except PersistenceError as error:
-            raise Unavailable(str(error)) from error
+            raise self._over(reign, str(error)) from error
+        except NotLeader:
+            raise
+        except Unavailable as error:
+            if reign.end:
+                raise self._over(reign, str(error)) from error
+            raise
+
+    def _leading(self) -> Reign:
+        """The reign, over or not."""
+        if self._reign is None:
+            self._refuse_if_closed()
+            if self._failure:
+                raise Unavailable(self._failure)
+            leader = "" if self._standby is None else self._standby.leader
+            raise NotLeader(
+                f"this process stands by, shard {self.shard_id} is led by {leader or 'nobody at this moment'}",
+                leader,
+                RETRY_AFTER_S,
+            )
+        return self._reign
+
+    def _ruling(self) -> Reign:
+        """The reign, if it is not over."""
+        self._refuse_if_closed()
+        reign = self._leading()
+        if reign.end:
+            raise self._over(reign, reign.end) from reign.write_behind.failure
+        return reign
+
+    def _over(self, reign: Reign, why: str) -> ExchangeError:
+        """What to tell who asks a process that led once."""
+        if not reign.lost:
+            return Unavailable(why)
+        successor = reign.successor
+        return NotLeader(
+            f"this process leads shard {self.shard_id} no longer ({why}): ask {successor or 'again in a moment'}",
+            successor,
+            RETRY_AFTER_S,
+        )
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise Unavailable("the exchange is closed")
 
-    def _replies(self, applied: Sequence[Applied]) -> list[Reply]:
-        durable_seq = self._write_behind.durable_seq
+    def _replies(self, reign: Reign, applied: Sequence[Applied]) -> list[Reply]:
+        durable_seq = reign.write_behind.durable_seq
         return [Reply(one.seq, one.at_us, one.events, durable_seq, one.repeated) for one in applied]
 
     def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:

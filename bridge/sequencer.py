@@ -26,6 +26,9 @@ REQUESTS_PER_BATCH_MAX: Final = 1_000
 # A caller's clock may be a little fast. More would push the market's time, which never runs back, ahead for everyone.
 CLOCK_AHEAD_US_MAX: Final = 1_000_000
 
+# After this a standby has taken over, as a rule.
+RETRY_AFTER_S: Final = 0.2
+
 T = TypeVar("T")
 
 
@@ -49,6 +52,7 @@ class Sequencer:
         self._clock = clock
         self._lock = threading.Lock()
         self._broken: BaseException | None = None
+        self._stopped = False
 
     def submit(self, requests: Sequence[Request]) -> list[Applied]:
         """Stamp, apply and enqueue some requests, in order and with nothing of others between them.
@@ -71,6 +75,16 @@ class Sequencer:
                 self._broken = error
                 raise
 
+    def stop(self) -> None:
+        """Take nothing more: what comes next is `Unavailable`. When it returns, all that was applied is enqueued."""
+        with self._lock:
+            self._stopped = True
+
+    @property
+    def works(self) -> bool:
+        """Whether it was not stopped in the middle of a command."""
+        return self._broken is None
+
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the state, at one moment. It must be short and copy what it gives."""
         with self._lock:
@@ -79,6 +93,8 @@ class Sequencer:
 
     def _admit(self, requests: Sequence[Request]) -> None:
         self._refuse_if_broken()
+        if self._stopped:
+            raise Unavailable("nothing more is taken here", retry_after_s=RETRY_AFTER_S)
         now_us = self._clock()
         if type(now_us) is not int or not 0 <= now_us <= AT_US_MAX:
             # Seconds as a float, or nanoseconds: once recorded, the market's time could never come back from there.

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli_leadership import Handover, Status
 from bridge.cli_snapshots import Rehearsal, SnapshotRow
 from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
 from persistence.snapshots.follower import Taken
@@ -113,6 +114,41 @@ def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
 def rehearsal(row: Rehearsal) -> Renderable:
     """What a recovery would do."""
     return Text(f"shard {row.shard_id} recovers to row {row.seq:,}, read-only: {row.report}")
+
+
+def status(row: Status) -> Renderable:
+    """A shard and its processes."""
+    if row.leader is None:
+        led = "led by nobody yet"
+    else:
+        leader = row.leader
+        led = f"led by {leader.address} ({leader.sign}, lease renewed {leader.renewed_s_ago:.1f} s ago)"
+        if leader.handover_requested:
+            led += ", asked to hand over"
+    lines = [Text.assemble((f"shard {row.shard_id}", "bold"), f" at row {row.last_seq:,}, epoch {row.epoch}: {led}")]
+    lines += [
+        Text(f"  standby {one.address}: {one.rows_behind:,} rows behind, seen {one.seen_s_ago:.1f} s ago")
+        for one in row.standbys
+    ]
+    if not row.standbys:
+        lines.append(Text("  nobody stands by"))
+    proof = row.last_proven_restore
+    if proof is None:
+        lines.append(Text("  recovery was never proved here: callmarket snapshot"))
+    else:
+        age = timedelta(seconds=round(proof.age_s))
+        lines.append(
+            Text(
+                f"  recovery proved {age} ago, to row {proof.seq:,} ({proof.rows_behind:,} rows behind), in "
+                f"{proof.seconds:.2f} s, by {proof.proven_by}"
+            )
+        )
+    return Group(*lines)
+
+
+def handover(row: Handover) -> Renderable:
+    """Who leads now."""
+    return Text(f"shard {row.shard_id}: from {row.before} to {row.after}, epoch {row.epoch}, {row.seconds:.2f} s")
 
 
 def migrated(names: Sequence[str]) -> Renderable:

@@ -12,22 +12,27 @@ import psycopg
 from engine.codec import GENESIS_DIGEST
 
 
-def claim(connection: psycopg.Connection, shard_id: int) -> int:
+def claim(connection: psycopg.Connection, shard_id: int, after_epoch: int | None = None) -> int | None:
     """Become the writer of a shard, new or old, and return the epoch that all batches must carry from now on.
 
+    With `after_epoch`, only if that is the present one: None, and nothing is changed, if somebody else was faster.
     Waits for a batch that is being committed at this moment, so what the position says afterwards is the end of what
     the writer before could write. One statement; raises `psycopg.Error` only.
     """
     row = connection.execute(
         """
         INSERT INTO engine_writer AS writer (shard_id, epoch, last_seq, last_digest, claimed_at, claimed_by)
-        VALUES (%s, 1, 0, %b, now(), %s)
+        VALUES (%(shard)s, 1, 0, %(genesis)b, now(), %(process)s)
         ON CONFLICT (shard_id) DO UPDATE
         SET epoch = writer.epoch + 1, claimed_at = excluded.claimed_at, claimed_by = excluded.claimed_by
+        WHERE %(after)s::bigint IS NULL OR writer.epoch = %(after)s
         RETURNING epoch
         """,
-        (shard_id, GENESIS_DIGEST, f"process {os.getpid()} on {socket.gethostname()}"),
+        {"shard": shard_id, "genesis": GENESIS_DIGEST, "process": this_process(), "after": after_epoch},
     ).fetchone()
-    assert row is not None, "an upsert returns its row"
-    epoch: int = row[0]
-    return epoch
+    return None if row is None else row[0]
+
+
+def this_process() -> str:
+    """What a person needs to find this process."""
+    return f"process {os.getpid()} on {socket.gethostname()}"

@@ -1,13 +1,10 @@
 """The journal in PostgreSQL.
 
-Rule of this file: one connection, opened when it is needed and thrown away after its first failure, because what
-happened on it is then unknown. Whether to try again is for the caller, who knows what it has sent (`write_behind`).
+Rule of this file: one connection (`line`), and no memory of its own: what was sent, and whether to try again, is known
+to the caller (`write_behind`).
 """
 
-import contextlib
-import os
-import socket
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, LiteralString
 
@@ -17,9 +14,9 @@ from engine.codec import GENESIS_DIGEST, Sealed
 from persistence import lease
 from persistence.connections import connect
 from persistence.db_writes import execute_journaled
-from persistence.errors import Corrupt, Unavailable
 from persistence.journal import Journal, Position, Stored
-from persistence.presence import writer_name
+from persistence.leadership.register import writer_name
+from persistence.line import Line
 
 # Rows in one read: some megabytes, so that reading ahead keeps little in memory and a query's cost disappears.
 SCAN_ROWS: Final = 10_000
@@ -34,38 +31,34 @@ class PostgresJournal(Journal):
     """The journal of one shard. `epoch` is what an earlier `claim` of this process returned."""
 
     def __init__(self, url: str, shard_id: int, epoch: int = 0, *, reader: bool = False) -> None:
-        """Remember where; nothing is opened yet.
-
-        A `reader` cannot write, which PostgreSQL sees to, and is not taken for the shard's writer (`presence`).
-        """
+        """Remember where; nothing is opened yet. A `reader` cannot write, which PostgreSQL sees to."""
         self.shard_id = shard_id
         self.epoch = epoch
         self.reader: Final = reader
         self._url = url
-        self._connection: psycopg.Connection | None = None
-        # The socket of the connection, by device and inode: its number alone may belong to another file by now.
-        self._socket_identity = (0, 0)
+        self._line: Final = Line(self._connect)
 
     def claim(self) -> int:
         """See `Journal.claim`."""
-        with self._failing_closed() as connection:
-            self.epoch = lease.claim(connection, self.shard_id)
-        return self.epoch
+        with self._line.use() as connection:
+            epoch = lease.claim(connection, self.shard_id)
+        assert epoch is not None, "without a condition it is always claimed"
+        self.epoch = epoch
+        return epoch
 
     def append(self, rows: Sequence[Sealed]) -> None:
         """See `Journal.append`."""
-        with self._failing_closed() as connection:
+        with self._line.use() as connection:
             execute_journaled(connection, rows, shard_id=self.shard_id, epoch=self.epoch)
 
     def row_at(self, seq: int) -> Stored | None:
         """See `Journal.row_at`."""
-        with self._failing_closed() as connection:
-            rows = read_chunk(connection, self.shard_id, seq - 1, rows_max=1)
+        rows = self._chunk(seq - 1, rows_max=1)
         return rows[0] if rows and rows[0].seq == seq else None
 
     def position(self) -> Position:
         """See `Journal.position`."""
-        with self._failing_closed() as connection:
+        with self._line.use() as connection:
             return read_position(connection, self.shard_id)
 
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
@@ -73,56 +66,34 @@ class PostgresJournal(Journal):
 
         Each chunk is a query of its own, so that a long read holds back no vacuum.
         """
+        rows = self._chunk(after_seq)
+        if len(rows) < SCAN_ROWS:
+            # All there was: whoever follows a journal asks often, and rarely finds more than this.
+            if rows:
+                yield rows
+            return
         with ThreadPoolExecutor(1, "journal-scan") as reader:
-            ahead = reader.submit(self._chunk, after_seq)
-            while rows := ahead.result():
+            while rows:
                 ahead = reader.submit(self._chunk, rows[-1].seq)
                 yield rows
+                rows = ahead.result()
 
     def interrupt(self) -> None:
-        """See `Journal.interrupt`. Ends the connection under whoever waits on it, as a lost network would."""
-        connection = self._connection
-        with contextlib.suppress(psycopg.Error, OSError):
-            if connection is None or connection.closed:
-                return
-            with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
-                if _identity(duplicate.fileno()) == self._socket_identity:
-                    duplicate.shutdown(socket.SHUT_RDWR)
+        """See `Journal.interrupt`."""
+        self._line.interrupt()
 
     def close(self) -> None:
         """See `Journal.close`."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(psycopg.Error, OSError):
-                connection.close()
+        self._line.close()
 
-    def _chunk(self, after_seq: int) -> list[Stored]:
-        with self._failing_closed() as connection:
-            return read_chunk(connection, self.shard_id, after_seq)
+    def _chunk(self, after_seq: int, rows_max: int = SCAN_ROWS) -> list[Stored]:
+        with self._line.use() as connection:
+            return read_chunk(connection, self.shard_id, after_seq, rows_max)
 
     def _connect(self) -> psycopg.Connection:
         if self.reader:
             return connect(self._url, f"callmarket reader {self.shard_id}", read_only=True)
         return connect(self._url, writer_name(self.shard_id), writer=True)
-
-    @contextlib.contextmanager
-    def _failing_closed(self) -> Iterator[psycopg.Connection]:
-        """Give the connection; after any failure forget it, for its state is unknown."""
-        try:
-            if self._connection is None:
-                self._connection = self._connect()
-                self._socket_identity = _identity(self._connection.fileno())
-            yield self._connection
-        except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
-            self.close()
-            # To try again would not help, and to take it for an outage would hide it.
-            raise Corrupt(f"The server finds the files of its tables damaged: {error}") from error
-        except psycopg.Error as error:
-            self.close()
-            raise Unavailable(f"The database does not answer: {error}") from error
-        except BaseException:
-            self.close()
-            raise
 
 
 def read_chunk(
@@ -140,8 +111,3 @@ def read_position(connection: psycopg.Connection, shard_id: int) -> Position:
         "SELECT epoch, last_seq, last_digest FROM engine_writer WHERE shard_id = %s", (shard_id,)
     ).fetchone()
     return Position(*row) if row is not None else Position(0, 0, GENESIS_DIGEST)
-
-
-def _identity(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino

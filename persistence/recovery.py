@@ -20,7 +20,7 @@ from engine.commands import Entry
 from engine.core import Engine
 from engine.events import Events
 from engine.limits import RULES
-from persistence.errors import Corrupt, Damaged, Diverged, TooNew, Unavailable
+from persistence.errors import Corrupt, Damaged, Diverged, Fenced, TooNew, Unavailable
 from persistence.journal import Chain, Journal, Position, Stored
 from persistence.snapshots.store import Info, SnapshotStore, belongs, check_readable, state_of
 
@@ -103,14 +103,40 @@ class Replica:
                         return
 
 
-def recover(journal: Journal, snapshots: SnapshotStore | None = None) -> Recovered:
+def recover(journal: Journal, snapshots: SnapshotStore | None = None, *, epoch: int | None = None) -> Recovered:
     """Become the writer of the shard and bring its engine back. A new shard gives a new engine.
 
-    The epoch is raised first, so that whoever wrote before cannot write any more while the rows are read. Costs some
-    20 us for each row after the newest snapshot, and 10 us for each bid in that. Raises `Unavailable`; `Corrupt`
-    or `Diverged` with the first bad seq: then nothing may be written.
+    The epoch is raised first, or the caller has done so and names it, so that whoever wrote before cannot write any
+    more while the rows are read. Costs some 20 us for each row after the newest snapshot, and 10 us for each bid in
+    that. Raises `Unavailable`; `Fenced` if another claims the shard meanwhile; `Corrupt` or `Diverged` with the first
+    bad seq: then nothing may be written.
     """
-    return _bring_back(journal, snapshots, claim=True)[0]
+    mine = journal.claim() if epoch is None else epoch
+    with still_mine(journal, mine):
+        return _bring_back(journal, snapshots, alone=True)[0]
+
+
+@contextmanager
+def still_mine(journal: Journal, epoch: int) -> Iterator[None]:
+    """Read a journal to its end under an epoch of one's own.
+
+    Raises `Fenced` if another has claimed the shard by the end of the block, or before what the block raises: rows that
+    came from there are no damage.
+    """
+    try:
+        yield
+    except Corrupt as error:
+        _check_mine(journal, epoch, error)
+        raise
+    _check_mine(journal, epoch, None)
+
+
+def _check_mine(journal: Journal, epoch: int, cause: Corrupt | None) -> None:
+    found = journal.position().epoch
+    if found != epoch:
+        raise Fenced(
+            f"The shard was claimed with epoch {found} while epoch {epoch} recovered. Stop this one."
+        ) from cause
 
 
 def rehearse(journal: Journal, snapshots: SnapshotStore | None = None) -> tuple[Recovered, Replica]:
@@ -118,7 +144,7 @@ def rehearse(journal: Journal, snapshots: SnapshotStore | None = None) -> tuple[
 
     The replica stands where the journal ended when this began, and may follow from there. Raises as `recover`.
     """
-    return _bring_back(journal, snapshots, claim=False)
+    return _bring_back(journal, snapshots, alone=False)
 
 
 def _known(snapshots: SnapshotStore | None) -> tuple[Sequence[Info], list[PassedOver]]:
@@ -132,11 +158,9 @@ def _known(snapshots: SnapshotStore | None) -> tuple[Sequence[Info], list[Passed
         return [], [PassedOver(0, "all", str(error))]
 
 
-def _bring_back(journal: Journal, snapshots: SnapshotStore | None, *, claim: bool) -> tuple[Recovered, Replica]:
-    """The engine at the end of the journal, from the newest snapshot that leads there."""
+def _bring_back(journal: Journal, snapshots: SnapshotStore | None, *, alone: bool) -> tuple[Recovered, Replica]:
+    """The engine at the end of the journal, from the newest snapshot that leads there; `alone`, if nobody writes."""
     started = time.perf_counter()
-    if claim:
-        journal.claim()
     # In this order, so that every snapshot is of a row before the end that is looked at.
     infos, passed = _known(snapshots)
     position = journal.position()
@@ -145,8 +169,8 @@ def _bring_back(journal: Journal, snapshots: SnapshotStore | None, *, claim: boo
         try:
             replica = Replica() if snapshots is None or info is None else _restore(journal, snapshots, info)
             tail_started = time.perf_counter()
-            # Nobody writes after a claim, so then there must be no row beyond the end.
-            replica.follow(journal, None if claim else position.last_seq)
+            # Where nobody writes there must be no row beyond the end.
+            replica.follow(journal, None if alone else position.last_seq)
             check_end(replica.engine, replica.chain, position)
         except (Damaged, Diverged) as error:
             # Nothing comes after the last resort, and rows that no one here can decide are no fault of a snapshot.
@@ -205,8 +229,8 @@ def replay(engine: Engine, chain: Chain, row: Stored) -> tuple[Entry, Events]:
     return entry, events
 
 
-def check_end(engine: Engine, chain: Chain, position: Position) -> None:
-    """Check that the rows end where the fence says, and every property of the state. Raises `Corrupt` or `Diverged`."""
+def check_arrival(chain: Chain, position: Position) -> None:
+    """Check that the rows end where the fence says. Raises `Corrupt`. O(1)."""
     seq, last_seq = chain.seq, position.last_seq
     if seq < last_seq:
         raise Corrupt(f"Row {seq + 1} is missing: the journal ends at {seq}, the fence says {last_seq}", seq + 1)
@@ -219,6 +243,14 @@ def check_end(engine: Engine, chain: Chain, position: Position) -> None:
     if chain.epoch > position.epoch:
         # No digest covers the epochs. What a writer of a lower epoch added here would be a step back for ever.
         raise Corrupt(f"Row {seq} was written by epoch {chain.epoch}, and the fence has only {position.epoch}", seq)
+
+
+def check_end(engine: Engine, chain: Chain, position: Position) -> None:
+    """Check that the rows end where the fence says, and every property of the state. Raises `Corrupt` or `Diverged`.
+
+    O(state).
+    """
+    check_arrival(chain, position)
     try:
         engine.state.check()
     except (AssertionError, LookupError) as error:

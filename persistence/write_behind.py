@@ -205,6 +205,11 @@ class WriteBehind:
             self._closed = True
             self._raise_failure()
 
+    def stop(self, failure: PersistenceError) -> None:
+        """Stop for good, as if the writer had met this failure: whoever waits gets it. Again: nothing. Never waits."""
+        self._fail(failure)
+        self._interrupt()
+
     def __enter__(self) -> Self:
         """Use it as a context manager: the end of the block drains and closes."""
         return self

@@ -5,6 +5,7 @@ from a state that recovery has made, and it stays only if what the store gives b
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.core import Engine
@@ -40,8 +41,14 @@ class Follower:
     The memory of a second engine, and of a third while a snapshot is read back.
     """
 
-    def __init__(self, journal: Journal, store: SnapshotStore, keep: int) -> None:
-        """Follow this journal; nothing is read yet. A reader's is best: it could not write if it tried."""
+    def __init__(
+        self, journal: Journal, store: SnapshotStore, keep: int, publish: Callable[[int, float], None] | None = None
+    ) -> None:
+        """Follow this journal; nothing is read yet. A reader's is best: it could not write if it tried.
+
+        `publish` is told of each proof: the row whose state came back from the store as it was, and the seconds.
+        """
+        self._publish = publish
         self._journal = journal
         self._store = store
         self._keep = keep
@@ -71,6 +78,8 @@ class Follower:
                 info = self._keep_and_prove(replica)
             forgotten = tuple(self._store.prune(self._keep, info))
             taken = Taken(info, rows, time.perf_counter() - started, passed_over, forgotten)
+            if self._publish is not None:
+                self._publish(info.seq, taken.seconds)
             self._taken_seq = info.seq
         self._replica = replica
         return taken

@@ -1,17 +1,16 @@
 """Snapshots in PostgreSQL, beside the journal.
 
-Rule of this file: one snapshot is one transaction, so a reader sees all of it or nothing. One connection, thrown away
-after its first failure.
+Rule of this file: one snapshot is one transaction, so a reader sees all of it or nothing.
 """
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import psycopg
 
 from persistence.connections import connect
-from persistence.errors import Damaged, Unavailable
+from persistence.errors import Damaged
+from persistence.line import Line
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
 
 # A row that goes over the wire and through the server's memory at once.
@@ -24,14 +23,13 @@ class PostgresSnapshots(SnapshotStore):
     def __init__(self, url: str, shard_id: int) -> None:
         """Remember where; nothing is opened yet."""
         self.shard_id = shard_id
-        self._url = url
-        self._connection: psycopg.Connection | None = None
+        self._line: Final = Line(lambda: connect(url, f"callmarket snapshots {shard_id}"))
 
     def write(self, snapshot: Snapshot) -> Info:
         """See `SnapshotStore.write`."""
         data, checksum = pack(snapshot, self.shard_id)
         chunks = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
-        with self._failing_closed() as connection, connection.transaction():
+        with self._line.use() as connection, connection.transaction():
             row = connection.execute(
                 """
                 INSERT INTO snapshots
@@ -62,7 +60,7 @@ class PostgresSnapshots(SnapshotStore):
 
     def list(self) -> Sequence[Info]:
         """See `SnapshotStore.list`."""
-        with self._failing_closed() as connection:
+        with self._line.use() as connection:
             rows = connection.execute(
                 """
                 SELECT snapshot_id::text, seq, at_us, digest, format, rules, image_bytes, stored_bytes, sha256, taken_at
@@ -75,27 +73,25 @@ class PostgresSnapshots(SnapshotStore):
 
     def read(self, info: Info) -> bytes:
         """See `SnapshotStore.read`. Each chunk is a query of its own, so that no long read holds back vacuum."""
-        with self._failing_closed() as connection:
+        with self._line.use() as connection:
             key = (self.shard_id, int(info.name))
             found = connection.execute(
                 "SELECT chunks FROM snapshots WHERE shard_id = %s AND snapshot_id = %s", key
             ).fetchone()
             if found is None:
                 raise Damaged("it is no longer there")
-            return unpack(info, b"".join(self._chunks(connection, key, found[0])), self.shard_id)
+            data = b"".join(self._chunks(connection, key, found[0]))
+        return unpack(info, data, self.shard_id)
 
     def delete(self, info: Info) -> None:
         """See `SnapshotStore.delete`."""
-        with self._failing_closed() as connection:
+        with self._line.use() as connection:
             key = (self.shard_id, int(info.name))
             connection.execute("DELETE FROM snapshots WHERE shard_id = %s AND snapshot_id = %s", key)
 
     def close(self) -> None:
         """See `SnapshotStore.close`."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(psycopg.Error, OSError):
-                connection.close()
+        self._line.close()
 
     @staticmethod
     def _chunks(connection: psycopg.Connection, key: tuple[int, int], chunks: int) -> Iterator[bytes]:
@@ -105,19 +101,3 @@ class PostgresSnapshots(SnapshotStore):
             if row is None:
                 raise Damaged(f"chunk {chunk_no} of {chunks} is missing")
             yield row[0]
-
-    @contextlib.contextmanager
-    def _failing_closed(self) -> Iterator[psycopg.Connection]:
-        """Give the connection; after any failure of it forget it, for its state is unknown."""
-        try:
-            if self._connection is None:
-                self._connection = connect(self._url, f"callmarket snapshots {self.shard_id}")
-            yield self._connection
-        except Damaged:
-            raise
-        except psycopg.Error as error:
-            self.close()
-            raise Unavailable(f"The database does not answer: {error}") from error
-        except BaseException:
-            self.close()
-            raise

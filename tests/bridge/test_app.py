@@ -3,35 +3,26 @@
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-import bridge.app
 from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, open_exchange
 from persistence.errors import Corrupt, PersistenceError
-from persistence.presence import writer_that_stays
 from tests.support.client_log import read_rows
 from tests.support.small_market import furnish, last_seq
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody in these tests is about to let go: there is nothing to wait for."""
-    monkeypatch.setattr(bridge.app, "writer_that_stays", partial(writer_that_stays, grace_s=0.1))
-
-
 def test_second_writer_is_refused_and_told_who_writes(market: Exchange, database_url: str) -> None:
     """Even while the first has written nothing yet; and it is not disturbed."""
     for _ in range(2):
-        with pytest.raises(Unavailable, match="shard 0 is being written by process") as caught:
+        with pytest.raises(Unavailable, match="shard 0 is led by process") as caught:
             open_exchange(database_url)
-        assert f"process {os.getpid()} on {os.uname().nodename}, connected since" in str(caught.value)
-        assert "close that one first" in str(caught.value)
+        assert f"(process {os.getpid()} on {os.uname().nodename}, epoch 1, lease renewed 0." in str(caught.value)
+        assert "close that one first, or stand by" in str(caught.value)
         assert market.open_account(f"a{last_seq(market)}").durable
 
 

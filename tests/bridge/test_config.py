@@ -15,10 +15,15 @@ GOOD = {
     "queue_rows_max": ("1", 1),
     "outage_limit_s": ("0", 0.0),
     "ack_timeout_s": ("2.5", 2.5),
+    "address": ("http://here:8080", "http://here:8080"),
+    "lease_s": ("2.5", 2.5),
     "snapshots_kept": ("2", 2),
     "snapshots_folder": ("/srv/snapshots", "/srv/snapshots"),
 }
 WRONG = [
+    ("address", "x" * 301, "length <= 300"),
+    ("lease_s", "0.4", ">= 0.5"),
+    ("lease_s", "3601", "<= 3600"),
     ("shard_id", "-1", ">= 0"),
     ("shard_id", "2147483648", "<= 2147483647"),
     ("shard_id", "one", "int"),

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+import bridge.app
 import engine.core
-from bridge import Exchange, Invalid, ManualClock, Unavailable, open_exchange, verbs
+from bridge import Exchange, Invalid, ManualClock, NotLeader, Unavailable, open_exchange, verbs
 from bridge.sequencer import CLOCK_AHEAD_US_MAX
 from engine.commands import Entry
 from engine.events import Events
 from engine.state import State
+from persistence.errors import Fenced
+from persistence.write_behind import WriteBehind
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.small_market import at, furnish, last_seq
@@ -156,21 +159,49 @@ def test_batch_cut_short_by_the_journal_did_not_happen(
     database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IDM-1: the writer stops in the middle of a batch: none of it is in, and that is what is said."""
-    market = open_exchange(database_url, clock=clock)
+    writers: list[WriteBehind] = []
+
+    def write_behind(*arguments: Any, **options: Any) -> WriteBehind:
+        writers.append(WriteBehind(*arguments, **options))
+        return writers[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bridge.app, "WriteBehind", write_behind)
+        market = open_exchange(database_url, clock=clock)
     asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
     real = engine.core.decide
 
     def decide(state: State, entry: Entry) -> Events:
         if entry.seq == 3:
-            # As another thread would that closes the exchange at this moment.
-            closer = threading.Thread(target=market.close)
-            closer.start()
-            closer.join()
+            writers[0].stop(Fenced("another writer has taken over"))
         return real(state, entry)
 
     with monkeypatch.context() as patch:
         patch.setattr(engine.core, "decide", decide)
-        with pytest.raises(Unavailable):
+        with pytest.raises(NotLeader, match="another writer has taken over"):
             market.submit(asked)
+    with pytest.raises(Unavailable):
+        market.close()
     with open_exchange(database_url, clock=clock) as again:
         assert [reply.repeated for reply in again.submit(asked)] == [False] * 5
+
+
+def test_closing_waits_for_a_batch(database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who closes at the same moment comes before a batch or after it, never between."""
+    market = open_exchange(database_url, clock=clock)
+    asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
+    real = engine.core.decide
+    closer = threading.Thread(target=market.close)
+
+    def decide(state: State, entry: Entry) -> Events:
+        if entry.seq == 3:
+            closer.start()
+            closer.join(0.1)
+        return real(state, entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.core, "decide", decide)
+        assert [reply.seq for reply in market.submit(asked)] == [1, 2, 3, 4, 5]
+    closer.join()
+    with open_exchange(database_url, clock=clock) as again:
+        assert [reply.repeated for reply in again.submit(asked)] == [True] * 5

@@ -14,13 +14,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import disk, network, processes, sessions
+from tests.faults import disk, leadership, network, processes, sessions
 from tests.faults.disk import NoSmallDisk, small_disk
 from tests.faults.fault import Fault
 from tests.faults.stage import Stage, open_stage
 from tests.support.own_server import OwnServer, open_own_server
 
-FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *sessions.FAULTS, *network.FAULTS, *disk.FAULTS)
+FAULTS: tuple[Fault, ...] = (
+    *processes.FAULTS,
+    *leadership.FAULTS,
+    *sessions.FAULTS,
+    *network.FAULTS,
+    *disk.FAULTS,
+)
 # A long fault is drawn so much more rarely.
 LONG_SHARE = 5
 # One market lives through so many rounds; then its whole history is audited by a successor, and a new one begins.
@@ -29,8 +35,9 @@ STAGE_ROUNDS = 5
 SERVER_SETTINGS = {"max_connections": "30"}
 # By turns: clients that wait as long as the defaults let them, and clients that soon ask again, with a short queue, so
 # that what they get meanwhile are errors, and most of what they send is sent more than once.
-PATIENT: dict[str, str] = {}
-HASTY = {"CALLMARKET_ACK_TIMEOUT_S": "0.4", "CALLMARKET_QUEUE_ROWS_MAX": "25"}
+# With a short lease, so that a standby does not wait long.
+PATIENT = {"CALLMARKET_LEASE_S": "1"}
+HASTY = {"CALLMARKET_LEASE_S": "1", "CALLMARKET_ACK_TIMEOUT_S": "0.4", "CALLMARKET_QUEUE_ROWS_MAX": "25"}
 CHARACTERS_MAX = 170
 
 
@@ -40,6 +47,7 @@ class Round:
 
     fault: Fault
     service_s: float
+    silence_s: float
     answers: int
     failed: Counter[tuple[str, str]] = field(default_factory=Counter)
     messages: Counter[str] = field(default_factory=Counter)
@@ -52,6 +60,7 @@ def one_round(stage: Stage, fault: Fault, rng: random.Random, shorter: float = 1
     `shorter` is the part of the fault's length that it is given.
     """
     stage.await_service(time.monotonic_ns(), None)
+    stage.await_company()
     stage.notes = []
     time.sleep(rng.uniform(0.0, 0.4))
     began_ns = time.monotonic_ns()
@@ -68,6 +77,7 @@ def one_round(stage: Stage, fault: Fault, rng: random.Random, shorter: float = 1
     return Round(
         fault,
         (service_ns - healing_ns) / 1e9,
+        stage.longest_silence_s(began_ns),
         len(stage.log.heard.told) - answers,
         Counter((one.who, one.kind) for one in failed),
         Counter(f"{one.kind}: {_shape(one.message)}" for one in failed),
@@ -118,11 +128,11 @@ def _stage_rounds(
     rng = random.Random(seed)
     settings = rng.choice((PATIENT, HASTY)) if count == 1 else (HASTY if seed.endswith("/0") else PATIENT)
     done: list[Round] = []
-    with open_stage(server, folder, rng.getrandbits(32), settings, proxied=fault.place == "proxied") as stage:
+    with open_stage(server, folder, rng.getrandbits(32), settings, place=fault.place) as stage:
         for _ in range(count):
             done.append(one_round(stage, fault, rng))
             say(
-                f"{fault.name} ({seed}, {'hasty' if settings else 'patient'}): service {done[-1].service_s:.2f} s, "
+                f"{fault.name} ({seed}, {'hasty' if settings is HASTY else 'patient'}): service {done[-1].service_s:.2f} s, "
                 f"{done[-1].answers} answers, {_errors(done[-1:])}; {'; '.join(done[-1].notes)}"
             )
     return done
@@ -131,15 +141,16 @@ def _stage_rounds(
 def table(rounds: Sequence[Round]) -> str:
     """What was tried, how often, and what happened, as Markdown."""
     lines = [
-        "| fault | what was done | times | errors that clients and readers got | first answer after, median / longest |",
-        "|---|---|---|---|---|",
+        "| fault | what was done | times | errors that clients (c) and readers (r) got | first answer after it: median, "
+        "longest | longest silence |",
+        "|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(one.fault.name for one in rounds):
         mine = [one for one in rounds if one.fault.name == name]
         times = sorted(one.service_s for one in mine)
         lines.append(
             f"| {name} | {mine[0].fault.what} | {len(mine)} | {_errors(mine)} "
-            f"| {statistics.median(times):.2f} s / {times[-1]:.2f} s |"
+            f"| {statistics.median(times):.2f} s, {times[-1]:.2f} s | {max(one.silence_s for one in mine):.2f} s |"
         )
     return "\n".join(lines)
 
@@ -161,7 +172,7 @@ def _errors(rounds: Sequence[Round]) -> str:
     total: Counter[tuple[str, str]] = Counter()
     for one in rounds:
         total += one.failed
-    return ", ".join(f"{kind} x {count} ({who})" for (who, kind), count in sorted(total.items())) or "none"
+    return ", ".join(f"{kind} x {count:,} ({who[0]})" for (who, kind), count in sorted(total.items())) or "none"
 
 
 def _shape(message: str) -> str:

@@ -1,7 +1,7 @@
 """What a fault is to the driver.
 
 Rule of this file: a fault says what it does and what it may cause; it waits for nothing and judges nothing (`stage`
-does). One that needs another process (a standby beside the leader) finds it in `Stage.engines`.
+does).
 """
 
 import random
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from tests.faults.stage import Stage
 
-# Where the market stands: on a server of its own, behind a proxy, or on a small disk.
-Place = Literal["direct", "proxied", "small disk"]
+# Where the market stands: on a server of its own, behind a proxy, with a standby beside its engine, or on a small disk.
+Place = Literal["direct", "proxied", "with a standby", "small disk"]
 Process = Literal["engine", "server"]
 Strike = Callable[["Stage", random.Random], AbstractContextManager[None]]
 
@@ -31,7 +31,7 @@ class Fault:
     # What it ends, and what a service manager therefore starts again. Everything else must live on.
     ends: frozenset[Process] = frozenset()
     # What clients and readers may be told meanwhile. Anything else is a bug.
-    errors: frozenset[str] = frozenset({"Unavailable", "UnknownOutcome"})
+    errors: frozenset[str] = frozenset({"Unavailable", "NotLeader", "UnknownOutcome"})
     place: Place = "direct"
     # Too long for every run of the tests.
     long: bool = False

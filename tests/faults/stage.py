@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -16,9 +17,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from persistence.errors import Unavailable
-from persistence.presence import writer_name
+from persistence.leadership.register import session_name, standbys, writer_name
 from persistence.verify import verify
-from tests.faults.fault import Fault
+from tests.faults.fault import Fault, Place
 from tests.support.client_log import Failed, LogReader, audit, read_rows
 from tests.support.own_server import OwnServer
 from tests.support.proxy import Proxy
@@ -37,12 +38,20 @@ STARTS_MAX = 1_000
 class Stage:
     """One database, the processes that run its market, and the notes of their clients.
 
-    `settings` are those of the engines. `engines` may hold more than one process on the same notes: the one that the
-    fence names is the `leader`.
+    `settings` are those of the engines, of which there may be more than one on the same notes: the fence names the
+    `leader`, and the others stand by.
     """
 
     def __init__(
-        self, server: OwnServer, url: str, log: Path, seed: int, settings: Mapping[str, str], proxy: Proxy | None
+        self,
+        server: OwnServer,
+        url: str,
+        log: Path,
+        seed: int,
+        settings: Mapping[str, str],
+        proxy: Proxy | None,
+        *,
+        standby: bool,
     ) -> None:
         self.server = server
         self.url = url
@@ -53,6 +62,7 @@ class Stage:
         self._seed = seed
         self._rng = random.Random(seed)
         self._settings = settings
+        self._standby = standby
         self._starts = 0
         self._last_seq = 0
 
@@ -64,9 +74,13 @@ class Stage:
         with self.connect() as connection:
             row = connection.execute("SELECT claimed_by FROM engine_writer").fetchone()
         assert row is not None
-        found = re.match(r"process (\d+) ", row[0])
-        assert found is not None, row
-        (engine,) = [engine for engine in self.engines if engine.process.pid == int(found[1])]
+        return self._engine_named(row[0])
+
+    @property
+    def follower(self) -> Victim:
+        """The process that stands by."""
+        leader = self.leader
+        (engine,) = [engine for engine in self.engines if engine is not leader]
         return engine
 
     def connect(self) -> psycopg.Connection:
@@ -78,10 +92,10 @@ class Stage:
         return self.server.databases.connect("postgres", autocommit=True)
 
     def writer_pids(self) -> list[int]:
-        """The server's processes that serve the writer."""
-        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
+        """The server's processes that serve the writer: one for its batches, one for its lease."""
+        query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = ANY(%s)"
         with self.connect_elsewhere() as connection:
-            return [pid for (pid,) in connection.execute(query, (self._database, writer_name(0)))]
+            return [pid for (pid,) in connection.execute(query, (self._database, [writer_name(0), session_name(0)]))]
 
     def signal_writer(self, function: str) -> None:
         """`pg_terminate_backend` or `pg_cancel_backend` for all sessions of the writer."""
@@ -112,6 +126,12 @@ class Stage:
         since_ns = time.monotonic_ns() - int(seconds * 1e9)
         return sum(one.at_ns >= since_ns for one in self.log.read().told) / seconds
 
+    def _engine_named(self, text: str) -> Victim:
+        found = re.match(r"process (\d+) on ", text)
+        assert found is not None, text
+        (engine,) = [engine for engine in self.engines if engine.process.pid == int(found[1])]
+        return engine
+
     @property
     def _database(self) -> str:
         return str(conninfo_to_dict(self.url)["dbname"])
@@ -119,13 +139,19 @@ class Stage:
     # --- for the driver ------------------------------------------------------------------------------------------
 
     def start_engine(self) -> None:
-        """Start one more process on this market."""
+        """Start one more process on this market. Where there is a standby, every one but the first begins as such."""
+        role = ("standby",) if self._standby and self._starts else ()
         self._starts += 1
         assert self._starts < STARTS_MAX, "the engines do not live"
         url = self.url if self.proxy is None else self.proxy.url
         number = self._seed * STARTS_MAX + self._starts
         mode = self._rng.choice(("threads", "tasks"))
-        self.engines.append(Victim(url, self.log.path, number, mode, self._settings))
+        self.engines.append(Victim(url, self.log.path, number, mode, *role, settings=self._settings))
+
+    def longest_silence_s(self, since_ns: int) -> float:
+        """The longest time from then on in which nobody was answered."""
+        times_ns = sorted([since_ns, *(one.at_ns for one in self.log.read().told if one.at_ns >= since_ns)])
+        return max(after - before for before, after in pairwise(times_ns)) / 1e9
 
     def answered_after(self, since_ns: int) -> int | None:
         """When the first answer came after a time, None if there was none yet."""
@@ -147,6 +173,17 @@ class Stage:
             assert time.monotonic() < deadline_s, f"no service within {SERVICE_S_MAX} s: {self.complaints()[-3000:]}"
             time.sleep(POLL_S)
         return at_ns
+
+    def await_company(self) -> None:
+        """Where there is a standby, wait until the register knows it: a takeover before that is none."""
+        deadline_s = time.monotonic() + SERVICE_S_MAX
+        while self._standby:
+            with self.connect() as connection:
+                known = [row.address for row in standbys(connection, 0)]
+            if len(self.engines) == 2 and f"process {self.follower.process.pid} on " in "".join(known):
+                return
+            assert time.monotonic() < deadline_s, f"no standby: {self.complaints()[-3000:]}"
+            time.sleep(POLL_S)
 
     def problems(self, since_ns: int, fault: Fault) -> list[str]:
         """Everything that is not as it must be, with the market running on; nothing if all is well."""
@@ -193,7 +230,8 @@ class Stage:
                 self.note(f"not started: {str(error).splitlines()[0]}")
                 time.sleep(RESTART_S)
                 return
-        for engine in [engine for engine in self.engines if not engine.alive]:
+        # One that leads no longer is alive, and of no more use: a service ends then.
+        for engine in [engine for engine in self.engines if engine.over or not engine.alive]:
             assert "engine" in ends, f"an engine has ended by itself: {engine.complaints[-3000:]}"
             self.engines.remove(engine)
             if "Traceback" in engine.complaints:
@@ -205,17 +243,20 @@ class Stage:
 
 @contextmanager
 def open_stage(
-    server: OwnServer, folder: Path, seed: int, settings: Mapping[str, str], *, proxied: bool = False
+    server: OwnServer, folder: Path, seed: int, settings: Mapping[str, str], place: Place = "direct"
 ) -> Iterator[Stage]:
     """A market under load in a fresh database. Audited at the end, unless the block has failed."""
+    standby = place == "with a standby"
     with ExitStack() as stack:
         url = stack.enter_context(server.market_database())
-        proxy = stack.enter_context(Proxy(url)) if proxied else None
-        stage = Stage(server, url, folder / f"clients-{seed}.log", seed, settings, proxy)
+        proxy = stack.enter_context(Proxy(url)) if place == "proxied" else None
+        stage = Stage(server, url, folder / f"clients-{seed}.log", seed, settings, proxy, standby=standby)
         # Whatever has happened, no process stays, and the database can be dropped.
         stack.callback(server.start)
         stack.callback(stage.kill_engines)
         stage.start_engine()
         stage.await_service(0, None)
+        if standby:
+            stage.start_engine()
         yield stage
         stage.close()

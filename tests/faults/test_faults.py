@@ -36,8 +36,7 @@ class Stages:
         if fault.place not in self._open:
             stack = ExitStack()
             server = stack.enter_context(open_place(fault, self.server))
-            proxied = fault.place == "proxied"
-            opened = open_stage(server, self.folder, self.rng.getrandbits(32), HASTY, proxied=proxied)
+            opened = open_stage(server, self.folder, self.rng.getrandbits(32), HASTY, fault.place)
             self._open[fault.place] = stack.enter_context(opened), stack
         return self._open[fault.place][0]
 

@@ -110,8 +110,8 @@ def test_many_writers_take_over_from_each_other(database_url: str, seed: int):
         rng = random.Random(seed + number)
         with PostgresJournal(database_url, 0) as journal:
             while not stop.is_set():
-                next_seq = recover(journal).position.last_seq
                 try:
+                    next_seq = recover(journal).position.last_seq
                     while next_seq < len(rows):
                         size = rng.randint(1, 7)
                         journal.append(rows[next_seq : next_seq + size])

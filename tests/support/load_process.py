@@ -1,13 +1,16 @@
-"""A market under load, there to be killed: `python -m tests.support.load_process URL LOG SEED threads|tasks`.
+"""A market under load, there to be killed: `python -m tests.support.load_process URL LOG SEED threads|tasks [standby]`.
 
-It says `opening` before it opens the exchange, `ready` when it is open, and `calling` and `called` around each call of
-a market, so that whoever kills it can choose the moment. It ends only by being killed, or when its input ends.
+It says `opening` before it opens the exchange, `standing` if it stands by, `ready` when it leads, `serving` when the
+first command is answered, and `calling` and `called` around each call of a market, so that whoever kills it can choose
+the moment; and `over` when it leads no longer. It ends by being killed, by SIGTERM, or when its input ends.
 Rule of this file: clients keep to the contract. Each request has a command id and is noted before it is sent; what has
 no answer is sent again, after a restart too; an answer is noted when it has come, and so is an error that came instead.
 """
 
 import asyncio
+import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -143,8 +146,10 @@ def run_blocking(market: Exchange, log: ClientLog, client: Client) -> None:
                 replies = market.submit(requests)
                 break
             except (Unavailable, UnknownOutcome) as error:
-                # Not an answer: the same again, with the same ids.
                 log.failed("client", type(error).__name__, str(error))
+                if market.role == "ended":
+                    return
+                # Not an answer: the same again, with the same ids.
                 time.sleep(RETRY_AFTER_S)
         log.told(requests, replies)
         try:
@@ -153,8 +158,9 @@ def run_blocking(market: Exchange, log: ClientLog, client: Client) -> None:
             return
 
 
-async def run_awaiting(market: AsyncExchange, log: ClientLog, client: Client) -> None:
+async def run_awaiting(exchange: Exchange, log: ClientLog, client: Client) -> None:
     """The same for asyncio."""
+    market = AsyncExchange(exchange)
     requests = next(client, None)
     while requests is not None:
         log.intend(requests)
@@ -164,6 +170,8 @@ async def run_awaiting(market: AsyncExchange, log: ClientLog, client: Client) ->
                 break
             except (Unavailable, UnknownOutcome) as error:
                 log.failed("client", type(error).__name__, str(error))
+                if exchange.role == "ended":
+                    return
                 await asyncio.sleep(RETRY_AFTER_S)
         log.told(requests, replies)
         try:
@@ -173,9 +181,9 @@ async def run_awaiting(market: AsyncExchange, log: ClientLog, client: Client) ->
 
 
 def looking_on(market: Exchange, log: ClientLog) -> None:
-    """A reader of the tables, who also watches that the watermark never falls. In a thread of its own, for ever."""
+    """A reader of the tables, who also watches that the watermark never falls. In a thread of its own."""
     durable_seq = 0
-    while True:
+    while market.role != "ended":
         before, durable_seq = durable_seq, market.durable_seq
         if durable_seq < before:
             log.failed("watermark", "Fell", f"from {before} to {durable_seq}")
@@ -195,28 +203,49 @@ def clients_of(seed: int, bidders: int, intents: list[Intent]) -> list[Client]:
 
 async def run_all(market: Exchange, log: ClientLog, clients: list[Client]) -> None:
     """All clients in one loop."""
-    shared = AsyncExchange(market)
-    await asyncio.gather(*(run_awaiting(shared, log, client) for client in clients))
+    await asyncio.gather(*(run_awaiting(market, log, client) for client in clients))
+
+
+def say_when_over(market: Exchange) -> None:
+    """Tell the parent, and a person."""
+    reason = market.wait_until_over()
+    sys.stderr.write(f"over: {reason}\n")
+    sys.stderr.flush()
+    say("over")
+
+
+def end(market: Exchange) -> None:
+    """As a service ends: what is queued is written, who waits is answered, and a standby takes over."""
+    market.close()
+    say("closed")
+    os._exit(0)  # its clients are threads that do not end
 
 
 def main() -> None:
     """Open, say so, and work until killed."""
     url, path, seed, mode = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    say("opening")
+    market = open_exchange(url, standby="standby" in sys.argv[5:])
+    # In a thread of its own: the signal comes in the middle of whatever this one does.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end, args=(market,)).start())
+    if market.role == "standby":
+        say("standing")
+        market.wait_until_leading()
+    # Only now: whoever led before may have left more without an answer.
     intents = read_log(path).unanswered()
     log = ClientLog(path)
-    say("opening")
-    market = open_exchange(url)
     say("ready")
+    threading.Thread(target=say_when_over, args=(market,), daemon=True).start()
     run_blocking(market, log, setting_up())
+    say("serving")
     threading.Thread(target=looking_on, args=(market, log), daemon=True).start()
     clients = clients_of(seed, THREADS if mode == "threads" else TASKS, intents)
     if mode == "threads":
         for client in clients:
             threading.Thread(target=run_blocking, args=(market, log, client), daemon=True).start()
-        sys.stdin.read()
     else:
         threading.Thread(target=lambda: asyncio.run(run_all(market, log, clients)), daemon=True).start()
-        sys.stdin.read()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

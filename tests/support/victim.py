@@ -28,10 +28,12 @@ WORD_S_MAX = 60.0
 class Victim:
     """One process under load."""
 
-    def __init__(self, url: str, log: Path, seed: int, mode: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, log: Path, seed: int, mode: str, *role: str, settings: Mapping[str, str] | None = None
+    ) -> None:
         """Start it; `settings` are those of `bridge.config`, by their names in the environment."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.load_process", url, str(log), str(seed), mode],
+            [sys.executable, "-m", "tests.support.load_process", url, str(log), str(seed), mode, *role],
             cwd=ROOT,
             env=os.environ | dict(settings or {}),
             stdin=subprocess.PIPE,
@@ -39,6 +41,8 @@ class Victim:
             stderr=subprocess.PIPE,
             text=True,
         )
+        # Whether it has said that it leads no longer.
+        self.over = False
         self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._errors: list[str] = []
         self._readers = [
@@ -87,6 +91,7 @@ class Victim:
     def _read_words(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            self.over |= line.strip() == "over"
             self._words.put(line.strip())
         self._words.put("")
 

@@ -1,0 +1,129 @@
+"""The commands about who leads: `status`, `handover`.
+
+Rule of this file: it reads the register of leaders, and asks in it for a handover; what is done about that is the
+leader's. `cli` gives the commands their arguments and prints what they return.
+"""
+
+import time
+from datetime import datetime
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+
+from bridge.errors import Unavailable
+from persistence.leadership import register
+from persistence.leadership.register import Leader, StandbyRow
+from persistence.postgres import read_position
+
+_POLL_S: Final = 0.05
+
+
+class LeaderView(Struct, frozen=True):
+    """Who leads, and whether it seems to be well: `alive`, `released`, `expired` or `disconnected`."""
+
+    address: str
+    process: str
+    sign: str
+    renewed_s_ago: float
+    handover_requested: bool
+
+
+class StandbyView(Struct, frozen=True):
+    """Who stands by."""
+
+    address: str
+    applied_seq: int
+    rows_behind: int
+    seen_s_ago: float
+
+
+class ProofView(Struct, frozen=True):
+    """The last time that recovery was proved."""
+
+    seq: int
+    rows_behind: int
+    seconds: float
+    proven_at: datetime
+    age_s: float
+    proven_by: str
+
+
+class Status(Struct, frozen=True):
+    """A shard and its processes."""
+
+    shard_id: int
+    epoch: int
+    last_seq: int
+    leader: LeaderView | None
+    standbys: tuple[StandbyView, ...]
+    last_proven_restore: ProofView | None
+
+    @property
+    def led(self) -> bool:
+        """Whether somebody leads who seems to be well."""
+        return self.leader is not None and self.leader.sign == "alive"
+
+
+class Handover(Struct, frozen=True):
+    """Who led, who leads now, and how long it took from the asking."""
+
+    shard_id: int
+    before: str
+    after: str
+    epoch: int
+    seconds: float
+
+
+def status(connection: psycopg.Connection, shard_id: int) -> Status:
+    """Who leads a shard, who stands by, and when recovery was last proved."""
+    position = read_position(connection, shard_id)
+    leader = register.look(connection, shard_id)
+    proof = register.last_proof(connection, shard_id)
+    return Status(
+        shard_id=shard_id,
+        epoch=position.epoch,
+        last_seq=position.last_seq,
+        leader=None if leader is None else _leader(leader),
+        standbys=tuple(_standby(row, position.last_seq) for row in register.standbys(connection, shard_id)),
+        last_proven_restore=None
+        if proof is None
+        else ProofView(
+            seq=proof.seq,
+            rows_behind=max(0, position.last_seq - proof.seq),
+            seconds=round(proof.seconds, 3),
+            proven_at=proof.proven_at,
+            age_s=round(proof.age_s, 1),
+            proven_by=proof.proven_by,
+        ),
+    )
+
+
+def hand_over(connection: psycopg.Connection, shard_id: int, timeout_s: float) -> Handover:
+    """Ask the leader to drain and let a standby lead, and wait until one does.
+
+    Raises `Unavailable` if nobody leads, nobody stands by, or nobody leads within the time: then the request stands.
+    """
+    began_s = time.monotonic()
+    before = register.look(connection, shard_id)
+    if before is None or before.sign != "alive":
+        raise Unavailable(f"nobody leads shard {shard_id}: there is nothing to hand over")
+    if not register.request_handover(connection, shard_id):
+        raise Unavailable(f"nobody stands by for shard {shard_id}: start a standby first, else nobody would lead")
+    while time.monotonic() - began_s < timeout_s:
+        after = register.look(connection, shard_id)
+        if after is not None and after.epoch > before.epoch and after.sign == "alive":
+            seconds = round(time.monotonic() - began_s, 2)
+            return Handover(shard_id, before.address, after.address, after.epoch, seconds)
+        time.sleep(_POLL_S)
+    raise Unavailable(f"shard {shard_id} was not handed over within {timeout_s:g} s: see `callmarket status`")
+
+
+def _leader(leader: Leader) -> LeaderView:
+    return LeaderView(
+        leader.address, leader.process, leader.sign, round(leader.renewed_s_ago, 2), leader.handover_requested
+    )
+
+
+def _standby(row: StandbyRow, last_seq: int) -> StandbyView:
+    return StandbyView(row.address, row.applied_seq, max(0, last_seq - row.applied_seq), round(row.seen_s_ago, 2))

@@ -1,0 +1,110 @@
+"""One time of leading: the engine, its journal's writer and the heartbeat that says so, from the first row to the last.
+
+Rule of this file: a reign ends once, for one reason, and nothing is written after it. All that it acknowledged is in
+the journal; what it could not acknowledge is resolved by whoever leads next.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+from bridge.sequencer import Sequencer
+from persistence.errors import Fenced, PersistenceError
+from persistence.leadership.heartbeat import Heartbeat, News
+from persistence.recovery import Report
+from persistence.write_behind import WriteBehind
+
+logger: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reign is made of, running."""
+
+    sequencer: Sequencer
+    write_behind: WriteBehind
+    heartbeat: Heartbeat
+    recovery: Report
+
+
+class Reign:
+    """Leads until it is handed over, fenced off, or stopped by its journal. Safe for many threads."""
+
+    def __init__(self, parts: Parts, drain_s_max: float) -> None:
+        """Begin."""
+        self.sequencer: Final = parts.sequencer
+        self.write_behind: Final = parts.write_behind
+        self.recovery: Final = parts.recovery
+        self._heartbeat: Final = parts.heartbeat
+        self._drain_s_max: Final = drain_s_max
+        self._lock: Final = threading.Lock()
+        self._handed_over = False
+        self.over: Final = threading.Event()
+        parts.heartbeat.listen(self._hear, self._is_alive)
+
+    @property
+    def end(self) -> str:
+        """Why it is over; empty while it is not."""
+        failure = self.write_behind.failure
+        if failure is not None:
+            return f"the journal has stopped: {failure}"
+        if not self.sequencer.works:
+            return "the engine stopped in the middle of a command: restart it"
+        return "it was handed over" if self._handed_over else ""
+
+    @property
+    def lost(self) -> bool:
+        """Whether others lead, or are about to, while this process is well."""
+        return self._handed_over or isinstance(self.write_behind.failure, Fenced)
+
+    @property
+    def successor(self) -> str:
+        """The address of who leads after us, empty while it is not known."""
+        return self._heartbeat.successor
+
+    def hand_over(self) -> None:
+        """Take nothing more, write what is queued, answer who waits, and let others lead. Again: nothing.
+
+        Raises what kept the rest from being written; none of that was acknowledged.
+        """
+        with self._lock:
+            if self._handed_over:
+                return
+            self.sequencer.stop()
+            try:
+                self.write_behind.close(self._drain_s_max)
+            finally:
+                self._handed_over = True
+                self._heartbeat.release()
+                self.over.set()
+
+    def close(self) -> None:
+        """End it, if it has not ended. Raises as `hand_over`."""
+        try:
+            self.hand_over()
+        finally:
+            self._heartbeat.close()
+
+    def _is_alive(self) -> bool:
+        if self.write_behind.failure is None and self.sequencer.works:
+            return True
+        self.over.set()
+        return False
+
+    def _hear(self, news: News) -> None:
+        """From the heartbeat's thread, which must go on renewing while we drain."""
+        if isinstance(news, Fenced):
+            self.write_behind.stop(news)
+            self.over.set()
+            return
+        logger.warning("asked to hand over: draining")
+        threading.Thread(target=self._hand_over_quietly, name="handover", daemon=True).start()
+
+    def _hand_over_quietly(self) -> None:
+        try:
+            self.hand_over()
+        except PersistenceError:
+            logger.exception("handed over without the last rows; none of them was acknowledged")
+        else:
+            logger.warning("handed over after row %d", self.write_behind.durable_seq)

@@ -1,0 +1,166 @@
+"""The leader's side: a thread with a session of its own that renews the lease and hears when it is over.
+
+Rule of this file: it never stops the engine by itself. It says what it heard, once; a lease that cannot be renewed is
+no news, because whoever cannot reach the database cannot know who leads.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, Literal
+
+import psycopg
+
+from persistence.connections import connect
+from persistence.errors import Fenced, Unavailable
+from persistence.leadership import register
+from persistence.line import Line
+
+logger: Final = logging.getLogger(__name__)
+
+# A lease bears four missed renewals; and whoever asks for a handover waits no longer than this for it to be heard.
+_RENEWALS_PER_LEASE: Final = 5
+RENEWAL_S_MAX: Final = 1.0
+_RETRY_S: Final = 0.1
+# A session that hangs on a frozen server is given up after so long; the thread then sees its connection cut.
+_PATIENCE_S: Final = 1.0
+
+News = Fenced | Literal["handover"]
+"""What a leader may hear: that another leads by now, or that it is asked to hand over."""
+
+
+class Heartbeat:
+    """Leads a shard, as others see it. Safe to call from any thread; `take` first and once."""
+
+    def __init__(self, url: str, shard_id: int, *, address: str, lease_s: float) -> None:
+        """Remember who we are; nothing is claimed yet."""
+        self.shard_id: Final = shard_id
+        self.address: Final = address
+        self.lease_s: Final = lease_s
+        self.epoch = 0
+        self._pause_s: Final = min(RENEWAL_S_MAX, lease_s / _RENEWALS_PER_LEASE)
+        self._line: Final = Line(lambda: connect(url, register.session_name(shard_id)))
+        self._lock: Final = threading.Lock()
+        self._listener: Callable[[News], None] | None = None
+        self._alive: Callable[[], bool] = lambda: True
+        self._untold: list[News] = []
+        self._asked_to_hand_over = False
+        self._successor = ""
+        self._over: Final = threading.Event()
+        self._closed: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name=f"heartbeat {shard_id}", daemon=True)
+
+    def take(self, after_epoch: int | None = None) -> int | None:
+        """Become the leader and go on renewing: the epoch. None if `after_epoch` is no longer the shard's.
+
+        Raises `Unavailable`.
+        """
+        assert not self.epoch, "taken once"
+        with self._line.use() as connection:
+            epoch = register.take(
+                connection, self.shard_id, address=self.address, lease_s=self.lease_s, after_epoch=after_epoch
+            )
+        if epoch is None:
+            self._line.close()
+            return None
+        self.epoch = epoch
+        self._thread.start()
+        return epoch
+
+    def listen(self, listener: Callable[[News], None], alive: Callable[[], bool]) -> None:
+        """Say whom to tell, also of what has happened already, and how to see that what leads is still able to.
+
+        Each news comes once; the listener must not block. Where `alive` says no, the lease is let go.
+        """
+        with self._lock:
+            self._listener = listener
+            self._alive = alive
+            untold, self._untold = self._untold, []
+        for news in untold:
+            listener(news)
+
+    @property
+    def successor(self) -> str:
+        """The address of who leads after us, as far as it is known; else empty."""
+        return self._successor
+
+    def release(self) -> None:
+        """Let others lead at once, instead of after the lease. Nothing may be written after it. Never raises.
+
+        From then on it watches for who leads next, until it is closed.
+        """
+        self._over.set()
+
+    def close(self) -> None:
+        """Release, if that has not happened, and stop. Never raises; takes a second if the database does not answer."""
+        self._closed.set()
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(_PATIENCE_S)
+            self._line.interrupt()
+            self._thread.join()
+        self._line.close()
+
+    # --- the thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Renew until it is over, let go, then watch for a successor."""
+        answered = True
+        while not self._over.is_set():
+            if not self._alive():
+                # A heart that beats for a dead engine would keep everybody from taking its place.
+                self._over.set()
+                break
+            answered = self._asked(self._renew)
+            self._over.wait(self._pause_s if answered else _RETRY_S)
+        # Who closes does not wait for a database that is away: then the lease runs out.
+        while answered or not self._closed.is_set():
+            answered = self._asked(self._let_go)
+            if answered:
+                break
+            self._closed.wait(_RETRY_S)
+        while not self._closed.is_set():
+            self._asked(self._watch)
+            self._closed.wait(self._pause_s)
+
+    def _asked(self, statement: Callable[[psycopg.Connection], None]) -> bool:
+        """Whether the database answered."""
+        try:
+            with self._line.use() as connection:
+                statement(connection)
+        except Unavailable as error:
+            logger.debug("the lease of shard %d: %s", self.shard_id, error)
+            return False
+        return True
+
+    def _renew(self, connection: psycopg.Connection) -> None:
+        asked = register.renew(connection, self.shard_id, self.epoch)
+        if asked is None:
+            self._over.set()
+            self._watch(connection)
+            by = f" ({self._successor})" if self._successor else ""
+            self._tell(
+                Fenced(
+                    f"Epoch {self.epoch} of shard {self.shard_id} is over: another writer has taken over{by}. "
+                    "Stop this process."
+                )
+            )
+        elif asked and not self._asked_to_hand_over:
+            self._asked_to_hand_over = True
+            self._tell("handover")
+
+    def _tell(self, news: News) -> None:
+        with self._lock:
+            listener = self._listener
+            if listener is None:
+                self._untold.append(news)
+                return
+        listener(news)
+
+    def _let_go(self, connection: psycopg.Connection) -> None:
+        register.release(connection, self.shard_id, self.epoch)
+
+    def _watch(self, connection: psycopg.Connection) -> None:
+        leader = register.look(connection, self.shard_id)
+        if leader is not None and leader.epoch != self.epoch:
+            self._successor = leader.address

@@ -1,0 +1,232 @@
+"""The register of who leads a shard, who stands by, and when recovery was last proved.
+
+Rule of this file: statements only, each short and by the clock of the database, so that no two machines' clocks are
+ever compared. What to do about the answers is for `heartbeat` and `standby`.
+"""
+
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+
+import psycopg
+
+from persistence import lease
+from persistence.errors import Unavailable
+
+# A standby says that it is there every second; silent for so long, it is none.
+STANDBY_SILENT_S_MAX: Final = 5
+# A batch of a living leader takes a second at most; what holds the fence for longer hangs, and is cut off.
+_CLAIM_WAIT_S: Final = 1
+_CLAIM_ATTEMPTS_MAX: Final = 15
+
+Sign = Literal["alive", "released", "expired", "disconnected"]
+"""Of a leader: renews its lease; let go by itself; did not renew in time; its session with the database is gone."""
+
+
+class Leader(NamedTuple):
+    """What the register says of a shard's leader at one moment. `epoch` is the writer's, of which a claim goes out."""
+
+    epoch: int
+    address: str
+    process: str
+    sign: Sign
+    renewed_s_ago: float
+    handover_requested: bool
+
+    def __str__(self) -> str:
+        """For a person."""
+        return f"{self.address} ({self.process}, epoch {self.epoch}, lease renewed {self.renewed_s_ago:.1f} s ago)"
+
+
+class StandbyRow(NamedTuple):
+    """A process that stands by, and how old that news is."""
+
+    address: str
+    applied_seq: int
+    seen_s_ago: float
+
+
+class Proof(NamedTuple):
+    """The last time that a stored state was restored and compared."""
+
+    seq: int
+    seconds: float
+    proven_at: datetime
+    proven_by: str
+    age_s: float
+
+
+def session_name(shard_id: int) -> str:
+    """The name of the session that renews a lease, as `pg_stat_activity` shows it."""
+    return f"callmarket leader {shard_id}"
+
+
+def writer_name(shard_id: int) -> str:
+    """The name under which a shard's journal connects, as `pg_stat_activity` shows it."""
+    return f"callmarket journal {shard_id}"
+
+
+def look(connection: psycopg.Connection, shard_id: int) -> Leader | None:
+    """Who leads; None if nobody ever did. Raises `psycopg.Error`."""
+    row = connection.execute(
+        """
+        SELECT writer.epoch, leader.address, writer.claimed_by,
+               CASE
+                   WHEN leader.released_at IS NOT NULL THEN 'released'
+                   WHEN clock_timestamp() > leader.renewed_at + leader.lease_s * interval '1 second' THEN 'expired'
+                   WHEN NOT EXISTS (SELECT FROM pg_stat_activity AS activity WHERE activity.pid = leader.backend_pid
+                                      AND activity.application_name = %s) THEN 'disconnected'
+                   ELSE 'alive'
+               END,
+               extract(epoch FROM clock_timestamp() - leader.renewed_at)::float8,
+               leader.handover_requested_at IS NOT NULL
+        FROM engine_leader AS leader JOIN engine_writer AS writer USING (shard_id) WHERE shard_id = %s
+        """,
+        (session_name(shard_id), shard_id),
+    ).fetchone()
+    return None if row is None else Leader(*row)
+
+
+def take(
+    connection: psycopg.Connection, shard_id: int, *, address: str, lease_s: float, after_epoch: int | None = None
+) -> int | None:
+    """Become the leader: raise the epoch and sign in, by the session that will renew. The new epoch.
+
+    With `after_epoch`, only if that is still the shard's: None if another was faster. A batch that is being committed
+    is waited for; a writer that hangs in the middle of one is cut off. Raises `psycopg.Error`, or `Unavailable` if the
+    fence stays locked.
+    """
+    for _ in range(_CLAIM_ATTEMPTS_MAX):
+        try:
+            with connection.transaction():
+                connection.execute(f"SET LOCAL lock_timeout = '{_CLAIM_WAIT_S}s'")
+                epoch = lease.claim(connection, shard_id, after_epoch)
+                if epoch is not None:
+                    _sign_in(connection, shard_id, epoch, address, lease_s)
+        except psycopg.errors.LockNotAvailable:
+            _cut_off_writer(connection, shard_id)
+            continue
+        return epoch
+    raise Unavailable(f"The fence of shard {shard_id} stays locked: see pg_locks for who holds engine_writer.")
+
+
+def renew(connection: psycopg.Connection, shard_id: int, epoch: int) -> bool | None:
+    """Renew the lease of this epoch: whether a handover is asked for; None if the shard is another's by now."""
+    row = connection.execute(
+        """
+        UPDATE engine_leader AS leader SET renewed_at = clock_timestamp(), backend_pid = pg_backend_pid()
+        FROM engine_writer AS writer
+        WHERE leader.shard_id = %(shard)s AND writer.shard_id = %(shard)s
+          AND leader.epoch = %(epoch)s AND writer.epoch = %(epoch)s
+        RETURNING handover_requested_at IS NOT NULL
+        """,
+        {"shard": shard_id, "epoch": epoch},
+    ).fetchone()
+    return None if row is None else bool(row[0])
+
+
+def release(connection: psycopg.Connection, shard_id: int, epoch: int) -> None:
+    """Let go of the lease: whoever stands by need not wait for it to run out. Another's lease is left alone."""
+    connection.execute(
+        "UPDATE engine_leader SET released_at = clock_timestamp() WHERE shard_id = %s AND epoch = %s",
+        (shard_id, epoch),
+    )
+
+
+def request_handover(connection: psycopg.Connection, shard_id: int) -> bool:
+    """Ask the leader to hand over. Whether somebody stands by, without whom nothing is asked."""
+    asked = connection.execute(
+        """
+        UPDATE engine_leader AS leader SET handover_requested_at = clock_timestamp()
+        WHERE shard_id = %s AND released_at IS NULL
+          AND EXISTS (SELECT FROM engine_standbys AS standby WHERE standby.shard_id = leader.shard_id
+                        AND seen_at > clock_timestamp() - %s * interval '1 second')
+        """,
+        (shard_id, STANDBY_SILENT_S_MAX),
+    )
+    return asked.rowcount == 1
+
+
+def stand_by(connection: psycopg.Connection, shard_id: int, address: str, applied_seq: int) -> None:
+    """Say that this process follows, and how far it has come. Forgets those that have been silent for an hour."""
+    connection.execute(
+        """
+        WITH silent AS (
+            DELETE FROM engine_standbys WHERE shard_id = %(shard)s AND address <> %(address)s
+              AND seen_at < clock_timestamp() - interval '1 hour'
+        )
+        INSERT INTO engine_standbys (shard_id, address, applied_seq, seen_at)
+        VALUES (%(shard)s, %(address)s, %(seq)s, clock_timestamp())
+        ON CONFLICT (shard_id, address) DO UPDATE SET applied_seq = excluded.applied_seq, seen_at = excluded.seen_at
+        """,
+        {"shard": shard_id, "address": address, "seq": applied_seq},
+    )
+
+
+def stand_down(connection: psycopg.Connection, shard_id: int, address: str) -> None:
+    """Say that this process follows no longer."""
+    connection.execute("DELETE FROM engine_standbys WHERE shard_id = %s AND address = %s", (shard_id, address))
+
+
+def standbys(connection: psycopg.Connection, shard_id: int) -> list[StandbyRow]:
+    """Those that stand by now, the one that is furthest first."""
+    rows = connection.execute(
+        """
+        SELECT address, applied_seq, extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM engine_standbys
+        WHERE shard_id = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
+        ORDER BY applied_seq DESC, address LIMIT 100
+        """,
+        (shard_id, STANDBY_SILENT_S_MAX),
+    ).fetchall()
+    return [StandbyRow(*row) for row in rows]
+
+
+def publish_proof(connection: psycopg.Connection, shard_id: int, seq: int, seconds: float) -> None:
+    """Say that the state after a row was restored from what is stored, and compared."""
+    connection.execute(
+        """
+        INSERT INTO proven_restores (shard_id, seq, seconds, proven_at, proven_by)
+        VALUES (%s, %s, %s, clock_timestamp(), %s)
+        ON CONFLICT (shard_id) DO UPDATE SET seq = excluded.seq, seconds = excluded.seconds,
+            proven_at = excluded.proven_at, proven_by = excluded.proven_by
+        """,
+        (shard_id, seq, seconds, lease.this_process()),
+    )
+
+
+def last_proof(connection: psycopg.Connection, shard_id: int) -> Proof | None:
+    """When recovery was last proved, None if never."""
+    row = connection.execute(
+        """
+        SELECT seq, seconds, proven_at, proven_by, extract(epoch FROM clock_timestamp() - proven_at)::float8
+        FROM proven_restores WHERE shard_id = %s
+        """,
+        (shard_id,),
+    ).fetchone()
+    return None if row is None else Proof(*row)
+
+
+def _sign_in(connection: psycopg.Connection, shard_id: int, epoch: int, address: str, lease_s: float) -> None:
+    connection.execute(
+        """
+        INSERT INTO engine_leader (shard_id, epoch, address, backend_pid, lease_s, renewed_at)
+        VALUES (%s, %s, %s, pg_backend_pid(), %s, clock_timestamp())
+        ON CONFLICT (shard_id) DO UPDATE SET epoch = excluded.epoch, address = excluded.address,
+            backend_pid = excluded.backend_pid, lease_s = excluded.lease_s, renewed_at = excluded.renewed_at,
+            released_at = NULL, handover_requested_at = NULL
+        """,
+        (shard_id, epoch, address, lease_s),
+    )
+
+
+def _cut_off_writer(connection: psycopg.Connection, shard_id: int) -> None:
+    """End the sessions of the shard's writer: one that hangs in a transaction would hold the fence till it times out.
+
+    Without the right to do so, that time-out is waited for.
+    """
+    connection.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = %s AND datname = current_database() AND usename = current_user
+        """,
+        (writer_name(shard_id),),
+    )

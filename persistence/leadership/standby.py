@@ -1,0 +1,196 @@
+"""The standby's side: a thread that follows the journal with an engine of its own, and leads when nobody else does.
+
+Rule of this file: it may be wrong about who is alive, and only costs that one its place. It leads from the journal's
+very end, under an epoch of its own, or not at all; and never with an engine that a row did not come out of as written.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from persistence.connections import connect
+from persistence.errors import Fenced, PersistenceError, Unavailable
+from persistence.journal import Journal
+from persistence.leadership import register
+from persistence.leadership.heartbeat import Heartbeat
+from persistence.leadership.register import Leader
+from persistence.leadership.vacancy import POLL_S, Doubt
+from persistence.line import Line
+from persistence.postgres import PostgresJournal
+from persistence.recovery import Recovered, Replica, Report, check_arrival, rehearse, still_mine
+from persistence.snapshots.store import SnapshotStore
+
+logger: Final = logging.getLogger(__name__)
+
+_PUBLISHED_EVERY_S: Final = 1.0
+# Between attempts while the database is away.
+_RETRY_S: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Succession:
+    """What a standby has when it leads: the heartbeat that runs, and the engine at the journal's end."""
+
+    heartbeat: Heartbeat
+    recovered: Recovered
+
+
+class Standby:
+    """Follows one shard until it leads, fails, or is closed."""
+
+    def __init__(
+        self,
+        url: str,
+        shard_id: int,
+        snapshots: SnapshotStore,
+        *,
+        address: str,
+        lease_s: float,
+        on_lead: Callable[[Succession], None],
+        on_failed: Callable[[PersistenceError], None],
+    ) -> None:
+        """Start following. Both calls come from its thread, one of them, once."""
+        self._url: Final = url
+        self._shard_id: Final = shard_id
+        self._snapshots: Final = snapshots
+        self._address: Final = address
+        self._lease_s: Final = lease_s
+        self._on_lead: Final = on_lead
+        self._on_failed: Final = on_failed
+        self._journal: Final[Journal] = PostgresJournal(url, shard_id, reader=True)
+        self._line: Final = Line(lambda: connect(url, f"callmarket standby {shard_id}"))
+        self._doubt: Final = Doubt()
+        self._replica: Replica | None = None
+        self._leader: Leader | None = None
+        self._published_s = float("-inf")
+        self._closed: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name=f"standby {shard_id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def applied_seq(self) -> int:
+        """The journal row up to which its engine has come."""
+        return 0 if self._replica is None else self._replica.chain.seq
+
+    @property
+    def leader(self) -> str:
+        """The address of who leads, empty while nobody is known to."""
+        leader = self._leader
+        return leader.address if leader is not None and leader.sign == "alive" else ""
+
+    def close(self) -> None:
+        """Stop following. Again: nothing. Never raises; waits for a replay or a connection that is under way."""
+        self._closed.set()
+        if threading.current_thread() is not self._thread:
+            self._journal.interrupt()
+            self._line.interrupt()
+            self._thread.join()
+
+    # --- the thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            succession = self._follow_until_leading()
+            if succession is not None:
+                self._lead(succession)
+        except PersistenceError as error:
+            logger.error("the standby of shard %d has stopped: %s", self._shard_id, error)  # noqa: TRY400 -- no bug
+            self._on_failed(error)
+        except BaseException as error:
+            logger.exception("the standby of shard %d met a bug", self._shard_id)
+            self._on_failed(PersistenceError(f"The standby met a bug and stopped: {error!r}"))
+        finally:
+            self._journal.close()
+            self._snapshots.close()
+            self._line.close()
+
+    def _lead(self, succession: Succession) -> None:
+        try:
+            self._on_lead(succession)
+        except BaseException:
+            succession.heartbeat.close()
+            raise
+
+    def _follow_until_leading(self) -> Succession | None:
+        """None if it was closed before. Raises what no waiting can mend."""
+        while not self._closed.is_set():
+            try:
+                self._follow()
+                with self._line.use() as connection:
+                    self._publish(connection)
+                    leader = self._leader = register.look(connection, self._shard_id)
+                if self._doubt.is_gone(leader, time.monotonic()):
+                    succession = self._succeed(leader)
+                    if succession is not None:
+                        return succession
+                wait_s = POLL_S
+            except Unavailable as error:
+                logger.warning("the standby of shard %d waits for the database: %s", self._shard_id, error)
+                self._doubt.forget()
+                wait_s = _RETRY_S
+            self._closed.wait(wait_s)
+        self._say_goodbye()
+        return None
+
+    def _follow(self) -> None:
+        if self._replica is None:
+            self._replica = rehearse(self._journal, self._snapshots)[1]
+        else:
+            self._replica.follow(self._journal)
+
+    def _publish(self, connection: psycopg.Connection) -> None:
+        now_s = time.monotonic()
+        if now_s - self._published_s >= _PUBLISHED_EVERY_S:
+            register.stand_by(connection, self._shard_id, self._address, self.applied_seq)
+            self._published_s = now_s
+
+    def _succeed(self, leader: Leader | None) -> Succession | None:
+        """Raise the epoch and come to the very end. None if another was faster."""
+        began = time.perf_counter()
+        after_epoch = self._journal.position().epoch if leader is None else leader.epoch
+        heartbeat = Heartbeat(self._url, self._shard_id, address=self._address, lease_s=self._lease_s)
+        if heartbeat.take(after_epoch) is None:
+            self._doubt.forget()
+            return None
+        try:
+            recovered = self._arrive(began, heartbeat.epoch)
+            with self._line.use() as connection:
+                register.stand_down(connection, self._shard_id, self._address)
+        except Fenced as error:
+            heartbeat.close()
+            logger.warning("shard %d: %s", self._shard_id, error)
+            return None
+        except BaseException:
+            # Whoever comes next need not wait for our lease to run out.
+            heartbeat.close()
+            raise
+        before = "nobody" if leader is None else f"{leader} ({leader.sign})"
+        logger.warning(
+            "shard %d: this process leads from row %d on, after %s", self._shard_id, self.applied_seq, before
+        )
+        return Succession(heartbeat, recovered)
+
+    def _arrive(self, began: float, epoch: int) -> Recovered:
+        """Follow to where the last writer ended. Every row came out as written, so the state is not checked again."""
+        replica = self._replica
+        assert replica is not None, "it follows before it leads"
+        before = replica.rows
+        with still_mine(self._journal, epoch):
+            position = self._journal.position()
+            replica.follow(self._journal)
+            check_arrival(replica.chain, position)
+        rows, seconds = replica.rows - before, time.perf_counter() - began
+        report = Report(rows, 0, seconds, from_seq=position.last_seq - rows, tail_seconds=seconds)
+        return Recovered(replica.engine, position, report)
+
+    def _say_goodbye(self) -> None:
+        try:
+            with self._line.use() as connection:
+                register.stand_down(connection, self._shard_id, self._address)
+        except Unavailable as error:
+            logger.debug("the standby of shard %d could not say goodbye: %s", self._shard_id, error)

@@ -1,0 +1,256 @@
+"""A process that stands by: what it answers, when it leads, and with what. In one process, on a real database."""
+
+import asyncio
+import threading
+
+import psycopg
+import pytest
+
+from bridge import (
+    AsyncExchange,
+    Exchange,
+    Invalid,
+    ManualClock,
+    NotLeader,
+    Unavailable,
+    UnknownOutcome,
+    open_exchange,
+    verbs,
+)
+from persistence.leadership import register
+from tests.bridge.conftest import START_US
+from tests.support.client_log import read_rows
+from tests.support.proxy import Proxy
+from tests.support.small_market import at, award_one, furnish, last_seq, until
+
+WAIT_S = 60.0
+
+
+def leader_named_by(standby: Exchange) -> str:
+    """The way to the leader that one gets from a process that does not lead."""
+    with pytest.raises(NotLeader) as caught:
+        standby.wallet("a")
+    return caught.value.leader
+
+
+def follow(market: Exchange, leader: Exchange) -> None:
+    """Wait until a standby has come to where the leader is."""
+    until(lambda: market.node.applied_seq >= leader.durable_seq)
+
+
+def test_standby_names_the_leader_and_does_nothing(database_url: str, clock: ManualClock) -> None:
+    with (
+        open_exchange(database_url, clock=clock, address="http://one") as leader,
+        open_exchange(database_url, clock=clock, address="http://two", standby=True) as standby,
+    ):
+        furnish(leader, "a")
+        follow(standby, leader)
+        assert (leader.role, standby.role) == ("leader", "standby")
+        for ask in (
+            lambda: standby.open_account("b"),
+            lambda: standby.place_bids([verbs.place_bid("m", "a", "t", 5)]),
+            lambda: standby.acknowledging("applied").open_account("b"),
+            lambda: standby.wallet("a"),
+            lambda: standby.get_order_book("m"),
+            lambda: standby.durable_seq,
+            lambda: standby.recovery,
+        ):
+            with pytest.raises(NotLeader, match="shard 0 is led by http://one") as caught:
+                ask()
+            assert (caught.value.leader, caught.value.retry_after_s) == ("http://one", 0.2)
+        assert standby.get_recent_stats("m").totals.rounds == 0, "the tables are everybody's"
+        assert standby.verify().ok
+        assert not standby.wait_until_leading(0.01)
+    assert len(read_rows(database_url)) == 3
+
+
+def test_standby_says_the_same_to_asyncio(database_url: str, clock: ManualClock) -> None:
+    with (
+        open_exchange(database_url, clock=clock, address="http://one"),
+        open_exchange(database_url, clock=clock, standby=True) as standby,
+    ):
+        until(lambda: leader_named_by(standby) == "http://one")
+        with pytest.raises(NotLeader, match="led by http://one"):
+            asyncio.run(AsyncExchange(standby).open_account("a"))
+
+
+def test_standby_leads_where_the_leader_closed(database_url: str, clock: ManualClock) -> None:
+    """With the same state, byte for byte, and a new epoch; a slot that was awarded before is settled after."""
+    leader = open_exchange(database_url, clock=clock)
+    with open_exchange(database_url, clock=clock, standby=True) as standby:
+        furnish(leader, "a")
+        award_id = award_one(leader)
+        image = leader.image()
+        leader.close()
+        assert standby.wait_until_leading(WAIT_S)
+        assert standby.image() == image
+        assert standby.settle("s", 3, 1.0, award_id=award_id).award_id == award_id
+        assert standby.verify().ok
+        assert standby.recovery.rows + standby.recovery.from_seq == 6
+    assert [row.epoch for row in read_rows(database_url)][-2:] == [1, 2]
+
+
+def test_retry_at_the_next_leader_is_answered_as_the_first_would_have(database_url: str, clock: ManualClock) -> None:
+    """IDM-1: what a client has no answer to, it asks of whoever leads, by the same command id."""
+    leader = open_exchange(database_url, clock=clock)
+    with open_exchange(database_url, clock=clock, standby=True) as standby:
+        furnish(leader, "a")
+        minted = leader.mint("a", 5, "grant:any", command_id="mint")
+        leader.close()
+        assert standby.wait_until_leading(WAIT_S)
+        again = standby.mint("a", 5, "grant:any", command_id="mint")
+        assert (again.stamp.seq, again.stamp.repeated, again.to_balance_tokens) == (minted.stamp.seq, True, 1_005)
+
+
+def test_clock_of_the_next_leader_may_be_behind(database_url: str, clock: ManualClock) -> None:
+    """TIM-1: the market's time never runs back."""
+    leader = open_exchange(database_url, clock=clock)
+    leader.open_account("a")
+    with open_exchange(database_url, clock=ManualClock(START_US - 10**9), standby=True) as standby:
+        leader.close()
+        assert standby.wait_until_leading(WAIT_S)
+        assert standby.open_account("b").at == at(START_US)
+
+
+def test_cut_off_leader_is_replaced_and_learns_of_it(database_url: str, clock: ManualClock) -> None:
+    """It loses its way to the database for good: the standby leads; with its line back it says who does."""
+    with (
+        Proxy(database_url) as proxy,
+        open_exchange(database_url, clock=clock, address="http://two", standby=True) as standby,
+    ):
+        until(lambda: standby.role == "leader")
+        with open_exchange(proxy.url, clock=clock, address="http://one", takeover=True) as first:
+            assert standby.wait_until_over(WAIT_S)
+            with open_exchange(database_url, clock=clock, address="http://three", standby=True) as third:
+                furnish(first, "a")
+                follow(third, first)
+                proxy.refusing = True
+                proxy.cut_all()
+                assert third.wait_until_leading(WAIT_S)
+                third.mint("a", 5, "grant:any", command_id="mint")
+                first.node._ack_timeout_s = 0.2
+                with pytest.raises(UnknownOutcome):
+                    first.mint("a", 5, "grant:any", command_id="mint")
+                proxy.refusing = False
+                assert "another writer has taken over" in first.wait_until_over(WAIT_S)
+                with pytest.raises(NotLeader, match="ask http://three") as caught:
+                    first.mint("a", 5, "grant:any", command_id="mint")
+                assert caught.value.leader == "http://three"
+                with pytest.raises(NotLeader):
+                    first.wallet("a")
+                assert third.mint("a", 5, "grant:any", command_id="mint").stamp.repeated
+                assert third.wallet("a").balance_tokens == 1_005
+                with pytest.raises(Unavailable):
+                    first.close()
+        with pytest.raises(Unavailable):
+            standby.close()
+
+
+def test_two_standbys_agree_on_one_leader(database_url: str, clock: ManualClock) -> None:
+    leader = open_exchange(database_url, clock=clock)
+    furnish(leader, "a")
+    with (
+        open_exchange(database_url, clock=clock, address="http://two", standby=True) as two,
+        open_exchange(database_url, clock=clock, address="http://three", standby=True) as three,
+    ):
+        follow(two, leader)
+        follow(three, leader)
+        leader.close()
+        until(lambda: "leader" in (two.role, three.role))
+        new, other, address = (two, three, "http://two") if two.role == "leader" else (three, two, "http://three")
+        until(lambda: leader_named_by(other) == address)
+        assert new.mint("a", 1, "grant:any").to_balance_tokens == 1_001
+        new.close()
+        assert other.wait_until_leading(WAIT_S)
+        assert other.wallet("a").balance_tokens == 1_001
+    assert sorted({row.epoch for row in read_rows(database_url)}) == [1, 2]
+
+
+def test_handover_drains_and_refuses_nothing_for_good(database_url: str) -> None:
+    """What was sent before is answered by the first, what comes after by the second; nothing is lost between."""
+    leader = open_exchange(database_url)
+    furnish(leader, "a", tokens=10**6)
+    answered: list[str] = []
+    stop = threading.Event()
+    with open_exchange(database_url, address="http://two", standby=True) as standby:
+        follow(standby, leader)
+
+        def pay(name: str) -> None:
+            number = 0
+            while not stop.is_set():
+                command_id = f"{name}-{number}"
+                for market in (leader, standby):
+                    try:
+                        market.transfer("a", "treasury", 1, "gift:any", command_id=command_id)
+                    except Unavailable:
+                        continue  # a retry, or the other one
+                    answered.append(command_id)
+                    number += 1
+                    break
+
+        payers = [threading.Thread(target=pay, args=(name,)) for name in "wxyz"]
+        for payer in payers:
+            payer.start()
+        until(lambda: len(answered) > 50)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            until(lambda: register.request_handover(connection, 0))
+        assert leader.wait_until_over(WAIT_S) == "it was handed over"
+        assert standby.wait_until_leading(WAIT_S)
+        before = len(answered)
+        until(lambda: len(answered) > before + 50)
+        stop.set()
+        for payer in payers:
+            payer.join()
+        with pytest.raises(NotLeader, match="it was handed over"):
+            leader.open_account("b")
+        until(lambda: leader.node._reign is not None and leader.node._reign.successor == "http://two")
+        leader.close()
+        assert len(set(answered)) == len(answered)
+        assert standby.wallet("a").balance_tokens == 10**6 - len(answered)
+        assert standby.verify().ok
+    assert {row.command_id for row in read_rows(database_url)} >= set(answered)
+
+
+def test_standby_does_not_lead_over_a_history_that_it_cannot_follow(database_url: str, clock: ManualClock) -> None:
+    """A row that decides otherwise here is no reason to go on without it."""
+    with (
+        open_exchange(database_url, clock=clock) as leader,
+        open_exchange(database_url, clock=clock, standby=True) as standby,
+    ):
+        furnish(leader, "a")
+        follow(standby, leader)
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                "INSERT INTO journal SELECT shard_id, seq + 1, epoch, at_us, actor, command_id, rules, command, "
+                "events, digest FROM journal WHERE seq = 3"
+            )
+        with pytest.raises(Unavailable, match="Row 4 does not have the digest"):
+            standby.wait_until_leading(WAIT_S)
+        assert standby.role == "ended"
+        with pytest.raises(Unavailable, match="Row 4 does not have the digest"):
+            standby.open_account("b")
+
+
+def test_standby_of_an_empty_shard_leads(database_url: str, clock: ManualClock) -> None:
+    with open_exchange(database_url, clock=clock, standby=True) as standby:
+        assert standby.wait_until_leading(WAIT_S)
+        assert standby.open_account("a").seq == 1
+        assert last_seq(standby) == 1
+
+
+def test_closing_a_standby_lets_nobody_wait_for_it(database_url: str, clock: ManualClock) -> None:
+    with open_exchange(database_url, clock=clock) as leader:
+        for _ in range(3):
+            standby = open_exchange(database_url, clock=clock, standby=True)
+            standby.close()
+            standby.close()
+            with pytest.raises(Unavailable, match="the exchange is closed"):
+                standby.open_account("a")
+        with psycopg.connect(database_url) as connection:
+            assert register.standbys(connection, 0) == []
+        assert leader.open_account("a").seq == 1
+
+
+def test_taking_over_does_not_stand_by(database_url: str) -> None:
+    with pytest.raises(Invalid, match="standby: expected False where takeover is True"):
+        open_exchange(database_url, standby=True, takeover=True)
