@@ -59,8 +59,8 @@ def one_round(stage: Stage, fault: Fault, rng: random.Random, shorter: float = 1
 
     `shorter` is the part of the fault's length that it is given.
     """
+    stage.await_company(fault)
     stage.await_service(time.monotonic_ns(), None)
-    stage.await_company()
     stage.notes = []
     time.sleep(rng.uniform(0.0, 0.4))
     began_ns = time.monotonic_ns()
@@ -69,8 +69,9 @@ def one_round(stage: Stage, fault: Fault, rng: random.Random, shorter: float = 1
         time.sleep(shorter * rng.uniform(*fault.hold_s))
         healing_ns = time.monotonic_ns()
     service_ns = stage.await_service(healing_ns, fault)
-    # Until the whole load runs again, so that late errors belong to this round.
+    # Until the whole load runs again and nobody is frozen, so that late errors belong to this round.
     time.sleep(0.1)
+    stage.await_company(fault)
     problems = stage.problems(began_ns, fault)
     assert not problems, "\n".join([fault.name, *problems])
     failed = stage.failed(began_ns)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 from psycopg import sql
 
-from persistence.presence import writer_name
+from persistence.leadership.register import session_name, writer_name
 from tests.faults.fault import Fault, Strike
 from tests.faults.stage import Stage
 
@@ -105,7 +105,8 @@ def take_all_places(stage: Stage, rng: random.Random) -> Iterator[None]:
             while take_a_place(stage, hogs):
                 pass
             ended = watcher.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", (writer_name(0),)
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ANY(%s)",
+                ([writer_name(0), session_name(0)],),
             ).rowcount
             if not ended:
                 break

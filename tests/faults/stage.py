@@ -174,10 +174,11 @@ class Stage:
             time.sleep(POLL_S)
         return at_ns
 
-    def await_company(self) -> None:
-        """Where there is a standby, wait until the register knows it: a takeover before that is none."""
+    def await_company(self, fault: Fault) -> None:
+        """Where there is to be a standby, wait until the register knows it: a takeover before that is none."""
         deadline_s = time.monotonic() + SERVICE_S_MAX
         while self._standby:
+            self._manage(fault)
             with self.connect() as connection:
                 known = [row.address for row in standbys(connection, 0)]
             if len(self.engines) == 2 and f"process {self.follower.process.pid} on " in "".join(known):
