@@ -127,8 +127,9 @@ def connect(
 
 
 def _insist_on_durability(connection: psycopg.Connection) -> None:
-    """Commits are waited for, even where the server or the role is configured not to; what only the server's owner can
-    set is asked for in the log.
+    """Commits are waited for, even where the server or the role is configured not to.
+
+    What only the server's owner can set is asked for in the log.
     """
     query = """
         SELECT name, setting FROM pg_settings WHERE name IN ('synchronous_commit', 'fsync', 'full_page_writes')
@@ -139,8 +140,8 @@ def _insist_on_durability(connection: psycopg.Connection) -> None:
     for name, setting in settings.items():
         if setting != _DURABLE[name]:
             logger.warning(
-                "the server runs with %s = %s: what is acknowledged may be lost, or the whole database broken, when its "
-                "machine loses power. Set %s = %s.",
+                "the server runs with %s = %s: what is acknowledged may be lost, or the whole database broken, when "
+                "its machine loses power. Set %s = %s.",
                 name,
                 setting,
                 name,

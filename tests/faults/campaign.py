@@ -132,8 +132,9 @@ def _stage_rounds(
     with open_stage(server, folder, rng.getrandbits(32), settings, place=fault.place) as stage:
         for _ in range(count):
             done.append(one_round(stage, fault, rng))
+            clients = "hasty" if settings is HASTY else "patient"
             say(
-                f"{fault.name} ({seed}, {'hasty' if settings is HASTY else 'patient'}): service {done[-1].service_s:.2f} s, "
+                f"{fault.name} ({seed}, {clients}): service {done[-1].service_s:.2f} s, "
                 f"{done[-1].answers} answers, {_errors(done[-1:])}; {'; '.join(done[-1].notes)}"
             )
     return done
@@ -142,8 +143,8 @@ def _stage_rounds(
 def table(rounds: Sequence[Round]) -> str:
     """What was tried, how often, and what happened, as Markdown."""
     lines = [
-        "| fault | what was done | times | errors that clients (c) and readers (r) got | first answer after it: median, "
-        "longest | longest silence |",
+        "| fault | what was done | times | errors that clients (c) and readers (r) got "
+        "| first answer after it: median, longest | longest silence |",
         "|---|---|---|---|---|---|",
     ]
     for name in dict.fromkeys(one.fault.name for one in rounds):

@@ -307,19 +307,24 @@ def try_damage(history: History, damage: Damage, rng: random.Random, snapshots: 
             return "", "refused"
         proof = verify(history.url, 0)
         store = history.store(snapshots)
+        found, report = "", None
         try:
             with PostgresJournal(history.url, 0) as journal:
                 recovered = recover(journal, store)
+                report = recovered.report
                 assert_true(history, recovered, place)
                 assert_goes_on(history, journal, recovered, store, place)
         except (Corrupt, Diverged) as error:
-            assert not snapshots, f"{place}: damage of a snapshot has stopped recovery: {error}"
-            assert not proof.ok, f"{place}: verify sees nothing, and recovery says {error}"
-            return place, "found"
+            found = str(error)
         finally:
             if store is not None:
                 store.close()
-        if recovered.report.passed_over or (snapshots and recovered.report.from_seq != SNAPSHOT_SEQS[-1]):
+        if report is None:
+            assert not snapshots, f"{place}: damage of a snapshot has stopped recovery: {found}"
+            assert not proof.ok, f"{place}: verify sees nothing, and recovery says {found}"
+            return place, "found"
+        assert not found, f"{place}: was not found, and stops the writer: {found}"
+        if report.passed_over or (snapshots and report.from_seq != SNAPSHOT_SEQS[-1]):
             return place, "passed over"
         return place, "without effect"
 

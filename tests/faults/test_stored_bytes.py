@@ -1,4 +1,4 @@
-"""What is stored is damaged, byte by byte: recovery finds it, passes it over, or it is of no effect; never a wrong state.
+"""What is stored is damaged, bit by bit: recovery finds it, passes it over, or it has no effect; never a wrong state.
 
 Goal: decisions 1, 4 and 11 of ARCHITECTURE.md against a disk that lies. Method: `tests.faults.stored_bytes` damages
 each column of the journal, the fence and the snapshots and each part of a snapshot's file, at places drawn from the

@@ -53,11 +53,15 @@ def test_no_copy_and_no_commit_waits_for_ever(own_server: OwnServer, url: str, m
                 if what == moment:
                     thawed_at_the_end.enter_context(own_server.frozen())
 
-            with pytest.raises(psycopg.OperationalError, match="no answer"), connection.transaction():
-                with connection.cursor() as cursor, cursor.copy("COPY numbers FROM STDIN") as copy:
-                    copy.write_row((1,))
-                    now("copy")
-                now("commit")
+            def write() -> None:
+                with connection.transaction():
+                    with connection.cursor() as cursor, cursor.copy("COPY numbers FROM STDIN") as copy:
+                        copy.write_row((1,))
+                        now("copy")
+                    now("commit")
+
+            with pytest.raises(psycopg.OperationalError, match="no answer"):
+                write()
         assert connection.closed
 
 
