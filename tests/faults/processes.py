@@ -39,7 +39,10 @@ def kill_postmaster(stage: Stage, rng: random.Random) -> Iterator[None]:
 
 @contextmanager
 def kill_backend(stage: Stage, rng: random.Random) -> Iterator[None]:
-    """PostgreSQL then ends all its processes and recovers, by itself: shared memory may be broken."""
+    """PostgreSQL then ends all its processes and recovers, by itself: shared memory may be broken.
+
+    Healed is this when the witness has been thrown out: from then on nobody is let in until the recovery is over.
+    """
     with stage.connect_elsewhere() as witness:
         for pid in stage.writer_pids():
             with suppress(ProcessLookupError):

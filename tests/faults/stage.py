@@ -168,11 +168,23 @@ class Stage:
     def await_service(self, since_ns: int, fault: Fault | None) -> int:
         """Wait until somebody is answered; start again what the fault has ended. Return when that was."""
         deadline_s = time.monotonic() + SERVICE_S_MAX
-        while (at_ns := self.answered_after(since_ns)) is None:
+        while True:
+            at_ns = self.answered_after(since_ns)
+            if at_ns is not None:
+                if self._server_lets_in():
+                    return at_ns
+                # What was durable before the fault was answered after it.
+                since_ns = time.monotonic_ns()
             self._manage(fault)
             assert time.monotonic() < deadline_s, f"no service within {SERVICE_S_MAX} s: {self.complaints()[-3000:]}"
             time.sleep(POLL_S)
-        return at_ns
+
+    def _server_lets_in(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def await_company(self, fault: Fault) -> None:
         """Where there is to be a standby, wait until the register knows it: a takeover before that is none."""
