@@ -44,6 +44,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   check    the whole gate: format, lint, types, tests (ARGS go to pytest)
   test     pytest ARGS, without the slow tests
   slow     the slow tests only
+  soak     two hundred kills of the engine and of its database, and two hundred takeovers, all replies audited
   faults   real faults on a real PostgreSQL, ten times each, and a table of what happened: about half an hour
   bench    the benchmarks
   format   format the code and repair what the linter can repair
@@ -57,6 +58,20 @@ def main() -> int:
         "demo": [("demo", [str(BIN / "callmarket"), "demo", *arguments])],
         "test": [("pytest", module("pytest", *arguments))],
         "slow": [("pytest", module("pytest", "-m", "slow", *arguments))],
+        "soak": [
+            (
+                "pytest",
+                module(
+                    "pytest",
+                    "-s",
+                    "-m",
+                    "slow",
+                    "tests/bridge/test_kill.py",
+                    "tests/bridge/test_takeover.py",
+                    *arguments,
+                ),
+            )
+        ],
         "faults": [("faults", module("tests.faults", *arguments))],
         "bench": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
         "format": [

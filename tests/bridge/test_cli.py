@@ -22,7 +22,20 @@ from tests.support.small_market import furnish
 
 ROOT = Path(__file__).resolve().parents[2]
 READING = (["book", "m"], ["wallet"], ["rounds"], ["why", "1"], ["verify"])
-COMMANDS = ("demo", "book", "wallet", "rounds", "why", "verify", "migrate", "snapshot", "snapshots", "recover")
+COMMANDS = (
+    "demo",
+    "book",
+    "wallet",
+    "rounds",
+    "why",
+    "verify",
+    "migrate",
+    "snapshot",
+    "snapshots",
+    "recover",
+    "status",
+    "handover",
+)
 
 
 def run(*arguments: str, url: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
