@@ -23,7 +23,7 @@ from tests.faults.stored_bytes import (
     write_history,
 )
 
-TIMES = 4
+TIMES = 2
 TIMES_SLOW = 60
 # What the digest does not cover, because nothing that was decided depends on it: who wrote a row, as long as epochs
 # do not fall; and the fence's own epoch, as long as it is not below that of the rows.
