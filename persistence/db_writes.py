@@ -281,15 +281,8 @@ def _translate(error: psycopg.Error, first: int, last: int) -> NoReturn:
                 "Run verify, then rebuild the tables from the journal.",
                 first,
             ) from error
-        case psycopg.OperationalError() | psycopg.InterfaceError():
-            raise Unavailable(f"The database did not confirm {batch}: {error}. It is tried again.") from error
-        # Not among the driver's operational errors, but they pass too: a database that has become read-only is a
-        # failover under way, or a disk that somebody is saving; the others end the session of a process that was slow.
-        case (
-            psycopg.errors.ReadOnlySqlTransaction()
-            | psycopg.errors.IdleInTransactionSessionTimeout()
-            | psycopg.errors.TransactionTimeout()
-        ):
+        # A database that has become read-only is a failover under way, or a disk that somebody is saving.
+        case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.errors.ReadOnlySqlTransaction():
             raise Unavailable(f"The database did not confirm {batch}: {error}. It is tried again.") from error
         case _:
             raise PersistenceError(
