@@ -8,7 +8,7 @@ import random
 import sys
 from pathlib import Path
 
-from tests.faults.campaign import FAULTS, messages, run, table
+from tests.faults.campaign import FAULTS, Round, messages, run, table
 
 
 def say(text: str) -> None:
@@ -26,11 +26,14 @@ def main() -> None:
     arguments = parser.parse_args()
     say(f"seed: {arguments.seed} (repeat with --seed {arguments.seed})")
     chosen = [fault for fault in FAULTS if arguments.only in fault.name]
-    rounds = run(chosen, arguments.rounds, arguments.seed, say)
-    text = f"{table(rounds)}\n\n{messages(rounds)}"
-    say(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    rounds: list[Round] = []
+    try:
+        rounds.extend(run(chosen, arguments.rounds, arguments.seed, say))
+    finally:
+        text = f"{table(rounds)}\n\n{messages(rounds)}"
+        say(text)
+        if arguments.output:
+            arguments.output.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -106,9 +106,8 @@ def open_campaign_server() -> Iterator[OwnServer]:
         yield server
 
 
-def run(faults: Iterable[Fault], rounds: int, seed: int, say: Callable[[str], None]) -> list[Round]:
+def run(faults: Iterable[Fault], rounds: int, seed: int, say: Callable[[str], None]) -> Iterator[Round]:
     """Try each fault so many times. Raises at the first problem, with the seed in what was said before."""
-    done: list[Round] = []
     with open_campaign_server() as server, tempfile.TemporaryDirectory() as folder:
         for fault in faults:
             wanted = max(1, rounds // LONG_SHARE) if fault.long else rounds
@@ -116,28 +115,26 @@ def run(faults: Iterable[Fault], rounds: int, seed: int, say: Callable[[str], No
                 with open_place(fault, server) as place:
                     for start in range(0, wanted, STAGE_ROUNDS):
                         count = min(STAGE_ROUNDS, wanted - start)
-                        done += _stage_rounds(place, Path(folder), fault, f"{seed}/{fault.name}/{start}", count, say)
+                        yield from _stage_rounds(place, Path(folder), fault, f"{seed}/{fault.name}/{start}", count, say)
             except NoSmallDisk as error:
                 say(f"{fault.name}: SKIPPED, no small file system can be mounted here: {error}")
-    return done
 
 
 def _stage_rounds(
     server: OwnServer, folder: Path, fault: Fault, seed: str, count: int, say: Callable[[str], None]
-) -> list[Round]:
+) -> Iterator[Round]:
     """Some rounds on one market."""
     rng = random.Random(seed)
     settings = rng.choice((PATIENT, HASTY)) if count == 1 else (HASTY if seed.endswith("/0") else PATIENT)
-    done: list[Round] = []
+    clients = "hasty" if settings is HASTY else "patient"
     with open_stage(server, folder, rng.getrandbits(32), settings, place=fault.place) as stage:
         for _ in range(count):
-            done.append(one_round(stage, fault, rng))
-            clients = "hasty" if settings is HASTY else "patient"
+            seen = one_round(stage, fault, rng)
             say(
-                f"{fault.name} ({seed}, {clients}): service {done[-1].service_s:.2f} s, "
-                f"{done[-1].answers} answers, {_errors(done[-1:])}; {'; '.join(done[-1].notes)}"
+                f"{fault.name} ({seed}, {clients}): first answer after {seen.service_s:.2f} s, silence "
+                f"{seen.silence_s:.2f} s, {seen.answers} answers, {_errors([seen])}; {'; '.join(seen.notes)}"
             )
-    return done
+            yield seen
 
 
 def table(rounds: Sequence[Round]) -> str:
