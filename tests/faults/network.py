@@ -13,8 +13,8 @@ from tests.faults.stage import Stage
 from tests.support.proxy import Moment, Proxy
 
 CUTS_MAX = 6
-# What the writer sends: the fence, the head of a COPY, the end of the transaction.
-PATTERNS = (b"UPDATE engine_writer", b"PGCOPY", b"COMMIT")
+# What the writer sends in every batch, also when its statements are prepared: before the fence, in a COPY, at the end.
+PATTERNS = (b"BEGIN", b"PGCOPY", b"COMMIT")
 MOMENTS: tuple[Moment, ...] = ("before", "sent", "answered", "torn")
 CUT_S_MAX = 20.0
 
@@ -71,7 +71,7 @@ FAULTS = (
     Fault("connection cut", "all connections cut, up to 6 times", cut_at_random, place="proxied"),
     Fault(
         "cut inside a batch",
-        "cut or reset before, in, after the fence, a COPY or the COMMIT, or with only the answer lost; up to 6 times",
+        "cut or reset before, in, after the BEGIN, a COPY or the COMMIT, or with only the answer lost; up to 6 times",
         cut_inside_batches,
         place="proxied",
     ),
