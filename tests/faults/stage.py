@@ -240,7 +240,7 @@ class Stage:
             try:
                 self.server.start()
             except Unavailable as error:
-                self.note(f"not started: {str(error).splitlines()[0]}")
+                self.note(f"not started: {str(error).strip().splitlines()[-1].strip()}")
                 time.sleep(RESTART_S)
                 return
         # One that leads no longer is alive, and of no more use: a service ends then.
