@@ -22,8 +22,8 @@ from tests.support.own_server import OwnServer, open_own_server
 
 FAULTS: tuple[Fault, ...] = (
     *processes.FAULTS,
-    *leadership.FAULTS,
     *sessions.FAULTS,
+    *leadership.FAULTS,
     *network.FAULTS,
     *disk.FAULTS,
 )
