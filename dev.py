@@ -46,6 +46,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   slow     the slow tests only
   soak     two hundred kills of the engine and of its database, and two hundred takeovers, all replies audited
   faults   real faults on a real PostgreSQL, ten times each, and a table of what happened: about half an hour
+  simulate the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
   bench    the benchmarks
   format   format the code and repair what the linter can repair
 """
@@ -58,6 +59,7 @@ def main() -> int:
         "demo": [("demo", [str(BIN / "callmarket"), "demo", *arguments])],
         "test": [("pytest", module("pytest", *arguments))],
         "slow": [("pytest", module("pytest", "-m", "slow", *arguments))],
+        "simulate": [("simulate", module("tests.simulation.campaign", *arguments))],
         "soak": [
             (
                 "pytest",

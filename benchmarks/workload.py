@@ -93,6 +93,7 @@ def bids(count: int, first_id: int = 1) -> list[Bid]:
             time_in_force="gtd",
             priority_seq=bid_id,
             round_no=1,
+            replaced=False,
         )
         for bid_id in range(first_id, first_id + count)
     ]

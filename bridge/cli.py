@@ -4,40 +4,39 @@ Rule of this file: arguments in, tables or JSON out. Reading commands use only w
 of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
 """
 
-import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated
 
-import msgspec
 import psycopg
 import typer
 from rich.console import Console
 
 from bridge import tables
 from bridge.app import database_url, insist_on_assertions
+from bridge.cli_history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
 from bridge.cli_leadership import hand_over
 from bridge.cli_leadership import status as shard_status
-from bridge.cli_snapshots import NO_MARKET, listed, rehearsed, take_forever, take_one, taken_row
+from bridge.cli_output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, AsJson, RowsMax, Url
+from bridge.cli_output import config_of as _config
+from bridge.cli_output import fail as _fail
+from bridge.cli_output import print_json as _print_json
+from bridge.cli_output import show as _show
+from bridge.cli_snapshots import NO_MARKET, give_way, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.clock import system_clock
-from bridge.config import Config, from_environment
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
 from bridge.units import datetime_of
 from engine.limits import SEQ_MAX
 from persistence import queries
 from persistence.connections import connect
-from persistence.errors import Corrupt, Damaged, Diverged, PersistenceError
+from persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError
 from persistence.migrate import ensure_schema, pending
 from persistence.snapshots.follower import Taken
 from persistence.verify import verify as verify_journal
-
-EXIT_WRONG: Final = 1
-EXIT_USAGE: Final = 2
-EXIT_UNAVAILABLE: Final = 3
 
 app = typer.Typer(
     name="callmarket",
@@ -49,19 +48,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Url = Annotated[
-    str, typer.Option("--url", help="PostgreSQL to use. Default: CALLMARKET_DATABASE_URL, else the private one.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How many rows at most.")]
-
 
 def main() -> None:
     """Run the command line; errors of the market are one line on stderr and an exit code."""
     try:
         insist_on_assertions()
         app()
-    except Invalid as error:
+    except (Invalid, Archived) as error:
         _fail(error, EXIT_USAGE)
     except (Corrupt, Diverged, Damaged) as error:
         _fail(error, EXIT_WRONG)
@@ -107,10 +100,15 @@ def demo(
 def book(
     market: Annotated[str, typer.Argument(help="The market; may be left out if there is only one.")] = "",
     rows: RowsMax = 20,
+    as_of_seq: AsOfSeq = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the order book: the best open bids and the slots on offer."""
+    if as_of_seq is not None:
+        book_then(_config(url), archive, market, rows, as_of_seq, as_json=as_json)
+        return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market)
         bids = queries.open_bids(connection, shard_id, market_id, rows)
@@ -122,10 +120,15 @@ def book(
 def wallet(
     account: Annotated[str, typer.Argument(help="The account; left out, the richest are listed.")] = "",
     rows: RowsMax = 20,
+    as_of_seq: AsOfSeq = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show a wallet with its latest movements, or the richest wallets."""
+    if as_of_seq is not None:
+        wallet_then(_config(url), archive, account, rows, as_of_seq, as_json=as_json)
+        return
     with _connected(url) as (connection, shard_id):
         if not account:
             richest = queries.accounts(connection, shard_id, rows)
@@ -142,10 +145,15 @@ def wallet(
 def rounds(
     market: Annotated[str, typer.Argument(help="The market; left out, all of them.")] = "",
     rows: RowsMax = 20,
+    as_of_seq: AsOfSeq = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the latest rounds: supply, demand, awards and price."""
+    if as_of_seq is not None:
+        rounds_then(_config(url), archive, market, rows, as_of_seq, as_json=as_json)
+        return
     with _connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market) if market else None
         latest = queries.rounds(connection, shard_id, market_id, rows)
@@ -167,14 +175,14 @@ def why(
 
 
 @app.command(epilog="Example: callmarket verify --json")
-def verify(url: Url = "", as_json: AsJson = False) -> None:
+def verify(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
     config = _config(url)
     with database_url(config) as resolved:
         with _connected(resolved) as (connection, shard_id):
             if pending(connection):
                 _fail(NO_MARKET, EXIT_UNAVAILABLE)
-        report = verify_journal(resolved, shard_id)
+        report = verify_journal(resolved, shard_id, archive)
     told = {"ok": report.ok, **asdict(report)}
     _show(told, as_json, lambda: tables.verification(report))
     if not report.ok:
@@ -187,6 +195,7 @@ def snapshot(
         float | None,
         typer.Option("--every", min=0.1, max=86_400, help="Go on till SIGTERM, one each so many seconds."),
     ] = None,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
@@ -200,10 +209,11 @@ def snapshot(
         _show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
         sys.stdout.flush()
 
+    give_way()
     if every is None:
-        show(take_one(config))
+        show(take_one(config, archive))
     else:
-        take_forever(config, every, show)
+        take_forever(config, archive, every, show)
 
 
 @app.command(epilog="Example: callmarket snapshots --json")
@@ -217,13 +227,14 @@ def snapshots(url: Url = "", as_json: AsJson = False) -> None:
 def recover(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Required: to open an exchange is to recover.")] = False,
     whole: Annotated[bool, typer.Option("--whole", help="Use no snapshot: from the first row.")] = False,
+    archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Do all of a recovery, read-only and beside the engine if it runs, and report. Exit code 1 if it fails."""
     if not dry_run:
         raise Invalid("recover", "", "--dry-run: an exchange recovers by itself when it is opened")
-    found = rehearsed(_config(url), whole=whole)
+    found = rehearsed(_config(url), archive, whole=whole)
     _show(found, as_json, lambda: tables.rehearsal(found))
 
 
@@ -258,6 +269,10 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
     _show({"applied": names}, as_json, lambda: tables.migrated(names))
 
 
+app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
+app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
+
+
 @contextmanager
 def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
     config = _config(url)
@@ -266,11 +281,6 @@ def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
         connect(resolved, "callmarket cli") as connection,
     ):
         yield connection, config.shard_id
-
-
-def _config(url: str) -> Config:
-    config = from_environment(os.environ)
-    return msgspec.structs.replace(config, database_url=url) if url else config
 
 
 def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> str:
@@ -283,20 +293,3 @@ def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> s
     if len(market_ids) == 1:
         return market_ids[0]
     raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")
-
-
-def _show(data: object, as_json: bool, render: Callable[[], tables.Renderable]) -> None:
-    if as_json:
-        _print_json(data)
-    else:
-        Console().print(render())
-
-
-def _print_json(data: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
-
-
-def _fail(error: object, code: int) -> NoReturn:
-    line = " ".join(str(error).split())
-    Console(stderr=True).print(f"callmarket: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(code)

@@ -6,11 +6,13 @@ arguments and prints what they return.
 """
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -19,18 +21,21 @@ from msgspec import Struct
 from bridge.app import database_url, snapshot_store
 from bridge.config import Config
 from bridge.errors import Unavailable
+from bridge.history import opened
 from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
 from persistence.journal import Journal
 from persistence.leadership.register import publish_proof
 from persistence.migrate import pending
-from persistence.postgres import PostgresJournal
 from persistence.recovery import Report, rehearse
 from persistence.snapshots.follower import Follower, Taken
 from persistence.snapshots.store import SnapshotStore, belongs, check_readable
 
 logger: Final = logging.getLogger(__name__)
+
+# Far enough behind the usual 0 to get what others leave, and before what an administrator calls the background.
+_NICENESS: Final = 10
 
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 
@@ -58,18 +63,26 @@ class Rehearsal(Struct, frozen=True):
     report: Report
 
 
-def take_one(config: Config) -> Taken | None:
+def give_way() -> None:
+    """Let the engine and its database have the processors first: a snapshot can take longer, a live command should not.
+
+    For the whole process, and for good.
+    """
+    os.nice(_NICENESS)
+
+
+def take_one(config: Config, archive: Path | None) -> Taken | None:
     """Take one snapshot. None if the journal is empty."""
-    with _following(config) as follower:
+    with _following(config, archive) as follower:
         return follower.take()
 
 
-def take_forever(config: Config, every_s: float, show: Callable[[Taken], None]) -> None:
+def take_forever(config: Config, archive: Path | None, every_s: float, show: Callable[[Taken], None]) -> None:
     """Take a snapshot now and then, whenever there is something new, and show it; return at SIGTERM or SIGINT.
 
     A database that is away is waited for; a journal that is wrong raises.
     """
-    with _ending_on_signals() as ended, _following(config) as follower:
+    with _ending_on_signals() as ended, _following(config, archive) as follower:
         while not ended.is_set():
             try:
                 taken = follower.take()
@@ -100,7 +113,7 @@ def taken_row(row: Taken) -> dict[str, object]:
 
 def listed(config: Config) -> list[SnapshotRow]:
     """All snapshots, newest first, each read and checked against its checksum and the journal. O(their bytes)."""
-    with _reading(config) as (journal, store):
+    with reading(config) as (journal, store):
         last_seq = journal.position().last_seq
         rows = []
         for info in store.list():
@@ -126,23 +139,27 @@ def listed(config: Config) -> list[SnapshotRow]:
         return rows
 
 
-def rehearsed(config: Config, *, whole: bool) -> Rehearsal:
+def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal:
     """Do all of a recovery, from the newest good snapshot or from the first row, and claim nothing."""
-    with _reading(config) as (journal, store):
+    with reading(config, archive) as (journal, store):
         recovered, _ = rehearse(journal, None if whole else store)
     epoch, seq, digest = recovered.position
     return Rehearsal(config.shard_id, epoch, seq, digest.hex(), recovered.report)
 
 
 @contextmanager
-def _reading(config: Config) -> Iterator[tuple[Journal, SnapshotStore]]:
-    with _market(config) as url, _opened(config, url) as opened:
-        yield opened
+def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[Journal, SnapshotStore]]:
+    """The journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
+
+    Raises `Unavailable` if there is no market.
+    """
+    with _market(config) as url, _opened(config, url, archive) as both:
+        yield both
 
 
 @contextmanager
-def _following(config: Config) -> Iterator[Follower]:
-    with _market(config) as url, _opened(config, url) as (journal, store):
+def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
+    with _market(config) as url, _opened(config, url, archive) as (journal, store):
 
         def publish(seq: int, seconds: float) -> None:
             with connect(url, "callmarket cli") as connection:
@@ -162,11 +179,8 @@ def _market(config: Config) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(config: Config, url: str) -> Iterator[tuple[Journal, SnapshotStore]]:
-    with (
-        PostgresJournal(url, config.shard_id, reader=True) as journal,
-        snapshot_store(config, url) as store,
-    ):
+def _opened(config: Config, url: str, archive: Path | None) -> Iterator[tuple[Journal, SnapshotStore]]:
+    with opened(url, config.shard_id, archive) as journal, snapshot_store(config, url) as store:
         yield journal, store
 
 

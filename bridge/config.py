@@ -44,7 +44,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     lease_s: Annotated[float, Meta(ge=0.5, le=3_600)] = 5.0
     """A leader that does not renew its lease for so long is taken for dead by those who stand by. It renews five times
-    as often, or every second."""
+    as often, or five times a second."""
 
     snapshots_kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
     """How many snapshots are kept: two may turn out damaged, and recovery still need not begin at the first row."""

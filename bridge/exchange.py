@@ -7,10 +7,11 @@ things in `sequencer`, durability in `persistence`.
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from bridge import reads, results, units, verbs
+from bridge import history, reads, results, units, verbs
 from bridge.errors import Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.node import Node, Role
@@ -21,8 +22,9 @@ from engine.limits import SEQ_MAX
 from engine.state import State
 from persistence import queries
 from persistence.migrate import ensure_schema
-from persistence.queries import OutcomeRow, Stats
+from persistence.queries import OutcomeRow, RoundRow, Stats
 from persistence.recovery import Report
+from persistence.time_travel import rounds_at
 from persistence.verify import VerifyReport, verify
 
 logger: Final = logging.getLogger(__name__)
@@ -119,13 +121,34 @@ class Exchange:
         """One request of a verb, as this exchange's actor."""
         return self.node.submit([as_actor(request, self.actor)], self.ack)[0]
 
-    def wallet(self, account_id: str) -> Wallet:
-        """A wallet, live."""
-        return self.node.read(reads.wallet(account_id))
+    def wallet(self, account_id: str, *, as_of_seq: int | None = None, archive: Path | None = None) -> Wallet:
+        """A wallet, live, or as it was after row `as_of_seq` of the journal, which costs a recovery up to there.
 
-    def get_order_book(self, market_id: str, rows_max: int = 100) -> OrderBook:
-        """The best bids and first asks of a market, live."""
-        return self.node.read(reads.order_book(market_id, rows_max))
+        `archive` is the folder of rows that have left the journal; without it a row among them raises `Archived`.
+        """
+        return self._read(reads.wallet(account_id), as_of_seq, archive)
+
+    def get_order_book(
+        self, market_id: str, rows_max: int = 100, *, as_of_seq: int | None = None, archive: Path | None = None
+    ) -> OrderBook:
+        """The best bids and first asks of a market, live, or as they were after a row, as in `wallet`."""
+        return self._read(reads.order_book(market_id, rows_max), as_of_seq, archive)
+
+    def get_rounds(
+        self,
+        market_id: str | None = None,
+        rows_max: int = 100,
+        *,
+        as_of_seq: int | None = None,
+        archive: Path | None = None,
+    ) -> list[RoundRow]:
+        """The latest rounds that are durable, or as of a row as in `wallet`; of all markets where none is named."""
+        reads.check_rows(rows_max)
+        if as_of_seq is not None:
+            with history.past(self.node, as_of_seq, archive) as (connection, state):
+                return rounds_at(connection, self.node.shard_id, state, market_id, rows_max)
+        with self.node.connect() as connection:
+            return queries.rounds(connection, self.node.shard_id, market_id, rows_max)
 
     def get_recent_stats(self, market_id: str, period: timedelta = timedelta(hours=24)) -> Stats:
         """Prices, fill rate and the ten best winning bids beside their impact, from what is durable."""
@@ -147,9 +170,12 @@ class Exchange:
         with self.node.connect() as connection:
             ensure_schema(connection)
 
-    def verify(self) -> VerifyReport:
-        """Prove the durable history: chain, gaps, re-execution, tables. O(history), as of one moment."""
-        return verify(self.node.url, self.node.shard_id)
+    def verify(self, archive: Path | None = None) -> VerifyReport:
+        """Prove the durable history: chain, gaps, re-execution, tables. O(history), as of one moment.
+
+        Raises `Archived` if rows have left the journal and their folder is not named.
+        """
+        return verify(self.node.url, self.node.shard_id, archive)
 
     @property
     def role(self) -> Role:
@@ -180,6 +206,11 @@ class Exchange:
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
         return self.node.read(query)
+
+    def _read(self, query: Callable[[State], T], as_of_seq: int | None, archive: Path | None) -> T:
+        if as_of_seq is None:
+            return self.node.read(query)
+        return history.read_then(self.node, query, as_of_seq, archive)
 
     def image(self) -> bytes:
         """The whole live state as canonical bytes, for comparing and for tests. O(state), under the lock."""

@@ -15,7 +15,7 @@ from bridge.units import datetime_of
 from engine.book import Bid, best_first
 from engine.state import State
 
-# A page of the book that a person or an agent can use; more would hold the sequencer for milliseconds.
+# A page of rows that a person or an agent can use; more would hold the sequencer for milliseconds.
 BOOK_ROWS_MAX: Final = 1_000
 
 
@@ -82,8 +82,7 @@ def wallet(account_id: str) -> Callable[[State], Wallet]:
 
 def order_book(market_id: str, rows_max: int) -> Callable[[State], OrderBook]:
     """The query for the top of a book. Raises `Invalid` if there is no such market."""
-    if not 0 < rows_max <= BOOK_ROWS_MAX:
-        raise Invalid("rows_max", rows_max, f"1 to {BOOK_ROWS_MAX}")
+    check_rows(rows_max)
 
     def query(state: State) -> OrderBook:
         market = state.markets.get(market_id)
@@ -104,6 +103,12 @@ def order_book(market_id: str, rows_max: int) -> Callable[[State], OrderBook]:
         )
 
     return query
+
+
+def check_rows(rows_max: int) -> None:
+    """Check how many rows are asked for. Raises `Invalid`."""
+    if not 0 < rows_max <= BOOK_ROWS_MAX:
+        raise Invalid("rows_max", rows_max, f"1 to {BOOK_ROWS_MAX}")
 
 
 def _bid(bid: Bid) -> BookBid:

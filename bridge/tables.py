@@ -5,6 +5,7 @@ Rule of this file: rich renderables from rows; nothing is asked or decided here.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,14 +14,25 @@ from rich.text import Text
 
 from bridge.cli_leadership import Handover, Status
 from bridge.cli_snapshots import Rehearsal, SnapshotRow
+from bridge.history import AccountThen, BidThen
+from bridge.units import datetime_of
+from engine.state import State
+from persistence.archive.prune import Plan, Pruned
+from persistence.journal import Archive
 from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
+from persistence.rebuild import Rebuilt
 from persistence.snapshots.follower import Taken
 from persistence.verify import VerifyReport
 
 Renderable = RenderableType
 
 
-def book(market_id: str, bids: Sequence[OpenBidRow], asks: Sequence[OfferRow]) -> Renderable:
+def then(state: State, shown: Renderable) -> Renderable:
+    """Something of the past, with its row and time."""
+    return Group(Text(f"as of row {state.seq:,}, {datetime_of(state.at_us):%Y-%m-%d %H:%M:%S} UTC"), Text(), shown)
+
+
+def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[OfferRow]) -> Renderable:
     """The two sides of a market."""
     demand = _table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
     for bid in bids:
@@ -33,7 +45,7 @@ def book(market_id: str, bids: Sequence[OpenBidRow], asks: Sequence[OfferRow]) -
     return Group(demand, Text(), supply)
 
 
-def wallets(rows: Sequence[AccountRow]) -> Renderable:
+def wallets(rows: Sequence[AccountRow | AccountThen]) -> Renderable:
     """Many accounts."""
     table = _table("wallets", "account", "kind", "#balance", "#held", "#available")
     for row in rows:
@@ -41,7 +53,7 @@ def wallets(rows: Sequence[AccountRow]) -> Renderable:
     return table
 
 
-def wallet(row: AccountRow, movements: Sequence[StatementRow]) -> Renderable:
+def wallet(row: AccountRow | AccountThen, movements: Sequence[StatementRow]) -> Renderable:
     """One account and its statement."""
     table = _table("latest movements", "when", "reason", "other side", "#tokens", "#balance", "reference")
     for one in movements:
@@ -114,6 +126,41 @@ def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
 def rehearsal(row: Rehearsal) -> Renderable:
     """What a recovery would do."""
     return Text(f"shard {row.shard_id} recovers to row {row.seq:,}, read-only: {row.report}")
+
+
+def rebuilt(row: Rebuilt) -> Renderable:
+    """What was made again."""
+    return Text(str(row))
+
+
+def planned(row: Plan, folder: Path) -> Renderable:
+    """What pruning is about to move."""
+    if row.snapshot is None or not row.rows:
+        return Text(f"shard {row.shard_id}: nothing to move, the journal begins at row {row.first_seq:,}")
+    lines = [
+        f"shard {row.shard_id}: rows {row.first_seq:,} to {row.last_seq:,} ({row.rows:,} of {row.end_seq:,}) "
+        f"go to {folder}, files: {row.files:,}; {row.end_seq - row.last_seq:,} rows stay",
+        f"proved: rows before it lead to snapshot {row.snapshot.name} of row {row.snapshot.seq:,}, and it leads "
+        f"to row {row.end_seq:,}",
+        *map(str, row.passed_over),
+    ]
+    return Text("\n  ".join(lines))
+
+
+def archived(row: Archive) -> Renderable:
+    """One file that was written, and whose rows are no longer in the database."""
+    return Text(f"moved rows {row.first_seq:,} to {row.last_seq:,}: {row.file_name}, {row.file_bytes:,} bytes")
+
+
+def pruned(row: Pruned, folder: Path) -> Renderable:
+    """What was moved in all."""
+    if not row.archives:
+        return Text("nothing was moved")
+    return Text(
+        f"{sum(one.last_seq - one.first_seq + 1 for one in row.archives):,} rows moved, {row.file_bytes:,} bytes in "
+        f"{folder}, each file read back and compared. Keep copies of it: `callmarket verify --archive {folder}` "
+        "checks them"
+    )
 
 
 def status(row: Status) -> Renderable:

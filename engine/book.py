@@ -6,6 +6,7 @@ A `SortedDict` maps each price to its level, a dict of bids in order of time: of
 A dict of levels with a heap of prices adds faster, but cannot be walked without changing it, and a decision only reads.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from heapq import merge
 
@@ -17,11 +18,12 @@ from engine.commands import TimeInForce
 Level = dict[int, "Bid"]
 
 
-class Bid(Struct, gc=False):
+class Bid(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     """A bid that has a hold and no award (BID-8).
 
     `round_no` is the next round of its market when it was placed. `replaced` says that it has ended, though its hold
-    has not, and that a newer bid for its task has taken its place in the index (BID-9).
+    has not, and that a newer bid for its task has taken its place in the index (BID-9). Its fields in order are its row
+    of the image.
     """
 
     bid_id: int
@@ -34,7 +36,7 @@ class Bid(Struct, gc=False):
     time_in_force: TimeInForce
     priority_seq: int
     round_no: int
-    replaced: bool = False
+    replaced: bool
 
 
 def priority(bid: Bid) -> tuple[int, int]:
@@ -75,14 +77,9 @@ class Book:
     def fill(self, bids: Sequence[Bid]) -> None:
         """Add bids to an empty book, as `add` does one after the other, but sort the prices once. O(bids)."""
         assert not self._bids, self._bids
-        levels: dict[int, Level] = {}
+        levels: defaultdict[int, Level] = defaultdict(dict)
         for bid in bids:
-            key = -bid.max_price_tokens
-            level = levels.get(key)
-            if level is None:
-                levels[key] = {bid.bid_id: bid}
-            else:
-                level[bid.bid_id] = bid
+            levels[-bid.max_price_tokens][bid.bid_id] = bid
         self._levels.update(levels)
         self._bids = len(bids)
 

@@ -6,6 +6,7 @@ same on every machine. Deadlines are many and mostly cancelled before they are d
 deadline are swept in small steps without sorting them again and again.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -39,6 +40,10 @@ class Deadlines:
             for packed in _in_order(bucket):
                 yield packed >> _ID_BITS, packed & SEQ_MAX
 
+    def __len__(self) -> int:
+        """The number of deadlines. O(buckets)."""
+        return sum(map(len, self._buckets.values()))
+
     def add(self, at_us: int, item_id: int) -> None:
         """Add a deadline."""
         key = at_us >> _BUCKET_BITS
@@ -55,14 +60,9 @@ class Deadlines:
     def fill(self, deadlines: Iterable[tuple[int, int]]) -> None:
         """Add all (deadline, id) to an empty set, as `add` does one after the other, but sort once. O(n log n)."""
         assert not self._buckets, len(self._buckets)
-        unsorted: dict[int, dict[int, int]] = {}
+        unsorted: defaultdict[int, dict[int, int]] = defaultdict(dict)
         for at_us, item_id in deadlines:
-            key = at_us >> _BUCKET_BITS
-            bucket = unsorted.get(key)
-            if bucket is None:
-                unsorted[key] = {item_id: at_us}
-            else:
-                bucket[item_id] = at_us
+            unsorted[at_us >> _BUCKET_BITS][item_id] = at_us
         self._buckets.update(
             (key, bucket if len(bucket) <= _UNSORTED_MAX else SortedList(_in_order(bucket)))
             for key, bucket in unsorted.items()
@@ -91,8 +91,29 @@ class Deadlines:
                     return
                 yield packed & SEQ_MAX
 
+    def by_id(self) -> dict[int, int]:
+        """The deadline of each id, in no order. It has fewer than there are if an id has two, which is a bug. O(n)."""
+        deadlines: dict[int, int] = {}
+        for bucket in self._buckets.values():
+            deadlines.update(bucket if isinstance(bucket, dict) else _unpacked(bucket))
+        return deadlines
+
+    def check(self) -> None:
+        """Assert every property of the index. O(n)."""
+        keys = list(self._buckets)
+        assert keys == sorted(keys), "buckets out of order"
+        for key, bucket in self._buckets.items():
+            # No bucket is empty, and what is in one is due within its 16 ms; a large one is in order.
+            times_us = bucket.values() if isinstance(bucket, dict) else _unpacked(bucket).values()
+            assert min(times_us) >> _BUCKET_BITS == key == max(times_us) >> _BUCKET_BITS, key
+            assert isinstance(bucket, dict) or list(bucket) == sorted(bucket), key
+
 
 def _in_order(bucket: Bucket) -> Iterable[int]:
     if isinstance(bucket, dict):
         return sorted([at_us << _ID_BITS | item_id for item_id, at_us in bucket.items()])
     return bucket
+
+
+def _unpacked(bucket: SortedList[int]) -> dict[int, int]:
+    return {packed & SEQ_MAX: packed >> _ID_BITS for packed in bucket}

@@ -90,6 +90,7 @@ def _bid_placed(state: State, event: BidPlaced) -> None:
         event.time_in_force,
         event.priority_seq,
         market.rounds_called + 1,
+        False,
     )
     state.ledger.hold(bid_id, bid.bidder_id, bid.max_price_tokens)
     state.bids[bid_id] = bid
@@ -202,6 +203,8 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
         reserve_price_tokens=event.reserve_price_tokens,
         provider_id=event.provider_id,
         lease_us=event.lease_us,
+        award_id=0,
+        winner_id="",
     )
     state.slots[event.slot_id] = slot
     market.offers.add(slot)

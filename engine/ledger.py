@@ -21,13 +21,16 @@ def is_earning(reason: str) -> bool:
     return reason.startswith("earn:")
 
 
-class Account(Struct, gc=False):
-    """One wallet. `available_tokens` is what may be spent or held (LED-2)."""
+class Account(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
+    """One wallet. `available_tokens` is what may be spent or held (LED-2).
+
+    Its fields in order are its row of the image.
+    """
 
     account_id: str
     kind: LedgerKind
-    balance_tokens: int = 0
-    held_tokens: int = 0
+    balance_tokens: int
+    held_tokens: int
 
     @property
     def available_tokens(self) -> int:
@@ -55,7 +58,7 @@ class Ledger:
         self.earnings: Final[set[Earning]] = set()
         self.transfers_posted: int = 0
         for account_id in (ISSUANCE, TREASURY):
-            self.accounts[account_id] = Account(account_id, "system")
+            self.accounts[account_id] = Account(account_id, "system", 0, 0)
 
     @property
     def supply_tokens(self) -> int:
@@ -65,7 +68,7 @@ class Ledger:
     def open(self, account_id: str, kind: AccountKind) -> None:
         """Open an empty account."""
         assert account_id not in self.accounts, account_id
-        self.accounts[account_id] = Account(account_id, kind)
+        self.accounts[account_id] = Account(account_id, kind, 0, 0)
 
     def post(self, debit_id: str, credit_id: str, tokens: int) -> None:
         """Move available tokens from the debited to the credited account (LED-1)."""

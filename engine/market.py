@@ -84,11 +84,7 @@ class Market:
         by_bidder = self.bids_by_bidder
         for bid in bids:
             if not bid.replaced:
-                indexed = by_bidder.get(bid.bidder_id)
-                if indexed is None:
-                    by_bidder[bid.bidder_id] = {bid.task_id: bid}
-                else:
-                    indexed[bid.task_id] = bid
+                by_bidder.setdefault(bid.bidder_id, {})[bid.task_id] = bid
         self.bids_held += len(bids)
 
     def unindex(self, bid: Bid) -> None:

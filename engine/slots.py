@@ -10,8 +10,11 @@ from msgspec import Struct
 from engine.events import SlotStatus
 
 
-class Slot(Struct, gc=False):
-    """One use of one slot (SLT-1, SLT-2). `award_id` is its award since this offer, 0 while there is none."""
+class Slot(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
+    """One use of one slot (SLT-1, SLT-2). `award_id` is its award since this offer, 0 while there is none.
+
+    Its fields in order are its row of the image.
+    """
 
     slot_id: str
     market_id: str
@@ -21,12 +24,15 @@ class Slot(Struct, gc=False):
     reserve_price_tokens: int
     provider_id: str
     lease_us: int
-    award_id: int = 0
-    winner_id: str = ""
+    award_id: int
+    winner_id: str
 
 
-class Award(Struct, frozen=True, gc=False):
-    """A live award: the winner's right to a slot until `lease_until_us`. Its hold has the bid's id."""
+class Award(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A live award: the winner's right to a slot until `lease_until_us`. Its hold has the bid's id.
+
+    Its fields in order are its row of the image.
+    """
 
     award_id: int
     market_id: str

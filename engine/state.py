@@ -4,11 +4,10 @@ Rule of this file: it holds and checks. Only `evolve` changes what is here; `ima
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from engine import image, limits
 from engine.book import Bid, Book
-from engine.commands import ISSUANCE
+from engine.commands import ISSUANCE, TimeInForce
 from engine.deadlines import Deadlines
 from engine.ledger import Ledger
 from engine.market import LosingRound, Market
@@ -72,71 +71,77 @@ class State:
         """Assert every property of the state, from the leaves up. O(state)."""
         self.ledger.check()
         self.receipts.check()
+        self.bid_deadlines.check()
+        self.award_leases.check()
         assert all(market.rules.market_id == market_id for market_id, market in self.markets.items())
-        # One pass over each structure, because a recovery waits for it: what stands is found among what is known, and
-        # equal counts then say that nothing is missing.
-        self._check_books()
-        self._check_indexes()
-        self._check_deadlines()
+        self._check_bids()
         self._check_awards()
         self._check_slots()
-        self._check_holds()
 
-    def _check_books(self) -> None:
+    def _check_bids(self) -> None:
+        # A recovery waits for this: each bid is looked at once, and found in all that must know it. Equal counts then
+        # say that nothing knows more.
+        due = self.bid_deadlines.by_id()
+        assert len(due) == len(self.bid_deadlines), "a bid with two deadlines"
         standing = dict.fromkeys(self.markets, 0)
+        replaced = 0
         for market_id, market in self.markets.items():
-            self._check_book(market_id, market.resting)
-            self._check_book(market_id, market.round_bids)
-            assert all(bid.time_in_force == "gtd" for bid in market.resting), market_id
-            next_round = market.rounds_called + 1
-            assert all(bid.time_in_force == "round" and bid.round_no == next_round for bid in market.round_bids)
+            replaced += self._check_book(market, market.resting, "gtd", 0, due)
+            replaced += self._check_book(market, market.round_bids, "round", market.rounds_called + 1, due)
             standing[market_id] = market.bids_open
         for (market_id, round_no), losing in self.losing.items():
-            self._check_book(market_id, losing.book)
+            market = self.markets[market_id]
             # A round whose losers are all released is forgotten.
-            assert len(losing.book), (market_id, round_no)
-            assert round_no <= self.markets[market_id].rounds_called, (market_id, round_no)
-            assert all(bid.time_in_force == "round" and bid.round_no == round_no for bid in losing.book)
+            assert losing.book and round_no <= market.rounds_called, (market_id, round_no)
+            replaced += self._check_book(market, losing.book, "round", round_no, due)
             standing[market_id] += len(losing.book)
+        # What is left is the deadline of no bid.
+        assert not due, next(iter(due.items()))
         # Each held bid stands in exactly one book: the one that its fields say, where it can stand but once.
         assert sum(standing.values()) == len(self.bids), (standing, len(self.bids))
-        for market_id, market in self.markets.items():
-            assert market.bids_held == standing[market_id] <= limits.BIDS_PER_MARKET_MAX, market_id
-
-    def _check_book(self, market_id: str, book: Book) -> None:
-        book.check()
-        for bid in book:
-            assert self.bids[bid.bid_id] is bid and bid.market_id == market_id, bid
-
-    def _check_indexes(self) -> None:
-        # The index names held bids that are not replaced, under their own bidder and task; and all of them.
+        # Every hold belongs to exactly one bid or award (BID-1, CLR-6).
+        assert len(self.ledger.holds) == len(self.bids) + len(self.awards), "a hold belongs to nothing"
         indexed = 0
         for market_id, market in self.markets.items():
+            assert market.bids_held == standing[market_id] <= limits.BIDS_PER_MARKET_MAX, market_id
             for bidder_id, bids in market.bids_by_bidder.items():
                 assert 0 < len(bids) <= limits.BIDS_PER_BIDDER_MAX, bidder_id
                 indexed += len(bids)
-                for task_id, bid in bids.items():
-                    assert bid.task_id == task_id and bid.bidder_id == bidder_id and bid.market_id == market_id, bid
-                    assert self.bids[bid.bid_id] is bid and not bid.replaced, bid
-        assert indexed == sum(not bid.replaced for bid in self.bids.values()), indexed
+        assert indexed == len(self.bids) - replaced, (indexed, replaced)
 
-    def _check_deadlines(self) -> None:
-        # Every bid with a deadline, and no other, is due at it; every award at the end of its lease; soonest first.
-        due = 0
-        for at_us, bid_id in _ascending(self.bid_deadlines):
-            assert self.bids[bid_id].ttl_at_us == at_us, (bid_id, at_us)
-            due += 1
-        assert due == sum(bid.ttl_at_us is not None for bid in self.bids.values()), due
-        due = 0
-        for at_us, award_id in _ascending(self.award_leases):
-            assert self.awards[award_id].lease_until_us == at_us, (award_id, at_us)
-            due += 1
-        assert due == len(self.awards), due
+    def _check_book(
+        self, market: Market, book: Book, time_in_force: TimeInForce, round_no: int, due: dict[int, int]
+    ) -> int:
+        """Check every bid of a book for such bids, and take it out of what is due. Returns how many are replaced."""
+        book.check()
+        market_id, index, held, holds = market.rules.market_id, market.bids_by_bidder, self.bids, self.ledger.holds
+        placed, replaced = self.bids_placed, 0
+        for bid in book:
+            bid_id, bidder_id = bid.bid_id, bid.bidder_id
+            assert held[bid_id] is bid and bid.market_id == market_id and bid_id <= placed, bid
+            assert bid.time_in_force == time_in_force and (bid.round_no == round_no or not round_no), bid
+            assert due.pop(bid_id, None) == bid.ttl_at_us, bid
+            # Its hold is in full (BID-1).
+            hold = holds[bid_id]
+            assert hold.tokens == bid.max_price_tokens and hold.account_id == bidder_id, (bid, hold)
+            # The index names it, and not another, unless a newer bid has replaced it.
+            if bid.replaced:
+                replaced += 1
+            else:
+                assert index[bidder_id][bid.task_id] is bid, bid
+        return replaced
 
     def _check_awards(self) -> None:
-        # Every live award is that of its awarded slot and of its task (BID-6).
+        # Every live award is that of its awarded slot and of its task (BID-6), with a hold of its price (CLR-6), and
+        # due at the end of its lease.
+        due = self.award_leases.by_id()
+        assert len(due) == len(self.award_leases) == len(self.awards), (len(due), len(self.awards))
         for award_id, award in self.awards.items():
             assert award_id == award.award_id <= self.awards_granted, award
+            assert due[award_id] == award.lease_until_us, award
+            hold = self.ledger.holds[award.bid_id]
+            assert award.bid_id not in self.bids, award
+            assert hold.tokens == award.price_tokens and hold.account_id == award.bidder_id, (award, hold)
             slot = self.slots[award.slot_id]
             assert slot.status == "awarded" and slot.award_id == award_id and slot.market_id == award.market_id, slot
             assert self.markets[award.market_id].tasks_awarded[award.task_id] == award_id, award
@@ -162,24 +167,3 @@ class State:
             assert all(self.slots[slot.slot_id] is slot and slot.market_id == market_id for slot in market.offers)
             assert market.slots_live == live[market_id], market_id
         assert sum(len(market.offers) for market in self.markets.values()) == offered, offered
-
-    def _check_holds(self) -> None:
-        # Every hold belongs to exactly one bid or award, in full (BID-1, CLR-6).
-        holds = self.ledger.holds
-        for bid_id, bid in self.bids.items():
-            hold = holds[bid_id]
-            assert bid_id == bid.bid_id <= self.bids_placed, bid
-            assert hold.tokens == bid.max_price_tokens and hold.account_id == bid.bidder_id, (bid, hold)
-        for award in self.awards.values():
-            hold = holds[award.bid_id]
-            assert award.bid_id not in self.bids, award
-            assert hold.tokens == award.price_tokens and hold.account_id == award.bidder_id, (award, hold)
-        assert len(holds) == len(self.bids) + len(self.awards), "a hold belongs to nothing"
-
-
-def _ascending(deadlines: Deadlines) -> Iterator[tuple[int, int]]:
-    before = (-1, 0)
-    for deadline in deadlines:
-        assert before < deadline, (before, deadline)
-        before = deadline
-        yield deadline

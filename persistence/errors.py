@@ -51,6 +51,10 @@ class TooNew(Diverged):
     """The journal goes on under rules that this version does not know: no way of reading it helps."""
 
 
+class Archived(PersistenceError):
+    """Rows that are needed have left the journal for files: name their folder. The message says which and how."""
+
+
 class Damaged(PersistenceError):
     """A snapshot cannot be used: its bytes, format or history are wrong. Recovery passes it over, which costs time."""
 

@@ -4,7 +4,8 @@ Rule of this file: a journal takes whole batches in order or refuses them, and g
 two: `postgres.PostgresJournal`, and `memory.MemoryJournal` for tests and benchmarks; one suite of tests runs on both.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from typing import NamedTuple, Protocol, Self
 
 import msgspec
@@ -21,6 +22,23 @@ class Position(NamedTuple):
     epoch: int
     last_seq: int
     last_digest: bytes
+
+
+class Archive(NamedTuple):
+    """A range of rows that are in a file and no longer in the table, as the database records it.
+
+    `epoch` and `at_us` are those of its last row.
+    """
+
+    first_seq: int
+    last_seq: int
+    epoch: int
+    at_us: int
+    digest_before: bytes
+    digest_after: bytes
+    file_name: str
+    file_bytes: int
+    sha256: bytes
 
 
 class Stored(NamedTuple):
@@ -95,13 +113,19 @@ class Journal(Protocol):
         """Write a batch, all or nothing; return when it is durable. Raises as `db_writes.execute_journaled`."""
 
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
-        """Yield all rows after a seq, in order, in chunks as they are read, unchecked. Raises `Unavailable`.
+        """Yield all rows after a seq, in order, in chunks as they are read, unchecked.
+
+        Raises `Unavailable`; `Archived` where the row that comes next is in the archive.
 
         Close the generator, or exhaust it, before another method is called.
         """
 
     def row_at(self, seq: int) -> Stored | None:
-        """One row, unchecked; None if it is not there. Raises `Unavailable`."""
+        """One row, unchecked; None if it is not there. Raises `Unavailable`, or `Archived` if it is in the archive."""
+
+    def archived(self) -> Sequence[Archive]:
+        """The ranges of rows that have been archived, in order, from row 1. Raises `Unavailable`."""
+        return ()
 
     def position(self) -> Position:
         """Where the journal ends. Epoch 0 and seq 0 for a shard that nobody has claimed. Raises `Unavailable`."""
@@ -120,13 +144,20 @@ class Journal(Protocol):
         """Close it."""
         self.close()
 
-    def read(self, after_seq: int = 0) -> Iterator[Sealed]:
+    def read(self, after_seq: int = 0) -> Generator[Sealed, None, None]:
         """Yield all rows after a seq, checked and decoded. Raises `Corrupt`, which names the first bad row.
 
-        A reader that begins in the middle trusts the digest of its first row.
+        Close it, or exhaust it, as `scan`. A reader that begins in the middle trusts the digest of its first row.
         """
         links = Chain(after_seq, GENESIS_DIGEST if after_seq == 0 else None)
-        for rows in self.scan(after_seq):
-            for row in rows:
-                entry = links.follow(row)
-                yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
+        with closing(self.scan(after_seq)) as chunks:
+            for rows in chunks:
+                for row in rows:
+                    entry = links.follow(row)
+                    yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
+
+
+def first_seq(journal: Journal) -> int:
+    """The seq of the first row that has not been archived, whether it is there yet or not. Raises `Unavailable`."""
+    archives = journal.archived()
+    return archives[-1].last_seq + 1 if archives else 1

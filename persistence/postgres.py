@@ -5,7 +5,6 @@ to the caller (`write_behind`).
 """
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, LiteralString
 
 import psycopg
@@ -14,12 +13,13 @@ from engine.codec import GENESIS_DIGEST, Sealed
 from persistence import lease
 from persistence.connections import connect
 from persistence.db_writes import execute_journaled
-from persistence.journal import Journal, Position, Stored
+from persistence.errors import Archived
+from persistence.journal import Archive, Journal, Position, Stored
 from persistence.leadership.register import writer_name
 from persistence.line import Line
 
-# Rows in one read: some megabytes, so that reading ahead keeps little in memory and a query's cost disappears.
-SCAN_ROWS: Final = 10_000
+# Rows in one read: about a megabyte, which stays in the caches until it is replayed, and a query's cost disappears.
+SCAN_ROWS: Final = 2_000
 
 _SCAN: Final[LiteralString] = """
     SELECT seq, epoch, at_us, actor, command_id, rules, command, events, digest FROM journal
@@ -54,7 +54,15 @@ class PostgresJournal(Journal):
     def row_at(self, seq: int) -> Stored | None:
         """See `Journal.row_at`."""
         rows = self._chunk(seq - 1, rows_max=1)
-        return rows[0] if rows and rows[0].seq == seq else None
+        if rows and rows[0].seq == seq:
+            return rows[0]
+        self._refuse_archived(seq)
+        return None
+
+    def archived(self) -> Sequence[Archive]:
+        """See `Journal.archived`."""
+        with self._line.use() as connection:
+            return read_archives(connection, self.shard_id)
 
     def position(self) -> Position:
         """See `Journal.position`."""
@@ -62,21 +70,18 @@ class PostgresJournal(Journal):
             return read_position(connection, self.shard_id)
 
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
-        """See `Journal.scan`. One chunk is read ahead by a thread while the caller works on the one before.
+        """See `Journal.scan`. Each chunk is a query of its own, so that a long read holds back no vacuum.
 
-        Each chunk is a query of its own, so that a long read holds back no vacuum.
+        A thread that reads ahead costs more than it saves: it waits for the interpreter after every packet, because
+        who replays rows holds it all the time.
         """
-        rows = self._chunk(after_seq)
-        if len(rows) < SCAN_ROWS:
-            # All there was: whoever follows a journal asks often, and rarely finds more than this.
-            if rows:
-                yield rows
-            return
-        with ThreadPoolExecutor(1, "journal-scan") as reader:
-            while rows:
-                ahead = reader.submit(self._chunk, rows[-1].seq)
-                yield rows
-                rows = ahead.result()
+        while rows := self._chunk(after_seq):
+            self._check_follows(rows, after_seq)
+            yield rows
+            if len(rows) < SCAN_ROWS:
+                # All there was: whoever follows a journal asks often, and rarely finds more than this.
+                return
+            after_seq = rows[-1].seq
 
     def interrupt(self) -> None:
         """See `Journal.interrupt`."""
@@ -85,6 +90,17 @@ class PostgresJournal(Journal):
     def close(self) -> None:
         """See `Journal.close`."""
         self._line.close()
+
+    def _check_follows(self, rows: Sequence[Stored], after_seq: int) -> None:
+        """Say so if what comes next has been archived. Raises `Archived`; a gap without a record is for the chain."""
+        if rows and rows[0].seq != after_seq + 1:
+            self._refuse_archived(after_seq + 1)
+
+    def _refuse_archived(self, seq: int) -> None:
+        """Say so if a row that is not there has been archived. Raises `Archived`."""
+        archives = self.archived()
+        if archives and 1 <= seq <= archives[-1].last_seq:
+            raise is_archived(self.shard_id, seq, archives)
 
     def _chunk(self, after_seq: int, rows_max: int = SCAN_ROWS) -> list[Stored]:
         with self._line.use() as connection:
@@ -103,6 +119,30 @@ def read_chunk(
     with connection.cursor(binary=True) as cursor:
         cursor.execute(_SCAN, (shard_id, after_seq, rows_max))
         return [Stored._make(row) for row in cursor.fetchall()]
+
+
+def read_archives(connection: psycopg.Connection, shard_id: int) -> list[Archive]:
+    """Read which rows have been archived, in order. Raises `psycopg.Error`."""
+    rows = connection.execute(
+        """
+        SELECT first_seq, last_seq, epoch, at_us, digest_before, digest_after, file_name, file_bytes, sha256
+        FROM journal_archives WHERE shard_id = %s ORDER BY first_seq
+        """,
+        (shard_id,),
+        binary=True,
+    ).fetchall()
+    return [Archive._make(row) for row in rows]
+
+
+def is_archived(shard_id: int, seq: int, archives: Sequence[Archive]) -> Archived:
+    """What to say of a row that is needed and is in the archive."""
+    last = archives[-1]
+    name = next((archive.file_name for archive in archives if seq <= archive.last_seq), last.file_name)
+    return Archived(
+        f"Row {seq} of shard {shard_id} is in the archive, in {name}, with all rows up to {last.last_seq}: name the "
+        "folder that has it (--archive FOLDER). An engine that finds no good snapshot after these rows needs one: "
+        "`callmarket snapshot --archive FOLDER`."
+    )
 
 
 def read_position(connection: psycopg.Connection, shard_id: int) -> Position:

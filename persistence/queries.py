@@ -12,6 +12,8 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
+from engine.limits import SEQ_MAX
+
 R = TypeVar("R")
 
 
@@ -159,19 +161,22 @@ def account(connection: psycopg.Connection, shard_id: int, account_id: str) -> A
     return rows[0] if rows else None
 
 
-def statement(connection: psycopg.Connection, shard_id: int, account_id: str, rows_max: int) -> list[StatementRow]:
-    """The latest movements of an account, newest first."""
+def statement(
+    connection: psycopg.Connection, shard_id: int, account_id: str, rows_max: int, until_seq: int = SEQ_MAX
+) -> list[StatementRow]:
+    """The latest movements of an account, newest first; with `until_seq`, those of that time: they never change."""
     columns = """id, "timestamp", from_account, to_account, amount, reason, reference_type, reference_id, memo,
         balance_after_from, balance_after_to"""
+    bound = {"shard": shard_id, "account": account_id, "max": rows_max, "until": until_seq}
     # Two index scans and a merge: one condition with OR would scan the whole ledger.
     query = f"""
         (SELECT {columns} FROM token_ledger WHERE shard_id = %(shard)s AND from_account = %(account)s
-            ORDER BY id DESC LIMIT %(max)s)
+            AND seq <= %(until)s ORDER BY id DESC LIMIT %(max)s)
         UNION
         (SELECT {columns} FROM token_ledger WHERE shard_id = %(shard)s AND to_account = %(account)s
-            ORDER BY id DESC LIMIT %(max)s)
+            AND seq <= %(until)s ORDER BY id DESC LIMIT %(max)s)
         ORDER BY id DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
-    return _rows(connection, StatementRow, query, {"shard": shard_id, "account": account_id, "max": rows_max})
+    return _rows(connection, StatementRow, query, bound)
 
 
 def open_bids(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[OpenBidRow]:
@@ -194,13 +199,16 @@ def offers(connection: psycopg.Connection, shard_id: int, market_id: str, rows_m
     return _rows(connection, OfferRow, query, (shard_id, market_id, rows_max))
 
 
-def rounds(connection: psycopg.Connection, shard_id: int, market_id: str | None, rows_max: int) -> list[RoundRow]:
-    """The latest calls, newest first; of all markets where none is named."""
+def rounds(
+    connection: psycopg.Connection, shard_id: int, market_id: str | None, rows_max: int, until_seq: int = SEQ_MAX
+) -> list[RoundRow]:
+    """The latest calls, newest first, of all markets where none is named; with `until_seq`, those of that time."""
     query = """SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens
         FROM compute_auction_rounds WHERE shard_id = %(shard)s
-          AND (%(market)s::text IS NULL OR market_id = %(market)s)
+          AND (%(market)s::text IS NULL OR market_id = %(market)s) AND seq <= %(until)s
         ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""
-    return _rows(connection, RoundRow, query, {"shard": shard_id, "market": market_id, "max": rows_max})
+    bound = {"shard": shard_id, "market": market_id, "max": rows_max, "until": until_seq}
+    return _rows(connection, RoundRow, query, bound)
 
 
 def stats(

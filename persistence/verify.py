@@ -3,7 +3,7 @@
 Rule of this file: it only reads, and it reads one moment: all in one transaction that sees one state of the database,
 so it may run beside a writer. Three questions, each answered from the ground up:
 
-1. Is the journal whole: gapless, each digest right, epochs and times never falling, and its end the fence's?
+1. Is the journal whole: gapless, each digest right, epochs and times never falling, its end and last epoch the fence's?
    (In SQL alone: the view journal_breaks.)
 2. Does this version of the engine decide the same again?
 3. Is every row of every table what the journal says, and does the engine's own state agree with those rows?
@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -24,10 +25,11 @@ from psycopg.types.numeric import Int8BinaryLoader
 from engine.codec import Sealed
 from engine.core import Engine
 from engine.state import State
+from persistence.archive.files import read_archive
 from persistence.connections import connect
 from persistence.errors import Corrupt, Diverged, Unavailable
-from persistence.journal import Chain
-from persistence.postgres import read_chunk, read_position
+from persistence.journal import Chain, Stored
+from persistence.postgres import is_archived, read_archives, read_chunk, read_position
 from persistence.projections import Changes
 from persistence.recovery import check_end, replay
 from persistence.tables import ACCOUNTS, BIDS, CLEARS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
@@ -40,7 +42,10 @@ _READ_ROWS: Final = 10_000
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What was read and what was found wrong, in order: the first journal row, then rows of tables."""
+    """What was read and what was found wrong: the first bad row of the journal or, if that is whole, rows of tables.
+
+    A difference of a table names the journal row that wrote what must be there.
+    """
 
     shard_id: int
     rows: int
@@ -62,12 +67,18 @@ class VerifyReport:
         if self.ok:
             return f"{read}: all right"
         more = " or more" if len(self.differences) == DIFFERENCES_MAX else ""
-        return "\n  ".join([f"{read}: {len(self.differences)}{more} differences", *self.differences])
+        lines = [f"{read}: {len(self.differences)}{more} differences", *self.differences]
+        if self.first_bad_seq is None:
+            lines.append(
+                "The journal itself is whole: `callmarket rebuild-projections` makes the tables again from it."
+            )
+        return "\n  ".join(lines)
 
 
-def verify(url: str, shard_id: int) -> VerifyReport:
-    """Check everything that a shard has in the database. Raises only `Unavailable`; what is wrong is in the report.
+def verify(url: str, shard_id: int, archive: Path | None = None) -> VerifyReport:
+    """Check everything that a shard has in the database. What is wrong is in the report.
 
+    Raises only `Unavailable`, and `Archived` if rows have left the journal and their folder, `archive`, is not named.
     Costs about 20 us and 1 kB of memory for each journal row: all rows of all tables are made again in memory.
     """
     started = time.perf_counter()
@@ -78,7 +89,7 @@ def verify(url: str, shard_id: int) -> VerifyReport:
         # A timestamptz in binary is a number already; this keeps it one.
         connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
         with connection.transaction():
-            verifier = _Verifier(connection, shard_id)
+            verifier = _Verifier(connection, shard_id, archive)
             differences = tuple(itertools.islice(verifier.differences(), DIFFERENCES_MAX))
     except psycopg.Error as error:
         raise Unavailable(f"The database does not answer: {error}") from error
@@ -91,8 +102,9 @@ def verify(url: str, shard_id: int) -> VerifyReport:
 class _Verifier:
     """One run: what the journal says so far."""
 
-    def __init__(self, connection: psycopg.Connection, shard_id: int) -> None:
+    def __init__(self, connection: psycopg.Connection, shard_id: int, archive: Path | None) -> None:
         self.connection = connection
+        self.archive = archive
         self.shard_id = shard_id
         self.engine = Engine()
         self.chain = Chain()
@@ -115,14 +127,34 @@ class _Verifier:
 
     def _read_journal(self) -> None:
         position = read_position(self.connection, self.shard_id)
+        self._read_archives()
         while rows := read_chunk(self.connection, self.shard_id, self.chain.seq):
-            for row in rows:
-                entry, events = replay(self.engine, self.chain, row)
-                self.changes.add(Sealed(entry, events, row.rules, row.command_json, row.events_json, row.digest))
+            self._follow(rows)
         check_end(self.engine, self.chain, position)
 
+    def _read_archives(self) -> None:
+        """Read the rows that have left the table; none of them may be in it."""
+        archives = read_archives(self.connection, self.shard_id)
+        if not archives:
+            return
+        if self.archive is None:
+            raise is_archived(self.shard_id, 1, archives)
+        for archive in archives:
+            for rows in read_archive(self.archive, self.shard_id, archive):
+                self._follow(rows)
+        last = archives[-1].last_seq
+        for row in read_chunk(self.connection, self.shard_id, 0, rows_max=1):
+            if row.seq <= last:
+                raise Corrupt(f"Row {row.seq} is in the table, and in the archive, which goes to row {last}", row.seq)
+
+    def _follow(self, rows: Iterable[Stored]) -> None:
+        for row in rows:
+            entry, events = replay(self.engine, self.chain, row)
+            self.changes.add(Sealed(entry, events, row.rules, row.command_json, row.events_json, row.digest))
+
     def _compare(self, table: Table, expected: Iterable[Struct]) -> Iterator[str]:
-        """Compare all rows of one table with those that the journal makes."""
+        """Compare all rows of one table with those that the journal makes; name the journal row of each difference."""
+        assert table.columns[-1] == "seq", table
         width = table.key_columns
         missing = {values[:width]: values for values in map(astuple, expected)}
         query = sql.SQL("SELECT {} FROM {} WHERE shard_id = {}").format(
@@ -138,9 +170,9 @@ class _Verifier:
                 if row is None:
                     yield f"{table.name} {_shown(key)}: the journal knows no such row"
                 elif row != found:
-                    yield f"{table.name} {_shown(key)}: {_unequal(table, row, found)}"
-        for key in missing:
-            yield f"{table.name} {_shown(key)}: the row is missing"
+                    yield f"{table.name} {_shown(key)}: {_unequal(table, row, found)} (journal row {row[-1]})"
+        for key, row in missing.items():
+            yield f"{table.name} {_shown(key)}: the row is missing (journal row {row[-1]})"
 
     def _sums(self) -> Iterator[str]:
         """Check the money once more, by the database alone."""

@@ -18,9 +18,10 @@ from persistence.line import Line
 
 logger: Final = logging.getLogger(__name__)
 
-# A lease bears four missed renewals; and whoever asks for a handover waits no longer than this for it to be heard.
+# A lease bears four missed renewals. A session that was cut is noticed at the next one, and has to be replaced within
+# the grace of `vacancy`; and whoever asks for a handover waits no longer than this for it to be heard.
 _RENEWALS_PER_LEASE: Final = 5
-RENEWAL_S_MAX: Final = 1.0
+RENEWAL_S_MAX: Final = 0.2
 _RETRY_S: Final = 0.1
 # A session that hangs on a frozen server is given up after so long; the thread then sees its connection cut.
 _PATIENCE_S: Final = 1.0

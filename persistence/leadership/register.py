@@ -110,11 +110,15 @@ def take(
 
 
 def renew(connection: psycopg.Connection, shard_id: int, epoch: int) -> bool | None:
-    """Renew the lease of this epoch: whether a handover is asked for; None if the shard is another's by now."""
+    """Renew the lease of this epoch: whether a handover is asked for; None if the shard is another's by now.
+
+    It does not wait for the disk: a renewal that is lost with the server's machine was none.
+    """
     row = connection.execute(
         """
+        WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))
         UPDATE engine_leader AS leader SET renewed_at = clock_timestamp(), backend_pid = pg_backend_pid()
-        FROM engine_writer AS writer
+        FROM engine_writer AS writer, quick
         WHERE leader.shard_id = %(shard)s AND writer.shard_id = %(shard)s
           AND leader.epoch = %(epoch)s AND writer.epoch = %(epoch)s
         RETURNING handover_requested_at IS NOT NULL

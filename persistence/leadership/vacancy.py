@@ -13,8 +13,8 @@ import psycopg
 from persistence.leadership.register import Leader, look
 
 POLL_S: Final = 0.1
-# A leader that lost its session, or found the database started again, is back after one or two attempts (`heartbeat`).
-GRACE_S: Final = 0.3
+# A leader whose session was cut, or whose database was started again, notices and is back within this (`heartbeat`).
+GRACE_S: Final = 0.5
 # Whoever opens a market waits no longer than this for a leader that neither renews nor is gone.
 _PATIENCE_S: Final = 10.0
 

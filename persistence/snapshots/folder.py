@@ -39,6 +39,8 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
 class FolderSnapshots(SnapshotStore):
     """The snapshots of one shard as files. Shards may share a folder; the folder is made when it is needed."""
 
+    kind = "folder"
+
     def __init__(self, folder: Path, shard_id: int) -> None:
         """Remember where; nothing is opened yet."""
         self.folder = folder

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from engine.core import Engine
 from engine.state import State
 from persistence.errors import Damaged
-from persistence.journal import Journal
+from persistence.journal import Journal, first_seq
 from persistence.recovery import PassedOver, Replica, check_end, collector_off, rehearse
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, state_of
 
@@ -76,7 +76,7 @@ class Follower:
         if replica.chain.seq > self._taken_seq:
             with collector_off():
                 info = self._keep_and_prove(replica)
-            forgotten = tuple(self._store.prune(self._keep, info))
+            forgotten = tuple(self._store.prune(self._keep, info, first_seq(self._journal)))
             taken = Taken(info, rows, time.perf_counter() - started, passed_over, forgotten)
             if self._publish is not None:
                 self._publish(info.seq, taken.seconds)

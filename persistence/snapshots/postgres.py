@@ -20,6 +20,8 @@ CHUNK_BYTES: Final = 2**20
 class PostgresSnapshots(SnapshotStore):
     """The snapshots of one shard in the tables `snapshots` and `snapshot_chunks`."""
 
+    kind = "database"
+
     def __init__(self, url: str, shard_id: int) -> None:
         """Remember where; nothing is opened yet."""
         self.shard_id = shard_id

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Protocol, Self
+from typing import Final, Literal, Protocol, Self
 
 from msgspec import Struct
 
@@ -58,6 +58,9 @@ class Info(Struct, frozen=True):
 class SnapshotStore(Protocol):
     """Where the snapshots of one shard lie. Every method may raise `Unavailable`."""
 
+    kind: Literal["database", "folder"]
+    """What the record of an archive says of it: a database can see to its own snapshots only."""
+
     def write(self, snapshot: Snapshot) -> Info:
         """Keep a snapshot, all of it or nothing; return when it is where a reader finds it."""
 
@@ -81,19 +84,23 @@ class SnapshotStore(Protocol):
         """Close it."""
         self.close()
 
-    def prune(self, keep: int, proved: Info | None = None) -> Sequence[Info]:
+    def prune(self, keep: int, proved: Info | None = None, first_seq: int = 1) -> Sequence[Info]:
         """Forget all but the newest `keep`, and return what was forgotten.
 
         `proved`, which the caller has just read back, is kept wherever it stands: snapshots of a longer history that
         was lost would stand before it. Without it, one whole snapshot is kept even if it is older than `keep` damaged
-        ones. Costs the reading of the newest, and of more only where that is damaged.
+        ones. Where the journal begins at `first_seq`, because older rows were archived, that is one from which it can
+        be recovered; and the oldest such one stays, as what the cut was made for. Costs the reading of the newest, and
+        of more only where that is damaged.
         """
         assert keep >= 1, keep
         infos = self.list()
         if len(infos) <= keep:
             return []
-        saved = proved or next((info for info in infos if is_whole(self, info)), None)
-        forgotten = [info for info in infos[keep:] if saved is None or info.name != saved.name]
+        starts = [info for info in infos if info.seq >= first_seq]
+        saved = proved or next((info for info in starts if is_whole(self, info)), None)
+        names = {info.name for info in (saved, *(starts[-1:] if first_seq > 1 else ())) if info is not None}
+        forgotten = [info for info in infos[keep:] if info.name not in names]
         for info in forgotten:
             self.delete(info)
         return forgotten

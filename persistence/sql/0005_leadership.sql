@@ -11,7 +11,7 @@ CREATE TABLE engine_leader (
     released_at            timestamptz,
     handover_requested_at  timestamptz
 ) WITH (
-    -- One row per shard, written every second: room on its page for its versions, so that no index entry is made.
+    -- One row per shard, written five times a second: room on its page for its versions, so that no index entry is made.
     fillfactor = 10
 );
 COMMENT ON TABLE engine_leader IS

@@ -35,6 +35,8 @@ COMMANDS = (
     "recover",
     "status",
     "handover",
+    "rebuild-projections",
+    "prune",
 )
 
 

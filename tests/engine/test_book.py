@@ -13,7 +13,7 @@ from engine.book import Bid, Book, best_first, priority
 
 def bid(bid_id: int, price: int, priority_seq: int | None = None) -> Bid:
     """A bid with a price and a place in time."""
-    return Bid(bid_id, "m", "a", f"t{bid_id}", price, 0, None, "gtd", priority_seq or bid_id, 1)
+    return Bid(bid_id, "m", "a", f"t{bid_id}", price, 0, None, "gtd", priority_seq or bid_id, 1, False)
 
 
 def book_of(*bids: Bid) -> Book:

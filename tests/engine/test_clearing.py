@@ -17,7 +17,9 @@ NOW_US = 1_000
 
 
 def bid(number: int, price: int, bidder: str = "", task: str = "", ttl_at_us: int | None = None) -> Bid:
-    return Bid(number, "m", bidder or f"a{number}", task or f"t{number}", price, 0, ttl_at_us, "round", number, 1)
+    return Bid(
+        number, "m", bidder or f"a{number}", task or f"t{number}", price, 0, ttl_at_us, "round", number, 1, False
+    )
 
 
 def eligible(bids: Sequence[Bid], awarded: Sequence[str] = (), cap: int = 0) -> Eligible:

@@ -131,3 +131,42 @@ def test_any_history_gives_the_order_of_a_plain_sorted_list(
     for one in plain:
         pending.discard(*one)
     assert not pending._buckets
+
+
+@pytest.mark.parametrize("unsorted_max", [0, 1_024])
+def test_the_check_finds_each_kind_of_damage(unsorted_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SET-6: a bucket in another's place, one that is empty, and a large one whose inside is out of order."""
+    monkeypatch.setattr(deadlines, "_UNSORTED_MAX", unsorted_max)
+
+    def some() -> Deadlines:
+        pending = Deadlines()
+        for item_id in range(1, 9):
+            pending.add(item_id * BUCKET_US // 3, item_id)
+        pending.check()
+        assert pending.by_id() == {item_id: item_id * BUCKET_US // 3 for item_id in range(1, 9)}
+        assert len(pending) == 8
+        return pending
+
+    late, early, empty, double, crossed = some(), some(), some(), some(), some()
+    late._buckets[0] = late._buckets.pop(1)
+    early._buckets[9] = early._buckets.pop(2)
+    empty._buckets[7] = type(empty._buckets[0])()
+    double.add(70 * BUCKET_US, 3)
+    assert len(double.by_id()) < len(double)
+    crossed._buckets._list._lists[0].reverse()
+    damaged = [late, early, empty, crossed]
+    for at_us in (0, 10 * BUCKET_US):
+        astray = some()
+        bucket = astray._buckets[1]
+        if isinstance(bucket, dict):
+            bucket[99] = at_us
+        else:
+            bucket.add(at_us << deadlines._ID_BITS | 99)
+        damaged.append(astray)
+    if unsorted_max == 0:
+        shuffled = some()
+        shuffled._buckets[1]._lists[0].reverse()
+        damaged.append(shuffled)
+    for pending in damaged:
+        with pytest.raises((AssertionError, ValueError)):
+            pending.check()

@@ -15,7 +15,8 @@ from engine.deadlines import Deadlines
 
 def random_bids(rng: random.Random, count: int, prices: int) -> list[Bid]:
     bids = [
-        Bid(seq, "m", "a", f"t{seq}", rng.randint(1, prices), 0, None, "gtd", seq, 1) for seq in range(1, count + 1)
+        Bid(seq, "m", "a", f"t{seq}", rng.randint(1, prices), 0, None, "gtd", seq, 1, False)
+        for seq in range(1, count + 1)
     ]
     return sorted(bids, key=priority)
 
@@ -29,7 +30,9 @@ def test_a_book_that_is_filled_is_one_that_was_added_to(prices: int, seed: int) 
     filled.fill(bids)
     for bid in bids:
         added.add(bid)
-    late = [Bid(seq, "m", "a", f"t{seq}", rng.randint(1, prices), 0, None, "gtd", seq, 1) for seq in range(301, 400)]
+    late = [
+        Bid(seq, "m", "a", f"t{seq}", rng.randint(1, prices), 0, None, "gtd", seq, 1, False) for seq in range(301, 400)
+    ]
     for bid in rng.sample(bids, 200):
         filled.remove(bid)
         added.remove(bid)

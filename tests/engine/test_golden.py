@@ -14,6 +14,7 @@ import pytest
 from engine.codec import GENESIS_DIGEST, decode_command, decode_events, encode, seal
 from engine.commands import Command, Entry
 from engine.events import Event
+from engine.image import FORMAT, ImageError
 from engine.reject import Reject
 from engine.state import State
 from tests.support.samples import COMMANDS, EVENTS, FULL_WORLD
@@ -75,11 +76,11 @@ def test_rows_are_sealed_as_ever() -> None:
 def test_a_state_is_written_as_ever() -> None:
     """A change of these bytes raises `image.FORMAT`, so that an older snapshot is passed over and not misread."""
     image = play(FULL_WORLD).engine.state.encode()
-    assert image.hex() == "".join(lines("state.hex"))
+    assert image.hex() == "".join(lines(f"state-format-{FORMAT}.hex"))
 
 
 def test_a_state_is_read_as_ever() -> None:
-    state = State.decode(bytes.fromhex("".join(lines("state.hex"))))
+    state = State.decode(bytes.fromhex("".join(lines(f"state-format-{FORMAT}.hex"))))
     state.check()
     assert state.encode() == play(FULL_WORLD).engine.state.encode()
     for filled in (state.losing, state.awards, state.slots_ended, state.ledger.earnings, state.receipts, state.bids):
@@ -87,7 +88,16 @@ def test_a_state_is_read_as_ever() -> None:
     assert any(bid.replaced for bid in state.bids.values())
 
 
-@pytest.mark.parametrize("name", ["commands.jsonl", "events.jsonl", "rejects.txt", "digests.txt", "state.hex"])
+@pytest.mark.parametrize("older", range(1, FORMAT))
+def test_a_state_of_an_older_format_is_refused_in_words(older: int) -> None:
+    """Recovery then goes on with the journal, which has it all (`tests/persistence/test_upgrade.py`)."""
+    with pytest.raises(ImageError, match=f"image format {older}, this program reads {FORMAT}"):
+        State.decode(bytes.fromhex("".join(lines(f"state-format-{older}.hex"))))
+
+
+@pytest.mark.parametrize(
+    "name", ["commands.jsonl", "events.jsonl", "rejects.txt", "digests.txt", f"state-format-{FORMAT}.hex"]
+)
 def test_a_changed_byte_would_be_seen(name: str) -> None:
     """The comparison is by whole lines, so a golden file has no line that is empty or said twice."""
     assert all(lines(name))

@@ -19,17 +19,7 @@ from tests.support.samples import FULL_WORLD
 from tests.support.script import play
 
 # The places of some parts in the list of the image, as `image._Image` declares them.
-FORMAT_AT, ACCOUNTS_AT, HOLDS_AT, MARKETS_AT, LOSING_AT, SLOTS_AT, ENDED_AT, AWARDS_AT, RECEIPTS_AT = (
-    0,
-    6,
-    7,
-    9,
-    10,
-    11,
-    12,
-    13,
-    14,
-)
+FORMAT_AT, ACCOUNTS_AT, MARKETS_AT, LOSING_AT, SLOTS_AT, ENDED_AT, AWARDS_AT, RECEIPTS_AT = 0, 6, 8, 9, 10, 11, 12, 13
 FLIPS = 3_000
 
 
@@ -168,9 +158,14 @@ DAMAGES: dict[str, Callable[[list[Any]], None]] = {
     "a part too few": lambda rows: rows.pop(),
     "an account of no kind": lambda rows: rows[ACCOUNTS_AT][0].__setitem__(1, "bank"),
     "a balance that is text": lambda rows: rows[ACCOUNTS_AT][0].__setitem__(2, "7"),
-    "a hold without an id": lambda rows: rows[HOLDS_AT][0].pop(0),
+    "an account without what is held": lambda rows: rows[ACCOUNTS_AT][0].pop(),
     "a market without rules": lambda rows: rows[MARKETS_AT][0].__setitem__(0, {}),
     "a bid with a column too many": lambda rows: rows[MARKETS_AT][0][2][0].append(1),
+    "a bid with a column too few": lambda rows: rows[MARKETS_AT][0][2][0].pop(),
+    "a bid of another market": lambda rows: rows[MARKETS_AT][0][2][0].__setitem__(1, "n"),
+    "a bid of nobody": lambda rows: rows[MARKETS_AT][0][2][0].__setitem__(2, "nobody"),
+    "a slot with a column too few": lambda rows: rows[SLOTS_AT][0].pop(),
+    "an award with a column too many": lambda rows: rows[AWARDS_AT][0].append(1),
     "losers of a market that is not there": lambda rows: rows[LOSING_AT][0].__setitem__(0, "none"),
     "a slot of a market that is not there": lambda rows: rows[SLOTS_AT][0].__setitem__(1, "none"),
     "a slot of no status": lambda rows: rows[SLOTS_AT][0].__setitem__(2, "sold"),
@@ -189,7 +184,12 @@ def test_a_row_that_cannot_be_is_an_image_error(full: bytes, damage: Callable[[l
 
 CONTRADICTIONS: dict[str, Callable[[list[Any]], None]] = {
     "tokens from nowhere": lambda rows: rows[ACCOUNTS_AT][0].__setitem__(2, 7),
-    "a hold that is gone": lambda rows: rows[HOLDS_AT].pop(0),
+    "a bid that is gone, with its hold": lambda rows: rows[MARKETS_AT][0][2].pop(0),
+    "a bid of another price": lambda rows: rows[MARKETS_AT][0][2][0].__setitem__(4, 7),
+    "a bid of another bidder": lambda rows: rows[MARKETS_AT][0][2][0].__setitem__(2, "a"),
+    "a bid that is there twice": lambda rows: rows[MARKETS_AT][0][2].append(rows[MARKETS_AT][0][2][0]),
+    "what is held is another sum": lambda rows: rows[ACCOUNTS_AT][0].__setitem__(3, 7),
+    "an award of another price": lambda rows: rows[AWARDS_AT][0].__setitem__(6, 7),
     "an award that is gone": lambda rows: rows[AWARDS_AT].pop(0),
     "an ended slot that is not listed": lambda rows: rows[ENDED_AT].pop(0),
     "an awarded slot that is offered": lambda rows: rows[SLOTS_AT][0].__setitem__(2, "offered"),

@@ -148,7 +148,7 @@ def damaged_issuance(ledger: Ledger) -> None:
 
 
 def damaged_kind(ledger: Ledger) -> None:
-    ledger.accounts[ISSUANCE] = Account(ISSUANCE, "agent", -100)
+    ledger.accounts[ISSUANCE] = Account(ISSUANCE, "agent", -100, 0)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from engine.slots import Offers, Slot
 
 
 def slot(offer_seq: int, reserve: int = 0, available_at_us: int = 0) -> Slot:
-    return Slot(f"s{offer_seq}", "m", "offered", offer_seq, available_at_us, reserve, "treasury", 100)
+    return Slot(f"s{offer_seq}", "m", "offered", offer_seq, available_at_us, reserve, "treasury", 100, 0, "")
 
 
 def offers_of(*slots: Slot) -> Offers:

@@ -7,9 +7,12 @@ could make at a time; the check must not pass it.
 from collections.abc import Callable
 from copy import copy
 
+import msgspec
 import pytest
 
+from engine.book import Book
 from engine.commands import ISSUANCE
+from engine.market import LosingRound
 from engine.state import State
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
@@ -162,6 +165,70 @@ def hold_of_a_bid_of_somebody_else(state: State) -> None:
     state.ledger.hold(5, "a", 50)
 
 
+def deadline_at_another_time(state: State) -> None:
+    state.bid_deadlines.discard(90, 5)
+    state.bid_deadlines.add(91, 5)
+
+
+def deadline_in_the_wrong_bucket(state: State) -> None:
+    state.bid_deadlines._buckets[10**6] = state.bid_deadlines._buckets.pop(0)
+
+
+def deadline_of_a_bid_that_has_none(state: State) -> None:
+    state.bids[6].ttl_at_us = 5
+
+
+def lease_of_another_end(state: State) -> None:
+    state.award_leases.discard(110, 1)
+    state.award_leases.add(111, 1)
+
+
+def lease_that_is_said_twice(state: State) -> None:
+    state.award_leases.add(10**12, 1)
+
+
+def copy_of_a_bid_in_the_index(state: State) -> None:
+    state.markets["m"].bids_by_bidder["q"]["t4"] = copy(state.bids[5])
+
+
+def bid_of_another_bidder_in_the_index(state: State) -> None:
+    index = state.markets["m"].bids_by_bidder
+    index["a"] = index.pop("q")
+
+
+def hold_that_an_award_and_a_bid_share(state: State) -> None:
+    state.bids[1] = state.bids.pop(5)
+
+
+def bid_that_is_in_no_book_and_not_counted(state: State) -> None:
+    market = state.markets["n"]
+    market.round_bids.remove(state.bids[6])
+    market.bids_held -= 1
+
+
+def bid_with_two_deadlines(state: State) -> None:
+    # The later one is the right one.
+    state.bid_deadlines.discard(90, 5)
+    state.bids[5].ttl_at_us = 10**6
+    state.bid_deadlines.add(10**6, 5)
+    state.bid_deadlines.add(1, 5)
+
+
+def round_that_was_never_lost(state: State) -> None:
+    state.losing["m", 0] = LosingRound(1, Book())
+
+
+def losers_of_the_round_after_next(state: State) -> None:
+    state.losing["m", 9] = state.losing.pop(("m", 1))
+    state.bids[3].round_no = 9
+
+
+def award_of_a_bid_that_is_still_open(state: State) -> None:
+    # With the hold of that bid, in full; the hold of its own bid is left over, so the counts agree.
+    state.awards[1] = msgspec.structs.replace(state.awards[1], bid_id=5, bidder_id="q", price_tokens=50)
+    state.slots["s1"].winner_id = "q"
+
+
 def deadline_that_is_said_twice(state: State) -> None:
     state.bid_deadlines.add(10**12, 5)
 
@@ -276,6 +343,19 @@ DAMAGES = [
     hold_of_an_award_of_another_size,
     hold_of_an_award_of_somebody_else,
     hold_of_a_bid_of_somebody_else,
+    deadline_at_another_time,
+    deadline_in_the_wrong_bucket,
+    deadline_of_a_bid_that_has_none,
+    lease_of_another_end,
+    lease_that_is_said_twice,
+    copy_of_a_bid_in_the_index,
+    bid_of_another_bidder_in_the_index,
+    hold_that_an_award_and_a_bid_share,
+    bid_that_is_in_no_book_and_not_counted,
+    bid_with_two_deadlines,
+    round_that_was_never_lost,
+    losers_of_the_round_after_next,
+    award_of_a_bid_that_is_still_open,
     deadline_that_is_said_twice,
     award_under_another_id,
     award_above_the_counter,

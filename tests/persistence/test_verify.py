@@ -106,6 +106,7 @@ def test_every_table_is_verified_or_known_not_to_be():
         "engine_writer",
         "snapshots",
         "snapshot_chunks",
+        "journal_archives",
         "engine_leader",
         "engine_standbys",
         "proven_restores",

@@ -61,7 +61,7 @@ def test_batches_grow_with_what_waits(held: Held):
     rows = bids(100)
     with writer_on(held, Limits(batch_rows_max=50)) as writer:
         writer.enqueue(rows[0])
-        while writer._attempt_since is None:
+        while writer._outbox.attempt_since_s is None:
             time.sleep(0.001)
         feed(writer, rows[1:])
         held.gate.set()
@@ -232,7 +232,62 @@ def test_closing_while_the_database_is_away_gives_up_in_time(held: Held):
     assert not writer._thread.is_alive()
 
 
+def test_it_can_be_stopped_from_outside_as_if_it_had_failed(held: Held):
+    """Who waits and who comes gets the first failure; what was under way may be in, and nothing more is written."""
+    rows, told, failures = bids(20), [], [Fenced("the lease is over"), Unavailable("too late")]
+    writer = writer_on(held, Limits(batch_rows_max=5))
+    feed(writer, rows[:20])
+    writer.on_durable(20, told.append)
+    while writer._outbox.attempt_since_s is None:
+        time.sleep(0.001)
+    stoppers = [threading.Thread(target=writer.stop, args=(failures[0],)) for _ in range(4)]
+    for stopper in stoppers:
+        stopper.start()
+    for stopper in stoppers:
+        stopper.join(WAIT_S)
+    writer.stop(failures[1])
+    assert told == [failures[0]]
+    assert writer.failure is failures[0]
+    assert writer.status().state == "failed"
+    for call in (writer.has_room, lambda: writer.enqueue(rows[20]), lambda: writer.wait(20, 1)):
+        with pytest.raises(Fenced, match="lease"):
+            call()
+    held.gate.set()
+    with pytest.raises(Fenced):
+        writer.close()
+    assert held.batches == [[1, 2, 3, 4, 5]]
+    assert told == [failures[0]]
+
+
+def test_stopping_wakes_a_writer_that_has_nothing_to_do(held: Held):
+    writer = writer_on(held)
+    writer.stop(Unavailable("enough"))
+    writer._thread.join(WAIT_S)
+    assert not writer._thread.is_alive()
+    with pytest.raises(Unavailable):
+        writer.close()
+
+
 # --- with PostgreSQL -----------------------------------------------------------------------------------------------
+
+
+def test_stopping_cuts_an_attempt_that_hangs(database_url: str):
+    """Nothing else would end it: the network is silent, and its own time-out is longer than we wait."""
+    rows = bids(10)
+    with Proxy(database_url) as proxy:
+        writer = open_writer(proxy.url, QUICK, claim_url=database_url)
+        writer.enqueue(rows[0])
+        writer.wait(1, WAIT_S)
+        proxy.flowing.clear()
+        feed(writer, rows[1:])
+        while writer._outbox.attempt_since_s is None:
+            time.sleep(0.001)
+        writer.stop(Unavailable("enough"))
+        writer._thread.join(WAIT_S)
+        assert not writer._thread.is_alive()
+        with pytest.raises(Unavailable, match="enough"):
+            writer.close()
+        proxy.flowing.set()
 
 
 def test_a_stream_is_stored_whole(database_url: str):

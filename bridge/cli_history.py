@@ -1,0 +1,203 @@
+"""The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`, `rebuild-projections`, and `prune`.
+
+Rule of this file: the past shows fewer columns than the tables of today: what a state knows, under the same names.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from rich.console import Console
+
+from bridge import tables
+from bridge.app import database_url
+from bridge.cli_output import EXIT_WRONG, AsJson, Url, config_of, fail, print_json, show
+from bridge.cli_snapshots import reading
+from bridge.config import Config
+from bridge.errors import Invalid
+from bridge.history import AccountThen, BidThen, state_then
+from bridge.units import datetime_of
+from engine.book import best_first
+from engine.ledger import Account
+from engine.limits import SEQ_MAX
+from engine.market import Market
+from engine.state import State
+from persistence.archive.prune import Pruned, carry_out, plan
+from persistence.connections import connect
+from persistence.queries import OfferRow
+from persistence.rebuild import rebuild
+from persistence.time_travel import rounds_at, statement_at
+
+AsOfSeq = Annotated[
+    int | None,
+    typer.Option("--as-of-seq", max=SEQ_MAX, help="As it was after this row of the journal, by executing it again."),
+]
+
+
+ArchiveFolder = Annotated[
+    Path | None,
+    typer.Option("--archive", file_okay=False, help="The folder of rows that have left the journal (prune)."),
+]
+
+
+def prune(
+    archive: Annotated[
+        Path, typer.Option("--archive", file_okay=False, help="The folder that the rows go to. Keep it, and copies.")
+    ],
+    keep_rows: Annotated[int, typer.Option("--keep-rows", min=0, max=SEQ_MAX, help="Let so many rows stay.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prove and say what would be moved; move nothing.")
+    ] = False,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Move old rows of the journal out of the database into files: those before the oldest snapshot that is good.
+
+    First the snapshot is proved: the rows before it lead to it, and it leads to the journal's end. Each file is on the
+    disk, read back and compared before its rows are deleted. An engine may run. Later `verify`, `rebuild-projections`
+    and whatever looks back beyond these rows need the folder: --archive.
+    """
+    config = config_of(url)
+    # With --json stdout is the result alone.
+    console = Console(stderr=as_json)
+    with database_url(config) as resolved, reading(config, archive) as (journal, store):
+        todo = plan(journal, store, config.shard_id, keep_rows)
+        console.print(tables.planned(todo, archive))
+        if dry_run:
+            pruned = Pruned(todo, ())
+        else:
+            pruned = carry_out(resolved, journal, store, todo, archive, lambda one: console.print(tables.archived(one)))
+    if as_json:
+        print_json(_told(pruned, dry_run=dry_run))
+    elif not dry_run:
+        console.print(tables.pruned(pruned, archive))
+
+
+def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
+    """What was planned and done, for programs."""
+    todo = pruned.plan
+    return {
+        "shard_id": todo.shard_id,
+        "dry_run": dry_run,
+        "first_seq": todo.first_seq,
+        "last_seq": todo.last_seq,
+        "rows": todo.rows,
+        "rows_kept": todo.end_seq - todo.last_seq,
+        "snapshot": None if todo.snapshot is None else {"name": todo.snapshot.name, "seq": todo.snapshot.seq},
+        "passed_over": todo.passed_over,
+        "archives": [
+            {
+                "first_seq": one.first_seq,
+                "last_seq": one.last_seq,
+                "file_name": one.file_name,
+                "file_bytes": one.file_bytes,
+                "sha256": one.sha256.hex(),
+            }
+            for one in pruned.archives
+        ],
+    }
+
+
+def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
+    """Delete the rows of the SQL tables and make them again from the journal: all of them, or nothing is changed.
+
+    For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
+    """
+    config = config_of(url)
+    with database_url(config) as resolved, reading(config, archive) as (journal, _):
+        rebuilt = rebuild(resolved, config.shard_id, journal)
+    show(rebuilt, as_json, lambda: tables.rebuilt(rebuilt))
+
+
+def book_then(config: Config, archive: Path | None, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+    """Show an order book of the past."""
+    with _past(config, archive, as_of_seq) as (_, _, state):
+        found = _one_market(state, market)
+        bids = [
+            BidThen(
+                bid.bid_id,
+                bid.bidder_id,
+                bid.task_id,
+                bid.max_price_tokens,
+                Decimal(bid.expected_value_microusd).scaleb(-6),
+                None if bid.ttl_at_us is None else datetime_of(bid.ttl_at_us),
+                bid.time_in_force,
+            )
+            for bid in islice(best_first(found.resting, found.round_bids), rows)
+        ]
+        asks = [
+            OfferRow(slot.slot_id, datetime_of(slot.available_at_us), slot.reserve_price_tokens, slot.provider_id)
+            for slot in islice(found.offers, rows)
+        ]
+    market_id = found.rules.market_id
+    told = _then(state) | {"market_id": market_id, "bids": bids, "asks": asks}
+    show(told, as_json, lambda: tables.then(state, tables.book(market_id, bids, asks)))
+
+
+def wallet_then(
+    config: Config, archive: Path | None, account: str, rows: int, as_of_seq: int, *, as_json: bool
+) -> None:
+    """Show a wallet of the past with the movements before it, or the wallets that were the richest."""
+    with _past(config, archive, as_of_seq) as (connection, shard_id, state):
+        accounts = state.ledger.accounts
+        if not account:
+            order = sorted(accounts.values(), key=lambda one: (-one.balance_tokens, one.account_id))
+            richest = [_account(one) for one in order[:rows]]
+            show(
+                _then(state) | {"accounts": richest},
+                as_json,
+                lambda: tables.then(state, tables.wallets(richest)),
+            )
+            return
+        if account not in accounts:
+            fail(f"no account {account!r} as of row {as_of_seq}", EXIT_WRONG)
+        found = _account(accounts[account])
+        movements = statement_at(connection, shard_id, state, account, rows)
+    told = _then(state) | {"account": found, "statement": movements}
+    show(told, as_json, lambda: tables.then(state, tables.wallet(found, movements)))
+
+
+def rounds_then(config: Config, archive: Path | None, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
+    """Show the latest rounds of the past."""
+    with _past(config, archive, as_of_seq) as (connection, shard_id, state):
+        market_id = _one_market(state, market).rules.market_id if market else None
+        latest = rounds_at(connection, shard_id, state, market_id, rows)
+    show(_then(state) | {"rounds": latest}, as_json, lambda: tables.then(state, tables.rounds(latest)))
+
+
+@contextmanager
+def _past(config: Config, archive: Path | None, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, int, State]]:
+    with (
+        database_url(config) as url,
+        reading(config, archive) as (journal, store),
+        connect(url, "callmarket cli", read_only=True) as connection,
+    ):
+        yield connection, config.shard_id, state_then(journal, store, as_of_seq)
+
+
+def _then(state: State) -> dict[str, object]:
+    """What every answer about the past begins with."""
+    return {"as_of_seq": state.seq, "at": datetime_of(state.at_us)}
+
+
+def _one_market(state: State, market: str) -> Market:
+    """The market of this name, or the only one where none is named."""
+    if market:
+        if market not in state.markets:
+            fail(f"no market {market!r} as of row {state.seq}", EXIT_WRONG)
+        return state.markets[market]
+    if len(state.markets) == 1:
+        return next(iter(state.markets.values()))
+    names = ", ".join(sorted(state.markets))
+    raise Invalid("market", "", f"one of the markets {names}" if names else "an open market")
+
+
+def _account(account: Account) -> AccountThen:
+    return AccountThen(
+        account.account_id, account.kind, account.balance_tokens, account.held_tokens, account.available_tokens
+    )

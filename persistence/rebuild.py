@@ -1,0 +1,132 @@
+"""The SQL tables made again from the journal.
+
+Rule of this file: all of it is one transaction that holds the row of the fence. So nobody writes to the shard
+meanwhile: a writer that is there all the same, or one that takes over, waits at its fence and then goes on. Readers see
+the old rows until the new ones are there, and whatever ends this before its commit leaves the tables as they were.
+"""
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+import psycopg
+from psycopg import sql
+
+from engine.codec import Sealed
+from persistence.connections import connect
+from persistence.db_writes import write_changes
+from persistence.errors import Corrupt, Unavailable
+from persistence.journal import Journal, Position
+from persistence.leadership.vacancy import living_leader
+from persistence.postgres import read_position
+from persistence.projections import Changes
+from persistence.tables import TABLES, AccountRow
+
+# Journal rows that are folded at a time: some 50 MB, and few enough updates of what an earlier batch made.
+BATCH_ROWS: Final = 50_000
+# Generous, and a bound: the longest statement deletes all rows of the largest table.
+_STATEMENT_S_MAX: Final = 3_600
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuild did: journal rows read, table rows before and after."""
+
+    shard_id: int
+    rows: int
+    table_rows_before: int
+    table_rows: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """One line."""
+        rate = round(self.rows / self.seconds) if self.seconds else 0
+        return (
+            f"shard {self.shard_id}: {self.table_rows:,} table rows from {self.rows:,} journal rows "
+            f"in {self.seconds:.1f} s ({rate:,}/s), where {self.table_rows_before:,} were before"
+        )
+
+
+def rebuild(url: str, shard_id: int, journal: Journal) -> Rebuilt:
+    """Delete all rows that a shard has in the SQL tables and make them again from its journal, all or nothing.
+
+    `journal` is that of this shard and this database. Costs 20 to 50 us a journal row, twice the space of the tables
+    until the next vacuum, and the memory of all accounts. While somebody leads the shard it is refused, because
+    writing would stand still for so long; safety does not depend on that. Raises `Unavailable`, `Corrupt` with the
+    first bad row, or `Archived`; then the tables are as before.
+    """
+    started = time.perf_counter()
+    try:
+        with connect(url, f"callmarket rebuild {shard_id}", writer=True) as connection:
+            leader = living_leader(connection, shard_id)
+            if leader is not None:
+                raise Unavailable(f"Shard {shard_id} is led by {leader}: close that one first.")
+            with connection.transaction():
+                position = _hold_fence(connection, shard_id)
+                before = _delete(connection, shard_id)
+                _write(connection, shard_id, journal, position)
+                after = _count(connection, shard_id)
+    except psycopg.Error as error:
+        raise Unavailable(f"The tables were not rebuilt and are as they were: {error}") from error
+    return Rebuilt(shard_id, position.last_seq, before, after, time.perf_counter() - started)
+
+
+def _hold_fence(connection: psycopg.Connection, shard_id: int) -> Position:
+    """Keep all writers waiting until the end of the transaction; where the journal ends until then."""
+    locked = connection.execute("SELECT FROM engine_writer WHERE shard_id = %s FOR UPDATE", (shard_id,)).rowcount
+    if not locked:
+        raise Unavailable(
+            f"Shard {shard_id} has no row in engine_writer, so its journal has no end to rebuild to: "
+            "nobody has opened it yet, or the row was deleted."
+        )
+    connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(f"{_STATEMENT_S_MAX}s"))
+    return read_position(connection, shard_id)
+
+
+def _delete(connection: psycopg.Connection, shard_id: int) -> int:
+    statement = sql.SQL("DELETE FROM {} WHERE shard_id = {}")
+    return sum(connection.execute(statement.format(sql.Identifier(table.name), shard_id)).rowcount for table in TABLES)
+
+
+def _write(connection: psycopg.Connection, shard_id: int, journal: Journal, position: Position) -> None:
+    """Write all rows and check that the journal leads to its end."""
+    # All accounts stay here until the last row: most batches change the same ones.
+    accounts: dict[str, AccountRow] = {}
+    last_seq, last_digest = 0, None
+    with closing(journal.read()) as rows:
+        while batch := list(islice(rows, BATCH_ROWS)):
+            changes = _fold(batch, accounts)
+            last_seq, last_digest = batch[-1].entry.seq, batch[-1].digest
+            write_changes(connection, changes, shard_id)
+    if last_seq != position.last_seq or (last_seq and last_digest != position.last_digest):
+        raise Corrupt(
+            f"The journal ends at row {last_seq}, and the fence names row {position.last_seq} or another digest: "
+            "the tables are as they were. Run verify.",
+            min(last_seq, position.last_seq) + (last_seq != position.last_seq),
+        )
+    changes = Changes()
+    changes.accounts = accounts
+    write_changes(connection, changes, shard_id)
+
+
+def _fold(rows: list[Sealed], accounts: dict[str, AccountRow]) -> Changes:
+    """What the rows do to the tables, but for the accounts, which are brought up to date here."""
+    changes = Changes()
+    changes.accounts = accounts
+    for row in rows:
+        changes.add(row)
+    changes.accounts = {}
+    return changes
+
+
+def _count(connection: psycopg.Connection, shard_id: int) -> int:
+    counts = [
+        sql.SQL("(SELECT count(*) FROM {} WHERE shard_id = {})").format(sql.Identifier(table.name), shard_id)
+        for table in TABLES
+    ]
+    row = connection.execute(sql.SQL("SELECT {}").format(sql.SQL(" + ").join(counts))).fetchone()
+    assert row is not None, "SELECT without FROM returns one row"
+    count: int = row[0]
+    return count

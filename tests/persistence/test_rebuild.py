@@ -1,0 +1,213 @@
+"""The tables made again from the journal: whatever was done to them, the rows are those of before, byte for byte.
+
+Goal: the tables are a cache of the journal; a rebuild gives all of them or changes nothing. Method: random streams in a
+real PostgreSQL, damage of every kind, real kills, and writers that are there all the same.
+"""
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bridge import open_exchange
+from persistence import rebuild as rebuilding
+from persistence.errors import Corrupt, Unavailable
+from persistence.postgres import PostgresJournal
+from persistence.rebuild import Rebuilt, rebuild
+from persistence.tables import TABLES
+from persistence.verify import verify
+from tests.support.sealed import batches, bids, story
+from tests.support.small_market import furnish
+from tests.support.swarms import long_swarm
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write(url: str, rows, seed: int = 0, shard_id: int = 0) -> None:
+    with PostgresJournal(url, shard_id) as journal:
+        journal.claim()
+        for batch in batches(rows, seed, (10, 100, 400)):
+            journal.append(batch)
+
+
+def again(url: str, shard_id: int = 0) -> Rebuilt:
+    with PostgresJournal(url, shard_id, reader=True) as journal:
+        return rebuild(url, shard_id, journal)
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """Every row of every table as PostgreSQL writes it."""
+    with psycopg.connect(url) as connection:
+        return {
+            table.name: [
+                row
+                for (row,) in connection.execute(f'SELECT t::text FROM {table.name} AS t ORDER BY t::text COLLATE "C"')
+            ]
+            for table in TABLES
+        }
+
+
+def damage(url: str, rng: random.Random) -> str:
+    """Do something to the tables, and say what: delete, change, add, or empty."""
+    table = rng.choice(TABLES)
+    name, key = table.name, table.columns[0]
+    some = f"shard_id = 0 AND ctid IN (SELECT ctid FROM {name} WHERE shard_id = 0 ORDER BY random() LIMIT 3)"
+    statement = rng.choice(
+        [
+            f"DELETE FROM {name} WHERE {some}",
+            f"UPDATE {name} SET seq = seq + 1 WHERE {some}",
+            f"UPDATE {name} SET shard_id = 77 WHERE {some}",
+            f"DELETE FROM {name} WHERE shard_id = 0",
+            f"CREATE TEMP TABLE more AS SELECT * FROM {name} WHERE shard_id = 0 LIMIT 2; "
+            f"UPDATE more SET {key} = {key} || {'0' if 'int8' in table.sql_type(key) else repr('x')}; "
+            f"INSERT INTO {name} ({', '.join(('shard_id', *table.columns))}) "
+            f"SELECT {', '.join(('shard_id', *table.columns))} FROM more; DROP TABLE more",
+        ]
+    )
+    if "int8" in table.sql_type(key):
+        statement = statement.replace(f"{key} = {key} || 0", f"{key} = {key} + 1000000")
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)
+    return statement
+
+
+@pytest.mark.parametrize("batch_rows", [7, 300, rebuilding.BATCH_ROWS])
+def test_the_rows_are_those_of_before(
+    database_url: str, seed: int, batch_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows deleted, changed, added, moved to another shard, whole tables emptied; another shard is left alone."""
+    monkeypatch.setattr(rebuilding, "BATCH_ROWS", batch_rows)
+    rng = random.Random(seed)
+    told = story(seed, 900, long_swarm)
+    write(database_url, told.rows, seed)
+    write(database_url, bids(20), seed, 1)
+    before = contents(database_url)
+    for _ in range(6):
+        done = [damage(database_url, rng) for _ in range(rng.randint(1, 3))]
+        print(done)  # noqa: T201  (pytest shows it with a failure)
+        rebuilt = again(database_url)
+        with psycopg.connect(database_url) as connection:
+            for table in TABLES:
+                connection.execute(f"DELETE FROM {table.name} WHERE shard_id = 77")
+        assert contents(database_url) == before
+        assert (rebuilt.rows, rebuilt.table_rows) == (900, sum(map(len, before.values())) - 20 - 1 - 12 - 10)
+    assert verify(database_url, 0).ok
+    assert verify(database_url, 1).ok
+    assert "table rows from 900 journal rows" in str(rebuilt)
+
+
+def test_the_tables_may_be_truncated_and_the_engine_goes_on(database_url: str) -> None:
+    rows = bids(300)
+    write(database_url, rows[:250])
+    with psycopg.connect(database_url) as connection:
+        for table in TABLES:
+            connection.execute(f"TRUNCATE {table.name}")
+    again(database_url)
+    write(database_url, rows[250:])
+    assert verify(database_url, 0).ok
+
+
+def test_it_is_refused_while_somebody_leads(database_url: str) -> None:
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+        before = contents(database_url)
+        with pytest.raises(Unavailable, match=r"is led by .*: close that one first"):
+            again(database_url)
+        assert contents(database_url) == before
+        furnish(market, "b", market_id="other")
+    again(database_url)
+    assert verify(database_url, 0).ok
+
+
+def test_a_writer_that_was_not_seen_waits_and_goes_on(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safety is the row of the fence: its batch is written after the rebuild, on the rebuilt tables."""
+    rows = bids(200)
+    writer = PostgresJournal(database_url, 0)
+    writer.claim()
+    writer.append(rows[:150])
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DELETE FROM compute_auction_bids")
+    monkeypatch.setattr(rebuilding, "living_leader", lambda *_: None)
+    order: list[str] = []
+    real = rebuilding._write
+
+    def slowly(*arguments) -> None:
+        appending.start()
+        time.sleep(0.5)
+        order.append("rebuilt")
+        real(*arguments)
+
+    def append() -> None:
+        writer.append(rows[150:])
+        order.append("appended")
+
+    appending = threading.Thread(target=append)
+    monkeypatch.setattr(rebuilding, "_write", slowly)
+    assert again(database_url).rows == 150
+    appending.join(30)
+    writer.close()
+    assert order == ["rebuilt", "appended"]
+    assert verify(database_url, 0).ok
+
+
+@pytest.mark.parametrize(
+    ("statement", "seq"),
+    [
+        ("UPDATE journal SET actor = 'nobody' WHERE seq = 50", 50),
+        ("DELETE FROM journal WHERE seq = 50", 50),
+        ("DELETE FROM journal WHERE seq = 121", 121),
+        ("UPDATE engine_writer SET last_digest = sha256('x')", 121),
+        ("UPDATE engine_writer SET last_seq = 100", 101),
+    ],
+)
+def test_a_journal_that_is_wrong_changes_nothing(database_url: str, statement: str, seq: int) -> None:
+    write(database_url, bids(100))
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statement)
+        connection.execute("DELETE FROM token_ledger WHERE id = 3")
+    before = contents(database_url)
+    with pytest.raises(Corrupt) as caught:
+        again(database_url)
+    assert caught.value.seq == seq
+    assert contents(database_url) == before
+
+
+def test_a_shard_that_nobody_opened_is_refused(database_url: str) -> None:
+    with pytest.raises(Unavailable, match="nobody has opened it"):
+        again(database_url)
+
+
+def test_killed_in_the_middle_it_has_changed_nothing(database_url: str, seed: int) -> None:
+    """Kill -9 at random moments: the tables are as they were or as they should be, and the next rebuild succeeds."""
+    rng = random.Random(seed)
+    write(database_url, bids(3_000, bidders=40), seed)
+    good = contents(database_url)
+    ends = set()
+    for _ in range(6):
+        with psycopg.connect(database_url) as connection:
+            connection.execute("DELETE FROM compute_auction_bids WHERE id % 2 = 0")
+            connection.execute("UPDATE token_ledger SET memo = 'x'")
+        damaged = contents(database_url)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.rebuild_process", database_url],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "rebuilding\n"
+        time.sleep(rng.random() * 0.3)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        found = contents(database_url)
+        assert found in (damaged, good)
+        ends.add(found == good)
+        again(database_url)
+        assert contents(database_url) == good
+    print("ended before, after:", ends)  # noqa: T201
+    assert verify(database_url, 0).ok

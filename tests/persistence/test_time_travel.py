@@ -1,0 +1,183 @@
+"""The past as it was: answers as of a row equal those that a live market gave when that row was its last.
+
+Goal: time travel goes through recovery, so it needs no snapshot, uses those at or before the row, and passes over the
+damaged. Method: a random stream whose live answers are noted at random rows, and then asked for again.
+"""
+
+import random
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from bridge import reads
+from engine.core import Engine
+from engine.events import RoundCleared
+from engine.state import State
+from persistence import queries
+from persistence.connections import connect
+from persistence.errors import Corrupt, Diverged
+from persistence.postgres import PostgresJournal
+from persistence.snapshots.postgres import PostgresSnapshots
+from persistence.snapshots.store import Snapshot
+from persistence.time_travel import rounds_at, state_at, statement_at
+from tests.support.sealed import Story, batches, story
+from tests.support.swarms import long_swarm
+
+ROWS = 900
+MOMENTS = 12
+
+
+def live_answers(url: str, state: State) -> dict[str, object]:
+    """All that can be asked, of the live state and of the tables, which end at the same row."""
+    with connect(url, "test") as connection:
+        return {
+            "image": state.encode(),
+            "wallets": [reads.wallet(account_id)(state) for account_id in sorted(state.ledger.accounts)],
+            "books": [reads.order_book(market_id, 1_000)(state) for market_id in sorted(state.markets)],
+            "rounds": queries.rounds(connection, 0, None, 1_000),
+            "rounds of each": [queries.rounds(connection, 0, market_id, 3) for market_id in sorted(state.markets)],
+            "statements": [
+                queries.statement(connection, 0, account_id, 7) for account_id in sorted(state.ledger.accounts)
+            ],
+        }
+
+
+def past_answers(url: str, state: State) -> dict[str, object]:
+    """The same, as of a state of the past."""
+    accounts = sorted(state.ledger.accounts)
+    with connect(url, "test") as connection:
+        return {
+            "image": state.encode(),
+            "wallets": [reads.wallet(account_id)(state) for account_id in accounts],
+            "books": [reads.order_book(market_id, 1_000)(state) for market_id in sorted(state.markets)],
+            "rounds": rounds_at(connection, 0, state, None, 1_000),
+            "rounds of each": [rounds_at(connection, 0, state, market_id, 3) for market_id in sorted(state.markets)],
+            "statements": [statement_at(connection, 0, state, account_id, 7) for account_id in accounts],
+        }
+
+
+@pytest.fixture
+def lived(database_url: str, seed: int) -> tuple[str, Story, dict[int, dict[str, object]]]:
+    """A stream that was written to its end, and what was answered at random rows on the way."""
+    told = story(seed, ROWS, long_swarm)
+    moments = {1, ROWS, *random.Random(seed).sample(range(2, ROWS), MOMENTS)}
+    engine, answers, before = Engine(), {}, 0
+    with PostgresJournal(database_url, 0) as journal:
+        journal.claim()
+        for seq in sorted(moments):
+            for batch in batches(told.rows[before:seq], seed, (10, 200)):
+                journal.append(batch)
+            for row in told.rows[before:seq]:
+                engine.apply(row.entry)
+            answers[seq] = live_answers(database_url, engine.state)
+            before = seq
+    return database_url, told, answers
+
+
+@pytest.fixture
+def journal(database_url: str) -> Iterator[PostgresJournal]:
+    with PostgresJournal(database_url, 0, reader=True) as opened:
+        yield opened
+
+
+def keep_snapshots(url: str, told: Story, seqs: list[int]) -> PostgresSnapshots:
+    store, engine = PostgresSnapshots(url, 0), Engine()
+    for row in told.rows:
+        engine.apply(row.entry)
+        seq = row.entry.seq
+        if seq in seqs:
+            store.write(Snapshot(seq, engine.state.at_us, row.digest, engine.state.encode()))
+    return store
+
+
+def test_the_past_is_what_the_present_was(lived, journal: PostgresJournal, seed: int) -> None:
+    """Wallets, books in order, rounds and statements, without snapshots, with them, and with damaged ones."""
+    url, told, answers = lived
+    for seq, answer in answers.items():
+        assert past_answers(url, state_at(journal, None, seq)) == answer
+    seqs = sorted(random.Random(seed).sample(range(1, ROWS + 1), 4))
+    with keep_snapshots(url, told, seqs) as store:
+        for damage in (None, seqs[1], seqs[3]):
+            if damage is not None:
+                with psycopg.connect(url) as connection:
+                    connection.execute(
+                        "UPDATE snapshot_chunks SET data = set_byte(data, 30, get_byte(data, 30) # 4) "
+                        "WHERE snapshot_id = (SELECT snapshot_id FROM snapshots WHERE seq = %s)",
+                        (damage,),
+                    )
+            for seq, answer in answers.items():
+                assert past_answers(url, state_at(journal, store, seq)) == answer
+
+
+def test_only_snapshots_before_the_row_are_used(lived, journal: PostgresJournal) -> None:
+    """One of that very row is enough by itself; later ones are not even looked at."""
+    from persistence.recovery import rehearse
+
+    url, told, _ = lived
+    with keep_snapshots(url, told, [300, 500, 700]) as store:
+        for seq, from_seq in ((299, 0), (300, 300), (499, 300), (501, 500), (ROWS, 700)):
+            recovered, replica = rehearse(journal, store, seq)
+            assert (recovered.report.from_seq, replica.rows) == (from_seq, seq - from_seq)
+            assert recovered.position == (1, seq, told.rows[seq - 1].digest)
+            assert recovered.report.passed_over == ()
+
+
+def test_damage_before_the_row_is_found_and_damage_after_it_is_not_asked_for(lived, journal: PostgresJournal) -> None:
+    url, _, answers = lived
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute("UPDATE journal SET actor = 'nobody' WHERE seq = 450")
+    for seq, answer in answers.items():
+        if seq < 450:
+            assert state_at(journal, None, seq).encode() == answer["image"]
+        else:
+            with pytest.raises(Corrupt) as caught:
+                state_at(journal, None, seq)
+            assert caught.value.seq == 450
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM compute_auction_rounds WHERE (market_id, round_no) IN "
+        "(SELECT market_id, round_no FROM compute_auction_rounds ORDER BY seq LIMIT 1)",
+        "UPDATE compute_auction_rounds SET seq = 1 WHERE seq = (SELECT max(seq) FROM compute_auction_rounds)",
+        "DELETE FROM compute_auction_rounds WHERE seq = (SELECT max(seq) FROM compute_auction_rounds)",
+    ],
+)
+def test_rounds_that_are_not_so_are_not_shown(lived, journal: PostgresJournal, statement: str) -> None:
+    """What is read from a table must end where the state of that time says."""
+    url, told, _ = lived
+    last = max(row.entry.seq for row in told.rows if any(isinstance(event, RoundCleared) for event in row.events))
+    state = state_at(journal, None, last - 1)
+    with connect(url, "test") as connection:
+        rounds_at(connection, 0, state, None, 1_000)
+        connection.execute(statement)
+        # The last round is not of that time, so it may be missing, but it may not come into it.
+        if statement.startswith("DELETE") and "max" in statement:
+            rounds_at(connection, 0, state, None, 1_000)
+            state = state_at(journal, None, last)
+        with pytest.raises(Diverged, match="rebuild the tables"):
+            rounds_at(connection, 0, state, None, 1_000)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM token_ledger WHERE id = {}",
+        "UPDATE token_ledger SET amount = amount + 1 WHERE id = {}",
+        "UPDATE token_ledger SET balance_after_to = balance_after_to + 1 WHERE id = {}",
+    ],
+)
+@pytest.mark.parametrize("which", ["min", "max"])
+def test_movements_that_are_not_so_are_not_shown(lived, journal: PostgresJournal, change: str, which: str) -> None:
+    url, told, _ = lived
+    state = state_at(journal, None, ROWS)
+    account_id = told.rows[0].entry.command.account_id
+    with connect(url, "test") as connection:
+        assert statement_at(connection, 0, state, account_id, 10_000)
+        select = f"(SELECT {which}(id) FROM token_ledger WHERE to_account = '{account_id}')"
+        assert connection.execute(change.format(select)).rowcount == 1
+        with pytest.raises(Diverged, match="rebuild the tables"):
+            statement_at(connection, 0, state, account_id, 10_000)

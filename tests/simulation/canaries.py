@@ -1,0 +1,265 @@
+"""Planted bugs: each is a mistake that somebody could make, and the simulation must find it.
+
+Rule of this file: a canary changes the product, or what stands for the database, by a patch that is taken back; and it
+is a real mistake. (Sending again without looking first is none here: the fence turns it into a gap, and the writer
+looks then. So the canary is a fence that does not.) `seeds` is how many seeds it took to find it, counted from 0.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+import bridge.sequencer
+from engine.core import Engine
+from engine.decide import sweeps
+from engine.events import SweepFinished
+from engine.ledger import Ledger
+from engine.receipts import Receipts
+from persistence import recovery
+from persistence.errors import Unavailable
+from persistence.journal import Position
+from persistence.memory import MemoryJournal
+from persistence.outbox import Outbox
+from persistence.recovery import Recovered, Replica, rehearse
+from tests.simulation import node
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A planted bug, and how many seeds it needed."""
+
+    name: str
+    plant: Plant
+    seeds: int
+
+
+CANARIES: list[Canary] = []
+
+
+def canary(seeds: int) -> Callable[[Plant], Plant]:
+    """Add a planted bug to the list."""
+
+    def add(plant: Plant) -> Plant:
+        CANARIES.append(Canary(plant.__name__, plant, seeds))
+        return plant
+
+    return add
+
+
+# --- the writer ----------------------------------------------------------------------------------------------------
+
+
+@canary(seeds=1)
+def acknowledged_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Outbox, "on_durable", lambda *arguments: [(arguments[-1], None)])
+
+
+@canary(seeds=1)
+def acknowledged_one_row_early(patch: pytest.MonkeyPatch) -> None:
+    sent = Outbox.sent
+
+    def early(self: Outbox):
+        due = list(sent(self))
+        while self._callbacks and self._callbacks[0][0] <= self.durable.last_seq + 1:
+            due.append((self._callbacks.popleft()[1], None))
+        return due
+
+    patch.setattr(Outbox, "sent", early)
+
+
+@canary(seeds=1)
+def a_lost_batch_is_taken_for_written(patch: pytest.MonkeyPatch) -> None:
+    refused = Outbox.refused
+
+    def believe(self: Outbox, error, now_s):
+        if isinstance(error, Unavailable) and self._end_is_known:
+            return self.sent()
+        return refused(self, error, now_s)
+
+    patch.setattr(Outbox, "refused", believe)
+
+
+@canary(seeds=1)
+def a_batch_in_doubt_is_dropped(patch: pytest.MonkeyPatch) -> None:
+    refused = Outbox.refused
+
+    def drop(self: Outbox, error, now_s):
+        due = refused(self, error, now_s)
+        self.batch = ()
+        return due
+
+    patch.setattr(Outbox, "refused", drop)
+
+
+@canary(seeds=6)
+def a_row_is_skipped_on_retry(patch: pytest.MonkeyPatch) -> None:
+    refused = Outbox.refused
+
+    def skip(self: Outbox, error, now_s):
+        due = refused(self, error, now_s)
+        self.batch = self.batch[1:] or self.batch
+        return due
+
+    patch.setattr(Outbox, "refused", skip)
+
+
+@canary(seeds=1)
+def put_back_at_the_end_of_the_queue(patch: pytest.MonkeyPatch) -> None:
+    refused = Outbox.refused
+
+    def put_back(self: Outbox, error, now_s):
+        due = refused(self, error, now_s)
+        self._queue.extend(self.batch)
+        self.batch = ()
+        return due
+
+    patch.setattr(Outbox, "refused", put_back)
+
+
+@canary(seeds=2)
+def nobody_is_told_of_a_failure(patch: pytest.MonkeyPatch) -> None:
+    fail = Outbox.fail
+
+    def fail_silently(self: Outbox, failure):
+        fail(self, failure)
+        return []
+
+    patch.setattr(Outbox, "fail", fail_silently)
+
+
+@canary(seeds=1)
+def it_never_tries_again(patch: pytest.MonkeyPatch) -> None:
+    wait_out = Outbox._wait_out
+
+    def wait_for_ever(self: Outbox, error, now_s):
+        due = wait_out(self, error, now_s)
+        self._retry_at_s = now_s + 10**9
+        return due
+
+    patch.setattr(Outbox, "_wait_out", wait_for_ever)
+
+
+# --- the fence -----------------------------------------------------------------------------------------------------
+
+
+@canary(seeds=2)
+def the_fence_does_not_look_at_the_epoch(patch: pytest.MonkeyPatch) -> None:
+    pass_fence = MemoryJournal._pass_fence
+
+    def any_epoch(self: MemoryJournal, position, first):
+        pass_fence(self, position._replace(epoch=self.epoch), first)
+
+    patch.setattr(MemoryJournal, "_pass_fence", any_epoch)
+
+
+@canary(seeds=1)
+def the_fence_does_not_look_at_the_seq(patch: pytest.MonkeyPatch) -> None:
+    def only_epoch(self: MemoryJournal, position, first):
+        if position.epoch != self.epoch:
+            raise Unavailable("not mine")
+
+    patch.setattr(MemoryJournal, "_pass_fence", only_epoch)
+
+
+@canary(seeds=2)
+def half_of_a_batch_is_kept(patch: pytest.MonkeyPatch) -> None:
+    append = MemoryJournal.append
+
+    def append_half(self: MemoryJournal, rows):
+        append(self, rows[: (len(rows) + 1) // 2])
+
+    patch.setattr(MemoryJournal, "append", append_half)
+
+
+# --- coming back ---------------------------------------------------------------------------------------------------
+
+
+@canary(seeds=1)
+def recovery_ignores_the_rows_after_a_snapshot(patch: pytest.MonkeyPatch) -> None:
+    follow = Replica.follow
+
+    def follow_from_the_first(self: Replica, journal, until_seq=None):
+        if self.chain.seq == 0:
+            follow(self, journal, until_seq)
+
+    patch.setattr(Replica, "follow", follow_from_the_first)
+    patch.setattr(recovery, "check_end", lambda *_: None)
+
+
+@canary(seeds=2)
+def receipts_are_forgotten_in_a_restart(patch: pytest.MonkeyPatch) -> None:
+    bring_back = node.bring_back
+
+    def forget(journal, snapshots) -> Recovered:
+        recovered = bring_back(journal, snapshots)
+        recovered.engine.state.receipts = Receipts()
+        return recovered
+
+    patch.setattr(node, "bring_back", forget)
+
+
+@canary(seeds=6)
+def it_reads_before_it_claims(patch: pytest.MonkeyPatch) -> None:
+    def claim_late(journal, snapshots) -> Recovered:
+        recovered, _ = rehearse(journal, snapshots)
+        epoch = journal.claim()
+        return Recovered(recovered.engine, recovered.position._replace(epoch=epoch), recovered.report)
+
+    patch.setattr(node, "bring_back", claim_late)
+
+
+@canary(seeds=8)
+def the_epoch_of_a_successor_is_taken_for_ones_own(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "_check_mine", lambda *_: None)
+
+
+@canary(seeds=11)
+def a_standby_is_promoted_where_it_stands(patch: pytest.MonkeyPatch) -> None:
+    def promote(replica: Replica, journal) -> Position:
+        epoch = journal.claim()
+        return Position(epoch, replica.chain.seq, replica.chain.digest)
+
+    patch.setattr(node, "promote", promote)
+
+
+# --- the market ----------------------------------------------------------------------------------------------------
+
+
+@canary(seeds=1)
+def a_retry_is_decided_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Engine, "_recall", lambda *_: None)
+
+
+@canary(seeds=1)
+def a_retry_is_told_another_time(patch: pytest.MonkeyPatch) -> None:
+    add = Receipts.add
+
+    def add_later(self: Receipts, receipt):
+        add(self, msgspec.structs.replace(receipt, at_us=receipt.at_us + 1))
+
+    patch.setattr(Receipts, "add", add_later)
+
+
+@canary(seeds=1)
+def a_token_is_lost_on_the_way(patch: pytest.MonkeyPatch) -> None:
+    post = Ledger.post
+
+    def post_less(self: Ledger, debit_id, credit_id, tokens):
+        post(self, debit_id, credit_id, tokens)
+        self.accounts[debit_id].balance_tokens -= 1
+
+    patch.setattr(Ledger, "post", post_less)
+
+
+@canary(seeds=9)
+def the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bridge.sequencer, "max", lambda *times: times[-1], raising=False)
+
+
+@canary(seeds=1)
+def sweeps_release_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(sweeps, "expire_due", lambda *_: (SweepFinished(0, 0, 0, more_due=False),))

@@ -1,0 +1,294 @@
+"""One seed from the beginning to the end: first everything goes wrong and nothing may be lost, then all must heal.
+
+Rule of this file: what happens to the world, and when it must have come to rest. Whether what happened was allowed is
+for the auditor. A failure says the seed, what the seed chose, and the last steps before it.
+"""
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from engine.commands import OPERATOR, ClearRound, Command, ExpireDue
+from engine.events import SweepFinished
+from engine.reject import Reject
+from persistence.errors import Fenced, Unavailable
+from persistence.memory import MemoryJournal
+from persistence.recovery import rehearse
+from persistence.snapshots.follower import take
+from tests.simulation.auditor import Auditor
+from tests.simulation.clients import Client
+from tests.simulation.node import START_US, Node, Snapshotter
+from tests.simulation.options import Options, choose_swarm, draw
+from tests.simulation.shelf import ProcessSnapshots, Shelf
+from tests.simulation.store import Store
+from tests.simulation.world import Life, World
+from tests.support.streams import Stream, bounds
+
+# Once nothing goes wrong any more, so much virtual time is enough for everything to be answered: some time-outs of each
+# kind, one after the other.
+HEAL_US_MAX = 20_000_000
+CONTROL_EVERY_US = 5_000
+SWEEPS_MAX = 2_000
+CLOCK_JUMPS_US = (-2_000_000, -30_000, -1_000, 1_000, 30_000, 500_000)
+
+
+T = TypeVar("T")
+
+
+class SimulationFailed(AssertionError):
+    """What broke, under which seed, after which steps."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run was: two runs of one seed have the same digest."""
+
+    seed: int
+    digest: str
+    rows: int
+    commands: int
+    counts: Counter[str]
+    refusals: Counter[Reject]
+
+
+def simulate(seed: int, change: Callable[[Options], Options] = lambda options: options) -> Result:
+    """Run one seed. Raises `SimulationFailed`. Some 0.1 s."""
+    rng = random.Random(seed)
+    simulation = Simulation(rng, change(draw(rng)))
+    logging.disable(logging.CRITICAL)
+    try:
+        with bounds(simulation.stream.swarm.bounds):
+            simulation.run()
+    except Exception as error:
+        raise SimulationFailed(_report(seed, simulation, error)) from error
+    finally:
+        logging.disable(logging.NOTSET)
+    world, auditor = simulation.world, simulation.auditor
+    commands = sum(client.done for client in simulation.clients)
+    return Result(seed, world.digest(), len(auditor.rows), commands, world.counts, auditor.refusals)
+
+
+def _report(seed: int, simulation: "Simulation", error: Exception) -> str:
+    notes = "\n".join(f"  {note}" for note in simulation.world.notes)
+    return (
+        f"seed {seed}: {error!r}\n"
+        f"repeat it with: python3 dev.py simulate --seed {seed}\n"
+        f"options:\n{simulation.options}\n"
+        f"market: {simulation.stream.swarm}\n"
+        f"last steps (microseconds, what):\n{notes}"
+    )
+
+
+class Simulation:
+    """All parts of one world, wired."""
+
+    def __init__(self, rng: random.Random, options: Options) -> None:
+        self.options = options
+        self.world = World(rng)
+        self.stream = Stream(rng.getrandbits(32), choose_swarm=choose_swarm)
+        # From here on there is one source of chance.
+        self.stream.rng = rng
+        self.auditor = Auditor(self.world, self.stream.observe)
+        self.store = Store(self.world, options, self.auditor)
+        self.shelf = Shelf()
+        self.nodes = [Node(number, self.world, options, self.store, self.shelf) for number in range(options.nodes)]
+        self.snapshotter = Snapshotter(self.world, options, self.store, self.shelf)
+        self.clients = [
+            Client(f"c{number}", self.world, options, self.nodes, self._work(), options.again_chance)
+            for number in range(options.clients)
+        ]
+
+    def run(self) -> None:
+        """Fault, heal, close, compare."""
+        world = self.world
+        for name, every_us in self.options.chaos_every_us.items():
+            self._now_and_then(name, every_us)
+        self._control()
+        self._snapshot()
+        for client in self.clients:
+            client.begin()
+        world.run_until(self.options.fault_us)
+        world.note("the faults end")
+        world.healing = True
+        deadline_us = world.now_us + HEAL_US_MAX
+        healed = world.run_until(deadline_us, lambda: all(client.idle for client in self.clients))
+        assert healed, f"not answered in time: {[client.name for client in self.clients if not client.idle]}"
+        self._close_the_market()
+        rest = world.run_until(world.now_us + HEAL_US_MAX, self._rests)
+        assert rest, f"no rest: {[(node.role, node.life.name) for node in self.nodes]}"
+        self._compare()
+
+    # --- what clients ask --------------------------------------------------------------------------------------
+
+    def _work(self) -> Callable[[], list[tuple[str, Command]]]:
+        left = self.options.commands_per_client
+
+        def next_commands() -> list[tuple[str, Command]]:
+            nonlocal left
+            count = min(left, self.world.rng.randint(1, self.options.requests_per_batch_max))
+            left -= count
+            commands = []
+            for _ in range(count):
+                self.stream.at_us = max(self.auditor.chain.at_us, START_US + self.world.now_us)
+                entry = self.stream.next_entry()
+                commands.append((entry.actor, entry.command))
+            return commands
+
+        return next_commands
+
+    def _close_the_market(self) -> None:
+        """Call and sweep past every deadline until nothing is held: every hold has an end."""
+        asks = self._last_commands()
+
+        def next_commands() -> list[tuple[str, Command]]:
+            return [ask] if (ask := next(asks, None)) else []
+
+        closer = Client("closer", self.world, self.options, self.nodes, next_commands, 0)
+        closer.begin()
+        closed = self.world.run_until(self.world.now_us + SWEEPS_MAX * HEAL_US_MAX, lambda: closer.idle)
+        assert closed, "the market does not close"
+        holds = self.auditor.engine.state.ledger.holds
+        assert not holds, f"never released: {holds}"
+
+    def _last_commands(self) -> Iterator[tuple[str, Command]]:
+        state = self.auditor.engine.state
+        asked = 0
+        for _ in range(3):
+            for market_id in list(state.markets):
+                yield OPERATOR, ClearRound(market_id)
+            deadlines = [
+                *(bid.ttl_at_us or 0 for bid in state.bids.values()),
+                *(award.lease_until_us for award in state.awards.values()),
+            ]
+            for node in self.nodes:
+                behind_us = max([0, *deadlines]) + 1 - node.clock()
+                node.skew_us += max(0, behind_us)
+            more = True
+            while more:
+                asked += 1
+                assert asked < SWEEPS_MAX, "sweeps do not come to an end"
+                yield OPERATOR, ExpireDue()
+                # It was answered, so it is in the journal; a doubled request may stand behind it.
+                swept = [event for row in self.auditor.rows[-5:] for event in row.events()]
+                more = next((e.more_due for e in reversed(swept) if isinstance(e, SweepFinished)), True)
+
+    # --- what happens of itself --------------------------------------------------------------------------------
+
+    def _snapshot(self) -> None:
+        self.snapshotter.take()
+        self.world.after(self.options.snapshot_every_us, "", self._snapshot)
+
+    def _control(self) -> None:
+        """Whoever sees to it that somebody leads: slowly, and not always the right one."""
+        world = self.world
+        present = self.store.database.position.epoch
+        leading = [node for node in self.nodes if node.role == "leading"]
+        if world.healing:
+            for node in leading:
+                if node.epoch != present:
+                    node.stop_writer(Fenced("somebody else leads"))
+        writers = [node for node in self.nodes if node.role == "leading" and node.epoch == present]
+        starting = [node for node in self.nodes if node.role == "starting"]
+        if not writers and not starting:
+            self._choose_a_leader()
+        for node in self.nodes:
+            if node.role == "down" and world.chance(0.3):
+                node.start_following()
+        world.after(max(CONTROL_EVERY_US, self.options.restart_us), "", self._control)
+
+    def _choose_a_leader(self) -> None:
+        ready = [node for node in self.nodes if node.role in ("down", "following")]
+        if ready:
+            node = self.world.rng.choice(ready)
+            if node.be_promoted():
+                self.world.occurred("a standby takes over")
+            elif node.role == "down":
+                node.start_leading()
+            elif self.world.rng.random() < 0.5:
+                node.crash()
+
+    def _now_and_then(self, name: str, every_us: int) -> None:
+        def happen() -> None:
+            if self.world.healing:
+                return
+            if self._wreck(name):
+                self.world.occurred(name)
+            self.world.after(self.world.between((1, 2 * every_us)), "", happen)
+
+        self.world.after(self.world.between((1, 2 * every_us)), "", happen)
+
+    def _wreck(self, name: str) -> bool:
+        """Do this to the world; False if there is nothing to do it to."""
+        rng, leading = self.world.rng, [node for node in self.nodes if node.role == "leading"]
+        match name:
+            case "crash of a leader":
+                return self._one(leading, Node.crash)
+            case "crash of any node":
+                return self._one([node for node in self.nodes if node.role != "down"], Node.crash)
+            case "takeover beside a living leader":
+                down = [node for node in self.nodes if node.role == "down"] if leading else []
+                return self._one(down, Node.start_leading)
+            case "takeover beside a recovery":
+                starting = any(node.role == "starting" for node in self.nodes)
+                down = [node for node in self.nodes if node.role == "down"] if starting else []
+                return self._one(down, Node.start_leading)
+            case "standby promoted":
+                ready = [node for node in self.nodes if node.replica is not None] if leading else []
+                return self._one(ready, lambda node: void(node.be_promoted()))
+            case "node closed":
+                return self._one(leading, Node.close)
+            case "writer stopped from outside":
+                return self._one(leading, lambda node: node.stop_writer(Unavailable("no heartbeat")))
+            case "restart of the database":
+                self.store.go_away(rng.randint(500, 10_000))
+            case "outage of the database":
+                self.store.go_away(self.options.outage_us)
+            case "clock jumps":
+                self.world.rng.choice(self.nodes).skew_us += rng.choice(CLOCK_JUMPS_US)
+            case "client restarted":
+                return self._one([client for client in self.clients if client.pending], Client.restart)
+            case _:
+                return self.shelf.damage(self.world, name)
+        return True
+
+    def _one(self, among: list[T], act: Callable[[T], None]) -> bool:
+        if among:
+            act(self.world.rng.choice(among))
+        return bool(among)
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def _rests(self) -> bool:
+        leading = [node for node in self.nodes if node.role == "leading"]
+        if len(leading) != 1 or any(node.role in ("starting", "closing") for node in self.nodes):
+            return False
+        outbox = leading[0].outbox
+        assert outbox is not None
+        return outbox.queue_rows == 0 and leading[0].epoch == self.store.database.position.epoch
+
+    def _compare(self) -> None:
+        """The state of who leads, of deciding everything again, and of a snapshot are one."""
+        self.world.stop()
+        database, life = self.store.database, Life("final")
+        self.auditor.look(database)
+        (leader,) = (node for node in self.nodes if node.role == "leading")
+        assert leader.sequencer is not None
+        state = leader.sequencer.read(lambda state: state.encode())
+        assert state == self.auditor.engine.state.encode(), "the leader's state is not that of the journal"
+        journal = MemoryJournal(database)
+        again, _ = rehearse(journal)
+        assert again.engine.state.encode() == state, "executed again, it is another state"
+        snapshots = ProcessSnapshots(self.store, Shelf(), life, "the end")
+        assert database.rows, "nothing happened"
+        assert take(journal, snapshots, 1) is not None
+        restored, _ = rehearse(journal, snapshots)
+        assert restored.report.from_seq == len(database.rows), restored.report
+        assert restored.engine.state.encode() == state, "restored from a snapshot, it is another state"
+        self.world.note(f"the end: {len(database.rows)} rows, {database.position.last_digest.hex()}")
+
+
+def void(_: object) -> None:
+    """Nobody asks how it went."""
