@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 
-.PHONY: demo check test slow soak simulate bench format clean
+.PHONY: demo check test slow soak simulate faults bench format clean
 
-demo check test slow soak simulate bench format:
+demo check test slow soak simulate faults bench format:
 	@$(PYTHON) dev.py $@ $(ARGS)
 
 clean:

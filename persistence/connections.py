@@ -4,16 +4,31 @@ Rule of this file: no connection can hang for ever, be left idle inside a transa
 disk. Each number says why.
 """
 
-from typing import Final, LiteralString
+import logging
+import time
+from typing import Final, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.string import ByteaBinaryLoader
 
 from persistence.errors import Unavailable
 
+logger: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 # A server that is there answers in milliseconds; one that is starting is asked again.
 CONNECT_TIMEOUT_S: Final = 5
+# A frozen server keeps its connections open and answers no time-out of its own. Above statement_timeout, so that a
+# server that is only slow speaks first.
+ANSWER_S_MAX: Final = 40.0
+# Sessions that the server has ended because a transaction took too long. By SQLSTATE they are no operational errors,
+# but that is what they are: nothing was written, and another session may do it.
+_ENDED: Final = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
+# What the promise needs of the server's configuration, where a connection cannot set it for itself.
+_DURABLE: Final = {"fsync": "on", "full_page_writes": "on"}
 _OPTIONS: Final = {
     # The largest batch takes a second; a disk that stalls for half a minute is an outage.
     "statement_timeout": "30s",
@@ -39,11 +54,46 @@ _WRITER_OPTIONS: Final = {
 }
 
 
-def connect(url: str, application_name: str, *, writer: bool = False, read_only: bool = False) -> psycopg.Connection:
+class BoundedConnection(psycopg.Connection):
+    """A connection on which no single wait for the server takes longer than `answer_s_max`.
+
+    After that it is closed, because what the server may still do is unknown, and `psycopg.OperationalError` says so.
+    Its cost does not show beside that of the shortest query (40 us).
+    """
+
+    answer_s_max: float = ANSWER_S_MAX
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait as psycopg does; where it would wait for ever, for `answer_s_max`."""
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        started = time.monotonic()
+        try:
+            return super().wait(gen, interval, self.answer_s_max)
+        except _ENDED as error:
+            raise psycopg.OperationalError(f"the server has ended the session: {error}") from error
+        except psycopg.OperationalError as error:
+            if time.monotonic() - started < self.answer_s_max:
+                raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(
+                f"no answer within {self.answer_s_max:g} s: the server is frozen, or the way to it is cut"
+            ) from error
+
+
+def connect(
+    url: str,
+    application_name: str,
+    *,
+    writer: bool = False,
+    read_only: bool = False,
+    answer_s_max: float | None = None,
+) -> psycopg.Connection:
     """Open a connection in autocommit mode, so that a transaction is only where the code says so.
 
     `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`; takes `CONNECT_TIMEOUT_S` at
-    most for each address that the URL names.
+    most for each address that the URL names. Later, each wait for an answer takes `answer_s_max` (`ANSWER_S_MAX`) at
+    most, after which the connection is closed.
     """
     settings = _OPTIONS | _WRITER_OPTIONS if writer else _OPTIONS
     if read_only:
@@ -52,7 +102,7 @@ def connect(url: str, application_name: str, *, writer: bool = False, read_only:
     try:
         # Options in the URL (a search_path) stay; ours come after them and win.
         named = str(conninfo_to_dict(url).get("options") or "")
-        connection = psycopg.connect(
+        connection = BoundedConnection.connect(
             url,
             autocommit=True,
             application_name=application_name,
@@ -69,6 +119,7 @@ def connect(url: str, application_name: str, *, writer: bool = False, read_only:
         raise Unavailable(
             f"No connection to the database: {error}. Is the server running, is the URL right?"
         ) from error
+    connection.answer_s_max = ANSWER_S_MAX if answer_s_max is None else answer_s_max
     # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
     connection.adapters.register_loader("json", ByteaBinaryLoader)
     if writer:
@@ -81,8 +132,23 @@ def connect(url: str, application_name: str, *, writer: bool = False, read_only:
 
 
 def _insist_on_durability(connection: psycopg.Connection) -> None:
-    """Commits are waited for, even where the server or the role is configured not to."""
-    row = connection.execute("SHOW synchronous_commit").fetchone()
-    if row == ("off",):
-        on: LiteralString = "SET synchronous_commit = on"
-        connection.execute(on)
+    """Commits are waited for, even where the server or the role is configured not to.
+
+    What only the server's owner can set is asked for in the log.
+    """
+    query = """
+        SELECT name, setting FROM pg_settings WHERE name IN ('synchronous_commit', 'fsync', 'full_page_writes')
+    """
+    settings: dict[str, str] = dict(connection.execute(query).fetchall())
+    if settings.pop("synchronous_commit") == "off":
+        connection.execute("SET synchronous_commit = on")
+    for name, setting in settings.items():
+        if setting != _DURABLE[name]:
+            logger.warning(
+                "the server runs with %s = %s: what is acknowledged may be lost, or the whole database broken, when "
+                "its machine loses power. Set %s = %s.",
+                name,
+                setting,
+                name,
+                _DURABLE[name],
+            )

@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-from persistence.errors import Unavailable
+from persistence.errors import Corrupt, Unavailable
 
 
 class Line:
@@ -27,12 +27,19 @@ class Line:
 
     @contextlib.contextmanager
     def use(self) -> Iterator[psycopg.Connection]:
-        """Give the connection; after any failure forget it. Raises `Unavailable` for each failure of the database."""
+        """Give the connection; after any failure forget it.
+
+        Raises `Unavailable` for each failure of the database, but `Corrupt` where it finds its own files damaged.
+        """
         try:
             if self._connection is None:
                 self._connection = self._connect()
                 self._socket_identity = _identity(self._connection.fileno())
             yield self._connection
+        except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+            self.close()
+            # To try again would not help, and to take it for an outage would hide it.
+            raise Corrupt(f"The server finds the files of its tables damaged: {error}") from error
         except psycopg.Error as error:
             self.close()
             raise Unavailable(f"The database does not answer: {error}") from error

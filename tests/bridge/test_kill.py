@@ -6,107 +6,24 @@ clients note what they send and what they are told, and at the end the journal i
 auditor is itself tried on journals with planted damage.
 """
 
-import os
-import queue
 import random
-import subprocess
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from msgspec import Raw
 
-from bridge import Request, open_exchange
+from bridge import Request
 from bridge.messages import Reply
 from engine.codec import GENESIS_DIGEST, decode_command, encode, seal
 from engine.commands import Entry, Mint, OpenAccount, Transfer
 from engine.core import Engine
 from engine.events import Repeated
-from engine.state import State
-from persistence.verify import verify
-from tests.support.client_log import ClientLog, Heard, Intent, Row, Told, audit, read_log, read_rows
+from tests.support.client_log import ClientLog, Heard, Intent, Row, Told, audit, read_log
 from tests.support.own_server import OwnServer
+from tests.support.victim import assert_nothing_lost, victim
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = 24
 KILLS_SLOW = 200
-# A word of the process is there within this time, however busy the machine is.
-WORD_S_MAX = 60.0
-
-
-class Victim:
-    """One process under load."""
-
-    def __init__(
-        self, url: str, log: Path, seed: int, mode: str, *role: str, settings: Mapping[str, str] | None = None
-    ) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.load_process", url, str(log), str(seed), mode, *role],
-            cwd=ROOT,
-            env=os.environ | dict(settings or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._errors: list[str] = []
-        self._readers = [
-            threading.Thread(target=self._read_words, daemon=True),
-            threading.Thread(target=self._read_errors, daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def wait_for(self, word: str) -> None:
-        """Wait until the process says a word."""
-        while (said := self._words.get(timeout=WORD_S_MAX)) != word:
-            assert said, "".join(self._errors)
-
-    def live(self, seconds: float) -> None:
-        """Let it work for so long; it must not end by itself."""
-        with suppress(subprocess.TimeoutExpired):
-            code = self.process.wait(seconds)
-            raise AssertionError((code, "".join(self._errors)))
-
-    def kill(self) -> None:
-        """SIGKILL, and nothing of it is left. What it printed until then must not be a complaint of the engine."""
-        self.process.kill()
-        self.process.wait(WORD_S_MAX)
-        for reader in self._readers:
-            reader.join(WORD_S_MAX)
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
-
-    def _read_words(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._words.put(line.strip())
-        self._words.put("")
-
-    def _read_errors(self) -> None:
-        assert self.process.stderr is not None
-        self._errors.extend(self.process.stderr)
-
-    @property
-    def complaints(self) -> str:
-        """What it said on its error output."""
-        return "".join(self._errors)
-
-
-@contextmanager
-def victim(url: str, log: Path, seed: int, mode: str) -> Iterator[Victim]:
-    """A process under load; it is gone at the end of the block."""
-    started = Victim(url, log, seed, mode)
-    try:
-        yield started
-    finally:
-        started.kill()
 
 
 def live_and_die(rng: random.Random, url: str, log: Path, number: int) -> None:
@@ -120,26 +37,6 @@ def live_and_die(rng: random.Random, url: str, log: Path, number: int) -> None:
         elif moment == "opening":
             process.live(rng.uniform(0, 0.2))
     assert not process.complaints, process.complaints
-
-
-def assert_nothing_lost(url: str, path: Path) -> Heard:
-    """The clients send what has no answer, for the last time; then the whole journal is held against what they know."""
-    with open_exchange(url) as market:
-        log = ClientLog(path)
-        for intent in read_log(path).unanswered():
-            request = Request(intent.actor, decode_command(bytes(intent.command)), intent.command_id)
-            log.told([request], market.submit([request]))
-        log.close()
-        heard = read_log(path)
-        assert not heard.unanswered()
-        assert audit(heard, read_rows(url)) == []
-        market.read(State.check)
-        balances = market.read(lambda state: [one.balance_tokens for one in state.ledger.accounts.values()])
-        assert sum(balances) == 0
-        assert market.recovery.rows > 0
-    report = verify(url, 0)
-    assert report.ok, report
-    return heard
 
 
 def test_kills_lose_nothing_that_was_acknowledged(database_url: str, tmp_path: Path, seed: int) -> None:
@@ -201,7 +98,7 @@ def history() -> tuple[Heard, list[Row]]:
         ("a", "pay-too-much", Transfer("a", "b", 300, "gift:any")),
     ]
     engine, digest = Engine(), GENESIS_DIGEST
-    heard, rows = Heard({}, [], 0), []
+    heard, rows = Heard({}, [], 0, []), []
     for seq, (actor, command_id, command) in enumerate(commands, 1):
         entry = Entry(seq, 1_000 + seq, actor, command, command_id)
         events = engine.apply(entry)
@@ -264,6 +161,12 @@ def test_auditor_finds_a_reply_that_nobody_journaled() -> None:
     heard, rows = history()
     heard.told.append(Told("a", "ghost", 7, False, Raw(b"[]")))
     assert any("ghost was acknowledged at 7 and never applied" in one for one in audit(heard, rows))
+
+
+def test_auditor_finds_a_watermark_that_promises_too_much() -> None:
+    heard, rows = history()
+    heard.told[-1] = Told("a", "pay-too-much", 6, False, Raw(rows[5].events), durable_seq=7)
+    assert any("told that 7 is durable, and 6 is the last" in one for one in audit(heard, rows))
 
 
 def test_auditor_finds_a_command_that_nobody_sent() -> None:

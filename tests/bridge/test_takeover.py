@@ -20,8 +20,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.bridge.test_kill import ROOT, WORD_S_MAX, Victim, assert_nothing_lost
 from tests.support.client_log import read_rows
+from tests.support.victim import ROOT, WORD_S_MAX, Victim, assert_nothing_lost
 
 LEASE_S = 1.0
 ENDS = ("killed", "frozen", "terminated", "handed over", "standby killed")

@@ -10,7 +10,7 @@ import time
 import psycopg
 import pytest
 
-from persistence import lease
+from persistence import connections, db_writes, lease
 from persistence.connections import connect
 from persistence.db_writes import BATCH_ROWS_MAX, execute_journaled
 from persistence.errors import Diverged, Fenced, Gap, PersistenceError, Unavailable
@@ -252,3 +252,30 @@ def test_the_updates_find_their_rows_by_key_on_a_table_without_statistics(databa
         assert "account_id = new.account_id" in plan, plan
         assert "Tid Scan" in plan, plan
         assert "Join Filter" not in plan, plan
+
+
+def test_a_session_that_the_server_ends_for_its_slowness_is_an_outage(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A process that was frozen inside its transaction finds it ended, and may try again: nothing was written."""
+    rows = bids(3)
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        journal.claim()
+        project = db_writes.project
+
+        def slow_project(rows):
+            time.sleep(0.3)
+            return project(rows)
+
+        monkeypatch.setattr(db_writes, "project", slow_project)
+        settings = ["idle_in_transaction_session_timeout"]
+        if other.info.server_version >= 170_000:
+            settings.append("transaction_timeout")
+        for name in settings:
+            monkeypatch.setitem(connections._OPTIONS, name, "50ms")
+            journal.close()
+            with pytest.raises(Unavailable, match="tried again"):
+                journal.append(rows)
+            monkeypatch.setitem(connections._OPTIONS, name, "60s")
+        assert journal.position().last_seq == 0
+        journal.append(rows)

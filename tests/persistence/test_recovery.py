@@ -111,6 +111,7 @@ DAMAGES: dict[str, tuple[str, type[Exception], int]] = {
         50,
     ),
     "the epoch falls": ("UPDATE journal SET epoch = 5 WHERE seq = 50", Corrupt, 51),
+    "the last row has an epoch that nobody took": ("UPDATE journal SET epoch = 9 WHERE seq = 221", Corrupt, 221),
     "the fence is ahead": ("UPDATE engine_writer SET last_seq = 300", Corrupt, 222),
     "the fence is behind": ("UPDATE engine_writer SET last_seq = 100", Corrupt, 101),
     "the fence has another digest": ("UPDATE engine_writer SET last_digest = sha256(last_digest)", Corrupt, 221),

@@ -5,6 +5,7 @@ from its definition, and a line that a kill has torn counts as never delivered.
 """
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -37,6 +38,18 @@ class Told(Struct, frozen=True, tag="told"):
     seq: int
     repeated: bool
     events: Raw
+    # What was said to be durable with it, and when it came, by the machine's monotonic clock.
+    durable_seq: int = 0
+    at_ns: int = 0
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """Written when something came that is no answer: which error, to whom."""
+
+    who: str
+    kind: str
+    message: str
+    at_ns: int
 
 
 class Row(NamedTuple):
@@ -53,7 +66,7 @@ class Row(NamedTuple):
     digest: bytes
 
 
-_decode = msgspec.json.Decoder(Intent | Told).decode
+_decode = msgspec.json.Decoder(Intent | Told | Failed).decode
 
 
 class ClientLog:
@@ -71,9 +84,21 @@ class ClientLog:
     def told(self, requests: Sequence[Request], replies: Sequence[Reply]) -> None:
         """Note what was answered."""
         self._write(
-            Told(request.actor, request.command_id, reply.seq, reply.repeated, Raw(encode(reply.events)))
+            Told(
+                request.actor,
+                request.command_id,
+                reply.seq,
+                reply.repeated,
+                Raw(encode(reply.events)),
+                reply.durable_seq,
+                time.monotonic_ns(),
+            )
             for request, reply in zip(requests, replies, strict=True)
         )
+
+    def failed(self, who: str, kind: str, message: str) -> None:
+        """Note what came instead of an answer."""
+        self._write([Failed(who, kind, message, time.monotonic_ns())])
 
     def close(self) -> None:
         """Let go of the file."""
@@ -92,6 +117,7 @@ class Heard(NamedTuple):
     intents: dict[tuple[str, str], Intent]
     told: list[Told]
     torn: int
+    failed: list[Failed]
 
     def unanswered(self) -> list[Intent]:
         """What was sent, perhaps, and not answered: to be sent again."""
@@ -99,24 +125,47 @@ class Heard(NamedTuple):
         return [intent for key, intent in self.intents.items() if key not in answered]
 
 
-def read_log(path: Path) -> Heard:
-    """Read what the clients know. Lines that a kill has torn are counted, not used."""
-    heard = Heard({}, [], 0)
-    torn = 0
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+class LogReader:
+    """Reads a log that is being written, piece by piece; `heard` grows with each `read`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.heard = Heard({}, [], 0, [])
+        self._offset = 0
+
+    def read(self) -> Heard:
+        """What the clients know by now. A line that is not complete yet is left for the next time."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+            complete = data.rfind(b"\n") + 1
+            self._offset += complete
+            for line in data[:complete].splitlines():
+                self._take(line)
+        return self.heard
+
+    def _take(self, line: bytes) -> None:
         if not line:
-            continue
+            return
         try:
             one = _decode(line)
         except msgspec.MsgspecError:
-            torn += 1
-            continue
-        if isinstance(one, Told):
-            heard.told.append(one)
-        else:
-            before = heard.intents.setdefault((one.actor, one.command_id), one)
-            assert bytes(before.command) == bytes(one.command), ("the clients themselves reuse an id", one)
-    return heard._replace(torn=torn)
+            self.heard = self.heard._replace(torn=self.heard.torn + 1)
+            return
+        match one:
+            case Told():
+                self.heard.told.append(one)
+            case Failed():
+                self.heard.failed.append(one)
+            case Intent():
+                before = self.heard.intents.setdefault((one.actor, one.command_id), one)
+                assert bytes(before.command) == bytes(one.command), ("the clients themselves reuse an id", one)
+
+
+def read_log(path: Path) -> Heard:
+    """Read what the clients know. Lines that a kill has torn are counted, not used."""
+    return LogReader(path).read()
 
 
 def read_rows(url: str, shard_id: int = 0) -> list[Row]:
@@ -177,7 +226,10 @@ def _applied_once(heard: Heard, rows: Sequence[Row]) -> Iterable[str]:
 def _told(heard: Heard, rows: Sequence[Row]) -> Iterable[str]:
     """Every reply stands in the journal at its seq, byte for byte; a repeated one names the row that it repeats."""
     by_seq = {row.seq: row for row in rows}
+    last_seq = max(by_seq, default=0)
     for one in heard.told:
+        if one.durable_seq > last_seq:
+            yield f"{one.actor} {one.command_id} was told that {one.durable_seq} is durable, and {last_seq} is the last"
         row = by_seq.get(one.seq)
         if row is None:
             yield f"acknowledged row {one.seq} of {one.actor} {one.command_id} is lost"

@@ -4,7 +4,7 @@ It says `opening` before it opens the exchange, `standing` if it stands by, `rea
 first command is answered, and `calling` and `called` around each call of a market, so that whoever kills it can choose
 the moment; and `over` when it leads no longer. It ends by being killed, by SIGTERM, or when its input ends.
 Rule of this file: clients keep to the contract. Each request has a command id and is noted before it is sent; what has
-no answer is sent again, after a restart too; an answer is noted when it has come.
+no answer is sent again, after a restart too; an answer is noted when it has come, and so is an error that came instead.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ BIDDER_IDS = tuple(f"bidder-{number}" for number in range(6))
 THREADS = 6
 TASKS = 40
 RETRY_AFTER_S = 0.02
+LOOK_EVERY_S = 0.05
 
 Client = Generator[list[Request], list[Reply], None]
 """What one client does: it yields requests and is sent their replies."""
@@ -144,7 +145,8 @@ def run_blocking(market: Exchange, log: ClientLog, client: Client) -> None:
             try:
                 replies = market.submit(requests)
                 break
-            except (Unavailable, UnknownOutcome):
+            except (Unavailable, UnknownOutcome) as error:
+                log.failed("client", type(error).__name__, str(error))
                 if market.role == "ended":
                     return
                 # Not an answer: the same again, with the same ids.
@@ -166,7 +168,8 @@ async def run_awaiting(exchange: Exchange, log: ClientLog, client: Client) -> No
             try:
                 replies = await market.submit(requests)
                 break
-            except (Unavailable, UnknownOutcome):
+            except (Unavailable, UnknownOutcome) as error:
+                log.failed("client", type(error).__name__, str(error))
                 if exchange.role == "ended":
                     return
                 await asyncio.sleep(RETRY_AFTER_S)
@@ -175,6 +178,20 @@ async def run_awaiting(exchange: Exchange, log: ClientLog, client: Client) -> No
             requests = client.send(replies)
         except StopIteration:
             return
+
+
+def looking_on(market: Exchange, log: ClientLog) -> None:
+    """A reader of the tables, who also watches that the watermark never falls. In a thread of its own."""
+    durable_seq = 0
+    while market.role != "ended":
+        before, durable_seq = durable_seq, market.durable_seq
+        if durable_seq < before:
+            log.failed("watermark", "Fell", f"from {before} to {durable_seq}")
+        try:
+            market.get_recent_stats("short", timedelta(seconds=1))
+        except Exception as error:  # noqa: BLE001 -- what a reader may see is for the test to judge
+            log.failed("reader", type(error).__name__, str(error))
+        time.sleep(LOOK_EVERY_S)
 
 
 def clients_of(seed: int, bidders: int, intents: list[Intent]) -> list[Client]:
@@ -221,6 +238,7 @@ def main() -> None:
     threading.Thread(target=say_when_over, args=(market,), daemon=True).start()
     run_blocking(market, log, setting_up())
     say("serving")
+    threading.Thread(target=looking_on, args=(market, log), daemon=True).start()
     clients = clients_of(seed, THREADS if mode == "threads" else TASKS, intents)
     if mode == "threads":
         for client in clients:

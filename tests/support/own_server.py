@@ -5,11 +5,12 @@ Rule of this file: real processes and real signals; the server is running and th
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from persistence.embedded import EmbeddedServer, ensure_server
 from persistence.embedded.postmaster import StopMode
@@ -25,9 +26,23 @@ class OwnServer:
         self.server: EmbeddedServer = ensure_server(home)
         self.databases = TestServer(self.server.url("postgres"))
 
+    @property
+    def alive(self) -> bool:
+        """Whether its postmaster runs, frozen or not."""
+        return self.server.pid() is not None
+
     def start(self) -> None:
-        """Start it again; it recovers from whatever ended it."""
+        """Start it again; it recovers from whatever ended it. Nothing if it runs."""
         self.server = ensure_server(self.home)
+
+    def configure(self, **settings: str) -> None:
+        """Set what the whole server is started with, and start it again."""
+        with self.databases.connect("postgres", autocommit=True) as connection:
+            for name, value in settings.items():
+                statement = sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+                connection.execute(statement)
+        with self.away():
+            pass
 
     def stop(self, mode: StopMode = "immediate") -> None:
         """Stop it: `immediate` is as a reset of the machine, and its start recovers; `fast` is as for an upgrade."""
@@ -57,15 +72,9 @@ class OwnServer:
         with psycopg.connect(self.databases.maintenance_url) as connection:
             query = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             pids = [row[0] for row in connection.execute(query)]
-        try:
-            for pid in (*pids, postmaster):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGSTOP)
+        # The postmaster last: a child that it makes meanwhile finds nobody to talk to either.
+        with stopped_still([*pids, postmaster]):
             yield
-        finally:
-            for pid in (postmaster, *pids):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
     @contextmanager
     def market_database(self) -> Iterator[str]:
@@ -77,10 +86,25 @@ class OwnServer:
 
 
 @contextmanager
-def open_own_server() -> Iterator[OwnServer]:
-    """Yield a server; it is gone at the end, whatever the test did to it."""
-    with temporary_home() as home:
-        server = OwnServer(home)
+def stopped_still(pids: Iterable[int]) -> Iterator[None]:
+    """These processes stand still within the block, wherever they are."""
+    known = list(pids)
+    try:
+        for pid in known:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        yield
+    finally:
+        for pid in reversed(known):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def open_own_server(home: Path | None = None) -> Iterator[OwnServer]:
+    """Yield a server, in a folder that is removed with it or in one that is given; it is gone at the end."""
+    with nullcontext(home) if home else temporary_home() as place:
+        server = OwnServer(place)
         try:
             yield server
         finally:

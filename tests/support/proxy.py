@@ -6,6 +6,7 @@ server" does so on every run. It speaks TCP to the client and whatever the URL s
 
 import contextlib
 import socket
+import struct
 import threading
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -13,8 +14,8 @@ from typing import Literal, Self
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 # When to cut: with the pattern not yet sent to the server; once the server has it; once the server has answered it,
-# with its answer thrown away.
-Moment = Literal["before", "sent", "answered"]
+# with its answer thrown away; or in the middle, with half of what passes sent and the client's end reset.
+Moment = Literal["before", "sent", "answered", "torn"]
 
 
 @dataclass
@@ -105,7 +106,10 @@ class Proxy:
                 cut = self._due(data)
                 if cut is not None and cut.moment == "answered":
                     drop_answers.set()
-                if cut is None or cut.moment != "before":
+                if cut is not None and cut.moment == "torn":
+                    server.sendall(data[: len(data) // 2])
+                    _reset(client)
+                elif cut is None or cut.moment != "before":
                     server.sendall(data)
                 if cut is not None and cut.moment != "answered":
                     break
@@ -120,6 +124,11 @@ class Proxy:
                     break
                 client.sendall(data)
         _close(client, server)
+
+
+def _reset(end: socket.socket) -> None:
+    """Let the next close of this end be a reset, as a firewall's that has forgotten the connection."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _close(*ends: socket.socket) -> None:
