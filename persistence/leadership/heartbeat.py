@@ -40,7 +40,10 @@ class Heartbeat:
         self.lease_s: Final = lease_s
         self.epoch = 0
         self._pause_s: Final = min(RENEWAL_S_MAX, lease_s / _RENEWALS_PER_LEASE)
-        self._line: Final = Line(lambda: connect(url, register.session_name(shard_id)))
+        self._line: Final = Line(
+            # Who waits longer than the lease for an answer leads no more.
+            lambda: connect(url, register.session_name(shard_id), answer_s_max=lease_s)
+        )
         self._lock: Final = threading.Lock()
         self._listener: Callable[[News], None] | None = None
         self._alive: Callable[[], bool] = lambda: True

@@ -63,7 +63,7 @@ class Standby:
         self._on_lead: Final = on_lead
         self._on_failed: Final = on_failed
         self._journal: Final[Journal] = PostgresJournal(url, shard_id, reader=True)
-        self._line: Final = Line(lambda: connect(url, f"callmarket standby {shard_id}"))
+        self._line: Final = Line(lambda: connect(url, f"callmarket standby {shard_id}", answer_s_max=lease_s))
         self._doubt: Final = Doubt()
         self._replica: Replica | None = None
         self._leader: Leader | None = None
