@@ -41,7 +41,12 @@ def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[Of
         )
     supply = _table(f"{market_id}: slots on offer", "slot", "provider", "#reserve", "available")
     for ask in asks:
-        supply.add_row(ask.slot_id, ask.provider_id, _tokens(ask.reserve_price_tokens), "at once" if ask.available_at.timestamp() == 0 else _time(ask.available_at))
+        supply.add_row(
+            ask.slot_id,
+            ask.provider_id,
+            _tokens(ask.reserve_price_tokens),
+            "at once" if ask.available_at.timestamp() == 0 else _time(ask.available_at),
+        )
     return Group(demand, Text(), supply)
 
 
