@@ -41,8 +41,8 @@ class Heartbeat:
         self.epoch = 0
         self._pause_s: Final = min(RENEWAL_S_MAX, lease_s / _RENEWALS_PER_LEASE)
         self._line: Final = Line(
-            # Who waits longer than the lease for an answer leads no more.
-            lambda: connect(url, register.session_name(shard_id), answer_s_max=lease_s)
+            # Who waits longer than the lease for an answer leads no more; but a claim may have to wait for the fence.
+            lambda: connect(url, register.session_name(shard_id), answer_s_max=lease_s + 2 * register.CLAIM_WAIT_S)
         )
         self._lock: Final = threading.Lock()
         self._listener: Callable[[News], None] | None = None

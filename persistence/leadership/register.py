@@ -15,7 +15,7 @@ from persistence.errors import Unavailable
 # A standby says that it is there every second; silent for so long, it is none.
 STANDBY_SILENT_S_MAX: Final = 5
 # A batch of a living leader takes a second at most; what holds the fence for longer hangs, and is cut off.
-_CLAIM_WAIT_S: Final = 1
+CLAIM_WAIT_S: Final = 1
 _CLAIM_ATTEMPTS_MAX: Final = 15
 
 Sign = Literal["alive", "released", "expired", "disconnected"]
@@ -98,7 +98,7 @@ def take(
     for _ in range(_CLAIM_ATTEMPTS_MAX):
         try:
             with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = '{_CLAIM_WAIT_S}s'")
+                connection.execute(f"SET LOCAL lock_timeout = '{CLAIM_WAIT_S}s'")
                 epoch = lease.claim(connection, shard_id, after_epoch)
                 if epoch is not None:
                     _sign_in(connection, shard_id, epoch, address, lease_s)

@@ -39,6 +39,7 @@ class Pair:
         self.started = 0
         self.takeovers: list[tuple[str, float]] = []
         self.complaints: list[str] = []
+        self.living: list[Victim] = []
         self.leader = self._start()
         self.leader.wait_for("serving")
         self.standby = self._start("standby")
@@ -75,15 +76,16 @@ class Pair:
                 time.sleep(0.02)
 
     def close(self) -> None:
-        """Nothing is left of either."""
-        for one in (self.standby, self.leader):
-            one.process.send_signal(signal.SIGCONT)
-            self._bury(one)
+        """Nothing is left of any, also of one that a failing test has left frozen."""
+        for one in self.living:
+            one.kill()
 
     def _start(self, *role: str) -> Victim:
         self.started += 1
         mode = self.rng.choice(("threads", "tasks"))
-        return Victim(self.url, self.log, self.started, mode, *role, settings={"CALLMARKET_LEASE_S": str(LEASE_S)})
+        settings = {"CALLMARKET_LEASE_S": str(LEASE_S)}
+        self.living.append(Victim(self.url, self.log, self.started, mode, *role, settings=settings))
+        return self.living[-1]
 
     def _stop(self, old: Victim, how: str) -> None:
         match how:
@@ -104,6 +106,7 @@ class Pair:
 
     def _bury(self, one: Victim) -> None:
         one.kill()
+        self.living.remove(one)
         self.complaints.append(one.complaints)
 
 

@@ -104,6 +104,20 @@ def test_writer_that_hangs_in_a_transaction_is_cut_off(connection: psycopg.Conne
             frozen.execute("SELECT 1")
 
 
+def test_claim_waits_for_the_fence_longer_than_a_short_lease(connection: psycopg.Connection, database_url: str) -> None:
+    """The session that renews is bounded by the lease, and what it waits for here takes a second of its own."""
+    lease.claim(connection, 0)
+    one = Heartbeat(database_url, 0, address="x", lease_s=0.5)
+    with psycopg.connect(database_url, application_name=register.writer_name(0)) as frozen:
+        frozen.execute("UPDATE engine_writer SET last_seq = 0 WHERE shard_id = 0")
+        try:
+            assert one.take(after_epoch=1) == 2
+        finally:
+            one.close()
+        with pytest.raises(psycopg.OperationalError):
+            frozen.execute("SELECT 1")
+
+
 def test_foreign_lock_on_the_fence_is_waited_for_and_named(
     connection: psycopg.Connection, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
