@@ -104,9 +104,8 @@ class Sequencer:
             if request.now_us is not None and request.now_us > latest_us:
                 raise Invalid("now", request.now_us, f"a time not after {latest_us} (the exchange's clock and 1 s)")
         if not self._write_behind.has_room(len(requests)):
-            away_s = self._write_behind.status().outage_s
-            cause = f"the database has been away for {away_s:.1f} s" if away_s else "the database is slow"
-            raise Unavailable(f"the journal is behind and its queue is full, {cause}: try again", retry_after_s=1.0)
+            cause = self._write_behind.congestion()
+            raise Unavailable(f"the journal is behind and its queue is full ({cause}): try again", retry_after_s=1.0)
 
     def _apply(self, request: Request, rows: list[Sealed]) -> Applied:
         """Apply one request and add its row."""

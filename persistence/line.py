@@ -14,6 +14,9 @@ import psycopg
 
 from persistence.errors import Corrupt, Unavailable
 
+FILES_DAMAGED: Final = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
+"""What the server says of its own files: to try again does not help."""
+
 
 class Line:
     """For one thread at a time, except `interrupt`."""
@@ -36,7 +39,7 @@ class Line:
                 self._connection = self._connect()
                 self._socket_identity = _identity(self._connection.fileno())
             yield self._connection
-        except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as error:
+        except FILES_DAMAGED as error:
             self.close()
             # To try again would not help, and to take it for an outage would hide it.
             raise Corrupt(f"The server finds the files of its tables damaged: {error}") from error

@@ -67,6 +67,10 @@ class Outbox:
         self.raise_failure()
         return self.queue_rows + rows <= self.limits.queue_rows_max and self.queue_bytes < self.limits.queue_bytes_max
 
+    def congestion(self) -> str:
+        """Why rows wait, in words."""
+        return "the database is slow" if self.outage_since_s is None else "the database is away"
+
     def enqueue(self, *rows: Sealed) -> bool:
         """Take the next rows, all or none; say whether the queue was empty, so that its reader wants waking. O(rows).
 

@@ -128,6 +128,13 @@ class WriteBehind:
         if failure is not None:
             raise copy(failure) from failure
 
+    def congestion(self) -> str:
+        """Why rows wait, in words, and for how long the database has been away, if it is."""
+        with self._lock:
+            since = self._outbox.outage_since_s
+            words = self._outbox.congestion()
+        return words if since is None else f"{words}, for {time.monotonic() - since:.1f} s now"
+
     def status(self) -> Status:
         """Where it stands."""
         with self._lock:

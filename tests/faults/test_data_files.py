@@ -13,6 +13,7 @@ import pytest
 
 from bridge import open_exchange
 from persistence.errors import Corrupt
+from persistence.verify import verify
 from tests.faults.data_files import CHANGES, Files, damaged, judge, write_files
 from tests.support.own_server import open_own_server
 
@@ -49,5 +50,8 @@ def test_damage_below_sql(files: Files, seed: int, kind: str, times: int) -> Non
 
 
 def test_an_exchange_does_not_open_on_damage(files: Files, seed: int) -> None:
-    with damaged(files, "heap", CHANGES["bit flipped"], random.Random(seed)), pytest.raises(Corrupt, match="damaged"):
-        open_exchange(files.url, takeover=True)
+    with damaged(files, "heap", CHANGES["bit flipped"], random.Random(seed)):
+        with pytest.raises(Corrupt, match="damaged"):
+            open_exchange(files.url, takeover=True)
+        with pytest.raises(Corrupt, match="damaged"):
+            verify(files.url, 0)
