@@ -37,6 +37,10 @@ DROPPED_VARIABLES = (
     "__PYVENV_LAUNCHER__",
 )
 
+# Much of the suite waits for other processes, each worker for its own PostgreSQL. A file stays with one worker, because
+# its tests share fixtures.
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--benchmark-disable")
+
 USAGE = """\
 usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
 
@@ -84,7 +88,7 @@ def main() -> int:
             ("ruff format", module("ruff", "format", "--check")),
             ("ruff check", module("ruff", "check")),
             ("mypy", module("mypy")),
-            ("pytest", module("pytest", *arguments)),
+            ("pytest", module("pytest", *SIDE_BY_SIDE, *arguments)),
         ],
     }
     if task not in tasks:
