@@ -33,10 +33,14 @@ WAIT_S_MAX = 60  # a busy machine is slow, not wrong
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to borrow an account")
 
 # A user of the server: it says the server's process id, waits for the end of its input, and releases the server.
+# Whoever runs the tests in the background of a shell hands down that SIGINT and SIGHUP are ignored: not here.
 USER = """
+import signal
 import sys
 from pathlib import Path
 from persistence.embedded import ensure_server
+for number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 server = ensure_server(Path(sys.argv[1]))
 print(server.pid(), flush=True)
 sys.stdin.read()
