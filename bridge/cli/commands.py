@@ -29,10 +29,20 @@ from bridge.cli.output import (
     Url,
     config_of,
     fail,
+    one_market,
     print_json,
     show,
 )
-from bridge.cli.snapshots import NO_MARKET, give_way, listed, rehearsed, take_forever, take_one, taken_row
+from bridge.cli.snapshots import (
+    NO_MARKET,
+    give_way,
+    listed,
+    market_database,
+    rehearsed,
+    take_forever,
+    take_one,
+    taken_row,
+)
 from bridge.clock import system_clock
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
@@ -185,11 +195,8 @@ def why(
 def verify(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
     config = config_of(url)
-    with database_url(config) as resolved:
-        with _connected(resolved) as (connection, shard_id):
-            if pending(connection):
-                fail(NO_MARKET, EXIT_UNAVAILABLE)
-        report = verify_journal(resolved, shard_id, archive)
+    with market_database(config) as resolved:
+        report = verify_journal(resolved, config.shard_id, archive)
     told = {"ok": report.ok, **asdict(report)}
     show(told, as_json, lambda: tables.verification(report))
     if not report.ok:
@@ -291,12 +298,4 @@ def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
 
 
 def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> str:
-    """The market of this name, or the only one where none is named."""
-    market_ids = queries.market_ids(connection, shard_id)
-    if market:
-        if market not in market_ids:
-            fail(f"no market {market!r}", EXIT_WRONG)
-        return market
-    if len(market_ids) == 1:
-        return market_ids[0]
-    raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")
+    return one_market(market, queries.market_ids(connection, shard_id))

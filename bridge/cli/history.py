@@ -14,12 +14,10 @@ import psycopg
 import typer
 from rich.console import Console
 
-from bridge.app import database_url
 from bridge.cli import tables
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, fail, print_json, show
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, fail, one_market, print_json, show
 from bridge.cli.snapshots import reading
 from bridge.config import Config
-from bridge.errors import Invalid
 from bridge.history import AccountThen, BidThen, state_then
 from bridge.units import datetime_of
 from engine.book import best_first
@@ -65,7 +63,7 @@ def prune(
     config = config_of(url)
     # With --json stdout is the result alone.
     console = Console(stderr=as_json)
-    with database_url(config) as resolved, reading(config, archive) as (journal, store):
+    with reading(config, archive) as (resolved, journal, store):
         todo = plan(journal, store, config.shard_id, keep_rows)
         console.print(tables.planned(todo, archive))
         if dry_run:
@@ -109,7 +107,7 @@ def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: A
     For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
     """
     config = config_of(url)
-    with database_url(config) as resolved, reading(config, archive) as (journal, _):
+    with reading(config, archive) as (resolved, journal, _):
         rebuilt = rebuild(resolved, config.shard_id, journal)
     show(rebuilt, as_json, lambda: tables.rebuilt(rebuilt))
 
@@ -173,8 +171,7 @@ def rounds_then(config: Config, archive: Path | None, market: str, rows: int, as
 @contextmanager
 def _past(config: Config, archive: Path | None, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, int, State]]:
     with (
-        database_url(config) as url,
-        reading(config, archive) as (journal, store),
+        reading(config, archive) as (url, journal, store),
         connect(url, "callmarket cli", read_only=True) as connection,
     ):
         yield connection, config.shard_id, state_then(journal, store, as_of_seq)
@@ -187,14 +184,7 @@ def _then(state: State) -> dict[str, object]:
 
 def _one_market(state: State, market: str) -> Market:
     """The market of this name, or the only one where none is named."""
-    if market:
-        if market not in state.markets:
-            fail(f"no market {market!r} as of row {state.seq}", EXIT_WRONG)
-        return state.markets[market]
-    if len(state.markets) == 1:
-        return next(iter(state.markets.values()))
-    names = ", ".join(sorted(state.markets))
-    raise Invalid("market", "", f"one of the markets {names}" if names else "an open market")
+    return state.markets[one_market(market, sorted(state.markets), f" as of row {state.seq}")]
 
 
 def _account(account: Account) -> AccountThen:

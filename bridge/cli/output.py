@@ -5,7 +5,7 @@ Rule of this file: results go to stdout, as tables or as JSON alone; errors are 
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from bridge.config import Config, from_environment
+from bridge.errors import Invalid
 
 EXIT_WRONG: Final = 1
 EXIT_USAGE: Final = 2
@@ -49,3 +50,14 @@ def fail(error: object, code: int) -> NoReturn:
     line = " ".join(str(error).split())
     Console(stderr=True).print(f"callmarket: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(code)
+
+
+def one_market(market: str, market_ids: Sequence[str], when: str = "") -> str:
+    """The market of this name, or the only one where none is named; ends or raises `Invalid` where that is none."""
+    if market:
+        if market not in market_ids:
+            fail(f"no market {market!r}{when}", EXIT_WRONG)
+        return market
+    if len(market_ids) == 1:
+        return market_ids[0]
+    raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")

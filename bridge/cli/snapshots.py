@@ -113,7 +113,7 @@ def taken_row(row: Taken) -> dict[str, object]:
 
 def listed(config: Config) -> list[SnapshotRow]:
     """All snapshots, newest first, each read and checked against its checksum and the journal. O(their bytes)."""
-    with reading(config) as (journal, store):
+    with reading(config) as (_, journal, store):
         last_seq = journal.position().last_seq
         rows = []
         for info in store.list():
@@ -141,36 +141,29 @@ def listed(config: Config) -> list[SnapshotRow]:
 
 def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal:
     """Do all of a recovery, from the newest good snapshot or from the first row, and claim nothing."""
-    with reading(config, archive) as (journal, store):
+    with reading(config, archive) as (_, journal, store):
         recovered, _ = rehearse(journal, None if whole else store)
     epoch, seq, digest = recovered.position
     return Rehearsal(config.shard_id, epoch, seq, digest.hex(), recovered.report)
 
 
 @contextmanager
-def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[Journal, SnapshotStore]]:
-    """The journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
+def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[str, Journal, SnapshotStore]]:
+    """The database, its journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
 
     Raises `Unavailable` if there is no market.
     """
-    with _market(config) as url, _opened(config, url, archive) as both:
-        yield both
+    with (
+        market_database(config) as url,
+        opened(url, config.shard_id, archive) as journal,
+        snapshot_store(config, url) as store,
+    ):
+        yield url, journal, store
 
 
 @contextmanager
-def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
-    with _market(config) as url, _opened(config, url, archive) as (journal, store):
-
-        def publish(seq: int, seconds: float) -> None:
-            with connect(url, "callmarket cli") as connection:
-                publish_proof(connection, config.shard_id, seq, seconds)
-
-        yield Follower(journal, store, config.snapshots_kept, publish)
-
-
-@contextmanager
-def _market(config: Config) -> Iterator[str]:
-    """The database, which must have a market."""
+def market_database(config: Config) -> Iterator[str]:
+    """The database, which must have a market. Raises `Unavailable`."""
     with database_url(config) as url:
         with connect(url, "callmarket cli") as connection:
             if pending(connection):
@@ -179,9 +172,14 @@ def _market(config: Config) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(config: Config, url: str, archive: Path | None) -> Iterator[tuple[Journal, SnapshotStore]]:
-    with opened(url, config.shard_id, archive) as journal, snapshot_store(config, url) as store:
-        yield journal, store
+def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
+    with reading(config, archive) as (url, journal, store):
+
+        def publish(seq: int, seconds: float) -> None:
+            with connect(url, "callmarket cli") as connection:
+                publish_proof(connection, config.shard_id, seq, seconds)
+
+        yield Follower(journal, store, config.snapshots_kept, publish)
 
 
 class _Ended(BaseException):
