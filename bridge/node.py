@@ -194,8 +194,6 @@ class Node:
             return reign, reign.sequencer.submit(requests)
         except PersistenceError as error:
             raise self._over(reign, str(error)) from error
-        except NotLeader:
-            raise
         except Unavailable as error:
             if reign.end:
                 raise self._over(reign, str(error)) from error

@@ -13,10 +13,8 @@ row of `journal_archives` names is of a prune that was ended in the middle: its 
 """
 
 import contextlib
-import fcntl
 import gzip
 import os
-import secrets
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from hashlib import file_digest
@@ -26,12 +24,12 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from persistence import durable_file
 from persistence.errors import Corrupt, Unavailable
 from persistence.journal import Archive, Stored
 
 FORMAT: Final = 1
 _SUFFIX: Final = ".jsonl.gz"
-_UNFINISHED: Final = ".unfinished"
 # Rows of one chunk of a scan: as many as the table gives at a time.
 _CHUNK_ROWS: Final = 10_000
 # gzip's usual level: a row takes some 90 bytes, of which its digest, which does not compress, is 40.
@@ -70,24 +68,18 @@ def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]],
     name = f"shard{shard_id}-{empty.first_seq:016}-{empty.last_seq:016}-{empty.digest_after.hex()[:16]}{_SUFFIX}"
     with _failing_closed(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_unfinished(folder, shard_id)
+        durable_file.remove_unfinished(folder, f"shard{shard_id}-")
         there = _is_there(folder, shard_id, empty._replace(file_name=name))
         if there is not None:
             deque(rows, maxlen=0)
             return there
-        unfinished = folder / f"{name}.{secrets.token_hex(4)}{_UNFINISHED}"
-        with unfinished.open("x+b") as file:
-            # Held until the file has its name: who can take the lock knows that its writer is dead.
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with durable_file.appearing(folder / name) as file:
             _write(file, shard_id, rows, empty)
             file.flush()
-            os.fsync(file.fileno())
             size = file.tell()
             file.seek(0)
             checksum = file_digest(file, "sha256").digest()
-            unfinished.rename(folder / name)
-        for made in (folder, folder.parent):
-            _flush_folder(made)
+        durable_file.flush_folder(folder.parent)
     return empty._replace(file_name=name, file_bytes=size, sha256=checksum)
 
 
@@ -181,23 +173,6 @@ def _wrong(path: Path, archive: Archive, fault: str) -> Corrupt:
         "file from a copy",
         archive.first_seq,
     )
-
-
-def _remove_unfinished(folder: Path, shard_id: int) -> None:
-    """Remove what processes left that were killed while they wrote."""
-    for path in folder.glob(f"shard{shard_id}-*{_UNFINISHED}"):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make new names durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

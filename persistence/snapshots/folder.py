@@ -1,12 +1,10 @@
 """Snapshots as files in a folder, for those who want them outside the database.
 
-Rule of this file: a file appears under its name when all of it is on the disk, and never before: it is written under
-another name, flushed, renamed, and then the folder is flushed. A file begins with one line of JSON that says what it
-is, and the rest is the compressed image.
+Rule of this file: a file appears under its name when all of it is on the disk, and never before (`durable_file`). It
+begins with one line of JSON that says what it is, and the rest is the compressed image.
 """
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -16,11 +14,11 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from persistence import durable_file
 from persistence.errors import Damaged, Unavailable
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, pack, unpack
 
 _SUFFIX: Final = ".snapshot"
-_UNFINISHED: Final = ".unfinished"
 # The line at the head of a file is some 300 bytes; garbage may have no end of line.
 _HEAD_BYTES_MAX: Final = 4_096
 
@@ -64,17 +62,10 @@ class FolderSnapshots(SnapshotStore):
         name = f"{self._prefix}{snapshot.seq:016}-{checksum.hex()[:16]}{_SUFFIX}"
         with self._failing_closed():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._remove_unfinished()
-            unfinished = self.folder / f"{name}.{os.getpid()}{_UNFINISHED}"
-            with unfinished.open("wb") as file:
-                # Held until the file has its name: who can take the lock knows that its writer is dead.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            durable_file.remove_unfinished(self.folder, self._prefix)
+            with durable_file.appearing(self.folder / name) as file:
                 file.write(msgspec.json.encode(head) + b"\n")
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                unfinished.rename(self.folder / name)
-            self._flush_folder()
             return self._info(self.folder / name)
 
     def list(self) -> Sequence[Info]:
@@ -119,21 +110,6 @@ class FolderSnapshots(SnapshotStore):
             fault = f"the head of the file is wrong: {error}"
             return Info(path.name, seq, 0, b"", 0, 0, 0, size, b"", taken_at, fault)
         return Info(path.name, taken_at=taken_at, **msgspec.structs.asdict(head))
-
-    def _remove_unfinished(self) -> None:
-        """Remove what processes left that were killed while they wrote."""
-        for path in self.folder.glob(f"{self._prefix}*{_UNFINISHED}"):
-            with contextlib.suppress(BlockingIOError, FileNotFoundError), path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-
-    def _flush_folder(self) -> None:
-        """Make the new name durable."""
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     @contextlib.contextmanager
     def _failing_closed(self) -> Iterator[None]:
