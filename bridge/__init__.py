@@ -7,7 +7,17 @@ errors become exceptions here. What may be done is for the engine; what is safe 
 from bridge.app import open_exchange
 from bridge.async_exchange import AsyncExchange
 from bridge.clock import ManualClock, system_clock
-from bridge.errors import ExchangeError, Invalid, NotLeader, Refused, Unavailable, UnknownOutcome
+from bridge.errors import (
+    ExchangeError,
+    Forbidden,
+    Invalid,
+    NotLeader,
+    Refused,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
 from bridge.exchange import Exchange
 from bridge.messages import Reply, Request
 
@@ -15,12 +25,15 @@ __all__ = [
     "AsyncExchange",
     "Exchange",
     "ExchangeError",
+    "Forbidden",
     "Invalid",
     "ManualClock",
     "NotLeader",
     "Refused",
     "Reply",
     "Request",
+    "TooManyRequests",
+    "Unauthorized",
     "Unavailable",
     "UnknownOutcome",
     "open_exchange",

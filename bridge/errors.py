@@ -1,7 +1,7 @@
 """What the exchange raises.
 
-Rule of this file: four kinds, told apart by what the caller knows afterwards: it was refused, it made no sense, it did
-not happen, or it may have happened.
+Rule of this file: five kinds, told apart by what the caller knows afterwards: the market refused it, it made no sense,
+who asked may not ask that, it did not happen, or it may have happened.
 """
 
 from engine.events import Rejected
@@ -43,6 +43,13 @@ class Unavailable(ExchangeError):
         self.retry_after_s = retry_after_s
 
 
+class TooManyRequests(Unavailable):
+    """This caller asks more often than it may. Nothing happened; try again after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message, retry_after_s)
+
+
 class NotLeader(Unavailable):
     """Another process leads this market, or will in a moment. Nothing happened; ask there, or here again.
 
@@ -60,6 +67,14 @@ class UnknownOutcome(ExchangeError):
     def __init__(self, message: str, seqs: range) -> None:
         super().__init__(message)
         self.seqs = seqs
+
+
+class Unauthorized(ExchangeError):
+    """Nobody knows who asks: no API key, or none that works. Nothing happened, and its words show no key."""
+
+
+class Forbidden(ExchangeError):
+    """It is known who asks, and the API key does not allow it. Nothing was recorded."""
 
 
 def _shown(value: object) -> str:

@@ -17,10 +17,13 @@ _UNFINISHED: Final = ".unfinished"
 
 
 @contextlib.contextmanager
-def appearing(path: Path) -> Iterator[BufferedRandom]:
-    """Give a file to write and to read back; at the end of the block it takes the place of `path`. Raises `OSError`."""
+def appearing(path: Path, mode: int = 0o666) -> Iterator[BufferedRandom]:
+    """Give a file to write and to read back; at the end of the block it takes the place of `path`. Raises `OSError`.
+
+    It has at most the permissions of `mode` from its first moment, under either name.
+    """
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
-    with unfinished.open("x+b") as file:
+    with open(unfinished, "x+b", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield file
         file.flush()

@@ -18,6 +18,7 @@ from rich.console import Console
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
 from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
+from bridge.cli.keys import keys
 from bridge.cli.leadership import hand_over
 from bridge.cli.leadership import status as shard_status
 from bridge.cli.output import (
@@ -284,6 +285,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
 
 
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
+app.add_typer(keys)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
 
 

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bridge.access.issue import Issued, KeyView
 from bridge.cli.leadership import Handover, Status
 from bridge.cli.snapshots import Rehearsal, SnapshotRow
 from bridge.history import AccountThen, BidThen
@@ -201,6 +202,30 @@ def status(row: Status) -> Renderable:
 def handover(row: Handover) -> Renderable:
     """Who leads now."""
     return Text(f"shard {row.shard_id}: from {row.before} to {row.after}, epoch {row.epoch}, {row.seconds:.2f} s")
+
+
+def new_key(row: Issued) -> Renderable:
+    """A key, this once."""
+    # On a line of its own, never wrapped, so that it can be copied as it is.
+    shown = Text(row.key, style="bold", no_wrap=True, overflow="ignore")
+    return Group(shown, Text("Keep it now: it is shown this once and stored nowhere."), keys([row.view]))
+
+
+def keys(rows: Sequence[KeyView]) -> Renderable:
+    """Keys, without their secrets."""
+    table = _table("keys, newest first", "key", "name", "may", "made", "expires", "#per second", "works")
+    for row in rows:
+        may = [scope for scope in row.scopes if scope not in ("bid", "offer")]
+        may += [f"bid: {account}" for account in row.accounts] + [f"offer: {account}" for account in row.providers]
+        if row.works:
+            works = "yes"
+        else:
+            works = "no: expired" if row.revoked_at is None else f"no: revoked {_time(row.revoked_at)}"
+        expires = "never" if row.expires_at is None else _time(row.expires_at)
+        # Names are what people type: no markup.
+        name, can = Text(row.name), Text(", ".join(may))
+        table.add_row(row.key_id, name, can, _time(row.created_at), expires, f"{row.rate_per_s:,}", works)
+    return table
 
 
 def migrated(names: Sequence[str]) -> Renderable:

@@ -110,4 +110,6 @@ def test_every_table_is_verified_or_known_not_to_be():
         "engine_leader",
         "engine_standbys",
         "proven_restores",
+        "api_keys",
+        "api_key_versions",
     }

@@ -1,0 +1,189 @@
+"""As whom a command is done: the one place where keys meet commands.
+
+Rule of this file: every command is decided here, in one exhaustive match. The actor follows from the key, the command
+and the account that the caller has named, never from the state, so that a retry is the same actor's. What an actor may
+do to a bid or a slot of others is the engine's to refuse, which knows whose they are; what is refused here is recorded
+nowhere.
+
+A command that names its account (a bid, an offer, a transfer) is done as that account if the key covers it, else as
+staff if the key is staff's. A command about a thing (a bid, a slot) is done as the account that the caller names, else
+as staff, else as the only account of the key.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, NoReturn, Protocol, TypeVar, assert_never
+
+from bridge.access.principal import ANY, Principal, Scope
+from bridge.errors import Forbidden, Invalid
+from engine.commands import (
+    ADMIN,
+    OPERATOR,
+    TREASURY,
+    AmendBid,
+    Burn,
+    CancelBid,
+    ClearRound,
+    Command,
+    ExpireDue,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    SettleAward,
+    Transfer,
+    VoidAward,
+    WithdrawSlot,
+)
+from engine.state import State
+
+T = TypeVar("T")
+
+ACCOUNT_HEADER: Final = "Callmarket-Account"
+# In words to people.
+_ACCOUNTS_SHOWN_MAX: Final = 5
+
+
+class Read(Protocol):
+    """How the live state is asked: `Exchange.read`."""
+
+    def __call__(self, query: Callable[[State], T]) -> T:
+        """The answer of a query at one moment."""
+
+
+def actor_of(principal: Principal, command: Command, account: str, read: Read) -> str:
+    """The actor as whom this key gives this command. O(1), and asks the state only for `SettleAward`.
+
+    `account` is the one that the caller has named, empty if none. Raises `Forbidden`, or `Invalid` where the key has
+    several accounts and none is named.
+    """
+    match command:
+        case PlaceBid(bidder_id=bidder_id):
+            return _as_bidder(principal, bidder_id)
+        case AmendBid() | CancelBid():
+            return _about_a_bid(principal, account)
+        case OfferSlot(provider_id=provider_id):
+            return _as_provider(principal, provider_id)
+        case WithdrawSlot() | VoidAward():
+            return _about_a_slot(principal, account)
+        case SettleAward(slot_id=slot_id):
+            return _settling(principal, account, slot_id, read)
+        case ClearRound() | ExpireDue() | OpenMarket():
+            return _staff(principal) or _forbid(principal, Scope.OPERATE)
+        case Transfer(from_account_id=payer_id):
+            # Offering is no right to spend what was earned by it.
+            return _as_bidder(principal, payer_id)
+        case OpenAccount() | Mint() | Burn():
+            return _admin(principal) or _forbid(principal, Scope.ADMIN)
+        case _ as never:
+            assert_never(never)
+
+
+def acting_account(principal: Principal, scope: Literal[Scope.BID, Scope.OFFER], named: str) -> str:
+    """The account to write into a bid, an offer or a transfer: the one that is named, else the key's only one.
+
+    Slots of staff that name nobody are the treasury's. Raises `Forbidden` if the key may not act for the account,
+    `Invalid` where there is no telling which.
+    """
+    if scope is Scope.BID:
+        covered, may, staff = principal.accounts, principal.may_bid_for, _admin(principal)
+    else:
+        covered, may, staff = principal.providers, principal.may_offer_for, _staff(principal)
+    if named:
+        if may(named) or staff:
+            return named
+        raise Forbidden(f"key {principal.key_id} may not {scope} for {named!r}")
+    if not covered and not staff:
+        _forbid(principal, scope)
+    return TREASURY if scope is Scope.OFFER and not covered else _only(covered)
+
+
+def _as_bidder(principal: Principal, account_id: str) -> str:
+    if principal.may_bid_for(account_id):
+        return account_id
+    return _admin(principal) or _forbid(principal, Scope.BID, account_id)
+
+
+def _as_provider(principal: Principal, account_id: str) -> str:
+    if principal.may_offer_for(account_id):
+        return account_id
+    return _staff(principal) or _forbid(principal, Scope.OFFER, account_id)
+
+
+def _about_a_bid(principal: Principal, account: str) -> str:
+    if account and principal.may_bid_for(account):
+        return account
+    if staff := _admin(principal):
+        return staff
+    if account or not principal.accounts:
+        _forbid(principal, Scope.BID, account)
+    return _only(principal.accounts)
+
+
+def _about_a_slot(principal: Principal, account: str) -> str:
+    if account and principal.may_offer_for(account):
+        return account
+    if staff := _staff(principal):
+        return staff
+    if account or not principal.providers:
+        _forbid(principal, Scope.OFFER, account)
+    return _only(principal.providers)
+
+
+def _settling(principal: Principal, account: str, slot_id: str, read: Read) -> str:
+    """Who reports cost and impact: by either scope, but nobody makes up the impact that pays his own reward."""
+    if not (account and (principal.may_bid_for(account) or principal.may_offer_for(account))):
+        if staff := _staff(principal):
+            return staff
+        covered = principal.accounts | principal.providers
+        if account or not covered:
+            _forbid(principal, Scope.OFFER, account)
+        account = _only(covered)
+    # Before the command is applied the slot may be sold again, to other terms. Only by its provider, whose word on
+    # impact counts anyway.
+    fault = read(lambda state: _fault_of_report(state, principal, account, slot_id))
+    if fault:
+        raise Forbidden(fault)
+    return account
+
+
+def _fault_of_report(state: State, principal: Principal, account: str, slot_id: str) -> str:
+    """Why this account may not report on this slot by this key, empty if it may or the engine will refuse it."""
+    slot = state.slots.get(slot_id)
+    if slot is None:
+        return ""
+    rules = state.markets[slot.market_id].rules
+    if account == slot.winner_id:
+        if rules.reward_tokens_per_impact and rules.reward_cap_tokens:
+            return (
+                f"market {slot.market_id!r} pays for impact, so the winner of slot {slot_id!r} cannot report it: its "
+                "provider or an operator does"
+            )
+        if not principal.may_bid_for(account) and account != slot.provider_id:
+            return f"key {principal.key_id} may not bid for {account!r}, who won slot {slot_id!r}"
+    elif account == slot.provider_id and not principal.may_offer_for(account):
+        return f"key {principal.key_id} may not offer for {account!r}, who provides slot {slot_id!r}"
+    return ""
+
+
+def _staff(principal: Principal) -> str:
+    """The actor of whoever runs the market, empty for others. As the operator where that is enough."""
+    return OPERATOR if Scope.OPERATE in principal.scopes else _admin(principal)
+
+
+def _admin(principal: Principal) -> str:
+    return ADMIN if Scope.ADMIN in principal.scopes else ""
+
+
+def _only(covered: Iterable[str]) -> str:
+    """The account of a key that has but one. Raises `Invalid`."""
+    accounts = sorted(covered)
+    if len(accounts) == 1 and accounts[0] != ANY:
+        return accounts[0]
+    shown = ", ".join(accounts[:_ACCOUNTS_SHOWN_MAX]) + (", ..." if len(accounts) > _ACCOUNTS_SHOWN_MAX else "")
+    raise Invalid(ACCOUNT_HEADER, "", f"the account to act for{f' ({shown})' if shown else ''}")
+
+
+def _forbid(principal: Principal, scope: Scope, account: str = "") -> NoReturn:
+    """Say no, by the scope that is missing."""
+    raise Forbidden(f"key {principal.key_id} may not {scope}{f' for {account!r}' if account else ''}")

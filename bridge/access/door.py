@@ -1,0 +1,92 @@
+"""The door: every request from outside passes here, first with its key, then with its weight.
+
+Rule of this file: who cannot show a key that works costs little and learns nothing; who can is held to its own rate.
+A key that works is let in from wherever it comes, so that nobody behind the same address or proxy can shut it out: what
+the limit on failures protects is work and the log, for the secrets themselves cannot be guessed at any rate.
+"""
+
+import ipaddress
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from bridge.access import key_text
+from bridge.access.keyring import Keyring
+from bridge.access.limiter import Buckets
+from bridge.access.principal import Principal
+from bridge.errors import Invalid, TooManyRequests, Unauthorized
+from persistence.api_keys import KEYS_MAX
+
+logger: Final = logging.getLogger(__name__)
+
+# A person who mistypes, or an agent with an old key that tries again, stays below; what comes above is not even logged.
+FAILURES_PER_S: Final = 1
+FAILURES_BURST: Final = 20
+# Some megabyte of addresses. Who has more can begin anew with each, and gains nothing but a line in the log.
+PEERS_MAX: Final = 10_000
+# A site with IPv6 has at least this network for itself, so single addresses of it are no different peers.
+_NETWORK_BITS: Final = 64
+
+_SECOND_NS: Final = 1_000_000_000
+
+
+class Door:
+    """Lets requests in, one shard's keys for all. Safe to use from any thread."""
+
+    def __init__(self, keyring: Keyring, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        """Open for the keys of this keyring."""
+        self._keyring: Final = keyring
+        self._now_ns: Final = monotonic_ns
+        self._keys: Final = Buckets(KEYS_MAX)
+        self._failures: Final = Buckets(PEERS_MAX)
+
+    def enter(self, authorization: bytes | None, peer: str) -> Principal:
+        """Who asks, by the value of its `Authorization` header; `peer` is the address that it comes from.
+
+        It takes one request from the key's rate. Raises `Unauthorized`; or `TooManyRequests`, for who asks too often
+        and for who fails too often.
+        """
+        try:
+            principal = self._keyring.authenticate(key_text.bearer(authorization))
+        except Unauthorized:
+            self._count_failure(peer)
+            raise
+        self.charge(principal, 1)
+        return principal
+
+    def charge(self, principal: Principal, cost: int) -> None:
+        """Take more from the key's rate: the bids of a batch beyond the first.
+
+        Raises `TooManyRequests`, or `Invalid` for more than the key may ever ask at once.
+        """
+        if cost <= 0:
+            return
+        if cost > principal.burst:
+            raise Invalid("requests", cost, f"at most {principal.burst}, the burst of key {principal.key_id}")
+        wait_ns = self._keys.take(principal.key_id, principal.rate_per_s, principal.burst, cost, self._now_ns())
+        if wait_ns:
+            raise TooManyRequests(
+                f"key {principal.key_id} may ask {principal.rate_per_s} times a second, {principal.burst} at once",
+                retry_after_s=wait_ns / _SECOND_NS,
+            )
+
+    def _count_failure(self, peer: str) -> None:
+        """Raises `TooManyRequests` if there were too many."""
+        wait_ns = self._failures.take(_site(peer), FAILURES_PER_S, FAILURES_BURST, 1, self._now_ns())
+        if wait_ns:
+            raise TooManyRequests("too many requests without a key that works", retry_after_s=wait_ns / _SECOND_NS)
+        logger.warning("a request from %s without a key that works", ascii(peer)[:80])
+
+
+def _site(peer: str) -> str:
+    """What counts as one peer: an address, of IPv6 its network, else whatever the transport says, shortened."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer[:64]
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _NETWORK_BITS), strict=False))

@@ -1,0 +1,231 @@
+"""The keys that work, in memory: a check asks no database.
+
+Rule of this file: who is let in is decided by what was read last, our clock, and what this process itself has revoked.
+A database that is away lets nobody new in and shuts nobody out; what other processes change is known within a second of
+its being there to read.
+"""
+
+import hmac
+import logging
+import secrets
+import threading
+import time
+from datetime import datetime
+from hashlib import sha256
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+
+import persistence.errors
+from bridge.access import key_text
+from bridge.access.issue import Issued, KeyView, NewKey, issue, principal_of, view_of
+from bridge.access.principal import Principal
+from bridge.clock import Clock, system_clock
+from bridge.errors import Invalid, Unauthorized, Unavailable
+from bridge.units import at_us, datetime_of
+from persistence import api_keys
+from persistence.api_keys import KeyRow
+from persistence.connections import connect
+from persistence.line import Line
+
+logger: Final = logging.getLogger(__name__)
+
+# One indexed row twice a second: a key that another process revokes works here for no longer.
+POLL_S: Final = 0.5
+# A server that does not answer this is away; whoever makes or revokes a key waits no longer either.
+_ANSWER_S_MAX: Final = 5.0
+# A page of keys for people: all that can work, and then some.
+LIST_ROWS_MAX: Final = 10_000
+# After this no key of ours expires: the year 2255.
+_NEVER_US: Final = 2**53
+
+
+class _Held:
+    """A key in memory. A class that prints nothing of itself."""
+
+    __slots__ = ("digest", "expires_at_us", "principal")
+
+    def __init__(self, digest: bytes, expires_at_us: int, principal: Principal | None) -> None:
+        self.digest = digest
+        self.expires_at_us = expires_at_us
+        self.principal = principal
+
+
+# Stands in for a key that is not known, so that its check takes the same steps.
+_NOBODY: Final = _Held(secrets.token_bytes(32), 0, None)
+
+
+class Keyring:
+    """The keys of one shard. Safe to use from any thread; all but `authenticate` wait for the database."""
+
+    def __init__(self, url: str, shard_id: int, clock: Clock = system_clock) -> None:
+        """Remember where the keys are; nothing is read yet, and nobody gets in."""
+        self._shard_id: Final = shard_id
+        self._clock: Final = clock
+        self._line: Final = Line(lambda: connect(url, f"callmarket keys {shard_id}", answer_s_max=_ANSWER_S_MAX))
+        # Held for whatever asks the database, and so for the order in which what was read is taken over.
+        self._asking: Final = threading.Lock()
+        self._keys: dict[bytes, _Held] = {}
+        self._version = -1
+        # Revoked here, but perhaps not recorded: not let in again by what is read. At most as many as there are keys.
+        self._revoked_here: set[str] = set()
+        self._looked_s = time.monotonic()
+        self._closed: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name=f"keys {shard_id}", daemon=True)
+
+    def start(self) -> Self:
+        """Read the keys and go on looking for changes. Raises `Unavailable`."""
+        with self._asking:
+            self._look()
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop looking. Never raises; waits for a question that is under way."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._line.interrupt()
+            self._thread.join()
+        self._line.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """The number of keys in memory."""
+        return len(self._keys)
+
+    @property
+    def seconds_behind(self) -> float:
+        """How long ago the database was last asked and answered: so old may be what is known of other processes."""
+        return time.monotonic() - self._looked_s
+
+    def authenticate(self, key: bytes) -> Principal:
+        """Who has this key. Raises `Unauthorized`, in the same words whatever is wrong. O(1), about 2 us."""
+        key_id, secret = key_text.split(key)
+        held = self._keys.get(key_id, _NOBODY)
+        same = hmac.compare_digest(sha256(secret).digest(), held.digest)
+        principal = held.principal
+        if not same or principal is None or held.expires_at_us <= self._clock():
+            raise Unauthorized(key_text.NOT_VALID)
+        return principal
+
+    def issue(self, asked: NewKey, created_by: str) -> Issued:
+        """Make a key, which works here at once.
+
+        Raises `Invalid`, or `Unavailable`: then nobody knows its text, so that a row of it, if there is one, is
+        harmless.
+        """
+        issued, row = issue(asked, created_by, self._clock())
+        with self._asking:
+            try:
+                with self._line.use() as connection:
+                    insert(connection, self._shard_id, row)
+            except persistence.errors.PersistenceError as error:
+                raise Unavailable(f"no key was handed out: {error}") from error
+            # What was read before it cannot be taken over any more: that is done under the same lock.
+            self._keys[row.key_id.encode()] = _held(row)
+        logger.info("key %s (%r) was made by %s", row.key_id, row.name, created_by)
+        return issued
+
+    def revoke(self, key_id: str) -> KeyView:
+        """Take a key away: here at once, elsewhere within a second. Again: nothing changes.
+
+        Raises `Invalid` if there is no such key; `Unavailable` if it could not be recorded: then this process alone
+        refuses it, as long as it runs.
+        """
+        check_id(key_id)
+        # Before the database is asked, which may take seconds; and noted first, so that of this and a reading of the
+        # keys at the same moment, one sees the other.
+        if len(self._revoked_here) < api_keys.KEYS_MAX:
+            self._revoked_here.add(key_id)
+        self._keys.pop(key_id.encode(), None)
+        with self._asking:
+            try:
+                with self._line.use() as connection:
+                    row = api_keys.revoke(connection, self._shard_id, key_id)
+            except persistence.errors.PersistenceError as error:
+                raise Unavailable(
+                    f"key {key_id} is refused by this process, but that is not recorded, so try again: {error}"
+                ) from error
+            self._keys.pop(key_id.encode(), None)
+            self._revoked_here.discard(key_id)
+        if row is None:
+            raise Invalid("key_id", key_id, "the id of a key")
+        logger.info("key %s (%r) is revoked", row.key_id, row.name)
+        return view_of(row, self._clock())
+
+    def views(self, rows_max: int = LIST_ROWS_MAX) -> tuple[KeyView, ...]:
+        """All keys, newest first, also those that work no longer. Raises `Unavailable`, or `Invalid`."""
+        if not 0 < rows_max <= LIST_ROWS_MAX:
+            raise Invalid("rows_max", rows_max, f"1 to {LIST_ROWS_MAX}")
+        with self._asking:
+            try:
+                with self._line.use() as connection:
+                    rows = api_keys.latest(connection, self._shard_id, rows_max)
+            except persistence.errors.PersistenceError as error:
+                raise Unavailable(str(error)) from error
+        now_us = self._clock()
+        return tuple(view_of(row, now_us) for row in rows)
+
+    # --- the thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        answered = True
+        while not self._closed.wait(POLL_S):
+            try:
+                with self._asking:
+                    self._look()
+                if not answered:
+                    logger.warning("shard %d: the keys are read again", self._shard_id)
+                answered = True
+            except persistence.errors.PersistenceError as error:
+                if answered and not self._closed.is_set():
+                    logger.warning("shard %d: the keys known so far stay valid: %s", self._shard_id, error)
+                answered = False
+            except Exception:
+                # Without this thread nobody here would hear of a key that was revoked elsewhere.
+                logger.exception("looking for keys met a bug, and goes on")
+
+    def _look(self) -> None:
+        """Read the keys if they have changed. Under `_asking`. Raises `PersistenceError`."""
+        with self._line.use() as connection:
+            # First the version: what changes between the two is read, and once more at the next look.
+            version = api_keys.version(connection, self._shard_id)
+            if version != self._version:
+                rows = api_keys.working(connection, self._shard_id, datetime_of(self._clock()))
+                if len(rows) == api_keys.KEYS_MAX:
+                    logger.warning("shard %d has %d keys that work: no more are read", self._shard_id, len(rows))
+                self._keys = {row.key_id.encode(): _held(row) for row in rows if row.key_id not in self._revoked_here}
+                # Once more, for a revocation at this moment: either it finds the new keys, or we find its note.
+                for key_id in tuple(self._revoked_here):
+                    self._keys.pop(key_id.encode(), None)
+                self._version = version
+        self._looked_s = time.monotonic()
+
+
+def check_id(key_id: str) -> None:
+    """Check what should be the id of a key. Raises `Invalid` without showing it: it may be a whole key."""
+    if not key_text.is_id(key_id):
+        raise Invalid("key_id", "(not shown)", "12 letters and digits, as the list of keys shows them")
+
+
+def insert(connection: psycopg.Connection, shard_id: int, row: KeyRow) -> None:
+    """Store a new key. Raises `psycopg.Error`, or `Unavailable` if there is no room."""
+    with api_keys.changing(connection, shard_id):
+        if not api_keys.add(connection, shard_id, row):
+            raise Unavailable(f"{api_keys.KEYS_MAX} keys work already: revoke some first")
+
+
+def _held(row: KeyRow) -> _Held:
+    return _Held(row.secret_sha256, _expires_at_us(row.expires_at), principal_of(row))
+
+
+def _expires_at_us(expires_at: datetime | None) -> int:
+    return _NEVER_US if expires_at is None else at_us("expires_at", expires_at)

@@ -1,0 +1,69 @@
+"""Who asks, once the key is checked: its scopes, the accounts that it covers, and its limits.
+
+Rule of this file: plain facts about one key, without its secret or its digest, so that it can be printed and logged.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from bridge.errors import Forbidden
+from engine.commands import RESERVED_NAMES, TREASURY
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    READ = "read"
+    """Look at everything. Every key may."""
+    BID = "bid"
+    """Bid for the key's accounts and spend their tokens."""
+    OFFER = "offer"
+    """Offer slots for the key's providers, and report what became of them."""
+    OPERATE = "operate"
+    """Run the market as `operator`: open markets, call them, sweep, offer, withdraw, settle and void any slot."""
+    ADMIN = "admin"
+    """Everything, as `admin`: open accounts, mint, burn, transfer for others, and make and revoke keys."""
+
+
+ANY: Final = "*"
+"""Instead of accounts: every one, also those opened later. An account of this very name cannot have its own key."""
+
+# The engine's own names. As an actor the first two are staff, and what the others hold is the market's.
+NEVER_BIDS: Final = frozenset(RESERVED_NAMES)
+# Slots that name no provider are the treasury's, and a key may offer for it, if it says so: "*" is not it.
+NEVER_OFFERS: Final = NEVER_BIDS - {TREASURY}
+
+
+class Principal(Struct, frozen=True):
+    """One key that was checked. A name of the engine among its accounts would make it staff: there is none."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[Scope]
+    accounts: frozenset[str]
+    providers: frozenset[str]
+    rate_per_s: int
+    burst: int
+
+    def __post_init__(self) -> None:
+        """Insist on what `may_bid_for` and whoever takes the only account rely on."""
+        assert not self.accounts & NEVER_BIDS, self
+        assert not self.providers & NEVER_OFFERS, self
+
+    def may_bid_for(self, account_id: str) -> bool:
+        """Whether it may act as this account. O(1)."""
+        accounts = self.accounts
+        return account_id in accounts or (ANY in accounts and account_id not in NEVER_BIDS)
+
+    def may_offer_for(self, account_id: str) -> bool:
+        """Whether it may act as this provider. O(1)."""
+        providers = self.providers
+        return account_id in providers or (ANY in providers and account_id not in NEVER_BIDS)
+
+
+def require(principal: Principal, scope: Scope) -> None:
+    """Insist on a scope where no command is given: the routes of keys, of figures, of the past. Raises `Forbidden`."""
+    if scope not in principal.scopes:
+        raise Forbidden(f"this needs the scope {scope}, which key {principal.key_id} does not have")

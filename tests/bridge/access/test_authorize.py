@@ -1,0 +1,308 @@
+"""As whom each command is done by each kind of key: the whole table, against a real engine.
+
+Goal: no key does more than its scopes say, whichever command, account and thing it names. Method: every command that
+there is, by every kind of key; what is let through is applied by the engine, so the table also says where the engine is
+the one that refuses. BID-7, SET-4 say who may do what to whose.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, get_args
+
+import msgspec
+import pytest
+
+from bridge.access.authorize import acting_account, actor_of
+from bridge.access.issue import principal_of
+from bridge.access.principal import Principal, Scope, require
+from bridge.errors import Forbidden, Invalid
+from bridge.units import datetime_of
+from engine import commands
+from engine.commands import (
+    AmendBid,
+    Burn,
+    CancelBid,
+    ClearRound,
+    Command,
+    Entry,
+    ExpireDue,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    SettleAward,
+    Transfer,
+    VoidAward,
+    WithdrawSlot,
+)
+from engine.core import Engine
+from engine.events import Events, Rejected
+from engine.reject import Reject
+from engine.state import State
+from persistence.api_keys import KeyRow
+
+T = TypeVar("T")
+
+FORBIDDEN = "forbidden"
+REFUSED = "refused by the engine"
+WHICH = "which account?"
+
+
+def key(scopes: str, bid: str = "", offer: str = "") -> Principal:
+    """A key with these scopes besides `read`, and these accounts, separated by spaces."""
+    names = [Scope.READ, *map(Scope, scopes.split())]
+    names += [Scope.BID] if bid else []
+    names += [Scope.OFFER] if offer else []
+    return Principal("k" * 12, "test", frozenset(names), frozenset(bid.split()), frozenset(offer.split()), 10, 10)
+
+
+KEYS = {
+    "read": key(""),
+    "alpha": key("", bid="alpha"),
+    "beta": key("", bid="beta"),
+    "alpha beta": key("", bid="alpha beta"),
+    "any bidder": key("", bid="*"),
+    "prov": key("", offer="prov"),
+    "other": key("", offer="other"),
+    "any provider": key("", offer="*"),
+    "operate": key("operate"),
+    "operate alpha prov": key("operate", bid="alpha", offer="prov"),
+    "admin": key("admin"),
+    "admin alpha": key("admin", bid="alpha"),
+}
+OF_ALPHA = {"alpha": "alpha", "operate alpha prov": "alpha", "admin": "admin"}
+STAFF = {"operate": "operator", "operate alpha prov": "operator", "admin": "admin", "admin alpha": "admin"}
+# Things of alpha and prov, where the caller names no account: who must say which, and whom the engine turns away.
+OF_A_BID = OF_ALPHA | {"admin alpha": "admin", "beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}
+OF_A_SLOT = STAFF | {"prov": "prov", "other": REFUSED, "any provider": WHICH}
+
+# What a key may do as whom; keys that are not named are forbidden.
+TABLE: list[tuple[Command, dict[str, str]]] = [
+    (
+        PlaceBid("free", "alpha", "t9", 5),
+        OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
+    ),
+    (AmendBid(2, 4), OF_A_BID),
+    (CancelBid(2), OF_A_BID),
+    (
+        Transfer("alpha", "beta", 5, "tip"),
+        OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
+    ),
+    (
+        OfferSlot("free", "s9", 0, 0, "prov"),
+        STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"},
+    ),
+    (OfferSlot("free", "s9", 0, 0), STAFF),
+    (WithdrawSlot("offered"), OF_A_SLOT),
+    (VoidAward("won"), OF_A_SLOT),
+    (
+        SettleAward("won", 1, 1),
+        OF_A_SLOT | {"alpha": "alpha", "beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH},
+    ),
+    (SettleAward("rewarded", 1, 1), OF_A_SLOT | {"beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}),
+    (ClearRound("free"), STAFF),
+    (ExpireDue(), STAFF),
+    (OpenMarket("m9"), STAFF),
+    (OpenAccount("new", "agent"), {"admin": "admin", "admin alpha": "admin"}),
+    (Mint("alpha", 5, "grant:any"), {"admin": "admin", "admin alpha": "admin"}),
+    (Burn("alpha", 5, "fee:any"), {"admin": "admin", "admin alpha": "admin"}),
+]
+
+
+class Market:
+    """An engine with two markets, of which one pays for impact, and a slot won by alpha in each."""
+
+    def __init__(self) -> None:
+        self.engine = Engine()
+        for command in (
+            *(OpenAccount(name, "agent") for name in ("alpha", "beta")),
+            *(OpenAccount(name, "provider") for name in ("prov", "other")),
+            *(Mint(name, 1_000, "grant:initial") for name in ("alpha", "beta")),
+            OpenMarket("free", reward_tokens_per_impact=5),
+            OpenMarket("paid", reward_tokens_per_impact=5, reward_cap_tokens=100),
+            OfferSlot("free", "won", 0, 0, "prov"),
+            PlaceBid("free", "alpha", "t1", 10),
+            ClearRound("free"),
+            PlaceBid("free", "alpha", "t2", 5),
+            OfferSlot("free", "offered", 0, 0, "prov"),
+        ):
+            assert not self.refusal("admin", command)
+        self.award("rewarded", "prov", "alpha")
+
+    def award(self, slot_id: str, provider_id: str, winner_id: str) -> None:
+        """Let somebody win a slot where impact is paid for."""
+        assert not self.refusal("admin", OfferSlot("paid", slot_id, 0, 0, provider_id))
+        assert not self.refusal("admin", PlaceBid("paid", winner_id, f"task of {slot_id}".replace(" ", "-"), 10))
+        assert not self.refusal("admin", ClearRound("paid"))
+
+    def apply(self, actor: str, command: Command) -> Events:
+        return self.engine.apply(Entry(self.engine.state.seq + 1, 1, actor, command))
+
+    def refusal(self, actor: str, command: Command) -> Reject | None:
+        (first, *_) = self.apply(actor, command)
+        return first.reason if isinstance(first, Rejected) else None
+
+    def read(self, query: Callable[[State], T]) -> T:
+        return query(self.engine.state)
+
+    def try_to(self, principal: Principal, command: Command, account: str = "") -> str:
+        """The actor as whom it was done, or who refused it."""
+        try:
+            actor = actor_of(principal, command, account, self.read)
+        except Forbidden:
+            return FORBIDDEN
+        except Invalid as error:
+            return WHICH if error.field == "Callmarket-Account" else str(error)
+        refusal = self.refusal(actor, command)
+        assert refusal in (None, Reject.NOT_PERMITTED), refusal
+        return REFUSED if refusal else actor
+
+
+def test_the_table_has_every_command() -> None:
+    assert {type(command) for command, _ in TABLE} == set(get_args(commands.Command))
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(("command", "allowed"), TABLE, ids=[str(msgspec.to_builtins(one)) for one, _ in TABLE])
+def test_each_command_by_each_key(command: Command, allowed: dict[str, str], name: str) -> None:
+    """Where nobody names an account."""
+    assert Market().try_to(KEYS[name], command) == allowed.get(name, FORBIDDEN)
+
+
+# An account is named: `Callmarket-Account`.
+NAMED = [
+    (CancelBid(2), "alpha", OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"}),
+    (
+        CancelBid(2),
+        "beta",
+        {"beta": REFUSED, "alpha beta": REFUSED, "any bidder": REFUSED, "admin": "admin", "admin alpha": "admin"},
+    ),
+    (WithdrawSlot("offered"), "prov", STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"}),
+    (WithdrawSlot("offered"), "other", STAFF | {"other": REFUSED, "any provider": REFUSED}),
+    (
+        SettleAward("won", 1, 1),
+        "alpha",
+        STAFF
+        | {"alpha": "alpha", "alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"}
+        | {"operate alpha prov": "alpha", "any provider": FORBIDDEN},
+    ),
+    (
+        SettleAward("rewarded", 1, 1),
+        "prov",
+        STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"},
+    ),
+    (ClearRound("free"), "alpha", STAFF),
+    (Mint("alpha", 5, "grant:any"), "alpha", {"admin": "admin", "admin alpha": "admin"}),
+]
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize(("command", "account", "allowed"), NAMED)
+def test_who_names_an_account_acts_as_it_or_not_at_all(
+    command: Command, account: str, allowed: dict[str, str], name: str
+) -> None:
+    assert Market().try_to(KEYS[name], command, account) == allowed.get(name, FORBIDDEN)
+
+
+@pytest.mark.parametrize("name", commands.RESERVED_NAMES)
+def test_no_account_makes_staff_of_a_key(name: str) -> None:
+    """A key for any account is none for the engine's own names: they would do everything."""
+    for kind in ("any bidder", "any provider"):
+        principal, market = KEYS[kind], Market()
+        named = (PlaceBid("free", name, "t", 1), Transfer(name, "alpha", 1, "tip"), OfferSlot("free", "s", 0, 0, name))
+        for command in named:
+            assert market.try_to(principal, command) == FORBIDDEN, command
+        for command, _ in TABLE:
+            assert market.try_to(principal, command, name) not in commands.RESERVED_NAMES, command
+
+
+def test_a_key_of_a_reserved_name_cannot_be() -> None:
+    """Not even if the database had one: the names are left out, and by no other way does a principal come to be."""
+    for name in commands.RESERVED_NAMES:
+        with pytest.raises(AssertionError):
+            key("", bid=name)
+        if name != commands.TREASURY:
+            with pytest.raises(AssertionError):
+                key("", offer=name)
+    names = [*commands.RESERVED_NAMES, "alpha"]
+    row = KeyRow("k" * 12, b"", "x", ["read", "bid", "offer"], names, names, 1, 1, datetime_of(0), "x", None)
+    assert principal_of(row).accounts == {"alpha"}
+    assert principal_of(row).providers == {"alpha", "treasury"}
+
+
+def test_who_offers_for_the_treasury_says_so() -> None:
+    treasurer = key("", offer="treasury")
+    assert Market().try_to(treasurer, OfferSlot("free", "s9", 0, 0)) == "treasury"
+    assert Market().try_to(treasurer, Transfer("treasury", "alpha", 1, "tip")) == FORBIDDEN
+
+
+def test_nobody_reports_the_impact_that_pays_himself() -> None:
+    """SET-3: not as the winner, and not as the provider of the slot that he has won."""
+    market = Market()
+    market.award("own", "alpha", "alpha")
+    for principal in (key("", bid="alpha"), key("", bid="alpha", offer="alpha"), key("", offer="alpha"), key("", "*")):
+        for account in ("", "alpha"):
+            assert market.try_to(principal, SettleAward("own", 0, 10**9), account) in (FORBIDDEN, WHICH)
+            assert market.try_to(principal, SettleAward("rewarded", 0, 10**9), account) != "alpha"
+    assert market.try_to(KEYS["operate"], SettleAward("own", 0, 1)) == "operator"
+
+
+def test_bidding_for_a_provider_is_no_right_to_report_for_it() -> None:
+    """A key for what an account buys does not speak of what it sells, nor the other way round."""
+    market = Market()
+    assert market.try_to(key("", bid="prov"), SettleAward("won", 1, 1)) == FORBIDDEN
+    assert market.try_to(key("", bid="prov"), VoidAward("won")) == FORBIDDEN
+    assert market.try_to(key("", offer="alpha"), SettleAward("won", 1, 1)) == FORBIDDEN
+    assert market.try_to(key("", offer="alpha"), Transfer("alpha", "beta", 1, "tip")) == FORBIDDEN
+    assert market.try_to(key("", bid="alpha"), SettleAward("won", 1, 1)) == "alpha"
+
+
+def test_a_slot_that_nobody_knows_is_the_engines_to_refuse() -> None:
+    market = Market()
+    actor = actor_of(KEYS["alpha"], SettleAward("none", 1, 1), "", market.read)
+    assert market.refusal(actor, SettleAward("none", 1, 1)) is Reject.SLOT_UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("principal", "scope", "named", "expected"),
+    [
+        (KEYS["alpha"], Scope.BID, "", "alpha"),
+        (KEYS["alpha"], Scope.BID, "alpha", "alpha"),
+        (KEYS["alpha"], Scope.BID, "beta", Forbidden),
+        (KEYS["alpha"], Scope.OFFER, "", Forbidden),
+        (KEYS["alpha beta"], Scope.BID, "", Invalid),
+        (KEYS["alpha beta"], Scope.BID, "beta", "beta"),
+        (KEYS["any bidder"], Scope.BID, "", Invalid),
+        (KEYS["any bidder"], Scope.BID, "gamma", "gamma"),
+        (KEYS["any bidder"], Scope.BID, "admin", Forbidden),
+        (KEYS["prov"], Scope.OFFER, "", "prov"),
+        (KEYS["operate"], Scope.OFFER, "", "treasury"),
+        (KEYS["operate"], Scope.OFFER, "prov", "prov"),
+        (KEYS["operate"], Scope.BID, "alpha", Forbidden),
+        (KEYS["operate alpha prov"], Scope.OFFER, "", "prov"),
+        (KEYS["admin"], Scope.BID, "", Invalid),
+        (KEYS["admin"], Scope.BID, "alpha", "alpha"),
+        (KEYS["admin alpha"], Scope.BID, "", "alpha"),
+    ],
+)
+def test_the_account_of_a_bid_comes_from_the_key(
+    principal: Principal, scope: Scope, named: str, expected: str | type[Exception]
+) -> None:
+    if isinstance(expected, str):
+        assert acting_account(principal, scope, named) == expected
+    else:
+        with pytest.raises(expected):
+            acting_account(principal, scope, named)
+
+
+def test_a_key_with_many_accounts_does_not_list_them_all() -> None:
+    many = key("", bid=" ".join(f"a{number}" for number in range(100)))
+    with pytest.raises(Invalid, match=r"a0, a1, a10, a11, a12, \.\.\.") as raised:
+        acting_account(many, Scope.BID, "")
+    assert len(str(raised.value)) < 200
+
+
+def test_a_scope_is_insisted_on() -> None:
+    require(KEYS["admin"], Scope.ADMIN)
+    with pytest.raises(Forbidden, match="scope admin"):
+        require(KEYS["operate"], Scope.ADMIN)
