@@ -76,8 +76,11 @@ class Keyring:
 
     def start(self) -> Self:
         """Read the keys and go on looking for changes. Raises `Unavailable`."""
-        with self._asking:
-            self._look()
+        try:
+            with self._asking:
+                self._look()
+        except persistence.errors.PersistenceError as error:
+            raise Unavailable(f"the keys cannot be read: {error}") from error
         self._thread.start()
         return self
 

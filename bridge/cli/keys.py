@@ -71,8 +71,9 @@ def create(
     issued, row = issue(asked, f"command line, {this_process()}", now_us)
     with _connected(url) as (connection, shard_id):
         insert(connection, shard_id, row)
-    told = {"key": issued.key, "view": issued.view}
-    show(told, as_json, lambda: tables.new_key(issued))
+    if not as_json:
+        typer.echo(issued.key)
+    show({"key": issued.key, "view": issued.view}, as_json, lambda: tables.new_key(issued.view))
 
 
 @keys.command("list", epilog="Example: callmarket keys list --json")

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.access.issue import Issued, KeyView
+from bridge.access.issue import KeyView
 from bridge.cli.leadership import Handover, Status
 from bridge.cli.snapshots import Rehearsal, SnapshotRow
 from bridge.history import AccountThen, BidThen
@@ -204,11 +204,9 @@ def handover(row: Handover) -> Renderable:
     return Text(f"shard {row.shard_id}: from {row.before} to {row.after}, epoch {row.epoch}, {row.seconds:.2f} s")
 
 
-def new_key(row: Issued) -> Renderable:
-    """A key, this once."""
-    # On a line of its own, never wrapped, so that it can be copied as it is.
-    shown = Text(row.key, style="bold", no_wrap=True, overflow="ignore")
-    return Group(shown, Text("Keep it now: it is shown this once and stored nowhere."), keys([row.view]))
+def new_key(row: KeyView) -> Renderable:
+    """What a new key may do; the key itself is printed as it is, because a table would fold it."""
+    return Group(Text("Keep it now: it is shown this once and stored nowhere."), keys([row]))
 
 
 def keys(rows: Sequence[KeyView]) -> Renderable:

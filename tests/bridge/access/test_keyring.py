@@ -1,0 +1,234 @@
+"""The keys in memory, against a real PostgreSQL: who gets in, when others hear of a revocation, what an outage changes.
+
+Waits are for something to happen, with the bounds of `tests.support`; no time is asserted but that of the clock given.
+"""
+
+import hmac
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from bridge import ManualClock
+from bridge.access import key_text, keyring
+from bridge.access.issue import Issued, NewKey
+from bridge.access.keyring import Keyring
+from bridge.errors import Invalid, Unauthorized, Unavailable
+from bridge.units import datetime_of
+from persistence import api_keys
+from tests.bridge.conftest import START_US
+from tests.support.own_server import OwnServer
+from tests.support.small_market import in_threads, until
+
+SECOND_US = 1_000_000
+
+
+@pytest.fixture
+def keys(database_url: str, clock: ManualClock) -> Iterator[Keyring]:
+    with Keyring(database_url, 0, clock) as found:
+        yield found
+
+
+def make(keys: Keyring, **changes: object) -> Issued:
+    return keys.issue(NewKey(**({"name": "lab", "bid": ("alpha",)} | changes)), "a test")
+
+
+def gets_in(keys: Keyring, key: str) -> bool:
+    try:
+        return keys.authenticate(key.encode()).key_id == key[4:16]
+    except Unauthorized:
+        return False
+
+
+def test_a_key_gets_in_at_once_and_after_a_restart(keys: Keyring, database_url: str, clock: ManualClock) -> None:
+    issued = make(keys)
+    principal = keys.authenticate(issued.key.encode())
+    assert (principal.name, principal.accounts) == ("lab", {"alpha"})
+    with Keyring(database_url, 0, clock) as other:
+        assert other.authenticate(issued.key.encode()) == principal
+        assert keys.views() == other.views() == (issued.view,)
+    with Keyring(database_url, 1, clock) as other:
+        assert not gets_in(other, issued.key), "another shard's"
+
+
+def test_nobody_else_gets_in(keys: Keyring) -> None:
+    """With the words of who has an unknown key, whatever is wrong."""
+    issued, other = make(keys), make(keys)
+    unknown, _, _ = key_text.make()
+    wrong = [unknown, issued.key[:16] + other.key[16:], issued.key[:-1] + ("a" if issued.key[-1] != "a" else "b"), "x"]
+    for key in wrong:
+        with pytest.raises(Unauthorized) as raised:
+            keys.authenticate(key.encode())
+        assert str(raised.value) == key_text.NOT_VALID
+
+
+def test_a_key_that_is_unknown_takes_the_same_steps(keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the calls, not by time: one hash and one comparison in constant time, on every path."""
+    issued = make(keys)
+    unknown, _, _ = key_text.make()
+    calls: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def compared(one: bytes, other: bytes) -> bool:
+        calls.append((len(one), len(other)))
+        return compare(one, other)
+
+    hashed: list[int] = []
+    digest = keyring.sha256
+    monkeypatch.setattr(hmac, "compare_digest", compared)
+    monkeypatch.setattr(keyring, "sha256", lambda secret: hashed.append(len(secret)) or digest(secret))
+    assert gets_in(keys, issued.key)
+    assert not gets_in(keys, issued.key[:16] + unknown[16:])
+    assert not gets_in(keys, unknown)
+    assert calls == [(32, 32)] * 3
+    assert hashed == [43] * 3
+
+
+def test_a_key_expires_by_the_clock_given(keys: Keyring, clock: ManualClock) -> None:
+    issued = make(keys, expires_at=datetime_of(START_US) + timedelta(seconds=1))
+    clock.set_us(START_US + SECOND_US - 1)
+    assert gets_in(keys, issued.key)
+    clock.set_us(START_US + SECOND_US)
+    assert not gets_in(keys, issued.key)
+
+
+def test_a_key_that_is_revoked_here_is_refused_at_once(keys: Keyring, database_url: str, clock: ManualClock) -> None:
+    issued, other = make(keys), make(keys)
+    view = keys.revoke(issued.view.key_id)
+    assert view.revoked_at is not None
+    assert not view.works
+    assert not gets_in(keys, issued.key)
+    assert gets_in(keys, other.key)
+    assert keys.revoke(issued.view.key_id).revoked_at == view.revoked_at
+    with Keyring(database_url, 0, clock) as restarted:
+        assert not gets_in(restarted, issued.key)
+
+
+def test_what_other_processes_do_is_seen(keys: Keyring, database_url: str, clock: ManualClock) -> None:
+    """Another server, and a hand with psql."""
+    with Keyring(database_url, 0, clock) as other:
+        issued, second = make(other), make(other)
+        until(lambda: gets_in(keys, issued.key) and gets_in(keys, second.key))
+        other.revoke(issued.view.key_id)
+        until(lambda: not gets_in(keys, issued.key))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("UPDATE api_keys SET revoked_at = now() WHERE key_id = %s", (second.view.key_id,))
+    until(lambda: not gets_in(keys, second.key))
+
+
+def test_the_bound_on_that_is_the_one_promised() -> None:
+    """A second: half for the pause, half for a database that answers."""
+    assert keyring.POLL_S <= 0.5
+
+
+def test_no_such_key(keys: Keyring) -> None:
+    with pytest.raises(Invalid, match="the id of a key"):
+        keys.revoke("0" * 12)
+    whole = make(keys).key
+    for wrong in ("", whole, "é" * 12, "0" * 1_000):
+        with pytest.raises(Invalid) as raised:
+            keys.revoke(wrong)
+        assert whole[16:] not in str(raised.value)
+
+
+def test_no_more_keys_than_there_is_room_for(keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_keys, "KEYS_MAX", 2)
+    first = make(keys)
+    make(keys)
+    with pytest.raises(Unavailable, match="2 keys work already"):
+        make(keys)
+    assert len(keys) == 2
+    keys.revoke(first.view.key_id)
+    assert gets_in(keys, make(keys).key)
+
+
+def test_an_outage_shuts_nobody_out_and_lets_nobody_stay(
+    own_server: OwnServer, own_url: str, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Known keys stay, expiry goes on, what is revoked here is refused here; all is as it should be afterwards."""
+    with Keyring(own_url, 0, clock) as keys:
+        stays, leaves = make(keys), make(keys)
+        ends = make(keys, expires_at=datetime_of(START_US) + timedelta(seconds=1))
+        with own_server.away():
+            until(lambda: "stay valid" in caplog.text)
+            assert gets_in(keys, stays.key)
+            assert gets_in(keys, ends.key)
+            clock.set_us(START_US + SECOND_US)
+            assert not gets_in(keys, ends.key)
+            with pytest.raises(Unavailable, match="not recorded, so try again"):
+                keys.revoke(leaves.view.key_id)
+            assert not gets_in(keys, leaves.key)
+            with pytest.raises(Unavailable, match="no key was handed out"):
+                make(keys)
+            with pytest.raises(Unavailable):
+                keys.views()
+            assert keys.seconds_behind > 0
+        # Another change makes it read the keys again, in which the revoked one still works.
+        with psycopg.connect(own_url, autocommit=True) as connection:
+            connection.execute("UPDATE api_keys SET name = 'renamed'")
+        until(lambda: keys.authenticate(stays.key.encode()).name == "renamed")
+        assert not gets_in(keys, leaves.key), "what was revoked here stays so"
+        assert keys.revoke(leaves.view.key_id).revoked_at is not None
+    assert caplog.text.count("stay valid") == 1, "one line for an outage"
+
+
+def test_without_a_database_nothing_starts(clock: ManualClock) -> None:
+    with pytest.raises(Unavailable, match="keys cannot be read"), Keyring("postgresql://127.0.0.1:1/x", 0, clock):
+        pass
+
+
+def test_revoking_against_reading_lets_nobody_back_in(keys: Keyring, database_url: str, clock: ManualClock) -> None:
+    """Many at once: after `revoke` has returned, no reading of the keys brings the key back."""
+    issued = [make(keys) for _ in range(20)]
+    came_back: list[str] = []
+
+    def read_again() -> None:
+        for _ in range(50):
+            with keys._asking:
+                keys._version = -1
+                keys._look()
+
+    def revoke_all() -> None:
+        for one in issued:
+            keys.revoke(one.view.key_id)
+            came_back.extend(one.key for _ in range(20) if gets_in(keys, one.key))
+
+    assert in_threads([read_again, revoke_all]) == []
+    assert came_back == []
+    assert len(keys) == 0
+
+
+def test_the_secret_is_nowhere(
+    keys: Keyring, database_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not in the table, not in the log at its most talkative, not in what is raised, nor in what an object prints."""
+    caplog.set_level(logging.DEBUG)
+    issued = make(keys, name="lab", operate=True)
+    secret, raised = issued.key[16:].lstrip("_"), []
+    tries: list[Callable[[], object]] = [
+        lambda: keys.authenticate(issued.key.encode()),
+        lambda: keys.authenticate(issued.key.encode() + b"x"),
+        lambda: keys.authenticate(f"cmk_{'0' * 12}_{secret}".encode()),
+        lambda: key_text.bearer(issued.key.encode()),
+        lambda: keys.revoke(issued.key),
+        lambda: keys.revoke(issued.view.key_id),
+        lambda: keys.authenticate(issued.key.encode()),
+    ]
+    for one in tries:
+        try:
+            one()
+        except (Unauthorized, Invalid) as error:
+            logging.getLogger("test").exception("as a server would log it")
+            raised.append(f"{error!r} {error} {error.__cause__} {error.__context__} {vars(error)}")
+    assert len(raised) == 5
+    with psycopg.connect(database_url) as connection:
+        dump = "".join(str(row) for row in connection.execute("SELECT api_keys::text, * FROM api_keys"))
+    written = capfd.readouterr()
+    shown = [dump, caplog.text, repr(keys), repr(vars(keys)), repr(issued), written.out, written.err, *raised]
+    assert issued.view.key_id in dump
+    assert issued.view.key_id in caplog.text
+    for text in shown:
+        assert secret not in text
+        assert secret[:20] not in text
