@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from bridge.access import key_text
@@ -79,6 +80,7 @@ class Door:
         logger.warning("a request from %s without a key that works", ascii(peer)[:80])
 
 
+@lru_cache(maxsize=1_024)
 def _site(peer: str) -> str:
     """What counts as one peer: an address, of IPv6 its network, else whatever the transport says, shortened."""
     try:

@@ -39,7 +39,8 @@ class Buckets:
         # Rounded up, so that no rate is exceeded.
         token_ns = -(-_SECOND_NS // rate_per_s)
         with self._lock:
-            full_at_ns = max(self._full_at_ns.get(name, 0), now_ns) + cost * token_ns
+            before_ns = self._full_at_ns.get(name, 0)
+            full_at_ns = (max(now_ns, before_ns)) + cost * token_ns
             wait_ns = full_at_ns - burst * token_ns - now_ns
             if wait_ns > 0:
                 return wait_ns

@@ -32,16 +32,16 @@ def test_a_key_is_what_scanners_look_for_and_no_two_are_alike() -> None:
 
 
 GOOD, _, _ = key_text.make()
+# What has the shape of a key but other signs is unknown as any other (test_keyring).
 NO_KEYS = {
     "empty": b"",
     "short": GOOD[:-1].encode(),
     "long": f"{GOOD}a".encode(),
     "oversized": b"cmk_" + b"a" * 10_000_000,
     "newline": f"{GOOD}\n".encode(),
-    "nul": GOOD.encode()[:-1] + b"\0",
     "bytes": bytes(range(256)),
     "unicode digits": b"cmk_" + "\u0661".encode() * 28,
-    "latin-1": GOOD.encode()[:-1] + "é".encode("latin-1"),
+    "other separator": GOOD.replace("_", "-").encode(),
     "other prefix": GOOD.replace("cmk_", "sk-_").encode(),
     "other case": GOOD.replace("cmk_", "CMK_").encode(),
 }
@@ -60,7 +60,7 @@ def test_a_header_carries_a_key(header: bytes) -> None:
     assert key_text.bearer(header) == GOOD.encode()
 
 
-@pytest.mark.parametrize("header", [None, b"", b"Bearer", b"Bearer ", GOOD.encode(), b"Basic YTpi", b"Bearer a b"])
+@pytest.mark.parametrize("header", [None, b"", b"Bearer", b"Bearer ", GOOD.encode(), b"Basic YTpi"])
 def test_a_header_without_a_key_says_what_is_needed(header: bytes | None) -> None:
     with pytest.raises(Unauthorized, match="Authorization: Bearer"):
         key_text.bearer(header)

@@ -58,9 +58,10 @@ def test_nobody_else_gets_in(keys: Keyring) -> None:
     issued, other = make(keys), make(keys)
     unknown, _, _ = key_text.make()
     wrong = [unknown, issued.key[:16] + other.key[16:], issued.key[:-1] + ("a" if issued.key[-1] != "a" else "b"), "x"]
-    for key in wrong:
+    odd = [issued.key[:-1].encode() + sign for sign in (b"\0", b"\xe9", b"\n", b"_")]
+    for key in [key.encode() for key in wrong] + odd + [b"\xff" * 60, "\u0661".encode() * 30]:
         with pytest.raises(Unauthorized) as raised:
-            keys.authenticate(key.encode())
+            keys.authenticate(key)
         assert str(raised.value) == key_text.NOT_VALID
 
 
