@@ -5,6 +5,7 @@ Waits are for something to happen, with the bounds of `tests.support`; no time i
 
 import hmac
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -173,6 +174,28 @@ def test_an_outage_shuts_nobody_out_and_lets_nobody_stay(
         assert not gets_in(keys, leaves.key), "what was revoked here stays so"
         assert keys.revoke(leaves.view.key_id).revoked_at is not None
     assert caplog.text.count("stay valid") == 1, "one line for an outage"
+
+
+def test_a_database_that_is_frozen_holds_no_check_up(
+    own_server: OwnServer, own_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its connections and answers nothing: a revocation is not recorded then, and is obeyed at once."""
+    monkeypatch.setattr(keyring, "_ANSWER_S_MAX", 1.0)
+    with Keyring(own_url, 0, clock) as keys:
+        stays, leaves = make(keys), make(keys)
+        with own_server.frozen():
+            until(keys._asking.locked)
+
+            def revoke() -> None:
+                with pytest.raises(Unavailable):
+                    keys.revoke(leaves.view.key_id)
+
+            revoking = threading.Thread(target=revoke)
+            revoking.start()
+            until(lambda: not gets_in(keys, leaves.key))
+            assert revoking.is_alive(), "before the database has answered"
+            assert gets_in(keys, stays.key)
+            revoking.join()
 
 
 def test_without_a_database_nothing_starts(clock: ManualClock) -> None:
