@@ -30,12 +30,20 @@ E = TypeVar("E")
 
 
 class Stamp(Struct, frozen=True):
-    """The place of a command in history. `repeated`: this was done before, under the same `command_id`."""
+    """The place of a command in history, and how far history was durable when the reply was made.
+
+    `repeated`: this was done before, under the same `command_id`.
+    """
 
     seq: int
+    durable_seq: int
     at: datetime
-    durable: bool
     repeated: bool
+
+    @property
+    def durable(self) -> bool:
+        """Whether the command was in the journal when the reply was made."""
+        return self.seq <= self.durable_seq
 
 
 class PlacedBid(Struct, frozen=True):
@@ -135,7 +143,7 @@ def stamp(reply: Reply) -> Stamp:
     first = reply.events[0]
     if isinstance(first, Rejected):
         raise Refused(first, reply.seq)
-    return Stamp(reply.seq, datetime_of(reply.at_us), reply.seq <= reply.durable_seq, reply.repeated)
+    return Stamp(reply.seq, reply.durable_seq, datetime_of(reply.at_us), reply.repeated)
 
 
 def placed_bid(reply: Reply) -> PlacedBid:
