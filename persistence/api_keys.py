@@ -12,7 +12,7 @@ from typing import Final
 
 import psycopg
 
-# What every process that serves keeps in memory: some 12 MB with a few accounts for each, 115 MB with a hundred for each;
+# What every process that serves keeps in memory: some 12 MB with a few accounts for each key, 115 MB with a hundred;
 # read again in a quarter of a second.
 KEYS_MAX: Final = 10_000
 
