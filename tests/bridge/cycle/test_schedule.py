@@ -162,8 +162,7 @@ def test_markets_of_one_period_are_called_together(seed: int) -> None:
 
 
 def test_cycle_that_another_leader_has_called_is_not_called_again() -> None:
-    """The id is the same in every process; later cycles are this process's alone, also when the clock comes to them
-    for the second time."""
+    """The id is the same in every process. Later cycles are this process's alone, even if its clock was set back."""
     clocks = Clocks()
     rhythm = every(SECOND_US, clocks)
     other = every(SECOND_US, Clocks(START_US + 999_999, 77))
