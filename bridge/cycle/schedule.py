@@ -3,7 +3,7 @@
 Rule of this file: pure, and no clock. It is told two times: that of the exchange's clock, which says where the grid is
 but may jump, and that of a clock that only goes forward, which says how long ago the last call was. The calls of
 `every` are at multiples of the period by the first, and by the second never nearer than half a period and never further
-apart than one and a half: exactly one multiple lies in between, so a clock that jumps makes no burst and no stall.
+apart than two, so a clock that jumps, or stands still, makes no burst and no stall.
 """
 
 from hashlib import sha256
@@ -85,6 +85,8 @@ class Rhythm:
         self._retry_us: int | None = None
         # The last cycle that was called or skipped; None at the beginning.
         self._cycle_no: int | None = None
+        # The first cycle whose time has not come yet; one that begins right now has.
+        self._next_no = -(-moment.now_us // self._period_us) if self.cycle.mode == "every" else 0
         self._counts: tuple[int, int] | None = None
         self._wanted_since_us: int | None = None
 
@@ -121,8 +123,14 @@ class Rhythm:
 
     def next_us(self, moment: Moment) -> int:
         """The time of the next call by the exchange's clock; it has passed where the call is due. Only for `every`."""
+        period_us = self._period_us
         earliest_us = self._not_before_us + moment.now_us - moment.steady_us
-        return -(-earliest_us // self._period_us) * self._period_us
+        grid_us = -(-earliest_us // period_us) * period_us
+        next_us = self._next_no * period_us
+        # A clock that was set back a little comes to the last cycle again, and waits for the next. One that was set
+        # back far, or stands still, would wait for too long: it begins anew where it is.
+        set_back_far = next_us - earliest_us > period_us + period_us // 2
+        return grid_us if set_back_far else max(grid_us, next_us)
 
     def decide(self, moment: Moment, prospect: Prospect) -> Decision:
         """What to do about a market that is due."""
@@ -182,9 +190,9 @@ class Rhythm:
             self._not_before_us = moment.steady_us + OFFER_GAP_US
             return
         cycle_no = self.cycle_no(moment)
-        if self._cycle_no is not None:
-            self.missed += max(0, cycle_no - self._cycle_no - 1)
+        self.missed += max(0, cycle_no - self._next_no)
         self._cycle_no = cycle_no
+        self._next_no = cycle_no + 1
         self.late_us_max = max(self.late_us_max, moment.now_us - cycle_no * self._period_us)
         self._not_before_us = moment.steady_us + self._period_us // 2
 
