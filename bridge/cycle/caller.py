@@ -286,9 +286,8 @@ class Caller:
     def _status(self, row: CycleRow, moment: Moment) -> CycleStatus:
         course = self._courses.get(row.market_id)
         rhythm = None if course is None else course.rhythm
-        next_us = None
-        if rhythm is not None and rhythm.cycle.mode == "every" and self._node.role == "leader":
-            next_us = moment.now_us + (rhythm.wait_us(moment) or 0)
+        leads = self._node.role == "leader"
+        next_us = rhythm.announced_us(moment) if rhythm is not None and leads else None
         return CycleStatus(
             market_id=row.market_id,
             mode=row.mode,

@@ -132,6 +132,12 @@ class Rhythm:
         set_back_far = next_us - earliest_us > period_us + period_us // 2
         return grid_us if set_back_far else max(grid_us, next_us)
 
+    def announced_us(self, moment: Moment) -> int | None:
+        """The time of the next call, for people; None where an offer, or somebody, decides when that is."""
+        if self.cycle.mode != "every":
+            return None
+        return self.next_us(moment) if self._retry_us is None else moment.now_us + self._retry_us - moment.steady_us
+
     def decide(self, moment: Moment, prospect: Prospect) -> Decision:
         """What to do about a market that is due."""
         assert self.is_due(moment), (self.market_id, moment)

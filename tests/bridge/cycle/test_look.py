@@ -35,7 +35,7 @@ def disturb(market: Exchange, clock: ManualClock, rng: random.Random, number: in
                 "m",
                 rng.choice("ab"),
                 f"t{rng.randrange(300)}",
-                rng.randrange(1, 80),
+                rng.choice([1, 30, 60, 79]),
                 ttl_at=ttl_at,
                 time_in_force="gtd" if kind == "gtd" else "round",
             )
