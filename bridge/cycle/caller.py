@@ -31,7 +31,7 @@ LOOK_S: Final = 0.25
 LOOK_FOR_OFFERS_S: Final = 0.02
 # A wait that was a little too short is followed by another, not by a loop.
 WAIT_S_MIN: Final = 0.001
-# Markets that are due together are called some at a time, with others in between: each costs the loop some 0.1 ms.
+# Markets that are due together are looked at some at a time, with others in between: each costs the loop some 0.1 ms.
 CALLS_PER_STEP_MAX: Final = 50
 # Between two sweeps: what falls due meanwhile is swept together.
 SWEEP_GAP_US: Final = 200_000
@@ -165,21 +165,21 @@ class Caller:
         overview = self._node.read(look.overview(on_offer))
         for market_id in set(on_offer).difference(overview.stirring):
             self._courses[market_id].rhythm.calm()
-        idle = [course for course in self._courses.values() if not course.under_way]
-        due = [one for one in idle if one.rhythm.is_due(moment) and self._is_worth_a_look(one.rhythm, overview)]
+        waits_us = [self._sweep_if_due(moment, overview)]
+        due: list[Course] = []
+        for market_id, course in self._courses.items():
+            wait_us = None if course.under_way else course.rhythm.wait_us(moment)
+            if course.rhythm.cycle.mode == "every":
+                waits_us.append(wait_us)
+            if wait_us == 0 and (course.rhythm.cycle.mode == "every" or market_id in overview.stirring):
+                due.append(course)
+        # The grid waits for nobody; and what was looked at goes to the end, so that each has its turn.
+        due.sort(key=lambda course: course.rhythm.cycle.mode != "every")
         for course in due[:CALLS_PER_STEP_MAX]:
             self._look_at(course, moment)
-        if len(due) > CALLS_PER_STEP_MAX:
-            return 0
-        waits_us = [
-            one.rhythm.wait_us(moment) for one in idle if one.rhythm.cycle.mode == "every" and not one.under_way
-        ]
-        waits_us.append(self._sweep_if_due(moment, overview))
+            self._courses[course.rhythm.market_id] = self._courses.pop(course.rhythm.market_id)
         wait_us = min([one for one in waits_us if one is not None], default=int(LOOK_S * 1_000_000))
         return min(LOOK_FOR_OFFERS_S if on_offer else LOOK_S, wait_us / 1_000_000)
-
-    def _is_worth_a_look(self, rhythm: Rhythm, overview: look.Overview) -> bool:
-        return rhythm.cycle.mode == "every" or rhythm.market_id in overview.stirring
 
     def _keep_up(self, moment: Moment) -> None:
         """Have a course for each market that is not only called when asked, by its present setting."""

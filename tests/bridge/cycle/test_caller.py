@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
-from bridge.cycle.caller import Caller
+from bridge.cycle.caller import CALLS_PER_STEP_MAX, Caller
 from bridge.units import at_us
 from engine import codec
 from engine.commands import ClearRound
@@ -155,6 +155,33 @@ async def test_slot_that_was_left_waits_for_a_bid_that_would_buy_it(database_url
             await desk.place_bid("m", "a", "high", 8)
             await until(lambda: rounds(market) == 2)
         assert [(one.slots_available, one.awards_granted) for one in market.get_rounds("m")] == [(2, 1), (2, 0)]
+
+
+@awaited
+async def test_markets_with_nothing_to_sell_do_not_hold_up_the_others(database_url: str) -> None:
+    """More than one step looks at have slots and bids that do not meet; the last of all is called all the same."""
+    with open_exchange(database_url) as market:
+        furnish(market, "a", market_id="z")
+        names = [f"m{number}" for number in range(CALLS_PER_STEP_MAX + 10)]
+        never = at(2**52)
+        market.submit(
+            [
+                request
+                for name in names
+                for request in (
+                    verbs.open_market(name),
+                    verbs.place_bid(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
+                    verbs.offer_slot(name, f"slot-{name}", reserve_price_tokens=9),
+                )
+            ]
+        )
+        market.place_bid("z", "a", "t", 5)
+        set_to(database_url, ON_OFFER, "z", *names)
+        async with Caller(market) as caller:
+            await until(lambda: bool(caller.statuses()))
+            await AsyncExchange(market).offer_slot("z", "s")
+            await until(lambda: rounds(market, "z") == 1)
+            assert {rounds(market, name) for name in names} == {0}
 
 
 @awaited
