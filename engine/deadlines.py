@@ -91,6 +91,13 @@ class Deadlines:
                     return
                 yield packed & SEQ_MAX
 
+    def soonest(self) -> int | None:
+        """The first deadline, None if there is none. O(1) if the first bucket is large, else O(bucket)."""
+        if not self._buckets:
+            return None
+        _, bucket = self._buckets.peekitem(0)
+        return min(bucket.values()) if isinstance(bucket, dict) else bucket[0] >> _ID_BITS
+
     def by_id(self) -> dict[int, int]:
         """The deadline of each id, in no order. It has fewer than there are if an id has two, which is a bug. O(n)."""
         deadlines: dict[int, int] = {}

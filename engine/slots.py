@@ -3,7 +3,7 @@
 Rule of this file: records and their order. Which status follows which is for `decide`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -73,6 +73,10 @@ class Offers:
     def available(self, now_us: int) -> list[Slot]:
         """The slots that a call at `now_us` can sell, in the order of sale (CLR-1). O(offered + k log k)."""
         return sorted([slot for slot in self._slots.values() if slot.available_at_us <= now_us], key=_sale_order)
+
+    def unordered(self) -> Iterable[Slot]:
+        """All offered slots in no order, without a copy: they must not change meanwhile."""
+        return self._slots.values()
 
     def check(self) -> None:
         """Assert every property of the index. O(offered)."""

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
+from bridge.cli.cycle import cycle
 from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
 from bridge.cli.keys import keys
 from bridge.cli.leadership import hand_over
@@ -284,6 +285,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
     show({"applied": names}, as_json, lambda: tables.migrated(names))
 
 
+app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)

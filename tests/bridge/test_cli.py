@@ -35,6 +35,7 @@ COMMANDS = (
     "recover",
     "status",
     "handover",
+    "cycle",
     "rebuild-projections",
     "prune",
 )

@@ -43,6 +43,20 @@ def test_asking_takes_nothing_away() -> None:
 
 
 @pytest.mark.parametrize("unsorted_max", [0, 5])
+def test_the_soonest_is_the_first_of_all(unsorted_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadlines, "_UNSORTED_MAX", unsorted_max)
+    pending = Deadlines()
+    assert pending.soonest() is None
+    for at_us, item_id in ((BUCKET_US + 30, 1), (BUCKET_US + 10, 5), (BUCKET_US + 20, 4), (5 * BUCKET_US, 2)):
+        pending.add(at_us, item_id)
+        assert pending.soonest() == next(iter(pending))[0]
+    for at_us, item_id in list(pending):
+        assert pending.soonest() == at_us
+        pending.discard(at_us, item_id)
+    assert pending.soonest() is None
+
+
+@pytest.mark.parametrize("unsorted_max", [0, 5])
 def test_a_deadline_that_is_not_there_cannot_be_discarded(unsorted_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "_UNSORTED_MAX", unsorted_max)
     pending = Deadlines()

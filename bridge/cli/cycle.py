@@ -1,0 +1,95 @@
+"""The command about when markets are called: `cycle`.
+
+Rule of this file: it reads and writes the setting; whoever leads reads it within a second. It calls nothing itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import psycopg
+import typer
+from msgspec import Struct
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from bridge.app import database_url
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, fail, show
+from bridge.cycle.settings import cycle_of, period_of, set_cycle
+from bridge.errors import Invalid
+from persistence.connections import connect
+from persistence.lease import this_process
+from persistence.market_cycles import Cycle, CycleRow, Mode, read_cycles
+
+
+class CycleView(Struct, frozen=True):
+    """When a market is called, for people and programs."""
+
+    market_id: str
+    mode: Mode
+    period_s: float | None
+    updated_at: datetime | None
+    updated_by: str
+
+
+def cycle(
+    market: Annotated[str, typer.Argument(help="The market; left out, all of them are shown.")] = "",
+    every: Annotated[str, typer.Option("--every", help="Call it at each multiple of this: 500ms, 60s, 5m, 1h.")] = "",
+    on_offer: Annotated[bool, typer.Option("--on-offer", help="Call it at once when a slot is offered.")] = False,
+    asked: Annotated[bool, typer.Option("--asked", help="Call it only when somebody asks.")] = False,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show or set when a market is called by the process that serves it. What is set holds within a second."""
+    wanted = _wanted(every, on_offer=on_offer, asked=asked)
+    if wanted is not None and not market:
+        raise Invalid("market", "", "the market to set this for")
+    with _connected(url) as (connection, shard_id):
+        rows: Sequence[CycleRow] = [row for row in read_cycles(connection, shard_id) if market in ("", row.market_id)]
+        if market and not rows:
+            fail(f"no market {market!r}", EXIT_WRONG)
+        if wanted is not None:
+            rows = [set_cycle(connection, shard_id, market, wanted, this_process())]
+    views = [_view(row) for row in rows]
+    show({"cycles": views}, as_json, lambda: _table(views))
+
+
+def _wanted(every: str, *, on_offer: bool, asked: bool) -> Cycle | None:
+    """What the options ask for; None for nothing. Raises `Invalid`."""
+    if bool(every) + on_offer + asked > 1:
+        raise Invalid("cycle", "several", "one of --every, --on-offer and --asked")
+    if every:
+        return cycle_of("every", period_of(every))
+    if on_offer:
+        return cycle_of("on_offer")
+    return cycle_of("asked") if asked else None
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
+    config = config_of(url)
+    with database_url(config) as resolved, connect(resolved, "callmarket cli") as connection:
+        yield connection, config.shard_id
+
+
+def _view(row: CycleRow) -> CycleView:
+    period_s = None if row.period_us is None else row.period_us / 1_000_000
+    return CycleView(row.market_id, row.mode, period_s, row.updated_at, row.updated_by)
+
+
+def _table(views: Sequence[CycleView]) -> RenderableType:
+    table = Table(title="When markets are called", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for name in ("market", "called", "since", "set by"):
+        table.add_column(name)
+    for view in views:
+        since = "-" if view.updated_at is None else view.updated_at.strftime("%Y-%m-%d %H:%M:%S")
+        table.add_row(view.market_id, _words(view), since, view.updated_by or "-")
+    return table
+
+
+def _words(view: CycleView) -> str:
+    if view.period_s is not None:
+        return f"every {timedelta(seconds=view.period_s)} ({view.period_s:g} s)"
+    return "when a slot is offered" if view.mode == "on_offer" else "when asked"

@@ -1,0 +1,208 @@
+"""When a market is to be called: the rhythm of one market, given the time and what a look at it found.
+
+Rule of this file: pure, and no clock. It is told two times: that of the exchange's clock, which says where the grid is
+but may jump, and that of a clock that only goes forward, which says how long ago the last call was. The calls of
+`every` are at multiples of the period by the first, and by the second never nearer than half a period and never further
+apart than two, so a clock that jumps, or stands still, makes no burst and no stall.
+"""
+
+from hashlib import sha256
+from typing import Final, Literal, NamedTuple
+
+from persistence.market_cycles import Cycle
+
+# Slots that are offered together are sold together: else the first is called alone, and the bids for one round that did
+# not get it are lost before the second is there.
+COALESCE_US: Final = 50_000
+# Between two calls because of offers, however many there are: the journal has room for ten rounds a second of a market.
+OFFER_GAP_US: Final = 100_000
+# After a failure; doubled after each further one.
+PAUSE_US: Final = 250_000
+PAUSE_US_MAX: Final = 30_000_000
+
+Decision = Literal["wait", "call", "skip"]
+"""Not yet; now; it is time, but nothing is to be called."""
+
+
+class Moment(NamedTuple):
+    """One moment by two clocks. `now_us` is the exchange's and may jump, `steady_us` has no meaning but only grows."""
+
+    now_us: int
+    steady_us: int
+
+
+class Seen(NamedTuple):
+    """Up to where slots have been called: offers after this row, or for a time after this, are new."""
+
+    seq: int
+    at_us: int
+
+
+class Prospect(NamedTuple):
+    """What a look at a market found.
+
+    `sells`: a call would sell something. `changes`: it would change more than the number of rounds. `offered`: a slot
+    can be sold that could not at the last call. `called`: the call of this very cycle is in the journal already.
+    """
+
+    slots_available: int
+    bids_open: int
+    sells: bool
+    changes: bool
+    offered: bool
+    called: bool
+    seen: Seen
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Supply and demand, as a round would record them."""
+        return self.slots_available, self.bids_open
+
+
+class Rhythm:
+    """When one market is called, and how that went since this process leads."""
+
+    def __init__(self, market_id: str, cycle: Cycle, moment: Moment, seen: Seen) -> None:
+        """Begin: what is on the grid from now on is called, what lies before belongs to whoever led then."""
+        self.market_id: Final = market_id
+        self.cycle = cycle
+        self.calls = 0
+        self.skipped = 0
+        self.missed = 0
+        self.late_us_max = 0
+        self.failures = 0
+        self.failures_in_row = 0
+        self._seen = seen
+        self._begin(moment)
+
+    def change(self, cycle: Cycle, moment: Moment) -> None:
+        """Go on by another setting from now on. The counts stay."""
+        self.cycle = cycle
+        self._begin(moment)
+
+    def _begin(self, moment: Moment) -> None:
+        self._not_before_us = moment.steady_us
+        self._retry_us: int | None = None
+        # The last cycle that was called or skipped; None at the beginning.
+        self._cycle_no: int | None = None
+        # The first cycle whose time has not come yet; one that begins right now has.
+        self._next_no = -(-moment.now_us // self._period_us) if self.cycle.mode == "every" else 0
+        self._counts: tuple[int, int] | None = None
+        self._wanted_since_us: int | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """Up to where slots have been called."""
+        return self._seen
+
+    def cycle_no(self, moment: Moment) -> int:
+        """Which cycle this moment lies in, counted from 1970. Only for `every`."""
+        return moment.now_us // self._period_us
+
+    def command_id(self, moment: Moment) -> str:
+        """The id of the call of this cycle: the same in every process, so that it is known to have been made."""
+        if self.cycle.mode != "every":
+            return ""
+        # A name may be as long as an id.
+        name = sha256(self.market_id.encode()).hexdigest()[:16]
+        return f"cycle-{name}-{self._period_us}-{self.cycle_no(moment)}"
+
+    def is_due(self, moment: Moment) -> bool:
+        """Whether it is time for a look at the market, on which `decide` then says what to do."""
+        return self.cycle.mode != "asked" and self.wait_us(moment) == 0
+
+    def wait_us(self, moment: Moment) -> int | None:
+        """How long it is to the next look, if the clock does not jump; None for a market that is called when asked."""
+        if self.cycle.mode == "asked":
+            return None
+        if self._retry_us is not None:
+            return max(0, self._retry_us - moment.steady_us)
+        if self.cycle.mode == "every":
+            return max(0, self.next_us(moment) - moment.now_us)
+        return max(0, self._not_before_us - moment.steady_us)
+
+    def next_us(self, moment: Moment) -> int:
+        """The time of the next call by the exchange's clock; it has passed where the call is due. Only for `every`."""
+        period_us = self._period_us
+        earliest_us = self._not_before_us + moment.now_us - moment.steady_us
+        grid_us = -(-earliest_us // period_us) * period_us
+        next_us = self._next_no * period_us
+        # A clock that was set back a little comes to the last cycle again, and waits for the next. One that was set
+        # back far, or stands still, would wait for too long: it begins anew where it is.
+        set_back_far = next_us - earliest_us > period_us + period_us // 2
+        return grid_us if set_back_far else max(grid_us, next_us)
+
+    def announced_us(self, moment: Moment) -> int | None:
+        """The time of the next call, for people; None where an offer, or somebody, decides when that is."""
+        if self.cycle.mode != "every":
+            return None
+        return self.next_us(moment) if self._retry_us is None else moment.now_us + self._retry_us - moment.steady_us
+
+    def decide(self, moment: Moment, prospect: Prospect) -> Decision:
+        """What to do about a market that is due."""
+        assert self.is_due(moment), (self.market_id, moment)
+        return self._decide_cycle(prospect) if self.cycle.mode == "every" else self._decide_offer(moment, prospect)
+
+    def _decide_cycle(self, prospect: Prospect) -> Decision:
+        """A round that would change nothing is recorded only if supply or demand are not what the last one recorded."""
+        if prospect.called and self._cycle_no is None:
+            return "skip"
+        if prospect.changes or prospect.counts not in ((0, 0), self._counts):
+            return "call"
+        return "skip"
+
+    def _decide_offer(self, moment: Moment, prospect: Prospect) -> Decision:
+        """Each offer is called once if there are bids; what it leaves, as soon as a bid would buy it."""
+        if not (prospect.slots_available and prospect.bids_open and (prospect.offered or prospect.sells)):
+            self._wanted_since_us = None
+            return "wait"
+        if self._wanted_since_us is None:
+            self._wanted_since_us = moment.steady_us
+        return "call" if moment.steady_us - self._wanted_since_us >= COALESCE_US else "wait"
+
+    def calm(self) -> None:
+        """The market has no slots or no bids: what it waited for is gone."""
+        self._wanted_since_us = None
+
+    def skip(self, moment: Moment) -> None:
+        """This cycle needs no call."""
+        self.skipped += 1
+        self._take(moment)
+
+    def called(self, moment: Moment, prospect: Prospect) -> None:
+        """The call that was begun at this moment, on this look, is made."""
+        self.calls += 1
+        self.failures_in_row = 0
+        self._take(moment)
+        self._counts = prospect.counts
+        self._seen = prospect.seen
+
+    def failed(self, begun: Moment, ended: Moment, *, happened: bool) -> None:
+        """A call failed. If it may have happened it is not made again in this cycle, otherwise after a pause."""
+        self.failures += 1
+        self.failures_in_row += 1
+        pause_us = min(PAUSE_US_MAX, PAUSE_US << min(self.failures_in_row - 1, 10))
+        if happened:
+            self._take(begun)
+            self._not_before_us = max(self._not_before_us, ended.steady_us + pause_us)
+        else:
+            self._retry_us = ended.steady_us + pause_us
+
+    def _take(self, moment: Moment) -> None:
+        """The cycle of this moment is over."""
+        self._retry_us = None
+        self._wanted_since_us = None
+        if self.cycle.mode != "every":
+            self._not_before_us = moment.steady_us + OFFER_GAP_US
+            return
+        cycle_no = self.cycle_no(moment)
+        self.missed += max(0, cycle_no - self._next_no)
+        self._cycle_no = cycle_no
+        self._next_no = cycle_no + 1
+        self.late_us_max = max(self.late_us_max, moment.now_us - cycle_no * self._period_us)
+        self._not_before_us = moment.steady_us + self._period_us // 2
+
+    @property
+    def _period_us(self) -> int:
+        assert self.cycle.period_us is not None, self.cycle
+        return self.cycle.period_us

@@ -1,0 +1,87 @@
+"""Settings from people's words, and in the table."""
+
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from bridge import Exchange, Invalid
+from bridge.cycle.settings import cycle_of, period_of, set_cycle
+from persistence.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle, read_cycles, write_cycle
+
+
+@pytest.mark.parametrize(
+    ("text", "us"),
+    [
+        ("500ms", 500_000),
+        ("60s", 60_000_000),
+        ("60", 60_000_000),
+        (" 0.1s ", 100_000),
+        ("1.5m", 90_000_000),
+        ("1h", 3_600_000_000),
+        ("7d", PERIOD_US_MAX),
+        ("0.000001", 1),
+        ("0.5ms", 500),
+    ],
+)
+def test_period_in_words(text: str, us: int) -> None:
+    assert period_of(text) == timedelta(microseconds=us)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "1 s", "1.s", "1e3", "1w", "nan", "8d", "999999999d", "1.0000001", "\uff11s"]
+)
+def test_what_is_no_period_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="period"):
+        period_of(text)
+
+
+def test_settings_and_their_bounds() -> None:
+    assert cycle_of("asked") == Cycle("asked")
+    assert cycle_of("on_offer") == Cycle("on_offer")
+    for us in (PERIOD_US_MIN, PERIOD_US_MAX):
+        assert cycle_of("every", timedelta(microseconds=us)) == Cycle("every", us)
+    for us in (PERIOD_US_MIN - 1, PERIOD_US_MAX + 1, 0, -PERIOD_US_MIN):
+        with pytest.raises(Invalid, match=r"period: expected 0\.1 s to 604800 s"):
+            cycle_of("every", timedelta(microseconds=us))
+    with pytest.raises(Invalid, match="mode: expected one of every, on_offer, asked, got 'soon'"):
+        cycle_of("soon")
+    with pytest.raises(Invalid, match="period"):
+        cycle_of("every")
+    with pytest.raises(Invalid, match="period"):
+        cycle_of("asked", timedelta(seconds=1))
+    with pytest.raises(Invalid, match="period"):
+        cycle_of("every", 60)  # type: ignore[arg-type]
+
+
+def test_the_table_holds_one_setting_for_each_market(market: Exchange, database_url: str) -> None:
+    for market_id in ("a", "b"):
+        market.open_market(market_id)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        assert [(row.market_id, row.mode, row.updated_at) for row in read_cycles(connection, 0)] == [
+            ("a", "asked", None),
+            ("b", "asked", None),
+        ]
+        for cycle in (Cycle("every", PERIOD_US_MIN), Cycle("every", PERIOD_US_MAX), Cycle("on_offer"), Cycle("asked")):
+            row = set_cycle(connection, 0, "b", cycle, "somebody")
+            assert (row.market_id, row.cycle, row.updated_by) == ("b", cycle, "somebody")
+            assert row.updated_at is not None
+            assert read_cycles(connection, 0)[1] == row
+        assert write_cycle(connection, 0, "none", Cycle("asked"), "") is None
+        with pytest.raises(Invalid, match="market_id: expected an open market, got 'none'"):
+            set_cycle(connection, 0, "none", Cycle("asked"), "")
+        with pytest.raises(Invalid):
+            set_cycle(connection, 1, "b", Cycle("asked"), "")
+        assert read_cycles(connection, 1) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "period_us"), [("every", None), ("asked", 100_000), ("every", 99_999), ("soon", None)]
+)
+def test_the_table_refuses_what_is_no_setting(
+    market: Exchange, database_url: str, mode: str, period_us: int | None
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection, pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute(
+            "INSERT INTO market_cycles VALUES (0, 'm', %s, %s, clock_timestamp(), '')", (mode, period_us)
+        )
