@@ -72,7 +72,7 @@ def amend(state: State, entry: Entry, command: AmendBid) -> Events:
     bid = state.bids.get(bid_id)
     if bid is None:
         return refused(Reject.BID_WON, "bid_id", bid_id)
-    if end := _end_of(state, bid, entry.at_us):
+    if end := end_of(state, bid, entry.at_us):
         return refused(end, "bid_id", bid_id)
     available_tokens = state.ledger.accounts[bidder_id].available_tokens + bid.max_price_tokens
     if price is not None and price > available_tokens:
@@ -100,7 +100,7 @@ def cancel(state: State, entry: Entry, command: CancelBid) -> Events:
     bid = state.bids.get(bid_id)
     if bid is None:
         return refused(Reject.BID_WON, "bid_id", bid_id)
-    if end := _end_of(state, bid, entry.at_us):
+    if end := end_of(state, bid, entry.at_us):
         return refused(end, "bid_id", bid_id)
     return (BidCancelled(bid_id, bidder_id, bid.max_price_tokens),)
 
@@ -111,12 +111,12 @@ def _refuse_beside(state: State, bids: Mapping[str, Bid], now_us: int, command: 
     if earlier is None:
         if len(bids) >= limits.BIDS_PER_BIDDER_MAX:
             return refused(Reject.BIDS_PER_BIDDER_FULL, "bidder_id", command.bidder_id, limits.BIDS_PER_BIDDER_MAX)
-    elif _end_of(state, earlier, now_us) is None:
+    elif end_of(state, earlier, now_us) is None:
         return refused(Reject.TASK_BID_OPEN, "task_id", command.task_id, earlier.bid_id)
     return None
 
 
-def _end_of(state: State, bid: Bid, now_us: int) -> Reject | None:
+def end_of(state: State, bid: Bid, now_us: int) -> Reject | None:
     """How a bid that still has its hold has ended, or None while it is open: what came first counts (BID-3, BID-4)."""
     lost = state.markets[bid.market_id].has_lost(bid)
     last_us = state.losing[bid.market_id, bid.round_no].called_at_us if lost else now_us

@@ -3,7 +3,7 @@
 Rule of this file: from the book and the offers to awards; the prices themselves are made in `clearing`. CLR rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from engine import limits
@@ -26,9 +26,7 @@ def clear(state: State, entry: Entry, command: ClearRound) -> Events:
     if not is_staff(entry.actor):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
     slots = market.offers.available(entry.at_us)
-    book = best_first(market.resting, market.round_bids)
-    eligible = Eligible(book, entry.at_us, market.tasks_awarded, market.rules.awards_per_bidder_max)
-    result = match(eligible, [slot.reserve_price_tokens for slot in slots], market.rules.pricing_rule)
+    result = matched(market, entry.at_us, slots, best_first(market.resting, market.round_bids))
     events: list[Event] = _awards(state, entry, result, slots)
     winner_ids = {bid.bid_id for bid in result.winners}
     losers = _first_losers(market, winner_ids)
@@ -50,6 +48,17 @@ def clear(state: State, entry: Entry, command: ClearRound) -> Events:
     )
     events += released(command.market_id, rounds, entry.at_us, losers)
     return tuple(events)
+
+
+def matched(market: Market, at_us: int, slots: Sequence[Slot], bids: Iterator[Bid]) -> Match:
+    """The outcome of a call at `at_us` of these bids, in book order, for these slots, in the order of sale."""
+    reserves = [slot.reserve_price_tokens for slot in slots]
+    return match(eligible(market, at_us, bids), reserves, market.rules.pricing_rule)
+
+
+def eligible(market: Market, at_us: int, bids: Iterator[Bid]) -> Eligible:
+    """The walk over those of some bids, in book order, that a call at `at_us` may award (CLR-2)."""
+    return Eligible(bids, at_us, market.tasks_awarded, market.rules.awards_per_bidder_max)
 
 
 def released(market_id: str, round_no: int, called_at_us: int, losers: Sequence[Bid]) -> list[Event]:
