@@ -6,7 +6,8 @@ disk. Each number says why.
 
 import logging
 import time
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -98,23 +99,8 @@ def connect(
     settings = _OPTIONS | _WRITER_OPTIONS if writer else _OPTIONS
     if read_only:
         settings = settings | {"default_transaction_read_only": "on"}
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     try:
-        # Options in the URL (a search_path) stay; ours come after them and win.
-        named = str(conninfo_to_dict(url).get("options") or "")
-        connection = BoundedConnection.connect(
-            url,
-            autocommit=True,
-            application_name=application_name,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            options=f"{named} {options}".strip(),
-            # A dead peer is noticed after idle + interval * count, or when sent bytes stay unacknowledged for as long.
-            keepalives=1,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=20_000,
-        )
+        connection = BoundedConnection.connect(url, **parameters(url, application_name, settings))
     except psycopg.Error as error:
         raise Unavailable(
             f"No connection to the database: {error}. Is the server running, is the URL right?"
@@ -129,6 +115,31 @@ def connect(
             connection.close()
             raise Unavailable(f"The database does not answer: {error}") from error
     return connection
+
+
+def reader_parameters(url: str, application_name: str, statement_s_max: int) -> dict[str, Any]:
+    """How a connection of a pool of readers is opened: it cannot write, and its statements end in time."""
+    settings = _OPTIONS | {"default_transaction_read_only": "on", "statement_timeout": f"{statement_s_max}s"}
+    return parameters(url, application_name, settings)
+
+
+def parameters(url: str, application_name: str, settings: Mapping[str, str]) -> dict[str, Any]:
+    """What every connection is opened with. Raises `psycopg.ProgrammingError` if the URL is none."""
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    # Options in the URL (a search_path) stay; ours come after them and win.
+    named = str(conninfo_to_dict(url).get("options") or "")
+    return {
+        "autocommit": True,
+        "application_name": application_name,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "options": f"{named} {options}".strip(),
+        # A dead peer is noticed after idle + interval * count, or when sent bytes stay unacknowledged for as long.
+        "keepalives": 1,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+    }
 
 
 def _insist_on_durability(connection: psycopg.Connection) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from bridge import reads
+from bridge.reads import Moment
 from engine.core import Engine
 from engine.events import RoundCleared
 from engine.state import State
@@ -30,11 +31,12 @@ MOMENTS = 12
 
 def live_answers(url: str, state: State) -> dict[str, object]:
     """All that can be asked, of the live state and of the tables, which end at the same row."""
+    moment = Moment(state, state.seq, state.at_us)
     with connect(url, "test") as connection:
         return {
             "image": state.encode(),
-            "wallets": [reads.wallet(account_id)(state) for account_id in sorted(state.ledger.accounts)],
-            "books": [reads.order_book(market_id, 1_000)(state) for market_id in sorted(state.markets)],
+            "wallets": [reads.wallet(account_id).answer(moment) for account_id in sorted(state.ledger.accounts)],
+            "books": [reads.get_order_book(market_id, 1_000).answer(moment) for market_id in sorted(state.markets)],
             "rounds": queries.rounds(connection, 0, None, 1_000),
             "rounds of each": [queries.rounds(connection, 0, market_id, 3) for market_id in sorted(state.markets)],
             "statements": [
@@ -46,11 +48,12 @@ def live_answers(url: str, state: State) -> dict[str, object]:
 def past_answers(url: str, state: State) -> dict[str, object]:
     """The same, as of a state of the past."""
     accounts = sorted(state.ledger.accounts)
+    moment = Moment(state, state.seq, state.at_us)
     with connect(url, "test") as connection:
         return {
             "image": state.encode(),
-            "wallets": [reads.wallet(account_id)(state) for account_id in accounts],
-            "books": [reads.order_book(market_id, 1_000)(state) for market_id in sorted(state.markets)],
+            "wallets": [reads.wallet(account_id).answer(moment) for account_id in accounts],
+            "books": [reads.get_order_book(market_id, 1_000).answer(moment) for market_id in sorted(state.markets)],
             "rounds": rounds_at(connection, 0, state, None, 1_000),
             "rounds of each": [rounds_at(connection, 0, state, market_id, 3) for market_id in sorted(state.markets)],
             "statements": [statement_at(connection, 0, state, account_id, 7) for account_id in accounts],

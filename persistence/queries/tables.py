@@ -1,7 +1,7 @@
-"""Questions that the SQL tables answer: wallets, books, rounds, statistics, and why a bid lost.
+"""Short lists and single answers: wallets, books, rounds, statistics, and why a bid lost.
 
-Rule of this file: read-only, bounded, and from committed rows, so it works beside a running engine and without one.
-Every function takes an open connection and costs index look-ups for what it returns, unless it says otherwise.
+Rule of this file: every function takes an open connection and costs index look-ups for what it returns, unless it says
+otherwise.
 """
 
 from datetime import datetime, timedelta
@@ -83,6 +83,7 @@ class RoundRow(Struct, frozen=True):
     bids_open: int
     awards_granted: int
     clearing_price_tokens: int | None
+    seq: int
 
 
 class TopWinRow(Struct, frozen=True):
@@ -95,7 +96,7 @@ class TopWinRow(Struct, frozen=True):
     clearing_price_tokens: int
     status: str
     actual_cost_tokens: int | None
-    actual_impact: Decimal | None
+    actual_impact: float | None
 
 
 class Totals(Struct, frozen=True):
@@ -203,8 +204,8 @@ def rounds(
     connection: psycopg.Connection, shard_id: int, market_id: str | None, rows_max: int, until_seq: int = SEQ_MAX
 ) -> list[RoundRow]:
     """The latest calls, newest first, of all markets where none is named; with `until_seq`, those of that time."""
-    query = """SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens
-        FROM compute_auction_rounds WHERE shard_id = %(shard)s
+    query = """SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens,
+          seq FROM compute_auction_rounds WHERE shard_id = %(shard)s
           AND (%(market)s::text IS NULL OR market_id = %(market)s) AND seq <= %(until)s
         ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""
     bound = {"shard": shard_id, "market": market_id, "max": rows_max, "until": until_seq}
@@ -232,10 +233,11 @@ def stats(
           max(clearing_price_tokens) AS price_max_tokens
         FROM compute_auction_rounds WHERE {period_sql}"""  # noqa: S608 -- only the constant above is put in
     latest = f"""SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted,
-          clearing_price_tokens FROM compute_auction_rounds WHERE {period_sql}
+          clearing_price_tokens, seq FROM compute_auction_rounds WHERE {period_sql}
         ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
     wins = """SELECT award_id, bidder_id, winning_task_id, clearing_price_tokens + premium_tokens AS bid_tokens,
-          clearing_price_tokens, status, actual_cost_tokens, actual_impact FROM compute_auction_clears
+          clearing_price_tokens, status, actual_cost_tokens, actual_impact::float8 AS actual_impact
+        FROM compute_auction_clears
         WHERE shard_id = %(shard)s AND market_id = %(market)s
           AND slot_started_at > %(since)s AND slot_started_at <= %(until)s
         ORDER BY bid_tokens DESC, award_id LIMIT 10"""

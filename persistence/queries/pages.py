@@ -1,0 +1,292 @@
+"""Lists that go on, page after page: bids, awards, slots, rounds, wallets, movements.
+
+Rule of this file: a page begins after a key, never at an offset, so the thousandth page costs what the first does, and
+what is added meanwhile moves nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
+most (`tests/persistence/test_pages.py` reads the plans). Numbers are ints and floats, as people use them.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, TypeVar, get_args
+
+import psycopg
+from msgspec import Struct
+from psycopg.rows import class_row, kwargs_row
+
+from engine.events import SlotStatus
+from engine.limits import SEQ_MAX
+from persistence.queries.tables import RoundRow
+
+R = TypeVar("R")
+
+BidStatus = Literal["open", "won", "lost", "expired", "cancelled", "settled", "voided", "lapsed"]
+AwardStatus = Literal["awarded", "settled", "voided", "lapsed"]
+
+
+class BidRow(Struct, frozen=True):
+    """A bid and where it stands. One that has lost stays `open` here until a sweep has released its tokens."""
+
+    bid_id: int
+    market_id: str
+    bidder_id: str
+    task_id: str
+    max_price_tokens: int
+    expected_value_usd: float
+    ttl_at: datetime | None
+    time_in_force: str
+    status: BidStatus
+    placed_at: datetime
+    closed_at: datetime | None
+    round_no: int | None
+    award_id: int | None
+
+
+class AwardRow(Struct, frozen=True):
+    """An award and how it ended."""
+
+    award_id: int
+    market_id: str
+    round_no: int
+    slot_id: str
+    bid_id: int
+    bidder_id: str
+    provider_id: str
+    task_id: str
+    runner_up_task_id: str | None
+    price_tokens: int
+    premium_tokens: int
+    slot_started_at: datetime
+    slot_finished_at: datetime | None
+    lease_until: datetime
+    status: AwardStatus
+    charged_tokens: int | None
+    actual_cost_tokens: int | None
+    actual_impact: float | None
+    reward_tokens: int | None
+
+
+class SlotRow(Struct, frozen=True):
+    """The latest offer of a slot. `award_id` is None until it is awarded."""
+
+    slot_id: str
+    market_id: str
+    status: SlotStatus
+    provider_id: str
+    available_at: datetime
+    reserve_price_tokens: int
+    lease: timedelta
+    award_id: int | None
+
+
+class WalletRow(Struct, frozen=True):
+    """A wallet with all that it ever earned and spent."""
+
+    account_id: str
+    kind: str
+    balance_tokens: int
+    held_tokens: int
+    available_tokens: int
+    total_earned_tokens: int
+    total_spent_tokens: int
+    updated_at: datetime
+
+
+class MovementRow(Struct, frozen=True):
+    """One movement of tokens, with the balances after it."""
+
+    transfer_id: int
+    at: datetime
+    from_account_id: str
+    to_account_id: str
+    amount_tokens: int
+    reason: str
+    reference_type: str
+    reference_id: str
+    memo: str
+    from_balance_tokens: int
+    to_balance_tokens: int
+
+
+class Paging(Struct, frozen=True):
+    """So many rows after a key (None: from the beginning), newest or oldest first; names always rise."""
+
+    limit: int
+    after: int | str | None = None
+    newest: bool = True
+
+
+_BID: Final = """id AS bid_id, market_id, bidder_id, task_id, max_price_tokens,
+    expected_value_usd::float8 AS expected_value_usd, ttl_at, time_in_force, status, placed_at, closed_at, round_no,
+    award_id"""
+_AWARD: Final = """award_id, market_id, round_no, slot_id, bid_id, bidder_id, provider_id, winning_task_id AS task_id,
+    runner_up_task_id, clearing_price_tokens AS price_tokens, premium_tokens, slot_started_at, slot_finished_at,
+    lease_until, status, charged_tokens, actual_cost_tokens, actual_impact::float8 AS actual_impact, reward_tokens"""
+_SLOT: Final = """slot_id, market_id, status, provider_id, available_at, reserve_price_tokens,
+    lease_us * interval '1 microsecond' AS lease, award_id"""
+_ROUND: Final = """market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens,
+    seq"""
+_WALLET: Final = """account_id, kind, balance AS balance_tokens, held AS held_tokens,
+    balance - held AS available_tokens, total_earned AS total_earned_tokens, total_spent AS total_spent_tokens,
+    updated_at"""
+_MOVEMENT: Final = """id AS transfer_id, "timestamp" AS at, from_account AS from_account_id,
+    to_account AS to_account_id, amount AS amount_tokens, reason, reference_type, reference_id, memo,
+    balance_after_from AS from_balance_tokens, balance_after_to AS to_balance_tokens"""
+
+
+def market_exists(connection: psycopg.Connection, shard_id: int, market_id: str) -> bool:
+    """Whether there is such a market."""
+    query = "SELECT FROM compute_auction_markets WHERE shard_id = %s AND market_id = %s"
+    return connection.execute(query, (shard_id, market_id)).fetchone() is not None
+
+
+def bid(connection: psycopg.Connection, shard_id: int, bid_id: int) -> BidRow | None:
+    """One bid, None if there is none of this id."""
+    query = f"SELECT {_BID} FROM compute_auction_bids WHERE shard_id = %(shard)s AND id = %(bid)s"  # noqa: S608
+    rows = _rows(connection, BidRow, query, {"shard": shard_id, "bid": bid_id})
+    return rows[0] if rows else None
+
+
+def bids_page(
+    connection: psycopg.Connection,
+    shard_id: int,
+    market_id: str | None,
+    bidder_id: str | None,
+    status: BidStatus | None,
+    page: Paging,
+) -> list[BidRow]:
+    """Bids of a market, of a bidder, or of a bidder in a market, or all, by id.
+
+    With both named it walks the bidder's bids and passes over those in other markets.
+    """
+    bound = _bound(shard_id, page) | {"market": market_id, "bidder": bidder_id}
+    if market_id is None and bidder_id is None:
+        assert status is None, status
+        return _rows(connection, BidRow, _walk(_BID, "compute_auction_bids", "true", "id", page), bound)
+    bound["statuses"] = [status] if status else list(get_args(BidStatus))
+    query = _walks(_BID, "compute_auction_bids", _owner(market_id, bidder_id), ("id", "bid_id"), page)
+    return _rows(connection, BidRow, query, bound)
+
+
+def awards_page(
+    connection: psycopg.Connection,
+    shard_id: int,
+    market_id: str | None,
+    bidder_id: str | None,
+    status: AwardStatus | None,
+    since: datetime | None,
+    page: Paging,
+) -> list[AwardRow]:
+    """Awards as `bids_page`, by id, granted at `since` or later."""
+    bound = _bound(shard_id, page) | {"market": market_id, "bidder": bidder_id}
+    if since is not None:
+        # Ids rise with time, so the time becomes a bound of the key that is walked.
+        query = """SELECT award_id FROM compute_auction_clears WHERE shard_id = %s AND slot_started_at >= %s
+            ORDER BY slot_started_at, award_id LIMIT 1"""
+        if not _raise_floor(connection, query, (shard_id, since), bound):
+            return []
+    if market_id is None and bidder_id is None:
+        assert status is None, status
+        return _rows(connection, AwardRow, _walk(_AWARD, "compute_auction_clears", "true", "award_id", page), bound)
+    bound["statuses"] = [status] if status else list(get_args(AwardStatus))
+    owner = _owner(market_id, bidder_id)
+    query = _walks(_AWARD, "compute_auction_clears", owner, ("award_id", "award_id"), page)
+    return _rows(connection, AwardRow, query, bound)
+
+
+def slots_page(
+    connection: psycopg.Connection, shard_id: int, market_id: str, status: SlotStatus | None, page: Paging
+) -> list[SlotRow]:
+    """The slots of a market by name."""
+    assert not page.newest, "slots have names, not ages"
+    statuses = [status] if status else list(get_args(SlotStatus))
+    bound = _bound(shard_id, page) | {"market": market_id, "statuses": statuses, "floor": page.after or ""}
+    query = _walks(_SLOT, "compute_auction_slots", "market_id = %(market)s", ("slot_id", "slot_id"), page)
+    return _rows(connection, SlotRow, query, bound)
+
+
+def rounds_page(
+    connection: psycopg.Connection, shard_id: int, market_id: str | None, since: datetime | None, page: Paging
+) -> list[RoundRow]:
+    """The calls of a market, or of all, by the journal row that called, at `since` or later."""
+    bound = _bound(shard_id, page) | {"market": market_id}
+    if since is not None:
+        query = """SELECT seq FROM compute_auction_rounds WHERE shard_id = %s AND called_at >= %s
+            ORDER BY called_at, seq LIMIT 1"""
+        if not _raise_floor(connection, query, (shard_id, since), bound):
+            return []
+    owner = "true" if market_id is None else "market_id = %(market)s"
+    return _rows(connection, RoundRow, _walk(_ROUND, "compute_auction_rounds", owner, "seq", page), bound)
+
+
+def wallets_page(connection: psycopg.Connection, shard_id: int, page: Paging) -> list[WalletRow]:
+    """Wallets by name."""
+    assert not page.newest, "wallets have names, not ages"
+    query = _walk(_WALLET, "token_accounts", "true", "account_id", page)
+    with connection.cursor(row_factory=kwargs_row(_wallet)) as cursor:
+        return cursor.execute(query, _bound(shard_id, page) | {"floor": page.after or ""}).fetchall()
+
+
+def statement_page(
+    connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging
+) -> list[MovementRow] | None:
+    """The movements of an account, by id; None if there is no such account."""
+    query = "SELECT FROM token_accounts WHERE shard_id = %s AND account_id = %s"
+    if connection.execute(query, (shard_id, account_id)).fetchone() is None:
+        return None
+    # Two walks and a merge: one condition with OR would scan the whole ledger. No movement is in both.
+    paid = _walk(_MOVEMENT, "token_ledger", "from_account = %(account)s", "id", page)
+    earned = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    query = f"({paid}) UNION ALL ({earned}) ORDER BY transfer_id {_direction(page)} LIMIT %(limit)s"
+    return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+
+
+def _walk(columns: str, table: str, owner: str, key: str, page: Paging) -> str:
+    """One walk of an index that ends with the key. `floor` and `ceiling` are its ends, both left out."""
+    ceiling = f" AND {key} < %(ceiling)s" if page.newest else ""
+    return f"""SELECT {columns} FROM {table} WHERE shard_id = %(shard)s AND {owner}
+        AND {key} > %(floor)s{ceiling} ORDER BY {table}.{key} {_direction(page)} LIMIT %(limit)s"""  # noqa: S608
+
+
+def _walks(columns: str, table: str, owner: str, key: tuple[str, str], page: Paging) -> str:
+    """One walk for each of the statuses, merged. `key` is its name in the table and in the result."""
+    walk = _walk(columns, table, f"{owner} AND status = wanted", key[0], page)
+    return f"""SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted CROSS JOIN LATERAL ({walk}) AS found
+        ORDER BY found.{key[1]} {_direction(page)} LIMIT %(limit)s"""  # noqa: S608 -- made of this file's constants
+
+
+def _owner(market_id: str | None, bidder_id: str | None) -> str:
+    if bidder_id is None:
+        return "market_id = %(market)s"
+    return "bidder_id = %(bidder)s" + ("" if market_id is None else " AND market_id = %(market)s")
+
+
+def _direction(page: Paging) -> str:
+    return "DESC" if page.newest else "ASC"
+
+
+def _bound(shard_id: int, page: Paging) -> dict[str, Any]:
+    """The values of a walk: the key goes from `floor` to `ceiling`."""
+    if page.newest:
+        ceiling = SEQ_MAX + 1 if page.after is None else page.after
+        return {"shard": shard_id, "limit": page.limit, "floor": 0, "ceiling": ceiling}
+    return {"shard": shard_id, "limit": page.limit, "floor": 0 if page.after is None else page.after}
+
+
+def _raise_floor(connection: psycopg.Connection, query: str, values: tuple[object, ...], bound: dict[str, Any]) -> bool:
+    """Let a walk begin no earlier than the row that a query finds. Returns whether there is one."""
+    found = connection.execute(query.encode(), values).fetchone()
+    if found is not None:
+        bound["floor"] = max(bound["floor"], found[0] - 1)
+    return found is not None
+
+
+def _wallet(**columns: Any) -> WalletRow:
+    # The totals are numeric: they may pass the end of a bigint. They are whole.
+    for name in ("total_earned_tokens", "total_spent_tokens"):
+        columns[name] = int(columns[name])
+    return WalletRow(**columns)
+
+
+def _rows(connection: psycopg.Connection, kind: type[R], query: str, values: dict[str, Any]) -> list[R]:
+    with connection.cursor(row_factory=class_row(kind)) as cursor:
+        # The queries are this file's own constants; what varies goes in as parameters.
+        return cursor.execute(query, values).fetchall()

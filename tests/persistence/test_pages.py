@@ -1,0 +1,196 @@
+"""Lists of a long history: what each page costs, and that no page leaves out or repeats a row.
+
+Goal: every question of a service walks an index and reads about what it shows, however long the tables are; a
+sequential scan would stop the database of a busy market. Method: tables with far more rows than a page, made in SQL and
+analyzed; each statement is explained as it is executed, with what it really read. Pages are compared with one sorted
+list.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
+from typing import Any
+
+import psycopg
+import pytest
+
+from persistence import queries
+from persistence.connections import connect
+from persistence.queries import Paging
+
+BIDS, AWARDS, ROUNDS, SLOTS, ACCOUNTS, MOVEMENTS = 120_000, 30_000, 30_000, 20_000, 20_000, 60_000
+BIG = {
+    "compute_auction_bids",
+    "compute_auction_clears",
+    "compute_auction_rounds",
+    "compute_auction_slots",
+    "token_accounts",
+    "token_ledger",
+}
+LIMIT = 50
+# Rows that one question may read: a page for each of eight statuses, and some that are passed over.
+ROWS_READ_MAX = 8 * LIMIT + 100
+START = datetime(2027, 1, 1, tzinfo=UTC)
+FILL = f"""
+INSERT INTO compute_auction_markets SELECT 0, 'm' || n, 'vickrey', 0, 0, 1, 'charge', 0, 0, '2027-01-01', n
+    FROM generate_series(0, 9) AS n;
+-- Nearly all bids have ended; the open ones are the last thousand. Market m9 and bidder b7 are rare.
+INSERT INTO compute_auction_bids (shard_id, id, market_id, bidder_id, task_id, max_price_tokens,
+        expected_value_microusd, placed_at, placed_seq, priority_seq, time_in_force, status, seq)
+    SELECT 0, n, CASE WHEN n % 5000 = 0 THEN 'm9' ELSE 'm' || n % 3 END,
+        CASE WHEN n % 4000 = 0 THEN 'b7' ELSE 'b' || n % 5 END, 't' || n, 1 + n % 97, 0,
+        '2027-01-01'::timestamptz + n * interval '1 second', n, n, CASE WHEN n % 2 = 0 THEN 'gtd' ELSE 'round' END,
+        CASE WHEN n > {BIDS} - 1000 THEN 'open' WHEN n % 7 = 0 THEN 'settled' ELSE 'lost' END, n
+    FROM generate_series(1, {BIDS}) AS n;
+INSERT INTO compute_auction_clears (shard_id, award_id, market_id, round_no, slot_id, bid_id, bidder_id, provider_id,
+        clearing_price_tokens, premium_tokens, winning_task_id, slot_started_at, slot_finished_at, lease_until, status,
+        charged_tokens, actual_cost_tokens, actual_impact_micros, seq)
+    SELECT 0, n, 'm' || n % 3, n, 's' || n, n, CASE WHEN n % 4000 = 0 THEN 'b7' ELSE 'b' || n % 5 END, 'treasury', 5,
+        0, 't' || n, '2027-01-01'::timestamptz + n * interval '1 second',
+        CASE WHEN n % 3001 > 0 THEN '2028-01-01'::date END,
+        '2029-01-01', CASE WHEN n % 3001 = 0 THEN 'awarded' ELSE 'settled' END, CASE WHEN n % 3001 > 0 THEN 5 END,
+        CASE WHEN n % 3001 > 0 THEN 1 END, 1, n
+    FROM generate_series(1, {AWARDS}) AS n;
+INSERT INTO compute_auction_rounds (shard_id, market_id, round_no, called_at, slots_available, bids_open,
+        awards_granted, bids_visited, losers_remaining, seq)
+    SELECT 0, CASE WHEN n % 3000 = 0 THEN 'm9' ELSE 'm' || n % 2 END, n,
+        '2027-01-01'::timestamptz + n * interval '1 second', 1, 1, 1, 1, 0, n FROM generate_series(1, {ROUNDS}) AS n;
+INSERT INTO compute_auction_slots SELECT 0, 's' || n, 'm' || n % 3, 'treasury', '2027-01-01', 0, 1, n,
+    CASE WHEN n % 2000 = 0 THEN 'offered' ELSE 'settled' END, NULL, n FROM generate_series(1, {SLOTS}) AS n;
+INSERT INTO token_accounts (shard_id, account_id, kind, balance, held, total_earned, total_spent, created_at,
+        updated_at, seq) SELECT 0, 'b' || n, 'agent', 5, 0, 5, 0, '2027-01-01', '2027-01-01', n
+    FROM generate_series(0, {ACCOUNTS}) AS n;
+INSERT INTO token_ledger SELECT 0, n, '2027-01-01', 'b' || n % 7, 'b' || 7 + n % 5, 1, 'gift', '', '', '', 1, 1, n
+    FROM generate_series(1, {MOVEMENTS}) AS n;
+"""
+
+plans: list[tuple[str, dict[str, Any]]] = []
+
+
+class Explaining(psycopg.Cursor[Any]):
+    """Explains each statement as it really runs, before it is executed."""
+
+    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        text = query.decode() if isinstance(query, bytes) else query
+        with psycopg.Cursor(self.connection) as cursor:
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", params)
+            ((plan,),) = cursor.fetchall()
+        plans.append((text, (json.loads(plan) if isinstance(plan, (bytes, str)) else plan)[0]["Plan"]))
+        return super().execute(query, params, **kwargs)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@pytest.fixture(scope="module")
+def filled(module_database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection to a long history."""
+    with connect(module_database_url, "test") as connection:
+        connection.execute(FILL.encode())
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+Question = Callable[[psycopg.Connection], object]
+LATE = START + timedelta(seconds=ROUNDS - 500)
+# All, usual ones, rare ones. A rare market is not asked for by bidder: its bids in others would be passed over.
+OWNERS = [(None, None), ("m1", None), ("m9", None), (None, "b2"), (None, "b7"), ("m1", "b2"), ("m1", "b7")]
+PAGES = [Paging(LIMIT, after, newest) for after in (None, 15_000) for newest in (True, False)]
+NAME_PAGES = [Paging(LIMIT, after, newest=False) for after in (None, "b500")]
+
+
+def questions() -> Iterator[Question]:
+    """Each list with each filter, in both orders, from the beginning and from the middle; and the single answers."""
+    for page, (market_id, bidder_id) in product(PAGES, OWNERS):
+        named = {"shard_id": 0, "market_id": market_id, "bidder_id": bidder_id, "page": page}
+        some = bool(market_id or bidder_id)
+        for bid_status in (None, "open", "lost", "expired") if some else (None,):
+            yield partial(queries.bids_page, **named, status=bid_status)
+        for award_status, since in product((None, "awarded", "settled", "voided") if some else (None,), (None, LATE)):
+            yield partial(queries.awards_page, **named, status=award_status, since=since)
+    for page, market_id, since in product(PAGES, (None, "m1", "m9"), (None, LATE)):
+        yield partial(queries.rounds_page, shard_id=0, market_id=market_id, since=since, page=page)
+    for page in PAGES:
+        yield partial(queries.statement_page, shard_id=0, account_id="b8", page=page)
+    for page in NAME_PAGES:
+        yield partial(queries.wallets_page, shard_id=0, page=page)
+        for slot_status in (None, "offered", "settled", "lapsed"):
+            yield partial(queries.slots_page, shard_id=0, market_id="m1", status=slot_status, page=page)
+    for bid_id in (1, 2, 60_000, BIDS - 1, BIDS):
+        yield partial(queries.bid, shard_id=0, bid_id=bid_id)
+        yield partial(queries.outcome, shard_id=0, bid_id=bid_id)
+    until = START + timedelta(seconds=ROUNDS)
+    yield partial(queries.stats, shard_id=0, market_id="m1", until=until, period=timedelta(seconds=90))
+
+
+def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) -> None:
+    """No sequential scan of a table that grows, and no long walk past rows that are not asked for."""
+    filled.cursor_factory = Explaining
+    try:
+        for ask in questions():
+            plans.clear()
+            ask(filled)
+            assert plans, ask
+            for text, plan in plans:
+                read = 0
+                for node in nodes(plan):
+                    assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG, (ask, text)
+                    if "Relation Name" in node:
+                        passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+                        read += (node["Actual Rows"] + passed) * node["Actual Loops"]
+                assert read <= ROWS_READ_MAX, (ask, read, json.dumps(plan, indent=1))
+    finally:
+        filled.cursor_factory = psycopg.Cursor
+
+
+def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:
+    """The test itself: without its index a list reads the table."""
+    filled.execute("DROP INDEX compute_auction_bids_market")
+    with pytest.raises(AssertionError):
+        test_every_question_reads_about_what_it_shows(filled)
+    filled.execute("CREATE INDEX compute_auction_bids_market ON compute_auction_bids (shard_id, market_id, status, id)")
+
+
+def test_pages_leave_nothing_out_and_repeat_nothing(filled: psycopg.Connection, seed: int) -> None:
+    """Random lists, page sizes and orders, against one sorted list of the whole table."""
+    rng = random.Random(seed)
+    for _ in range(12):
+        market_id, bidder_id = rng.choice([("m9", None), (None, "b7"), ("m1", "b7"), ("m9", "b0"), ("m8", None)])
+        status: Any = rng.choice([None, "open", "lost", "settled"])
+        newest = rng.random() < 0.5
+        limit = rng.choice([1, 2, 7, 30])
+        expected = [
+            row[0]
+            for row in filled.execute(
+                "SELECT id FROM compute_auction_bids WHERE (%(m)s::text IS NULL OR market_id = %(m)s)"
+                " AND (%(b)s::text IS NULL OR bidder_id = %(b)s) AND (%(s)s::text IS NULL OR status = %(s)s)"
+                " ORDER BY id",
+                {"m": market_id, "b": bidder_id, "s": status},
+            )
+        ]
+        found: list[int] = []
+        after: int | None = None
+        while rows := queries.bids_page(filled, 0, market_id, bidder_id, status, Paging(limit, after, newest)):
+            assert len(rows) <= limit
+            found += [row.bid_id for row in rows]
+            after = found[-1]
+        assert found == (expected[::-1] if newest else expected), (market_id, bidder_id, status, newest, limit)
+
+
+def test_another_shard_is_not_shown(filled: psycopg.Connection) -> None:
+    page, names = Paging(LIMIT), Paging(LIMIT, newest=False)
+    assert queries.bids_page(filled, 1, None, None, None, page) == []
+    assert queries.bids_page(filled, 1, "m1", None, "lost", page) == []
+    assert queries.awards_page(filled, 1, None, None, None, START, page) == []
+    assert queries.rounds_page(filled, 1, "m1", None, page) == []
+    assert queries.slots_page(filled, 1, "m1", None, names) == []
+    assert queries.wallets_page(filled, 1, names) == []
+    assert queries.statement_page(filled, 1, "b8", page) is None
+    assert queries.bid(filled, 1, 1) is None
+    assert not queries.market_exists(filled, 1, "m1")
