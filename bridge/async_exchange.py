@@ -1,24 +1,26 @@
-"""The exchange in this process, for asyncio: the same verbs, awaited.
+"""The exchange in this process, for asyncio: the same verbs and reads, awaited.
 
-Rule of this file: as `exchange`. Applying a command takes microseconds and happens in the loop; only the wait for the
-journal is awaited, so thousands of agents can wait at once.
+Rule of this file: as `exchange`. Applying a command and reading the live state take microseconds and happen in the
+loop; only the journal and the tables are waited for, so thousands of agents can wait at once.
 """
 
-import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, TypeVar
 
-from bridge import reads, results, verbs
-from bridge.errors import Refused, Unavailable, UnknownOutcome
-from bridge.exchange import SWEEPS_MAX, Exchange
+from bridge import conversations, questions, reads, results, verbs
+from bridge.conversations import hold_async
+from bridge.errors import Refused
+from bridge.exchange import Exchange
 from bridge.messages import Ack, Reply, Request
 from bridge.node import Node
-from bridge.reads import OrderBook, Wallet
+from bridge.questions import Durable
+from bridge.read import AsyncRead
+from bridge.reads import Live
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import AsyncVerb, as_actor
 
-logger: Final = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class AsyncExchange:
@@ -37,6 +39,21 @@ class AsyncExchange:
     settle = AsyncVerb(verbs.settle, results.settled)
     void = AsyncVerb(verbs.void, results.voided)
 
+    wallet = AsyncRead(reads.wallet)
+    get_order_book = AsyncRead(reads.get_order_book)
+    quote = AsyncRead(reads.quote)
+    markets = AsyncRead(reads.markets)
+    market = AsyncRead(reads.market)
+    slots = AsyncRead(questions.slots)
+    bid = AsyncRead(questions.bid)
+    bids = AsyncRead(questions.bids)
+    get_rounds = AsyncRead(questions.get_rounds)
+    awards = AsyncRead(questions.awards)
+    wallets = AsyncRead(questions.wallets)
+    statement = AsyncRead(questions.statement)
+    get_recent_stats = AsyncRead(questions.get_recent_stats)
+    why = AsyncRead(questions.why)
+
     def __init__(self, exchange: Exchange) -> None:
         self._node: Node = exchange.node
         self._actor = exchange.actor
@@ -44,31 +61,15 @@ class AsyncExchange:
 
     async def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
         """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
-        reply = await self.submit_one(verbs.clear_round(market_id, now, command_id=command_id))
-        cleared = results.cleared_round(reply)
-        if cleared.losers_remaining:
-            try:
-                await self.refund_unfilled(now)
-            except (Unavailable, UnknownOutcome):
-                # As in `Exchange.clear_round`: the round stands.
-                logger.warning("losers of round %d of %s wait for a sweep", cleared.round_no, market_id, exc_info=True)
-        return cleared
+        return await hold_async(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
 
     async def refund_unfilled(self, now: datetime | None = None) -> Swept:
         """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
-        swept = results.swept(await self.submit_one(verbs.refund_unfilled(now)))
-        for _ in range(SWEEPS_MAX):
-            if not swept.more_due:
-                return swept
-            more = results.swept(await self.submit_one(verbs.refund_unfilled(now)))
-            swept = results.swept_together(swept, more)
-        raise AssertionError("sweeps do not come to an end")
+        return await hold_async(conversations.refund_unfilled(now), self._submit_as_actor)
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
-        verbs.check_bids(requests)
-        replies = await self.submit([as_actor(request, self._actor) for request in requests])
-        return [results.placed_or_refused(reply) for reply in replies]
+        return await hold_async(conversations.place_bids(requests), self._submit_as_actor)
 
     async def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: requests in the engine's own terms. Refusals are `Rejected` events, not exceptions."""
@@ -78,12 +79,19 @@ class AsyncExchange:
 
     async def submit_one(self, request: Request) -> Reply:
         """One request of a verb, as this exchange's actor."""
-        return (await self._node.submit_async([as_actor(request, self._actor)], self._ack))[0]
+        return (await self._submit_as_actor([request]))[0]
 
-    def wallet(self, account_id: str) -> Wallet:
-        """A wallet, live: no wait, so nothing to await."""
-        return self._node.read(reads.wallet(account_id))
+    async def ask(self, question: Live[T] | Durable[T]) -> T:
+        """The answer of one question of `reads` or `questions`."""
+        return await self._node.ask_async(question)
 
-    def get_order_book(self, market_id: str, rows_max: int = 100) -> OrderBook:
-        """The best bids and first asks of a market, live: no wait, so nothing to await."""
-        return self._node.read(reads.order_book(market_id, rows_max))
+    async def _submit_as_actor(self, requests: Sequence[Request]) -> list[Reply]:
+        return await self._node.submit_async([as_actor(request, self._actor) for request in requests], self._ack)
+
+
+if TYPE_CHECKING:
+    from bridge.async_market_api import AsyncMarketApi
+
+    def _is_one(exchange: AsyncExchange) -> AsyncMarketApi:
+        """It has all that every way to a market offers."""
+        return exchange

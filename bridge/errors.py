@@ -35,6 +35,13 @@ class Invalid(ExchangeError, ValueError):
         self.expected = expected
 
 
+class NotFound(Invalid):
+    """The request names a market, an account, a bid or a slot that there is not, and nothing was recorded.
+
+    Only what is read raises it. Commands about what is not there are refused, with a reason, and that is recorded.
+    """
+
+
 class Unavailable(ExchangeError):
     """The exchange cannot take requests now. Nothing happened; try again after `retry_after_s`, if that is set."""
 

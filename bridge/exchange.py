@@ -1,28 +1,31 @@
 """The exchange in this process: the verbs of the market as calls that return when their effect is durable.
 
-Rule of this file: it only joins. What a verb asks is in `verbs`, what it returns in `results` and `reads`, the order of
-things in `sequencer`, durability in `persistence`.
+Rule of this file: it only joins. What a verb asks is in `verbs`, what it returns in `results`, what takes several
+requests in `conversations`, what is read in `reads` and `questions`, the order of things in `sequencer`, durability in
+`persistence`. `market_api` has the signatures that every way to a market shares.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from bridge import history, reads, results, units, verbs
-from bridge.errors import Invalid, Refused, Unavailable, UnknownOutcome
+from bridge import conversations, history, questions, reads, results, verbs
+from bridge.conversations import hold
+from bridge.cursors import Order
+from bridge.errors import Invalid, Refused, Unavailable
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.node import Node, Role
-from bridge.reads import OrderBook, Wallet
-from bridge.results import PlacedBid, Round, Swept
+from bridge.questions import Durable
+from bridge.read import Read
+from bridge.reads import Live, OrderBook, Wallet
+from bridge.results import Page, PlacedBid, Round, Swept
 from bridge.verb import Verb, as_actor
-from engine.limits import SEQ_MAX
 from engine.state import State
-from persistence import queries
 from persistence.migrate import ensure_schema
-from persistence.queries import OutcomeRow, RoundRow, Stats
+from persistence.queries import RoundRow
 from persistence.recovery import Report
 from persistence.time_travel import rounds_at
 from persistence.verify import VerifyReport, verify
@@ -30,9 +33,6 @@ from persistence.verify import VerifyReport, verify
 logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-# A sweep ends 500 things, so this is more than a market can hold: reaching it is a bug.
-SWEEPS_MAX: Final = 10_000
 
 
 class Exchange:
@@ -54,6 +54,18 @@ class Exchange:
     cancel_bid = Verb(verbs.cancel_bid, results.stamp)
     settle = Verb(verbs.settle, results.settled)
     void = Verb(verbs.void, results.voided)
+
+    quote = Read(reads.quote)
+    markets = Read(reads.markets)
+    market = Read(reads.market)
+    slots = Read(questions.slots)
+    bid = Read(questions.bid)
+    bids = Read(questions.bids)
+    awards = Read(questions.awards)
+    wallets = Read(questions.wallets)
+    statement = Read(questions.statement)
+    get_recent_stats = Read(questions.get_recent_stats)
+    why = Read(questions.why)
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:
         self.node = node
@@ -87,29 +99,15 @@ class Exchange:
 
     def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
         """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
-        cleared = results.cleared_round(self.submit_one(verbs.clear_round(market_id, now, command_id=command_id)))
-        if cleared.losers_remaining:
-            try:
-                self.refund_unfilled(now)
-            except (Unavailable, UnknownOutcome):
-                # The round stands and was acknowledged; its last losers are released by the next sweep.
-                logger.warning("losers of round %d of %s wait for a sweep", cleared.round_no, market_id, exc_info=True)
-        return cleared
+        return hold(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
 
     def refund_unfilled(self, now: datetime | None = None) -> Swept:
         """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
-        swept = results.swept(self.submit_one(verbs.refund_unfilled(now)))
-        for _ in range(SWEEPS_MAX):
-            if not swept.more_due:
-                return swept
-            swept = results.swept_together(swept, results.swept(self.submit_one(verbs.refund_unfilled(now))))
-        raise AssertionError("sweeps do not come to an end")
+        return hold(conversations.refund_unfilled(now), self._submit_as_actor)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
-        verbs.check_bids(requests)
-        replies = self.submit([as_actor(request, self.actor) for request in requests])
-        return [results.placed_or_refused(reply) for reply in replies]
+        return hold(conversations.place_bids(requests), self._submit_as_actor)
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: requests in the engine's own terms. Refusals are `Rejected` events, not exceptions."""
@@ -119,51 +117,55 @@ class Exchange:
 
     def submit_one(self, request: Request) -> Reply:
         """One request of a verb, as this exchange's actor."""
-        return self.node.submit([as_actor(request, self.actor)], self.ack)[0]
+        return self._submit_as_actor([request])[0]
+
+    def ask(self, question: Live[T] | Durable[T]) -> T:
+        """The answer of one question of `reads` or `questions`."""
+        return self.node.ask(question)
 
     def wallet(self, account_id: str, *, as_of_seq: int | None = None, archive: Path | None = None) -> Wallet:
         """A wallet, live, or as it was after row `as_of_seq` of the journal, which costs a recovery up to there.
 
-        `archive` is the folder of rows that have left the journal; without it a row among them raises `Archived`.
+        Raises `NotFound` if there is no such account. `archive` is the folder of rows that have left the journal;
+        without it a row among them raises `Archived`.
         """
-        return self._read(reads.wallet(account_id), as_of_seq, archive)
+        return self._ask_then(reads.wallet(account_id), as_of_seq, archive)
 
     def get_order_book(
-        self, market_id: str, rows_max: int = 100, *, as_of_seq: int | None = None, archive: Path | None = None
+        self,
+        market_id: str,
+        limit: int = 100,
+        depth: int = 20,
+        *,
+        as_of_seq: int | None = None,
+        archive: Path | None = None,
     ) -> OrderBook:
-        """The best bids and first asks of a market, live, or as they were after a row, as in `wallet`."""
-        return self._read(reads.order_book(market_id, rows_max), as_of_seq, archive)
+        """The best bids, prices and first asks of a market, live, or as they were after a row, as in `wallet`."""
+        return self._ask_then(reads.get_order_book(market_id, limit, depth), as_of_seq, archive)
 
     def get_rounds(
         self,
         market_id: str | None = None,
-        rows_max: int = 100,
+        limit: int = 100,
         *,
+        since: datetime | None = None,
+        after: str | None = None,
+        order: Order = "newest",
         as_of_seq: int | None = None,
         archive: Path | None = None,
-    ) -> list[RoundRow]:
-        """The latest rounds that are durable, or as of a row as in `wallet`; of all markets where none is named."""
-        reads.check_rows(rows_max)
-        if as_of_seq is not None:
-            with history.past(self.node, as_of_seq, archive) as (connection, state):
-                return rounds_at(connection, self.node.shard_id, state, market_id, rows_max)
-        with self.node.connect() as connection:
-            return queries.rounds(connection, self.node.shard_id, market_id, rows_max)
+    ) -> Page[RoundRow]:
+        """The calls of a market, or of all, that are durable, page after page; with `since`, those then or later.
 
-    def get_recent_stats(self, market_id: str, period: timedelta = timedelta(hours=24)) -> Stats:
-        """Prices, fill rate and the ten best winning bids beside their impact, from what is durable."""
-        # Nothing happened before 1970, and dates end in the year 1.
-        now_us = units.at_us("now", self.node.now())
-        period = timedelta(microseconds=min(units.duration_us("period", period), now_us))
-        with self.node.connect() as connection:
-            return queries.stats(connection, self.node.shard_id, market_id, self.node.now(), period)
-
-    def why(self, bid_id: int) -> OutcomeRow | None:
-        """Why a bid won or lost, in words, from what is durable; None if there is no such bid."""
-        if type(bid_id) is not int or not 0 < bid_id <= SEQ_MAX:
-            raise Invalid("bid_id", bid_id, f"a whole number from 1 to {SEQ_MAX}")
-        with self.node.connect() as connection:
-            return queries.outcome(connection, self.node.shard_id, bid_id)
+        Of the past, as in `wallet`, it gives the latest `limit` and no more.
+        """
+        question = questions.get_rounds(market_id, limit, since=since, after=after, order=order)
+        if as_of_seq is None:
+            return self.node.ask(question)
+        if since is not None or after is not None or order != "newest":
+            raise Invalid("as_of_seq", as_of_seq, "no since, after or order with it: the past gives its latest rounds")
+        with history.past(self.node, as_of_seq, archive) as (connection, state):
+            rounds = rounds_at(connection, self.node.shard_id, state, market_id, limit)
+            return Page(tuple(rounds), None, state.seq, state.seq)
 
     def ensure_schema(self) -> None:
         """Bring the tables up to date. Opening an exchange has done so already; to call it again changes nothing."""
@@ -207,10 +209,13 @@ class Exchange:
         """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
         return self.node.read(query)
 
-    def _read(self, query: Callable[[State], T], as_of_seq: int | None, archive: Path | None) -> T:
+    def _submit_as_actor(self, requests: Sequence[Request]) -> list[Reply]:
+        return self.node.submit([as_actor(request, self.actor) for request in requests], self.ack)
+
+    def _ask_then(self, question: Live[T], as_of_seq: int | None, archive: Path | None) -> T:
         if as_of_seq is None:
-            return self.node.read(query)
-        return history.read_then(self.node, query, as_of_seq, archive)
+            return self.node.ask(question)
+        return history.ask_then(self.node, question, as_of_seq, archive)
 
     def image(self) -> bytes:
         """The whole live state as canonical bytes, for comparing and for tests. O(state), under the lock."""
@@ -219,3 +224,11 @@ class Exchange:
     def close(self) -> None:
         """Write what is queued and stop. Again: nothing."""
         self.node.close()
+
+
+if TYPE_CHECKING:
+    from bridge.market_api import MarketApi
+
+    def _is_one(exchange: Exchange) -> MarketApi:
+        """It has all that every way to a market offers."""
+        return exchange

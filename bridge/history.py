@@ -4,7 +4,7 @@ Rule of this file: it only reads, on connections of its own, so the live sequenc
 What the past was is for `persistence.time_travel`; here a row that the journal does not have is refused by its bound.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from bridge.errors import Invalid
 from bridge.node import Node
+from bridge.reads import Live, Moment
 from engine.state import State
 from persistence.archive.journal import ArchivedJournal
 from persistence.journal import Journal
@@ -77,7 +78,7 @@ def past(node: Node, as_of_seq: int, archive: Path | None) -> Iterator[tuple[psy
         yield connection, state_then(journal, snapshots, as_of_seq)
 
 
-def read_then(node: Node, query: Callable[[State], T], as_of_seq: int, archive: Path | None) -> T:
-    """The answer of a query to the state of a running market's past. Raises as the query and as `state_then`."""
+def ask_then(node: Node, question: Live[T], as_of_seq: int, archive: Path | None) -> T:
+    """The answer of a running market's past, when all that it saw was durable. Raises as it and as `state_then`."""
     with past(node, as_of_seq, archive) as (_, state):
-        return query(state)
+        return question.answer(Moment(state, state.seq, state.at_us))

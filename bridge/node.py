@@ -15,8 +15,11 @@ import psycopg
 
 import persistence.errors
 from bridge.clock import Clock
+from bridge.desk import Desk
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.messages import Ack, Reply, Request, check_ack
+from bridge.questions import Durable
+from bridge.reads import Live, Moment
 from bridge.reign import Reign
 from bridge.sequencer import RETRY_AFTER_S, Applied
 from bridge.units import datetime_of
@@ -58,6 +61,7 @@ class Node:
         # Set when it is known whether this process will ever lead.
         self._decided = threading.Event()
         self._closed = False
+        self._desk: Final = Desk(url, shard_id, self.now)
 
     def lead(self, reign: Reign) -> None:
         """Serve from now on."""
@@ -119,6 +123,23 @@ class Node:
         """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
         reign = self._ruling()
         return reign.sequencer.read(query)
+
+    def ask(self, question: Live[T] | Durable[T]) -> T:
+        """The answer of the live state, at one moment, or of the tables. Raises what the question raises.
+
+        Raises `Unavailable` also where a live answer can never be durable, and where the tables do not answer in time.
+        """
+        if isinstance(question, Live):
+            return self._ask_live(question)
+        self._refuse_if_closed()
+        return self._desk.ask(question)
+
+    async def ask_async(self, question: Live[T] | Durable[T]) -> T:
+        """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it."""
+        if isinstance(question, Live):
+            return self._ask_live(question)
+        self._refuse_if_closed()
+        return await self._desk.ask_async(question)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
@@ -185,8 +206,17 @@ class Node:
         except PersistenceError as error:
             raise Unavailable(str(error)) from error
         finally:
+            self._desk.close()
             self._decided.set()
             self._resources.close()
+
+    def _ask_live(self, question: Live[T]) -> T:
+        reign = self._ruling()
+
+        def answer(state: State) -> T:
+            return question.answer(Moment(state, reign.write_behind.durable_seq, self._clock()))
+
+        return reign.sequencer.read(answer)
 
     def _apply(self, requests: Sequence[Request]) -> tuple[Reign, list[Applied]]:
         reign = self._ruling()

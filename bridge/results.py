@@ -6,7 +6,7 @@ made it: its place in history, and whether that was durable.
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from msgspec import Struct
 
@@ -27,6 +27,7 @@ from engine.events import (
 )
 
 E = TypeVar("E")
+T = TypeVar("T")
 
 
 class Stamp(Struct, frozen=True):
@@ -136,6 +137,15 @@ class Swept(Struct, frozen=True):
     awards_lapsed: int
     more_due: bool
     stamp: Stamp
+
+
+class Page(Struct, Generic[T], frozen=True):
+    """A part of a list, as it was at `seq`. `next` is handed back as `after` for what follows; None at the end."""
+
+    items: tuple[T, ...]
+    next: str | None
+    seq: int
+    durable_seq: int
 
 
 def stamp(reply: Reply) -> Stamp:

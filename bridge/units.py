@@ -50,3 +50,8 @@ def datetime_of(at_us: int) -> datetime:
 def number_of(millionths: int) -> float:
     """A number from its millionths."""
     return millionths / 1_000_000
+
+
+def duration_of(duration_us: int) -> timedelta:
+    """The duration of these microseconds."""
+    return duration_us * _MICROSECOND

@@ -62,10 +62,6 @@ class Offers:
         """All offered slots in the order of sale. O(n log n)."""
         return iter(sorted(self._slots.values(), key=_sale_order))
 
-    def unordered(self) -> list[Slot]:
-        """All offered slots, in no order that means anything. O(n), and cheaper than sorting them."""
-        return list(self._slots.values())
-
     def add(self, slot: Slot) -> None:
         """Put a slot on sale. O(1)."""
         self._slots[slot.slot_id] = slot

@@ -68,8 +68,8 @@ async def test_every_verb(market: Exchange, clock: ManualClock) -> None:
     settled = await desk.settle("s1", 19, 0.5, award_id=cleared.awards[0].award_id)
     assert (settled.price_tokens, settled.stamp.durable) == (20, True)
     assert (await desk.void("s2")).released_tokens == 20
-    assert desk.wallet("a").balance_tokens == 880
-    assert desk.get_order_book("m").bids_total == 0
+    assert (await desk.wallet("a")).balance_tokens == 880
+    assert (await desk.get_order_book("m")).bids_total == 0
     clock.set_us(START_US + 2_000_000)
     assert not (await desk.refund_unfilled()).more_due
     assert market.verify().ok
@@ -130,7 +130,7 @@ async def test_clear_round_releases_all_losers(market: Exchange) -> None:
     await desk.submit([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)])
     cleared = await desk.clear_round("m", at(START_US))
     assert cleared.losers_remaining == 750 - limits.LOSERS_PER_CALL_MAX
-    assert desk.wallet("a").held_tokens == 0
+    assert (await desk.wallet("a")).held_tokens == 0
 
 
 @awaited
@@ -162,7 +162,7 @@ async def test_unknown_outcome_while_the_database_is_frozen(
             assert [one.seqs for one in outcomes if isinstance(one, UnknownOutcome)] == [
                 range(seq, seq + 1) for seq in (2, 3, 4)
             ]
-            assert desk.wallet("b1").seq == 4, "reads go on"
+            assert (await desk.wallet("b1")).seq == 4, "reads go on"
         monkeypatch.undo()
         again = await asyncio.to_thread(until_answered, market)
         assert again == (3, True)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, Refused, open_exchange, verbs
+from bridge import Exchange, Invalid, ManualClock, NotFound, Refused, open_exchange, verbs
 from bridge.results import PlacedBid
 from engine import limits
 from engine.commands import ClearRound
@@ -104,7 +104,7 @@ def test_book_shows_both_sides_and_counts_all(market: Exchange) -> None:
     for number in range(3):
         market.offer_slot("m", f"s{number}", reserve_price_tokens=number)
         market.place_bid("m", "a", f"t{number}", 10 + number)
-    book = market.get_order_book("m", rows_max=2)
+    book = market.get_order_book("m", limit=2)
     assert [bid.max_price_tokens for bid in book.bids] == [12, 11]
     assert [ask.slot_id for ask in book.asks] == ["s0", "s1"]
     assert (book.bids_total, book.asks_total, book.seq) == (3, 3, last_seq(market))
@@ -119,11 +119,10 @@ def test_questions_to_the_tables(market: Exchange) -> None:
     market.clear_round("m")
     market.settle("s", 60, 2.5)
     loser, winner = market.why(2), market.why(1)
-    assert loser is not None
-    assert winner is not None
     assert (loser.status, winner.status) == ("lost", "settled")
     assert "outbid" in loser.reason
-    assert market.why(3) is None
+    with pytest.raises(NotFound, match="bid_id: expected a bid that was accepted, got 3"):
+        market.why(3)
     stats = market.get_recent_stats("m")
     assert (stats.totals.rounds, stats.totals.price_median_tokens, stats.fill_rate) == (1, 70.0, 1.0)
     assert [(win.bidder_id, win.bid_tokens) for win in stats.top_wins] == [("a", 90)]
@@ -202,8 +201,8 @@ def test_invalid_request_is_not_recorded(market: Exchange) -> None:
         lambda: market.acknowledging("never"),  # type: ignore[arg-type]
         lambda: market.wallet("nobody"),
         lambda: market.get_order_book("nowhere"),
-        lambda: market.get_order_book("m", rows_max=0),
-        lambda: market.get_order_book("m", rows_max=1_001),
+        lambda: market.get_order_book("m", limit=0),
+        lambda: market.get_order_book("m", depth=1_001),
         lambda: market.why(0),
         lambda: market.why(10**30),
         lambda: market.why("1"),  # type: ignore[arg-type]

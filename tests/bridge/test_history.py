@@ -36,7 +36,7 @@ def test_answers_of_the_past_are_those_of_then(market: Exchange) -> None:
         then[market.durable_seq] = answers(market)
     for seq, answer in then.items():
         assert answers(market, as_of_seq=seq) == answer
-    assert [call.round_no for call in market.get_rounds("m", 2)] == [3, 2]
+    assert [call.round_no for call in market.get_rounds("m", 2).items] == [3, 2]
 
 
 def test_a_row_that_is_not_there_is_refused_by_its_bound(market: Exchange) -> None:
@@ -50,8 +50,8 @@ def test_a_row_that_is_not_there_is_refused_by_its_bound(market: Exchange) -> No
                 ask(as_of_seq=wrong)
     with pytest.raises(Invalid, match="an open account"):
         market.wallet("a", as_of_seq=1)
-    with pytest.raises(Invalid, match="rows_max"):
-        market.get_rounds(rows_max=0)
+    with pytest.raises(Invalid, match="limit"):
+        market.get_rounds(limit=0)
 
 
 def test_the_market_goes_on_meanwhile(market: Exchange) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bridge import AsyncExchange, Exchange, Reply, Request, Unavailable, UnknownOutcome, open_exchange, verbs
+from bridge import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange, verbs
 from engine.codec import decode_command
 from engine.events import AwardGranted, BidPlaced
 from engine.limits import RECEIPTS_MAX
@@ -195,6 +195,8 @@ def looking_on(market: Exchange, log: ClientLog) -> None:
             log.failed("watermark", "Fell", f"from {before} to {durable_seq}")
         try:
             market.get_recent_stats("short", timedelta(seconds=1))
+        except NotFound:
+            pass  # it is about to be opened
         except Exception as error:  # noqa: BLE001 -- what a reader may see is for the test to judge
             log.failed("reader", type(error).__name__, str(error))
         time.sleep(LOOK_EVERY_S)

@@ -1,0 +1,229 @@
+"""What every way to a market offers, in this process or over a network, for threads; `async_market_api` is its twin.
+
+Rule of this file: signatures, and not one line that does anything. A way to a market may offer more (`Exchange` acts as
+anybody, and asks the past); what is here means the same wherever it is asked, which `tests/contract` proves.
+
+Every verb returns when its effect is durable and raises `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`; with
+a `command_id` it may be sent again. Every read raises `NotFound` for what is not there, `Invalid` for what makes no
+sense, `Unavailable` where no answer is to be had. Each answer carries the `seq` it saw, and up to where everything is
+durable (`durable_seq`). Lists are pages: `next` is handed back as `after`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bridge.cursors import Order
+from bridge.errors import Refused
+from bridge.messages import Request
+from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from bridge.results import AmendedBid, Page, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+from bridge.units import Number
+from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TimeInForce
+from engine.events import SlotStatus
+from persistence.queries import AwardRow, AwardStatus, BidRow, BidStatus, MovementRow, RoundRow, SlotRow, WalletRow
+
+
+class MarketApi(Protocol):
+    """A market, for threads."""
+
+    def open_account(self, account_id: str, kind: AccountKind = "agent", *, command_id: str = "") -> Stamp:
+        """Open a wallet."""
+
+    def mint(
+        self,
+        account_id: str,
+        amount_tokens: int,
+        reason: str,
+        reference_type: str = "",
+        reference_id: str = "",
+        memo: str = "",
+        *,
+        command_id: str = "",
+    ) -> Posted:
+        """Make tokens for an account."""
+
+    def burn(
+        self,
+        account_id: str,
+        amount_tokens: int,
+        reason: str,
+        reference_type: str = "",
+        reference_id: str = "",
+        memo: str = "",
+        *,
+        command_id: str = "",
+    ) -> Posted:
+        """Destroy tokens of an account."""
+
+    def transfer(
+        self,
+        from_account_id: str,
+        to_account_id: str,
+        amount_tokens: int,
+        reason: str,
+        reference_type: str = "",
+        reference_id: str = "",
+        memo: str = "",
+        *,
+        command_id: str = "",
+    ) -> Posted:
+        """Pay from one account to another."""
+
+    def open_market(
+        self,
+        market_id: str,
+        *,
+        pricing_rule: PricingRule = "first_rejected",
+        reserve_price_tokens: int = 0,
+        awards_per_bidder_max: int = 0,
+        lease: timedelta = ...,
+        lapse_policy: LapsePolicy = "charge",
+        reward_tokens_per_impact: int = 0,
+        reward_cap_tokens: int = 0,
+        command_id: str = "",
+    ) -> Stamp:
+        """Open a market with its rules."""
+
+    def offer_slot(
+        self,
+        market_id: str,
+        slot_id: str,
+        available_at: datetime | None = None,
+        *,
+        reserve_price_tokens: int | None = None,
+        provider_id: str = TREASURY,
+        lease: timedelta | None = None,
+        command_id: str = "",
+    ) -> Stamp:
+        """Offer one use of a slot; without `available_at` it is available now."""
+
+    def withdraw_slot(self, slot_id: str, *, command_id: str = "") -> Stamp:
+        """Take an offered slot off sale."""
+
+    def place_bid(
+        self,
+        market_id: str,
+        bidder_id: str,
+        task_id: str,
+        max_price_tokens: int,
+        *,
+        expected_value_usd: Number = 0,
+        ttl_at: datetime | None = None,
+        time_in_force: TimeInForce = "round",
+        command_id: str = "",
+    ) -> PlacedBid:
+        """Bid for one slot for one task."""
+
+    def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
+
+    def amend_bid(
+        self, bid_id: int, *, max_price_tokens: int | None = None, ttl_at: datetime | None = None, command_id: str = ""
+    ) -> AmendedBid:
+        """Change price or deadline of an open bid."""
+
+    def cancel_bid(self, bid_id: int, *, command_id: str = "") -> Stamp:
+        """Take back an open bid."""
+
+    def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
+        """Call a market, and release all losers."""
+
+    def settle(
+        self,
+        slot_id: str,
+        actual_cost_tokens: int,
+        actual_impact: Number,
+        *,
+        award_id: int | None = None,
+        command_id: str = "",
+    ) -> Settled:
+        """Report the work of an award done."""
+
+    def void(self, slot_id: str, *, award_id: int | None = None, command_id: str = "") -> Voided:
+        """Report that the provider of an award failed."""
+
+    def refund_unfilled(self, now: datetime | None = None) -> Swept:
+        """Sweep all that is due."""
+
+    def quote(
+        self,
+        market_id: str,
+        max_price_tokens: int,
+        *,
+        bidder_id: str | None = None,
+        task_id: str | None = None,
+        at: datetime | None = None,
+    ) -> Quote:
+        """Whether a bid of this price would win now, and at what price; no promise."""
+
+    def get_order_book(self, market_id: str, limit: int = 100, depth: int = 20) -> OrderBook:
+        """The best bids, prices and first asks of a market."""
+
+    def markets(self) -> Page[MarketRow]:
+        """All markets by name."""
+
+    def market(self, market_id: str) -> MarketDetail:
+        """A market with its rules and what is in it."""
+
+    def slots(
+        self, market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
+    ) -> Page[SlotRow]:
+        """The slots of a market by name."""
+
+    def bid(self, bid_id: int) -> BidDetail:
+        """A bid and where it stands."""
+
+    def bids(
+        self,
+        market_id: str | None = None,
+        bidder_id: str | None = None,
+        status: BidStatus | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[BidRow]:
+        """Bids of a market, of a bidder, of both, or all."""
+
+    def get_rounds(
+        self,
+        market_id: str | None = None,
+        limit: int = 100,
+        *,
+        since: datetime | None = None,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[RoundRow]:
+        """The calls of a market, or of all."""
+
+    def awards(
+        self,
+        market_id: str | None = None,
+        bidder_id: str | None = None,
+        status: AwardStatus | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[AwardRow]:
+        """Awards of a market, of a bidder, of both, or all."""
+
+    def wallet(self, account_id: str) -> Wallet:
+        """A wallet."""
+
+    def wallets(self, *, limit: int = 100, after: str | None = None) -> Page[WalletRow]:
+        """All wallets by name."""
+
+    def statement(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Page[MovementRow]:
+        """The movements of an account."""
+
+    def get_recent_stats(self, market_id: str, period: timedelta = ...) -> RecentStats:
+        """Prices, fill rate and the best winning bids of a period, by default a day."""
+
+    def why(self, bid_id: int) -> Outcome:
+        """Why a bid won or lost, in words."""

@@ -1,0 +1,304 @@
+"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, statements, figures, and why.
+
+Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of what is
+durable, and says up to which row: `seq` and `durable_seq` are equal. The queries are in `persistence.queries`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar, get_args
+
+import msgspec
+
+from bridge import units
+from bridge.cursors import Order, check_order, cursor, name_after, number_after
+from bridge.errors import Invalid, NotFound
+from bridge.reads import Live, Moment, check_limit, check_name
+from bridge.results import Page
+from bridge.units import datetime_of, duration_of
+from engine.events import SlotStatus
+from engine.limits import SEQ_MAX
+from engine.slots import Slot
+from persistence import queries
+from persistence.queries import (
+    AwardRow,
+    AwardStatus,
+    BidRow,
+    BidStatus,
+    MovementRow,
+    OutcomeRow,
+    Paging,
+    RoundRow,
+    SlotRow,
+    Stats,
+    WalletRow,
+)
+from persistence.reader_pool import Snapshot
+
+T = TypeVar("T")
+R = TypeVar("R", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Durable(Generic[T]):
+    """A question to the tables: its answer at a snapshot, and at the exchange's time, in a few milliseconds."""
+
+    answer: Callable[[Snapshot, datetime], T]
+
+
+class BidDetail(BidRow, frozen=True):
+    """A bid, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
+class Outcome(OutcomeRow, frozen=True):
+    """Where a bid stands, and why, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
+class RecentStats(Stats, frozen=True):
+    """What a market did in a period, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
+def bid(bid_id: int) -> Durable[BidDetail]:
+    """A bid and where it stands. Raises `NotFound` if there is no such bid."""
+    _check_id("bid_id", bid_id)
+
+    def answer(at: Snapshot, _: datetime) -> BidDetail:
+        found = queries.bid(at.connection, at.shard_id, bid_id)
+        if found is None:
+            raise NotFound("bid_id", bid_id, "a bid that was accepted")
+        return BidDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+
+    return Durable(answer)
+
+
+def bids(
+    market_id: str | None = None,
+    bidder_id: str | None = None,
+    status: BidStatus | None = None,
+    *,
+    limit: int = 100,
+    after: str | None = None,
+    order: Order = "newest",
+) -> Durable[Page[BidRow]]:
+    """Bids of a market, of a bidder, of both, or all; a status needs one of the two. By id, page after page."""
+    _check_owner(market_id, bidder_id, status, get_args(BidStatus))
+    kind, page = _numbered("bids", limit, after, order)
+
+    def answer(at: Snapshot, _: datetime) -> Page[BidRow]:
+        rows = queries.bids_page(at.connection, at.shard_id, market_id, bidder_id, status, page)
+        return _page(rows, limit, kind, lambda row: row.bid_id, at)
+
+    return Durable(answer)
+
+
+def awards(
+    market_id: str | None = None,
+    bidder_id: str | None = None,
+    status: AwardStatus | None = None,
+    *,
+    since: datetime | None = None,
+    limit: int = 100,
+    after: str | None = None,
+    order: Order = "newest",
+) -> Durable[Page[AwardRow]]:
+    """Awards of a market, of a bidder, of both, or all; a status needs one of the two. By id, page after page.
+
+    With `since`, those granted then or later.
+    """
+    _check_owner(market_id, bidder_id, status, get_args(AwardStatus))
+    _check_since(since)
+    kind, page = _numbered("awards", limit, after, order)
+
+    def answer(at: Snapshot, _: datetime) -> Page[AwardRow]:
+        rows = queries.awards_page(at.connection, at.shard_id, market_id, bidder_id, status, since, page)
+        return _page(rows, limit, kind, lambda row: row.award_id, at)
+
+    return Durable(answer)
+
+
+def slots(
+    market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
+) -> Live[Page[SlotRow]] | Durable[Page[SlotRow]]:
+    """The slots of a market by name, page after page: `offered` and `awarded` ones live, ended ones, or all, durable.
+
+    Raises `NotFound` if there is no such market.
+    """
+    check_name("market_id", market_id)
+    if status is not None:
+        _check_one_of("status", status, get_args(SlotStatus))
+    check_limit(limit)
+    name = name_after("slots", after)
+
+    def answer_live(moment: Moment) -> Page[SlotRow]:
+        state = moment.state
+        market = state.markets.get(market_id)
+        if market is None:
+            raise NotFound("market_id", market_id, "an open market")
+        if status == "offered":
+            live = market.offers.unordered()
+        else:
+            live = [state.slots[state.awards[award_id].slot_id] for award_id in market.tasks_awarded.values()]
+        found = sorted(slot.slot_id for slot in live if name is None or slot.slot_id > name)[: limit + 1]
+        rows = [_slot(state.slots[slot_id]) for slot_id in found]
+        items = tuple(rows[:limit])
+        more = cursor("slots", items[-1].slot_id) if len(rows) > limit else None
+        return Page(items, more, state.seq, moment.durable_seq)
+
+    def answer(at: Snapshot, _: datetime) -> Page[SlotRow]:
+        _check_market(at, market_id)
+        page = Paging(limit + 1, name, newest=False)
+        rows = queries.slots_page(at.connection, at.shard_id, market_id, status, page)
+        return _page(rows, limit, "slots", lambda row: row.slot_id, at)
+
+    return Live(answer_live) if status in ("offered", "awarded") else Durable(answer)
+
+
+def get_rounds(
+    market_id: str | None = None,
+    limit: int = 100,
+    *,
+    since: datetime | None = None,
+    after: str | None = None,
+    order: Order = "newest",
+) -> Durable[Page[RoundRow]]:
+    """The calls of a market, or of all, page after page; with `since`, those then or later.
+
+    Raises `NotFound` if there is no such market.
+    """
+    if market_id is not None:
+        check_name("market_id", market_id)
+    _check_since(since)
+    kind, page = _numbered("rounds", limit, after, order)
+
+    def answer(at: Snapshot, _: datetime) -> Page[RoundRow]:
+        if market_id is not None:
+            _check_market(at, market_id)
+        rows = queries.rounds_page(at.connection, at.shard_id, market_id, since, page)
+        return _page(rows, limit, kind, lambda row: row.seq, at)
+
+    return Durable(answer)
+
+
+def wallets(*, limit: int = 100, after: str | None = None) -> Durable[Page[WalletRow]]:
+    """All wallets by name, page after page."""
+    check_limit(limit)
+    page = Paging(limit + 1, name_after("wallets", after), newest=False)
+
+    def answer(at: Snapshot, _: datetime) -> Page[WalletRow]:
+        rows = queries.wallets_page(at.connection, at.shard_id, page)
+        return _page(rows, limit, "wallets", lambda row: row.account_id, at)
+
+    return Durable(answer)
+
+
+def statement(
+    account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+) -> Durable[Page[MovementRow]]:
+    """The movements of an account, page after page. Raises `NotFound` if there is no such account."""
+    check_name("account_id", account_id)
+    kind, page = _numbered("statement", limit, after, order)
+
+    def answer(at: Snapshot, _: datetime) -> Page[MovementRow]:
+        rows = queries.statement_page(at.connection, at.shard_id, account_id, page)
+        if rows is None:
+            raise NotFound("account_id", account_id, "an open account")
+        return _page(rows, limit, kind, lambda row: row.transfer_id, at)
+
+    return Durable(answer)
+
+
+def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Durable[RecentStats]:
+    """Prices, fill rate and the ten best winning bids beside their impact, from what is durable.
+
+    Raises `NotFound` if there is no such market. Costs the rounds and awards of the period.
+    """
+    check_name("market_id", market_id)
+    period_us = units.duration_us("period", period)
+
+    def answer(at: Snapshot, now: datetime) -> RecentStats:
+        _check_market(at, market_id)
+        # Nothing happened before 1970, and dates end in the year 1.
+        longest = duration_of(min(period_us, units.at_us("now", now)))
+        found = queries.stats(at.connection, at.shard_id, market_id, now, longest)
+        return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+
+    return Durable(answer)
+
+
+def why(bid_id: int) -> Durable[Outcome]:
+    """Why a bid won or lost, in words. Raises `NotFound` if there is no such bid."""
+    _check_id("bid_id", bid_id)
+
+    def answer(at: Snapshot, _: datetime) -> Outcome:
+        found = queries.outcome(at.connection, at.shard_id, bid_id)
+        if found is None:
+            raise NotFound("bid_id", bid_id, "a bid that was accepted")
+        return Outcome(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+
+    return Durable(answer)
+
+
+def _numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[str, Paging]:
+    """The kind of a list's cursors, and the page to ask for: one row more, which tells whether there is a next one."""
+    check_limit(limit)
+    check_order(order)
+    kind = f"{name}-{order}"
+    return kind, Paging(limit + 1, number_after(kind, after), newest=order == "newest")
+
+
+def _page(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: Snapshot) -> Page[R]:
+    items = tuple(rows[:limit])
+    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.seq)
+
+
+def _slot(slot: Slot) -> SlotRow:
+    return SlotRow(
+        slot_id=slot.slot_id,
+        market_id=slot.market_id,
+        status=slot.status,
+        provider_id=slot.provider_id,
+        available_at=datetime_of(slot.available_at_us),
+        reserve_price_tokens=slot.reserve_price_tokens,
+        lease=duration_of(slot.lease_us),
+        award_id=slot.award_id or None,
+    )
+
+
+def _check_market(at: Snapshot, market_id: str) -> None:
+    if not queries.market_exists(at.connection, at.shard_id, market_id):
+        raise NotFound("market_id", market_id, "an open market")
+
+
+def _check_owner(market_id: str | None, bidder_id: str | None, status: str | None, statuses: Sequence[str]) -> None:
+    for field, name in (("market_id", market_id), ("bidder_id", bidder_id)):
+        if name is not None:
+            check_name(field, name)
+    if status is not None:
+        _check_one_of("status", status, statuses)
+        if market_id is None and bidder_id is None:
+            raise Invalid("status", status, "a market_id or a bidder_id with it")
+
+
+def _check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise Invalid(field, value, f"one of {', '.join(allowed)}")
+
+
+def _check_since(since: datetime | None) -> None:
+    if since is not None:
+        units.at_us("since", since)
+
+
+def _check_id(field: str, number: int) -> None:
+    if type(number) is not int or not 0 < number <= SEQ_MAX:
+        raise Invalid(field, number, f"a whole number from 1 to {SEQ_MAX}")

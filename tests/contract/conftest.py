@@ -1,0 +1,85 @@
+"""The ways to a market that the contract is tried on.
+
+Rule of this file: one fixture, `api`, which gives a blocking `MarketApi` for each way; another way joins by one more
+entry of `WAYS`. Beside it `owner` is the exchange itself, for what only its owner may do.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
+from typing import Any, cast
+
+import pytest
+
+from bridge import AsyncExchange, Exchange, ManualClock, open_exchange
+from bridge.market_api import MarketApi
+from tests.bridge.conftest import START_US
+from tests.support.small_market import WAIT_S_MAX
+
+
+class Blocking:
+    """An asyncio way to a market, with each call run in a loop of its own thread and waited for."""
+
+    def __init__(self, way: object, loop: asyncio.AbstractEventLoop) -> None:
+        self._way = way
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._way, name)
+
+        @wraps(method)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            async def ask() -> Any:
+                return await method(*args, **kwargs)
+
+            return self._run(ask())
+
+        return call
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S_MAX)
+
+
+@contextmanager
+def threads(owner: Exchange) -> Iterator[MarketApi]:
+    """`Exchange` itself."""
+    yield owner
+
+
+@contextmanager
+def in_loop(owner: Exchange) -> Iterator[MarketApi]:
+    """`AsyncExchange`, made blocking."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield cast(MarketApi, Blocking(AsyncExchange(owner), loop))
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WAIT_S_MAX)
+        loop.close()
+
+
+WAYS: dict[str, Callable[[Exchange], AbstractContextManager[MarketApi]]] = {"threads": threads, "asyncio": in_loop}
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands at a fixed time."""
+    return ManualClock(START_US)
+
+
+@pytest.fixture
+def owner(database_url: str, clock: ManualClock) -> Iterator[Exchange]:
+    """The exchange itself, with nothing in it."""
+    with open_exchange(database_url, clock=clock) as exchange:
+        yield exchange
+
+
+@pytest.fixture(params=list(WAYS))
+def api(request: pytest.FixtureRequest, owner: Exchange) -> Iterator[MarketApi]:
+    """The same market, by one way after the other."""
+    with WAYS[request.param](owner) as way:
+        yield way

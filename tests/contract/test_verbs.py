@@ -1,0 +1,180 @@
+"""What every way to a market owes who asks it to do something: the result, the errors, and one effect for a retry.
+
+Goal: a client can be moved from one way to another and notices nothing. Method: the same tests for each way of `WAYS`.
+"""
+
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused, verbs
+from bridge.async_market_api import AsyncMarketApi
+from bridge.market_api import MarketApi
+from bridge.results import PlacedBid
+from engine.reject import Reject
+from tests.bridge.conftest import START_US
+from tests.support.small_market import at
+
+
+def furnish(api: MarketApi, *bidder_ids: str, tokens: int = 1_000) -> None:
+    api.open_market("m", lease=timedelta(hours=1))
+    for bidder_id in bidder_ids:
+        api.open_account(bidder_id)
+        api.mint(bidder_id, tokens, "grant:initial")
+
+
+def public(kind: type) -> dict[str, inspect.Signature]:
+    return {
+        name: inspect.signature(method)
+        for name, method in inspect.getmembers(kind, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize(("kind", "protocol"), [(Exchange, MarketApi), (AsyncExchange, AsyncMarketApi)])
+def test_signatures_are_those_of_the_protocol(kind: type, protocol: type) -> None:
+    """Types are mypy's matter; names of arguments, their order and defaults are compared here."""
+    for name, promised in public(protocol).items():
+        given = inspect.signature(getattr(kind, name)).parameters
+        for parameter in list(promised.parameters.values())[1:]:
+            assert parameter.name in given, (name, parameter)
+            assert given[parameter.name].kind == parameter.kind, (name, parameter)
+            if parameter.default is not ...:
+                assert given[parameter.name].default == parameter.default, (name, parameter)
+        order = [one for one in given if one in promised.parameters and one != "self"]
+        assert order == [one for one in promised.parameters if one != "self"], name
+
+
+def test_the_two_protocols_are_twins() -> None:
+    one, two = public(MarketApi), public(AsyncMarketApi)
+    assert list(one) == list(two)
+    for name in one:
+        assert one[name].parameters == two[name].parameters, name
+        assert getattr(MarketApi, name).__doc__ == getattr(AsyncMarketApi, name).__doc__
+
+
+def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
+    """CLR-4, BID-5, SET-1, SET-3, SET-4, SET-6: each verb's good path, and that each stamp says it is durable."""
+    opened = api.open_market("m", lease=timedelta(seconds=1), reward_tokens_per_impact=50, reward_cap_tokens=500)
+    assert (opened.seq, opened.at, opened.durable, opened.repeated) == (1, at(START_US), True, False)
+    for bidder_id in ("a", "b"):
+        assert api.open_account(bidder_id).durable
+        assert api.mint(bidder_id, 1_000, "grant:initial").to_balance_tokens == 1_000
+    assert api.transfer("a", "b", 100, "gift:any").from_balance_tokens == 900
+    assert api.burn("b", 100, "fee:any").from_balance_tokens == 1_000
+    for slot_id in ("s1", "s2", "s3"):
+        assert api.offer_slot("m", slot_id).durable
+    assert api.withdraw_slot("s3").durable
+    bid = api.place_bid("m", "a", "t1", 50, expected_value_usd=1.5)
+    assert (bid.bid_id, bid.held_tokens, bid.stamp.durable) == (1, 50, True)
+    assert api.amend_bid(bid.bid_id, max_price_tokens=60).max_price_tokens == 60
+    second, refused = api.place_bids([verbs.place_bid("m", "b", f"t{number}", 40 * number) for number in (2, 200)])
+    assert isinstance(second, PlacedBid)
+    assert isinstance(refused, Refused)
+    assert refused.reason is Reject.FUNDS_INSUFFICIENT
+    third = api.place_bid("m", "b", "t3", 30)
+    assert api.cancel_bid(third.bid_id).durable
+    cleared = api.clear_round("m")
+    assert (cleared.round_no, cleared.clearing_price_tokens, len(cleared.awards)) == (1, 0, 2)
+    by_bid = {award.bid_id: award for award in cleared.awards}
+    done = by_bid[second.bid_id]
+    paid = api.settle(done.slot_id, 19, 0.5, award_id=done.award_id)
+    assert (paid.price_tokens, paid.reward_tokens, paid.stamp.durable) == (0, 25, True)
+    assert api.void(by_bid[bid.bid_id].slot_id).bid_id == bid.bid_id
+    assert not api.refund_unfilled().more_due
+
+
+def test_clearing_releases_all_losers(api: MarketApi) -> None:
+    """BID-4, SET-6: more losers than one call and one sweep release."""
+    furnish(api, "a", tokens=10_000)
+    api.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)])
+    assert api.clear_round("m").losers_remaining == 650
+    assert api.wallet("a").held_tokens == 0
+
+
+REFUSALS: list[tuple[Reject, Callable[[MarketApi], object]]] = [
+    (Reject.ACCOUNT_EXISTS, lambda api: api.open_account("a")),
+    (Reject.REFERENCE_MISSING, lambda api: api.mint("a", 1, "earn:debate")),
+    (Reject.FUNDS_INSUFFICIENT, lambda api: api.burn("a", 10_000, "fee:any")),
+    (Reject.SAME_ACCOUNT, lambda api: api.transfer("a", "a", 1, "gift:any")),
+    (Reject.MARKET_EXISTS, lambda api: api.open_market("m")),
+    (Reject.MARKET_UNKNOWN, lambda api: api.offer_slot("none", "s")),
+    (Reject.SLOT_UNKNOWN, lambda api: api.withdraw_slot("none")),
+    (Reject.TTL_MISSING, lambda api: api.place_bid("m", "a", "t", 1, time_in_force="gtd")),
+    (Reject.BID_UNKNOWN, lambda api: api.amend_bid(99, max_price_tokens=1)),
+    (Reject.BID_UNKNOWN, lambda api: api.cancel_bid(99)),
+    (Reject.MARKET_UNKNOWN, lambda api: api.clear_round("none")),
+    (Reject.SLOT_UNKNOWN, lambda api: api.settle("none", 1, 1)),
+    (Reject.SLOT_UNKNOWN, lambda api: api.void("none")),
+]
+
+
+def test_every_verb_can_be_refused(api: MarketApi) -> None:
+    furnish(api, "a")
+    for reason, ask in REFUSALS:
+        with pytest.raises(Refused) as caught:
+            ask(api)
+        assert caught.value.reason is reason
+
+
+def test_refusal_says_why(api: MarketApi) -> None:
+    """LED-7: reason, field, value, bound and seq."""
+    furnish(api, "a", tokens=50)
+    with pytest.raises(Refused) as caught:
+        api.place_bid("m", "a", "t", 51)
+    refused = caught.value
+    assert (refused.reason, refused.field) == (Reject.FUNDS_INSUFFICIENT, "max_price_tokens")
+    assert (refused.value, refused.bound, refused.seq) == (51, 50, 4)
+    assert str(refused) == "FUNDS_INSUFFICIENT: max_price_tokens 51 (against 50)"
+
+
+INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
+    ("account_id", "no name", lambda api: api.open_account("no name")),
+    ("amount_tokens", 0, lambda api: api.mint("a", 0, "grant:any")),
+    ("amount_tokens", -1, lambda api: api.burn("a", -1, "fee:any")),
+    ("reason", "", lambda api: api.transfer("a", "b", 1, "")),
+    ("awards_per_bidder_max", -1, lambda api: api.open_market("x", awards_per_bidder_max=-1)),
+    ("slot_id", "", lambda api: api.offer_slot("m", "")),
+    ("max_price_tokens", 0, lambda api: api.place_bid("m", "a", "t", 0)),
+    ("bid_id", 0, lambda api: api.amend_bid(0, max_price_tokens=1)),
+    ("bid_id", 0, lambda api: api.cancel_bid(0)),
+    ("market_id", "", lambda api: api.clear_round("")),
+    ("actual_cost_tokens", -1, lambda api: api.settle("s", -1, 0)),
+    ("slot_id", "", lambda api: api.void("")),
+    ("command_id", "no id", lambda api: api.open_account("fine", command_id="no id")),
+]
+
+
+def test_what_makes_no_sense_is_invalid_and_not_recorded(api: MarketApi) -> None:
+    furnish(api, "a")
+    before = api.wallet("a").seq
+    for field, value, ask in INVALID:
+        with pytest.raises(Invalid) as caught:
+            ask(api)
+        assert (caught.value.field, caught.value.value) == (field, value)
+        assert caught.value.expected
+    with pytest.raises(Invalid, match="requests: expected bids"):
+        api.place_bids([verbs.clear_round("m")])
+    assert api.wallet("a").seq == before
+
+
+def test_a_retry_is_answered_with_the_first_reply(api: MarketApi) -> None:
+    """IDM-1: the same seq and values, done once; refusals too; another command under the id is refused."""
+    furnish(api, "a", tokens=100)
+    first, again = (api.place_bid("m", "a", "t", 60, command_id="bid") for _ in range(2))
+    assert (again.bid_id, again.stamp.seq) == (first.bid_id, first.stamp.seq)
+    assert (first.stamp.repeated, again.stamp.repeated, again.stamp.durable) == (False, True, True)
+    seqs = []
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            api.place_bid("m", "a", "t2", 60, command_id="too-much")
+        seqs.append(caught.value.seq)
+    assert seqs[0] == seqs[1]
+    with pytest.raises(Refused) as caught:
+        api.place_bid("m", "a", "t3", 1, command_id="bid")
+    assert (caught.value.reason, caught.value.bound) == (Reject.COMMAND_ID_REUSED, first.stamp.seq)
+    rounds = [api.clear_round("m", command_id="call") for _ in range(2)]
+    assert [one.round_no for one in rounds] == [1, 1]
+    assert api.market("m").rounds_called == 1
