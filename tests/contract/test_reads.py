@@ -8,13 +8,17 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
 from bridge.market_api import MarketApi
+from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule
 from engine.reject import Reject
+from persistence.queries import AwardRow, BidRow, MovementRow, RoundRow, SlotRow, WalletRow
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 
@@ -317,3 +321,25 @@ def test_what_was_acknowledged_is_seen(lived: MarketApi, owner: Exchange) -> Non
         assert page.items[0].bid_id == placed.bid_id
         assert page.durable_seq >= placed.stamp.seq
         assert lived.wallet("a").durable_seq >= placed.stamp.seq
+
+
+def test_answers_are_json_and_back(lived: MarketApi) -> None:
+    """What a network carries is what is answered here: each answer survives JSON, value for value."""
+    page_of = {
+        Page[MarketRow]: lived.markets(),
+        Page[SlotRow]: lived.slots("m"),
+        Page[BidRow]: lived.bids(),
+        Page[AwardRow]: lived.awards(),
+        Page[RoundRow]: lived.get_rounds(),
+        Page[WalletRow]: lived.wallets(),
+        Page[MovementRow]: lived.statement("a"),
+        Quote: lived.quote("m", 5_000, bidder_id="a"),
+        OrderBook: lived.get_order_book("m"),
+        MarketDetail: lived.market("m"),
+        BidDetail: lived.bid(1),
+        Wallet: lived.wallet("a"),
+        RecentStats: lived.get_recent_stats("m"),
+        Outcome: lived.why(1),
+    }
+    for kind, answer in page_of.items():
+        assert msgspec.json.decode(msgspec.json.encode(answer), type=kind) == answer
