@@ -42,7 +42,7 @@ class Reign:
         self._heartbeat: Final = parts.heartbeat
         self._drain_s_max: Final = ack_timeout_s
         self.feed: Final = parts.feed
-        parts.write_behind.follow(parts.feed)
+        parts.write_behind.listen(parts.feed)
         self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
         self._lock: Final = threading.Lock()
         self._handed_over = False

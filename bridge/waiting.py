@@ -27,7 +27,7 @@ class Waiting:
     def __init__(self, write_behind: WriteBehind, timeout_s: float) -> None:
         """Nobody waits longer than `timeout_s`."""
         self._loops: Final = PerLoop(lambda loop: _Queue(loop, write_behind, timeout_s))
-        write_behind.follow(self)
+        write_behind.listen(self)
 
     def wait(self, seq: int) -> asyncio.Future[BaseException | None]:
         """What to await until row `seq` is durable: None then, else why that is not known (a `TimeoutError` too).
@@ -37,12 +37,12 @@ class Waiting:
         return self._loops.here().wait(seq)
 
     def durable(self, _rows: Sequence[Sealed]) -> None:
-        """See `Follower.durable`."""
+        """See `Listener.durable`."""
         for queue in self._loops.all:
             queue.hear()
 
     def failed(self, _failure: PersistenceError) -> None:
-        """See `Follower.failed`."""
+        """See `Listener.failed`."""
         for queue in self._loops.all:
             queue.hear()
 

@@ -39,7 +39,7 @@ class Status:
     last_error: str
 
 
-class Follower(Protocol):
+class Listener(Protocol):
     """Hears of every row once it is durable, batch by batch, from the writer's thread: it must not block."""
 
     def durable(self, rows: Sequence[Sealed], /) -> None:
@@ -69,7 +69,7 @@ class WriteBehind:
         self._outbox = Outbox(position, self.limits)
         self._closed = False
         # Replaced, never changed, so that whoever goes through it needs no lock.
-        self._followers: tuple[Follower, ...] = ()
+        self._listeners: tuple[Listener, ...] = ()
         self._stop_watching = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"write-behind {name}", daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name=f"write-behind watch {name}", daemon=True)
@@ -114,16 +114,16 @@ class WriteBehind:
         """What stopped the writer, None while it works."""
         return self._outbox.failure
 
-    def follow(self, follower: Follower) -> int:
+    def listen(self, listener: Listener) -> int:
         """Let it hear of all rows after the one that is returned, which is durable; perhaps before this returns.
 
-        Followers are called in the order in which they came, and before anybody who waits: whoever is told that a row
+        Listeners are called in the order in which they came, and before anybody who waits: whoever is told that a row
         is durable finds that they have it. One call a batch, so it costs the writer nothing that could be measured.
         """
         with self._lock:
-            self._followers = (*self._followers, follower)
+            self._listeners = (*self._listeners, listener)
             durable_seq = self._outbox.durable.last_seq
-        self._tell_followers((), (follower,))
+        self._tell_listeners((), (listener,))
         return durable_seq
 
     def on_durable(self, seq: int, callback: Callback) -> None:
@@ -262,10 +262,10 @@ class WriteBehind:
         rows = outbox.batch
         with self._lock:
             due = outbox.sent() if position is None else outbox.looked(position)
-            # The batch is done with only when it is in. Who follows from later on has it before its beginning.
+            # The batch is done with only when it is in. Who listens from later on has it before its beginning.
             durable = () if outbox.batch else rows
-            followers = self._followers
-        self._tell_followers(durable, followers)
+            listeners = self._listeners
+        self._tell_listeners(durable, listeners)
         _tell(due)
 
     def _refused(self, error: PersistenceError) -> None:
@@ -275,7 +275,7 @@ class WriteBehind:
             rows, away = self._outbox.queue_rows, self._outbox.outage_since_s is not None
         if first and away:
             logger.warning("the database is away, %d rows wait: %s", rows, error)
-        self._tell_followers((), self._followers)
+        self._tell_listeners((), self._listeners)
         _tell(due)
 
     def _drop_journal(self) -> None:
@@ -291,20 +291,20 @@ class WriteBehind:
         with self._lock:
             due = self._outbox.fail(failure)
             self._wake.notify()
-        self._tell_followers((), self._followers)
+        self._tell_listeners((), self._listeners)
         _tell(due)
 
-    def _tell_followers(self, rows: Sequence[Sealed], followers: Sequence[Follower]) -> None:
+    def _tell_listeners(self, rows: Sequence[Sealed], listeners: Sequence[Listener]) -> None:
         """Bring them the rows of a batch, and the failure if there is one. What they raise is theirs."""
         failure = self._outbox.failure
-        for follower in followers:
+        for listener in listeners:
             try:
                 if rows:
-                    follower.durable(rows)
+                    listener.durable(rows)
                 if failure is not None:
-                    follower.failed(failure)
+                    listener.failed(failure)
             except Exception:
-                logger.exception("a follower of the journal's writer failed")
+                logger.exception("a listener of the journal's writer failed")
 
     def _watch(self) -> None:
         """Cut an attempt that hangs: a frozen server or a silent network answers no time-out of its own."""

@@ -10,7 +10,7 @@ from typing import Final
 from bridge.errors import Invalid, Unavailable
 from bridge.feed import limits
 from bridge.feed.awards import Watch
-from bridge.feed.filters import Filter
+from bridge.feed.filters import ALL, Filter
 from bridge.feed.frames import Row
 from bridge.feed.history import OpenJournal
 from bridge.feed.hub import Hub
@@ -23,7 +23,7 @@ from persistence.errors import PersistenceError
 
 
 class Feed:
-    """A `Follower` of the journal's writer, and what loops ask. Safe for many threads and loops."""
+    """A `Listener` of the journal's writer, and what loops ask. Safe for many threads and loops."""
 
     def __init__(self, after_seq: int, open_journal: OpenJournal) -> None:
         """The first row that it will be brought is the one after `after_seq`; earlier ones are in the journal."""
@@ -45,7 +45,7 @@ class Feed:
         """
         if after_seq is not None and (type(after_seq) is not int or not 0 <= after_seq <= self.seq):
             raise Invalid("after_seq", after_seq, f"0 to {self.seq}, the last durable row")
-        subscription = self._hub_here().subscribe(wanted or Filter(), after_seq)
+        subscription = self._hub_here().subscribe(wanted or ALL, after_seq)
         try:
             await subscription.prepare()
         except BaseException:
@@ -61,13 +61,13 @@ class Feed:
         return self._hub_here().watch(bidder_id)
 
     def durable(self, rows: Sequence[Sealed]) -> None:
-        """See `Follower.durable`. O(rows), and nothing is encoded here."""
+        """See `Listener.durable`. O(rows), and nothing is encoded here."""
         self._ring.extend([Row(row.entry, row.events, len(row.command_json) + len(row.events_json)) for row in rows])
         for hub in self._hubs.all:
             hub.hear()
 
     def failed(self, failure: PersistenceError) -> None:
-        """See `Follower.failed`."""
+        """See `Listener.failed`."""
         self.end(f"the journal has stopped: {failure}")
 
     def end(self, reason: str) -> None:

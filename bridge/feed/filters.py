@@ -4,7 +4,7 @@ Rule of this file: to find who wants a message costs by those who do, not by tho
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Generic, Protocol, TypeVar, get_args
+from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -41,6 +41,10 @@ class Filter(Struct, frozen=True):
         return not self.kinds or "watermark" in self.kinds
 
 
+ALL: Final = Filter()
+"""No filter: the most usual one."""
+
+
 def filter_of(market_ids: Iterable[str] = (), kinds: Iterable[str] = (), bidder_id: str = "") -> Filter:
     """A filter, checked. Raises `Invalid`."""
     markets, wanted = frozenset(market_ids), frozenset(kinds)
@@ -48,7 +52,7 @@ def filter_of(market_ids: Iterable[str] = (), kinds: Iterable[str] = (), bidder_
         raise Invalid("market_ids", len(markets), f"at most {FILTER_MARKETS_MAX} markets")
     if not wanted <= KINDS:
         raise Invalid("kinds", sorted(wanted - KINDS), f"some of {', '.join(sorted(KINDS))}")
-    return Filter(markets, wanted, bidder_id)
+    return Filter(markets, wanted, bidder_id) if markets or wanted or bidder_id else ALL
 
 
 class Filtered(Protocol):
@@ -60,6 +64,7 @@ class Filtered(Protocol):
 
 
 S = TypeVar("S", bound=Filtered)
+_NOBODY: Final[dict[Any, None]] = {}
 
 
 class Index(Generic[S]):
@@ -83,18 +88,20 @@ class Index(Generic[S]):
             if not there:
                 index.pop(name, None)
 
-    def who_wants(self, frame: Frame) -> Iterator[S]:
+    def who_wants(self, frame: Frame) -> list[S]:
         """Each who wants a message, once. O(those by bidder or market)."""
+        by_bidder, by_market = self._by_bidder, self._by_market
         found: dict[S, None] = {}
-        for bidder_id in frame.bidder_ids:
-            found.update(self._by_bidder.get(bidder_id, {}))
+        if by_bidder:
+            for bidder_id in frame.bidder_ids:
+                found |= by_bidder.get(bidder_id, _NOBODY)
         if frame.market_id is None:
-            for there in self._by_market.values():
-                found.update(there)
-        else:
-            found.update(self._by_market.get("", {}))
-            found.update(self._by_market.get(frame.market_id, {}))
-        return (one for one in found if one.filter.lets_through(frame))
+            for there in by_market.values():
+                found |= there
+        elif by_market:
+            found |= by_market.get("", _NOBODY)
+            found |= by_market.get(frame.market_id, _NOBODY)
+        return [one for one in found if one.filter is ALL or one.filter.lets_through(frame)]
 
     def _places(self, wanted: Filter) -> Iterator[tuple[dict[str, dict[S, None]], str]]:
         if wanted.bidder_id:

@@ -4,7 +4,8 @@ Rule of this file: pure and immutable but for what is computed at the first need
 same.
 """
 
-from typing import Final, NamedTuple, cast
+from collections.abc import Collection
+from typing import Final, cast, get_args
 
 import msgspec
 
@@ -13,35 +14,43 @@ from engine.commands import Entry
 from engine.events import Events
 
 _encode: Final = msgspec.json.Encoder().encode
+# The first word of each type's tag.
+_KINDS: Final[dict[type, Kind]] = {
+    kind: cast("Kind", cast("str", kind.__struct_config__.tag).partition(".")[0]) for kind in get_args(Message)
+}
 
 
 class Frame:
     """One message, with what filters ask of it: its kind, its market (None: the row names none) and its bidders."""
 
-    __slots__ = ("_data", "bidder_ids", "kind", "market_id", "message", "seq")
+    __slots__ = ("_text", "bidder_ids", "kind", "market_id", "message", "seq")
 
     def __init__(self, seq: int, message: Message) -> None:
         self.seq: Final = seq
         self.message: Final = message
-        tag = cast("str", message.__struct_config__.tag)
-        self.kind: Final = cast("Kind", tag.partition(".")[0])
+        self.kind: Final = _KINDS[type(message)]
         self.market_id: Final[str | None] = getattr(message, "market_id", None)
         self.bidder_ids: Final = _bidders(message)
-        self._data = b""
+        self._text = b""
 
     @property
     def data(self) -> bytes:
-        """The message as JSON, encoded at the first call. About 1 us then."""
-        if not self._data:
-            self._data = _encode(self.message)
-        return self._data
+        """The message as JSON."""
+        return _encode(self.message)
+
+    @property
+    def text(self) -> bytes:
+        """The message as the text of an event without its id, encoded at the first call. About 1 us then.
+
+        JSON has no line ends, so it is one line of data.
+        """
+        if not self._text:
+            self._text = b"event: %b\ndata: %b\n\n" % (self.kind.encode(), self.data)
+        return self._text
 
 
-class Delivery(NamedTuple):
-    """A message for one subscriber. `ends_row`: it is the last that he gets of its row, so he may resume after it."""
-
-    frame: Frame
-    ends_row: bool
+Delivery = tuple[Frame, ...]
+"""All that one subscriber gets of one row, at least one message: after it he may resume."""
 
 
 class Row:
@@ -74,11 +83,17 @@ class Row:
 
 def watermark(durable_seq: int) -> Delivery:
     """The watermark: it may be resumed after as well."""
-    return Delivery(Frame(durable_seq, WatermarkMessage(durable_seq)), ends_row=True)
+    return (Frame(durable_seq, WatermarkMessage(durable_seq)),)
 
 
-def _bidders(message: Message) -> frozenset[str]:
+def size_of(delivery: Delivery) -> int:
+    """Its bytes as text."""
+    return len(delivery[0].text) if len(delivery) == 1 else sum([len(frame.text) for frame in delivery])
+
+
+def _bidders(message: Message) -> Collection[str]:
     bidder_id = getattr(message, "bidder_id", None)
     if bidder_id is not None:
-        return frozenset((bidder_id,))
-    return frozenset(bid.bidder_id for bid in getattr(message, "bids", ()))
+        return (bidder_id,)
+    bids = getattr(message, "bids", None)
+    return frozenset([bid.bidder_id for bid in bids]) if bids else ()

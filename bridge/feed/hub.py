@@ -136,12 +136,18 @@ class Hub:
     def _push(self, row: Row) -> None:
         if not self._subscriptions:
             return
+        frames = row.frames
+        if len(frames) == 1:
+            # Most rows: whoever wants the message wants all of the row.
+            for subscription in self._live.who_wants(frames[0]):
+                subscription.push(frames)
+            return
         wanted: dict[Subscription, list[Frame]] = {}
-        for frame in row.frames:
+        for frame in frames:
             for subscription in self._live.who_wants(frame):
                 wanted.setdefault(subscription, []).append(frame)
-        for subscription, frames in wanted.items():
-            subscription.push(row.seq, frames)
+        for subscription, some in wanted.items():
+            subscription.push(tuple(some))
 
     def _notice_awards(self, row: Row) -> None:
         # Only a call grants awards, and most rows are bids.

@@ -22,12 +22,11 @@ HEARTBEAT: Final = b": still here\n\n"
 
 
 def encode(deliveries: Iterable[Delivery]) -> bytes:
-    """Some messages, in order. JSON has no line ends, so each is one line of data."""
+    """Some rows, in order."""
     parts: list[bytes] = []
-    for frame, ends_row in deliveries:
-        if ends_row:
-            parts.append(b"id: %d\n" % frame.seq)
-        parts += (b"event: ", frame.kind.encode(), b"\ndata: ", frame.data, b"\n\n")
+    for delivery in deliveries:
+        parts += [frame.text for frame in delivery[:-1]]
+        parts += (b"id: %d\n" % delivery[-1].seq, delivery[-1].text)
     return b"".join(parts)
 
 

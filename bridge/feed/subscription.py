@@ -6,13 +6,12 @@ one loop, and between catching up and going live nothing is awaited: so there is
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from bridge.errors import ExchangeError
 from bridge.feed import limits
 from bridge.feed.filters import Filter
-from bridge.feed.frames import Delivery, Frame, Row, watermark
+from bridge.feed.frames import Delivery, size_of, watermark
 from persistence.errors import PersistenceError
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ class Subscription:
         self._live = False
         self._watermark_is_due = wanted.wants_watermark
         self._queue: deque[Delivery] = deque()
+        self._messages = 0
         self._bytes = 0
         self._waiter: asyncio.Future[None] | None = None
 
@@ -87,19 +87,19 @@ class Subscription:
 
     # --- for the hub -------------------------------------------------------------------------------------------
 
-    def push(self, seq: int, frames: Sequence[Frame]) -> None:
+    def push(self, delivery: Delivery) -> None:
         """Take what is wanted of the next row, all of it or none: where it has no room the stream ends. Live only."""
-        if seq <= self._cursor:
+        if delivery[0].seq <= self._cursor:
             return
-        size = sum([len(frame.data) for frame in frames])
         is_full = (
-            len(self._queue) + len(frames) > limits.QUEUE_MESSAGES_MAX or self._bytes + size > limits.QUEUE_BYTES_MAX
+            self._messages + len(delivery) > limits.QUEUE_MESSAGES_MAX
+            or self._bytes + size_of(delivery) > limits.QUEUE_BYTES_MAX
         )
         # A row that is larger than the queue is taken by who has nothing else to read: a call of 10,000 slots.
         if is_full and self._queue:
             self.finish(SLOW_READER)
             return
-        self._put(frames, size)
+        self._put(delivery)
         self._wake()
 
     def tell_watermark(self) -> None:
@@ -114,7 +114,7 @@ class Subscription:
             return
         if reason == SLOW_READER:
             self._queue.clear()
-            self._bytes = 0
+            self._messages = self._bytes = 0
         # What is queued is still handed out; what was passed over is not missed.
         self.end = End(reason, self._handed_out_seq if reason == SLOW_READER else self._passed_seq)
         self._hub.leave(self)
@@ -143,31 +143,29 @@ class Subscription:
         """Put the next rows that the hub has passed into the queue, from the ring or from the journal."""
         rows = await self._hub.rows_after(self._cursor)
         for row in rows:
-            self._put_wanted(row)
+            wanted = tuple([frame for frame in row.frames if self.filter.lets_through(frame)])
+            if wanted:
+                self._put(wanted)
         self._cursor = rows[-1].seq
         self._watermark_is_due = self.filter.wants_watermark
 
-    def _put_wanted(self, row: Row) -> None:
-        frames = [frame for frame in row.frames if self.filter.lets_through(frame)]
-        if frames:
-            self._put(frames, sum([len(frame.data) for frame in frames]))
-
-    def _put(self, frames: Sequence[Frame], size: int) -> None:
-        last = len(frames) - 1
-        self._queue.extend([Delivery(frame, at == last) for at, frame in enumerate(frames)])
-        self._bytes += size
+    def _put(self, delivery: Delivery) -> None:
+        self._queue.append(delivery)
+        self._messages += len(delivery)
+        self._bytes += size_of(delivery)
 
     def _take(self) -> list[Delivery]:
         taken: list[Delivery] = []
         room = limits.CHUNK_BYTES
         while self._queue and room > 0:
             delivery = self._queue.popleft()
-            size = len(delivery.frame.data)
+            size = size_of(delivery)
             room -= size
+            self._messages -= len(delivery)
             self._bytes -= size
             taken.append(delivery)
-            if delivery.ends_row:
-                self._handed_out_seq = delivery.frame.seq
+        if taken:
+            self._handed_out_seq = taken[-1][0].seq
         if not self._queue and self._watermark_is_due and self.end is None:
             self._tell_watermark(taken)
         return taken
