@@ -4,7 +4,8 @@
 
 Rule of this file: a command counts when its agent has been answered, durably, from a real PostgreSQL. The peer beside
 us waits as is usual: a wake of the loop and a timer for each command. Both run in turns in one run; the ratio of their
-medians is what counts. And what a feed costs the market: nobody listening, one who hears all, a thousand bidders.
+medians is what counts. And what the feed costs the market: the writer, with nobody listening; with one who hears all,
+with ten, with a thousand bidders.
 """
 
 import asyncio
@@ -89,6 +90,27 @@ def bench_waiting(benchmark: BenchmarkFixture, database_url: str, way: str) -> N
             lambda: runner.run(answered(exchange.node, requests, submit)), rounds=ROUNDS, warmup_rounds=1
         )
     benchmark.extra_info["commands_per_s"] = round(COMMANDS / benchmark.stats.stats.median)
+
+
+@pytest.mark.parametrize("who", ["nothing", "the feed's ring", "nothing, again", "the feed's ring, again"])
+@pytest.mark.benchmark(group="40,000 durable commands in batches of 500: what the journal's writer brings its rows to")
+def bench_writer(benchmark: BenchmarkFixture, database_url: str, who: str) -> None:
+    """What the feed costs where nobody listens: the latest rows are kept, and that is all."""
+    commands, batch = 40_000, 500
+    with open_exchange(database_url) as exchange:
+        requests = list(endless_requests(exchange, (ROUNDS + 1) * commands))
+        batches = iter([requests[start : start + batch] for start in range(0, len(requests), batch)])
+        if who.startswith("nothing"):
+            exchange.node._reign.write_behind._listeners = ()  # type: ignore[union-attr]  # noqa: SLF001 -- the peer
+        gc.collect()
+
+        def run() -> None:
+            for some in itertools.islice(batches, commands // batch - 1):
+                exchange.node.submit(some, "applied")
+            exchange.node.submit(next(batches), "durable")
+
+        benchmark.pedantic(run, rounds=ROUNDS, warmup_rounds=1)
+    benchmark.extra_info["commands_per_s"] = round(commands / benchmark.stats.stats.median)
 
 
 @asynccontextmanager

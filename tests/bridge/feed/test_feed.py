@@ -121,6 +121,36 @@ async def test_who_subscribes_hears_what_comes_from_then_on() -> None:
 
 
 @pytest.mark.usefixtures("small")
+@awaited
+async def test_after_each_row_the_stream_goes_on_with_the_next() -> None:
+    """From any row, also the last: with another subscriber, so that rows are dispatched; with rows that are not yet."""
+    source = Source(bids(120), before=22)
+    with await source.feed.subscribe() as other:
+        for first in (23, 58):
+            source.bring(35)
+            assert await told(other, 35) == list(range(first, first + 35))
+        late = 92
+        for after_seq in range(21, 93):
+            with await source.feed.subscribe(after_seq=after_seq) as subscription:
+                assert await told(subscription, late - after_seq) == list(range(after_seq + 1, late + 1))
+            if after_seq % 3 == 0 and late < 115:
+                # It is durable, and the loop has not come to it yet: one begins before it, one after it.
+                source.bring(1)
+                late += 1
+                before = await source.feed.subscribe(after_seq=late - 1)
+                after = await source.feed.subscribe()
+                at = await source.feed.subscribe(after_seq=late)
+                source.bring(1)
+                late += 1
+                # This one goes live before the loop has come to the row that it is after.
+                assert await told(after, 1) == [late]
+                assert await told(before, 2) == [late - 1, late]
+                assert await told(at, 1) == [late]
+                for one in (before, after, at):
+                    one.close()
+
+
+@pytest.mark.usefixtures("small")
 def test_every_message_once_however_often_a_client_is_lost(seed: int) -> None:
     """Clients break off at any byte and resume by the last id: from the ring, from the journal, between the two."""
     drops = 0
