@@ -17,7 +17,7 @@ from bridge.clock import Clock, system_clock
 from bridge.config import Config, from_environment, with_changes
 from bridge.errors import Invalid, Unavailable
 from bridge.exchange import Exchange
-from bridge.feed.feed import Feed
+from bridge.feed.source import Feed
 from bridge.messages import Ack, check_ack
 from bridge.node import Node
 from bridge.reign import Parts, Reign

@@ -15,7 +15,7 @@ import psycopg
 import persistence.errors
 from bridge.clock import Clock
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
-from bridge.feed.feed import Feed
+from bridge.feed.source import Feed
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.reign import Reign
 from bridge.sequencer import RETRY_AFTER_S, Applied

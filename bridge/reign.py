@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.feed.feed import Feed
+from bridge.feed.source import Feed
 from bridge.sequencer import Sequencer
 from bridge.waiting import Waiting
 from persistence.errors import Fenced, PersistenceError

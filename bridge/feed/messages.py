@@ -330,6 +330,24 @@ def _of_awards(
                 event.price_tokens,
                 event.charged_tokens,
             )
+        case _:
+            return _of_markets(seq, at, event)
+
+
+def _of_markets(
+    seq: int,
+    at: datetime,
+    event: RoundCleared
+    | SlotOffered
+    | SlotWithdrawn
+    | MarketOpened
+    | AccountOpened
+    | TransferPosted
+    | SweepFinished
+    | Rejected
+    | Repeated,
+) -> RowMessage | None:
+    match event:
         case RoundCleared():
             return RoundMessage(
                 seq,
@@ -342,23 +360,6 @@ def _of_awards(
                 event.clearing_price_tokens,
                 event.losers_remaining,
             )
-        case _:
-            return _of_supply(seq, at, event)
-
-
-def _of_supply(
-    seq: int,
-    at: datetime,
-    event: SlotOffered
-    | SlotWithdrawn
-    | MarketOpened
-    | AccountOpened
-    | TransferPosted
-    | SweepFinished
-    | Rejected
-    | Repeated,
-) -> RowMessage | None:
-    match event:
         case SlotOffered():
             return SlotOfferedMessage(
                 seq,

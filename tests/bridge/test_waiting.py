@@ -102,6 +102,20 @@ def test_one_wake_for_a_batch(journal: Gated, writer: WriteBehind, monkeypatch: 
     assert 0 < wakes <= -(-len(ROWS) // 20) + 1
 
 
+def test_a_bell_that_is_rung_often_is_answered_once_and_again_after_that() -> None:
+    answered: list[int] = []
+
+    async def run() -> None:
+        bell = Bell(asyncio.get_running_loop(), lambda: answered.append(len(answered)))
+        for _ in range(2):
+            for _ in range(5):
+                bell.ring()
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert answered == [0, 1]
+
+
 def test_time_is_up_for_each_at_its_own_time(journal: Gated, writer: WriteBehind) -> None:
     """One timer serves all; what becomes durable after that is no concern of theirs."""
     waiting = Waiting(writer, 0.1)

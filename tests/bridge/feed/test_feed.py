@@ -16,10 +16,10 @@ import pytest
 
 from bridge.errors import Invalid, Unavailable
 from bridge.feed import limits, sse
-from bridge.feed.feed import Feed
 from bridge.feed.filters import Filter, filter_of
 from bridge.feed.frames import Row
 from bridge.feed.hub import BEHIND
+from bridge.feed.source import Feed
 from bridge.feed.subscription import SLOW_READER, Subscription
 from engine.codec import Sealed
 from persistence.errors import Fenced
