@@ -17,6 +17,7 @@ from bridge.clock import Clock, system_clock
 from bridge.config import Config, from_environment, with_changes
 from bridge.errors import Invalid, Unavailable
 from bridge.exchange import Exchange
+from bridge.feed.source import Feed
 from bridge.messages import Ack, check_ack
 from bridge.node import Node
 from bridge.reign import Parts, Reign
@@ -163,7 +164,8 @@ def _reign(config: Config, url: str, clock: Clock, succession: Succession) -> Re
         name=str(config.shard_id),
     )
     sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, clock)
-    return Reign(Parts(sequencer, write_behind, heartbeat, recovered.report), config.ack_timeout_s)
+    feed = Feed(recovered.position.last_seq, lambda: PostgresJournal(url, config.shard_id, reader=True))
+    return Reign(Parts(sequencer, write_behind, heartbeat, recovered.report, feed), config.ack_timeout_s)
 
 
 def snapshot_store(config: Config, url: str) -> SnapshotStore:

@@ -4,7 +4,6 @@ Rule of this file: a reply leaves only as its caller asked: when durable, or at 
 from the process that leads. Threads and asyncio wait differently and get the same answers.
 """
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,7 @@ import persistence.errors
 from bridge.clock import Clock
 from bridge.desk import Desk
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
+from bridge.feed.source import Feed
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.questions import Durable
 from bridge.reads import Live, Moment
@@ -119,6 +119,11 @@ class Node:
         """Everything up to here is in the journal."""
         return self._leading().write_behind.durable_seq
 
+    @property
+    def feed(self) -> Feed:
+        """What becomes durable, as a live stream. Raises as `read`."""
+        return self._ruling().feed
+
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
         reign = self._ruling()
@@ -157,21 +162,7 @@ class Node:
         check_ack(ack)
         reign, applied = self._apply(requests)
         if ack == "durable":
-            loop = asyncio.get_running_loop()
-            durable = loop.create_future()
-
-            def settle(error: BaseException | None) -> None:
-                if not durable.done():
-                    durable.set_result(error)
-
-            def on_durable(error: BaseException | None) -> None:
-                loop.call_soon_threadsafe(settle, error)
-
-            reign.write_behind.on_durable(applied[-1].journal_seq, on_durable)
-            try:
-                error = await asyncio.wait_for(durable, self._ack_timeout_s)
-            except TimeoutError as timeout:
-                error = timeout
+            error = await reign.waiting.wait(applied[-1].journal_seq)
             if error is not None:
                 raise self._unknown(applied, error) from error
         return self._replies(reign, applied)

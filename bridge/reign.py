@@ -9,7 +9,9 @@ import threading
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.feed.source import Feed
 from bridge.sequencer import Sequencer
+from bridge.waiting import Waiting
 from persistence.errors import Fenced, PersistenceError
 from persistence.leadership.heartbeat import Heartbeat, News
 from persistence.recovery import Report
@@ -26,18 +28,22 @@ class Parts:
     write_behind: WriteBehind
     heartbeat: Heartbeat
     recovery: Report
+    feed: Feed
 
 
 class Reign:
     """Leads until it is handed over, fenced off, or stopped by its journal. Safe for many threads."""
 
-    def __init__(self, parts: Parts, drain_s_max: float) -> None:
-        """Begin."""
+    def __init__(self, parts: Parts, ack_timeout_s: float) -> None:
+        """Begin. Nobody waits longer than `ack_timeout_s` for a row: neither its caller nor who closes."""
         self.sequencer: Final = parts.sequencer
         self.write_behind: Final = parts.write_behind
         self.recovery: Final = parts.recovery
         self._heartbeat: Final = parts.heartbeat
-        self._drain_s_max: Final = drain_s_max
+        self._drain_s_max: Final = ack_timeout_s
+        self.feed: Final = parts.feed
+        parts.write_behind.listen(parts.feed)
+        self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
         self._lock: Final = threading.Lock()
         self._handed_over = False
         self.over: Final = threading.Event()
@@ -77,7 +83,7 @@ class Reign:
             finally:
                 self._handed_over = True
                 self._heartbeat.release()
-                self.over.set()
+                self._be_over()
 
     def close(self) -> None:
         """End it, if it has not ended. Raises as `hand_over`."""
@@ -89,17 +95,21 @@ class Reign:
     def _is_alive(self) -> bool:
         if self.write_behind.failure is None and self.sequencer.works:
             return True
-        self.over.set()
+        self._be_over()
         return False
 
     def _hear(self, news: News) -> None:
         """From the heartbeat's thread, which must go on renewing while we drain."""
         if isinstance(news, Fenced):
             self.write_behind.stop(news)
-            self.over.set()
+            self._be_over()
             return
         logger.warning("asked to hand over: draining")
         threading.Thread(target=self._hand_over_quietly, name="handover", daemon=True).start()
+
+    def _be_over(self) -> None:
+        self.feed.end(self.end)
+        self.over.set()
 
     def _hand_over_quietly(self) -> None:
         try:

@@ -10,11 +10,11 @@ timer, no delay. A second thread wakes every few seconds to cut a connection tha
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal, Protocol, Self
 
 from engine.codec import Sealed
 from persistence.errors import PersistenceError, Unavailable
@@ -39,6 +39,16 @@ class Status:
     last_error: str
 
 
+class Listener(Protocol):
+    """Hears of every row once it is durable, batch by batch, from the writer's thread: it must not block."""
+
+    def durable(self, rows: Sequence[Sealed], /) -> None:
+        """These rows are on disk now, all of them; the next call brings those that follow."""
+
+    def failed(self, failure: PersistenceError, /) -> None:
+        """The writer has stopped for good. From any thread, perhaps more than once: the first time counts."""
+
+
 class WriteBehind:
     """A bounded queue before a journal, and the watermark of what is durable. Safe for many threads.
 
@@ -58,6 +68,8 @@ class WriteBehind:
         self._wake = threading.Condition(self._lock)
         self._outbox = Outbox(position, self.limits)
         self._closed = False
+        # Replaced, never changed, so that whoever goes through it needs no lock.
+        self._listeners: tuple[Listener, ...] = ()
         self._stop_watching = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"write-behind {name}", daemon=True)
         self._watchdog = threading.Thread(target=self._watch, name=f"write-behind watch {name}", daemon=True)
@@ -101,6 +113,18 @@ class WriteBehind:
     def failure(self) -> PersistenceError | None:
         """What stopped the writer, None while it works."""
         return self._outbox.failure
+
+    def listen(self, listener: Listener) -> int:
+        """Let it hear of all rows after the one that is returned, which is durable; perhaps before this returns.
+
+        Listeners are called in the order in which they came, and before anybody who waits: whoever is told that a row
+        is durable finds that they have it. One call a batch, so it costs the writer nothing that could be measured.
+        """
+        with self._lock:
+            self._listeners = (*self._listeners, listener)
+            durable_seq = self._outbox.durable.last_seq
+        self._tell_listeners((), (listener,))
+        return durable_seq
 
     def on_durable(self, seq: int, callback: Callback) -> None:
         """Call back once row `seq` is durable, or at once if it is, or with the error after which it never will be.
@@ -235,8 +259,13 @@ class WriteBehind:
             self._drop_journal()
             self._refused(error)
             return
+        rows = outbox.batch
         with self._lock:
             due = outbox.sent() if position is None else outbox.looked(position)
+            # The batch is done with only when it is in. Who listens from later on has it before its beginning.
+            durable = () if outbox.batch else rows
+            listeners = self._listeners
+        self._tell_listeners(durable, listeners)
         _tell(due)
 
     def _refused(self, error: PersistenceError) -> None:
@@ -246,6 +275,7 @@ class WriteBehind:
             rows, away = self._outbox.queue_rows, self._outbox.outage_since_s is not None
         if first and away:
             logger.warning("the database is away, %d rows wait: %s", rows, error)
+        self._tell_listeners((), self._listeners)
         _tell(due)
 
     def _drop_journal(self) -> None:
@@ -261,7 +291,20 @@ class WriteBehind:
         with self._lock:
             due = self._outbox.fail(failure)
             self._wake.notify()
+        self._tell_listeners((), self._listeners)
         _tell(due)
+
+    def _tell_listeners(self, rows: Sequence[Sealed], listeners: Sequence[Listener]) -> None:
+        """Bring them the rows of a batch, and the failure if there is one. What they raise is theirs."""
+        failure = self._outbox.failure
+        for listener in listeners:
+            try:
+                if rows:
+                    listener.durable(rows)
+                if failure is not None:
+                    listener.failed(failure)
+            except Exception:
+                logger.exception("a listener of the journal's writer failed")
 
     def _watch(self) -> None:
         """Cut an attempt that hangs: a frozen server or a silent network answers no time-out of its own."""

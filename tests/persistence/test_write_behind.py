@@ -109,6 +109,67 @@ def test_a_callback_that_fails_disturbs_nobody(held: Held):
         writer.wait(len(rows), WAIT_S)
 
 
+class Told:
+    """A listener that keeps what it is brought, and whether that was durable then."""
+
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.batches: list[list[int]] = []
+        self.failures: list[PersistenceError] = []
+        self.too_early = False
+
+    def durable(self, rows) -> None:
+        self.too_early |= self.held.position().last_seq < rows[-1].entry.seq
+        self.batches.append([row.entry.seq for row in rows])
+        if len(self.batches) == 2:
+            raise RuntimeError("a listener's bug is its own")
+
+    def failed(self, failure) -> None:
+        self.failures.append(failure)
+
+
+def test_listeners_are_brought_every_durable_row_once_in_order(held: Held):
+    """Batch by batch, before those who wait are told; also a batch in doubt, and for who comes in the middle."""
+    rows = bids(100)
+    held.errors = [Unavailable("lost") for _ in range(2)]
+    early, late = Told(held), Told(held)
+    with writer_on(held, Limits(batch_rows_max=10, backoff_s_min=0.001)) as writer:
+        assert writer.listen(early) == 0
+        feed(writer, rows[:50])
+        writer.on_durable(45, lambda _: early.batches.append(["told"]))
+        held.gate.set()
+        writer.wait(50, WAIT_S)
+        assert writer.listen(late) == 50
+        feed(writer, rows[50:])
+        writer.wait(len(rows), WAIT_S)
+    seqs = [seq for batch in early.batches for seq in batch]
+    told = seqs.index("told")
+    assert 45 in seqs[:told]
+    seqs.remove("told")
+    assert seqs == list(range(1, len(rows) + 1))
+    assert [seq for batch in late.batches for seq in batch] == list(range(51, len(rows) + 1))
+    assert early.failures == late.failures == []
+    assert not early.too_early
+    assert not late.too_early
+
+
+def test_listeners_are_told_of_the_failure(held: Held):
+    """Those who are there and those who come; rows that were refused are never brought."""
+    held.errors = [Fenced("another leads")]
+    held.gate.set()
+    early, late = Told(held), Told(held)
+    writer = writer_on(held)
+    writer.listen(early)
+    feed(writer, bids(10))
+    with pytest.raises(Fenced):
+        writer.wait(10, WAIT_S)
+    writer.listen(late)
+    assert type(early.failures[0]) is type(late.failures[0]) is Fenced
+    assert early.batches == late.batches == []
+    with pytest.raises(Fenced):
+        writer.close()
+
+
 def test_full_means_refuse_now_and_room_comes_back(held: Held):
     rows = bids(100)
     with writer_on(held, Limits(queue_rows_max=10)) as writer:

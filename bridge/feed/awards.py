@@ -1,0 +1,81 @@
+"""Waiting for an award: the wake-up of a long poll.
+
+Rule of this file: register, then read, then wait. Whoever registers first misses nothing: what was durable before is in
+the tables for the reading, and what becomes so later is noted here. A wake-up may be for nothing, never too few.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Self
+
+from bridge.errors import Unavailable
+from bridge.sequencer import RETRY_AFTER_S
+
+if TYPE_CHECKING:
+    from bridge.feed.hub import Hub
+
+
+class Watch:
+    """Notices the awards of one bidder from now on. Made by `Feed.awards_of`; close it, or use it in `with`."""
+
+    def __init__(self, hub: "Hub", bidder_id: str) -> None:
+        self.bidder_id: Final = bidder_id
+        self._hub: Final = hub
+        self._latest_award_id = 0
+        self._over = ""
+        self._look_again = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def wait(self, after_award_id: int, timeout_s: float) -> bool:
+        """Whether an award with a greater id is durable now, so that it pays to read again; False: the time is up.
+
+        Raises `Unavailable` if this process leads no longer.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while self._latest_award_id <= after_award_id and not self._look_again:
+            if self._over:
+                raise Unavailable(self._over, RETRY_AFTER_S)
+            if loop.time() >= deadline_s:
+                return False
+            self._waiter = loop.create_future()
+            timer = loop.call_at(deadline_s, self._wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        self._look_again = False
+        return True
+
+    def close(self) -> None:
+        """Leave. Again: nothing."""
+        self._hub.forget(self)
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager: the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    # --- for the hub -------------------------------------------------------------------------------------------
+
+    def notice(self, award_id: int) -> None:
+        """This award of the bidder is durable. O(1)."""
+        self._latest_award_id = award_id
+        self._wake()
+
+    def look_again(self) -> None:
+        """Something may have been missed: let it be read again."""
+        self._look_again = True
+        self._wake()
+
+    def finish(self, reason: str) -> None:
+        """There is nothing more to wait for."""
+        self._over = reason
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

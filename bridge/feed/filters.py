@@ -1,0 +1,111 @@
+"""Which messages a subscriber wants, and who wants a message.
+
+Rule of this file: to find who wants a message costs by those who do, not by those who are there.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Generic, Protocol, TypeVar, get_args
+
+from msgspec import Struct
+
+from bridge.errors import Invalid
+from bridge.feed.frames import Frame
+from bridge.feed.limits import FILTER_MARKETS_MAX
+from bridge.feed.messages import Kind
+
+KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
+
+
+class Filter(Struct, frozen=True):
+    """What is let through: empty is all. Made by `filter_of`.
+
+    A market lets its own messages through and those whose rows name no market, as nobody can tell of them. A bidder
+    lets through what names it, alone or among others.
+    """
+
+    market_ids: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    bidder_id: str = ""
+
+    def lets_through(self, frame: Frame) -> bool:
+        """Whether this message is wanted."""
+        if self.kinds and frame.kind not in self.kinds:
+            return False
+        if self.bidder_id and self.bidder_id not in frame.bidder_ids:
+            return False
+        return not self.market_ids or frame.market_id is None or frame.market_id in self.market_ids
+
+    @property
+    def wants_watermark(self) -> bool:
+        """Whether it is told how far the journal is."""
+        return not self.kinds or "watermark" in self.kinds
+
+
+ALL: Final = Filter()
+"""No filter: the most usual one."""
+
+
+def filter_of(market_ids: Iterable[str] = (), kinds: Iterable[str] = (), bidder_id: str = "") -> Filter:
+    """A filter, checked. Raises `Invalid`."""
+    markets, wanted = frozenset(market_ids), frozenset(kinds)
+    if len(markets) > FILTER_MARKETS_MAX:
+        raise Invalid("market_ids", len(markets), f"at most {FILTER_MARKETS_MAX} markets")
+    if not wanted <= KINDS:
+        raise Invalid("kinds", sorted(wanted - KINDS), f"some of {', '.join(sorted(KINDS))}")
+    return Filter(markets, wanted, bidder_id) if markets or wanted or bidder_id else ALL
+
+
+class Filtered(Protocol):
+    """Whoever has a filter."""
+
+    @property
+    def filter(self) -> Filter:
+        """It does not change."""
+
+
+S = TypeVar("S", bound=Filtered)
+_NOBODY: Final[dict[Any, None]] = {}
+
+
+class Index(Generic[S]):
+    """Subscribers by what they want."""
+
+    def __init__(self) -> None:
+        # By bidder, else by market, else under the empty name: each subscriber stands once for each of its markets.
+        self._by_bidder: dict[str, dict[S, None]] = {}
+        self._by_market: dict[str, dict[S, None]] = {}
+
+    def add(self, subscriber: S) -> None:
+        """O(its markets)."""
+        for index, name in self._places(subscriber.filter):
+            index.setdefault(name, {})[subscriber] = None
+
+    def discard(self, subscriber: S) -> None:
+        """Nothing if it is not there. O(its markets)."""
+        for index, name in self._places(subscriber.filter):
+            there = index.get(name, {})
+            there.pop(subscriber, None)
+            if not there:
+                index.pop(name, None)
+
+    def who_wants(self, frame: Frame) -> list[S]:
+        """Each who wants a message, once. O(those by bidder or market)."""
+        by_bidder, by_market = self._by_bidder, self._by_market
+        found: dict[S, None] = {}
+        if by_bidder:
+            for bidder_id in frame.bidder_ids:
+                found |= by_bidder.get(bidder_id, _NOBODY)
+        if frame.market_id is None:
+            for there in by_market.values():
+                found |= there
+        elif by_market:
+            found |= by_market.get("", _NOBODY)
+            found |= by_market.get(frame.market_id, _NOBODY)
+        return [one for one in found if one.filter is ALL or one.filter.lets_through(frame)]
+
+    def _places(self, wanted: Filter) -> Iterator[tuple[dict[str, dict[S, None]], str]]:
+        if wanted.bidder_id:
+            yield self._by_bidder, wanted.bidder_id
+            return
+        for market_id in wanted.market_ids or ("",):
+            yield self._by_market, market_id

@@ -1,0 +1,99 @@
+"""A message ready to be sent: encoded once, for all who get it.
+
+Rule of this file: pure and immutable but for what is computed at the first need; two threads that compute it get the
+same.
+"""
+
+from collections.abc import Collection
+from typing import Final, cast, get_args
+
+import msgspec
+
+from bridge.feed.messages import Kind, Message, WatermarkMessage, messages_of
+from engine.commands import Entry
+from engine.events import Events
+
+_encode: Final = msgspec.json.Encoder().encode
+# The first word of each type's tag.
+_KINDS: Final[dict[type, Kind]] = {
+    kind: cast("Kind", cast("str", kind.__struct_config__.tag).partition(".")[0]) for kind in get_args(Message)
+}
+
+
+class Frame:
+    """One message, with what filters ask of it: its kind, its market (None: the row names none) and its bidders."""
+
+    __slots__ = ("_text", "bidder_ids", "kind", "market_id", "message", "seq")
+
+    def __init__(self, seq: int, message: Message) -> None:
+        self.seq: Final = seq
+        self.message: Final = message
+        self.kind: Final = _KINDS[type(message)]
+        self.market_id: Final[str | None] = getattr(message, "market_id", None)
+        self.bidder_ids: Final = _bidders(message)
+        self._text = b""
+
+    @property
+    def data(self) -> bytes:
+        """The message as JSON."""
+        return _encode(self.message)
+
+    @property
+    def text(self) -> bytes:
+        """The message as the text of an event without its id, encoded at the first call. About 1 us then.
+
+        JSON has no line ends, so it is one line of data.
+        """
+        if not self._text:
+            self._text = b"event: %b\ndata: %b\n\n" % (self.kind.encode(), self.data)
+        return self._text
+
+
+Delivery = tuple[Frame, ...]
+"""All that one subscriber gets of one row, at least one message: after it he may resume."""
+
+
+class Row:
+    """A durable row, with its messages once somebody wants them."""
+
+    __slots__ = ("_frames", "entry", "events", "size")
+
+    def __init__(self, entry: Entry, events: Events, size: int) -> None:
+        """`size` is that of its journal bytes."""
+        self.entry: Final = entry
+        self.events: Final = events
+        self.size: Final = size
+        self._frames: tuple[Frame, ...] | None = None
+
+    @property
+    def seq(self) -> int:
+        """Its place in the journal."""
+        return self.entry.seq
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """Its messages, made at the first call."""
+        frames = self._frames
+        if frames is None:
+            frames = self._frames = tuple(
+                [Frame(self.entry.seq, message) for message in messages_of(self.entry, self.events)]
+            )
+        return frames
+
+
+def watermark(durable_seq: int) -> Delivery:
+    """The watermark: it may be resumed after as well."""
+    return (Frame(durable_seq, WatermarkMessage(durable_seq)),)
+
+
+def size_of(delivery: Delivery) -> int:
+    """Its bytes as text."""
+    return len(delivery[0].text) if len(delivery) == 1 else sum([len(frame.text) for frame in delivery])
+
+
+def _bidders(message: Message) -> Collection[str]:
+    bidder_id = getattr(message, "bidder_id", None)
+    if bidder_id is not None:
+        return (bidder_id,)
+    bids = getattr(message, "bids", None)
+    return frozenset([bid.bidder_id for bid in bids]) if bids else ()

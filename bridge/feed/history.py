@@ -1,0 +1,43 @@
+"""Rows of the journal for who resumes from before the ring.
+
+Rule of this file: it reads, one bounded page a time, each on a connection that ends with it; and what is gone, or
+cannot be had now, is said in words.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import persistence.errors
+from bridge.errors import Invalid, Unavailable
+from bridge.feed.frames import Row
+from engine.codec import GENESIS_DIGEST
+from persistence.journal import Chain, Journal, first_seq
+
+OpenJournal = Callable[[], Journal]
+"""Makes a journal for reading alone; nothing is opened before it is asked."""
+
+
+def read_page(open_journal: OpenJournal, after_seq: int) -> list[Row]:
+    """The rows after a seq, as many as a journal reads at once. Blocks for some 20 ms: call it in a thread.
+
+    Raises `Invalid` for rows that are in the archive, `Unavailable` while the database does not answer, and what a
+    journal that is not whole raises.
+    """
+    with open_journal() as journal:
+        try:
+            with closing(journal.scan(after_seq)) as chunks:
+                stored = next(chunks, ())
+        except persistence.errors.Archived:
+            raise _is_cut(after_seq, first_seq(journal)) from None
+        except persistence.errors.Unavailable as error:
+            raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
+    links = Chain(after_seq, None if after_seq else GENESIS_DIGEST)
+    return [Row(links.follow(row), row.events(), len(row.command_json) + len(row.events_json)) for row in stored]
+
+
+def _is_cut(after_seq: int, first: int) -> Invalid:
+    return Invalid(
+        "after_seq",
+        after_seq,
+        f"at least {first - 1}: earlier rows are in the archive, and the order book gives a fresh start with its seq",
+    )

@@ -1,0 +1,86 @@
+"""The feed of one reign: durable rows in, streams and wake-ups out.
+
+Rule of this file: what the journal's thread calls never waits for a reader; what readers call never waits for the
+journal's thread. A feed ends with its reign, and says so; on who leads next the streams go on by seq.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from bridge.errors import Invalid, Unavailable
+from bridge.feed import limits
+from bridge.feed.awards import Watch
+from bridge.feed.filters import ALL, Filter
+from bridge.feed.frames import Row
+from bridge.feed.history import OpenJournal
+from bridge.feed.hub import Hub
+from bridge.feed.ring import Ring
+from bridge.feed.subscription import Subscription
+from bridge.loops import PerLoop
+from bridge.sequencer import RETRY_AFTER_S
+from engine.codec import Sealed
+from persistence.errors import PersistenceError
+
+
+class Feed:
+    """A `Listener` of the journal's writer, and what loops ask. Safe for many threads and loops."""
+
+    def __init__(self, after_seq: int, open_journal: OpenJournal) -> None:
+        """The first row that it will be brought is the one after `after_seq`; earlier ones are in the journal."""
+        self._ring: Final = Ring(after_seq, limits.RING_ROWS_MAX, limits.RING_BYTES_MAX)
+        self._hubs: Final = PerLoop(lambda loop: Hub(loop, self._ring, open_journal))
+        self._end_reason = ""
+
+    @property
+    def seq(self) -> int:
+        """The last row that it has."""
+        return self._ring.last_seq
+
+    async def subscribe(self, wanted: Filter | None = None, after_seq: int | None = None) -> Subscription:
+        """Everything durable after a row that a filter lets through; None: from now on.
+
+        From memory, or from the journal for who was away for long. Raises `Invalid` for a row that is not durable yet,
+        or one after which rows have been archived (it says from where they can be had); `Unavailable` if there are too
+        many subscribers, the database does not answer, or this process leads no longer.
+        """
+        if after_seq is not None and (type(after_seq) is not int or not 0 <= after_seq <= self.seq):
+            raise Invalid("after_seq", after_seq, f"0 to {self.seq}, the last durable row")
+        subscription = self._hub_here().subscribe(wanted or ALL, after_seq)
+        try:
+            await subscription.prepare()
+        except BaseException:
+            subscription.close()
+            raise
+        return subscription
+
+    def awards_of(self, bidder_id: str) -> Watch:
+        """Notice the awards of a bidder from now on: call it, then read, then wait. In a loop.
+
+        Raises `Unavailable` if too many wait, or this process leads no longer.
+        """
+        return self._hub_here().watch(bidder_id)
+
+    def durable(self, rows: Sequence[Sealed]) -> None:
+        """See `Listener.durable`. O(rows), and nothing is encoded here."""
+        self._ring.extend([Row(row.entry, row.events, len(row.command_json) + len(row.events_json)) for row in rows])
+        for hub in self._hubs.all:
+            hub.hear()
+
+    def failed(self, failure: PersistenceError) -> None:
+        """See `Listener.failed`."""
+        self.end(f"the journal has stopped: {failure}")
+
+    def end(self, reason: str) -> None:
+        """End all streams after the rows that are there, and take no new ones. The first reason counts."""
+        if self._end_reason:
+            return
+        self._end_reason = reason
+        for hub in self._hubs.all:
+            hub.finish(reason)
+
+    def _hub_here(self) -> Hub:
+        hub = self._hubs.here()
+        # Only now, when the end would come to this hub too.
+        if self._end_reason:
+            raise Unavailable(self._end_reason, RETRY_AFTER_S)
+        return hub

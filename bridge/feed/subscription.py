@@ -1,0 +1,191 @@
+"""One subscriber: first what he has missed, at his own pace; then what comes, through a bounded queue.
+
+Rule of this file: every row after the one he asked for, once, in order, or he is told where to go on. All of it runs in
+one loop, and between catching up and going live nothing is awaited: so there is no gap and nothing twice.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from bridge.errors import ExchangeError
+from bridge.feed import limits
+from bridge.feed.filters import Filter
+from bridge.feed.frames import Delivery, size_of, watermark
+from persistence.errors import PersistenceError
+
+if TYPE_CHECKING:
+    from bridge.feed.hub import Hub
+
+SLOW_READER: Final = "slow reader"
+
+
+class End(NamedTuple):
+    """Why a stream ended, and after which row another one continues it."""
+
+    reason: str
+    resume_after_seq: int
+
+
+class Subscription:
+    """The messages that a filter lets through, after a row. Made by `Feed.subscribe`; close it, or use it in `with`."""
+
+    def __init__(self, hub: "Hub", wanted: Filter, after_seq: int) -> None:
+        self.filter: Final = wanted
+        self.end: End | None = None
+        # For who is kept by a connection that takes nothing more, and would not ask for the next.
+        self.ended: Final = asyncio.Event()
+        self._hub: Final = hub
+        # All rows up to here are in the queue or have been handed out; live, the hub's position may be further.
+        self._cursor = after_seq
+        # The last row that was handed out whole.
+        self._handed_out_seq = after_seq
+        self._live = False
+        self._watermark_is_due = wanted.wants_watermark
+        self._queue: deque[Delivery] = deque()
+        self._messages = 0
+        self._bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def next(self, timeout_s: float) -> list[Delivery]:
+        """What comes next, about 64 kB at most; nothing when the time is up, or when it has ended (`end`).
+
+        One task asks. Raises nothing: what keeps the journal from being read ends the stream.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        while self.end is None and not self._queue and not (self._live and self._watermark_is_due):
+            if loop.time() >= deadline_s:
+                break
+            if self._live:
+                await self._wait(deadline_s)
+            else:
+                await self._catch_up()
+        return self._take()
+
+    def close(self) -> None:
+        """Leave. Again: nothing."""
+        self.finish("closed by its reader")
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager: the end of the block closes it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has caught up."""
+        return self._live
+
+    @property
+    def _passed_seq(self) -> int:
+        """All rows up to here are in the queue, have been handed out, or were not wanted."""
+        return max(self._cursor, self._hub.dispatched_seq) if self._live else self._cursor
+
+    # --- for the hub -------------------------------------------------------------------------------------------
+
+    def push(self, delivery: Delivery) -> None:
+        """Take what is wanted of the next row, all of it or none: where it has no room the stream ends. Live only."""
+        if delivery[0].seq <= self._cursor:
+            return
+        is_full = (
+            self._messages + len(delivery) > limits.QUEUE_MESSAGES_MAX
+            or self._bytes + size_of(delivery) > limits.QUEUE_BYTES_MAX
+        )
+        # A row that is larger than the queue is taken by who has nothing else to read: a call of 10,000 slots.
+        if is_full and self._queue:
+            self.finish(SLOW_READER)
+            return
+        self._put(delivery)
+        self._wake()
+
+    def tell_watermark(self) -> None:
+        """It has moved, and is to be told again."""
+        if self.filter.wants_watermark:
+            self._watermark_is_due = True
+            self._wake()
+
+    def finish(self, reason: str) -> None:
+        """End it; a slow reader's queue is let go of. The first reason counts."""
+        if self.end is not None:
+            return
+        if reason == SLOW_READER:
+            self._queue.clear()
+            self._messages = self._bytes = 0
+        # What is queued is still handed out; what was passed over is not missed.
+        self.end = End(reason, self._handed_out_seq if reason == SLOW_READER else self._passed_seq)
+        self._hub.leave(self)
+        self.ended.set()
+        self._wake()
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Read the first page that is needed. Raises what says that it cannot be had."""
+        if not self._hub.is_level_with(self._cursor):
+            await self._read_some()
+
+    async def _catch_up(self) -> None:
+        """Read a page more; or go live, if there is none."""
+        if self._hub.is_level_with(self._cursor):
+            self._live = True
+            self._hub.go_live(self)
+            return
+        try:
+            await self._read_some()
+        except (ExchangeError, PersistenceError) as error:
+            self.finish(str(error))
+
+    async def _read_some(self) -> None:
+        """Put the next rows that the hub has passed into the queue, from the ring or from the journal."""
+        rows = await self._hub.rows_after(self._cursor)
+        for row in rows:
+            wanted = tuple([frame for frame in row.frames if self.filter.lets_through(frame)])
+            if wanted:
+                self._put(wanted)
+        self._cursor = rows[-1].seq
+        self._watermark_is_due = self.filter.wants_watermark
+
+    def _put(self, delivery: Delivery) -> None:
+        self._queue.append(delivery)
+        self._messages += len(delivery)
+        self._bytes += size_of(delivery)
+
+    def _take(self) -> list[Delivery]:
+        taken: list[Delivery] = []
+        room = limits.CHUNK_BYTES
+        while self._queue and room > 0:
+            delivery = self._queue.popleft()
+            size = size_of(delivery)
+            room -= size
+            self._messages -= len(delivery)
+            self._bytes -= size
+            taken.append(delivery)
+        if taken:
+            self._handed_out_seq = taken[-1][0].seq
+        if not self._queue and self._watermark_is_due and self.end is None:
+            self._tell_watermark(taken)
+        return taken
+
+    def _tell_watermark(self, taken: list[Delivery]) -> None:
+        """Nothing is left before it, so it is after all rows that were passed."""
+        self._watermark_is_due = False
+        self._handed_out_seq = self._passed_seq
+        taken.append(watermark(self._handed_out_seq))
+
+    async def _wait(self, deadline_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_at(deadline_s, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

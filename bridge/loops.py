@@ -1,0 +1,68 @@
+"""From the journal's thread into asyncio loops: one wake for a batch of rows, however many of them anybody waits for.
+
+Rule of this file: whoever rings never waits and meets no error; what a loop does when it wakes belongs to whoever hangs
+the bell. To be called from inside a loop costs a lock and a write to a pipe, so it is not done for each row.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Bell:
+    """Wakes one loop from any thread: rung often before the loop comes, it comes once."""
+
+    __slots__ = ("_answer", "_loop", "_rung")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, answer: Callable[[], None]) -> None:
+        """`answer` runs in the loop, after each ringing."""
+        self._loop = loop
+        self._answer = answer
+        self._rung = False
+
+    def ring(self) -> None:
+        """Let the loop come. Nothing happens if it is closed. O(1), from any thread."""
+        if self._rung:
+            return
+        # Two threads may both get here: then the loop comes twice, the second time for nothing.
+        self._rung = True
+        try:
+            self._loop.call_soon_threadsafe(self._come)
+        except RuntimeError:
+            # The loop is closed: nobody waits in it.
+            assert self._loop.is_closed()
+
+    def _come(self) -> None:
+        # Before looking: what happens from now on rings again.
+        self._rung = False
+        self._answer()
+
+
+class PerLoop(Generic[T]):
+    """One thing for each loop that asks for it; those of closed loops are forgotten. Safe for many threads."""
+
+    def __init__(self, make: Callable[[asyncio.AbstractEventLoop], T]) -> None:
+        """`make` makes it, in the loop that it is for."""
+        self._make: Final = make
+        self._lock: Final = threading.Lock()
+        self._of_loop: dict[asyncio.AbstractEventLoop, T] = {}
+        # Replaced, never changed: read without the lock.
+        self.all: tuple[T, ...] = ()
+
+    def here(self) -> T:
+        """That of the running loop."""
+        loop = asyncio.get_running_loop()
+        found = self._of_loop.get(loop)
+        return self._make_for(loop) if found is None else found
+
+    def _make_for(self, loop: asyncio.AbstractEventLoop) -> T:
+        made = self._make(loop)
+        with self._lock:
+            # A new one is rare, and the time to look who has gone.
+            living = {one: its for one, its in self._of_loop.items() if not one.is_closed()}
+            self._of_loop = living | {loop: made}
+            self.all = tuple(self._of_loop.values())
+        return made

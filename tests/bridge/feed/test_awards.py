@@ -1,0 +1,85 @@
+"""Waiting for an award: no wake-up is lost between reading and waiting, and who waits costs nobody anything."""
+
+import asyncio
+
+import pytest
+
+from bridge import AsyncExchange, Exchange
+from bridge.errors import Unavailable
+from bridge.feed import limits
+from tests.bridge.feed.test_feed import awaited
+from tests.support.small_market import WAIT_S_MAX, furnish
+
+
+async def award(desk: AsyncExchange, bidder_id: str, slot_id: str) -> int:
+    await desk.offer_slot("m", slot_id)
+    await desk.place_bid("m", bidder_id, f"task-of-{slot_id}", 10)
+    return (await desk.clear_round("m")).awards[0].award_id
+
+
+@awaited
+async def test_who_registers_before_reading_misses_nothing(market: Exchange) -> None:
+    """The award comes after the reading and before the waiting, or while waiting; another's does not wake."""
+    furnish(market, "a", "b")
+    desk = AsyncExchange(market)
+    with market.node.feed.awards_of("a") as awards:
+        first = await award(desk, "a", "s1")
+        assert await awards.wait(0, WAIT_S_MAX)
+        assert not await awards.wait(first, 0.01), "that one is known"
+        waiting = asyncio.create_task(awards.wait(first, WAIT_S_MAX))
+        await award(desk, "b", "s2")
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        second = await award(desk, "a", "s3")
+        assert await waiting
+        assert second > first
+        assert not await awards.wait(second, 0.01)
+
+
+@awaited
+async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market: Exchange) -> None:
+    """As a server does: register, read the table, wait, read again. Many agents; awards come one after the other."""
+    names = [f"a{number}" for number in range(20)]
+    furnish(market, *names)
+    desk, seen = AsyncExchange(market), {name: [0] for name in names}
+
+    def read(name: str, after: int) -> list[int]:
+        with market.node.connect() as connection:
+            query = "SELECT award_id FROM compute_auction_clears WHERE bidder_id = %s AND award_id > %s ORDER BY 1"
+            return [row[0] for row in connection.execute(query, (name, after))]
+
+    async def poll(name: str) -> None:
+        while len(seen[name]) < 4:
+            with market.node.feed.awards_of(name) as awards:
+                new = await asyncio.to_thread(read, name, seen[name][-1])
+                if not new and await awards.wait(seen[name][-1], WAIT_S_MAX):
+                    new = await asyncio.to_thread(read, name, seen[name][-1])
+                assert new, "a wake-up for nothing, and nobody was behind"
+                seen[name] += new
+
+    polls = [asyncio.create_task(poll(name)) for name in names]
+    for number in range(3):
+        for name in names:
+            await award(desk, name, f"{name}-{number}")
+    await asyncio.gather(*polls)
+    for name in names:
+        assert seen[name] == [0, *read(name, 0)]
+
+
+@awaited
+async def test_who_waits_is_bounded_and_let_go(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCHES_MAX", 2)
+    feed = market.node.feed
+    with feed.awards_of("a") as first, feed.awards_of("a"):
+        with pytest.raises(Unavailable, match="the most"):
+            feed.awards_of("b")
+        first.close()
+        feed.awards_of("b").close()
+        giving_up = asyncio.create_task(feed.awards_of("c").wait(0, WAIT_S_MAX))
+        await asyncio.sleep(0)
+        giving_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await giving_up
+    market.close()
+    with pytest.raises(Unavailable, match="closed"):
+        _ = market.node.feed

@@ -1,0 +1,176 @@
+"""What the feed says of rows: everything that changes the book, nothing private, the same bytes each time.
+
+Method: random streams of commands, decided by the engine; a client that hears the messages alone must have the book.
+"""
+
+import random
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from bridge.errors import Invalid
+from bridge.feed import sse
+from bridge.feed.filters import Filter, Index, filter_of
+from bridge.feed.frames import Frame, Row, watermark
+from bridge.feed.messages import Message, WatermarkMessage, messages_of
+from bridge.reads import BOOK_ROWS_MAX, order_book
+from engine.codec import GENESIS_DIGEST, Sealed, seal
+from engine.core import Engine
+from engine.state import State
+from tests.support.feed_client import ClientBook, ClientStream
+from tests.support.sealed import bids, story
+from tests.support.streams import Stream, bounds
+from tests.support.swarms import lingering_swarm, small_swarm
+
+SEEDS = 30
+COMMANDS = 400
+PRIVATE = ("expected_value", "balance", "memo", "reference", "released", "premium", "transfer", "reason", "actor")
+
+
+def plain(state: State, market_id: str) -> dict[str, Any]:
+    """The book that the exchange would answer, as JSON has it."""
+    book: dict[str, Any] = msgspec.to_builtins(order_book(market_id, BOOK_ROWS_MAX)(state))
+    assert len(book["bids"]) == book["bids_total"]
+    assert len(book["asks"]) == book["asks_total"]
+    return {"bids": list(book["bids"]), "asks": list(book["asks"])}
+
+
+def said_of(row: Sealed) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(msgspec.json.encode(message)) for message in messages_of(row.entry, row.events)]
+
+
+def row_of(row: Sealed) -> Row:
+    return Row(row.entry, row.events, len(row.events_json))
+
+
+def test_who_hears_everything_has_the_book(seed: int) -> None:
+    """BID-2, BID-4, CLR-1: after every row, of every market, for all pricing rules; losers leave with the call."""
+    first = seed % 1_000_000
+    kinds: set[str] = set()
+    waiting_losers = 0
+    for one in range(first, first + SEEDS):
+        stream = Stream(one, choose_swarm=lingering_swarm if one % 2 else small_swarm)
+        engine, client = Engine(), ClientBook()
+        with bounds(stream.swarm.bounds):
+            for _ in range(COMMANDS):
+                entry = stream.next_entry()
+                row = seal(GENESIS_DIGEST, entry, engine.apply(entry))
+                stream.observe(entry, row.events)
+                for said in said_of(row):
+                    client.hear(said)
+                    kinds.add(said["type"])
+                    waiting_losers += said.get("losers_remaining", 0)
+                assert set(engine.state.markets) == client.markets
+                for market_id in client.markets:
+                    assert client.book(market_id) == plain(engine.state, market_id), (one, entry)
+    assert kinds == {kind.__struct_config__.tag for kind in get_args(Message)} - {"watermark"}
+    assert waiting_losers, "the rule about losers was never put to the test"
+
+
+def test_nothing_private_is_said(seed: int) -> None:
+    """Refusals, retries, wallets and what a bidder expects of its task are said of no row."""
+    quiet = {"mint", "burn", "transfer", "open_account"}
+    for one in range(seed % 1_000_000, seed % 1_000_000 + 5):
+        for row in story(one, COMMANDS).rows:
+            text = b"".join(msgspec.json.encode(message) for message in messages_of(row.entry, row.events))
+            if row.entry.command.__struct_config__.tag in quiet or row.events[0].__struct_config__.tag == "rejected":
+                assert text == b""
+            for word in PRIVATE:
+                assert word.encode() not in text, (word, text)
+
+
+def test_types_are_decoded_by_their_union(seed: int) -> None:
+    """A client may decode with the union itself; nothing is lost on the way."""
+    decoder = msgspec.json.Decoder(Message)
+    for row in story(seed % 1_000_000, COMMANDS).rows:
+        for message in messages_of(row.entry, row.events):
+            assert decoder.decode(msgspec.json.encode(message)) == message
+            assert not isinstance(message, WatermarkMessage)
+            assert message.seq == row.entry.seq
+    assert decoder.decode(watermark(7)[0].data) == WatermarkMessage(7)
+
+
+def test_text_of_a_row_carries_its_id_last() -> None:
+    frames = [Frame(5, WatermarkMessage(5)), Frame(5, WatermarkMessage(5))]
+    text = sse.encode([tuple(frames)])
+    one = b'event: watermark\ndata: {"type":"watermark","durable_seq":5}\n\n'
+    assert text == one + b"id: 5\n" + one
+    assert frames[0].text is frames[0].text, "encoded once for all"
+
+
+@pytest.mark.parametrize("wrong", ["x", "-1", "1.0", "٣", " 1", "9" * 16, "9" * 5000, "1\n"])
+def test_wrong_ids_are_refused(wrong: str) -> None:
+    with pytest.raises(Invalid, match="Last-Event-ID"):
+        sse.after_seq_of(wrong)
+
+
+def test_ids_are_read() -> None:
+    assert [sse.after_seq_of(text) for text in ("", "0", "17", str(2**53 - 1))] == [None, 0, 17, 2**53 - 1]
+
+
+def test_a_client_that_reads_the_text_in_any_pieces_has_each_message_once(seed: int) -> None:
+    rng = random.Random(seed)
+    rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
+    frames = [frame for row in rows for frame in row.frames]
+    deliveries = [row.frames for row in rows if row.frames]
+    text, client = sse.OPENING + sse.HEARTBEAT + sse.encode(deliveries), ClientStream()
+    while text:
+        size = rng.randint(1, 200)
+        client.hear(text[:size])
+        text = text[size:]
+    assert client.kept == [msgspec.json.decode(frame.data) for frame in frames]
+
+
+class Wanting:
+    """Somebody with a filter."""
+
+    def __init__(self, wanted: Filter) -> None:
+        self.filter = wanted
+
+
+def test_the_index_finds_who_wants_a_message(seed: int) -> None:
+    """The same as asking each; also after some have left."""
+    rng = random.Random(seed)
+    rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
+    names = sorted({name for row in rows for frame in row.frames for name in frame.bidder_ids}) or ["a"]
+    markets = [f"market{number}" for number in range(3)]
+
+    def some() -> Filter:
+        return filter_of(
+            rng.sample(markets, rng.randint(0, 2)),
+            rng.sample(["round", "award", "bid", "slot", "market"], rng.choice((0, 1, 2))),
+            rng.choice(["", "", rng.choice(names)]),
+        )
+
+    index: Index[Wanting] = Index()
+    there = [Wanting(some()) for _ in range(60)]
+    for one in there:
+        index.add(one)
+    for row in rows:
+        if rng.random() < 0.05 and there:
+            index.discard(left := there.pop(rng.randrange(len(there))))
+            index.discard(left)
+        for frame in row.frames:
+            found = list(index.who_wants(frame))
+            assert len(found) == len(set(found))
+            assert set(found) == {one for one in there if one.filter.lets_through(frame)}
+
+
+def test_filters_let_through_what_they_say() -> None:
+    rows = bids(3, bidders=2)
+    (placed,) = row_of(rows[-1]).frames
+    assert (placed.kind, placed.market_id, list(placed.bidder_ids)) == ("bid", "gpu", ["agent0"])
+    assert filter_of().lets_through(placed)
+    assert filter_of(["gpu"], ["bid"], "agent0").lets_through(placed)
+    for other in (filter_of(["cpu"]), filter_of(kinds=["award"]), filter_of(bidder_id="agent1")):
+        assert not other.lets_through(placed)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"kinds": ["bids"]}, "kinds"), ({"market_ids": [str(number) for number in range(101)]}, "market_ids")],
+)
+def test_wrong_filters_are_refused(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(Invalid, match=field):
+        filter_of(**options)
