@@ -67,7 +67,6 @@ def open_exchange(
     what it was, `SchemaError` if the tables are not those of this version, `Archived` if no snapshot is good and the
     rows to begin with are in an archive. Then nothing is written.
     """
-    insist_on_assertions()
     config = from_environment(os.environ)
     changes: dict[str, object] = {
         "database_url": url,
@@ -76,6 +75,19 @@ def open_exchange(
         "address": address,
     }
     config = with_changes(config, {key: value for key, value in changes.items() if value is not None})
+    return open_with(config, clock=clock, ack=ack, takeover=takeover, standby=standby)
+
+
+def open_with(
+    config: Config,
+    *,
+    clock: Clock = system_clock,
+    ack: Ack = "durable",
+    takeover: bool = False,
+    standby: bool = False,
+) -> Exchange:
+    """`open_exchange` with settings that are there already."""
+    insist_on_assertions()
     check_ack(ack)
     if standby and takeover:
         raise Invalid("standby", standby, "False where takeover is True: who takes over does not wait")

@@ -4,7 +4,7 @@ Rule of this file: as `exchange`. Applying a command and reading the live state 
 loop; only the journal and the tables are waited for, so thousands of agents can wait at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +19,7 @@ from bridge.read import AsyncRead
 from bridge.reads import Live
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import AsyncVerb, as_actor
+from engine.state import State
 
 T = TypeVar("T")
 
@@ -55,9 +56,23 @@ class AsyncExchange:
     why = AsyncRead(questions.why)
 
     def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self._node: Node = exchange.node
         self._actor = exchange.actor
         self._ack: Ack = exchange.ack
+
+    def acting_as(self, actor: str) -> "AsyncExchange":
+        """The same market, with every verb done by this actor."""
+        return AsyncExchange(self._exchange.acting_as(actor))
+
+    @property
+    def durable_seq(self) -> int:
+        """Everything up to here is in the journal."""
+        return self._node.durable_seq
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
+        return self._node.read(query)
 
     async def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
         """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""

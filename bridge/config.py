@@ -52,6 +52,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     snapshots_folder: str = ""
     """Where snapshots are kept as files. Empty: in the database, beside the journal."""
 
+    host: Annotated[str, Meta(min_length=1, max_length=253)] = "127.0.0.1"
+    """Where the service listens. The default is this machine alone; anything else belongs behind TLS."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8321
+    """The port of the service; 0 takes a free one."""
+
+    snapshot_every_s: Annotated[float, Meta(ge=0, le=604_800)] = 300.0
+    """How often the service has a snapshot taken, by a process of its own; 0 for never."""
+
     @property
     def home_path(self) -> Path | None:
         """`home` as a path, None where it is not set."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final, Literal, TypeVar
 
 import psycopg
+from msgspec import Struct
 
 import persistence.errors
 from bridge.clock import Clock
@@ -34,6 +35,17 @@ T = TypeVar("T")
 
 Role = Literal["standby", "leader", "ended"]
 """Whether this process follows, leads, or has done so: then it is to be started again."""
+
+
+class Readiness(Struct, frozen=True):
+    """Whether a process takes commands and can make them durable; if not, why not, and who does."""
+
+    ready: bool
+    role: Role
+    leader: str
+    durable_seq: int
+    queue_rows: int
+    outage_s: float
 
 
 class Node:
@@ -89,6 +101,18 @@ class Node:
             return "ended"
         return "standby" if reign is None else "leader"
 
+    def readiness(self) -> Readiness:
+        """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
+        role, reign = self.role, self._reign
+        if reign is None:
+            leader = "" if self._standby is None else self._standby.leader
+            return Readiness(False, role, leader, 0, 0, 0.0)
+        if role == "ended":
+            return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0)
+        writer = reign.write_behind.status()
+        ready = writer.state == "running"
+        return Readiness(ready, role, "", writer.durable_seq, writer.queue_rows, writer.outage_s)
+
     def wait_until_leading(self, timeout_s: float | None) -> bool:
         """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
         self._decided.wait(timeout_s)
@@ -123,6 +147,11 @@ class Node:
     def feed(self) -> Feed:
         """What becomes durable, as a live stream. Raises as `read`."""
         return self._ruling().feed
+
+    def end_streams(self) -> None:
+        """End all live streams and long polls, so that whoever serves them can end. Again: nothing."""
+        if self._reign is not None:
+            self._reign.feed.end("the service ends: go on elsewhere, or here in a moment")
 
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""

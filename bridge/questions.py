@@ -36,6 +36,30 @@ from persistence.queries import (
 )
 from persistence.reader_pool import Snapshot
 
+__all__ = [
+    "AwardRow",
+    "AwardStatus",
+    "BidDetail",
+    "BidRow",
+    "BidStatus",
+    "Durable",
+    "MovementRow",
+    "Outcome",
+    "RecentStats",
+    "RoundRow",
+    "SlotRow",
+    "WalletRow",
+    "awards",
+    "bid",
+    "bids",
+    "get_recent_stats",
+    "get_rounds",
+    "slots",
+    "statement",
+    "wallets",
+    "why",
+]
+
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 

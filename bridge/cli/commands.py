@@ -35,6 +35,7 @@ from bridge.cli.output import (
     print_json,
     show,
 )
+from bridge.cli.serve import serve
 from bridge.cli.snapshots import (
     NO_MARKET,
     give_way,
@@ -288,6 +289,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
 app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)
+app.command(epilog="Example: callmarket serve --port 8321")(serve)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
 
 

@@ -18,7 +18,7 @@ from bridge.async_exchange import AsyncExchange
 from bridge.cycle import look
 from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Prospect, Rhythm, Seen
 from bridge.cycle.settings import Settings, passed_or_set
-from bridge.errors import ExchangeError, Invalid, NotLeader, Unavailable
+from bridge.errors import ExchangeError, Invalid, NotFound, NotLeader, Unavailable
 from bridge.exchange import Exchange
 from bridge.units import at_us, datetime_of
 from persistence.market_cycles import CycleRow, Mode
@@ -108,9 +108,9 @@ class Caller:
         self._main = asyncio.create_task(self._run(), name="cycle")
         self._main.add_done_callback(_tell_if_broken)
 
-    def reload(self) -> None:
+    async def read_settings(self) -> None:
         """A setting was changed by this process: read it now, not within a second."""
-        self._settings.reload()
+        await self._settings.read_now()
 
     async def close(self) -> None:
         """Call nothing more; give what is under way a second to be answered. Raises what has broken it, if anything."""
@@ -130,10 +130,10 @@ class Caller:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def status(self, market_id: str) -> CycleStatus:
-        """How it stands with one market. Raises `Invalid` if there is none. It may take a second to know a new one."""
+        """How it stands with one market. Raises `NotFound` if there is none. It may take a second to know a new one."""
         row = self._settings.rows.get(market_id)
         if row is None:
-            raise Invalid("market_id", market_id, "an open market")
+            raise NotFound("market_id", market_id, "an open market")
         return self._status(row, self._moment())
 
     def statuses(self) -> list[CycleStatus]:

@@ -15,7 +15,7 @@ from typing import Final, get_args
 
 import psycopg
 
-from bridge.errors import Invalid
+from bridge.errors import Invalid, NotFound
 from bridge.units import duration_us
 from persistence.connections import connect
 from persistence.errors import PersistenceError
@@ -62,10 +62,10 @@ def period_of(text: str) -> timedelta:
 
 
 def set_cycle(connection: psycopg.Connection, shard_id: int, market_id: str, cycle: Cycle, updated_by: str) -> CycleRow:
-    """Set when a market is called. Raises `Invalid` if there is no such market."""
+    """Set when a market is called. Raises `NotFound` if there is no such market."""
     row = write_cycle(connection, shard_id, market_id, cycle, updated_by)
     if row is None:
-        raise Invalid("market_id", market_id, "an open market")
+        raise NotFound("market_id", market_id, "an open market")
     return row
 
 
@@ -78,22 +78,36 @@ class Settings:
         self._shard_id = shard_id
         self._line = Line(partial(connect, url, "callmarket cycles", read_only=True, answer_s_max=_ANSWER_S_MAX))
         self._asked = asyncio.Event()
+        # Readings that have begun, and the latest that has ended; who waits for one that begins after his own change.
+        self._begun = 0
+        self._ended = 0
+        self._ending = asyncio.Condition()
         self._failing = False
         self._closed = False
 
-    def reload(self) -> None:
-        """Read them again at once: something was set."""
+    async def read_now(self) -> None:
+        """Read them again at once: something was set. Returns when it is known, or when the database is away."""
+        mine = self._begun + 1
         self._asked.set()
+        async with self._ending:
+            await self._ending.wait_for(lambda: self._ended >= mine or self._closed)
 
     async def follow(self) -> None:
         """Read them every second, and when asked to, until `close`."""
         try:
             while not self._closed:
                 self._asked.clear()
+                self._begun += 1
                 await self._refresh()
+                async with self._ending:
+                    self._ended = self._begun
+                    self._ending.notify_all()
                 if not self._closed:
                     await passed_or_set(self._asked, POLL_S)
         finally:
+            self._closed = True
+            async with self._ending:
+                self._ending.notify_all()
             self._line.close()
 
     def close(self) -> None:

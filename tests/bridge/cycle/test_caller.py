@@ -221,7 +221,7 @@ async def test_setting_holds_soon_after_it_was_changed_by_anybody(database_url: 
             set_to(database_url, Cycle("every", PERIOD_US))
             await until(lambda: rounds(market) >= 2)
             set_to(database_url, Cycle("asked"))
-            caller.reload()
+            await caller.read_settings()
             await until(lambda: caller.status("m").mode == "asked")
             await asyncio.sleep(0.05)
             called = rounds(market)

@@ -1,0 +1,41 @@
+"""The command that serves the market over HTTP: `serve`.
+
+Rule of this file: it says where the service is and how to begin; what serves is wired in `bridge.serve`.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from bridge.cli.output import AsJson, Url, config_of, print_json
+from bridge.config import with_changes
+
+if TYPE_CHECKING:
+    from bridge.serve import Ready
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen. Default: CALLMARKET_HOST, else this machine.")] = "",
+    port: Annotated[int | None, typer.Option(help="Default: CALLMARKET_PORT, else 8321. 0: a free one.")] = None,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Serve the market over HTTP, until SIGTERM or Ctrl-C. A second one on the same database stands by."""
+    changes: dict[str, object] = {"host": host} if host else {}
+    if port is not None:
+        changes["port"] = port
+    config = with_changes(config_of(url), changes)
+    # Only here: the framework takes half a second that no other command should pay.
+    from bridge.serve import serve as serve_until_told  # noqa: PLC0415
+
+    serve_until_told(config, print_json if as_json else _welcome)
+
+
+def _welcome(ready: "Ready") -> None:
+    """What a person needs next."""
+    console = Console(highlight=False)
+    console.print(f"[bold]callmarket[/bold] serves on [bold]{ready.url}[/bold]")
+    console.print(f"What it can do: {ready.url}/api/docs")
+    if ready.admin_key_path:
+        console.print(f"The admin key is in {ready.admin_key_path}", soft_wrap=True)

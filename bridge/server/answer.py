@@ -1,0 +1,31 @@
+"""Answers that are written without the framework.
+
+Rule of this file: bytes and headers, nothing else.
+"""
+
+from bridge.server.asgi import Send
+from bridge.server.problems import MEDIA_TYPE, Problem, body_of, headers_of
+
+_JSON = b"application/json"
+
+
+async def answer_json(send: Send, status: int, body: bytes) -> None:
+    """A result."""
+    headers = [
+        (b"content-type", _JSON),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+async def answer_problem(send: Send, problem: Problem) -> None:
+    """A problem."""
+    body = body_of(problem)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(body)),
+        *((name.lower().encode(), value.encode()) for name, value in headers_of(problem).items()),
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,83 @@
+"""Who makes a request, and how: the key's holder, the account it acts for, and what makes a retry safe.
+
+Rule of this file: from headers to values, once per request. What the holder may do is for `bridge.access`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from bridge.access.principal import Principal
+from bridge.errors import Invalid
+from engine.limits import NAME_CHARS_MAX
+
+ACCOUNT_HEADER: Final = "Callmarket-Account"
+IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
+REQUEST_ID_HEADER: Final = "Request-Id"
+
+# Ids of the bids of a batch end in their number: there has to be room for it.
+IDEMPOTENCY_KEY_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
+
+
+class Headers(Struct):
+    """What the market reads of a request's headers. Values are as they came."""
+
+    authorization: bytes | None = None
+    account: bytes = b""
+    idempotency_key: bytes = b""
+    request_id: bytes = b""
+    last_event_id: bytes = b""
+
+
+class Caller(Struct, frozen=True):
+    """Somebody with a good key, in one request."""
+
+    principal: Principal
+    account: str
+    """The account that the header names; empty where it names none."""
+    command_id: str
+    """The Idempotency-Key; empty where there is none, and then a retry is a new command."""
+    request_id: str
+
+
+_FIELDS: Final = {
+    b"authorization": "authorization",
+    ACCOUNT_HEADER.lower().encode(): "account",
+    IDEMPOTENCY_HEADER.lower().encode(): "idempotency_key",
+    REQUEST_ID_HEADER.lower().encode(): "request_id",
+    b"last-event-id": "last_event_id",
+}
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers that matter. Raises `Invalid` where one stands twice: which of them counts would be a guess."""
+    headers = Headers()
+    for name, value in raw:
+        field = _FIELDS.get(name)
+        if field is not None:
+            if getattr(headers, field):
+                raise Invalid(name.decode(), "twice", "one header of this name")
+            setattr(headers, field, value)
+    return headers
+
+
+def idempotency_key(value: bytes) -> str:
+    """The command id of an Idempotency-Key. Raises `Invalid`."""
+    if len(value) > IDEMPOTENCY_KEY_CHARS_MAX:
+        raise Invalid(IDEMPOTENCY_HEADER, f"{len(value)} characters", f"at most {IDEMPOTENCY_KEY_CHARS_MAX}")
+    return _visible(IDEMPOTENCY_HEADER, value)
+
+
+def account_name(value: bytes) -> str:
+    """The account of a Callmarket-Account. Raises `Invalid`."""
+    if len(value) > NAME_CHARS_MAX:
+        raise Invalid(ACCOUNT_HEADER, f"{len(value)} characters", f"at most {NAME_CHARS_MAX}")
+    return _visible(ACCOUNT_HEADER, value)
+
+
+def _visible(header: str, value: bytes) -> str:
+    text = value.decode("latin-1")
+    if not all("!" <= character <= "~" for character in text):
+        raise Invalid(header, text, "visible ASCII characters without spaces")
+    return text

@@ -1,0 +1,61 @@
+"""A live stream as an answer: bytes until the client goes, the exchange ends it, or the client does not keep up.
+
+Rule of this file: nobody waits for a slow reader. Its connection is closed when its queue is full, whether it reads the
+last words or not.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from bridge.feed import sse
+from bridge.feed.subscription import Subscription
+from bridge.server.asgi import Receive, Scope, Send
+
+# What a stream that was ended gets to take its last words.
+LAST_WORDS_S_MAX: Final = 2.0
+
+
+class EventStream:
+    """An ASGI application that answers with a stream."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        """The stream of this subscription, which is closed with it."""
+        self._subscription = subscription
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until one of the three happens."""
+        assert scope["type"] == "http", scope["type"]
+        headers = [
+            (b"content-type", sse.MEDIA_TYPE.encode()),
+            (b"cache-control", b"no-store"),
+            # Proxies that collect answers before they pass them on are told not to.
+            (b"x-accel-buffering", b"no"),
+        ]
+        with self._subscription:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            sending = asyncio.create_task(_send_all(sse.stream(self._subscription), send))
+            gone = asyncio.create_task(_until_gone(receive))
+            ended = asyncio.create_task(self._subscription.ended.wait())
+            tasks = (sending, gone, ended)
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if ended.done() and not gone.done():
+                    await asyncio.wait((sending, gone), timeout=LAST_WORDS_S_MAX, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send_all(pieces: AsyncIterator[bytes], send: Send) -> None:
+    async with contextlib.aclosing(pieces):  # type: ignore[type-var]  # an async generator
+        async for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

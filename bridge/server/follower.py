@@ -1,0 +1,60 @@
+"""The process that takes snapshots beside the service, started again when it ends.
+
+Rule of this file: it is a child that can be killed at any time, and that ends with its parent. Its failing is logged
+and never stops the market: snapshots are a cache.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+logger: Final = logging.getLogger(__name__)
+
+# After it has ended by itself: a database that is away, or a journal that has to be looked at.
+RESTART_S_MIN: Final = 5.0
+RESTART_S_MAX: Final = 300.0
+# What it gets to undo what is half done.
+_END_S_MAX: Final = 10.0
+
+
+async def take_snapshots(every_s: float, environment: Mapping[str, str]) -> None:
+    """Keep `callmarket snapshot --every` running until this task is cancelled."""
+    pause_s = RESTART_S_MIN
+    while True:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bridge",
+            "snapshot",
+            "--every",
+            str(every_s),
+            "--json",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=dict(environment),
+        )
+        began_s = asyncio.get_running_loop().time()
+        try:
+            code = await child.wait()
+        finally:
+            await _end(child)
+        lived_s = asyncio.get_running_loop().time() - began_s
+        pause_s = RESTART_S_MIN if lived_s > RESTART_S_MAX else min(2 * pause_s, RESTART_S_MAX)
+        logger.warning("the process that takes snapshots has ended (exit code %d), again in %.0f s", code, pause_s)
+        await asyncio.sleep(pause_s)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), _END_S_MAX)
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()

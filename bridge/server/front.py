@@ -1,0 +1,120 @@
+"""The front: every HTTP request passes here, and none gets further without a good key, unless its path is public.
+
+Rule of this file: closed by default. A new route needs a key without saying so. What is done behind it is the hot
+route's, or the framework's.
+"""
+
+import itertools
+import logging
+import secrets
+import time
+from typing import Final, Protocol
+
+import msgspec
+from litestar.exceptions import HTTPException
+
+from bridge.errors import ExchangeError
+from bridge.server.answer import answer_problem
+from bridge.server.asgi import Application, Message, Receive, Scope, Send
+from bridge.server.caller import (
+    REQUEST_ID_HEADER,
+    Caller,
+    Headers,
+    account_name,
+    idempotency_key,
+    read_headers,
+)
+from bridge.server.intake import Bounded, Gone
+from bridge.server.placing import market_of, place
+from bridge.server.problems import problem_of
+from bridge.server.service import Service
+
+logger: Final = logging.getLogger(__name__)
+
+# What anybody may ask: is it alive, is it ready, and what can it do.
+PUBLIC: Final = ("/healthz", "/readyz", "/api/schema", "/problems")
+
+CALLER: Final = "callmarket.caller"
+
+_REQUEST_ID: Final = REQUEST_ID_HEADER.lower().encode()
+
+
+class Seen(Protocol):
+    """Whoever counts and logs requests."""
+
+    def __call__(self, scope: Scope, caller: Caller | None, status: int, seconds: float, request_id: str) -> None:
+        """One request was answered with this status after so long; 0 if nobody was there to answer."""
+
+
+class Front:
+    """The ASGI application that the server runs."""
+
+    def __init__(self, framework: Application, service: Service, seen: Seen) -> None:
+        """Stand in front of `framework`."""
+        self._framework = framework
+        self._service = service
+        self._seen = seen
+        # No other process gives such ids, and they cost no system call each.
+        self._process = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; the server's own messages go straight through."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._framework(scope, receive, send)
+        else:
+            # No WebSockets here: to close before accepting is a 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": "there are no WebSockets here"})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began_s = time.perf_counter()
+        caller: Caller | None = None
+        request_id = f"{self._process}-{next(self._numbers):x}"
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (_REQUEST_ID, request_id.encode())]
+            await send(message)
+
+        try:
+            headers = read_headers(scope["headers"])
+            if not _is_public(scope["path"]):
+                caller = self._admit(headers, scope, request_id)
+                market_id = market_of(scope)
+                if market_id:
+                    await place(self._service, caller, market_id, receive, answer)
+                    return
+            scope.setdefault("state", {})[CALLER] = caller
+            await self._framework(scope, Bounded(receive), answer)
+        except Gone:
+            pass
+        except (ExchangeError, HTTPException, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            await self._refuse(error, request_id, answer)
+        except Exception as error:
+            logger.exception("a request failed")
+            if status:
+                raise  # it was half answered: the server has to cut the connection
+            await self._refuse(error, request_id, answer)
+        finally:
+            self._seen(scope, caller, status, time.perf_counter() - began_s, request_id)
+
+    async def _refuse(self, error: Exception, request_id: str, send: Send) -> None:
+        await answer_problem(send, problem_of(error, request_id, self._service.durable_seq()))
+
+    def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
+        peer = scope["client"][0] if scope["client"] else ""
+        return Caller(
+            self._service.door.enter(headers.authorization, peer),
+            account_name(headers.account) if headers.account else "",
+            idempotency_key(headers.idempotency_key) if headers.idempotency_key else "",
+            request_id,
+        )
+
+
+def _is_public(path: str) -> bool:
+    return any(path == public or path.startswith(public + "/") for public in PUBLIC)

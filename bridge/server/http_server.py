@@ -1,0 +1,100 @@
+"""The HTTP server of one process: it listens, and ends in order.
+
+Rule of this file: sockets, signals and time-outs. What is served is handed in.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Final
+
+import uvicorn
+
+from bridge.errors import Invalid, Unavailable
+from bridge.server.asgi import Application
+
+# Connections at a time: each costs some 50 kB. More agents than that share connections, or a proxy in front.
+CONNECTIONS_MAX: Final = 4_096
+# Connections that wait to be accepted.
+BACKLOG: Final = 2_048
+# A connection without a request is closed after so long; clients open a new one by themselves.
+IDLE_S_MAX: Final = 75
+# What is under way when the server ends gets so long to be answered; the journal's own bound is shorter.
+DRAIN_S_MAX: Final = 35
+
+
+class Server(uvicorn.Server):
+    """Serves until it is told to end. Signals are the process's business, not the server's."""
+
+    def __init__(self, app: Application, on_ending: Callable[[], None]) -> None:
+        """Serve this application; `on_ending` ends what would never end by itself, as streams."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=BACKLOG,
+                limit_concurrency=CONNECTIONS_MAX,
+                timeout_keep_alive=IDLE_S_MAX,
+                timeout_graceful_shutdown=DRAIN_S_MAX,
+            )
+        )
+        self._on_ending = on_ending
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """None: whoever runs the server has its own."""
+        yield
+
+    def end(self) -> None:
+        """Take no more connections, answer what is under way, and return from `serve`."""
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End in order."""
+        self._on_ending()
+        await super().shutdown(sockets)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens at this address. Raises `Invalid` for a host that is none, `Unavailable` if it is taken."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise Invalid("host", host, "a name or an address of this machine") from None
+    listening = socket.socket(family, kind)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listening.set_inheritable(False)
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """The way to a listening socket, for a client on this machine."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- it is only recognised here
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def ending_on(signals: tuple[int, ...], end: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `end` at each of these signals, inside the block."""
+    loop = asyncio.get_running_loop()
+    for number in signals:
+        loop.add_signal_handler(number, end)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

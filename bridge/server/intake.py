@@ -1,0 +1,99 @@
+"""Request bodies, bounded in bytes and in time.
+
+Rule of this file: a body is whole, or the request is refused; nobody holds memory or a connection for ever.
+"""
+
+import asyncio
+from typing import Final
+
+from litestar.exceptions import HTTPException
+
+from bridge.server.asgi import Message, Receive
+
+# A thousand bids of the longest names take some 700 kB.
+BODY_BYTES_MAX: Final = 1_048_576
+# A body of that size at 100 kB/s. Agents do not send theirs in bits and pieces.
+BODY_S_MAX: Final = 10.0
+
+
+class BodyTooLarge(HTTPException):
+    """The body is over the bound."""
+
+    status_code = 413
+
+    def __init__(self) -> None:
+        super().__init__(detail=f"the body is larger than {BODY_BYTES_MAX} bytes")
+
+
+class BodyTooSlow(HTTPException):
+    """The body did not come in time."""
+
+    status_code = 408
+
+    def __init__(self) -> None:
+        super().__init__(detail=f"the body was not there after {BODY_S_MAX:.0f} s")
+
+
+class Gone(Exception):
+    """The client hung up before its request was whole. There is nobody to answer."""
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The body. Raises `BodyTooLarge`, `BodyTooSlow` or `Gone`."""
+    message = await _next(receive, BODY_S_MAX)
+    body = message["body"] if message["type"] == "http.request" else b""
+    if message.get("more_body") or len(body) > BODY_BYTES_MAX:
+        return await _rest(receive, body)
+    return body
+
+
+class Bounded:
+    """A `receive` for the framework, with the same bounds. After the body it waits as long as the framework likes."""
+
+    def __init__(self, receive: Receive) -> None:
+        """Bound this one."""
+        self._receive = receive
+        self._bytes = 0
+        self._whole = False
+        self._until_s = 0.0
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        if self._whole:
+            return await self._receive()
+        now_s = asyncio.get_running_loop().time()
+        self._until_s = self._until_s or now_s + BODY_S_MAX
+        message = await _next(self._receive, self._until_s - now_s)
+        if message["type"] == "http.request":
+            self._bytes += len(message["body"])
+            self._whole = not message["more_body"]
+            if self._bytes > BODY_BYTES_MAX:
+                raise BodyTooLarge
+        return message
+
+
+async def _rest(receive: Receive, first: bytes) -> bytes:
+    chunks, size = [first], len(first)
+    until_s = asyncio.get_running_loop().time() + BODY_S_MAX
+    more = True
+    while more:
+        if size > BODY_BYTES_MAX:
+            raise BodyTooLarge
+        message = await _next(receive, until_s - asyncio.get_running_loop().time())
+        if message["type"] != "http.request":
+            raise Gone
+        chunks.append(message["body"])
+        size += len(message["body"])
+        more = message["more_body"]
+    return b"".join(chunks)
+
+
+async def _next(receive: Receive, within_s: float) -> Message:
+    try:
+        async with asyncio.timeout(within_s):
+            message = await receive()
+    except TimeoutError:
+        raise BodyTooSlow from None
+    if message["type"] == "http.disconnect":
+        raise Gone
+    return message

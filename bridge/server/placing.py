@@ -1,0 +1,41 @@
+"""Placing one bid, below the framework: the one route whose speed decides how many agents a market can carry.
+
+Rule of this file: no rule of its own. It reads the body, calls the same functions as `routes.bids.place_bid`, and
+writes the answer; the framework's routing, injection and validation cost more than the rest of a bid's way to the
+journal. A test sends the same requests both ways and wants the same answers.
+"""
+
+from typing import Final
+
+import msgspec
+
+from bridge import results
+from bridge.server.answer import answer_json
+from bridge.server.asgi import Receive, Scope, Send
+from bridge.server.bodies import NewBid
+from bridge.server.caller import Caller
+from bridge.server.intake import whole_body
+from bridge.server.routes.bids import bid_request
+from bridge.server.service import Service
+
+_PREFIX: Final = "/api/v1/markets/"
+_SUFFIX: Final = "/bids"
+_decoder: Final = msgspec.json.Decoder(NewBid)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def market_of(scope: Scope) -> str:
+    """The market in which this request places a bid; empty if it does something else or has options."""
+    path = scope["path"]
+    if scope["method"] != "POST" or scope["query_string"] or not path.startswith(_PREFIX) or path[-5:] != _SUFFIX:
+        return ""
+    market_id = path[len(_PREFIX) : -len(_SUFFIX)]
+    return "" if "/" in market_id else market_id
+
+
+async def place(service: Service, caller: Caller, market_id: str, receive: Receive, send: Send) -> None:
+    """Answer one request. Raises as the market does, and `msgspec.MsgspecError` for a body that is no bid."""
+    bid = _decoder.decode(await whole_body(receive))
+    request = bid_request(market_id, service.bidder(caller), bid, caller.command_id)
+    placed = results.placed_bid(await service.submit(caller, request))
+    await answer_json(send, 201, _encoder.encode(placed))

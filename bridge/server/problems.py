@@ -1,0 +1,221 @@
+"""Errors as RFC 9457 problem details: what went wrong, in one shape for every route.
+
+Rule of this file: pure; from an exception to a status, a body and headers. A client decides by `type` and by the
+fields, never by the words. Nothing that is not the caller's own is told: no traces, no URLs of databases.
+"""
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from litestar.exceptions import HTTPException
+from msgspec import Struct
+
+from bridge.errors import (
+    ExchangeError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotLeader,
+    Refused,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
+from engine.reject import Reject
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "/problems/"
+# What a caller sent is shown back in short.
+_VALUE_CHARS_MAX: Final = 200
+
+_NOT_FOUND: Final = {Reject.MARKET_UNKNOWN, Reject.ACCOUNT_UNKNOWN, Reject.SLOT_UNKNOWN, Reject.BID_UNKNOWN}
+# The request contradicts itself, whatever the market's state: to send it again is useless.
+_UNPROCESSABLE: Final = {
+    Reject.COMMAND_ID_REUSED,
+    Reject.NAME_RESERVED,
+    Reject.ACCOUNT_KIND,
+    Reject.SAME_ACCOUNT,
+    Reject.REFERENCE_MISSING,
+    Reject.TTL_MISSING,
+    Reject.AMENDMENT_EMPTY,
+}
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """A problem of RFC 9457. Only what is known of a problem is in it.
+
+    `field`, `value` and `bound` say what was wrong and against which limit; `reason` is the market's refusal, which has
+    a row of its own in the journal, `seq`. Of an unknown outcome, `first_seq` and `last_seq` are the rows in doubt: the
+    same request with the same Idempotency-Key says what became of them.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str = ""
+    reason: str = ""
+    field: str = ""
+    value: str | int | float | None = None
+    bound: str | int | None = None
+    retry_after_s: float | None = None
+    leader: str = ""
+    seq: int | None = None
+    durable_seq: int | None = None
+    first_seq: int | None = None
+    last_seq: int | None = None
+
+
+def status_of(reason: Reject) -> HTTPStatus:
+    """The status of a refusal."""
+    if reason in _NOT_FOUND:
+        return HTTPStatus.NOT_FOUND
+    if reason is Reject.NOT_PERMITTED:
+        return HTTPStatus.FORBIDDEN
+    if reason is Reject.FUNDS_INSUFFICIENT:
+        return HTTPStatus.PAYMENT_REQUIRED
+    if reason in _UNPROCESSABLE:
+        return HTTPStatus.UNPROCESSABLE_ENTITY
+    return HTTPStatus.CONFLICT
+
+
+def problem_of(error: Exception, request_id: str = "", durable_seq: int | None = None) -> Problem:
+    """The problem that an exception is. What nobody foresaw is an internal error without words of its own."""
+    problem = _problem(error)
+    return msgspec.structs.replace(problem, request_id=request_id, durable_seq=durable_seq)
+
+
+def headers_of(problem: Problem) -> dict[str, str]:
+    """The headers that go with a problem."""
+    headers = {}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(problem.retry_after_s))
+    if problem.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="callmarket"'
+    if problem.leader:
+        headers["Callmarket-Leader"] = problem.leader
+    return headers
+
+
+def body_of(problem: Problem) -> bytes:
+    """The problem as JSON."""
+    return msgspec.json.encode(problem)
+
+
+def every_type() -> Mapping[str, HTTPStatus]:
+    """Every problem type of the market's own, with its status."""
+    types = {_slug(reason.value): status_of(reason) for reason in Reject}
+    return types | {
+        "invalid": HTTPStatus.BAD_REQUEST,
+        "not-found": HTTPStatus.NOT_FOUND,
+        "unauthorized": HTTPStatus.UNAUTHORIZED,
+        "forbidden": HTTPStatus.FORBIDDEN,
+        "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
+        "not-leader": HTTPStatus.SERVICE_UNAVAILABLE,
+        "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+        "unknown-outcome": HTTPStatus.GATEWAY_TIMEOUT,
+        "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+    }
+
+
+def _problem(error: Exception) -> Problem:
+    match error:
+        case Refused():
+            return _refusal(error)
+        case NotFound():
+            return _wrong_field("not-found", HTTPStatus.NOT_FOUND, error)
+        case Invalid():
+            return _wrong_field("invalid", HTTPStatus.BAD_REQUEST, error)
+        case Unauthorized():
+            return _own("unauthorized", HTTPStatus.UNAUTHORIZED, str(error))
+        case Forbidden():
+            return _own("forbidden", HTTPStatus.FORBIDDEN, str(error))
+        case TooManyRequests():
+            return _own("too-many-requests", HTTPStatus.TOO_MANY_REQUESTS, str(error), error.retry_after_s)
+        case NotLeader():
+            problem = _own("not-leader", HTTPStatus.SERVICE_UNAVAILABLE, str(error), error.retry_after_s)
+            return msgspec.structs.replace(problem, leader=error.leader)
+        case Unavailable():
+            return _own("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, str(error), error.retry_after_s or 1.0)
+        case UnknownOutcome():
+            problem = _own("unknown-outcome", HTTPStatus.GATEWAY_TIMEOUT, str(error), 1.0)
+            return msgspec.structs.replace(problem, first_seq=error.seqs[0], last_seq=error.seqs[-1])
+        case msgspec.MsgspecError():
+            return _of_body(error)
+        case UnicodeDecodeError():
+            return _malformed("", "the body is not UTF-8")
+        case HTTPException():
+            return _of_framework(error)
+        case _:
+            assert not isinstance(error, ExchangeError), error
+            return _own("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the service: the log has it")
+
+
+def _refusal(error: Refused) -> Problem:
+    problem = _own(_slug(error.reason.value), status_of(error.reason), str(error))
+    return msgspec.structs.replace(
+        problem,
+        reason=error.reason.value,
+        field=error.field,
+        value=_shown(error.value),
+        bound=error.bound if error.bound != "" else None,
+        seq=error.seq,
+    )
+
+
+def _wrong_field(slug: str, status: HTTPStatus, error: Invalid) -> Problem:
+    problem = _own(slug, status, str(error))
+    return msgspec.structs.replace(problem, field=error.field, value=_shown(error.value), bound=error.expected)
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    """What the framework refuses: no such route, a method that is none, a parameter or body of the wrong shape."""
+    status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:
+        return _malformed(*_first_fault(error))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _own("internal", status, "an error of the service: the log has it")
+    return Problem("about:blank", status.phrase, status, error.detail or status.description)
+
+
+def _of_body(error: msgspec.MsgspecError) -> Problem:
+    """A body that is not JSON, or has a field of the wrong type."""
+    words, _, path = str(error).partition(" - at `$")
+    field = path.strip("`.")
+    return _malformed(field, words)
+
+
+def _malformed(field: str, words: str) -> Problem:
+    problem = _own("invalid", HTTPStatus.BAD_REQUEST, f"{field}: {words}" if field else words)
+    return msgspec.structs.replace(problem, field=field)
+
+
+def _first_fault(error: HTTPException) -> tuple[str, str]:
+    """The field and the words of the first thing that was wrong."""
+    faults = error.extra if isinstance(error.extra, list) else []
+    for fault in faults:
+        if isinstance(fault, dict) and "message" in fault:
+            key = str(fault.get("key", ""))
+            # So the framework calls the body as a whole.
+            return "" if key == "data" else key, str(fault["message"])
+    return "", error.detail
+
+
+def _own(slug: str, status: HTTPStatus, detail: str, retry_after_s: float | None = None) -> Problem:
+    title = slug.replace("-", " ").capitalize()
+    return Problem(TYPE_PREFIX + slug, title, int(status), detail, retry_after_s=retry_after_s)
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _shown(value: object) -> str | int | float | None:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _VALUE_CHARS_MAX else text[: _VALUE_CHARS_MAX - 3] + "..."

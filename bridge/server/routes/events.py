@@ -1,0 +1,62 @@
+"""The live stream of what becomes durable.
+
+Rule of this file: that of its folder.
+"""
+
+from typing import Annotated
+
+from litestar import get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.types import ASGIApp
+
+from bridge.errors import Invalid
+from bridge.feed import sse
+from bridge.feed.filters import filter_of
+from bridge.server.event_stream import EventStream
+from bridge.server.routes.common import GivenService, NameQuery, problems
+from engine.limits import SEQ_MAX
+
+AfterSeq = Annotated[
+    int | None,
+    QueryParameter(ge=0, le=SEQ_MAX, description="Everything after this row; without it, what comes from now on."),
+]
+Kinds = Annotated[
+    list[str] | None,
+    QueryParameter(max_items=10, description="Of `round`, `award`, `bid`, `slot`, `market`, `watermark`; else all."),
+]
+Markets = Annotated[list[str] | None, QueryParameter(max_items=100, description="These markets only; else all.")]
+LastEventId = Annotated[
+    str | None,
+    HeaderParameter(name="Last-Event-ID", max_length=20, description="As browsers send it to resume: the last `id`."),
+]
+
+STREAM = ResponseSpec(
+    str, media_type=sse.MEDIA_TYPE, generate_examples=False, description="Server-sent events, until somebody ends it."
+)
+
+
+@get("/events", operation_id="events", summary="Live stream", responses={**problems(), 200: STREAM})
+async def events(
+    service: GivenService,
+    after_seq: AfterSeq = None,
+    market_id: Markets = None,
+    kind: Kinds = None,
+    bidder_id: NameQuery = None,
+    last_event_id: LastEventId = None,
+) -> ASGIApp:
+    """Rounds, awards, changes of the book and the durable watermark, as server-sent events, each once it is durable.
+
+    The `id` of an event is its row: send it back as `Last-Event-ID`, or as `after_seq`, and the stream goes on without
+    a gap. Who reads too slowly is cut off with an event `end` that says where to go on. With 0 it begins at the first
+    row. Wallets and refusals are not in it.
+    """
+    resumed_seq = sse.after_seq_of(last_event_id or "")
+    if resumed_seq is not None and after_seq is not None:
+        raise Invalid("after_seq", after_seq, "none where Last-Event-ID is given")
+    wanted = filter_of(market_id or (), kind or (), bidder_id or "")
+    subscription = await service.node.feed.subscribe(wanted, after_seq if resumed_seq is None else resumed_seq)
+    return EventStream(subscription)  # type: ignore[return-value]  # the same protocol in other words
+
+
+HANDLERS = (events,)

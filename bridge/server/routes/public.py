@@ -1,0 +1,62 @@
+"""What anybody may ask without a key: is it alive, is it ready, and what do its problems mean.
+
+Rule of this file: that of its folder.
+"""
+
+from http import HTTPStatus
+
+from litestar import Response, get
+from litestar.params import FromPath
+from msgspec import Struct
+
+from bridge.errors import NotFound
+from bridge.node import Readiness
+from bridge.server.meanings import MEANINGS
+from bridge.server.problems import TYPE_PREFIX, every_type
+from bridge.server.routes.common import GivenService
+
+
+class Alive(Struct, frozen=True):
+    """The process answers."""
+
+    alive: bool = True
+
+
+class ProblemType(Struct, frozen=True):
+    """One kind of problem."""
+
+    type: str
+    status: int
+    meaning: str
+
+
+@get("/healthz", operation_id="healthz", summary="Is it alive", security=[{}])
+async def healthz() -> Alive:
+    """Whether the process answers. It says nothing about the database: a restart would not help that."""
+    return Alive()
+
+
+@get("/readyz", operation_id="readyz", summary="Is it ready", security=[{}])
+async def readyz(service: GivenService) -> Response[Readiness]:
+    """Whether this process takes commands: it leads, and its journal is not behind. 503 where it does not."""
+    readiness = service.node.readiness()
+    status = HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return Response(readiness, status_code=status)
+
+
+@get(TYPE_PREFIX.rstrip("/"), operation_id="problem_types", summary="All problems", security=[{}])
+async def problem_types() -> list[ProblemType]:
+    """Every kind of problem that this service tells, with its status."""
+    return [ProblemType(TYPE_PREFIX + slug, status, MEANINGS[slug]) for slug, status in every_type().items()]
+
+
+@get(TYPE_PREFIX + "{slug:str}", operation_id="problem_type", summary="One problem", security=[{}])
+async def problem_type(slug: FromPath[str]) -> ProblemType:
+    """What a problem's `type` means."""
+    status = every_type().get(slug)
+    if status is None:
+        raise NotFound("slug", slug, "one of the types that /problems lists")
+    return ProblemType(TYPE_PREFIX + slug, status, MEANINGS[slug])
+
+
+HANDLERS = (healthz, readyz, problem_types, problem_type)

@@ -1,0 +1,149 @@
+"""The market as the routes use it: one command of one caller in, its reply out.
+
+Rule of this file: whatever changes the market goes through here, where `access` says as whom the caller may do it. So
+no route can forget to ask.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from bridge import results, verbs
+from bridge.access.authorize import acting_account, actor_of
+from bridge.access.door import Door
+from bridge.access.keyring import Keyring
+from bridge.access.principal import Scope, require
+from bridge.async_exchange import AsyncExchange
+from bridge.cursors import Order
+from bridge.cycle.caller import Caller as CycleCaller
+from bridge.cycle.caller import CycleStatus
+from bridge.cycle.settings import cycle_of, set_cycle
+from bridge.errors import ExchangeError, Invalid, NotFound
+from bridge.exchange import Exchange
+from bridge.messages import Ack, Reply, Request
+from bridge.questions import AwardRow, AwardStatus
+from bridge.results import Page, PlacedBid, Round, Swept
+from bridge.server.caller import Caller
+from bridge.server.problems import Problem, problem_of
+from bridge.verb import as_actor
+from engine.commands import TREASURY
+
+T = TypeVar("T")
+
+
+class Service:
+    """What every route is given."""
+
+    def __init__(self, exchange: Exchange, door: Door, keyring: Keyring, calls: CycleCaller) -> None:
+        """Serve this market, of this process, to those who have these keys."""
+        self.node: Final = exchange.node
+        self.market: Final = AsyncExchange(exchange)
+        self.door: Final = door
+        self.keyring: Final = keyring
+        self._calls: Final = calls
+
+    async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
+        """The reply to one request, made as whoever the caller may be for it. Raises `Forbidden`."""
+        return (await self.market.submit([self._acting(caller, request)], ack))[0]
+
+    async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
+        """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
+        # One was counted at the door.
+        self.door.charge(caller.principal, len(requests) - 1)
+        replies = await self.market.submit([self._acting(caller, request) for request in requests], ack)
+        outcomes = [results.placed_or_refused(reply) for reply in replies]
+        durable_seq = replies[-1].durable_seq
+        return [
+            one if isinstance(one, PlacedBid) else problem_of(one, caller.request_id, durable_seq) for one in outcomes
+        ]
+
+    async def clear_round(self, caller: Caller, market_id: str, now: datetime | None) -> Round:
+        """Call a market, and release its losers. Raises `Forbidden`."""
+        actor = self._acting(caller, verbs.clear_round(market_id, now)).actor
+        return await self.market.acting_as(actor).clear_round(market_id, now, command_id=caller.command_id)
+
+    async def refund_unfilled(self, caller: Caller, now: datetime | None) -> Swept:
+        """Sweep all that is due. Raises `Forbidden`."""
+        actor = self._acting(caller, verbs.refund_unfilled(now)).actor
+        return await self.market.acting_as(actor).refund_unfilled(now)
+
+    async def awards(
+        self,
+        market_id: str | None,
+        bidder_id: str | None,
+        status: AwardStatus | None,
+        *,
+        since: datetime | None,
+        limit: int,
+        after: str | None,
+        order: Order,
+        wait_s: float,
+    ) -> Page[AwardRow]:
+        """Awards; with `wait_s`, where there is none yet, as soon as there is one. Raises `Invalid`."""
+
+        async def ask() -> Page[AwardRow]:
+            return await self.market.awards(
+                market_id, bidder_id, status, since=since, limit=limit, after=after, order=order
+            )
+
+        if not wait_s:
+            return await ask()
+        if not bidder_id:
+            raise Invalid("bidder_id", "", "the account whose awards are waited for")
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + wait_s
+        # Noticed before it is read, so that nothing falls between.
+        with self.node.feed.awards_of(bidder_id) as watch:
+            page = await ask()
+            while not page.items and await watch.wait(0, until_s - loop.time()):
+                page = await ask()
+        return page
+
+    def bidder(self, caller: Caller) -> str:
+        """The account that the caller bids with. Raises `Forbidden`, or `Invalid` where there is no telling which."""
+        return acting_account(caller.principal, Scope.BID, caller.account)
+
+    def provider(self, caller: Caller) -> str:
+        """The provider for whom the caller offers; staff who names none offers for the treasury. Raises as `bidder`."""
+        if not caller.account and not caller.principal.providers and Scope.OPERATE in caller.principal.scopes:
+            return TREASURY
+        return acting_account(caller.principal, Scope.OFFER, caller.account)
+
+    async def cycle(self, market_id: str) -> CycleStatus:
+        """When a market is called, and how that goes. Raises `NotFound`."""
+        await self.market.market(market_id)
+        try:
+            return self._calls.status(market_id)
+        except NotFound:
+            # It has just been opened.
+            await self._calls.read_settings()
+            return self._calls.status(market_id)
+
+    async def set_cycle(self, caller: Caller, market_id: str, mode: str, period: timedelta | None) -> CycleStatus:
+        """Set when a market is called. Raises `Forbidden`, `Invalid` or `NotFound`."""
+        require(caller.principal, Scope.OPERATE)
+        cycle = cycle_of(mode, period)
+
+        def store() -> None:
+            with self.node.connect() as connection:
+                set_cycle(connection, self.node.shard_id, market_id, cycle, f"key {caller.principal.key_id}")
+
+        await self.in_thread(store)
+        await self._calls.read_settings()
+        return self._calls.status(market_id)
+
+    def durable_seq(self) -> int | None:
+        """How far history is durable; None where this process does not lead."""
+        try:
+            return self.market.durable_seq
+        except ExchangeError:
+            return None
+
+    async def in_thread(self, ask: Callable[[], T]) -> T:
+        """The answer to a question that waits for the database, without keeping others waiting."""
+        return await asyncio.to_thread(ask)
+
+    def _acting(self, caller: Caller, request: Request) -> Request:
+        actor = actor_of(caller.principal, request.command, caller.account, self.market.read)
+        return as_actor(request, actor)

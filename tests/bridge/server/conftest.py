@@ -1,0 +1,67 @@
+"""A market behind its HTTP front, in this process: everything but the sockets."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, cast
+
+import httpx2
+import pytest
+
+from bridge import Exchange, ManualClock, open_exchange
+from bridge.access.door import Door
+from bridge.access.issue import NewKey
+from bridge.access.keyring import Keyring
+from bridge.cycle.caller import Caller
+from bridge.server.asgi import Application
+from bridge.server.front import Front
+from bridge.server.http_app import http_app
+from bridge.server.service import Service
+
+BASE = "http://market.test"
+
+
+class Served:
+    """An application, and the keys that its market knows."""
+
+    def __init__(self, exchange: Exchange, keyring: Keyring) -> None:
+        self.exchange = exchange
+        self.keyring = keyring
+        self.service = Service(exchange, Door(keyring), keyring, Caller(exchange))
+        self.seen: list[tuple[str, int]] = []
+        self.app = Front(cast(Application, http_app(self.service)), self.service, self._see)
+
+    def key(self, **scopes: Any) -> str:
+        """A new key."""
+        scopes.setdefault("rate_per_s", 100_000)
+        scopes.setdefault("burst", 100_000)
+        return self.keyring.issue(NewKey(name="test", **scopes), "a test").key
+
+    def ask(self, method: str, path: str, *, key: str | None = None, account: str = "", **more: Any) -> httpx2.Response:
+        """One request."""
+        headers = dict(more.pop("headers", {}))
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        if account:
+            headers["Callmarket-Account"] = account
+
+        async def go() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=self.app)
+            async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
+                return await client.request(method, path, headers=headers, **more)
+
+        return asyncio.run(go())
+
+    def _see(self, scope: Any, caller: Any, status: int, seconds: float, request_id: str) -> None:
+        self.seen.append((scope["path"], status))
+
+
+@pytest.fixture
+def served(database_url: str, clock: ManualClock) -> Iterator[Served]:
+    """A market with an agent `a` that has tokens, an agent `b`, a provider `p`, and a market `m`, behind its front."""
+    with open_exchange(database_url, clock=clock) as exchange, Keyring(database_url, 0) as keyring:
+        exchange.open_market("m")
+        for account_id, kind in (("a", "agent"), ("b", "agent"), ("p", "provider")):
+            exchange.open_account(account_id, kind)  # type: ignore[arg-type]
+        exchange.mint("a", 10_000, "grant:initial")
+        exchange.mint("b", 10_000, "grant:initial")
+        yield Served(exchange, keyring)
