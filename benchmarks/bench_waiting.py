@@ -28,7 +28,7 @@ from bridge.node import Node
 
 AGENTS: Final = 2_000
 COMMANDS: Final = 20_000
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 TIMEOUT_S: Final = 30.0
 
 Submit = Callable[[Node, Request], Awaitable[list[Reply]]]
