@@ -41,10 +41,14 @@ DROPPED_VARIABLES = (
 # its tests share fixtures.
 SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--benchmark-disable")
 
+# Tasks that run the market itself, whose own words about an error are enough.
+THE_MARKET = ("demo", "serve")
+
 USAGE = """\
 usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
 
   demo     show the market at work: callmarket demo ARGS
+  serve    the market over HTTP, on a private PostgreSQL: callmarket serve ARGS
   check    the whole gate: format, lint, types, tests (ARGS go to pytest)
   test     pytest ARGS, without the slow tests
   slow     the slow tests only
@@ -61,6 +65,7 @@ def main() -> int:
     task, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
     tasks = {
         "demo": [("demo", [str(BIN / "callmarket"), "demo", *arguments])],
+        "serve": [("serve", [str(BIN / "callmarket"), "serve", *arguments])],
         "test": [("pytest", module("pytest", *arguments))],
         "slow": [("pytest", module("pytest", "-m", "slow", *arguments))],
         "simulate": [("simulate", module("tests.simulation.campaign", *arguments))],
@@ -98,10 +103,10 @@ def main() -> int:
     for name, command in tasks[task]:
         if len(tasks[task]) > 1:
             print(f"dev.py {task}: {name}", flush=True)
-        # The demo may be given paths relative to the caller's folder; the tools want to be at the root.
-        code = run(command, None if task == "demo" else ROOT)
+        # The market may be given paths relative to the caller's folder; the tools want to be at the root.
+        code = run(command, None if task in THE_MARKET else ROOT)
         if code != 0:
-            if task != "demo":
+            if task not in THE_MARKET:
                 print(f"dev.py {task}: FAILED at {name} (exit code {code})", file=sys.stderr, flush=True)
             return code
     if task == "check":
