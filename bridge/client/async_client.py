@@ -7,7 +7,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from copy import copy
 from datetime import datetime
 from types import TracebackType
@@ -138,7 +138,7 @@ class AsyncClient:
         market_ids: Collection[str] = (),
         kinds: Collection[str] = (),
         bidder_id: str = "",
-    ) -> AsyncIterator[Message]:
+    ) -> AsyncGenerator[Message, None]:
         """What becomes durable after this row, by default from now on, without end: each message once, in order.
 
         A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`.

@@ -6,7 +6,7 @@ Rule of this file: it waits, and decides nothing. Its asyncio twin is `async_cli
 import random
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from copy import copy
 from datetime import datetime
 from types import TracebackType
@@ -137,7 +137,7 @@ class Client:
         market_ids: Collection[str] = (),
         kinds: Collection[str] = (),
         bidder_id: str = "",
-    ) -> Iterator[Message]:
+    ) -> Generator[Message, None, None]:
         """What becomes durable after this row, by default from now on, without end: each message once, in order.
 
         A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`.

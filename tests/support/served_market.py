@@ -1,7 +1,7 @@
 """An exchange of this process, served on a real socket by the real front and server, in a loop of its own thread.
 
-Rule of this file: what `bridge.serve` wires, around an exchange that the test owns, with its clock; a process of its own
-is `service_process`.
+Rule of this file: what `bridge.serve` wires, around an exchange that the test owns, with its clock. A process of its
+own is `service_process`.
 """
 
 import asyncio
