@@ -1,11 +1,11 @@
 """A market that another process serves: the verbs and reads of `Exchange`, over HTTP, for threads and for asyncio.
 
-Rule of this folder: what to send, what an answer means, and whether and when to send it again are pure; only `client`
-and `async_client` wait. The market's rules are not known here.
+Rule of this folder: what to send, what an answer means, and whether and when to send it again are pure; only `blocking`
+and `awaited` wait. The market's rules are not known here.
 """
 
-from bridge.client.async_client import AsyncClient
-from bridge.client.client import Client
+from bridge.client.awaited import AsyncClient
+from bridge.client.blocking import Client
 from bridge.client.doubt import InDoubt
 from bridge.client.pages import each, each_async
 
