@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from engine.limits import MICROS_MAX, NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
-from persistence.queries import AwardStatus, BidStatus
+from persistence.queries import BidStatus
 
 # A model has to read what it gets: a page of twenty rows is some three thousand words of JSON.
 ROWS_MAX: Final = 20
@@ -125,7 +125,8 @@ class MyAwards(Ask, frozen=True):
 
     market_id: MarketId | None = None
     status: Annotated[
-        AwardStatus | Literal["any"], Meta(description="`awarded`: still to be settled. `any`: also those that ended.")
+        Literal["awarded", "settled", "voided", "lapsed", "any"],
+        Meta(description="`awarded`: still to be settled. `any`: also those that ended."),
     ] = "awarded"
     wait_s: Annotated[
         float, Meta(ge=0, le=WAIT_S_MAX, description="Where there is none, wait so many seconds for one to come.")
