@@ -28,7 +28,9 @@ def mcp(
     """
     config = client_from_environment(os.environ)
     if http and (config.key or account):
-        raise Invalid("CALLMARKET_KEY" if config.key else "account", "...", "none with --http: each request brings its own")
+        raise Invalid(
+            "CALLMARKET_KEY" if config.key else "account", "...", "none with --http: each request brings its own"
+        )
     if not http and not config.key:
         raise Invalid("CALLMARKET_KEY", "", "an API key, as `callmarket keys create` makes it")
     # Only here: the SDK takes a second that no other command should pay.

@@ -45,7 +45,10 @@ def told(error: Exception, command_id: str = "") -> str:
     if not isinstance(error, ExchangeError):
         return "INTERNAL: an error of the tools, which their log has. Try again once; then tell whoever runs you."
     slug = _slug(error)
-    words = [f"{error}." if isinstance(error, Refused) else f"{slug.replace('-', '_').upper()}: {error}.", _advice(slug)]
+    words = [
+        f"{error}." if isinstance(error, Refused) else f"{slug.replace('-', '_').upper()}: {error}.",
+        _advice(slug),
+    ]
     if isinstance(error, UnknownOutcome):
         words[-1] = _repeat(command_id)
     elif isinstance(error, Unavailable) and error.retry_after_s:

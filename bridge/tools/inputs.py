@@ -86,7 +86,8 @@ class PlaceBid(Ask, frozen=True):
     task_id: TaskId
     max_price_tokens: Price
     expected_value_usd: Annotated[
-        float, Meta(ge=0, le=MICROS_MAX / 1e6, description="What the work is worth to you. Recorded; it decides nothing.")
+        float,
+        Meta(ge=0, le=MICROS_MAX / 1e6, description="What the work is worth to you. Recorded; it decides nothing."),
     ] = 0.0
     time_in_force: Annotated[
         Literal["round", "gtd"],

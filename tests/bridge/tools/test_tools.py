@@ -20,7 +20,9 @@ WAYS = pytest.mark.parametrize("way", ["stdio", "http", "http of 2025"])
 NO_KEY = "cmk_" + "x" * 12 + "_" + "y" * 43
 
 
-def connected(way: str, served: Served, tools_url: str, key: str, account: str = "") -> AbstractAsyncContextManager[Client]:
+def connected(
+    way: str, served: Served, tools_url: str, key: str, account: str = ""
+) -> AbstractAsyncContextManager[Client]:
     if way == "stdio":
         return over_stdio(served.url, key, *(["--account", account] if account else []))
     return over_http(tools_url, key, account, mode="auto" if way == "http" else "legacy")
@@ -56,7 +58,12 @@ async def test_an_agent_quotes_bids_waits_settles_and_looks_at_its_wallet(
         (award,) = awards["items"]
         assert (award["task_id"], award["price_tokens"], award["status"]) == ("t", 300, "awarded")
         assert f"award_id {award['award_id']}, slot_id slot-{m}" in words
-        report = {"slot_id": f"slot-{m}", "award_id": award["award_id"], "actual_cost_tokens": 200, "actual_impact": 1.5}
+        report = {
+            "slot_id": f"slot-{m}",
+            "award_id": award["award_id"],
+            "actual_cost_tokens": 200,
+            "actual_impact": 1.5,
+        }
         settled, words = await use(client, "settle", **report)
         assert (settled["price_tokens"], settled["stamp"]["repeated"]) == (300, False)
         again, _ = await use(client, "settle", **report)
