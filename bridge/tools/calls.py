@@ -75,7 +75,7 @@ def command_id_of(name: str, asked: inputs.Ask) -> str:
     return ""
 
 
-async def markets(call: Call, asked: inputs.Markets) -> Page[MarketRow]:
+async def markets(call: Call, _asked: inputs.Markets) -> Page[MarketRow]:
     """All markets, cut to what a model can read."""
     return shortened(await call.market.markets())
 

@@ -6,16 +6,17 @@ it costs; a test keeps their shape from changing unnoticed.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
+from bridge.clock import system_clock
 from bridge.questions import AwardRow, BidRow, Outcome
 from bridge.reads import MarketRow, OrderBook, Quote, Wallet
 from bridge.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
 from bridge.tools import calls, inputs, words
 from bridge.tools.calls import Call
+from bridge.units import datetime_of
 
 A = TypeVar("A", bound=inputs.Ask)
 R = TypeVar("R", bound=Struct)
@@ -31,7 +32,7 @@ class Tool:
     asks: type[inputs.Ask]
     gives: Any
     run: Callable[[Call, Any], Awaitable[Struct]]
-    tell: Callable[[Any, datetime], str]
+    tell: Callable[[Any], str]
     reads: bool
     repeats: bool
     destroys: bool
@@ -41,7 +42,7 @@ def _tool(
     asks: type[A],
     gives: type[R],
     run: Callable[[Call, A], Awaitable[R]],
-    tell: Callable[[R, datetime], str],
+    tell: Callable[[R], str],
     title: str,
     *sentences: str,
     reads: bool = False,
@@ -88,11 +89,12 @@ TOOLS: Final = (
         calls.place_bid,
         words.placed,
         "Place a bid",
-        "Bid for one slot for one task of yours. The whole max_price_tokens is held from your wallet at once: all of it",
-        "comes back if the bid loses, expires or is cancelled; a winner pays the price of the call, which is never more,",
-        "and gets the rest back. Under the market's default rule first_rejected the best strategy is to bid exactly what",
-        "the slot is worth to you. After it, wait with my_awards. On FUNDS_INSUFFICIENT bid less, cancel a bid that",
-        "matters less, or wait for holds to come back. A second bid for the same task is refused and costs nothing.",
+        "Bid for one slot for one task of yours. The whole max_price_tokens is held from your wallet at once: all",
+        "of it comes back if the bid loses, expires or is cancelled; a winner pays the price of the call, which is",
+        "never more, and gets the rest back. Under the market's default rule first_rejected the best strategy is",
+        "to bid exactly what the slot is worth to you. After it, wait with my_awards. On FUNDS_INSUFFICIENT bid",
+        "less, cancel a bid that matters less, or wait for holds to come back. A second bid for the same task is",
+        "refused and costs nothing.",
         repeats=False,
     ),
     _tool(
@@ -128,7 +130,7 @@ TOOLS: Final = (
         inputs.MyAwards,
         Page[AwardRow],
         calls.my_awards,
-        words.awards,
+        lambda found: words.awards(found, datetime_of(system_clock())),
         "List or await my awards",
         "List what you have won and still have to settle. With wait_s, where there is nothing yet, wait for the next",
         "call that you win: cheaper than asking again and again. Each award names its slot_id, its price, and",

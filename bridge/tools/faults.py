@@ -24,7 +24,7 @@ from bridge.server.meanings import MEANINGS
 _FOR_TOOLS: Final = {
     "command-id-reused": "This idempotency_key was used for another call. Leave it out of a new one.",
     "market-unknown": "There is no market of this name: the tool markets lists those that there are.",
-    "task-bid-open": "You have an open bid for this task, the one named here: nothing is lost. Amend or cancel that one.",
+    "task-bid-open": "You have an open bid for this task, the one named here: amend or cancel that one.",
     "task-awarded": "This task holds an award already: find it with my_awards and settle it.",
     "bid-won": "The bid has won: find its award with my_awards and settle it.",
     "bid-lost": "The bid lost in the last call and its hold is coming back. Place a new one.",
@@ -34,7 +34,7 @@ _FOR_TOOLS: Final = {
     "forbidden": "Your API key may not do this, and trying again does not help. Tell whoever runs you what you need.",
     "too-many-requests": "You ask more often than your API key may. Wait, then go on more slowly.",
     "not-leader": "The market is changing over to another process. Nothing happened: try again in a few seconds.",
-    "unavailable": "The market cannot be reached or takes nothing now. Nothing happened: try again, after longer pauses.",
+    "unavailable": "The market cannot be reached, or takes nothing now. Nothing happened: try again later.",
     "not-found": "There is nothing of this name. Look it up, then try again.",
     "invalid": "Correct that field, then try again. Nothing happened.",
 }

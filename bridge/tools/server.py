@@ -9,7 +9,6 @@ Rule of this file: from a message to a call and from a result to a message. What
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
@@ -20,12 +19,10 @@ from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from bridge.clock import system_clock
 from bridge.errors import ExchangeError
 from bridge.tools.calls import Agent, Call, command_id_of
 from bridge.tools.catalogue import BY_NAME, TOOLS, Tool
 from bridge.tools.faults import told
-from bridge.units import datetime_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -91,7 +88,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
     return {**root, "$defs": parts} if parts else root
 
 
-async def _list_tools(context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+async def _list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
     return types.ListToolsResult(tools=[declared(tool) for tool in TOOLS])
 
 
@@ -113,7 +110,7 @@ async def _answer(
         logger.exception("the tool %s failed", tool.name)
         return _failed(told(error))
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=tool.tell(given, _now()))],
+        content=[types.TextContent(type="text", text=tool.tell(given))],
         structured_content=msgspec.to_builtins(given),
     )
 
@@ -127,11 +124,7 @@ def _field_first(error: msgspec.ValidationError) -> str:
     return f"{path.rstrip('`')}: {words}" if path else words
 
 
-def _now() -> datetime:
-    return datetime_of(system_clock())
-
-
-async def _list_resources(context: Context, params: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+async def _list_resources(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
     rules = types.Resource(
         uri=RULES_URI,
         name="rules",
@@ -142,7 +135,7 @@ async def _list_resources(context: Context, params: types.PaginatedRequestParams
     return types.ListResourcesResult(resources=[rules])
 
 
-async def _read_resource(context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+async def _read_resource(_context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
     if str(params.uri) != RULES_URI:
         raise MCPError(types.INVALID_PARAMS, f"there is no such resource: {RULES_URI} is the only one")
     text = (files("bridge.tools") / "rules.md").read_text(encoding="utf-8")

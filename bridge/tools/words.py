@@ -16,7 +16,7 @@ from bridge.server.meanings import MEANINGS
 _MINUTE_S: Final = 60
 
 
-def markets(found: Page[MarketRow], now: datetime) -> str:
+def markets(found: Page[MarketRow]) -> str:
     """All markets."""
     if not found.items:
         return "No market is open: an operator opens one."
@@ -28,8 +28,8 @@ def markets(found: Page[MarketRow], now: datetime) -> str:
     return _lines(f"{len(found.items)} markets:", rows)
 
 
-def quote(found: Quote, now: datetime) -> str:
-    """Would it win?"""
+def quote(found: Quote) -> str:
+    """Whether it would win."""
     if found.refusal is not None:
         meaning = MEANINGS[found.refusal.reason.value.lower().replace("_", "-")]
         bound = f", against {found.refusal.bound}" if found.refusal.bound != "" else ""
@@ -42,12 +42,12 @@ def quote(found: Quote, now: datetime) -> str:
     least = found.winning_price_tokens
     hint = "No price would win now" if least is None else f"The lowest price that would win now is {least}"
     return (
-        f"A bid of {found.max_price_tokens} would not win if the market were called now: {found.slots_available} slots, "
-        f"{found.bids_ahead} or more bids ahead. {hint}."
+        f"A bid of {found.max_price_tokens} would not win if the market were called now: {found.slots_available} slots "
+        f"on offer, {found.bids_ahead} or more bids ahead. {hint}."
     )
 
 
-def order_book(found: OrderBook, now: datetime) -> str:
+def order_book(found: OrderBook) -> str:
     """The best of the book."""
     prices = ", ".join(f"{level.bids} at {level.price_tokens}" for level in found.levels) or "none"
     return (
@@ -56,27 +56,27 @@ def order_book(found: OrderBook, now: datetime) -> str:
     )
 
 
-def placed(found: PlacedBid, now: datetime) -> str:
+def placed(found: PlacedBid) -> str:
     """A bid is open."""
     before = " It was placed before, by the same call." if found.stamp.repeated else ""
     return (
-        f"Bid {found.bid_id} is placed and {found.held_tokens} tokens are held.{before} Wait for the call of the market "
-        "with my_awards and wait_s."
+        f"Bid {found.bid_id} is placed and {found.held_tokens} tokens are held.{before} Wait for the call of the "
+        "market with my_awards and wait_s."
     )
 
 
-def amended(found: AmendedBid, now: datetime) -> str:
+def amended(found: AmendedBid) -> str:
     """A bid has changed."""
     until = f", until {_time(found.ttl_at)}" if found.ttl_at else ""
     return f"Bid {found.bid_id} is at {found.max_price_tokens} tokens now{until}."
 
 
-def cancelled(found: Stamp, now: datetime) -> str:
+def cancelled(_found: Stamp) -> str:
     """A bid is gone."""
     return "The bid is cancelled and its whole hold is back."
 
 
-def bids(found: Page[BidRow], now: datetime) -> str:
+def bids(found: Page[BidRow]) -> str:
     """One's own bids."""
     if not found.items:
         return "No such bids."
@@ -89,7 +89,7 @@ def bids(found: Page[BidRow], now: datetime) -> str:
 
 
 def awards(found: Page[AwardRow], now: datetime) -> str:
-    """One's own awards."""
+    """One's own awards. A model has no clock: it is told how much time is left."""
     if not found.items:
         return (
             "No such award. If you have an open bid, wait again; my_bids says whether it is still open, and why says "
@@ -111,26 +111,26 @@ def _award(row: AwardRow, now: datetime) -> str:
     return f"{about}, price {row.price_tokens}: do the work and settle within {left}, before {_time(row.lease_until)}"
 
 
-def settled(found: Settled, now: datetime) -> str:
+def settled(found: Settled) -> str:
     """An award is paid."""
     reward = f", and {found.reward_tokens} tokens were earned for its impact" if found.reward_tokens else ""
     return f"Award {found.award_id} is settled: {found.price_tokens} tokens are paid{reward}."
 
 
-def voided(found: Voided, now: datetime) -> str:
+def voided(found: Voided) -> str:
     """An award is void."""
     return f"Award {found.award_id} is void: {found.released_tokens} tokens went back to its bidder."
 
 
-def wallet(found: Wallet, now: datetime) -> str:
+def wallet(found: Wallet) -> str:
     """What there is to spend."""
     return (
-        f"{found.account_id} ({found.kind}) can spend {found.available_tokens} tokens: {found.balance_tokens}, of which "
-        f"{found.held_tokens} are held for open bids and awards."
+        f"{found.account_id} ({found.kind}) can spend {found.available_tokens} tokens: {found.balance_tokens}, of "
+        f"which {found.held_tokens} are held for open bids and awards."
     )
 
 
-def why(found: Outcome, now: datetime) -> str:
+def why(found: Outcome) -> str:
     """Why it won or lost."""
     return f"Bid {found.bid_id} ({found.status}): {found.reason}"
 

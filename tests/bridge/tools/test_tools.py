@@ -1,4 +1,4 @@
-"""The tools as an agent uses them: the SDK's own client, a child process or HTTP, and a market that is really served."""
+"""The tools as an agent uses them: the SDK's own client, a child process or HTTP, and a market that is served."""
 
 import asyncio
 from collections.abc import AsyncIterator
