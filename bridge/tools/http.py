@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, cast
 
 from bridge.access import key_text
-from bridge.errors import Unauthorized
+from bridge.errors import Invalid, Unauthorized
 from bridge.server.asgi import Application, Receive, Scope, Send
 from bridge.server.caller import account_name, read_headers
 from bridge.server.http_server import Server, ending_on, listening_socket, url_of
@@ -54,7 +54,7 @@ def keyed(app: Application) -> Application:
     async def serve_one(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             key_text.split(key_text.bearer(read_headers(scope["headers"]).authorization))
-        except Unauthorized as error:
+        except (Unauthorized, Invalid) as error:
             await _refuse(send, str(error))
             return
         await app(scope, receive, send)

@@ -241,6 +241,8 @@ async def test_http_lets_in_only_who_brings_a_key_and_comes_from_here(served: Se
         ):
             answer = await http.post(tools_url, json=ask, headers=good | wrong)
             assert answer.status_code == status, wrong
+        twice = [*good.items(), ("Authorization", "Bearer " + NO_KEY)]
+        assert (await http.post(tools_url, json=ask, headers=twice)).status_code == 401, "which of them counts?"
         long = {**ask, "params": {"_meta": {"x": "y" * 70_000}}}
         assert (await http.post(tools_url, json=long, headers=good)).status_code == 413
 
