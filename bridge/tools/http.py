@@ -39,13 +39,43 @@ async def _serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
         app = tools.streamable_http_app(
             streamable_http_path=PATH, stateless_http=True, max_request_body_size=BODY_BYTES_MAX, host=HOST
         )
-        server = Server(keyed(cast(Application, app)), on_ending=lambda: None)
+        running = Running(cast(Application, app))
+        server = Server(keyed(running), on_ending=running.cut)
         async with tools.session_manager.run(), ending_on((signal.SIGTERM, signal.SIGINT), server.end):
             on_ready(url_of(listening) + PATH)
             try:
                 await server.serve(sockets=[listening])
             finally:
                 await agents.close()
+
+
+class Running:
+    """An application whose requests can be cut short: some wait for an award, and would keep the server from ending."""
+
+    def __init__(self, app: Application) -> None:
+        """Serve this one."""
+        self._app = app
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; one that is cut has no answer, or a broken one."""
+        task = asyncio.create_task(self._serve(scope, receive, send))
+        self._tasks.add(task)
+        try:
+            await task
+        except asyncio.CancelledError:
+            # Cut by us, or by a server that has given up.
+            task.cancel()
+        finally:
+            self._tasks.discard(task)
+
+    def cut(self) -> None:
+        """End all that are under way. What they have sent to the market is safe there."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 def keyed(app: Application) -> Application:

@@ -13,7 +13,7 @@ from bridge.tools.calls import Agent
 from bridge.tools.catalogue import BY_NAME
 from bridge.tools.markets import Agents, market_of
 from bridge.tools.server import RULES_URI, tools_server
-from tests.bridge.tools.conftest import Served, awaited, fail, over_http, over_stdio, use
+from tests.bridge.tools.conftest import Served, awaited, fail, lines_to, over_http, over_stdio, start, stop, use
 from tests.support.own_server import stopped_still
 
 WAYS = pytest.mark.parametrize("way", ["stdio", "http", "http of 2025"])
@@ -275,3 +275,19 @@ async def test_clients_of_keys_are_bounded_and_never_closed_in_use(monkeypatch: 
     assert len(agents._agents) == 1
     await agents.close()
     assert not agents._agents
+
+
+@awaited
+async def test_the_tools_end_in_order_while_a_call_waits(served: Served) -> None:
+    """The wait is cut short: nobody waits a minute for a server that was told to end."""
+    _, a = served.market("a")
+    process = start("mcp", "--http", "--port", "0", CALLMARKET_URL=served.url)
+    (line,) = await asyncio.to_thread(lines_to, process, "")
+    async with over_http(line.removeprefix("tools on ").strip(), served.key(bid=[a])) as client:
+        await use(client, "wallet")
+        waiting = asyncio.create_task(client.call_tool("my_awards", {"wait_s": 50}))
+        await asyncio.sleep(0.5)
+        async with asyncio.timeout(25):
+            await asyncio.to_thread(stop, process)
+        with pytest.raises(MCPError):
+            await waiting
