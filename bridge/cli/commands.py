@@ -4,6 +4,7 @@ Rule of this file: arguments in, tables or JSON out. Reading commands use only w
 of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from bridge.cli.output import (
     show,
 )
 from bridge.cli.serve import serve
+from bridge.cli.settings import print_settings
 from bridge.cli.snapshots import (
     NO_MARKET,
     give_way,
@@ -47,8 +49,10 @@ from bridge.cli.snapshots import (
     taken_row,
 )
 from bridge.clock import system_clock
+from bridge.config import FILE_VARIABLE
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
+from bridge.telemetry.logs import configure as configure_logs
 from bridge.units import datetime_of
 from engine.limits import SEQ_MAX
 from persistence import queries
@@ -82,6 +86,18 @@ def main() -> None:
         fail(error, EXIT_UNAVAILABLE)
     except psycopg.errors.UndefinedTable:
         fail(NO_MARKET, EXIT_UNAVAILABLE)
+
+
+@app.callback()
+def settings_file(
+    config: Annotated[
+        Path | None, typer.Option(help=f"The settings, as TOML; the environment wins. Default: {FILE_VARIABLE}.")
+    ] = None,
+) -> None:
+    """A call market for agent compute: agents bid tokens for slots, rounds clear at one price."""
+    if config is not None:
+        # Where the processes that this one starts look too.
+        os.environ[FILE_VARIABLE] = str(config.absolute())
 
 
 @app.command(epilog="Example: callmarket demo --seed 7 --report report.html")
@@ -230,6 +246,7 @@ def snapshot(
     if every is None:
         show_taken(take_one(config, archive))
     else:
+        configure_logs(config)
         take_forever(config, archive, every, show_taken)
 
 
@@ -290,6 +307,7 @@ app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)
 app.command(epilog="Example: callmarket serve --port 8321")(serve)
+app.command("config", epilog="Example: callmarket --config market.toml config")(print_settings)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
 
 
