@@ -52,7 +52,6 @@ from bridge.clock import system_clock
 from bridge.config import FILE_VARIABLE
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
-from bridge.telemetry.logs import configure as configure_logs
 from bridge.units import datetime_of
 from engine.limits import SEQ_MAX
 from persistence import queries
@@ -246,6 +245,9 @@ def snapshot(
     if every is None:
         show_taken(take_one(config, archive))
     else:
+        # Only here: it takes a tenth of a second that no other command should pay.
+        from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+
         configure_logs(config)
         take_forever(config, archive, every, show_taken)
 

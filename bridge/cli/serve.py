@@ -10,7 +10,6 @@ from rich.console import Console
 
 from bridge.cli.output import AsJson, Url, config_of, print_json
 from bridge.config import with_changes
-from bridge.telemetry.logs import configure as configure_logs
 
 if TYPE_CHECKING:
     from bridge.serve import Ready
@@ -27,10 +26,12 @@ def serve(
     if port is not None:
         changes["port"] = port
     config = with_changes(config_of(url), changes)
-    # Before anything is opened, so that what is logged on the way is told as all the rest.
-    configure_logs(config)
     # Only here: the framework takes half a second that no other command should pay.
     from bridge.serve import serve as serve_until_told  # noqa: PLC0415
+    from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+
+    # Before anything is opened, so that what is logged on the way is told as all the rest.
+    configure_logs(config)
 
     serve_until_told(config, print_json if as_json else _welcome)
 

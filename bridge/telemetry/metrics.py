@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -24,7 +24,8 @@ from engine.state import State
 
 T = TypeVar("T", bound=Metric)
 
-CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+# The framework adds the character set.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4"
 PREFIX: Final = "callmarket_"
 ROLES: Final = ("leader", "standby", "ended")
 

@@ -4,6 +4,7 @@ Rule of this file: a route is a template as `/api/v1/markets/{market_id}`, never
 make as many series as there are words. For one event loop.
 """
 
+from collections import defaultdict
 from typing import Final
 
 from bridge.server.asgi import Scope
@@ -27,14 +28,14 @@ class Requests:
 
     def __init__(self) -> None:
         """Begin at nothing."""
-        self.counts: Final[dict[tuple[str, str, int], int]] = {}
+        self.counts: Final[defaultdict[tuple[str, str, int], int]] = defaultdict(int)
         self.seconds: Final[dict[tuple[str, str], Histogram]] = {}
 
     def count(self, scope: Scope, status: int, seconds: float) -> None:
         """One request was answered with this status, 0 if nobody was there to answer. Under a microsecond."""
         method = scope["method"] if scope["method"] in _METHODS else OTHER_METHOD
         route = route_of(scope)
-        self.counts[method, route, status] = self.counts.get((method, route, status), 0) + 1
+        self.counts[method, route, status] += 1
         histogram = self.seconds.get((method, route))
         if histogram is None:
             histogram = self.seconds[method, route] = Histogram(BOUNDS_S)

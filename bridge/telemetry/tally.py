@@ -5,6 +5,7 @@ command, and less in batches.
 """
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -43,7 +44,7 @@ class Tally:
     def __init__(self) -> None:
         """Begin at nothing."""
         self._lock: Final = threading.Lock()
-        self.commands: Final[dict[tuple[type[Command], str], int]] = {}
+        self.commands: Final[defaultdict[tuple[type[Command], str], int]] = defaultdict(int)
         self.apply: Final = Histogram(APPLY_BOUNDS_S)
         self.ack: Final = Histogram(ACK_BOUNDS_S)
         self.not_taken = 0
@@ -58,7 +59,7 @@ class Tally:
         """These requests were applied together, in so long: each of them in its share of it."""
         commands = self.commands
         with self._lock:
-            for request, one in zip(requests, applied, strict=True):
+            for request, one in zip(requests, applied):  # noqa: B905 -- it costs, and the caller has just made one of the other
                 kind, first = type(request.command), one.events[0]
                 if one.repeated:
                     outcome = REPEATED
@@ -68,7 +69,7 @@ class Tally:
                     outcome = DONE
                     if kind is ClearRound or kind is ExpireDue:
                         self._count_ends(one.events)
-                commands[kind, outcome] = commands.get((kind, outcome), 0) + 1
+                commands[kind, outcome] += 1
             self.apply.add(seconds / len(applied), len(applied))
 
     def refused(self, requests: int) -> None:
