@@ -56,8 +56,10 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def hurry(self) -> None:
-        """End, and wait for no answer any more."""
+        """End, and wait for no answer any more: who has none is hung up on, and knows that it knows nothing."""
         self.force_exit = self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
 
     @property
     def connections(self) -> int:

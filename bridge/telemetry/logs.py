@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import msgspec
 import structlog
@@ -26,9 +26,13 @@ _SECRET: Final = re.compile(
 _encode: Final = msgspec.json.Encoder(enc_hook=repr, order=None).encode
 
 
-def configure(config: Config) -> None:
-    """Send everything that is logged in this process through one handler. Again: the settings may be others."""
-    on_terminal = sys.stderr.isatty()
+def configure(config: Config, to: TextIO | None = None) -> None:
+    """Send everything that is logged in this process through one handler. Again: the settings may be others.
+
+    `to` is where the lines go; None: stderr.
+    """
+    stream = sys.stderr if to is None else to
+    on_terminal = stream.isatty()
     as_json = config.log_format == "json" or (config.log_format == "auto" and not on_terminal)
     before: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -42,7 +46,7 @@ def configure(config: Config) -> None:
         rendering: list[structlog.typing.Processor] = [_in_order, structlog.processors.JSONRenderer(_to_json)]
     else:
         rendering = [structlog.dev.ConsoleRenderer(colors=on_terminal, timestamp_key="time")]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=before,

@@ -53,7 +53,7 @@ def place(client: httpx2.Client, task_id: str) -> httpx2.Response:
 def placed(url: str) -> dict[int, str]:
     """The bids that are in the tables."""
     with psycopg.connect(url) as connection:
-        return {row[0]: row[1] for row in connection.execute("SELECT bid_id, task_id FROM compute_auction_bids")}
+        return {row[0]: row[1] for row in connection.execute("SELECT id, task_id FROM compute_auction_bids")}
 
 
 def test_what_was_answered_under_load_is_there_after_sigterm(url: str, seed: int) -> None:
