@@ -22,6 +22,16 @@ BEGIN_S_MAX = 60
 END_S_MAX = 60
 
 
+def command(*options: str) -> list[str]:
+    """The command line of a service on a free port."""
+    return [sys.executable, "-m", "bridge", "serve", "--port", "0", "--json", *options]
+
+
+def clean() -> dict[str, str]:
+    """This environment without settings of the market."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+
+
 class ServiceProcess:
     """A running service. `log` is what it wrote to stderr so far."""
 
@@ -91,9 +101,9 @@ def served(
     with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile(suffix=".log") as log:
         place = home or Path(folder) / "home"
         process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "serve", "--port", "0", "--json"],
+            command(),
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+            env=clean()
             | {"CALLMARKET_DATABASE_URL": database_url, "CALLMARKET_HOME": str(place)}
             | {"CALLMARKET_SNAPSHOT_EVERY_S": "0"}
             | dict(environment or {}),

@@ -6,6 +6,7 @@ nothing else; a test compares.
 
 import ast
 import inspect
+import itertools
 import json
 import sys
 from typing import Any
@@ -43,7 +44,7 @@ def docstrings() -> dict[str, str]:
     tree = ast.parse(inspect.getsource(config))
     body = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Config").body
     texts = {}
-    for field, text in zip(body, body[1:], strict=False):
+    for field, text in itertools.pairwise(body):
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
             assert isinstance(field.target, ast.Name), ast.dump(field)
             texts[field.target.id] = " ".join(str(ast.literal_eval(text.value)).split())

@@ -31,7 +31,8 @@ class Served:
         self.keyring = keyring
         calls = Caller(exchange)
         self.requests = Requests()
-        metrics = Metrics(Watched(exchange.node, keyring, calls, self.requests, Proofs(exchange.node), lambda: 0))
+        self.proofs = Proofs(exchange.node)
+        metrics = Metrics(Watched(exchange.node, keyring, calls, self.requests, self.proofs, lambda: 0))
         scrape = lambda: (metrics.text(), CONTENT_TYPE)  # noqa: E731
         self.service = Service(exchange, Door(keyring), keyring, calls, scrape)
         self.seen: list[tuple[str, int]] = []

@@ -170,5 +170,3 @@ def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> 
         assert await answer(reader) == b"HTTP/1.1 200 OK hello"
 
     meet(check)
-
-

@@ -33,6 +33,10 @@ def written() -> Iterator[io.StringIO]:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
+def fail(words: str) -> None:
+    raise ValueError(words)
+
+
 def lines(written: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in written.getvalue().splitlines()]
 
@@ -51,7 +55,7 @@ def test_lines_of_every_logger_are_objects_with_time_level_logger_and_event(writ
 def test_a_failure_is_one_line_with_its_trace(written: io.StringIO) -> None:
     configure(Config(log_format="json"), written)
     try:
-        raise ValueError("on purpose\nin two lines")
+        fail("on purpose\nin two lines")
     except ValueError:
         logging.getLogger("x").exception("it failed")
     (line,) = lines(written)
@@ -100,7 +104,7 @@ def test_what_looks_like_a_secret_is_blotted_out(written: io.StringIO, name: str
     logger.warning(LEAKS[name])
     logger.warning("%s", LEAKS[name], extra={"field": LEAKS[name]})
     try:
-        raise ValueError(LEAKS[name])
+        fail(LEAKS[name])
     except ValueError:
         logger.exception("it failed")
     assert SECRET not in written.getvalue()
