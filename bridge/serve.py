@@ -8,8 +8,10 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -69,35 +71,36 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
         requests.count(scope, status, seconds)
         access_log.tell(scope, caller, status, seconds, request_id)
 
+    port = config.port
+    ending: Ending = "over"
     try:
-        while uvloop.run(_serve_once(config, on_ready, requests, seen)) == "over":
-            logger.warning("this process leads no longer: it stands by again")
+        while ending == "over":
+            listening = listening_socket(config.host, port)
+            # Where any port would do, it stays the same one for those who have found it.
+            port = listening.getsockname()[1]
+            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen))
+            if ending == "over":
+                logger.warning("this process leads no longer: it stands by again")
     finally:
         access_log.tell_rest()
         uvicorn_log.removeFilter(few)
     logger.info("ended in order")
 
 
-async def _serve_once(config: Config, on_ready: Callable[[Ready], None], requests: Requests, seen: Seen) -> Ending:
-    """Stand by, lead, and let go."""
+async def _serve_once(
+    config: Config, listening: socket.socket, on_ready: Callable[[Ready], None], requests: Requests, seen: Seen
+) -> Ending:
+    """Stand by, lead, and let go. Raises `Unavailable` if it can never lead: to begin anew would not help."""
     endings: list[Ending] = []
     servers: list[Server] = []
-
-    def end(why: Ending) -> None:
-        if why == "signal":
-            supervisor.tell(supervisor.STOPPING, os.environ)
-            logger.info("told to end again: no caller is waited for" if why in endings else "told to end")
-        for running in servers:
-            # A second signal is another word than the first.
-            running.hurry() if why == "signal" and why in endings else running.end()
-        endings.append(why)
-
+    url = url_of(listening)
+    config = msgspec.structs.replace(config, address=config.address or url)
     async with AsyncExitStack() as stack:
         # First, and so last: a signal that comes while it begins or ends is heard, and ends nothing in the middle.
-        await stack.enter_async_context(ending_on((signal.SIGTERM, signal.SIGINT), lambda: end("signal")))
-        listening = stack.enter_context(listening_socket(config.host, config.port))
-        url = url_of(listening)
-        config = msgspec.structs.replace(config, address=config.address or url)
+        await stack.enter_async_context(
+            ending_on((signal.SIGTERM, signal.SIGINT), lambda: _end("signal", endings, servers))
+        )
+        stack.enter_context(listening)
         exchange = await asyncio.to_thread(open_with, config, standby=True)
         stack.push_async_callback(asyncio.to_thread, exchange.close)
         admin_key_path = await asyncio.to_thread(
@@ -114,18 +117,38 @@ async def _serve_once(config: Config, on_ready: Callable[[Ready], None], request
         front = Front(cast(Application, http_app(service)), service, seen)
         server = Server(front, on_ending=exchange.node.end_streams)
         servers.append(server)
-        background(stack, _watch(exchange, lambda: end("over")))
+        background(stack, _watch(exchange, lambda: _end("over", endings, servers)))
         if config.snapshot_every_s:
-            background(
-                stack,
-                take_snapshots(config.snapshot_every_s, {**os.environ, "CALLMARKET_DATABASE_URL": exchange.node.url}),
-            )
+            environment = {**os.environ, "CALLMARKET_DATABASE_URL": exchange.node.url}
+            leads = partial(_leads, exchange)
+            background(stack, take_snapshots(config.snapshot_every_s, environment, leads))
         if not endings:
             logger.info("listening", extra={"url": url})
             supervisor.tell(supervisor.READY, os.environ)
             on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
             await server.serve(sockets=[listening])
+        if "signal" in endings:
+            return "signal"
+        exchange.wait_until_leading(0)
+    # A signal may have come in those last moments too.
     return "signal" if "signal" in endings else "over"
+
+
+def _end(why: Ending, endings: list[Ending], servers: list[Server]) -> None:
+    """Let the server end, if it has begun; a second signal is another word than the first."""
+    if why == "signal":
+        supervisor.tell(supervisor.STOPPING, os.environ)
+        logger.info("told to end again: no caller is waited for" if why in endings else "told to end")
+    for server in servers:
+        if why == "signal" and why in endings:
+            server.hurry()
+        else:
+            server.end()
+    endings.append(why)
+
+
+def _leads(exchange: Exchange) -> bool:
+    return exchange.role == "leader"
 
 
 async def _watch(exchange: Exchange, on_over: Callable[[], None]) -> None:

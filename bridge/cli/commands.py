@@ -40,6 +40,7 @@ from bridge.cli.serve import serve
 from bridge.cli.settings import print_settings
 from bridge.cli.snapshots import (
     NO_MARKET,
+    end_with_standard_input,
     give_way,
     listed,
     market_database,
@@ -227,6 +228,9 @@ def snapshot(
         float | None,
         typer.Option("--every", min=0.1, max=86_400, help="Go on till SIGTERM, one each so many seconds."),
     ] = None,
+    attached: Annotated[
+        bool, typer.Option("--attached", help="End when standard input ends: whoever started this is gone.")
+    ] = False,
     archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
@@ -242,6 +246,8 @@ def snapshot(
         sys.stdout.flush()
 
     give_way()
+    if attached:
+        end_with_standard_input()
     if every is None:
         show_taken(take_one(config, archive))
     else:
