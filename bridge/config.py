@@ -82,7 +82,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a log line looks. `auto`: for a person on a terminal, else JSON, one object a line."""
 
     log_requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
-    """How many requests are logged in a second; of those beyond, the number is. A line costs as much as half a bid."""
+    """How many requests are logged in a second; of those beyond, the number is. A line costs a good tenth of a bid."""
 
     @property
     def home_path(self) -> Path | None:

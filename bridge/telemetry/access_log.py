@@ -1,6 +1,6 @@
 """One line for a request: who asked what, how it ended, how long it took, and the row that it made.
 
-Rule of this file: a line costs as much as half a bid, so there are at most so many a second; of those beyond, the next
+Rule of this file: a line costs a good tenth of a bid, so there are at most so many a second; of those beyond, the next
 second's first line says how many. Reads that went well are for `debug`. The key's id is logged, the key never.
 """
 
