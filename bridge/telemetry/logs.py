@@ -45,7 +45,9 @@ def configure(config: Config, to: TextIO | None = None) -> None:
         before.append(structlog.processors.format_exc_info)
         rendering: list[structlog.typing.Processor] = [_in_order, structlog.processors.JSONRenderer(_to_json)]
     else:
-        rendering = [structlog.dev.ConsoleRenderer(colors=on_terminal, timestamp_key="time")]
+        # Its own traces show the values of variables, which may be secrets, and break them over lines.
+        plain = structlog.dev.plain_traceback
+        rendering = [structlog.dev.ConsoleRenderer(colors=on_terminal, timestamp_key="time", exception_formatter=plain)]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

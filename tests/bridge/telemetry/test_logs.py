@@ -108,6 +108,7 @@ def test_what_looks_like_a_secret_is_blotted_out(written: io.StringIO, name: str
     except ValueError:
         logger.exception("it failed")
     assert SECRET not in written.getvalue()
+    assert SECRET[:12] not in written.getvalue(), "nor a part of it, broken over lines"
     assert written.getvalue().count("***") >= 4
 
 
