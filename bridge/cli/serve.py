@@ -29,6 +29,10 @@ def serve(
     config = with_changes(config_of(url), changes)
     # Only here: the framework takes half a second that no other command should pay.
     from bridge.serve import serve as serve_until_told  # noqa: PLC0415
+    from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+
+    # Before anything is opened, so that what is logged on the way is told as all the rest.
+    configure_logs(config)
 
     serve_until_told(config, print_json if as_json else _welcome)
 

@@ -17,10 +17,10 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from bridge.errors import ExchangeError, Unauthorized
 from bridge.server.caller import Caller
-from bridge.server.front import CALLER
+from bridge.server.front import CALLER, REQUEST_ID
 from bridge.server.problem import MEDIA_TYPE
 from bridge.server.problems import headers_of, problem_of
-from bridge.server.routes import accounts, awards, bids, events, keys, markets, public, slots
+from bridge.server.routes import accounts, awards, bids, events, keys, markets, metrics, public, slots
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest
 
@@ -42,8 +42,7 @@ def http_app(service: Service) -> Litestar:
         return caller
 
     def problem(request: AnyRequest, error: Exception) -> Response[Any]:
-        caller: Caller | None = request.scope["state"].get(CALLER)
-        told = problem_of(error, caller.request_id if caller else "", service.durable_seq())
+        told = problem_of(error, request.scope["state"].get(REQUEST_ID, ""), service.durable_seq())
         if told.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request %s failed", told.request_id, exc_info=error)
         return Response(told, status_code=told.status, media_type=MEDIA_TYPE, headers=headers_of(told))
@@ -51,6 +50,7 @@ def http_app(service: Service) -> Litestar:
     return Litestar(
         route_handlers=[
             *public.HANDLERS,
+            *metrics.HANDLERS,
             Router(
                 PREFIX,
                 route_handlers=[handler for module in BEHIND_THE_FRONT for handler in module.HANDLERS],

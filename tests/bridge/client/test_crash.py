@@ -17,7 +17,7 @@ from bridge.client import Client
 from bridge.results import PlacedBid
 from tests.support.databases import temporary_home
 from tests.support.proxy import Proxy
-from tests.support.service_process import ServiceProcess, service_process
+from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import in_threads, until
 
 WORKERS, BIDS_EACH, REPLIES_LOST = 4, 60, 10
@@ -70,7 +70,7 @@ def audit(database_url: str, load: Load) -> None:
 
 def test_killed_and_started_again(database_url: str, home: Path) -> None:
     with ExitStack() as stack:
-        service = stack.enter_context(service_process(database_url, home))
+        service = stack.enter_context(served(database_url, home))
         line = stack.enter_context(Proxy(f"host=127.0.0.1 port={service.port}"))
         load = Load(f"http://127.0.0.1:{line.listener.getsockname()[1]}", service.key)
         stack.callback(load.client.close)
@@ -79,7 +79,7 @@ def test_killed_and_started_again(database_url: str, home: Path) -> None:
         working = load.start()
         load.wait_for(WORKERS * BIDS_EACH // 3)
         service.kill()
-        again = stack.enter_context(service_process(database_url, home, port=service.port))
+        again = stack.enter_context(served(database_url, home, port=service.port))
         working.join()
         assert line.cuts_made == REPLIES_LOST
         audit(database_url, load)
@@ -92,8 +92,8 @@ def test_killed_and_started_again(database_url: str, home: Path) -> None:
 def test_the_standby_is_followed(database_url: str, home: Path) -> None:
     """Two addresses: the one that leads is found, whichever it is, and found again when it has died."""
     with ExitStack() as stack:
-        first = stack.enter_context(service_process(database_url, home))
-        second: ServiceProcess = stack.enter_context(service_process(database_url, home))
+        first = stack.enter_context(served(database_url, home))
+        second: ServiceProcess = stack.enter_context(served(database_url, home))
         load = Load(f"{second.url},{first.url}", second.key)
         stack.callback(load.client.close)
         heard: list[str] = []
