@@ -3,6 +3,7 @@
 Rule of this file: from headers to values, once per request. What the holder may do is for `bridge.access`.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -18,6 +19,9 @@ REQUEST_ID_HEADER: Final = "Request-Id"
 
 # Ids of the bids of a batch end in their number: there has to be room for it.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
+
+
+_VISIBLE: Final = re.compile("[!-~]*")
 
 
 class Headers(Struct):
@@ -78,6 +82,6 @@ def account_name(value: bytes) -> str:
 
 def _visible(header: str, value: bytes) -> str:
     text = value.decode("latin-1")
-    if not all("!" <= character <= "~" for character in text):
+    if _VISIBLE.fullmatch(text) is None:
         raise Invalid(header, text, "visible ASCII characters without spaces")
     return text

@@ -34,6 +34,8 @@ logger: Final = logging.getLogger(__name__)
 # What anybody may ask: is it alive, is it ready, and what can it do.
 PUBLIC: Final = ("/healthz", "/readyz", "/api/schema", "/problems")
 
+_BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
+
 CALLER: Final = "callmarket.caller"
 
 _REQUEST_ID: Final = REQUEST_ID_HEADER.lower().encode()
@@ -117,4 +119,4 @@ class Front:
 
 
 def _is_public(path: str) -> bool:
-    return any(path == public or path.startswith(public + "/") for public in PUBLIC)
+    return path in PUBLIC or path.startswith(_BELOW_PUBLIC)
