@@ -13,6 +13,7 @@ import uvicorn
 
 from bridge.errors import Invalid, Unavailable
 from bridge.server.asgi import Application
+from bridge.server.one_write import Protocol
 
 # Connections at a time: each costs some 50 kB. More agents than that share connections, or a proxy in front.
 CONNECTIONS_MAX: Final = 4_096
@@ -32,7 +33,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
