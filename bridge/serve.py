@@ -73,7 +73,7 @@ async def _serve_once(config: Config, on_ready: Callable[[Ready], None]) -> Endi
 
         calls = await stack.enter_async_context(Caller(exchange))
         service = Service(exchange, Door(keyring), keyring, calls)
-        front = Front(cast(Application, http_app(service)), service, _seen)
+        front = Front(cast(Application, http_app(service)), service, _seen, config.changes_waiting_max)
         server = Server(front, on_ending=exchange.node.end_streams)
 
         def end(why: Ending) -> None:

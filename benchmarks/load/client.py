@@ -29,8 +29,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     port: int
     kind: Literal["bid", "batch", "empty", "command"]
     connections: int
-    count: int
-    rate_per_s: float | None
+    count: int = 0
+    phases: tuple[tuple[float, float], ...] = ()
+    """Requests a second, and for how many seconds, one after the other. None: `count`, as fast as they are answered."""
     key: str = ""
     batch: int = 100
     first_task: int = 0
@@ -62,7 +63,7 @@ class Result(Struct, frozen=True, kw_only=True):
     not_durable: int
     """Bids that were said to be placed and not said to be durable: there must be none."""
     seconds: tuple[tuple[float, int, int], ...]
-    """For each second: the worst latency, how many were answered, how many of them as they wished."""
+    """For each second, what was due in it: the worst latency of good answers, how many were due, how many good."""
 
     @property
     def good_per_s(self) -> float:
@@ -85,22 +86,32 @@ class _Placed(Struct):
     stamp: _Stamp | None = None
 
 
-def requests_of(plan: Plan) -> list[bytes]:
+def due_of(plan: Plan) -> list[float] | None:
+    """When each request is due, in seconds from the start; None: at once."""
+    due: list[float] = []
+    begin_s = 0.0
+    for rate_per_s, lasting_s in plan.phases:
+        due += [begin_s + number / rate_per_s for number in range(int(rate_per_s * lasting_s))]
+        begin_s += lasting_s
+    return due or None
+
+
+def requests_of(plan: Plan, count: int) -> list[bytes]:
     """The bytes of every request."""
     draw = random.Random(SEED + plan.first_task)
     if plan.kind == "empty":
-        return [_post(plan, "/", "", b"")] * plan.count
+        return [_post(plan, "/", "", b"")] * count
     if plan.kind == "command":
         return [_post(plan, path, "", body.encode()) for path, body in plan.commands]
     if plan.kind == "bid":
         path = f"/api/v1/markets/{MARKET}/bids"
         return [
             _post(plan, path, _bidder(draw), _bid(draw, task).encode())
-            for task in range(plan.first_task, plan.first_task + plan.count)
+            for task in range(plan.first_task, plan.first_task + count)
         ]
     path = f"/api/v1/markets/{MARKET}/bids/batch"
     requests = []
-    for number in range(plan.count):
+    for number in range(count):
         first = plan.first_task + number * plan.batch
         bids = ",".join(_bid(draw, task) for task in range(first, first + plan.batch))
         requests.append(_post(plan, path, _bidder(draw), f'{{"bids":[{bids}]}}'.encode()))
@@ -171,21 +182,23 @@ def _placed(plan: Plan, body: bytes) -> list[_Placed]:
 def _by_second(measured: Measured) -> tuple[tuple[float, int, int], ...]:
     rows = [[0.0, 0, 0] for _ in range(int(measured.elapsed_s) + 1)]
     for status, latency_s, ended_s in zip(measured.statuses, measured.latencies_s, measured.ended_s, strict=True):
-        row = rows[int(ended_s)]
-        row[0] = max(row[0], latency_s)
+        row = rows[max(0, int(ended_s - latency_s))]
         row[1] += 1
-        row[2] += status in _PLACED
+        if status in _PLACED:
+            row[0] = max(row[0], latency_s)
+            row[2] += 1
     return tuple((worst_s, int(answered), int(good)) for worst_s, answered, good in rows)
 
 
 def main() -> None:
     """Do what the plan on the input says."""
     plan = msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)
-    requests = requests_of(plan)
+    due_s = due_of(plan)
+    requests = requests_of(plan, plan.count if due_s is None else len(due_s))
     # Nothing here makes cycles; to look for them costs the server its processor.
     gc.disable()
     before_s = time.process_time()
-    measured = drive((plan.host, plan.port), plan.connections, requests, plan.rate_per_s)
+    measured = drive((plan.host, plan.port), plan.connections, requests, due_s)
     processor_s = time.process_time() - before_s
     sys.stdout.buffer.write(msgspec.msgpack.encode(result_of(plan, measured, processor_s)))
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -71,7 +71,9 @@ def ceiling(which: str) -> Iterator[Address]:
 def furnish(database_url: str, address: Address) -> str:
     """Open the market with rich bidders, over HTTP; the key that bids for all of them, as fast as it can."""
     with Keyring(database_url, 0) as keyring:
-        admin = keyring.issue(NewKey(name="furnishing", admin=True, operate=True, rate_per_s=10**6, burst=10**6), "load")
+        admin = keyring.issue(
+            NewKey(name="furnishing", admin=True, operate=True, rate_per_s=10**6, burst=10**6), "load"
+        )
         bidding = keyring.issue(NewKey(name="load", bid=("*",), rate_per_s=10**6, burst=10**6), "load")
     # What the service polls for twice a second.
     time.sleep(1.5)
@@ -88,7 +90,6 @@ def furnish(database_url: str, address: Address) -> str:
             kind="command",
             connections=16,
             count=len(commands),
-            rate_per_s=None,
             key=admin.key,
             commands=tuple(commands),
         )
@@ -137,7 +138,7 @@ class Memory:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Memory":
+    def __enter__(self) -> Self:
         self.samples_mb.append(resident_mb(self._pid))
         self._thread.start()
         return self

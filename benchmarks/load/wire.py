@@ -1,7 +1,7 @@
-"""Requests at a constant rate over plain sockets, whatever the server does: an open loop.
+"""Requests at their times over plain sockets, whatever the server does: an open loop.
 
-Request i is due at `start + i / rate`. If no connection is free then it waits here, and its latency counts from when it
-was due: a server that stalls is charged for all that it kept waiting, not for one request (coordinated omission).
+If no connection is free when a request is due then it waits here, and its latency counts from when it was due: a server
+that stalls is charged for all that it kept waiting, not for one request (coordinated omission).
 Rule of this file: as little work for each request as Python allows, so that the server is what is measured. Requests
 are bytes before the clock runs, replies are kept as bytes until it has stopped. Sleeping is by whole milliseconds, so
 what is due together is sent together.
@@ -12,6 +12,7 @@ import selectors
 import socket
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
@@ -89,8 +90,12 @@ class _Line:
         return int(received[9:12]) if len(received) >= self.size else None
 
 
-def drive(address: tuple[str, int], connections: int, requests: Sequence[bytes], rate_per_s: float | None) -> Measured:
-    """Send these at this rate; None: each as soon as a connection is free, and then its latency counts from there.
+def drive(
+    address: tuple[str, int], connections: int, requests: Sequence[bytes], due_s: Sequence[float] | None
+) -> Measured:
+    """Send these when they are due, in seconds from the start, in order. None: each as soon as a connection is free.
+
+    In the second case a latency counts from when the request was sent.
 
     It ends when all are answered, or when there was nothing to hear for `ANSWER_S_MAX`.
     """
@@ -99,29 +104,28 @@ def drive(address: tuple[str, int], connections: int, requests: Sequence[bytes],
         with selectors.DefaultSelector() as selector:
             for line in lines:
                 selector.register(line.sock, selectors.EVENT_READ, line)
-            return _run(selector, lines, requests, rate_per_s)
+            return _run(selector, lines, requests, due_s)
     finally:
         for line in lines:
             line.sock.close()
 
 
 def _run(
-    selector: selectors.BaseSelector, lines: Sequence[_Line], requests: Sequence[bytes], rate_per_s: float | None
+    selector: selectors.BaseSelector, lines: Sequence[_Line], requests: Sequence[bytes], due_s: Sequence[float] | None
 ) -> Measured:
     clock, free = time.perf_counter, list(lines)
     count, sent, ended = len(requests), 0, 0
     measured = Measured(count)
     start_s = now_s = heard_s = clock()
     while ended < count and (now_s - heard_s < ANSWER_S_MAX or len(free) == len(lines)):
-        due = count if rate_per_s is None else min(count, int((now_s - start_s) * rate_per_s) + 1)
-        while sent < due and free:
-            due_s = now_s if rate_per_s is None else start_s + sent / rate_per_s
-            free.pop().send(sent, requests[sent], due_s)
+        due = sent + len(free) if due_s is None else bisect_right(due_s, now_s - start_s, sent)
+        while sent < min(due, count) and free:
+            free.pop().send(sent, requests[sent], now_s if due_s is None else start_s + due_s[sent])
             sent += 1
-        measured.backlog_max = max(measured.backlog_max, due - sent)
+        measured.backlog_max = max(measured.backlog_max, min(due, count) - sent)
         wait_s = ANSWER_S_MAX
-        if free and sent < count and rate_per_s is not None:
-            wait_s = max(0.0, start_s + sent / rate_per_s - clock())
+        if free and sent < count and due_s is not None:
+            wait_s = max(0.0, start_s + due_s[sent] - clock())
         for key, _ in selector.select(wait_s):
             line: _Line = key.data
             now_s = clock()

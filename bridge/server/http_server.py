@@ -13,10 +13,8 @@ import uvicorn
 
 from bridge.errors import Invalid, Unavailable
 from bridge.server.asgi import Application
-from bridge.server.one_write import Protocol
+from bridge.server.connections import Protocol
 
-# Connections at a time: each costs some 50 kB. More agents than that share connections, or a proxy in front.
-CONNECTIONS_MAX: Final = 4_096
 # Connections that wait to be accepted.
 BACKLOG: Final = 2_048
 # A connection without a request is closed after so long; clients open a new one by themselves.
@@ -41,7 +39,6 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
-                limit_concurrency=CONNECTIONS_MAX,
                 timeout_keep_alive=IDLE_S_MAX,
                 timeout_graceful_shutdown=DRAIN_S_MAX,
             )

@@ -1,4 +1,4 @@
-"""Answers that leave in one piece.
+"""The connections of the server: a bounded number of them, and answers that leave in one piece.
 
 The server writes the head and the body of an answer one after the other, and the event loop sends each at once: two
 system calls here, and two wakes and reads of whoever waits for it.
@@ -7,15 +7,20 @@ and goes without it when the answer ends, or the connection does.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_BEGINNING = b"HTTP/1.1 "
-_END = b"\r\n\r\n"
-# Of an answer without a body, and of one whose end is not known yet, as a stream.
-_NO_BODY = b"\r\ncontent-length: 0\r\n"
-_STREAM = b"\r\ntransfer-encoding: "
+# Each costs some 50 kB. More agents than that share connections, or a proxy in front.
+CONNECTIONS_MAX: Final = 4_096
+# Whoever finds no room hears it before it has asked anything.
+_FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+_BEGINNING: Final = b"HTTP/1.1 "
+_END: Final = b"\r\n\r\n"
+# Of an answer whose body is known to follow. A stream's is not: its first event may be far away.
+_BODY: Final = b"\r\ncontent-length: "
+_NO_BODY: Final = b"\r\ncontent-length: 0\r\n"
 
 
 class OneWrite:
@@ -30,7 +35,7 @@ class OneWrite:
         """Write this, or keep it for the next: the head of an answer that has a body of a known size."""
         if self._head:
             data, self._head = self._head + data, b""
-        elif data.startswith(_BEGINNING) and data.endswith(_END) and _NO_BODY not in data and _STREAM not in data:
+        elif data.startswith(_BEGINNING) and data.endswith(_END) and _BODY in data and _NO_BODY not in data:
             self._head = data
             return
         self._transport.write(data)
@@ -55,9 +60,13 @@ class Protocol(HttpToolsProtocol):
     """The server's protocol, on such a transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to serve a connection."""
+        """Begin to serve a connection, or none of it."""
         self._one_write = OneWrite(transport)
         super().connection_made(self._one_write)  # type: ignore[arg-type]
+        # The server's own bound would say no without saying when to come back, and counts what is answered already.
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.write(_FULL)
+            transport.close()
 
     def on_response_complete(self) -> None:
         """An answer has ended."""
