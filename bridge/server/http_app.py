@@ -8,12 +8,14 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from litestar import Litestar, Request, Response, Router
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
 
-from bridge.errors import ExchangeError
+from bridge.errors import ExchangeError, Unauthorized
 from bridge.server.caller import Caller
 from bridge.server.front import CALLER
 from bridge.server.problems import MEDIA_TYPE, headers_of, problem_of
@@ -35,8 +37,7 @@ def http_app(service: Service) -> Litestar:
     """The routes of a market."""
 
     async def given_caller(request: AnyRequest) -> Caller:
-        caller: Caller | None = request.scope["state"].get(CALLER)
-        assert caller is not None, "a route that needs a caller is behind the door"
+        caller: Caller = request.scope["state"][CALLER]
         return caller
 
     def problem(request: AnyRequest, error: Exception) -> Response[Any]:
@@ -53,6 +54,7 @@ def http_app(service: Service) -> Litestar:
                 PREFIX,
                 route_handlers=[handler for module in BEHIND_THE_FRONT for handler in module.HANDLERS],
                 dependencies={"caller": Provide(given_caller)},
+                guards=[need_caller],
             ),
         ],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False, use_cache=True)},
@@ -63,6 +65,12 @@ def http_app(service: Service) -> Litestar:
         logging_config=None,
         request_max_body_size=None,
     )
+
+
+def need_caller(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """A second lock: `front` has let nobody in without a key, however the path was spelled. Raises `Unauthorized`."""
+    if connection.scope["state"].get(CALLER) is None:
+        raise Unauthorized("an API key is needed: Authorization: Bearer cmk_...")
 
 
 def openapi() -> OpenAPIConfig:
