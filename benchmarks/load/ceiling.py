@@ -1,4 +1,4 @@
-"""The ceiling: the service's own framework and server, answering an empty POST: `python -m benchmarks.load.ceiling WHICH`.
+"""The ceiling: our framework and server, answering an empty POST: `python -m benchmarks.load.ceiling WHICH`.
 
 `litestar` is the framework; `asgi` is the server alone, for information. It says its URL and serves until ended.
 Rule of this file: the same server with the same options as `bridge.serve`, and no work.

@@ -24,7 +24,7 @@ OVERLOAD_CONNECTIONS: Final = 3_000
 P99_S_MAX: Final[dict[str, float]] = {"bid": 0.1, "batch": 0.5}
 SUSTAINED: Final = 0.98
 # The rates that are tried, as shares of what the same number of connections gets when it never pauses.
-RISING: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+RISING: Final = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Sizes:
     rounds: int = 5
     burst_s: float = 2.0
     step_s: float = 4.0
-    hold_s: float = 15.0
+    hold_s: float = 10.0
     overload_s: float = 20.0
     recovery_s: float = 10.0
 

@@ -21,6 +21,7 @@ GOOD = {
     "snapshots_folder": ("/srv/snapshots", "/srv/snapshots"),
     "host": ("0.0.0.0", "0.0.0.0"),
     "port": ("80", 80),
+    "changes_waiting_max": ("9", 9),
     "snapshot_every_s": ("60", 60.0),
 }
 WRONG = [
