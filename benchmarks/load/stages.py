@@ -164,7 +164,7 @@ class Overload:
     placed_worst_s: float
     refused_p99_s: float
     recovered_s: float
-    """From the end of the overload until whole seconds were as they should be again."""
+    """From the end of the overload to the first whole second without a refusal or a wait beyond `P99_S_MAX`."""
     before_mb: float
     at_half_mb: float
     at_end_mb: float
@@ -179,7 +179,7 @@ def overload(run: Run, capacity_per_s: float, sizes: Sizes) -> Overload:
         result = run.client("bid", run.market, connections=OVERLOAD_CONNECTIONS, phases=phases)
     end_s = int(sizes.overload_s)
     during, after = result.seconds[:end_s], result.seconds[end_s:]
-    bad = [second for second, (worst_s, due, good) in enumerate(after) if worst_s > P99_S_MAX["bid"] or good < due]
+    well = [second for second, (worst_s, due, good) in enumerate(after) if worst_s <= P99_S_MAX["bid"] and good == due]
     placed = sum(good for _, _, good in during)
     refused = sum(due - good for _, due, good in during)
     samples_mb = memory.samples_mb
@@ -191,7 +191,7 @@ def overload(run: Run, capacity_per_s: float, sizes: Sizes) -> Overload:
         told_when=result.retry_after == sum(result.statuses.get(status, 0) for status in ("429", "503")),
         placed_worst_s=max(worst_s for worst_s, _, _ in during),
         refused_p99_s=sorted(result.refused_s)[int(0.99 * len(result.refused_s))] if result.refused_s else 0.0,
-        recovered_s=float(bad[-1] + 1 if bad else 0),
+        recovered_s=float(well[0] if well else len(after)),
         before_mb=samples_mb[0],
         at_half_mb=samples_mb[len(samples_mb) // 2],
         at_end_mb=samples_mb[-1],
