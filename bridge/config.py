@@ -76,12 +76,42 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return Path(self.home).expanduser() if self.home else None
 
 
+class ClientConfig(Struct, frozen=True, kw_only=True):
+    """The settings of `bridge.client`, which are none of a market's own process. Read as those of `Config`."""
+
+    url: str = "http://127.0.0.1:8321"
+    """Where the market is; its standbys too, with commas between."""
+
+    key: str = ""
+    """The API key."""
+
+    allow_plain_http: bool = False
+    """Whether the key may go over http:// to another machine, where whoever is on the way can read it."""
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"ClientConfig(url={self.url!r})"
+
+
+def client_from_environment(environment: Mapping[str, str]) -> ClientConfig:
+    """The settings of a client. Raises `Invalid` for a wrong value."""
+    names = {field: PREFIX + field.upper() for field in ClientConfig.__struct_fields__}
+    values = {field: environment[name] for field, name in names.items() if name in environment}
+    try:
+        return msgspec.convert(values, ClientConfig, strict=False)
+    except msgspec.ValidationError as error:
+        field, expected = _wrong(error)
+        # The key is any text, so it is not the one that is shown.
+        raise Invalid(PREFIX + field.upper(), values[field], expected) from None
+
+
 def from_environment(environment: Mapping[str, str]) -> Config:
     """The settings of an environment. Raises `Invalid` for an unknown name or a wrong value."""
     known = {PREFIX + field.upper(): field for field in Config.__struct_fields__}
+    of_clients = {PREFIX + field.upper() for field in ClientConfig.__struct_fields__}
     values: dict[str, str] = {}
     for name, value in environment.items():
-        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_PREFIX) or name in of_clients:
             continue
         if name not in known:
             # Not its value, which may be a URL with a password.

@@ -22,6 +22,7 @@ from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild
 from bridge.cli.keys import keys
 from bridge.cli.leadership import hand_over
 from bridge.cli.leadership import status as shard_status
+from bridge.cli.mcp import mcp
 from bridge.cli.output import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
@@ -296,6 +297,7 @@ app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)
 app.command(epilog="Example: callmarket serve --port 8321")(serve)
+app.command(epilog="Example: CALLMARKET_URL=http://127.0.0.1:8321 CALLMARKET_KEY=cmk_... callmarket mcp")(mcp)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
 
 

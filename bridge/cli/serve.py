@@ -3,6 +3,7 @@
 Rule of this file: it says where the service is and how to begin; what serves is wired in `bridge.serve`.
 """
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,3 +40,8 @@ def _welcome(ready: "Ready") -> None:
     console.print(f"What it can do: {ready.url}/api/docs")
     if ready.admin_key_path:
         console.print(f"The admin key is in {ready.admin_key_path}", soft_wrap=True)
+        console.print("For a client in another terminal:", soft_wrap=True)
+        key = f'"$(cat {shlex.quote(ready.admin_key_path)})"'
+        console.print(f"export CALLMARKET_URL={ready.url} CALLMARKET_KEY={key}", soft_wrap=True, markup=False)
+    else:
+        console.print("Its admin key is kept elsewhere; `callmarket keys create --admin` makes another.")

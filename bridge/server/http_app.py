@@ -18,7 +18,8 @@ from litestar.openapi.spec import Components, SecurityScheme
 from bridge.errors import ExchangeError, Unauthorized
 from bridge.server.caller import Caller
 from bridge.server.front import CALLER
-from bridge.server.problems import MEDIA_TYPE, headers_of, problem_of
+from bridge.server.problem import MEDIA_TYPE
+from bridge.server.problems import headers_of, problem_of
 from bridge.server.routes import accounts, awards, bids, events, keys, markets, public, slots
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest

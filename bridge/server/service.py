@@ -25,7 +25,8 @@ from bridge.messages import Ack, Reply, Request
 from bridge.questions import AwardRow, AwardStatus
 from bridge.results import Page, PlacedBid, Round, Swept
 from bridge.server.caller import Caller
-from bridge.server.problems import Problem, problem_of
+from bridge.server.problem import Problem
+from bridge.server.problems import problem_of
 from bridge.verb import as_actor
 from engine.commands import TREASURY
 

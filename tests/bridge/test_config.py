@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bridge import Invalid
-from bridge.config import Config, from_environment, with_changes
+from bridge.config import Config, client_from_environment, from_environment, with_changes
 
 GOOD = {
     "database_url": ("postgresql://me@here/market", "postgresql://me@here/market"),
@@ -87,3 +87,14 @@ def test_settings_of_a_caller_are_checked_too(changes: dict[str, object]) -> Non
     with pytest.raises(Invalid) as caught:
         with_changes(Config(), changes)
     assert {caught.value.field: caught.value.value} == changes
+
+
+def test_settings_of_clients_are_no_mistake_of_a_market() -> None:
+    """In one terminal there may be both; a client reads its own, and neither shows the key."""
+    environment = {"CALLMARKET_URL": "https://a", "CALLMARKET_KEY": "cmk_secret", "CALLMARKET_PORT": "1"}
+    assert from_environment(environment).port == 1
+    config = client_from_environment(environment)
+    assert (config.url, config.key, config.allow_plain_http) == ("https://a", "cmk_secret", False)
+    assert "secret" not in repr(config)
+    with pytest.raises(Invalid, match="CALLMARKET_ALLOW_PLAIN_HTTP"):
+        client_from_environment({"CALLMARKET_ALLOW_PLAIN_HTTP": "perhaps"})
