@@ -21,6 +21,9 @@ REQUEST_ID_HEADER: Final = "Request-Id"
 IDEMPOTENCY_KEY_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
 
 
+_VISIBLE: Final = re.compile("[!-~]*")
+
+
 class Headers(Struct):
     """What the market reads of a request's headers. Values are as they came."""
 
@@ -90,6 +93,6 @@ def account_name(value: bytes) -> str:
 
 def _visible(header: str, value: bytes) -> str:
     text = value.decode("latin-1")
-    if not all("!" <= character <= "~" for character in text):
+    if _VISIBLE.fullmatch(text) is None:
         raise Invalid(header, text, "visible ASCII characters without spaces")
     return text
