@@ -24,6 +24,7 @@ from bridge.server.caller import (
     idempotency_key,
     read_headers,
 )
+from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.intake import Bounded, Gone
 from bridge.server.placing import market_of, place
 from bridge.server.problems import problem_of
@@ -32,7 +33,7 @@ from bridge.server.service import Service
 logger: Final = logging.getLogger(__name__)
 
 # What anybody may ask: is it alive, is it ready, and what can it do.
-PUBLIC: Final = ("/healthz", "/readyz", "/api/schema", "/problems")
+PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
 
 CALLER: Final = "callmarket.caller"
 
