@@ -38,8 +38,10 @@ PathName = Annotated[
     ),
 ]
 Lease = Annotated[timedelta, Meta(description="ISO 8601, as PT1H or PT90S; at most 31 days.")]
-# Expected value and impact are kept in millionths.
-Amount = Annotated[float, Meta(ge=0, le=limits.MICROS_MAX / 1e6, description="Kept to six decimal places.")]
+# Expected value and impact are kept in millionths, of which the engine takes a few more than these.
+AMOUNT_MAX: Final = 9_000_000_000
+assert AMOUNT_MAX * 1_000_000 <= limits.MICROS_MAX, AMOUNT_MAX
+Amount = Annotated[float, Meta(ge=0, le=AMOUNT_MAX, description="Kept to six decimal places.")]
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
 AwardId = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX, description="Which award; else the slot's present one.")]
 Price = Annotated[TokensPositive, Meta(description="The most that is paid, and what is held until then. Whole tokens.")]

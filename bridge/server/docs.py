@@ -62,9 +62,10 @@ SwaggerUIBundle({{
 }});
 """
 
-_JAVASCRIPT: Final = "text/javascript; charset=utf-8"
-_CSS: Final = "text/css; charset=utf-8"
-_HTML: Final = "text/html; charset=utf-8"
+# The framework adds that they are UTF-8.
+_JAVASCRIPT: Final = "text/javascript"
+_CSS: Final = "text/css"
+_HTML: Final = "text/html"
 # Of the files that are kept compressed.
 _ASSETS: Final = {"swagger-ui-bundle.js": _JAVASCRIPT, "swagger-ui.css": _CSS}
 

@@ -35,7 +35,9 @@ logger: Final = logging.getLogger(__name__)
 # What anybody may ask: is it alive, is it ready, and what can it do.
 PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
 
+# Where the framework finds them.
 CALLER: Final = "callmarket.caller"
+REQUEST_ID: Final = "callmarket.request_id"
 
 _REQUEST_ID: Final = REQUEST_ID_HEADER.lower().encode()
 
@@ -90,7 +92,7 @@ class Front:
                 if market_id:
                     await place(self._service, caller, market_id, receive, answer)
                     return
-            scope.setdefault("state", {})[CALLER] = caller
+            scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
             await self._framework(scope, Bounded(receive), answer)
         except Gone:
             pass
@@ -111,8 +113,8 @@ class Front:
         peer = scope["client"][0] if scope["client"] else ""
         return Caller(
             self._service.door.enter(headers.authorization, peer),
-            account_name(headers.account) if headers.account else "",
-            idempotency_key(headers.idempotency_key) if headers.idempotency_key else "",
+            account_name(headers.account) if headers.account is not None else "",
+            idempotency_key(headers.idempotency_key) if headers.idempotency_key is not None else "",
             request_id,
         )
 

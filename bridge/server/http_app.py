@@ -11,13 +11,13 @@ from typing import Any, Final
 from litestar import Litestar, Request, Response, Router
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler
 
 from bridge.errors import ExchangeError, Invalid, Unauthorized
 from bridge.server import docs, openapi
 from bridge.server.caller import Caller
-from bridge.server.front import CALLER
+from bridge.server.front import CALLER, REQUEST_ID
 from bridge.server.problems import MEDIA_TYPE, headers_of, problem_of
 from bridge.server.routes import accounts, awards, bids, events, keys, markets, platform, public, slots
 from bridge.server.service import Service
@@ -48,11 +48,13 @@ def http_app(service: Service) -> Litestar:
     """The routes of a market."""
 
     def problem(request: AnyRequest, error: Exception) -> Response[Any]:
-        caller: Caller | None = request.scope["state"].get(CALLER)
-        told = problem_of(error, caller.request_id if caller else "", service.durable_seq())
+        told = problem_of(error, request.scope["state"].get(REQUEST_ID, ""), service.durable_seq())
         if told.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request %s failed", told.request_id, exc_info=error)
-        return Response(told, status_code=told.status, media_type=MEDIA_TYPE, headers=headers_of(told))
+        headers = headers_of(told)
+        if told.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(document().methods(request.scope["path"]))
+        return Response(told, status_code=told.status, media_type=MEDIA_TYPE, headers=headers)
 
     return Litestar(
         route_handlers=[*_routers(), *docs.handlers(document())],
@@ -110,7 +112,12 @@ def need_caller(connection: AnyConnection, _: BaseRouteHandler) -> None:
 
 
 def know_options(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-    """A mistyped parameter is not silently its default, and of two values neither counts. Raises `Invalid`."""
+    """A mistyped parameter is not silently its default, and of two values neither counts. Raises `Invalid`.
+
+    OPTIONS, which the framework would answer by itself, tells browsers of other sites what they may do: nothing.
+    """
+    if isinstance(connection, Request) and connection.method == "OPTIONS":
+        raise MethodNotAllowedException
     if not connection.scope["query_string"]:
         return
     known = document().options[str(getattr(handler, "operation_id", ""))]

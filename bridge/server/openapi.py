@@ -90,18 +90,25 @@ class Document:
         types = _types(handlers.values())
         found, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
         schemas = dict(zip(map(repr, types), found, strict=True))
+        for annotation in types:
+            _tell_times(annotation, components)
         # By way of JSON, so that what the framework keeps as objects is plain.
         tree: Node = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
         for _, _, operation in operations(tree):
             _complete(operation, handlers[operation["operationId"]], schemas)
             _share_problems(operation["responses"], tree["components"].setdefault("responses", {}))
         tree["components"]["schemas"] = components
-        self.tree: Final[Node] = _polished(tree)
-        """The document."""
-        self.body: Final = msgspec.json.encode(self.tree)
+        self.body: Final = msgspec.json.encode(_polished(tree))
         """The document as JSON."""
+        self.tree: Final[Node] = msgspec.json.decode(self.body)
+        """The document as a reader has it."""
         self.options: Final = {operation["operationId"]: _options(operation) for _, _, operation in operations(tree)}
         """Of each operation its query parameters; True for those that may be given several times."""
+        self._methods: Final = [(_pattern(path), tuple(map(str.upper, item))) for path, item in tree["paths"].items()]
+
+    def methods(self, path: str) -> tuple[str, ...]:
+        """What can be done with a path, for who has tried something else."""
+        return next((methods for pattern, methods in self._methods if pattern.fullmatch(path)), ("GET",))
 
 
 def handlers_of(app: Litestar) -> Iterator[HTTPRouteHandler]:
@@ -147,6 +154,38 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
     return (annotation,) if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) else ()
 
 
+def _words(annotation: Any) -> str:
+    """What a result is, in its own first line."""
+    return (inspect.getdoc(get_origin(annotation) or annotation) or "").partition("\n")[0]
+
+
+def _tell_times(annotation: Any, components: Node) -> None:
+    """Say that times are times: of those that might have no zone the encoder says nothing, and all of ours have one."""
+    waiting, known = [msgspec.inspect.type_info(annotation)], set()
+    while waiting:
+        match waiting.pop():
+            case msgspec.inspect.StructType(cls=cls, fields=fields) if cls not in known:
+                known.add(cls)
+                waiting += [field.type for field in fields]
+                shape = components.get(cls.__name__, {"properties": {}})["properties"]
+                for field in fields:
+                    kinds = field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,)
+                    if any(isinstance(kind, msgspec.inspect.DateTimeType) for kind in kinds) and shape:
+                        _as_time(shape[field.encode_name])
+            case msgspec.inspect.UnionType(types=types):
+                waiting += types
+            case msgspec.inspect.VarTupleType(item_type=item):
+                waiting.append(item)
+            case _:
+                pass
+
+
+def _as_time(field: Node) -> None:
+    for kind in field.get("anyOf", [field]):
+        if kind["type"] == "string":
+            kind["format"] = "date-time"
+
+
 def _schema(annotation: Any, schemas: Mapping[str, Node]) -> Node:
     parts = [schemas[repr(part)] for part in _parts(annotation)]
     one = parts[0] if len(parts) == 1 else {"anyOf": parts}
@@ -169,7 +208,7 @@ def _complete(operation: Node, handler: HTTPRouteHandler, schemas: Mapping[str, 
     stream = _JSON not in responses[ok].get("content", {_JSON: {}})
     if not stream:
         responses[ok] = {
-            "description": (inspect.getdoc(_parts(_result(handler))[0]) or "").partition("\n")[0],
+            "description": _words(_parts(_result(handler))[0]),
             "content": {_JSON: {"schema": _schema(_result(handler), schemas)}},
         }
     for status, response in responses.items():
@@ -230,6 +269,11 @@ def _headers_sent(status: int, problem: bool) -> Node:
 
 def _header_sent(words: str, kind: str = "string", *, required: bool = True) -> Node:
     return {"description": words, "required": required, "schema": {"type": kind}}
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a path matches, its parameters being one step each."""
+    return re.compile("[^/]+".join(map(re.escape, re.split(r"\{\w+\}", path))))
 
 
 def _share_problems(responses: Node, shared: Node) -> None:
