@@ -8,8 +8,10 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -52,17 +54,24 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
 
     Raises as `open_exchange`; `Invalid` or `Unavailable` for an address that cannot be listened on.
     """
-    while uvloop.run(_serve_once(config, on_ready)) == "over":
-        logger.warning("this process leads no longer: it stands by again")
+    port = config.port
+    ending: Ending = "over"
+    while ending == "over":
+        listening = listening_socket(config.host, port)
+        # Where any port would do, it stays the same one for those who have found it.
+        port = listening.getsockname()[1]
+        ending = uvloop.run(_serve_once(config, listening, on_ready))
+        if ending == "over":
+            logger.warning("this process leads no longer: it stands by again")
 
 
-async def _serve_once(config: Config, on_ready: Callable[[Ready], None]) -> Ending:
-    """Stand by, lead, and let go."""
+async def _serve_once(config: Config, listening: socket.socket, on_ready: Callable[[Ready], None]) -> Ending:
+    """Stand by, lead, and let go. Raises `Unavailable` if it can never lead: to begin anew would not help."""
     endings: list[Ending] = []
+    url = url_of(listening)
+    config = msgspec.structs.replace(config, address=config.address or url)
     async with AsyncExitStack() as stack:
-        listening = stack.enter_context(listening_socket(config.host, config.port))
-        url = url_of(listening)
-        config = msgspec.structs.replace(config, address=config.address or url)
+        stack.enter_context(listening)
         exchange = await asyncio.to_thread(open_with, config, standby=True)
         stack.push_async_callback(asyncio.to_thread, exchange.close)
         admin_key_path = await asyncio.to_thread(
@@ -83,13 +92,18 @@ async def _serve_once(config: Config, on_ready: Callable[[Ready], None]) -> Endi
         await stack.enter_async_context(ending_on((signal.SIGTERM, signal.SIGINT), lambda: end("signal")))
         background(stack, _watch(exchange, lambda: end("over")))
         if config.snapshot_every_s:
-            background(
-                stack,
-                take_snapshots(config.snapshot_every_s, {**os.environ, "CALLMARKET_DATABASE_URL": exchange.node.url}),
-            )
+            environment = {**os.environ, "CALLMARKET_DATABASE_URL": exchange.node.url}
+            leads = partial(_leads, exchange)
+            background(stack, take_snapshots(config.snapshot_every_s, environment, leads))
         on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
         await server.serve(sockets=[listening])
+        if endings[0] == "over":
+            exchange.wait_until_leading(0)
     return endings[0]
+
+
+def _leads(exchange: Exchange) -> bool:
+    return exchange.role == "leader"
 
 
 async def _watch(exchange: Exchange, on_over: Callable[[], None]) -> None:

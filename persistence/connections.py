@@ -4,15 +4,18 @@ Rule of this file: no connection can hang for ever, be left idle inside a transa
 disk. Each number says why.
 """
 
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.generators import send
 from psycopg.types.string import ByteaBinaryLoader
+from psycopg.waiting import Ready
 
 from persistence.errors import Unavailable
 
@@ -63,9 +66,33 @@ class BoundedConnection(psycopg.Connection):
     """
 
     answer_s_max: float = ANSWER_S_MAX
+    _filling = False
+
+    @contextlib.contextmanager
+    def round_trip(self, pipeline: psycopg.Pipeline | None) -> Iterator[None]:
+        """Send what is executed inside together and await all answers at the end; without a pipeline, one by one.
+
+        The first error is raised. Each wait for the socket gives up the interpreter, and where another thread is busy
+        it takes up to 5 ms to come back: so nothing is waited for while statements are added.
+        """
+        if pipeline is None:
+            yield
+            return
+        self._filling = True
+        try:
+            yield
+        finally:
+            self._filling = False
+        # First all of it: `sync` waits for answers, and for ever where the socket has not taken what was asked.
+        self.wait(send(self.pgconn))
+        # Not the end of the pipeline: that sends a message more, after which the server does not count the time for
+        # which a transaction is idle, and would wait for a process that is frozen here.
+        pipeline.sync()
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait as psycopg does; where it would wait for ever, for `answer_s_max`."""
+        if self._filling:
+            return _fill(gen)
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         started = time.monotonic()
@@ -82,6 +109,17 @@ class BoundedConnection(psycopg.Connection):
             ) from error
 
 
+def _fill(gen: PQGen[T]) -> T:
+    """Run what adds to a pipeline, as if the socket could always be written: libpq keeps what it cannot send."""
+    try:
+        next(gen)
+        while True:
+            gen.send(Ready.W)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
 def connect(
     url: str,
     application_name: str,
@@ -89,7 +127,7 @@ def connect(
     writer: bool = False,
     read_only: bool = False,
     answer_s_max: float | None = None,
-) -> psycopg.Connection:
+) -> BoundedConnection:
     """Open a connection in autocommit mode, so that a transaction is only where the code says so.
 
     `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`; takes `CONNECT_TIMEOUT_S` at

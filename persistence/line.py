@@ -12,6 +12,7 @@ from typing import Final
 
 import psycopg
 
+from persistence.connections import BoundedConnection
 from persistence.errors import Corrupt, Unavailable
 
 FILES_DAMAGED: Final = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
@@ -21,15 +22,15 @@ FILES_DAMAGED: Final = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrup
 class Line:
     """For one thread at a time, except `interrupt`."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection]) -> None:
+    def __init__(self, connect: Callable[[], BoundedConnection]) -> None:
         """Remember how to connect; nothing is opened yet."""
         self._connect: Final = connect
-        self._connection: psycopg.Connection | None = None
+        self._connection: BoundedConnection | None = None
         # The socket of the connection, by device and inode: its number alone may belong to another file by now.
         self._socket_identity = (0, 0)
 
     @contextlib.contextmanager
-    def use(self) -> Iterator[psycopg.Connection]:
+    def use(self) -> Iterator[BoundedConnection]:
         """Give the connection; after any failure forget it.
 
         Raises `Unavailable` for each failure of the database, but `Corrupt` where it finds its own files damaged.

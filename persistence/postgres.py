@@ -11,7 +11,7 @@ import psycopg
 
 from engine.codec import GENESIS_DIGEST, Sealed
 from persistence import lease
-from persistence.connections import connect
+from persistence.connections import BoundedConnection, connect
 from persistence.db_writes import execute_journaled
 from persistence.errors import Archived
 from persistence.journal import Archive, Journal, Position, Stored
@@ -106,7 +106,7 @@ class PostgresJournal(Journal):
         with self._line.use() as connection:
             return read_chunk(connection, self.shard_id, after_seq, rows_max)
 
-    def _connect(self) -> psycopg.Connection:
+    def _connect(self) -> BoundedConnection:
         if self.reader:
             return connect(self._url, f"callmarket reader {self.shard_id}", read_only=True)
         return connect(self._url, writer_name(self.shard_id), writer=True)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from engine.codec import Sealed
-from persistence.connections import connect
+from persistence.connections import BoundedConnection, connect
 from persistence.db_writes import write_changes
 from persistence.errors import Corrupt, Unavailable
 from persistence.journal import Journal, Position
@@ -90,7 +90,7 @@ def _delete(connection: psycopg.Connection, shard_id: int) -> int:
     return sum(connection.execute(statement.format(sql.Identifier(table.name), shard_id)).rowcount for table in TABLES)
 
 
-def _write(connection: psycopg.Connection, shard_id: int, journal: Journal, position: Position) -> None:
+def _write(connection: BoundedConnection, shard_id: int, journal: Journal, position: Position) -> None:
     """Write all rows and check that the journal leads to its end."""
     # All accounts stay here until the last row: most batches change the same ones.
     accounts: dict[str, AccountRow] = {}

@@ -1,6 +1,6 @@
 """The rows of the SQL tables: one class per table, one field per column, in the order of the columns.
 
-Rule of this file: a field has its column's name and holds what the column takes in binary, so rows go to COPY as they
+Rule of this file: a field has its column's name and holds what the column takes in binary, so rows are sent as they
 are. Times (`*_at`, `timestamp`, `lease_until`) are therefore PostgreSQL's own: microseconds since 2000. `shard_id` is
 not here: it is the same for all rows of a batch, and the writer puts it first.
 
@@ -226,15 +226,12 @@ class Table:
         return self.row.__struct_fields__
 
     def sql_type(self, column: str) -> str:
-        """The type that a column's value is sent as; a time goes as the number that it is in binary."""
+        """The type of a column."""
         if column in self.numeric:
             return "numeric"
+        if column.endswith("_at") or column in ("timestamp", "lease_until"):
+            return "timestamptz"
         return "text" if self.row.__annotations__[column] in _TEXT else "int8"
-
-
-def is_time(column: str) -> bool:
-    """Whether a column is a `timestamptz`."""
-    return column.endswith("_at") or column in ("timestamp", "lease_until")
 
 
 _TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TimeInForce, SlotStatus, LedgerKind)

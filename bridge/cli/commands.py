@@ -38,6 +38,7 @@ from bridge.cli.output import (
 from bridge.cli.serve import serve
 from bridge.cli.snapshots import (
     NO_MARKET,
+    end_with_standard_input,
     give_way,
     listed,
     market_database,
@@ -212,6 +213,9 @@ def snapshot(
         float | None,
         typer.Option("--every", min=0.1, max=86_400, help="Go on till SIGTERM, one each so many seconds."),
     ] = None,
+    attached: Annotated[
+        bool, typer.Option("--attached", help="End when standard input ends: whoever started this is gone.")
+    ] = False,
     archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
@@ -227,6 +231,8 @@ def snapshot(
         sys.stdout.flush()
 
     give_way()
+    if attached:
+        end_with_standard_input()
     if every is None:
         show_taken(take_one(config, archive))
     else:

@@ -8,6 +8,7 @@ arguments and prints what they return.
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,17 @@ def give_way() -> None:
     For the whole process, and for good.
     """
     os.nice(_NICENESS)
+
+
+def end_with_standard_input() -> None:
+    """End this process, as by SIGTERM, when its standard input ends: a pipe does also when its writer is killed."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="standard input", daemon=True).start()
 
 
 def take_one(config: Config, archive: Path | None) -> Taken | None:

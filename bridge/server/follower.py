@@ -1,14 +1,14 @@
-"""The process that takes snapshots beside the service, started again when it ends.
+"""The process that takes snapshots while this one leads, started again when it ends.
 
-Rule of this file: it is a child that can be killed at any time, and that ends with its parent. Its failing is logged
-and never stops the market: snapshots are a cache.
+Rule of this file: it is a child that can be killed at any time, and that ends with its parent, however that ends. Its
+failing is logged and never stops the market: snapshots are a cache.
 """
 
 import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 logger: Final = logging.getLogger(__name__)
@@ -20,8 +20,10 @@ RESTART_S_MAX: Final = 300.0
 _END_S_MAX: Final = 10.0
 
 
-async def take_snapshots(every_s: float, environment: Mapping[str, str]) -> None:
-    """Keep `callmarket snapshot --every` running until this task is cancelled."""
+async def take_snapshots(every_s: float, environment: Mapping[str, str], leads: Callable[[], bool]) -> None:
+    """Keep `callmarket snapshot --every` running, once this process leads, until this task is cancelled."""
+    while not leads():  # noqa: ASYNC110 -- nothing wakes whoever waits for this, and a second is soon enough
+        await asyncio.sleep(1.0)
     pause_s = RESTART_S_MIN
     while True:
         child = await asyncio.create_subprocess_exec(
@@ -31,8 +33,9 @@ async def take_snapshots(every_s: float, environment: Mapping[str, str]) -> None
             "snapshot",
             "--every",
             str(every_s),
+            "--attached",
             "--json",
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             env=dict(environment),
         )

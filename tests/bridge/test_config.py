@@ -19,6 +19,9 @@ GOOD = {
     "lease_s": ("2.5", 2.5),
     "snapshots_kept": ("2", 2),
     "snapshots_folder": ("/srv/snapshots", "/srv/snapshots"),
+    "host": ("0.0.0.0", "0.0.0.0"),
+    "port": ("80", 80),
+    "snapshot_every_s": ("60", 60.0),
 }
 WRONG = [
     ("address", "x" * 301, "length <= 300"),

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 from tests.faults.fault import Fault
 from tests.faults.stage import Stage
-from tests.support.proxy import Moment, Proxy
+from tests.support.proxy import JSON_ARRAY, Moment, Proxy
 
 CUTS_MAX = 6
-# What the writer sends in every batch, also when its statements are prepared: before the fence, in a COPY, at the end.
-PATTERNS = (b"BEGIN", b"PGCOPY", b"COMMIT")
+# What the writer sends in its batches, also when statements are prepared: before the fence, with the rows, at the end.
+PATTERNS = (b"BEGIN", JSON_ARRAY, b"COMMIT")
 MOMENTS: tuple[Moment, ...] = ("before", "sent", "answered", "torn")
 CUT_S_MAX = 20.0
 
@@ -71,7 +71,7 @@ FAULTS = (
     Fault("connection cut", "all connections cut, up to 6 times", cut_at_random, place="proxied"),
     Fault(
         "cut inside a batch",
-        "cut or reset before, in, after the BEGIN, a COPY or the COMMIT, or with only the answer lost; up to 6 times",
+        "cut or reset before, in, after the BEGIN, the rows or the COMMIT, or with only the answer lost; up to 6 times",
         cut_inside_batches,
         place="proxied",
     ),

@@ -17,6 +17,7 @@ from persistence.errors import Diverged, Fenced, Gap, PersistenceError, Unavaila
 from persistence.journal import Journal
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
+from persistence.statements import COPY_ROWS_MIN
 from persistence.verify import verify
 from tests.support.sealed import bids
 
@@ -231,19 +232,24 @@ def test_nobody_there_is_unavailable():
 
 
 def test_the_updates_find_their_rows_by_key_on_a_table_without_statistics(database_url: str):
-    """The plan is under test: without care the planner compares all pairs (see `_change_statement`)."""
-    from psycopg import sql
+    """The plan is under test: without care the planner compares all pairs (see `statements`)."""
     from psycopg.types.numeric import Int4
 
-    from persistence.db_writes import _CHANGE_STATEMENTS
+    from persistence.arrays import array
+    from persistence.statements import CHANGE_STATEMENTS
     from persistence.tables import HoldChange
 
     rows = bids(0, bidders=600)
     with PostgresJournal(database_url, 0) as journal:
         journal.claim()
         journal.append(rows)
-    values = ([f"agent{i}" for i in range(600)], [0] * 600, [0] * 600, [1] * 600)
-    explain = sql.SQL("EXPLAIN (COSTS OFF) ") + _CHANGE_STATEMENTS[HoldChange]
+    values = (
+        array("text", [f"agent{i}" for i in range(600)]),
+        array("int8", [0] * 600),
+        array("timestamptz", [0] * 600),
+        array("int8", [1] * 600),
+    )
+    explain = b"EXPLAIN (COSTS OFF) " + CHANGE_STATEMENTS[HoldChange]
     for mode in ("force_custom_plan", "force_generic_plan"):
         with connect(database_url, "test", writer=True) as connection:
             connection.execute(f"SET plan_cache_mode = {mode}")
@@ -254,20 +260,21 @@ def test_the_updates_find_their_rows_by_key_on_a_table_without_statistics(databa
         assert "Join Filter" not in plan, plan
 
 
+@pytest.mark.parametrize("count", [3, COPY_ROWS_MIN])
 def test_a_session_that_the_server_ends_for_its_slowness_is_an_outage(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, monkeypatch: pytest.MonkeyPatch, count: int
 ):
     """A process that was frozen inside its transaction finds it ended, and may try again: nothing was written."""
-    rows = bids(3)
+    rows = bids(count)
     with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
         journal.claim()
-        project = db_writes.project
+        execute = db_writes._execute
 
-        def slow_project(rows):
+        def slow_execute(*arguments):
             time.sleep(0.3)
-            return project(rows)
+            execute(*arguments)
 
-        monkeypatch.setattr(db_writes, "project", slow_project)
+        monkeypatch.setattr(db_writes, "_execute", slow_execute)
         settings = ["idle_in_transaction_session_timeout"]
         if other.info.server_version >= 170_000:
             settings.append("transaction_timeout")

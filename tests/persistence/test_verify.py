@@ -112,4 +112,5 @@ def test_every_table_is_verified_or_known_not_to_be():
         "proven_restores",
         "api_keys",
         "api_key_versions",
+        "market_cycles",
     }

@@ -15,9 +15,10 @@ from persistence.errors import Corrupt, Fenced, Gap, PersistenceError, Unavailab
 from persistence.journal import Position
 from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.postgres import PostgresJournal
+from persistence.statements import COPY_ROWS_MIN
 from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
-from tests.support.proxy import Proxy
+from tests.support.proxy import JSON_ARRAY, Proxy
 from tests.support.sealed import bids
 from tests.support.writers import assert_whole, feed, open_writer, stored
 
@@ -375,15 +376,27 @@ def test_a_connection_lost_around_the_commit(database_url: str, moment):
     assert_whole(database_url, rows)
 
 
-@pytest.mark.parametrize("pattern", [b"UPDATE engine_writer", b'COPY "journal"', b"PGCOPY", b"SELECT epoch"])
+@pytest.mark.parametrize(
+    ("pattern", "batch_rows"),
+    [
+        (b"BEGIN", 20),
+        (b"UPDATE engine_writer", 20),
+        (b'INSERT INTO "journal"', 20),
+        (JSON_ARRAY, 20),
+        (b'UPDATE "token_accounts"', 20),
+        (b'COPY "journal"', 2 * COPY_ROWS_MIN),
+        (b"PGCOPY", 2 * COPY_ROWS_MIN),
+        (b"SELECT epoch", 20),
+    ],
+)
 @pytest.mark.parametrize("moment", ["before", "sent", "answered"])
-def test_a_connection_lost_elsewhere(database_url: str, pattern: bytes, moment):
-    rows = bids(60)
+def test_a_connection_lost_elsewhere(database_url: str, pattern: bytes, batch_rows: int, moment):
+    rows = bids(3 * batch_rows)
     with Proxy(database_url) as proxy, open_writer(proxy.url, QUICK, claim_url=database_url) as writer:
-        for start in range(0, len(rows), 20):
+        for start in range(0, len(rows), batch_rows):
             proxy.cut(pattern, moment)
-            feed(writer, rows[start : start + 20])
-            writer.wait(rows[start : start + 20][-1].entry.seq, WAIT_S)
+            feed(writer, rows[start : start + batch_rows])
+            writer.wait(rows[start : start + batch_rows][-1].entry.seq, WAIT_S)
         assert proxy.cuts_made
     assert_whole(database_url, rows)
 

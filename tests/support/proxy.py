@@ -17,6 +17,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 # with its answer thrown away; or in the middle, with half of what passes sent and the client's end reset.
 Moment = Literal["before", "sent", "answered", "torn"]
 
+# The head of an array of json: one dimension, no NULL, the type's number. Batches that are not large send their journal
+# rows so, also once the statements are prepared and their text is not sent any more.
+JSON_ARRAY = struct.pack(">iii", 1, 0, 114)
+
 
 @dataclass
 class Cut:

@@ -55,12 +55,16 @@ def test_what_is_no_key_is_refused_without_being_repeated(key: bytes) -> None:
         assert str(raised.value) in (key_text.NOT_VALID, key_text.MISSING)
 
 
-@pytest.mark.parametrize("header", [b"Bearer " + GOOD.encode(), b"bearer   " + GOOD.encode()])
+@pytest.mark.parametrize("header", [b"Bearer " + GOOD.encode(), b"bearer   " + GOOD.encode()], ids=["usual", "spaced"])
 def test_a_header_carries_a_key(header: bytes) -> None:
     assert key_text.bearer(header) == GOOD.encode()
 
 
-@pytest.mark.parametrize("header", [None, b"", b"Bearer", b"Bearer ", GOOD.encode(), b"Basic YTpi"])
+@pytest.mark.parametrize(
+    "header",
+    [None, b"", b"Bearer", b"Bearer ", GOOD.encode(), b"Basic YTpi"],
+    ids=["none", "empty", "no key", "spaces", "no scheme", "another scheme"],
+)
 def test_a_header_without_a_key_says_what_is_needed(header: bytes | None) -> None:
     with pytest.raises(Unauthorized, match="Authorization: Bearer"):
         key_text.bearer(header)

@@ -128,7 +128,7 @@ async def test_market_is_called_when_slots_are_offered(database_url: str) -> Non
             await until(lambda: rounds(market) == 2)
             await until(lambda: caller.status("m").calls == 2)
             assert caller.status("m").next_at is None
-        found = market.get_rounds("m")
+        found = market.get_rounds("m").items
         assert [(one.slots_available, one.awards_granted) for one in found] == [(1, 1), (2, 2)]
         assert found[0].called_at >= later
 
@@ -154,7 +154,10 @@ async def test_slot_that_was_left_waits_for_a_bid_that_would_buy_it(database_url
             assert rounds(market) == 1
             await desk.place_bid("m", "a", "high", 8)
             await until(lambda: rounds(market) == 2)
-        assert [(one.slots_available, one.awards_granted) for one in market.get_rounds("m")] == [(2, 1), (2, 0)]
+        assert [(one.slots_available, one.awards_granted) for one in market.get_rounds("m").items] == [
+            (2, 1),
+            (2, 0),
+        ]
 
 
 @awaited

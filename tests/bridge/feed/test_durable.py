@@ -62,7 +62,7 @@ async def test_who_hears_everything_has_the_book_of_the_exchange(market: Exchang
         book = ClientBook()
         for said in client.kept:
             book.hear(said)
-        theirs = msgspec.to_builtins(desk.get_order_book("m"))
+        theirs = msgspec.to_builtins(await desk.get_order_book("m"))
         assert book.book("m") == {"bids": list(theirs["bids"]), "asks": list(theirs["asks"])}
         assert [bid["task_id"] for bid in theirs["bids"]] == ["late"]
 

@@ -14,7 +14,7 @@ from bridge.feed import sse
 from bridge.feed.filters import Filter, Index, filter_of
 from bridge.feed.frames import Frame, Row, watermark
 from bridge.feed.messages import Message, WatermarkMessage, messages_of
-from bridge.reads import BOOK_ROWS_MAX, order_book
+from bridge.reads import ROWS_MAX, Moment, get_order_book
 from engine.codec import GENESIS_DIGEST, Sealed, seal
 from engine.core import Engine
 from engine.state import State
@@ -30,7 +30,9 @@ PRIVATE = ("expected_value", "balance", "memo", "reference", "released", "premiu
 
 def plain(state: State, market_id: str) -> dict[str, Any]:
     """The book that the exchange would answer, as JSON has it."""
-    book: dict[str, Any] = msgspec.to_builtins(order_book(market_id, BOOK_ROWS_MAX)(state))
+    book: dict[str, Any] = msgspec.to_builtins(
+        get_order_book(market_id, ROWS_MAX).answer(Moment(state, state.seq, state.at_us))
+    )
     assert len(book["bids"]) == book["bids_total"]
     assert len(book["asks"]) == book["asks_total"]
     return {"bids": list(book["bids"]), "asks": list(book["asks"])}

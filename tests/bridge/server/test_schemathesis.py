@@ -7,6 +7,7 @@ document promises; bad data is refused; no request is answered without its key; 
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,16 +41,14 @@ def check(service: OpenService, seed: int, examples: int, *more: str) -> None:
     with service.client() as client:
         everything = {"name": "checker", "bid": ["alpha"], "offer": ["gpu"], "operate": True, "admin": True}
         asked = client.post("/api/v1/keys", json=everything | {"rate_per_s": 1_000_000, "burst": 1_000_000})
-    arguments = ["--seed", str(seed), "--max-examples", str(examples), "--request-timeout", "20", *more]
+    command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(CONFIG), "run"]
+    command += [f"{service.url}/api/openapi.json", "--header", f"Authorization: Bearer {asked.json()['key']}"]
+    command += ["--seed", str(seed), "--max-examples", str(examples), "--request-timeout", "20", *more]
     for name in LEFT_OUT:
-        arguments += ["--exclude-operation-id", name]
-    done = subprocess.run(
-        [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(CONFIG), "run"]
-        + [f"{service.url}/api/openapi.json", "-H", f"Authorization: Bearer {asked.json()['key']}", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+        command += ["--exclude-operation-id", name]
+    # It keeps what it finds in the folder that it is started in.
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"seed {seed}\n{done.stdout[-20_000:]}\n{done.stderr[-2_000:]}"
     assert "Traceback" not in service.log, service.log[-5_000:]
 
