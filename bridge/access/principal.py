@@ -64,6 +64,9 @@ class Principal(Struct, frozen=True):
 
 
 def require(principal: Principal, scope: Scope) -> None:
-    """Insist on a scope where no command is given: the routes of keys, of figures, of the past. Raises `Forbidden`."""
-    if scope not in principal.scopes:
+    """Insist on a scope where no command is given: the routes of keys, of figures, of the past. Raises `Forbidden`.
+
+    The admin may do what an operator may, here as with commands.
+    """
+    if scope not in principal.scopes and not (scope is Scope.OPERATE and Scope.ADMIN in principal.scopes):
         raise Forbidden(f"this needs the scope {scope}, which key {principal.key_id} does not have")

@@ -27,20 +27,30 @@ from engine.commands import (
 BIDS_PER_BATCH_MAX: Final = 1_000
 
 # What can be a part of a path: a name without `/`, and not `.` or `..`, which clients and proxies take for steps.
+PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
 PathName = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=limits.NAME_CHARS_MAX,
-        pattern=r"^(?!\.{1,2}$)[!-.0-~]+$",
+        pattern=PATH_NAME_PATTERN,
         description="Visible ASCII without spaces and without `/`.",
     ),
 ]
 Lease = Annotated[timedelta, Meta(description="ISO 8601, as PT1H or PT90S; at most 31 days.")]
-# Expected value and impact are kept in millionths.
-Amount = Annotated[float, Meta(ge=0, le=limits.MICROS_MAX / 1e6, description="Kept to six decimal places.")]
+# Expected value and impact are kept in millionths, of which the engine takes a few more than these.
+AMOUNT_MAX: Final = 9_000_000_000
+assert AMOUNT_MAX * 1_000_000 <= limits.MICROS_MAX, AMOUNT_MAX
+Amount = Annotated[float, Meta(ge=0, le=AMOUNT_MAX, description="Kept to six decimal places.")]
 Instant = Annotated[datetime, Meta(tz=True, description="ISO 8601 with a time zone.")]
-AwardId = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
+AwardId = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX, description="Which award; else the slot's present one.")]
+Price = Annotated[TokensPositive, Meta(description="The most that is paid, and what is held until then. Whole tokens.")]
+Deadline = Annotated[Instant, Meta(description="Until when the bid stands, ISO 8601 with a time zone.")]
+Why = Annotated[Reason, Meta(description="What for, in parts: `grant:initial`, `earn:review`.")]
+ReferenceKind = Annotated[Reference, Meta(description="What kind of thing it is for, as `artifact`.")]
+ReferenceName = Annotated[Reference, Meta(description="Which one; an `earn:*` is paid once for each.")]
+Note = Annotated[Memo, Meta(description="For people.")]
+Sum = Annotated[TokensPositive, Meta(description="Whole tokens.")]
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,47 +61,49 @@ class NewAccount(Body, frozen=True):
     """Open a wallet with nothing in it."""
 
     account_id: PathName
-    kind: AccountKind = "agent"
+    kind: Annotated[AccountKind, Meta(description="Agents and quests bid; providers offer.")] = "agent"
 
 
 class Minting(Body, frozen=True):
     """Make or destroy tokens. A reason `earn:*` needs a reference, and is paid once per reference."""
 
-    amount_tokens: TokensPositive
-    reason: Reason
-    reference_type: Reference = ""
-    reference_id: Reference = ""
-    memo: Memo = ""
+    amount_tokens: Sum
+    reason: Why
+    reference_type: ReferenceKind = ""
+    reference_id: ReferenceName = ""
+    memo: Note = ""
 
 
 class NewTransfer(Body, frozen=True):
     """Pay another account. Who pays is the acting account."""
 
-    to_account_id: Name
-    amount_tokens: TokensPositive
-    reason: Reason
-    reference_type: Reference = ""
-    reference_id: Reference = ""
-    memo: Memo = ""
+    to_account_id: Annotated[Name, Meta(description="Who is paid.")]
+    amount_tokens: Sum
+    reason: Why
+    reference_type: ReferenceKind = ""
+    reference_id: ReferenceName = ""
+    memo: Note = ""
 
 
 class NewMarket(Body, frozen=True):
     """Open a market with its rules, which stay as they are."""
 
     market_id: PathName
-    pricing_rule: PricingRule = "first_rejected"
-    reserve_price_tokens: Tokens = 0
-    awards_per_bidder_max: Tokens = 0
+    pricing_rule: Annotated[PricingRule, Meta(description="What winners pay.")] = "first_rejected"
+    reserve_price_tokens: Annotated[Tokens, Meta(description="No slot is sold below it.")] = 0
+    awards_per_bidder_max: Annotated[Tokens, Meta(description="Awards that a bidder may hold at a time; 0: any.")] = 0
     lease: Lease = timedelta(hours=1)
-    lapse_policy: LapsePolicy = "charge"
-    reward_tokens_per_impact: Annotated[int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX)] = 0
-    reward_cap_tokens: Tokens = 0
+    lapse_policy: Annotated[LapsePolicy, Meta(description="What becomes of the price when a lease ends.")] = "charge"
+    reward_tokens_per_impact: Annotated[
+        int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX, description="Paid for good work; 0: nothing.")
+    ] = 0
+    reward_cap_tokens: Annotated[Tokens, Meta(description="The most that one award is rewarded with; 0: nothing.")] = 0
 
 
 class CycleSetting(Body, frozen=True):
     """When a market is called: `every` period, `on_offer` as soon as a slot can be sold, or only when `asked`."""
 
-    mode: Literal["every", "on_offer", "asked"]
+    mode: Annotated[Literal["every", "on_offer", "asked"], Meta(description="What makes the market be called.")]
     period: Annotated[timedelta, Meta(description="ISO 8601, as PT30S. For the mode `every` alone.")] | None = None
 
 
@@ -102,19 +114,19 @@ class NewSlot(Body, frozen=True):
     """
 
     slot_id: PathName
-    available_at: Instant | None = None
-    reserve_price_tokens: Tokens | None = None
+    available_at: Annotated[Instant, Meta(description="When it can be used; ISO 8601 with a time zone.")] | None = None
+    reserve_price_tokens: Annotated[Tokens, Meta(description="It is not sold below it.")] | None = None
     lease: Lease | None = None
 
 
 class NewBid(Body, frozen=True):
     """Bid for one slot for one task. `ttl_at` may be left out only of a bid for one round."""
 
-    task_id: Name
-    max_price_tokens: TokensPositive
-    expected_value_usd: Amount = 0.0
-    ttl_at: Instant | None = None
-    time_in_force: TimeInForce = "round"
+    task_id: Annotated[Name, Meta(description="The task to be run; one open bid for each.")]
+    max_price_tokens: Price
+    expected_value_usd: Annotated[Amount, Meta(description="What it is worth; recorded, and decides nothing.")] = 0.0
+    ttl_at: Deadline | None = None
+    time_in_force: Annotated[TimeInForce, Meta(description="For the next call only, or good till a date.")] = "round"
 
 
 class NewBids(Body, frozen=True):
@@ -126,15 +138,15 @@ class NewBids(Body, frozen=True):
 class Amendment(Body, frozen=True):
     """Change an open bid: a new price takes a new place in time, a new deadline alone keeps it."""
 
-    max_price_tokens: TokensPositive | None = None
-    ttl_at: Instant | None = None
+    max_price_tokens: Price | None = None
+    ttl_at: Deadline | None = None
 
 
 class Settlement(Body, frozen=True):
     """The work of an award is done. Naming the `award_id` keeps a late report from settling somebody else's award."""
 
-    actual_cost_tokens: Tokens
-    actual_impact: Amount
+    actual_cost_tokens: Annotated[Tokens, Meta(description="What the work cost, for the record: the price is paid.")]
+    actual_impact: Annotated[Amount, Meta(description="What the work was good for; kept to six decimal places.")]
     award_id: AwardId | None = None
 
 

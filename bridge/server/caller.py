@@ -28,10 +28,10 @@ class Headers(Struct):
     """What the market reads of a request's headers. Values are as they came."""
 
     authorization: bytes | None = None
-    account: bytes = b""
-    idempotency_key: bytes = b""
-    request_id: bytes = b""
-    last_event_id: bytes = b""
+    account: bytes | None = None
+    idempotency_key: bytes | None = None
+    request_id: bytes | None = None
+    last_event_id: bytes | None = None
 
 
 class Caller(Struct):
@@ -65,17 +65,15 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
     for name, value in raw:
         field = _FIELDS.get(name)
         if field is not None:
-            if getattr(headers, field):
+            if getattr(headers, field) is not None:
                 raise Invalid(name.decode(), "twice", "one header of this name")
             setattr(headers, field, value)
     return headers
 
 
 def idempotency_key(value: bytes) -> str:
-    """The command id of an Idempotency-Key. Raises `Invalid`."""
-    if len(value) > IDEMPOTENCY_KEY_CHARS_MAX:
-        raise Invalid(IDEMPOTENCY_HEADER, f"{len(value)} characters", f"at most {IDEMPOTENCY_KEY_CHARS_MAX}")
-    return _visible(IDEMPOTENCY_HEADER, value)
+    """The command id of an Idempotency-Key. Raises `Invalid`, for an empty one too: who sends it means to be safe."""
+    return _visible(IDEMPOTENCY_HEADER, value, IDEMPOTENCY_KEY_CHARS_MAX)
 
 
 def request_id_of(value: bytes) -> str:
@@ -86,12 +84,12 @@ def request_id_of(value: bytes) -> str:
 
 def account_name(value: bytes) -> str:
     """The account of a Callmarket-Account. Raises `Invalid`."""
-    if len(value) > NAME_CHARS_MAX:
-        raise Invalid(ACCOUNT_HEADER, f"{len(value)} characters", f"at most {NAME_CHARS_MAX}")
-    return _visible(ACCOUNT_HEADER, value)
+    return _visible(ACCOUNT_HEADER, value, NAME_CHARS_MAX)
 
 
-def _visible(header: str, value: bytes) -> str:
+def _visible(header: str, value: bytes, chars_max: int) -> str:
+    if not 0 < len(value) <= chars_max:
+        raise Invalid(header, f"{len(value)} characters", f"1 to {chars_max}")
     text = value.decode("latin-1")
     if _VISIBLE.fullmatch(text) is None:
         raise Invalid(header, text, "visible ASCII characters without spaces")

@@ -27,6 +27,7 @@ from bridge.server.caller import (
     read_headers,
     request_id_of,
 )
+from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.intake import Bounded, Gone
 from bridge.server.placing import ROUTE as PLACING
 from bridge.server.placing import market_of, place
@@ -36,10 +37,11 @@ from bridge.server.service import Service
 logger: Final = logging.getLogger(__name__)
 
 # What anybody may ask: is it alive, is it ready, and what can it do.
-PUBLIC: Final = ("/healthz", "/readyz", "/api/schema", "/problems")
+PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
 
 _BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
 
+# Where the framework finds them.
 CALLER: Final = "callmarket.caller"
 REQUEST_ID: Final = "callmarket.request_id"
 
@@ -140,8 +142,8 @@ class Front:
         peer = scope["client"][0] if scope["client"] else ""
         return Caller(
             self._service.door.enter(headers.authorization, peer),
-            account_name(headers.account) if headers.account else "",
-            idempotency_key(headers.idempotency_key) if headers.idempotency_key else "",
+            account_name(headers.account) if headers.account is not None else "",
+            idempotency_key(headers.idempotency_key) if headers.idempotency_key is not None else "",
             request_id,
         )
 

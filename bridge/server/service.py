@@ -152,6 +152,12 @@ class Service:
         except ExchangeError:
             return None
 
+    def position(self) -> tuple[int, int]:
+        """The last row that this process has applied, and how far history is durable. A standby applies what is."""
+        applied_seq = self.node.applied_seq
+        durable_seq = self.durable_seq()
+        return applied_seq, applied_seq if durable_seq is None else durable_seq
+
     async def in_thread(self, ask: Callable[[], T]) -> T:
         """The answer to a question that waits for the database, without keeping others waiting."""
         return await asyncio.to_thread(ask)

@@ -15,7 +15,7 @@ from litestar.params import PathParameter, QueryParameter
 from bridge.cursors import Order
 from bridge.errors import Invalid
 from bridge.messages import Ack
-from bridge.server.bodies import Instant
+from bridge.server.bodies import PATH_NAME_PATTERN, Instant
 from bridge.server.caller import Caller
 from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.service import Service
@@ -23,12 +23,12 @@ from engine.limits import NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
 
 GivenCaller = NamedDependency[Caller]
 GivenService = NamedDependency[Service]
-PathId = Annotated[str, PathParameter(min_length=1, max_length=NAME_CHARS_MAX)]
+PathId = Annotated[str, PathParameter(min_length=1, max_length=NAME_CHARS_MAX, pattern=PATH_NAME_PATTERN)]
 BidId = Annotated[int, PathParameter(ge=1, le=SEQ_MAX)]
 Limit = Annotated[int, QueryParameter(ge=1, le=1_000, description="How many at most.")]
-Depth = Annotated[int, QueryParameter(ge=0, le=1_000, description="How many prices at most.")]
-Price = Annotated[int, QueryParameter(ge=1, le=TOKENS_MAX)]
-NameQuery = Annotated[str | None, QueryParameter(min_length=1, max_length=NAME_CHARS_MAX)]
+Depth = Annotated[int, QueryParameter(ge=1, le=1_000, description="How many prices at most.")]
+Price = Annotated[int, QueryParameter(ge=1, le=TOKENS_MAX, description="Whole tokens.")]
+NameQuery = Annotated[str | None, QueryParameter(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]
 PeriodS = Annotated[float, QueryParameter(gt=0, le=31_622_400, description="Seconds, at most a year.")]
 After = Annotated[str | None, QueryParameter(max_length=300, description="`next` of the page before.")]
 Newest = Annotated[Order, QueryParameter(description="Which end of the list comes first.")]
@@ -44,7 +44,12 @@ AckQuery = Annotated[
 
 def problems(*statuses: int) -> Mapping[int, ResponseSpec]:
     """What a route may answer with besides its result: what all may, and these."""
-    return {status: _SPECS[status] for status in sorted({*_ALWAYS, *statuses})}
+    return only_problems(*sorted({*_ALWAYS, *statuses}))
+
+
+def only_problems(*statuses: int) -> Mapping[int, ResponseSpec]:
+    """What a route may answer with that needs no key."""
+    return {status: _SPECS[status] for status in statuses}
 
 
 _ALWAYS: Final = (400, 401, 403, 429, 500, 503)

@@ -3,12 +3,14 @@
 Rule of this file: that of its folder.
 """
 
+import msgspec
 from litestar import delete, get, post
 from litestar.params import JSONBody
 from msgspec import Struct
 
 from bridge.access.issue import Issued, KeyView, NewKey
 from bridge.access.principal import Scope, require
+from bridge.results import Page
 from bridge.server.routes.common import QUESTION, GivenCaller, GivenService, Limit, PathId, problems
 
 
@@ -22,18 +24,29 @@ class Me(Struct, frozen=True):
     providers: tuple[str, ...]
     rate_per_s: int
     burst: int
+    seq: int
+    durable_seq: int
 
 
-class Keys(Struct, frozen=True):
-    """The keys of a shard, newest first."""
+class NewKeyIssued(Issued, frozen=True):
+    """A new key. `key` is shown this once: nobody can read it anywhere afterwards."""
 
-    items: tuple[KeyView, ...]
+    seq: int
+    durable_seq: int
+
+
+class KeyDetail(KeyView, frozen=True):
+    """A key as its owner and the admin see it, at `seq` of the market's history, which keys are no part of."""
+
+    seq: int
+    durable_seq: int
 
 
 @get("/me", operation_id="whoami", summary="What this key may do", responses=QUESTION)
-async def whoami(caller: GivenCaller) -> Me:
+async def whoami(caller: GivenCaller, service: GivenService) -> Me:
     """What the key of this request may do."""
     principal = caller.principal
+    seq, durable_seq = service.position()
     return Me(
         key_id=principal.key_id,
         name=principal.name,
@@ -42,30 +55,36 @@ async def whoami(caller: GivenCaller) -> Me:
         providers=tuple(sorted(principal.providers)),
         rate_per_s=principal.rate_per_s,
         burst=principal.burst,
+        seq=seq,
+        durable_seq=durable_seq,
     )
 
 
 @post("/keys", operation_id="create_key", summary="Make a key", responses=problems(408, 413))
-async def create_key(data: JSONBody[NewKey], caller: GivenCaller, service: GivenService) -> Issued:
+async def create_key(data: JSONBody[NewKey], caller: GivenCaller, service: GivenService) -> NewKeyIssued:
     """Make a key. Its text is in this answer and nowhere else. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
-    return await service.in_thread(lambda: service.keyring.issue(data, f"key {caller.principal.key_id}"))
+    issued = await service.in_thread(lambda: service.keyring.issue(data, f"key {caller.principal.key_id}"))
+    return NewKeyIssued(issued.key, issued.view, *service.position())
 
 
 @get("/keys", operation_id="list_keys", summary="List keys", responses=QUESTION)
-async def list_keys(caller: GivenCaller, service: GivenService, limit: Limit = 100) -> Keys:
-    """List the keys, newest first, also those that work no longer; not their texts. Needs the scope `admin`."""
+async def list_keys(caller: GivenCaller, service: GivenService, limit: Limit = 100) -> Page[KeyView]:
+    """The newest keys, also those that work no longer; not their texts, and no page after. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
-    return Keys(await service.in_thread(lambda: service.keyring.views(limit)))
+    views = await service.in_thread(lambda: service.keyring.views(limit))
+    return Page(views, None, *service.position())
 
 
 @delete(
     "/keys/{key_id:str}", operation_id="revoke_key", summary="Revoke a key", status_code=200, responses=problems(404)
 )
-async def revoke_key(key_id: PathId, caller: GivenCaller, service: GivenService) -> KeyView:
+async def revoke_key(key_id: PathId, caller: GivenCaller, service: GivenService) -> KeyDetail:
     """Take a key away, for good: here at once, in other processes within a second. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
-    return await service.in_thread(lambda: service.keyring.revoke(key_id))
+    view = await service.in_thread(lambda: service.keyring.revoke(key_id))
+    seq, durable_seq = service.position()
+    return KeyDetail(**msgspec.structs.asdict(view), seq=seq, durable_seq=durable_seq)
 
 
 HANDLERS = (whoami, create_key, list_keys, revoke_key)

@@ -5,6 +5,7 @@ Rule of this file: that of its folder.
 
 from datetime import timedelta
 
+import msgspec
 from litestar import get, post, put
 from litestar.params import JSONBody
 
@@ -32,6 +33,14 @@ from bridge.server.routes.common import (
     instant,
     problems,
 )
+from bridge.server.service import Service
+
+
+class CycleDetail(CycleStatus, frozen=True):
+    """When a market is called and how that goes, at `seq` of the market's history."""
+
+    seq: int
+    durable_seq: int
 
 
 @post("/markets", operation_id="open_market", summary="Open a market", responses=COMMAND)
@@ -123,9 +132,9 @@ async def get_recent_stats(market_id: PathId, service: GivenService, period_s: P
 
 
 @get("/markets/{market_id:str}/cycle", operation_id="cycle", summary="When it is called", responses=QUESTION)
-async def get_cycle(market_id: PathId, service: GivenService) -> CycleStatus:
+async def get_cycle(market_id: PathId, service: GivenService) -> CycleDetail:
     """When a market is called, when next, and how that went since this process leads."""
-    return await service.cycle(market_id)
+    return _cycle(await service.cycle(market_id), service)
 
 
 @put(
@@ -136,9 +145,9 @@ async def get_cycle(market_id: PathId, service: GivenService) -> CycleStatus:
 )
 async def set_cycle(
     market_id: PathId, data: JSONBody[CycleSetting], caller: GivenCaller, service: GivenService
-) -> CycleStatus:
+) -> CycleDetail:
     """Set when a market is called, from now on. Needs the scope `operate`."""
-    return await service.set_cycle(caller, market_id, data.mode, data.period)
+    return _cycle(await service.set_cycle(caller, market_id, data.mode, data.period), service)
 
 
 @get("/rounds", operation_id="get_rounds", summary="List rounds", responses=QUESTION)
@@ -152,6 +161,11 @@ async def list_rounds(
 ) -> Page[RoundRow]:
     """Calls of a market, or of all: supply, demand, price."""
     return await service.market.get_rounds(market_id, limit, since=instant("since", since), after=after, order=order)
+
+
+def _cycle(status: CycleStatus, service: Service) -> CycleDetail:
+    seq, durable_seq = service.position()
+    return CycleDetail(**msgspec.structs.asdict(status), seq=seq, durable_seq=durable_seq)
 
 
 HANDLERS = (

@@ -4,9 +4,11 @@ Rule of this file: that of its folder.
 """
 
 from http import HTTPStatus
+from typing import Annotated, Final
 
 from litestar import Response, get
-from litestar.params import FromPath
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter
 from msgspec import Struct
 
 from bridge.errors import NotFound
@@ -14,7 +16,13 @@ from bridge.node import Readiness
 from bridge.server.meanings import MEANINGS
 from bridge.server.problem import TYPE_PREFIX
 from bridge.server.problems import every_type
-from bridge.server.routes.common import GivenService
+from bridge.server.routes.common import GivenService, only_problems
+
+# Nobody asks for a key here, so nobody is held to a rate either.
+PUBLIC: Final = only_problems(400, 500)
+NOT_READY: Final = ResponseSpec(Readiness, description="It does not, and says why.", generate_examples=False)
+
+Slug = Annotated[str, PathParameter(min_length=1, max_length=100)]
 
 
 class Alive(Struct, frozen=True):
@@ -31,13 +39,13 @@ class ProblemType(Struct, frozen=True):
     meaning: str
 
 
-@get("/healthz", operation_id="healthz", summary="Is it alive", security=[{}])
+@get("/healthz", operation_id="healthz", summary="Is it alive", security=[{}], responses=PUBLIC)
 async def healthz() -> Alive:
     """Whether the process answers. It says nothing about the database: a restart would not help that."""
     return Alive()
 
 
-@get("/readyz", operation_id="readyz", summary="Is it ready", security=[{}])
+@get("/readyz", operation_id="readyz", summary="Is it ready", security=[{}], responses={**PUBLIC, 503: NOT_READY})
 async def readyz(service: GivenService) -> Response[Readiness]:
     """Whether this process takes commands: it leads, and its journal is not behind. 503 where it does not."""
     readiness = service.node.readiness()
@@ -45,14 +53,20 @@ async def readyz(service: GivenService) -> Response[Readiness]:
     return Response(readiness, status_code=status)
 
 
-@get(TYPE_PREFIX.rstrip("/"), operation_id="problem_types", summary="All problems", security=[{}])
+@get(TYPE_PREFIX.rstrip("/"), operation_id="problem_types", summary="All problems", security=[{}], responses=PUBLIC)
 async def problem_types() -> list[ProblemType]:
     """Every kind of problem that this service tells, with its status."""
     return [ProblemType(TYPE_PREFIX + slug, status, MEANINGS[slug]) for slug, status in every_type().items()]
 
 
-@get(TYPE_PREFIX + "{slug:str}", operation_id="problem_type", summary="One problem", security=[{}])
-async def problem_type(slug: FromPath[str]) -> ProblemType:
+@get(
+    TYPE_PREFIX + "{slug:str}",
+    operation_id="problem_type",
+    summary="One problem",
+    security=[{}],
+    responses={**PUBLIC, **only_problems(404)},
+)
+async def problem_type(slug: Slug) -> ProblemType:
     """What a problem's `type` means."""
     status = every_type().get(slug)
     if status is None:

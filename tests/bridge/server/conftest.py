@@ -46,14 +46,15 @@ class Served:
 
     def ask(self, method: str, path: str, *, key: str | None = None, account: str = "", **more: Any) -> httpx2.Response:
         """One request."""
-        headers = dict(more.pop("headers", {}))
+        headers = list(dict(more.pop("headers", {})).items()) + list(more.pop("more_headers", ()))
+        peer = more.pop("peer", "127.0.0.1")
         if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
+            headers.append(("Authorization", f"Bearer {key}"))
         if account:
-            headers["Callmarket-Account"] = account
+            headers.append(("Callmarket-Account", account))
 
         async def go() -> httpx2.Response:
-            transport = httpx2.ASGITransport(app=self.app)
+            transport = httpx2.ASGITransport(app=self.app, client=(peer, 1))
             async with httpx2.AsyncClient(transport=transport, base_url=BASE) as client:
                 return await client.request(method, path, headers=headers, **more)
 

@@ -31,7 +31,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_S_MAX", 0.5)
     monkeypatch.setattr(connection, "HEAD_BYTES_MAX", 2_000)
-    monkeypatch.setattr(connection, "CONNECTIONS_HELD_MAX", 3)
+    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 3)
 
 
 def meet(check: Meet) -> None:

@@ -1,0 +1,48 @@
+"""Examples for the OpenAPI document: bodies and values of one small story, which work as they stand.
+
+Rule of this file: values only, made of the structs themselves; a test sends every one of them to a market.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from bridge.access.issue import NewKey
+from bridge.server.bodies import (
+    Amendment,
+    CycleSetting,
+    Minting,
+    NewAccount,
+    NewBid,
+    NewBids,
+    NewMarket,
+    NewSlot,
+    NewTransfer,
+    Settlement,
+    Voiding,
+)
+
+BODIES: Final[Mapping[Any, Any]] = {
+    NewAccount: NewAccount(account_id="alpha"),
+    Minting: Minting(amount_tokens=1_000, reason="grant:initial", memo="to begin with"),
+    NewTransfer: NewTransfer(to_account_id="beta", amount_tokens=50, reason="payment:review"),
+    NewMarket: NewMarket(market_id="agents", lease=timedelta(minutes=30)),
+    CycleSetting: CycleSetting(mode="every", period=timedelta(seconds=30)),
+    NewSlot: NewSlot(slot_id="slot-1", reserve_price_tokens=100),
+    NewBid: NewBid(task_id="task-1", max_price_tokens=300, expected_value_usd=1.5),
+    NewBids: NewBids(bids=tuple(NewBid(task_id=f"task-{number}", max_price_tokens=90) for number in (2, 3))),
+    Amendment: Amendment(max_price_tokens=350),
+    Settlement: Settlement(actual_cost_tokens=180, actual_impact=0.7),
+    Voiding: Voiding(),
+    NewKey: NewKey(name="alpha's agent", bid=("alpha",)),
+}
+
+VALUES: Final[Mapping[str, Any]] = {
+    "account_id": "alpha",
+    "bid_id": 1,
+    "key_id": "8ZkQ3nWb5xYt",
+    "market_id": "agents",
+    "max_price_tokens": 300,
+    "slot_id": "slot-1",
+    "slug": "funds-insufficient",
+}

@@ -1,0 +1,50 @@
+"""Second paths to the same answers, under the names that an agent platform's own auction had.
+
+Rule of this file: no answer of its own. Each route asks what a route of `/api/v1` asks, and needs a key like all.
+"""
+
+from datetime import timedelta
+
+from litestar import get
+
+from bridge.errors import Invalid
+from bridge.questions import RecentStats, WalletRow
+from bridge.reads import OrderBook
+from bridge.results import Page
+from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, PeriodS
+from bridge.server.service import Service
+
+
+@get("/compute-auction/order-book", operation_id="auction_order_book", summary="Order book", responses=QUESTION)
+async def auction_order_book(
+    service: GivenService, market_id: NameQuery = None, limit: Limit = 100, depth: Depth = 20
+) -> OrderBook:
+    """As `get_order_book`. The market may be left out where there is only one."""
+    return await service.market.get_order_book(await _market(service, market_id), limit, depth)
+
+
+@get("/compute-auction/stats", operation_id="auction_stats", summary="Recent figures", responses=QUESTION)
+async def auction_stats(
+    service: GivenService, market_id: NameQuery = None, period_s: PeriodS = 86_400.0
+) -> RecentStats:
+    """As `get_recent_stats`. The market may be left out where there is only one."""
+    return await service.market.get_recent_stats(await _market(service, market_id), timedelta(seconds=period_s))
+
+
+@get("/wallets", operation_id="platform_wallets", summary="List wallets", responses=QUESTION)
+async def platform_wallets(service: GivenService, limit: Limit = 100, after: After = None) -> Page[WalletRow]:
+    """As `wallets`."""
+    return await service.market.wallets(limit=limit, after=after)
+
+
+async def _market(service: Service, market_id: str | None) -> str:
+    """The market that is meant. Raises `Invalid` where there is no telling."""
+    if market_id is not None:
+        return market_id
+    markets = (await service.market.markets()).items
+    if len(markets) == 1:
+        return markets[0].market_id
+    raise Invalid("market_id", "", f"the market that is meant: there are {len(markets)}")
+
+
+HANDLERS = (auction_order_book, auction_stats, platform_wallets)
