@@ -161,7 +161,9 @@ def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> 
             writer.write(HEAD + b"\r\n")
             assert await answer(reader) == b"HTTP/1.1 200 OK hello"
         reader, _ = await connect()
-        assert await closed(reader) == b""
+        told = await closed(reader)
+        assert told.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert b"\r\nretry-after: 1\r\n" in told
         held[0][1].close()
         await held[0][1].wait_closed()
         await asyncio.sleep(0.1)

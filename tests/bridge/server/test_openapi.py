@@ -18,7 +18,7 @@ import bridge.server
 from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.examples import BODIES
 from bridge.server.http_app import document, http_app
-from bridge.server.problems import MEDIA_TYPE
+from bridge.server.problem import MEDIA_TYPE
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each
 
