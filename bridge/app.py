@@ -22,6 +22,7 @@ from bridge.messages import Ack, check_ack
 from bridge.node import Node
 from bridge.reign import Parts, Reign
 from bridge.sequencer import Sequencer
+from bridge.telemetry.tally import Tally
 from persistence.connections import connect
 from persistence.embedded import ensure_database, ensure_server
 from persistence.leadership.heartbeat import Heartbeat
@@ -163,6 +164,7 @@ def _node(config: Config, url: str, clock: Clock) -> Node:
         open_snapshots=lambda: snapshot_store(config, url),
         clock=clock,
         ack_timeout_s=config.ack_timeout_s,
+        tally=Tally(),
     )
 
 

@@ -1,12 +1,14 @@
-"""Every setting, named once, from the environment.
+"""Every setting, named once, from the environment or a file.
 
-Rule of this file: a setting has a name, a default, a bound and a reason; a wrong one is refused by its name. Nothing
-else in the project reads the environment.
+Rule of this file: a setting has a name, a default, a bound and a reason; a wrong one is refused by its name, and one
+that nobody knows is refused too. Nothing else in the project reads settings from the environment.
 """
 
-from collections.abc import Mapping
+import re
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,12 +16,23 @@ from msgspec import Meta, Struct
 from bridge.errors import Invalid
 
 PREFIX: Final = "CALLMARKET_"
+# Names the file; not a setting, for it cannot stand in one.
+FILE_VARIABLE: Final = PREFIX + "CONFIG"
 # Settings of the test suite, which are none of the market's.
 _FOREIGN_PREFIX: Final = "CALLMARKET_TEST_"
+# Every setting twice over, with comments.
+_FILE_BYTES_MAX: Final = 65_536
+
+# Settings whose values are never shown: a URL may hold a password.
+SECRETS: Final = frozenset({"database_url"})
+NOT_SHOWN: Final = "(not shown)"
+
+Source = str
+"""Where a value comes from: `default`, the name of a variable, `line 3 of FILE`, or `command line`."""
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The settings. Each field is read from `CALLMARKET_` and its name in capitals."""
+    """The settings. Each field is read from `CALLMARKET_` and its name in capitals, or from the file by its name."""
 
     database_url: str = ""
     """A PostgreSQL of yours, 14 or newer. Empty: a private one is started (see `home`)."""
@@ -61,28 +74,77 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     snapshot_every_s: Annotated[float, Meta(ge=0, le=604_800)] = 300.0
     """How often the service has a snapshot taken, by a process of its own; 0 for never."""
 
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """What the service and the process that takes snapshots log: `debug` tells every request, `info` those that change
+    something or fail."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """How a log line looks. `auto`: for a person on a terminal, else JSON, one object a line."""
+
+    log_requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
+    """How many requests are logged in a second; of those beyond, the number is. A line costs a good tenth of a bid."""
+
     @property
     def home_path(self) -> Path | None:
         """`home` as a path, None where it is not set."""
         return Path(self.home).expanduser() if self.home else None
 
 
-def from_environment(environment: Mapping[str, str]) -> Config:
-    """The settings of an environment. Raises `Invalid` for an unknown name or a wrong value."""
-    known = {PREFIX + field.upper(): field for field in Config.__struct_fields__}
-    values: dict[str, str] = {}
-    for name, value in environment.items():
-        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_PREFIX):
-            continue
-        if name not in known:
-            # Not its value, which may be a URL with a password.
-            raise Invalid("environment", name, f"one of the settings {', '.join(sorted(known))}")
-        values[known[name]] = value
+class ClientConfig(Struct, frozen=True, kw_only=True):
+    """The settings of `bridge.client`, which are none of a market's own process. Read as those of `Config`."""
+
+    url: str = "http://127.0.0.1:8321"
+    """Where the market is; its standbys too, with commas between."""
+
+    key: str = ""
+    """The API key."""
+
+    allow_plain_http: bool = False
+    """Whether the key may go over http:// to another machine, where whoever is on the way can read it."""
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"ClientConfig(url={self.url!r})"
+
+
+def client_from_environment(environment: Mapping[str, str]) -> ClientConfig:
+    """The settings of a client. Raises `Invalid` for a wrong value."""
+    names = {field: PREFIX + field.upper() for field in ClientConfig.__struct_fields__}
+    values = {field: environment[name] for field, name in names.items() if name in environment}
     try:
-        return msgspec.convert(values, Config, strict=False)
+        return msgspec.convert(values, ClientConfig, strict=False)
     except msgspec.ValidationError as error:
-        field, expected = _wrong(error)
-        raise Invalid(PREFIX + field.upper(), values[field], expected) from None
+        # The key is any text, so it is not the one that is shown.
+        raise _wrong(error, values, lambda field: PREFIX + field.upper()) from None
+
+
+class Loaded(Struct, frozen=True):
+    """Settings, and where each that is not a default comes from."""
+
+    config: Config
+    sources: Mapping[str, Source]
+
+
+def load(environment: Mapping[str, str]) -> Loaded:
+    """The settings of an environment, and of the file that it names; the environment wins.
+
+    Raises `Invalid` for an unknown name, a wrong value, or a file that cannot be read.
+    """
+    variables = _variables(environment)
+    path = environment.get(FILE_VARIABLE, "")
+    from_file, lines = _of_file(Path(path).expanduser()) if path else ({}, {})
+    try:
+        given = msgspec.convert(variables, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise _wrong(error, variables, lambda field: PREFIX + field.upper()) from None
+    values = from_file | {field: getattr(given, field) for field in variables}
+    sources = lines | {field: PREFIX + field.upper() for field in variables}
+    return Loaded(Config(**values), sources)
+
+
+def from_environment(environment: Mapping[str, str]) -> Config:
+    """`load`, for who does not ask where a value comes from."""
+    return load(environment).config
 
 
 def with_changes(config: Config, changes: Mapping[str, object]) -> Config:
@@ -90,11 +152,67 @@ def with_changes(config: Config, changes: Mapping[str, object]) -> Config:
     try:
         return msgspec.convert({**msgspec.structs.asdict(config), **changes}, Config)
     except msgspec.ValidationError as error:
-        field, expected = _wrong(error)
-        raise Invalid(field, changes[field], expected) from None
+        raise _wrong(error, changes, str) from None
 
 
-def _wrong(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The field of a wrong value, and what was expected."""
-    expected, _, path = str(error).partition(" - at `$.")
-    return path.rstrip("`"), expected.removeprefix("Expected ").partition(", got ")[0]
+def shown(field: str, value: object) -> object:
+    """A value as it may be shown."""
+    return NOT_SHOWN if field in SECRETS and value else value
+
+
+def _variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The text of each setting that the environment gives. Raises `Invalid` for an unknown name."""
+    known = {PREFIX + field.upper(): field for field in Config.__struct_fields__}
+    of_others = {FILE_VARIABLE, *(PREFIX + field.upper() for field in ClientConfig.__struct_fields__)}
+    values: dict[str, str] = {}
+    for name, value in environment.items():
+        if not name.startswith(PREFIX) or name.startswith(_FOREIGN_PREFIX) or name in of_others:
+            continue
+        if name not in known:
+            # Not its value, which may be a URL with a password.
+            raise Invalid("environment", name, f"one of the settings {', '.join(sorted([*known, FILE_VARIABLE]))}")
+        values[known[name]] = value
+    return values
+
+
+def _of_file(path: Path) -> tuple[dict[str, Any], dict[str, Source]]:
+    """The settings of a file, and where in it each stands. Raises `Invalid`."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise Invalid(FILE_VARIABLE, str(path), f"a file that can be read ({error.strerror})") from None
+    if len(data) > _FILE_BYTES_MAX:
+        raise Invalid(FILE_VARIABLE, str(path), f"a file of at most {_FILE_BYTES_MAX} bytes")
+    try:
+        text = data.decode()
+        values = tomllib.loads(text)
+    except ValueError as error:
+        raise Invalid(FILE_VARIABLE, str(path), f"a file in TOML ({error})") from None
+    lines = {name: f"line {_line_of(name, text)} of {path}" for name in values}
+    for name, line in lines.items():
+        if name not in Config.__struct_fields__:
+            raise Invalid(line, name, f"one of the settings {', '.join(sorted(Config.__struct_fields__))}")
+    try:
+        config = msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise _wrong(error, values, lambda field: f"{lines[field]}: {field}") from None
+    return {name: getattr(config, name) for name in values}, lines
+
+
+def _line_of(name: str, text: str) -> int:
+    """The number of the line in which a name of the file stands first."""
+    begins = re.compile(rf"""[\s["']*{re.escape(name)}\b""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if begins.match(line)), 1)
+
+
+def _wrong(error: msgspec.ValidationError, values: Mapping[str, object], name_of: Callable[[str], str]) -> Invalid:
+    """What to raise for a wrong value."""
+    words, _, path = str(error).partition(" - at `$.")
+    # Of a value that has parts, the setting.
+    field = re.split(r"[.\[]", path.rstrip("`"), maxsplit=1)[0]
+    expected = words.removeprefix("Expected ").partition(", got ")[0]
+    if words.startswith("Invalid enum value"):
+        choices = msgspec.json.schema(Config)["$defs"]["Config"]["properties"][field]["enum"]
+        expected = f"one of {', '.join(choices)}"
+    return Invalid(name_of(field), shown(field, values[field]), expected)

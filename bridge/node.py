@@ -5,6 +5,7 @@ from the process that leads. Threads and asyncio wait differently and get the sa
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -23,6 +24,7 @@ from bridge.questions import Durable
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
 from bridge.sequencer import RETRY_AFTER_S, Applied
+from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
 from engine.state import State
 from persistence.connections import connect
@@ -48,6 +50,22 @@ class Readiness(Struct, frozen=True):
     outage_s: float
 
 
+class Vitals(Struct, frozen=True):
+    """A process in figures. `epoch` is 0 and nothing waits where it does not lead.
+
+    `oldest_s`: for how long the first row that is not durable has waited; 0 if none waits.
+    """
+
+    role: Role
+    epoch: int
+    applied_seq: int
+    durable_seq: int
+    queue_rows: int
+    queue_bytes: int
+    oldest_s: float
+    outage_s: float
+
+
 class Node:
     """What `Exchange` and `AsyncExchange` share. Made by `app.open_node`, and closed once."""
 
@@ -59,6 +77,7 @@ class Node:
         open_snapshots: Callable[[], SnapshotStore],
         clock: Clock,
         ack_timeout_s: float,
+        tally: Tally,
     ) -> None:
         """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
         self.url: Final = url
@@ -66,6 +85,7 @@ class Node:
         self.open_snapshots: Final = open_snapshots
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
+        self.tally: Final = tally
         self._resources = ExitStack()
         self._standby: Standby | None = None
         self._reign: Reign | None = None
@@ -112,6 +132,26 @@ class Node:
         writer = reign.write_behind.status()
         ready = writer.state == "running"
         return Readiness(ready, role, "", writer.durable_seq, writer.queue_rows, writer.outage_s)
+
+    def vitals(self) -> Vitals:
+        """How it stands, for who watches. Never waits for the database."""
+        role, reign = self.role, self._reign
+        if reign is None:
+            seq = self.applied_seq
+            return Vitals(role, 0, seq, seq, 0, 0, 0.0, 0.0)
+        writer = reign.write_behind.status()
+        oldest_us = writer.oldest_at_us
+        oldest_s = 0.0 if oldest_us is None else max(0, self._clock() - oldest_us) / 1_000_000
+        return Vitals(
+            role=role,
+            epoch=reign.epoch,
+            applied_seq=reign.sequencer.seq,
+            durable_seq=writer.durable_seq,
+            queue_rows=writer.queue_rows,
+            queue_bytes=writer.queue_bytes,
+            oldest_s=oldest_s,
+            outage_s=writer.outage_s,
+        )
 
     def wait_until_leading(self, timeout_s: float | None) -> bool:
         """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
@@ -178,22 +218,26 @@ class Node:
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
         check_ack(ack)
+        began_s = time.perf_counter()
         reign, applied = self._apply(requests)
         if ack == "durable":
             try:
                 reign.write_behind.wait(applied[-1].journal_seq, self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
+            self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
         return self._replies(reign, applied)
 
     async def submit_async(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """`submit` for asyncio: applying takes microseconds in the loop, waiting does not block it."""
         check_ack(ack)
+        began_s = time.perf_counter()
         reign, applied = self._apply(requests)
         if ack == "durable":
             error = await reign.waiting.wait(applied[-1].journal_seq)
             if error is not None:
                 raise self._unknown(applied, error) from error
+            self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
         return self._replies(reign, applied)
 
     def now(self) -> datetime:
@@ -240,14 +284,19 @@ class Node:
 
     def _apply(self, requests: Sequence[Request]) -> tuple[Reign, list[Applied]]:
         reign = self._ruling()
+        began_s = time.perf_counter()
         try:
-            return reign, reign.sequencer.submit(requests)
+            applied = reign.sequencer.submit(requests)
         except PersistenceError as error:
+            self.tally.refused(len(requests))
             raise self._over(reign, str(error)) from error
-        except Unavailable as error:
-            if reign.end:
+        except ExchangeError as error:
+            self.tally.refused(len(requests))
+            if reign.end and isinstance(error, Unavailable):
                 raise self._over(reign, str(error)) from error
             raise
+        self.tally.applied(requests, applied, time.perf_counter() - began_s)
+        return reign, applied
 
     def _leading(self) -> Reign:
         """The reign, over or not."""
@@ -291,6 +340,7 @@ class Node:
         return [Reply(one.seq, one.at_us, one.events, durable_seq, one.repeated) for one in applied]
 
     def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:
+        self.tally.unknown(len(applied))
         seqs = range(applied[0].journal_seq, applied[-1].journal_seq + 1)
         reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
         return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)

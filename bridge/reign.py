@@ -50,6 +50,11 @@ class Reign:
         parts.heartbeat.listen(self._hear, self._is_alive)
 
     @property
+    def epoch(self) -> int:
+        """That of all that it writes."""
+        return self._heartbeat.epoch
+
+    @property
     def end(self) -> str:
         """Why it is over; empty while it is not."""
         failure = self.write_behind.failure

@@ -85,6 +85,11 @@ class Sequencer:
         """Whether it was not stopped in the middle of a command."""
         return self._broken is None
 
+    @property
+    def seq(self) -> int:
+        """The last row that was applied. It waits for nobody."""
+        return self._engine.state.seq
+
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the state, at one moment. It must be short and copy what it gives."""
         with self._lock:

@@ -18,6 +18,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
+from bridge import supervisor
 from bridge.access.door import Door
 from bridge.access.first_key import ensure_admin_key
 from bridge.access.keyring import Keyring
@@ -28,15 +29,21 @@ from bridge.exchange import Exchange
 from bridge.server.asgi import Application, Scope
 from bridge.server.caller import Caller as Asking
 from bridge.server.follower import take_snapshots
-from bridge.server.front import Front
+from bridge.server.front import Front, Seen
 from bridge.server.http_app import http_app
 from bridge.server.http_server import Server, ending_on, listening_socket, url_of
 from bridge.server.service import Service
+from bridge.telemetry.access_log import AccessLog, Few
+from bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
+from bridge.telemetry.proofs import Proofs
+from bridge.telemetry.requests import Requests
 
 logger: Final = logging.getLogger(__name__)
 
 # How soon it is noticed that this process leads no longer; its callers are told at once.
 _LOOK_S: Final = 0.2
+# Of the HTTP server: anybody can cause them, with bytes that are no HTTP.
+_WARNINGS_PER_S: Final = 10
 
 Ending = Literal["signal", "over"]
 """Why a service ended: it was told to, or its process leads no longer and has to begin anew."""
@@ -52,25 +59,47 @@ class Ready(Struct, frozen=True):
 def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
     """Serve the market until SIGTERM or SIGINT; whoever leads no longer stands by again.
 
-    Raises as `open_exchange`; `Invalid` or `Unavailable` for an address that cannot be listened on.
+    The signal ends it in order: what is under way is answered, what was applied is committed. A second one waits for
+    no caller any more, but for the journal all the same. Raises as `open_exchange`; `Invalid` or `Unavailable` for an
+    address that cannot be listened on.
     """
+    requests, access_log = Requests(), AccessLog(config.log_requests_per_s)
+    uvicorn_log, few = logging.getLogger("uvicorn.error"), Few(_WARNINGS_PER_S)
+    uvicorn_log.addFilter(few)
+
+    def seen(scope: Scope, caller: Asking | None, status: int, seconds: float, request_id: str) -> None:
+        requests.count(scope, status, seconds)
+        access_log.tell(scope, caller, status, seconds, request_id)
+
     port = config.port
     ending: Ending = "over"
-    while ending == "over":
-        listening = listening_socket(config.host, port)
-        # Where any port would do, it stays the same one for those who have found it.
-        port = listening.getsockname()[1]
-        ending = uvloop.run(_serve_once(config, listening, on_ready))
-        if ending == "over":
-            logger.warning("this process leads no longer: it stands by again")
+    try:
+        while ending == "over":
+            listening = listening_socket(config.host, port)
+            # Where any port would do, it stays the same one for those who have found it.
+            port = listening.getsockname()[1]
+            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen))
+            if ending == "over":
+                logger.warning("this process leads no longer: it stands by again")
+    finally:
+        access_log.tell_rest()
+        uvicorn_log.removeFilter(few)
+    logger.info("ended in order")
 
 
-async def _serve_once(config: Config, listening: socket.socket, on_ready: Callable[[Ready], None]) -> Ending:
+async def _serve_once(
+    config: Config, listening: socket.socket, on_ready: Callable[[Ready], None], requests: Requests, seen: Seen
+) -> Ending:
     """Stand by, lead, and let go. Raises `Unavailable` if it can never lead: to begin anew would not help."""
     endings: list[Ending] = []
+    servers: list[Server] = []
     url = url_of(listening)
     config = msgspec.structs.replace(config, address=config.address or url)
     async with AsyncExitStack() as stack:
+        # First, and so last: a signal that comes while it begins or ends is heard, and ends nothing in the middle.
+        await stack.enter_async_context(
+            ending_on((signal.SIGTERM, signal.SIGINT), lambda: _end("signal", endings, servers))
+        )
         stack.enter_context(listening)
         exchange = await asyncio.to_thread(open_with, config, standby=True)
         stack.push_async_callback(asyncio.to_thread, exchange.close)
@@ -79,27 +108,43 @@ async def _serve_once(config: Config, listening: socket.socket, on_ready: Callab
         )
         keyring = await asyncio.to_thread(Keyring(exchange.node.url, exchange.node.shard_id).start)
         stack.push_async_callback(asyncio.to_thread, keyring.close)
-
         calls = await stack.enter_async_context(Caller(exchange))
-        service = Service(exchange, Door(keyring), keyring, calls)
-        front = Front(cast(Application, http_app(service)), service, _seen)
+        proofs = Proofs(exchange.node)
+        background(stack, proofs.follow())
+
+        metrics = Metrics(Watched(exchange.node, keyring, calls, requests, proofs, lambda: server.connections))
+        service = Service(exchange, Door(keyring), keyring, calls, lambda: (metrics.text(), CONTENT_TYPE))
+        front = Front(cast(Application, http_app(service)), service, seen)
         server = Server(front, on_ending=exchange.node.end_streams)
-
-        def end(why: Ending) -> None:
-            endings.append(why)
-            server.end()
-
-        await stack.enter_async_context(ending_on((signal.SIGTERM, signal.SIGINT), lambda: end("signal")))
-        background(stack, _watch(exchange, lambda: end("over")))
+        servers.append(server)
+        background(stack, _watch(exchange, lambda: _end("over", endings, servers)))
         if config.snapshot_every_s:
             environment = {**os.environ, "CALLMARKET_DATABASE_URL": exchange.node.url}
             leads = partial(_leads, exchange)
             background(stack, take_snapshots(config.snapshot_every_s, environment, leads))
-        on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
-        await server.serve(sockets=[listening])
-        if endings[0] == "over":
-            exchange.wait_until_leading(0)
-    return endings[0]
+        if not endings:
+            logger.info("listening", extra={"url": url})
+            supervisor.tell(supervisor.READY, os.environ)
+            on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
+            await server.serve(sockets=[listening])
+        if "signal" in endings:
+            return "signal"
+        exchange.wait_until_leading(0)
+    # A signal may have come in those last moments too.
+    return "signal" if "signal" in endings else "over"
+
+
+def _end(why: Ending, endings: list[Ending], servers: list[Server]) -> None:
+    """Let the server end, if it has begun; a second signal is another word than the first."""
+    if why == "signal":
+        supervisor.tell(supervisor.STOPPING, os.environ)
+        logger.info("told to end again: no caller is waited for" if why in endings else "told to end")
+    for server in servers:
+        if why == "signal" and why in endings:
+            server.hurry()
+        else:
+            server.end()
+    endings.append(why)
 
 
 def _leads(exchange: Exchange) -> bool:
@@ -123,8 +168,3 @@ def background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
             await task
 
     stack.push_async_callback(end)
-
-
-def _seen(scope: Scope, caller: Asking | None, status: int, seconds: float, request_id: str) -> None:
-    who = caller.principal.key_id if caller else "nobody"
-    logger.debug("%s %s by %s: %d in %.6f s, %s", scope["method"], scope["path"], who, status, seconds, request_id)

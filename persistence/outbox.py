@@ -67,6 +67,12 @@ class Outbox:
         self.raise_failure()
         return self.queue_rows + rows <= self.limits.queue_rows_max and self.queue_bytes < self.limits.queue_bytes_max
 
+    @property
+    def oldest_at_us(self) -> int | None:
+        """The time of the first row that is not known to be durable, None if all are."""
+        first = self.batch or self._queue
+        return first[0].entry.at_us if first else None
+
     def congestion(self) -> str:
         """Why rows wait, in words."""
         return "the database is slow" if self.outage_since_s is None else "the database is away"

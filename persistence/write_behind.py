@@ -37,6 +37,8 @@ class Status:
     queue_bytes: int
     outage_s: float
     last_error: str
+    oldest_at_us: int | None
+    """The time, by the exchange's clock, of the first row that is not durable; None if all are."""
 
 
 class Listener(Protocol):
@@ -176,6 +178,7 @@ class WriteBehind:
                 queue_bytes=outbox.queue_bytes,
                 outage_s=0.0 if since is None else time.monotonic() - since,
                 last_error=outbox.last_error,
+                oldest_at_us=outbox.oldest_at_us,
             )
 
     def close(self, drain_s_max: float = 30.0) -> None:

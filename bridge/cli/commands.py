@@ -4,6 +4,7 @@ Rule of this file: arguments in, tables or JSON out. Reading commands use only w
 of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild
 from bridge.cli.keys import keys
 from bridge.cli.leadership import hand_over
 from bridge.cli.leadership import status as shard_status
+from bridge.cli.mcp import mcp
 from bridge.cli.output import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
@@ -36,6 +38,7 @@ from bridge.cli.output import (
     show,
 )
 from bridge.cli.serve import serve
+from bridge.cli.settings import print_settings
 from bridge.cli.snapshots import (
     NO_MARKET,
     end_with_standard_input,
@@ -48,6 +51,7 @@ from bridge.cli.snapshots import (
     taken_row,
 )
 from bridge.clock import system_clock
+from bridge.config import FILE_VARIABLE
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
 from bridge.units import datetime_of
@@ -83,6 +87,18 @@ def main() -> None:
         fail(error, EXIT_UNAVAILABLE)
     except psycopg.errors.UndefinedTable:
         fail(NO_MARKET, EXIT_UNAVAILABLE)
+
+
+@app.callback()
+def settings_file(
+    config: Annotated[
+        Path | None, typer.Option(help=f"The settings, as TOML; the environment wins. Default: {FILE_VARIABLE}.")
+    ] = None,
+) -> None:
+    """A call market for agent compute: agents bid tokens for slots, rounds clear at one price."""
+    if config is not None:
+        # Where the processes that this one starts look too.
+        os.environ[FILE_VARIABLE] = str(config.absolute())
 
 
 @app.command(epilog="Example: callmarket demo --seed 7 --report report.html")
@@ -236,6 +252,10 @@ def snapshot(
     if every is None:
         show_taken(take_one(config, archive))
     else:
+        # Only here: it takes a tenth of a second that no other command should pay.
+        from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+
+        configure_logs(config)
         take_forever(config, archive, every, show_taken)
 
 
@@ -296,6 +316,8 @@ app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)
 app.command(epilog="Example: callmarket serve --port 8321")(serve)
+app.command(epilog="Example: CALLMARKET_URL=http://127.0.0.1:8321 CALLMARKET_KEY=cmk_... callmarket mcp")(mcp)
+app.command("config", epilog="Example: callmarket --config market.toml config")(print_settings)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
 
 

@@ -3,6 +3,7 @@
 Rule of this file: it says where the service is and how to begin; what serves is wired in `bridge.serve`.
 """
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,6 +29,10 @@ def serve(
     config = with_changes(config_of(url), changes)
     # Only here: the framework takes half a second that no other command should pay.
     from bridge.serve import serve as serve_until_told  # noqa: PLC0415
+    from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+
+    # Before anything is opened, so that what is logged on the way is told as all the rest.
+    configure_logs(config)
 
     serve_until_told(config, print_json if as_json else _welcome)
 
@@ -39,3 +44,8 @@ def _welcome(ready: "Ready") -> None:
     console.print(f"What it can do: {ready.url}/api/docs")
     if ready.admin_key_path:
         console.print(f"The admin key is in {ready.admin_key_path}", soft_wrap=True)
+        console.print("For a client in another terminal:", soft_wrap=True)
+        key = f'"$(cat {shlex.quote(ready.admin_key_path)})"'
+        console.print(f"export CALLMARKET_URL={ready.url} CALLMARKET_KEY={key}", soft_wrap=True, markup=False)
+    else:
+        console.print("Its admin key is kept elsewhere; `callmarket keys create --admin` makes another.")

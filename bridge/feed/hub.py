@@ -57,6 +57,16 @@ class Hub:
 
     # --- coming and going --------------------------------------------------------------------------------------
 
+    @property
+    def subscribers(self) -> int:
+        """How many streams are open in this loop."""
+        return len(self._subscriptions)
+
+    @property
+    def watchers(self) -> int:
+        """How many wait for an award in this loop."""
+        return self._watches_count
+
     def subscribe(self, wanted: Filter, after_seq: int | None) -> Subscription:
         """A new subscriber, from after a row or from now on. Raises `Unavailable` when there are too many."""
         if len(self._subscriptions) >= limits.SUBSCRIBERS_MAX:

@@ -36,6 +36,16 @@ class Feed:
         """The last row that it has."""
         return self._ring.last_seq
 
+    @property
+    def subscribers(self) -> int:
+        """How many streams are open."""
+        return sum(hub.subscribers for hub in self._hubs.all)
+
+    @property
+    def watchers(self) -> int:
+        """How many wait for an award."""
+        return sum(hub.watchers for hub in self._hubs.all)
+
     async def subscribe(self, wanted: Filter | None = None, after_seq: int | None = None) -> Subscription:
         """Everything durable after a row that a filter lets through; None: from now on.
 

@@ -4,7 +4,8 @@ Rule of this file: bytes and headers, nothing else.
 """
 
 from bridge.server.asgi import Send
-from bridge.server.problems import MEDIA_TYPE, Problem, body_of, headers_of
+from bridge.server.problem import MEDIA_TYPE, Problem
+from bridge.server.problems import body_of, headers_of
 
 _JSON = b"application/json"
 

@@ -3,6 +3,7 @@
 Rule of this file: from headers to values, once per request. What the holder may do is for `bridge.access`.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -30,7 +31,7 @@ class Headers(Struct):
     last_event_id: bytes | None = None
 
 
-class Caller(Struct, frozen=True):
+class Caller(Struct):
     """Somebody with a good key, in one request."""
 
     principal: Principal
@@ -39,7 +40,12 @@ class Caller(Struct, frozen=True):
     command_id: str
     """The Idempotency-Key; empty where there is none, and then a retry is a new command."""
     request_id: str
+    seq: int = 0
+    """The last row that the request made, for the log; 0 if it made none."""
 
+
+# What is in all words for it: UUIDs, ULIDs, trace ids, the request ids of proxies.
+_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._:/+=-]{1,128}")
 
 _FIELDS: Final = {
     b"authorization": "authorization",
@@ -65,6 +71,12 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
 def idempotency_key(value: bytes) -> str:
     """The command id of an Idempotency-Key. Raises `Invalid`, for an empty one too: who sends it means to be safe."""
     return _visible(IDEMPOTENCY_HEADER, value, IDEMPOTENCY_KEY_CHARS_MAX)
+
+
+def request_id_of(value: bytes) -> str:
+    """The id that a caller gives its request; empty if it gives none, or one that is not fit to be logged."""
+    fits = _REQUEST_ID.fullmatch(value)
+    return value.decode("ascii") if fits else ""
 
 
 def account_name(value: bytes) -> str:

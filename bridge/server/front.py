@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 from litestar.exceptions import HTTPException
+from structlog.contextvars import bind_contextvars
 
 from bridge.errors import ExchangeError
 from bridge.server.answer import answer_problem
@@ -23,9 +24,11 @@ from bridge.server.caller import (
     account_name,
     idempotency_key,
     read_headers,
+    request_id_of,
 )
 from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.intake import Bounded, Gone
+from bridge.server.placing import ROUTE as PLACING
 from bridge.server.placing import market_of, place
 from bridge.server.problems import problem_of
 from bridge.server.service import Service
@@ -39,7 +42,7 @@ PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
 CALLER: Final = "callmarket.caller"
 REQUEST_ID: Final = "callmarket.request_id"
 
-_REQUEST_ID: Final = REQUEST_ID_HEADER.lower().encode()
+_HEADER: Final = REQUEST_ID_HEADER.lower().encode()
 
 
 class Seen(Protocol):
@@ -81,15 +84,20 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (_REQUEST_ID, request_id.encode())]
+                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
         try:
             headers = read_headers(scope["headers"])
+            if headers.request_id:
+                request_id = request_id_of(headers.request_id) or request_id
+            # Every line that is logged on the way has it.
+            bind_contextvars(request_id=request_id)
             if not _is_public(scope["path"]):
                 caller = self._admit(headers, scope, request_id)
                 market_id = market_of(scope)
                 if market_id:
+                    scope["path_template"] = PLACING
                     await place(self._service, caller, market_id, receive, answer)
                     return
             scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})

@@ -18,8 +18,9 @@ from bridge.errors import ExchangeError, Invalid, Unauthorized
 from bridge.server import docs, openapi
 from bridge.server.caller import Caller
 from bridge.server.front import CALLER, REQUEST_ID
-from bridge.server.problems import MEDIA_TYPE, headers_of, problem_of
-from bridge.server.routes import accounts, awards, bids, events, keys, markets, platform, public, slots
+from bridge.server.problem import MEDIA_TYPE
+from bridge.server.problems import headers_of, problem_of
+from bridge.server.routes import accounts, awards, bids, events, keys, markets, metrics, platform, public, slots
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest
 
@@ -101,6 +102,7 @@ def _routers() -> list[Router]:
     return [
         *(router(PREFIX, name, module.HANDLERS) for name, module in BEHIND_THE_FRONT.items()),
         router(PLATFORM_PREFIX, "Platform", platform.HANDLERS),
+        router("/", "Metrics", metrics.HANDLERS),
         Router("/", route_handlers=public.HANDLERS, tags=["Service"], guards=[know_options]),
     ]
 

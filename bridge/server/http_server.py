@@ -13,9 +13,8 @@ import uvicorn
 
 from bridge.errors import Invalid, Unavailable
 from bridge.server.asgi import Application
+from bridge.server.connection import CONNECTIONS_MAX, Connection
 
-# Connections at a time: each costs some 50 kB. More agents than that share connections, or a proxy in front.
-CONNECTIONS_MAX: Final = 4_096
 # Connections that wait to be accepted.
 BACKLOG: Final = 2_048
 # A connection without a request is closed after so long; clients open a new one by themselves.
@@ -32,7 +31,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -55,6 +54,17 @@ class Server(uvicorn.Server):
     def end(self) -> None:
         """Take no more connections, answer what is under way, and return from `serve`."""
         self.should_exit = True
+
+    def hurry(self) -> None:
+        """End, and wait for no answer any more: who has none is hung up on, and knows that it knows nothing."""
+        self.force_exit = self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self.server_state.connections)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in order."""

@@ -18,6 +18,8 @@ from bridge.server.intake import whole_body
 from bridge.server.routes.bids import bid_request
 from bridge.server.service import Service
 
+# As the framework calls it.
+ROUTE: Final = "/api/v1/markets/{market_id}/bids"
 _PREFIX: Final = "/api/v1/markets/"
 _SUFFIX: Final = "/bids"
 _decoder: Final = msgspec.json.Decoder(NewBid)

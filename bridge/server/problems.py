@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 from litestar.exceptions import HTTPException
-from msgspec import Struct
 
 from bridge.errors import (
     ExchangeError,
@@ -25,10 +24,9 @@ from bridge.errors import (
     Unavailable,
     UnknownOutcome,
 )
+from bridge.server.problem import TYPE_PREFIX, Problem
 from engine.reject import Reject
 
-MEDIA_TYPE: Final = "application/problem+json"
-TYPE_PREFIX: Final = "/problems/"
 # What a caller sent is shown back in short.
 _VALUE_CHARS_MAX: Final = 200
 
@@ -43,31 +41,6 @@ _UNPROCESSABLE: Final = {
     Reject.TTL_MISSING,
     Reject.AMENDMENT_EMPTY,
 }
-
-
-class Problem(Struct, frozen=True, omit_defaults=True):
-    """A problem of RFC 9457. Only what is known of a problem is in it.
-
-    `field`, `value` and `bound` say what was wrong and against which limit; `reason` is the market's refusal, which has
-    a row of its own in the journal, `seq`. Of an unknown outcome, `first_seq` and `last_seq` are the rows in doubt: the
-    same request with the same Idempotency-Key says what became of them.
-    """
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str = ""
-    reason: str = ""
-    field: str = ""
-    value: str | int | float | None = None
-    bound: str | int | None = None
-    retry_after_s: float | None = None
-    leader: str = ""
-    seq: int | None = None
-    durable_seq: int | None = None
-    first_seq: int | None = None
-    last_seq: int | None = None
 
 
 def status_of(reason: Reject) -> HTTPStatus:

@@ -25,33 +25,41 @@ from bridge.messages import Ack, Reply, Request
 from bridge.questions import AwardRow, AwardStatus
 from bridge.results import Page, PlacedBid, Round, Swept
 from bridge.server.caller import Caller
-from bridge.server.problems import Problem, problem_of
+from bridge.server.problem import Problem
+from bridge.server.problems import problem_of
 from bridge.verb import as_actor
 from engine.commands import TREASURY
 
 T = TypeVar("T")
 
+Scrape = Callable[[], tuple[bytes, str]]
+"""The metrics of this process, and what their format is called."""
+
 
 class Service:
     """What every route is given."""
 
-    def __init__(self, exchange: Exchange, door: Door, keyring: Keyring, calls: CycleCaller) -> None:
+    def __init__(self, exchange: Exchange, door: Door, keyring: Keyring, calls: CycleCaller, scrape: Scrape) -> None:
         """Serve this market, of this process, to those who have these keys."""
         self.node: Final = exchange.node
         self.market: Final = AsyncExchange(exchange)
         self.door: Final = door
         self.keyring: Final = keyring
+        self.scrape: Final = scrape
         self._calls: Final = calls
 
     async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
         """The reply to one request, made as whoever the caller may be for it. Raises `Forbidden`."""
-        return (await self.market.submit([self._acting(caller, request)], ack))[0]
+        reply = (await self.market.submit([self._acting(caller, request)], ack))[0]
+        caller.seq = reply.seq
+        return reply
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
         # One was counted at the door.
         self.door.charge(caller.principal, len(requests) - 1)
         replies = await self.market.submit([self._acting(caller, request) for request in requests], ack)
+        caller.seq = replies[-1].seq
         outcomes = [results.placed_or_refused(reply) for reply in replies]
         durable_seq = replies[-1].durable_seq
         return [
@@ -61,12 +69,16 @@ class Service:
     async def clear_round(self, caller: Caller, market_id: str, now: datetime | None) -> Round:
         """Call a market, and release its losers. Raises `Forbidden`."""
         actor = self._acting(caller, verbs.clear_round(market_id, now)).actor
-        return await self.market.acting_as(actor).clear_round(market_id, now, command_id=caller.command_id)
+        cleared = await self.market.acting_as(actor).clear_round(market_id, now, command_id=caller.command_id)
+        caller.seq = cleared.stamp.seq
+        return cleared
 
     async def refund_unfilled(self, caller: Caller, now: datetime | None) -> Swept:
         """Sweep all that is due. Raises `Forbidden`."""
         actor = self._acting(caller, verbs.refund_unfilled(now)).actor
-        return await self.market.acting_as(actor).refund_unfilled(now)
+        swept = await self.market.acting_as(actor).refund_unfilled(now)
+        caller.seq = swept.stamp.seq
+        return swept
 
     async def awards(
         self,

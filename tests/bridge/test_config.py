@@ -6,7 +6,17 @@ import msgspec
 import pytest
 
 from bridge import Invalid
-from bridge.config import Config, from_environment, with_changes
+from bridge.config import (
+    FILE_VARIABLE,
+    NOT_SHOWN,
+    Config,
+    client_from_environment,
+    from_environment,
+    load,
+    shown,
+    with_changes,
+)
+from tests.support.settings_page import docstrings, page
 
 GOOD = {
     "database_url": ("postgresql://me@here/market", "postgresql://me@here/market"),
@@ -19,9 +29,12 @@ GOOD = {
     "lease_s": ("2.5", 2.5),
     "snapshots_kept": ("2", 2),
     "snapshots_folder": ("/srv/snapshots", "/srv/snapshots"),
-    "host": ("0.0.0.0", "0.0.0.0"),
-    "port": ("80", 80),
-    "snapshot_every_s": ("60", 60.0),
+    "host": ("::1", "::1"),
+    "port": ("0", 0),
+    "snapshot_every_s": ("0", 0.0),
+    "log_level": ("debug", "debug"),
+    "log_format": ("console", "console"),
+    "log_requests_per_s": ("7", 7),
 }
 WRONG = [
     ("address", "x" * 301, "length <= 300"),
@@ -41,6 +54,12 @@ WRONG = [
     ("ack_timeout_s", "0", "> 0"),
     ("ack_timeout_s", "inf", "<= 3600"),
     ("ack_timeout_s", "nan", "> 0"),
+    ("host", "", "length >= 1"),
+    ("port", "65536", "<= 65535"),
+    ("snapshot_every_s", "-1", ">= 0"),
+    ("log_level", "loud", "one of debug, error, info, warning"),
+    ("log_format", "xml", "one of auto, console, json"),
+    ("log_requests_per_s", "0", ">= 1"),
 ]
 
 
@@ -86,3 +105,81 @@ def test_settings_of_a_caller_are_checked_too(changes: dict[str, object]) -> Non
     with pytest.raises(Invalid) as caught:
         with_changes(Config(), changes)
     assert {caught.value.field: caught.value.value} == changes
+
+
+def test_settings_of_clients_are_no_mistake_of_a_market() -> None:
+    """In one terminal there may be both; a client reads its own, and neither shows the key."""
+    environment = {"CALLMARKET_URL": "https://a", "CALLMARKET_KEY": "cmk_secret", "CALLMARKET_PORT": "1"}
+    assert from_environment(environment).port == 1
+    config = client_from_environment(environment)
+    assert (config.url, config.key, config.allow_plain_http) == ("https://a", "cmk_secret", False)
+    assert "secret" not in repr(config)
+    with pytest.raises(Invalid, match="CALLMARKET_ALLOW_PLAIN_HTTP"):
+        client_from_environment({"CALLMARKET_ALLOW_PLAIN_HTTP": "perhaps"})
+
+
+WRONG_FILES = {
+    "an unknown name": ("port = 1\nprot = 2\n", "line 2 of {}", "prot", "one of the settings"),
+    "a bound": ("# the port\n\nport = 65536\n", "line 3 of {}: port", 65536, "<= 65535"),
+    "a number as text": ('port = "80"\n', "line 1 of {}: port", "80", "int"),
+    "a word that is none": ('home = "x"\nlog_level = "loud"\n', "line 2 of {}: log_level", "loud", "one of debug"),
+    "a section": ("[port]\nx = 1\n", "line 1 of {}: port", {"x": 1}, "int"),
+    "a list": ("\nshard_id = [1]\n", "line 2 of {}: shard_id", [1], "int"),
+    "no TOML": ("port = \n", "CALLMARKET_CONFIG", "{}", "a file in TOML"),
+    "a name twice": ("port = 1\nport = 2\n", "CALLMARKET_CONFIG", "{}", "line 2"),
+    "too much": ("#" * 65_537, "CALLMARKET_CONFIG", "{}", "at most 65536 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_what_is_wrong_in_a_file_is_named_with_its_line(name: str, tmp_path: Path) -> None:
+    text, field, value, expected = WRONG_FILES[name]
+    path = tmp_path / "market.toml"
+    path.write_text(text)
+    with pytest.raises(Invalid) as caught:
+        from_environment({FILE_VARIABLE: str(path)})
+    told = value.format(path) if isinstance(value, str) else value
+    assert (caught.value.field, caught.value.value) == (field.format(path), told)
+    assert expected in caught.value.expected
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        from_environment({FILE_VARIABLE: str(tmp_path / "none.toml")})
+    assert (caught.value.field, caught.value.value) == (FILE_VARIABLE, str(tmp_path / "none.toml"))
+    assert "No such file" in caught.value.expected
+
+
+def test_a_password_in_a_file_is_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "market.toml"
+    path.write_text('database_url = ["postgresql://me:secret@here/market"]\n')
+    with pytest.raises(Invalid) as caught:
+        from_environment({FILE_VARIABLE: str(path)})
+    assert "secret" not in str(caught.value)
+    assert "database_url" in str(caught.value)
+
+
+def test_every_setting_can_stand_in_a_file_and_the_environment_wins(tmp_path: Path) -> None:
+    path = tmp_path / "market.toml"
+    path.write_text("".join(f"{name} = {value!r}\n" for name, (_, value) in GOOD.items()))
+    loaded = load({FILE_VARIABLE: str(path), "CALLMARKET_PORT": "9"})
+    assert msgspec.structs.asdict(loaded.config) == {name: value for name, (_, value) in GOOD.items()} | {"port": 9}
+    lines = {name: f"line {number} of {path}" for number, name in enumerate(GOOD, 1)}
+    assert loaded.sources == lines | {"port": "CALLMARKET_PORT"}
+
+
+def test_a_whole_number_of_seconds_is_one_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "market.toml"
+    path.write_text("lease_s = 3\n")
+    assert from_environment({FILE_VARIABLE: str(path)}).lease_s == 3.0
+
+
+def test_secrets_are_not_shown() -> None:
+    assert shown("database_url", "postgresql://me:secret@here/market") == NOT_SHOWN
+    assert (shown("database_url", ""), shown("port", 1)) == ("", 1)
+
+
+def test_every_setting_is_documented_and_the_page_is_what_the_code_says() -> None:
+    assert set(docstrings()) == set(Config.__struct_fields__)
+    written = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert written == page(), "python3 -m tests.support.settings_page > docs/settings.md"

@@ -28,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 def test_readme_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     """CLR-4, SET-1: alpha wins slot-1 and pays 700, what beta offered; the commands then show it."""
-    (program,) = blocks("python")
+    program, _ = blocks("python")
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("callmarket ")]
     assert len(commands) >= 5
     with temporary_home() as home:
@@ -50,6 +50,33 @@ def test_readme_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "700" in by_name["rounds"]
     assert "outbid" in by_name["why"]
     assert "all right" in by_name["verify"]
+
+
+def test_the_agent_in_ten_lines_works_from_nothing() -> None:
+    """SET-1: as printed, after the line that `callmarket serve` prints; and once more, when there is something."""
+    _, agent = blocks("python")
+    with temporary_home() as home:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+        serve = [sys.executable, "-m", "bridge", "serve", "--port", "0"]
+        with subprocess.Popen(
+            serve, cwd=ROOT, env=environment | {"CALLMARKET_HOME": str(home)}, stdout=subprocess.PIPE, text=True
+        ) as service:
+            try:
+                assert service.stdout is not None
+                export = next(line for line in service.stdout if line.startswith("export CALLMARKET_URL="))
+                terminal = f"{export}exec {shlex.quote(sys.executable)} -c {shlex.quote(agent)}"
+                runs = [in_a_terminal(terminal, environment) for _ in range(2)]
+            finally:
+                service.terminate()
+    # One bidder for one slot pays the reserve price, which is nothing.
+    assert [ran.stdout for ran in runs] == ["settled 1000\n"] * 2, runs
+
+
+def in_a_terminal(text: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run what somebody has pasted into a shell."""
+    return subprocess.run(
+        ["sh", "-c", text], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def run(line: str) -> tuple[int, str]:

@@ -14,8 +14,10 @@ from typing import Any, cast
 import pytest
 
 from bridge import AsyncExchange, Exchange, ManualClock, open_exchange
+from bridge.client import AsyncClient, Client
 from bridge.market_api import MarketApi
 from tests.bridge.conftest import START_US
+from tests.support.served_market import served
 from tests.support.small_market import WAIT_S_MAX
 
 
@@ -49,20 +51,50 @@ def threads(owner: Exchange) -> Iterator[MarketApi]:
 
 
 @contextmanager
-def in_loop(owner: Exchange) -> Iterator[MarketApi]:
-    """`AsyncExchange`, made blocking."""
+def loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that runs in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield cast(MarketApi, Blocking(AsyncExchange(owner), loop))
+        yield loop
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(WAIT_S_MAX)
         loop.close()
 
 
-WAYS: dict[str, Callable[[Exchange], AbstractContextManager[MarketApi]]] = {"threads": threads, "asyncio": in_loop}
+@contextmanager
+def in_loop(owner: Exchange) -> Iterator[MarketApi]:
+    """`AsyncExchange`, made blocking."""
+    with loop_of_its_own() as loop:
+        yield cast(MarketApi, Blocking(AsyncExchange(owner), loop))
+
+
+@contextmanager
+def over_http(owner: Exchange) -> Iterator[MarketApi]:
+    """`Client`, over a real socket, with the key of an admin as the first start makes it."""
+    with served(owner) as market, Client(market.url, market.key(admin=True)) as client:
+        yield client
+
+
+@contextmanager
+def over_http_in_loop(owner: Exchange) -> Iterator[MarketApi]:
+    """`AsyncClient`, made blocking."""
+    with served(owner) as market, loop_of_its_own() as loop:
+        client = Blocking(AsyncClient(market.url, market.key(admin=True)), loop)
+        try:
+            yield cast(MarketApi, client)
+        finally:
+            client.close()
+
+
+WAYS: dict[str, Callable[[Exchange], AbstractContextManager[MarketApi]]] = {
+    "threads": threads,
+    "asyncio": in_loop,
+    "client": over_http,
+    "async-client": over_http_in_loop,
+}
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused, verbs
 from bridge.async_market_api import AsyncMarketApi
+from bridge.client import AsyncClient, Client
 from bridge.market_api import MarketApi
 from bridge.results import PlacedBid
 from engine.reject import Reject
@@ -33,7 +34,10 @@ def public(kind: type) -> dict[str, inspect.Signature]:
     }
 
 
-@pytest.mark.parametrize(("kind", "protocol"), [(Exchange, MarketApi), (AsyncExchange, AsyncMarketApi)])
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    [(Exchange, MarketApi), (AsyncExchange, AsyncMarketApi), (Client, MarketApi), (AsyncClient, AsyncMarketApi)],
+)
 def test_signatures_are_those_of_the_protocol(kind: type, protocol: type) -> None:
     """Types are mypy's matter; names of arguments, their order and defaults are compared here."""
     for name, promised in public(protocol).items():

@@ -76,7 +76,11 @@ class Proxy:
                 if self.refusing:
                     client.close()
                     continue
-                server = self._connect()
+                try:
+                    server = self._connect()
+                except OSError:
+                    client.close()  # nobody is there now; whoever comes later may be luckier
+                    continue
                 with self.lock:
                     self.pairs.append((client, server))
                 drop_answers = threading.Event()

@@ -14,7 +14,7 @@ from bridge.messages import Request
 from bridge.questions import BidDetail, BidRow, BidStatus, Outcome
 from bridge.results import AmendedBid, Page, PlacedBid, Stamp
 from bridge.server.bodies import Amendment, NewBid, NewBids
-from bridge.server.problems import Problem
+from bridge.server.problem import Problem
 from bridge.server.routes.common import (
     COMMAND,
     PAYMENT,

@@ -17,7 +17,7 @@ from bridge.errors import Invalid
 from bridge.messages import Ack
 from bridge.server.bodies import PATH_NAME_PATTERN, Instant
 from bridge.server.caller import Caller
-from bridge.server.problems import MEDIA_TYPE, Problem
+from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.service import Service
 from engine.limits import NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
 

@@ -114,12 +114,15 @@ async def get_quote(
     max_price_tokens: Price,
     bidder_id: NameQuery = None,
     task_id: NameQuery = None,
+    at: Time = None,
 ) -> Quote:
-    """Whether a bid of this price would win if the market were called now, and what it would pay.
+    """Whether a bid of this price would win if the market were called now, or `at`, and what it would pay.
 
     No promise: others may bid before the call. With a bidder and a task it minds their caps, funds, awards and bids.
     """
-    return await service.market.quote(market_id, max_price_tokens, bidder_id=bidder_id, task_id=task_id)
+    return await service.market.quote(
+        market_id, max_price_tokens, bidder_id=bidder_id, task_id=task_id, at=instant("at", at)
+    )
 
 
 @get("/markets/{market_id:str}/stats", operation_id="get_recent_stats", summary="Recent figures", responses=QUESTION)

@@ -14,7 +14,8 @@ from msgspec import Struct
 from bridge.errors import NotFound
 from bridge.node import Readiness
 from bridge.server.meanings import MEANINGS
-from bridge.server.problems import TYPE_PREFIX, every_type
+from bridge.server.problem import TYPE_PREFIX
+from bridge.server.problems import every_type
 from bridge.server.routes.common import GivenService, only_problems
 
 # Nobody asks for a key here, so nobody is held to a rate either.

@@ -16,6 +16,9 @@ from bridge.server.asgi import Application
 from bridge.server.front import Front
 from bridge.server.http_app import http_app
 from bridge.server.service import Service
+from bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
+from bridge.telemetry.proofs import Proofs
+from bridge.telemetry.requests import Requests
 
 BASE = "http://market.test"
 
@@ -26,7 +29,12 @@ class Served:
     def __init__(self, exchange: Exchange, keyring: Keyring) -> None:
         self.exchange = exchange
         self.keyring = keyring
-        self.service = Service(exchange, Door(keyring), keyring, Caller(exchange))
+        calls = Caller(exchange)
+        self.requests = Requests()
+        self.proofs = Proofs(exchange.node)
+        metrics = Metrics(Watched(exchange.node, keyring, calls, self.requests, self.proofs, lambda: 0))
+        scrape = lambda: (metrics.text(), CONTENT_TYPE)  # noqa: E731
+        self.service = Service(exchange, Door(keyring), keyring, calls, scrape)
         self.seen: list[tuple[str, int]] = []
         self.app = Front(cast(Application, http_app(self.service)), self.service, self._see)
 
@@ -54,6 +62,7 @@ class Served:
 
     def _see(self, scope: Any, caller: Any, status: int, seconds: float, request_id: str) -> None:
         self.seen.append((scope["path"], status))
+        self.requests.count(scope, status, seconds)
 
 
 @pytest.fixture

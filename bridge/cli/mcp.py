@@ -1,0 +1,44 @@
+"""The command that gives language models the market as tools: `mcp`.
+
+Rule of this file: it says where the market is and how to begin. On standard output there is nothing but the protocol.
+"""
+
+import os
+from typing import Annotated, Final
+
+import typer
+
+from bridge.config import client_from_environment
+from bridge.errors import Invalid
+
+PORT: Final = 8322
+
+
+def mcp(
+    http: Annotated[
+        bool, typer.Option("--http", help="Speak HTTP on this machine, to many; each sends a key of its own.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="With --http: the port. 0: a free one.")] = PORT,
+    account: Annotated[str, typer.Option(help="Whom to act for, if the key has several accounts.")] = "",
+) -> None:
+    """Give a language model the market as tools (Model Context Protocol), over stdin and stdout or HTTP.
+
+    CALLMARKET_URL says where the market is served, CALLMARKET_KEY with which API key. Over HTTP the key comes with each
+    request as Authorization: Bearer, and the account, if one has to be named, as Callmarket-Account.
+    """
+    config = client_from_environment(os.environ)
+    if http and (config.key or account):
+        raise Invalid(
+            "CALLMARKET_KEY" if config.key else "account", "...", "none with --http: each request brings its own"
+        )
+    if not http and not config.key:
+        raise Invalid("CALLMARKET_KEY", "", "an API key, as `callmarket keys create` makes it")
+    # Only here: the SDK takes a second that no other command should pay.
+    if http:
+        from bridge.tools.http import serve as serve_http  # noqa: PLC0415
+
+        serve_http(config.url, port, lambda url: typer.echo(f"tools on {url}"))
+        return
+    from bridge.tools.stdio import serve as serve_stdio  # noqa: PLC0415
+
+    serve_stdio(config.url, config.key, account)

@@ -1,0 +1,108 @@
+"""What an answer means: a result, or one of the market's errors.
+
+Rule of this file: pure. Only a problem of the market's own types is believed; what a proxy, a framework or a broken
+service says leaves open what has happened.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from bridge.errors import (
+    ExchangeError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    NotLeader,
+    Refused,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
+from bridge.server.problem import TYPE_PREFIX, Problem
+from engine.events import Rejected
+from engine.reject import Reject
+
+# Where a service asks to wait and does not say how long.
+RETRY_AFTER_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    body: bytes
+
+    @property
+    def good(self) -> bool:
+        """Whether it carries a result."""
+        return 200 <= self.status < 300
+
+
+@dataclass(frozen=True)
+class Fault:
+    """There was no answer. `sent`: the request may have arrived."""
+
+    words: str
+    sent: bool
+
+
+class Puzzling(ExchangeError):
+    """An answer that is none of the market's. What has happened cannot be told from it."""
+
+
+_decode: Final = msgspec.json.Decoder(Problem).decode
+
+
+def error_of(answer: Answer) -> ExchangeError:
+    """The error that an answer is."""
+    try:
+        problem = _decode(answer.body)
+    except msgspec.MsgspecError:
+        return Puzzling(f"an answer {answer.status} that is not the market's")
+    return error_of_problem(problem)
+
+
+def error_of_problem(problem: Problem) -> ExchangeError:
+    """The error that a problem is."""
+    if problem.reason and problem.seq is not None:
+        return refusal_of(problem)
+    make = _ERRORS.get(problem.type.removeprefix(TYPE_PREFIX))
+    return make(problem) if make else Puzzling(f"an answer {problem.status}: {problem.detail}")
+
+
+def refusal_of(problem: Problem) -> Refused | Puzzling:
+    """The refusal that a problem is, as the market made it."""
+    try:
+        reason = Reject(problem.reason)
+    except ValueError:
+        return Puzzling(f"a refusal of a newer market: {problem.detail}")
+    value = problem.value if isinstance(problem.value, int | str) else ""
+    bound = "" if problem.bound is None else problem.bound
+    return Refused(Rejected(reason, problem.field, value, bound), problem.seq or 0)
+
+
+def _wrong_field(kind: type[Invalid], problem: Problem) -> Invalid:
+    expected = problem.detail if problem.bound is None else str(problem.bound)
+    return kind(problem.field or "request", problem.value, expected)
+
+
+def _unknown(problem: Problem) -> UnknownOutcome:
+    first, last = problem.first_seq, problem.last_seq
+    return UnknownOutcome(problem.detail, range(0) if first is None or last is None else range(first, last + 1))
+
+
+_ERRORS: Final[dict[str, Callable[[Problem], ExchangeError]]] = {
+    "invalid": lambda problem: _wrong_field(Invalid, problem),
+    "not-found": lambda problem: _wrong_field(NotFound, problem),
+    "unauthorized": lambda problem: Unauthorized(problem.detail),
+    "forbidden": lambda problem: Forbidden(problem.detail),
+    "too-many-requests": lambda problem: TooManyRequests(problem.detail, problem.retry_after_s or RETRY_AFTER_S),
+    "not-leader": lambda problem: NotLeader(problem.detail, problem.leader, problem.retry_after_s or RETRY_AFTER_S),
+    "unavailable": lambda problem: Unavailable(problem.detail, problem.retry_after_s),
+    "unknown-outcome": _unknown,
+}

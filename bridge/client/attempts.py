@@ -1,0 +1,151 @@
+"""Whether, when and where a call is sent again.
+
+Rule of this file: decisions without waiting. Time and chance are handed in, so a test drives the very decisions that
+production makes. What is sent again carries the same command id; each time it is a row of the journal (`Repeated`), so
+pauses grow. Once an attempt may have arrived, only a result or a recorded refusal says what became of the call.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from bridge.client.answers import Answer, Fault, Puzzling, error_of
+from bridge.client.call import Call, alone
+from bridge.client.doubt import InDoubt
+from bridge.client.places import Places
+from bridge.errors import (
+    ExchangeError,
+    Forbidden,
+    Invalid,
+    NotLeader,
+    Refused,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
+
+T = TypeVar("T")
+
+PAUSE_FIRST_S: Final = 0.05
+PAUSE_S_MAX: Final = 5.0
+# Enough to reach the longest pause.
+_DOUBLINGS_MAX: Final = 20
+# An attempt that takes longer than this is worth another: a leader that hangs has been replaced by then.
+ATTEMPT_S_MAX: Final = 10.0
+# A host that does not answer at all is not there.
+CONNECT_S_MAX: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The result."""
+
+    value: T
+
+
+@dataclass(frozen=True)
+class Again:
+    """Send it again after so long."""
+
+    pause_s: float
+
+
+class Attempts(Generic[T]):
+    """One call on its way."""
+
+    def __init__(
+        self, call: Call[T], places: Places, timeout_s: float, now_s: float, chance: Callable[[], float]
+    ) -> None:
+        """`chance` gives numbers from 0 to 1: clients that were cut off together do not come back together."""
+        self.call: Final = call
+        self._places: Final = places
+        self._deadline_s: Final = now_s + timeout_s + call.patience_s
+        self._chance: Final = chance
+        self._at = places.current
+        self._turned_away = 0
+        self._pauses = 0
+        self._in_doubt = False
+        self._seqs = range(0)
+
+    @property
+    def url(self) -> str:
+        """Where to send it now."""
+        return self._places.urls[self._at]
+
+    def attempt_s(self, now_s: float) -> float:
+        """How long the next attempt may take."""
+        return max(0.001, min(ATTEMPT_S_MAX + self.call.patience_s, self._deadline_s - now_s))
+
+    def heard(self, outcome: Answer | Fault, now_s: float) -> Done[T] | Again:
+        """What follows from an attempt. Raises the error that the call ends with."""
+        if isinstance(outcome, Fault):
+            self._in_doubt |= outcome.sent
+            return self._elsewhere(Unavailable(f"{self.url}: {outcome.words}"), now_s, at_once=not outcome.sent)
+        if outcome.good:
+            try:
+                value = self.call.read(outcome.body)
+            except msgspec.MsgspecError as error:
+                self._in_doubt = True
+                raise self._end(Puzzling(f"{self.url}: the answer is not understood: {error}")) from None
+            self._places.current = self._at
+            return Done(value)
+        return self._after_error(error_of(outcome), outcome.status, now_s)
+
+    def _after_error(self, error: ExchangeError, status: int, now_s: float) -> Again:
+        match error:
+            case Refused():
+                self._places.current = self._at
+                raise error
+            case Invalid() | Forbidden() | Unauthorized():
+                raise self._end(error)
+            case NotLeader():
+                return self._elsewhere(error, now_s, at_once=True)
+            case UnknownOutcome():
+                self._in_doubt, self._seqs = True, error.seqs
+                return self._again(error, now_s)
+            case Unavailable():
+                return self._again(error, now_s)
+            case _:
+                return self._after_puzzle(Unavailable(f"{self.url}: {error}"), status, now_s)
+
+    def _after_puzzle(self, error: Unavailable, status: int, now_s: float) -> Again:
+        """After an answer that is not the market's: perhaps that of a proxy whose request did arrive."""
+        if status == HTTPStatus.REQUEST_TIMEOUT:
+            return self._again(error, now_s)
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise self._end(error)
+        self._in_doubt = True
+        return self._elsewhere(error, now_s, at_once=False)
+
+    def _elsewhere(self, error: ExchangeError, now_s: float, at_once: bool) -> Again:
+        """At another address, if there is one: at once where being turned away has cost nobody anything."""
+        count = len(self._places.urls)
+        named = self._places.index_of(error.leader) if isinstance(error, NotLeader) and error.leader else None
+        self._at = named if named is not None and named != self._at else (self._at + 1) % count
+        self._turned_away += at_once
+        if at_once and self._turned_away % count:
+            return Again(0.0)
+        return self._again(error, now_s)
+
+    def _again(self, error: ExchangeError, now_s: float) -> Again:
+        """After a pause that is longer each time. Raises how the call ends, where there is no time for it."""
+        pause_s = min(PAUSE_S_MAX, PAUSE_FIRST_S * 2**self._pauses) * (0.5 + 0.5 * self._chance())
+        self._pauses = min(self._pauses + 1, _DOUBLINGS_MAX)
+        if isinstance(error, Unavailable) and not isinstance(error, NotLeader):
+            pause_s = max(pause_s, error.retry_after_s or 0.0)
+        if now_s + pause_s >= self._deadline_s:
+            raise self._end(error)
+        return Again(pause_s)
+
+    def _end(self, error: ExchangeError) -> ExchangeError:
+        """What the caller is told when the last thing heard was this."""
+        call = self.call
+        if self._in_doubt and call.command_id:
+            words = (
+                f"it may have been done ({error}): client.resolve(error), or again with command_id={call.command_id!r}"
+            )
+            return InDoubt(words, self._seqs, call.command_id, lambda: alone(call))
+        return error if not isinstance(error, Puzzling | UnknownOutcome) else Unavailable(str(error))

@@ -1,0 +1,240 @@
+"""The blocking client.
+
+Rule of this file: it waits, and decides nothing. Its asyncio twin is `awaited`, line by line.
+"""
+
+import random
+import time
+import uuid
+from collections.abc import Collection, Generator, Sequence
+from copy import copy
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import httpx2
+
+from bridge import verbs
+from bridge.client import asking, batches, wire
+from bridge.client.answers import Answer, Fault
+from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
+from bridge.client.call import Call, Plan
+from bridge.client.commands import call_of
+from bridge.client.doubt import InDoubt
+from bridge.client.methods import Asked, Sent
+from bridge.client.streaming import Listening
+from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from bridge.feed.messages import Message
+from bridge.messages import Ack, Request, check_ack
+from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+
+T = TypeVar("T")
+
+
+class Client:
+    """A market that a service serves, for threads: the verbs and reads of `Exchange`. Use it as a context manager.
+
+    Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
+    that grow, until it is known how it ended or `timeout_s` are over: then `Unavailable` if nothing can have happened,
+    else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers the last 65,536 commands
+    that had an id; what is sent again after that is a new command.
+    """
+
+    open_account = Sent(verbs.open_account, Stamp)
+    mint = Sent(verbs.mint, Posted)
+    burn = Sent(verbs.burn, Posted)
+    transfer = Sent(verbs.transfer, Posted)
+    open_market = Sent(verbs.open_market, Stamp)
+    offer_slot = Sent(verbs.offer_slot, Stamp)
+    withdraw_slot = Sent(verbs.withdraw_slot, Stamp)
+    place_bid = Sent(verbs.place_bid, PlacedBid)
+    amend_bid = Sent(verbs.amend_bid, AmendedBid)
+    cancel_bid = Sent(verbs.cancel_bid, Stamp)
+    clear_round = Sent(verbs.clear_round, Round)
+    settle = Sent(verbs.settle, Settled)
+    void = Sent(verbs.void, Voided)
+
+    wallet = Asked(asking.wallet)
+    get_order_book = Asked(asking.get_order_book)
+    quote = Asked(asking.quote)
+    markets = Asked(asking.markets)
+    market = Asked(asking.market)
+    slots = Asked(asking.slots)
+    bid = Asked(asking.bid)
+    bids = Asked(asking.bids)
+    get_rounds = Asked(asking.get_rounds)
+    awards = Asked(asking.awards)
+    wallets = Asked(asking.wallets)
+    statement = Asked(asking.statement)
+    get_recent_stats = Asked(asking.get_recent_stats)
+    why = Asked(asking.why)
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        account: str = "",
+        timeout_s: float = wire.TIMEOUT_S,
+        ack: Ack = "durable",
+    ) -> None:
+        """Ask the market at `url` with the API key `key`, by default CALLMARKET_URL and CALLMARKET_KEY.
+
+        `url` may be several, with commas between: the leader and its standbys, in any order. Over http:// the key goes
+        only to this machine, unless CALLMARKET_ALLOW_PLAIN_HTTP is set. `account` is whom to act for, where the key
+        covers several and the verb names none. Raises `Invalid`; connects at the first call.
+        """
+        check_ack(ack)
+        if account:
+            verbs.check_actor(account)
+        self._settings: Final = wire.settings_of(url, key, timeout_s)
+        self._http: Final = httpx2.Client(**wire.options(self._settings))
+        self.account = account
+        self.ack: Ack = ack
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Client({','.join(self._settings.places.urls)!r}, account={self.account!r})"
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def acting_as(self, account: str) -> Self:
+        """The same client, on the same connections, acting for this account where a verb names none."""
+        verbs.check_actor(account)
+        other = copy(self)
+        other.account = account
+        return other
+
+    def refund_unfilled(self, now: datetime | None = None) -> Swept:
+        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        return self.send(verbs.refund_unfilled(now), Swept)
+
+    def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids in this order (`verbs.place_bid` makes each); one outcome for each.
+
+        Neighbours of one market and bidder go together, a thousand at a time; one with a command id of its own alone.
+        """
+        return self._hold(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
+
+    def resolve(self, error: UnknownOutcome) -> Any:
+        """How it ended that ended in doubt: the verb's result, or what it raises. It is done now, if it was not yet."""
+        if not isinstance(error, InDoubt):
+            raise Invalid("error", type(error).__name__, "an InDoubt that a client has raised")
+        return self._hold(error.again())
+
+    def events(
+        self,
+        after_seq: int | None = None,
+        *,
+        market_ids: Collection[str] = (),
+        kinds: Collection[str] = (),
+        bidder_id: str = "",
+    ) -> Generator[Message, None, None]:
+        """What becomes durable after this row, by default from now on, without end: each message once, in order.
+
+        A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`.
+        """
+        if after_seq is None:
+            after_seq = self.markets().durable_seq
+        listening = Listening(after_seq, market_ids, kinds, bidder_id)
+        attempts = self._attempts(listening.call())
+        while True:
+            began_s = time.monotonic()
+            outcome: Answer | Fault = wire.STREAM_ENDED
+            try:
+                with self._http.sse(
+                    attempts.url + listening.target, headers=listening.headers(), **wire.stream_options()
+                ) as source:
+                    if source.response.is_success:
+                        for event in source:
+                            yield from listening.hear(event)
+                    else:
+                        outcome = _whole(source.response, began_s + ATTEMPT_S_MAX)
+            except httpx2.TransportError as error:
+                outcome = wire.fault_of(error)
+            if time.monotonic() - began_s > wire.STEADY_S:
+                attempts = self._attempts(listening.call())
+            step = attempts.heard(outcome, time.monotonic())
+            time.sleep(step.pause_s if isinstance(step, Again) else 0.0)
+
+    def close(self) -> None:
+        """Close its connections, also those of `acting_as`. Again: nothing."""
+        self._http.close()
+
+    def send(self, request: Request, kind: type[T]) -> T:
+        """The result of one request that a verb has built."""
+        command_id = request.command_id or uuid.uuid4().hex
+        return self.perform(call_of(request, kind, self.account, command_id, self.ack))
+
+    def perform(self, call: Call[T]) -> T:
+        """The result of one call, sent as often as it takes."""
+        attempts = self._attempts(call)
+        while True:
+            step = attempts.heard(self._attempt(attempts), time.monotonic())
+            if isinstance(step, Done):
+                return step.value
+            time.sleep(step.pause_s)
+
+    def _attempts(self, call: Call[T]) -> Attempts[T]:
+        settings = self._settings
+        return Attempts(call, settings.places, settings.timeout_s, time.monotonic(), random.random)
+
+    def _attempt(self, attempts: Attempts[T]) -> Answer | Fault:
+        if self._http.is_closed:
+            raise Unavailable("this client is closed")
+        call, now_s = attempts.call, time.monotonic()
+        within_s = attempts.attempt_s(now_s)
+        try:
+            with self._http.stream(
+                call.method,
+                attempts.url + call.target,
+                content=call.body,
+                headers=wire.headers_of(call),
+                timeout=wire.timeouts(within_s),
+            ) as response:
+                return _whole(response, now_s + within_s)
+        except httpx2.TransportError as error:
+            return wire.fault_of(error)
+
+    def _hold(self, plan: Plan[T]) -> T:
+        """The result of a plan. What a call raises is raised where it was made."""
+        try:
+            call = next(plan)
+            while True:
+                try:
+                    result = self.perform(call)
+                except ExchangeError as error:
+                    call = plan.throw(error)
+                else:
+                    call = plan.send(result)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+
+
+def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
+    parts, size = [], 0
+    for part in response.iter_raw():
+        size += len(part)
+        if size > wire.ANSWER_BYTES_MAX:
+            return wire.TOO_LARGE
+        if time.monotonic() > until_s:
+            return wire.TOO_LATE
+        parts.append(part)
+    return Answer(response.status_code, b"".join(parts))
+
+
+if TYPE_CHECKING:
+    from bridge.market_api import MarketApi
+
+    def _is_one(client: Client) -> MarketApi:
+        """It has all that every way to a market offers."""
+        return client

@@ -1,0 +1,175 @@
+"""From a verb's request to a call: its path, its body, and the account it is made for.
+
+Rule of this file: pure, one exhaustive match over the commands, and the bodies are the service's own structs, so that
+the two ends cannot drift apart.
+"""
+
+from typing import Final, TypeVar, assert_never
+
+import msgspec
+from msgspec import Struct
+
+from bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
+from bridge.messages import Ack, Request
+from bridge.server import bodies
+from bridge.units import datetime_of, duration_of, number_of
+from engine.commands import (
+    ADMIN,
+    OPERATOR,
+    TREASURY,
+    AmendBid,
+    Burn,
+    CancelBid,
+    ClearRound,
+    Command,
+    ExpireDue,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    SettleAward,
+    Transfer,
+    VoidAward,
+    WithdrawSlot,
+)
+
+T = TypeVar("T")
+
+_STAFF: Final = (ADMIN, OPERATOR)
+
+
+def call_of(request: Request, kind: type[T], account: str, command_id: str, ack: Ack) -> Call[T]:
+    """The call that a request is. `command_id` is its own, or the client's. Raises `Invalid`."""
+    check_command_id(command_id)
+    method, where, body = _route(request.command)
+    query: dict[str, QueryValue] = {}
+    if request.now_us is not None:
+        query["now"] = datetime_of(request.now_us)
+    if ack != "durable" and not isinstance(request.command, ClearRound | ExpireDue):
+        query["ack"] = ack
+    return Call(
+        method,
+        target(where, query),
+        reader(kind),
+        None if body is None else msgspec.json.encode(body),
+        account_of(request, account),
+        command_id,
+    )
+
+
+def account_of(request: Request, account: str) -> str:
+    """The account to name: the one that the verb names, else the verb's actor, else the client's."""
+    match request.command:
+        case PlaceBid(bidder_id=bidder_id):
+            return bidder_id
+        case Transfer(from_account_id=payer_id):
+            return payer_id
+        case OfferSlot(provider_id=provider_id) if provider_id != TREASURY:
+            # Who names none offers for its key's own provider, and staff for the treasury.
+            return provider_id
+    return account if request.actor in _STAFF else request.actor
+
+
+def new_bid(command: PlaceBid) -> bodies.NewBid:
+    """The body of a bid."""
+    return bodies.NewBid(
+        task_id=command.task_id,
+        max_price_tokens=command.max_price_tokens,
+        expected_value_usd=number_of(command.expected_value_microusd),
+        ttl_at=None if command.ttl_at_us is None else datetime_of(command.ttl_at_us),
+        time_in_force=command.time_in_force,
+    )
+
+
+def _route(command: Command) -> tuple[str, str, Struct | None]:
+    """Method, path and body."""
+    match command:
+        case PlaceBid(market_id=market_id):
+            return "POST", path("markets", ("market_id", market_id), "bids"), new_bid(command)
+        case AmendBid(bid_id=bid_id, max_price_tokens=price, ttl_at_us=ttl_at_us):
+            ttl_at = None if ttl_at_us is None else datetime_of(ttl_at_us)
+            return "PATCH", path("bids", ("bid_id", bid_id)), bodies.Amendment(max_price_tokens=price, ttl_at=ttl_at)
+        case CancelBid(bid_id=bid_id):
+            return "DELETE", path("bids", ("bid_id", bid_id)), None
+        case ClearRound(market_id=market_id):
+            return "POST", path("markets", ("market_id", market_id), "clear"), None
+        case ExpireDue():
+            return "POST", path("sweep"), None
+        case OfferSlot() | WithdrawSlot() | SettleAward() | VoidAward():
+            return _slot_route(command)
+        case OpenAccount(account_id=account_id, kind=kind):
+            return "POST", path("wallets"), bodies.NewAccount(account_id=account_id, kind=kind)
+        case OpenMarket():
+            return "POST", path("markets"), _new_market(command)
+        case Mint():
+            return "POST", path("wallets", ("account_id", command.account_id), "mint"), _minting(command)
+        case Burn():
+            return "POST", path("wallets", ("account_id", command.account_id), "burn"), _minting(command)
+        case Transfer():
+            where = path("wallets", ("from_account_id", command.from_account_id), "transfers")
+            return "POST", where, _new_transfer(command)
+        case _ as never:
+            assert_never(never)
+
+
+def _slot_route(command: OfferSlot | WithdrawSlot | SettleAward | VoidAward) -> tuple[str, str, Struct | None]:
+    match command:
+        case OfferSlot():
+            return "POST", path("markets", ("market_id", command.market_id), "slots"), _new_slot(command)
+        case WithdrawSlot(slot_id=slot_id):
+            return "DELETE", path("slots", ("slot_id", slot_id)), None
+        case SettleAward(slot_id=slot_id):
+            body = bodies.Settlement(
+                actual_cost_tokens=command.actual_cost_tokens,
+                actual_impact=number_of(command.actual_impact_micros),
+                award_id=command.award_id,
+            )
+            return "POST", path("slots", ("slot_id", slot_id), "settle"), body
+        case VoidAward(slot_id=slot_id, award_id=award_id):
+            return "POST", path("slots", ("slot_id", slot_id), "void"), bodies.Voiding(award_id=award_id)
+        case _ as never:
+            assert_never(never)
+
+
+def _minting(command: Mint | Burn) -> bodies.Minting:
+    return bodies.Minting(
+        amount_tokens=command.amount_tokens,
+        reason=command.reason,
+        reference_type=command.reference_type,
+        reference_id=command.reference_id,
+        memo=command.memo,
+    )
+
+
+def _new_transfer(command: Transfer) -> bodies.NewTransfer:
+    return bodies.NewTransfer(
+        to_account_id=command.to_account_id,
+        amount_tokens=command.amount_tokens,
+        reason=command.reason,
+        reference_type=command.reference_type,
+        reference_id=command.reference_id,
+        memo=command.memo,
+    )
+
+
+def _new_market(command: OpenMarket) -> bodies.NewMarket:
+    return bodies.NewMarket(
+        market_id=command.market_id,
+        pricing_rule=command.pricing_rule,
+        reserve_price_tokens=command.reserve_price_tokens,
+        awards_per_bidder_max=command.awards_per_bidder_max,
+        lease=duration_of(command.lease_us),
+        lapse_policy=command.lapse_policy,
+        reward_tokens_per_impact=command.reward_tokens_per_impact,
+        reward_cap_tokens=command.reward_cap_tokens,
+    )
+
+
+def _new_slot(command: OfferSlot) -> bodies.NewSlot:
+    return bodies.NewSlot(
+        slot_id=command.slot_id,
+        available_at=datetime_of(command.available_at_us) if command.available_at_us else None,
+        reserve_price_tokens=command.reserve_price_tokens,
+        lease=None if command.lease_us is None else duration_of(command.lease_us),
+    )

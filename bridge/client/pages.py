@@ -1,0 +1,40 @@
+"""All items of a list that comes in pages.
+
+Rule of this file: bounded; whoever wants more says so.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final, TypeVar
+
+from bridge.results import Page
+
+T = TypeVar("T")
+
+ITEMS_MAX: Final = 100_000
+
+
+def each(ask: Callable[..., Page[T]], *args: Any, items_max: int = ITEMS_MAX, **options: Any) -> Iterator[T]:
+    """The items of all pages, as `each(client.bids, market_id="agents")`; after `items_max` of them it ends."""
+    given = 0
+    while True:
+        page = ask(*args, **options)
+        yield from page.items[: items_max - given]
+        given += len(page.items)
+        if page.next is None or given >= items_max:
+            return
+        options["after"] = page.next
+
+
+async def each_async(
+    ask: Callable[..., Awaitable[Page[T]]], *args: Any, items_max: int = ITEMS_MAX, **options: Any
+) -> AsyncIterator[T]:
+    """As `each`, awaited."""
+    given = 0
+    while True:
+        page = await ask(*args, **options)
+        for item in page.items[: items_max - given]:
+            yield item
+        given += len(page.items)
+        if page.next is None or given >= items_max:
+            return
+        options["after"] = page.next

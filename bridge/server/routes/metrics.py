@@ -1,0 +1,22 @@
+"""The metrics of this process, for Prometheus.
+
+Rule of this file: that of its folder. They are those of the process, not of the market: each process has its own.
+"""
+
+from litestar import Response, get
+from litestar.openapi.datastructures import ResponseSpec
+
+from bridge.server.routes.common import GivenService, problems
+
+PATH = "/metrics"
+TEXT = ResponseSpec(str, media_type="text/plain", generate_examples=False, description="The exposition format 0.0.4.")
+
+
+@get(PATH, operation_id="metrics", summary="Metrics", media_type="text/plain", responses={**problems(), 200: TEXT})
+async def metrics(service: GivenService) -> Response[bytes]:
+    """Counters, histograms and gauges of this process, as Prometheus reads them, for any key with `read`."""
+    text, content_type = service.scrape()
+    return Response(text, media_type=content_type)
+
+
+HANDLERS = (metrics,)

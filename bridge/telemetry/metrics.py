@@ -1,0 +1,238 @@
+"""Everything that Prometheus is told of this process, made when it asks.
+
+Rule of this file: from counts and states to families of series; each has a help text, and labels from a bounded set:
+kinds, reasons, routes and statuses are the program's own, and a shard has at most a thousand markets.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, TypeVar
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from bridge.access.keyring import Keyring
+from bridge.cycle.caller import Caller, CycleStatus
+from bridge.errors import ExchangeError
+from bridge.node import Node
+from bridge.telemetry.histogram import Histogram
+from bridge.telemetry.proofs import Proofs
+from bridge.telemetry.requests import Requests
+from engine.state import State
+
+T = TypeVar("T", bound=Metric)
+
+# The framework adds the character set.
+CONTENT_TYPE: Final = "text/plain; version=0.0.4"
+PREFIX: Final = "callmarket_"
+ROLES: Final = ("leader", "standby", "ended")
+
+
+class MarketFigures(Struct):
+    """One market at a moment."""
+
+    bids_open: int
+    slots_offered: int
+    awards_live: int
+
+
+class Watched(Struct, frozen=True):
+    """What is looked at."""
+
+    node: Node
+    keyring: Keyring
+    calls: Caller
+    requests: Requests
+    proofs: Proofs
+    connections: Callable[[], int]
+
+
+class Metrics:
+    """The metrics of one process, in a registry of its own. For the loop in which the process serves."""
+
+    def __init__(self, watched: Watched) -> None:
+        """Look at these, whenever somebody asks."""
+        registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        GCCollector(registry=registry)
+        registry.register(_Families(watched))
+        self._registry: Final = registry
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it. O(markets)."""
+        return generate_latest(self._registry)
+
+
+class _Families(Collector):
+    """The market's own metrics."""
+
+    def __init__(self, watched: Watched) -> None:
+        self._of: Final = watched
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family, each with all of its series."""
+        yield from self._commands()
+        yield from self._journal()
+        yield from self._rounds()
+        yield from self._books()
+        yield from self._http()
+        yield from self._cycles()
+        yield from self._around()
+
+    def _commands(self) -> Iterator[Metric]:
+        tally = self._of.node.tally
+        yield _counter(
+            "commands",
+            "Commands that were applied, by kind and by how they ended: done, repeated, or the reason of the refusal.",
+            ("kind", "outcome"),
+            (((str(kind.__struct_config__.tag), how), count) for (kind, how), count in list(tally.commands.items())),
+        )
+        yield _counter(
+            "commands_not_taken", "Requests that were not applied: nothing happened.", (), [((), tally.not_taken)]
+        )
+        yield _counter(
+            "commands_unknown",
+            "Commands of which it could not be said in time whether they are durable.",
+            (),
+            [((), tally.unknown_outcomes)],
+        )
+        yield _histogram("apply_seconds", "A command's share of the engine's time.", (), [((), tally.apply)])
+        yield _histogram("ack_seconds", "From a request to its row on disk.", (), [((), tally.ack)])
+
+    def _journal(self) -> Iterator[Metric]:
+        vitals = self._of.node.vitals()
+        yield _gauge("role", "1 for what this process is.", ("role",), (((one,), one == vitals.role) for one in ROLES))
+        yield _plain("epoch", "The writer's epoch; 0 while it does not lead.", vitals.epoch)
+        yield _plain("ready", "Whether it takes commands and can make them durable.", self._of.node.readiness().ready)
+        yield _plain("applied_seq", "The last row of the engine.", vitals.applied_seq)
+        yield _plain("durable_seq", "The last row on disk.", vitals.durable_seq)
+        yield _plain("queue_rows", "Rows that wait for the database.", vitals.queue_rows)
+        yield _plain("queue_bytes", "Their bytes.", vitals.queue_bytes)
+        yield _plain("durable_lag_rows", "Rows applied and not durable.", vitals.applied_seq - vitals.durable_seq)
+        yield _plain("durable_lag_seconds", "For how long the first of them has waited.", vitals.oldest_s)
+        yield _plain("outage_seconds", "For how long the database has been away.", vitals.outage_s)
+
+    def _rounds(self) -> Iterator[Metric]:
+        tally = self._of.node.tally
+        rounds = list(tally.rounds.items())
+        label = ("market",)
+        yield _counter("rounds", "Calls.", label, (((name,), one.rounds) for name, one in rounds))
+        yield _counter(
+            "round_slots",
+            "Slots that calls could sell.",
+            label,
+            (((name,), one.slots_available) for name, one in rounds),
+        )
+        yield _counter(
+            "round_bids", "Bids that were open at calls.", label, (((name,), one.bids_open) for name, one in rounds)
+        )
+        yield _counter("awards", "Slots sold.", label, (((name,), one.awards_granted) for name, one in rounds))
+        yield _gauge(
+            "fill_rate",
+            "Slots sold per slot that could be, over all calls since this process began.",
+            label,
+            (((name,), one.awards_granted / one.slots_available) for name, one in rounds if one.slots_available),
+        )
+        yield _gauge(
+            "clearing_price_tokens",
+            "The price of the last call that had one for all.",
+            label,
+            (((name,), one.clearing_price_tokens) for name, one in rounds if one.clearing_price_tokens is not None),
+        )
+        ends = (("lost",), tally.bids_lost), (("expired",), tally.bids_expired)
+        yield _counter("bids_swept", "Bids whose holds sweeps released.", ("why",), ends)
+        yield _counter("awards_lapsed", "Awards that nobody settled in time.", (), [((), tally.awards_lapsed)])
+
+    def _books(self) -> Iterator[Metric]:
+        """What the live state says; nothing where this process does not lead."""
+        try:
+            supply, markets = self._of.node.read(_figures)
+        except ExchangeError:
+            return
+        label = ("market",)
+        yield _plain("tokens_in_circulation", "All tokens that accounts have.", supply)
+        yield _plain("markets", "Markets that are open.", len(markets))
+        yield _gauge(
+            "bids_open", "Bids that the next call looks at.", label, ((key, one.bids_open) for key, one in markets)
+        )
+        yield _gauge("slots_offered", "Slots on sale.", label, ((key, one.slots_offered) for key, one in markets))
+        yield _gauge("awards_live", "Slots in use.", label, ((key, one.awards_live) for key, one in markets))
+
+    def _http(self) -> Iterator[Metric]:
+        requests = self._of.requests
+        yield _counter(
+            "http_requests",
+            "Requests by route and status; status 0: nobody was there to answer.",
+            ("method", "route", "status"),
+            (((method, route, str(status)), count) for (method, route, status), count in requests.counts.items()),
+        )
+        yield _histogram("http_request_seconds", "From head to answer.", ("method", "route"), requests.seconds.items())
+        yield _plain("http_connections", "Connections that are open.", self._of.connections())
+
+    def _cycles(self) -> Iterator[Metric]:
+        statuses = self._of.calls.statuses()
+
+        def by_market(figure: Callable[[CycleStatus], float]) -> Iterator[tuple[tuple[str, ...], float]]:
+            return (((one.market_id,), figure(one)) for one in statuses)
+
+        label = ("market",)
+        yield _counter("cycle_calls", "Calls that the cycle made.", label, by_market(lambda one: one.calls))
+        yield _counter("cycle_skipped", "Cycles that had nothing to call.", label, by_market(lambda one: one.skipped))
+        yield _counter("cycle_missed", "Cycles that passed without a call.", label, by_market(lambda one: one.missed))
+        yield _counter("cycle_failures", "Calls that failed.", label, by_market(lambda one: one.failures))
+        yield _gauge("cycle_late_seconds_max", "The latest call.", label, by_market(lambda one: one.late_s_max))
+        yield _counter("sweeps", "Sweeps that the cycle made.", (), [((), self._of.calls.sweeps)])
+
+    def _around(self) -> Iterator[Metric]:
+        watched = self._of
+        yield _plain("keys", "API keys that work.", len(watched.keyring))
+        yield _plain("keys_behind_seconds", "How old what is known of keys may be.", watched.keyring.seconds_behind)
+        age_s = watched.proofs.age_s()
+        if age_s is not None:
+            yield _plain("proven_restore_age_seconds", "Since a stored state was last restored and compared.", age_s)
+            yield _plain("proven_restore_seq", "The row up to which that was.", watched.proofs.seq or 0)
+        try:
+            feed = watched.node.feed
+        except ExchangeError:
+            return
+        yield _plain("streams", "Live streams that are open.", feed.subscribers)
+        yield _plain("award_waits", "Requests that wait for an award.", feed.watchers)
+
+
+def _figures(state: State) -> tuple[int, list[tuple[tuple[str, ...], MarketFigures]]]:
+    """All tokens, and each market. O(markets)."""
+    return state.ledger.supply_tokens, [
+        ((name,), MarketFigures(market.bids_open, len(market.offers), len(market.tasks_awarded)))
+        for name, market in state.markets.items()
+    ]
+
+
+Labels = tuple[str, ...]
+
+
+def _filled(family: T, series: Iterable[tuple[Labels, float]]) -> T:
+    for labels, value in series:
+        family.add_metric(labels, value)  # type: ignore[attr-defined]  # each family has it, their base does not
+    return family
+
+
+def _counter(name: str, help_text: str, labels: Labels, series: Iterable[tuple[Labels, float]]) -> Metric:
+    return _filled(CounterMetricFamily(PREFIX + name, help_text, labels=labels), series)
+
+
+def _gauge(name: str, help_text: str, labels: Labels, series: Iterable[tuple[Labels, float]]) -> Metric:
+    return _filled(GaugeMetricFamily(PREFIX + name, help_text, labels=labels), series)
+
+
+def _plain(name: str, help_text: str, value: float) -> Metric:
+    return _gauge(name, help_text, (), [((), value)])
+
+
+def _histogram(name: str, help_text: str, labels: Labels, series: Iterable[tuple[Labels, Histogram]]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, help_text, labels=labels)
+    for key, histogram in series:
+        family.add_metric(key, histogram.buckets(), histogram.total_s)
+    return family

@@ -1,0 +1,35 @@
+"""The tools on standard input and output, for the one client that has started this process.
+
+Rule of this file: stdout is the protocol's; logs go to stderr. The process ends when its input does.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mcp.server.stdio import stdio_server
+
+from bridge.tools.calls import Agent
+from bridge.tools.markets import market_of
+from bridge.tools.server import Context, tools_server
+
+
+def serve(url: str, key: str, account: str) -> None:
+    """Serve the tools until the input ends, with this key for this account (empty: the key's only one)."""
+    # There is nothing to save here, and the thread that reads the input could not be interrupted in another way.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    asyncio.run(_serve(url, key, account))
+
+
+async def _serve(url: str, key: str, account: str) -> None:
+    async with market_of(url, key, account) as market:
+        agent = Agent(market, account)
+
+        @asynccontextmanager
+        async def only(_: Context) -> AsyncIterator[Agent]:
+            yield agent
+
+        tools = tools_server(only)
+        async with stdio_server() as (incoming, outgoing):
+            await tools.run(incoming, outgoing, tools.create_initialization_options())

@@ -1,0 +1,195 @@
+"""Whether, when and where a call is sent again: the decisions, with a clock and a chance of the test's.
+
+Goal: nothing is sent twice that was refused, everything is that may be lost, and an error says no more than is known.
+"""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from bridge import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
+from bridge.client import InDoubt
+from bridge.client.answers import Answer, Fault
+from bridge.client.attempts import PAUSE_S_MAX, Again, Attempts, Done
+from bridge.client.call import Call, reader
+from bridge.client.places import Places
+from bridge.client.wire import settings_of
+from bridge.errors import ExchangeError, Forbidden
+from bridge.server.problems import body_of, problem_of
+from engine.events import Rejected
+from engine.reject import Reject
+
+BID: Call[int] = Call("POST", "/bids", reader(int), b"{}", command_id="one")
+LOOK: Call[int] = Call("GET", "/bids", reader(int))
+NOT_SENT = Fault("ConnectError", sent=False)
+CUT = Fault("ReadError", sent=True)
+URLS = ("https://a.example", "https://b.example", "https://c.example")
+
+
+def problem(error: Exception) -> Answer:
+    told = problem_of(error)
+    return Answer(told.status, body_of(told))
+
+
+def attempts(call: Call[int], *, places: Places | None = None, timeout_s: float = 60.0) -> Attempts[int]:
+    return Attempts(call, places or Places(URLS[0], False), timeout_s, 0.0, lambda: 1.0)
+
+
+def pauses(of: Attempts[int], outcome: Answer | Fault) -> tuple[list[float], Exception]:
+    """All pauses until it gives up, and how it does."""
+    found: list[float] = []
+    now_s = 0.0
+    for _ in range(1_000):
+        try:
+            step = of.heard(outcome, now_s)
+        except ExchangeError as error:
+            return found, error
+        assert isinstance(step, Again)
+        found.append(step.pause_s)
+        now_s += step.pause_s
+    raise AssertionError("it never gives up")
+
+
+@pytest.mark.parametrize(
+    ("call", "outcome", "ends"),
+    [
+        (BID, NOT_SENT, Unavailable),
+        (BID, CUT, InDoubt),
+        (BID, problem(Unavailable("away")), Unavailable),
+        (BID, problem(UnknownOutcome("not durable", range(7, 8))), InDoubt),
+        (BID, problem(NotLeader("not me", "", 0.1)), NotLeader),
+        (BID, Answer(502, b"<html>"), InDoubt),
+        (BID, Answer(500, b"{}"), InDoubt),
+        (LOOK, CUT, Unavailable),
+        (LOOK, Answer(502, b""), Unavailable),
+    ],
+)
+def test_it_is_sent_again_after_pauses_that_grow_until_the_deadline(call: Any, outcome: Any, ends: type) -> None:
+    found, error = pauses(attempts(call), outcome)
+    assert type(error) is ends
+    assert found == sorted(found)
+    assert 10 < len(found) < 40
+    assert sum(found) <= 60.0
+    assert max(found) == PAUSE_S_MAX
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused(Rejected(Reject.FUNDS_INSUFFICIENT, "max_price_tokens", 51, 50), 4),
+        Invalid("limit", 0, "1 to 10"),
+        NotFound("bid_id", 9, "a bid"),
+        Forbidden("key x may not bid"),
+    ],
+)
+def test_what_is_decided_is_raised_at_once_and_as_it_was(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        attempts(BID).heard(problem(error), 0.0)
+    shown = {name: value for name, value in vars(error).items() if name != "expected"}
+    assert {name: vars(caught.value)[name] for name in shown} == shown
+
+
+def test_a_doubt_ends_with_a_result_or_a_refusal_and_nothing_else() -> None:
+    """After a reply was lost, `Forbidden` and "nothing happened" are about the retry, not about the first attempt."""
+    for outcome in (problem(Forbidden("revoked")), problem(Invalid("x", 1, "y")), Answer(404, b"")):
+        one = attempts(BID)
+        one.heard(CUT, 0.0)
+        with pytest.raises(InDoubt) as caught:
+            one.heard(outcome, 0.1)
+        assert caught.value.command_id == "one"
+        assert next(caught.value.again()) is BID
+    one = attempts(BID)
+    one.heard(CUT, 0.0)
+    with pytest.raises(Refused):
+        one.heard(problem(Refused(Rejected(Reject.BID_WON, "bid_id", 1, ""), 4)), 0.1)
+    one = attempts(BID)
+    one.heard(CUT, 0.0)
+    assert one.heard(Answer(200, b"5"), 0.1) == Done(5)
+
+
+def test_an_answer_that_is_no_result_leaves_a_doubt() -> None:
+    with pytest.raises(InDoubt):
+        attempts(BID).heard(Answer(200, b"<html>"), 0.0)
+    with pytest.raises(Unavailable, match="404"):
+        attempts(BID).heard(Answer(404, b"<html>"), 0.0)
+
+
+def test_it_waits_as_long_as_it_is_told_and_not_in_vain() -> None:
+    step = attempts(BID).heard(problem(TooManyRequests("slow down", 7.5)), 0.0)
+    assert step == Again(7.5)
+    with pytest.raises(TooManyRequests) as caught:
+        attempts(BID, timeout_s=5.0).heard(problem(TooManyRequests("slow down", 7.5)), 0.0)
+    assert caught.value.retry_after_s == 7.5
+
+
+def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_first() -> None:
+    places = Places(",".join(URLS), False)
+    one = attempts(BID, places=places)
+    assert one.url == URLS[0]
+    assert one.heard(problem(NotLeader("not me", URLS[2], 0.1)), 0.0) == Again(0.0)
+    assert one.url == URLS[2]
+    assert one.heard(NOT_SENT, 0.0) == Again(0.0)
+    assert one.url == URLS[0]
+    step = one.heard(NOT_SENT, 0.0)
+    assert isinstance(step, Again)
+    assert step.pause_s > 0
+    assert one.url == URLS[1]
+    assert one.heard(Answer(200, b"1"), 0.0) == Done(1)
+    assert attempts(LOOK, places=places).url == URLS[1], "the next call begins where one was answered"
+
+
+def test_a_stranger_is_never_asked() -> None:
+    """The key goes to the addresses that were given, whatever a problem names."""
+    one = attempts(BID, places=Places(",".join(URLS), False))
+    for _ in range(10):
+        one.heard(problem(NotLeader("not me", "https://evil.example", 0.1)), 0.0)
+        assert one.url in URLS
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://market.example",
+        "ftp://a",
+        "https://",
+        "https://me:secret@a",
+        "https://a?x=1",
+        "",
+        ",",
+        "no url",
+        "a" * 9,
+    ],
+)
+def test_addresses_are_checked(url: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        Places(url, False)
+    assert "secret" not in str(caught.value)
+
+
+def test_plain_http_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("http://127.0.0.1:8321", "http://localhost:1", "http://[::1]:2"):
+        assert Places(url, False).urls == (url,)
+    assert Places("http://market.example", True).urls == ("http://market.example",)
+    monkeypatch.setenv("CALLMARKET_ALLOW_PLAIN_HTTP", "true")
+    assert settings_of("http://market.example", "cmk_x", 1.0).places.urls == ("http://market.example",)
+
+
+def test_the_key_is_in_no_text() -> None:
+    from bridge.client import AsyncClient, Client
+
+    settings = settings_of("https://a", "cmk_secret", 1.0)
+    for shown in (settings, Client("https://a", "cmk_secret"), AsyncClient("https://a", "cmk_secret")):
+        assert "cmk_secret" not in f"{shown!r} {shown!s}"
+    for key in ("", "cmk_secret\n", "cmk_secret" * 100):
+        with pytest.raises(Invalid) as caught:
+            settings_of("https://a", key, 1.0)
+        assert "secret" not in str(caught.value)
+
+
+def test_refusals_of_a_newer_market_are_no_crash() -> None:
+    told = msgspec.structs.replace(
+        problem_of(Refused(Rejected(Reject.BID_WON, "bid_id", 1, ""), 4)), reason="SOMETHING_NEW"
+    )
+    with pytest.raises(Unavailable, match="newer market"):
+        attempts(BID).heard(Answer(409, body_of(told)), 0.0)

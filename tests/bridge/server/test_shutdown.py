@@ -1,0 +1,150 @@
+"""The end of a service: who was answered finds what it was told, who waits is answered, and the exit code is 0.
+
+Goal: SIGTERM loses nothing and leaves nobody without a word. Method: a real process, a real PostgreSQL that stands
+still at the right moment, and an audit of the tables afterwards.
+"""
+
+import random
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+
+from tests.support.own_server import OwnServer, open_own_server
+from tests.support.service_process import ServiceProcess, served
+
+WAITING = 12
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnServer]:
+    with open_own_server() as one:
+        yield one
+
+
+@pytest.fixture
+def url(server: OwnServer) -> Iterator[str]:
+    with server.market_database() as one:
+        yield one
+
+
+def furnish(service: ServiceProcess) -> None:
+    """A market and an agent with tokens."""
+    service.until(lambda told: told.status_code == 200)
+    with service.client() as client:
+        for path, body in (
+            ("/api/v1/markets", {"market_id": "m"}),
+            ("/api/v1/wallets", {"account_id": "a"}),
+            ("/api/v1/wallets/a/mint", {"amount_tokens": 10**9, "reason": "grant:initial"}),
+        ):
+            assert client.post(path, json=body).status_code in (200, 201), path
+
+
+def place(client: httpx2.Client, task_id: str) -> httpx2.Response:
+    return client.post("/api/v1/markets/m/bids", json={"task_id": task_id, "max_price_tokens": 5})
+
+
+def placed(url: str) -> dict[int, str]:
+    """The bids that are in the tables."""
+    with psycopg.connect(url) as connection:
+        return {row[0]: row[1] for row in connection.execute("SELECT id, task_id FROM compute_auction_bids")}
+
+
+def test_what_was_answered_under_load_is_there_after_sigterm(url: str, seed: int) -> None:
+    rng = random.Random(seed)
+    with served(url) as service:
+        furnish(service)
+        answered: dict[int, str] = {}
+        others: list[httpx2.Response] = []
+        enough = threading.Event()
+
+        def work(number: int) -> None:
+            with service.client(Callmarket_Account="a") as client:
+                for count in range(100_000):
+                    try:
+                        told = place(client, f"{number}-{count}")
+                    except httpx2.TransportError:
+                        return  # the service has ended
+                    if told.status_code == 201:
+                        answered[told.json()["bid_id"]] = f"{number}-{count}"
+                    else:
+                        others.append(told)
+                    if len(answered) > 200:
+                        enough.set()
+
+        with ThreadPoolExecutor(8) as pool:
+            futures = [pool.submit(work, number) for number in range(8)]
+            assert enough.wait(60)
+            threading.Event().wait(rng.random() * 0.3)
+            service.tell(signal.SIGTERM)
+            assert service.wait() == 0, service.log
+            for future in futures:
+                future.result()
+        assert not others, others[0].text
+    found = placed(url)
+    assert {bid_id: found.get(bid_id) for bid_id in answered} == answered
+    assert service.process.returncode == 0
+
+
+def test_who_waits_for_the_database_is_answered_before_the_end(server: OwnServer, url: str) -> None:
+    with served(url) as service, ThreadPoolExecutor(WAITING) as pool:
+        furnish(service)
+        with server.frozen():
+            futures = [pool.submit(place_alone, service, str(number)) for number in range(WAITING)]
+            # One batch may be on its way already; all rows count until they are durable.
+            service.until(lambda told: told.json()["queue_rows"] == WAITING)
+            service.tell(signal.SIGTERM)
+            until_closed(service)
+        told = [future.result() for future in futures]
+        assert [one.status_code for one in told] == [201] * WAITING
+        assert service.wait() == 0
+    assert {one.json()["bid_id"] for one in told} == set(placed(url))
+
+
+def test_a_second_signal_waits_for_no_caller_but_for_the_journal(server: OwnServer, url: str) -> None:
+    with served(url) as service, ThreadPoolExecutor(WAITING) as pool:
+        furnish(service)
+        with server.frozen():
+            futures = [pool.submit(place_alone, service, str(number)) for number in range(WAITING)]
+            service.until(lambda told: told.json()["queue_rows"] == WAITING)
+            service.tell(signal.SIGTERM)
+            until_closed(service)
+            service.tell(signal.SIGTERM)
+            # Nobody has an answer that says it is durable, and all have been let go, while the database stands still.
+            for future in futures:
+                with pytest.raises(httpx2.TransportError):
+                    future.result(30)
+        assert service.wait() == 0, service.log
+    assert len(placed(url)) == WAITING
+
+
+def test_a_signal_ends_a_standby_too(url: str, tmp_path: Path) -> None:
+    with served(url, tmp_path) as leader, served(url, tmp_path) as standby:
+        leader.until(lambda told: told.status_code == 200)
+        standby.until(lambda told: told.json()["leader"] == leader.url)
+        standby.tell(signal.SIGINT)
+        assert standby.wait() == 0
+        assert leader.ready().status_code == 200
+
+
+def place_alone(service: ServiceProcess, task_id: str) -> httpx2.Response:
+    with service.client(Callmarket_Account="a") as client:
+        return place(client, task_id)
+
+
+def until_closed(service: ServiceProcess) -> None:
+    """Return when the service takes no connections any more."""
+    address = httpx2.URL(service.url)
+    for _ in range(1_000):
+        try:
+            socket.create_connection((address.host, address.port or 0), 5).close()
+        except ConnectionRefusedError:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError(service.log)

@@ -1,0 +1,99 @@
+"""The counts that are made on the way of a command, on a real market.
+
+Goal: what Prometheus is told is what happened. Method: a market whose history is known, and its node's counts.
+"""
+
+import threading
+
+import pytest
+
+from bridge import Exchange, Invalid, ManualClock, Refused, open_exchange
+from bridge.telemetry.histogram import Histogram
+from bridge.telemetry.tally import APPLY_BOUNDS_S, Tally
+
+
+def counts(tally: Tally) -> dict[tuple[str, str], int]:
+    return {(str(kind.__struct_config__.tag), how): count for (kind, how), count in tally.commands.items()}
+
+
+def test_commands_are_counted_by_kind_and_by_how_they_ended(database_url: str, clock: ManualClock) -> None:
+    with open_exchange(database_url, clock=clock) as market:
+        worked(market)
+        tally = market.node.tally
+        assert counts(tally) == {
+            ("open_market", "done"): 1,
+            ("open_account", "done"): 2,
+            ("mint", "done"): 2,
+            ("offer_slot", "done"): 2,
+            ("place_bid", "done"): 3,
+            ("place_bid", "repeated"): 1,
+            ("place_bid", "FUNDS_INSUFFICIENT"): 1,
+            ("clear_round", "done"): 2,
+            ("settle_award", "done"): 1,
+        }
+        commands = sum(counts(tally).values())
+        assert tally.apply.counts[-1] == 0, "none of them took a second"
+        assert sum(tally.apply.counts) == commands
+        assert sum(tally.ack.counts) == commands, "each was waited for"
+        assert tally.not_taken == tally.unknown_outcomes == 0
+
+        first = tally.rounds["m"]
+        assert (first.rounds, first.slots_available, first.bids_open, first.awards_granted) == (2, 2, 4, 2)
+        assert first.clearing_price_tokens == 20, "the second call sold nothing, so the first one's price stands"
+
+
+def test_what_was_not_applied_is_counted_apart(database_url: str, clock: ManualClock) -> None:
+    with open_exchange(database_url, clock=clock) as market:
+        market.open_market("m")
+        clock.set_us(-1)
+        with pytest.raises(Invalid):
+            market.open_account("a")
+        clock.set_us(10**15)
+        assert market.node.tally.not_taken == 1
+        assert counts(market.node.tally) == {("open_market", "done"): 1}
+
+
+def test_threads_lose_no_count() -> None:
+    tally, threads = Tally(), 8
+
+    def work() -> None:
+        for _ in range(5_000):
+            tally.acknowledged(1, 0.5)
+            tally.refused(1)
+            tally.unknown(1)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert (sum(tally.ack.counts), tally.not_taken, tally.unknown_outcomes) == (40_000, 40_000, 40_000)
+
+
+def test_a_histogram_counts_at_most_so_long_with_all_below() -> None:
+    histogram = Histogram((0.1, 1.0))
+    for seconds, times in ((0.05, 1), (0.1, 2), (0.5, 3), (7.0, 4)):
+        histogram.add(seconds, times)
+    assert histogram.buckets() == [("0.1", 3.0), ("1.0", 6.0), ("+Inf", 10.0)]
+    assert histogram.total_s == pytest.approx(0.05 + 0.2 + 1.5 + 28)
+    assert APPLY_BOUNDS_S[0] == 1e-5
+
+
+def worked(market: Exchange) -> None:
+    """Two calls: at the first, two slots and three bids, of which one is of the same bidder again."""
+    market.open_market("m")
+    for name in "ab":
+        market.open_account(name)
+        market.mint(name, 100, "grant:initial")
+    for slot_id in ("s1", "s2"):
+        market.offer_slot("m", slot_id)
+    market.place_bid("m", "a", "t1", 50, command_id="again")
+    market.place_bid("m", "a", "t1", 50, command_id="again")
+    market.place_bid("m", "b", "t2", 40)
+    market.place_bid("m", "b", "t3", 20, time_in_force="gtd", ttl_at=market.node.now().replace(year=2100))
+    with pytest.raises(Refused):
+        market.place_bid("m", "b", "t4", 10_000)
+    cleared = market.clear_round("m")
+    assert [award.price_tokens for award in cleared.awards] == [20, 20]
+    market.settle(cleared.awards[0].slot_id, 10, 1.0)
+    market.clear_round("m")

@@ -1,0 +1,168 @@
+"""A served market in a process of its own, the tools in another, and the SDK's own client in front of them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from mcp import Client, StdioServerParameters, stdio_client
+from mcp.client.streamable_http import streamable_http_client
+
+from bridge.client import Client as MarketClient
+from tests.support.databases import TestServer
+from tests.support.small_market import WAIT_S_MAX, furnish
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test in a loop of its own, for a bounded time."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), WAIT_S_MAX))
+
+    return run
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment with these settings of ours and no others."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")} | settings
+
+
+def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+    """A process of the command line."""
+    command = [sys.executable, "-m", "bridge", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, text=True)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End it as an operator does, and insist that it ends well."""
+    process.terminate()
+    code = process.wait(WAIT_S_MAX)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert code == 0, code
+
+
+class Served:
+    """A market that is served, with an admin in front of it."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str, admin_key: str) -> None:
+        self.process = process
+        self.url = url
+        self.admin = MarketClient(url, admin_key)
+        self._admin_key = admin_key
+        self._names = 0
+
+    def key(self, **scopes: Any) -> str:
+        """A new key."""
+        headers = {"Authorization": f"Bearer {self._admin_key}"}
+        made = httpx2.post(f"{self.url}/api/v1/keys", json={"name": "test", **scopes}, headers=headers)
+        assert made.status_code == 201, made.text
+        return str(made.json()["key"])
+
+    def market(self, *bidder_ids: str) -> tuple[str, ...]:
+        """A new market, and new accounts with 1,000 tokens each: their names."""
+        self._names += 1
+        names = tuple(f"{name}-{self._names}" for name in ("m", *bidder_ids))
+        furnish(self.admin, *names[1:], market_id=names[0])  # type: ignore[arg-type]  # the same verbs
+        return names
+
+
+@pytest.fixture(scope="module")
+def served(
+    postgres_server: TestServer, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    """A market that is served, for all tests of a file: each makes its own market and accounts."""
+    with postgres_server.fresh_database(template_database) as name:
+        home = tmp_path_factory.mktemp("home")
+        process = start(
+            "serve",
+            "--port",
+            "0",
+            "--json",
+            CALLMARKET_DATABASE_URL=postgres_server.url(name),
+            CALLMARKET_HOME=str(home),
+            CALLMARKET_SNAPSHOT_EVERY_S="0",
+        )
+        try:
+            ready = json.loads("".join(lines_to(process, "}")))
+            found = Served(process, ready["url"], Path(ready["admin_key_path"]).read_text(encoding="utf-8").strip())
+            with found.admin:
+                yield found
+        finally:
+            stop(process)
+
+
+@pytest.fixture(scope="module")
+def tools_url(served: Served) -> Iterator[str]:
+    """The tools of that market over HTTP."""
+    process = start("mcp", "--http", "--port", "0", CALLMARKET_URL=served.url)
+    try:
+        (line,) = lines_to(process, "")
+        yield line.removeprefix("tools on ").strip()
+    finally:
+        stop(process)
+
+
+def lines_to(process: subprocess.Popen[str], last: str) -> list[str]:
+    """What it says, up to a line that begins so."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or not lines[-1].startswith(last):
+        lines.append(process.stdout.readline())
+        assert lines[-1], "it ended before it was ready"
+    return lines
+
+
+@asynccontextmanager
+async def over_stdio(url: str, key: str, *options: str, **modes: Any) -> AsyncIterator[Client]:
+    """The SDK's client of a child process."""
+    settings = environment(CALLMARKET_URL=url, CALLMARKET_KEY=key)
+    child = StdioServerParameters(
+        command=sys.executable, args=["-m", "bridge", "mcp", *options], env=settings, cwd=str(ROOT)
+    )
+    async with Client(stdio_client(child), **modes) as client:
+        yield client
+
+
+@asynccontextmanager
+async def over_http(tools_url: str, key: str, account: str = "", **modes: Any) -> AsyncIterator[Client]:
+    """The SDK's client of the tools over HTTP."""
+    headers = {"Authorization": f"Bearer {key}"} | ({"Callmarket-Account": account} if account else {})
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=WAIT_S_MAX) as http,
+        Client(streamable_http_client(tools_url, http_client=http), **modes) as client,
+    ):
+        yield client
+
+
+async def use(client: Client, tool: str, **arguments: Any) -> tuple[dict[str, Any], str]:
+    """What a tool gives: the structure, and the words."""
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.content
+    assert isinstance(result.structured_content, dict)
+    return result.structured_content, words_of(result)
+
+
+async def fail(client: Client, tool: str, **arguments: Any) -> str:
+    """What a model is told of a call that fails."""
+    result = await client.call_tool(tool, arguments)
+    assert result.is_error, result.structured_content
+    words = words_of(result)
+    assert "Traceback" not in words
+    return words
+
+
+def words_of(result: Any) -> str:
+    (content,) = result.content
+    return str(content.text)

@@ -1,0 +1,60 @@
+"""An exchange of this process, served on a real socket by the real front and server, in a loop of its own thread.
+
+Rule of this file: what `bridge.serve` wires, around an exchange that the test owns, with its clock. A process of its
+own is `service_process`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from bridge import Exchange
+from bridge.access.door import Door
+from bridge.access.issue import NewKey
+from bridge.access.keyring import Keyring
+from bridge.cycle.caller import Caller
+from bridge.server.asgi import Application
+from bridge.server.front import Front
+from bridge.server.http_app import http_app
+from bridge.server.http_server import Server, listening_socket, url_of
+from bridge.server.service import Service
+from tests.support.small_market import WAIT_S_MAX
+
+
+@dataclass
+class Served:
+    """Where it is, and what was asked of it: path and status."""
+
+    url: str
+    keyring: Keyring
+    seen: list[tuple[str, int]] = field(default_factory=list)
+
+    def key(self, **scopes: Any) -> str:
+        """A new key, which may do as much as anybody can ask, unless told otherwise."""
+        scopes = {"rate_per_s": 100_000, "burst": 100_000, **scopes}
+        return self.keyring.issue(NewKey(name="test", **scopes), "a test").key
+
+    def see(self, scope: Any, caller: Any, status: int, seconds: float, request_id: str) -> None:
+        """Note a request."""
+        self.seen.append((scope["path"], status))
+
+
+@contextmanager
+def served(owner: Exchange) -> Iterator[Served]:
+    """Serve it within the block."""
+    with Keyring(owner.node.url, owner.node.shard_id) as keyring, listening_socket("127.0.0.1", 0) as listening:
+        market = Served(url_of(listening), keyring)
+        service = Service(owner, Door(keyring), keyring, Caller(owner))
+        front = Front(cast(Application, http_app(service)), service, market.see)
+        server = Server(front, on_ending=owner.node.end_streams)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
+        thread.start()
+        try:
+            yield market
+        finally:
+            server.end()
+            thread.join(WAIT_S_MAX)
+            assert not thread.is_alive(), "the server does not end"

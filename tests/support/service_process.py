@@ -1,0 +1,137 @@
+"""`callmarket serve` as a process of its own, as a user starts it, and clients for it.
+
+Rule of this file: what a user does, nothing more: a command line, an environment, HTTP and signals.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ROOT = Path(__file__).parents[2]
+BEGIN_S_MAX = 60
+END_S_MAX = 60
+
+
+def command(*options: str, port: int = 0) -> list[str]:
+    """The command line of a service, by itself on a free port."""
+    return [sys.executable, "-m", "bridge", "serve", "--port", str(port), "--json", *options]
+
+
+def clean() -> dict[str, str]:
+    """This environment without settings of the market."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+
+
+class ServiceProcess:
+    """A running service. `log` is what it wrote to stderr so far."""
+
+    def __init__(self, process: "subprocess.Popen[str]", log: Path, home: Path) -> None:
+        self.process = process
+        self._log = log
+        self.home = home
+        self.url = ""
+        self.key = ""
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
+    def log(self) -> str:
+        """All log lines so far."""
+        return self._log.read_text(encoding="utf-8")
+
+    def lines(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The log lines, as objects, that have these fields."""
+        found = [json.loads(line) for line in self.log.splitlines()]
+        return [line for line in found if all(line.get(name) == value for name, value in wanted.items())]
+
+    def client(self, **headers: str) -> httpx2.Client:
+        """A client with the admin key."""
+        headers = {"Authorization": f"Bearer {self.key}"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def ready(self) -> httpx2.Response:
+        """What `/readyz` says."""
+        return httpx2.get(self.url + "/readyz", timeout=10)
+
+    def until(self, met: Any, within_s: float = 30.0) -> httpx2.Response:
+        """What `/readyz` says, once it is so."""
+        end_s = time.monotonic() + within_s
+        while True:
+            told = self.ready()
+            if met(told):
+                return told
+            assert time.monotonic() < end_s, (told.status_code, told.text, self.log)
+            time.sleep(0.02)
+
+    def tell(self, number: int) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit code."""
+        return self.process.wait(END_S_MAX)
+
+    def end(self) -> int:
+        """Tell it to end (SIGTERM), and return its exit code."""
+        self.tell(signal.SIGTERM)
+        return self.wait()
+
+    def kill(self) -> None:
+        """Kill it (SIGKILL)."""
+        self.process.kill()
+        self.process.wait(END_S_MAX)
+
+    def _begin(self) -> None:
+        told, end_s = "", time.monotonic() + BEGIN_S_MAX
+        assert self.process.stdout is not None
+        while not told.endswith("}\n"):
+            line = self.process.stdout.readline()
+            assert line and time.monotonic() < end_s, self.log
+            told += line
+        ready = json.loads(told)
+        self.url = ready["url"]
+        self.key = next(iter(self.home.glob("admin-*.key"))).read_text(encoding="utf-8").strip()
+
+
+@contextmanager
+def served(
+    database_url: str, home: Path | None = None, environment: Mapping[str, str] | None = None, *, port: int = 0
+) -> Iterator[ServiceProcess]:
+    """A service on a database; it has ended when the block has. Several with one `home` share the admin key."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile(suffix=".log") as log:
+        place = home or Path(folder) / "home"
+        process = subprocess.Popen(
+            command(port=port),
+            cwd=ROOT,
+            env=clean()
+            | {"CALLMARKET_DATABASE_URL": database_url, "CALLMARKET_HOME": str(place)}
+            | {"CALLMARKET_SNAPSHOT_EVERY_S": "0"}
+            | dict(environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        service = ServiceProcess(process, Path(log.name), place)
+        try:
+            service._begin()
+            yield service
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.communicate()
