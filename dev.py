@@ -55,6 +55,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   soak     two hundred kills of the engine and of its database, and two hundred takeovers, all replies audited
   faults   real faults on a real PostgreSQL, ten times each, and a table of what happened: about half an hour
   simulate the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
+  load     load on a served market: capacity, latency below it, overload, audit; --quick to see that it works
   bench    the benchmarks
   format   format the code and repair what the linter can repair
 """
@@ -84,6 +85,7 @@ def main() -> int:
             )
         ],
         "faults": [("faults", module("tests.faults", *arguments))],
+        "load": [("load", module("benchmarks.load", *arguments))],
         "bench": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
         "format": [
             ("ruff format", module("ruff", "format", *arguments)),

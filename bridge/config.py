@@ -31,6 +31,10 @@ Source = str
 """Where a value comes from: `default`, the name of a variable, `line 3 of FILE`, or `command line`."""
 
 
+# See the setting of this name.
+CHANGES_WAITING_MAX: Final = 256
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings. Each field is read from `CALLMARKET_` and its name in capitals, or from the file by its name."""
 
@@ -70,6 +74,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8321
     """The port of the service; 0 takes a free one."""
+
+    changes_waiting_max: Annotated[int, Meta(ge=1, le=100_000)] = CHANGES_WAITING_MAX
+    """Requests that change the market and may be under way in the service at a time; more are refused and told when to
+    come back. Beyond some hundred nothing gets faster: a batch of the journal is large enough, and all only wait longer
+    than their clients do."""
 
     snapshot_every_s: Annotated[float, Meta(ge=0, le=604_800)] = 300.0
     """How often the service has a snapshot taken, by a process of its own; 0 for never."""

@@ -114,7 +114,7 @@ async def _serve_once(
 
         metrics = Metrics(Watched(exchange.node, keyring, calls, requests, proofs, lambda: server.connections))
         service = Service(exchange, Door(keyring), keyring, calls, lambda: (metrics.text(), CONTENT_TYPE))
-        front = Front(cast(Application, http_app(service)), service, seen)
+        front = Front(cast(Application, http_app(service)), service, seen, config.changes_waiting_max)
         server = Server(front, on_ending=exchange.node.end_streams)
         servers.append(server)
         background(stack, _watch(exchange, lambda: _end("over", endings, servers)))

@@ -19,6 +19,7 @@ GENESIS_DIGEST: Final = bytes(32)
 _encoder: Final = msgspec.json.Encoder()
 _command_decoder: Final[msgspec.json.Decoder[Command]] = msgspec.json.Decoder(Command)
 _events_decoder: Final = msgspec.json.Decoder(tuple[Event, ...])
+_name_decoder: Final[msgspec.json.Decoder[str]] = msgspec.json.Decoder(Name)
 _PLAIN: Final = (str, int, type(None))
 
 encode: Final = _encoder.encode
@@ -86,9 +87,11 @@ def check_names(actor: str, command_id: str) -> None:
             raise ShapeError(field, value, "a plain str")
         if value or field == "actor":
             try:
-                msgspec.convert(value, Name)
+                _name_decoder.decode(_encoder.encode(value))
             except msgspec.ValidationError as error:
                 raise ShapeError(field, value, str(error).removeprefix("Expected ")) from None
+            except UnicodeEncodeError as error:
+                raise ShapeError(field, value, f"a value that JSON can carry ({error})") from None
 
 
 def seal(previous_digest: bytes, entry: Entry, events: Events, rules: int = RULES) -> Sealed:

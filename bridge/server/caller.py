@@ -21,6 +21,9 @@ REQUEST_ID_HEADER: Final = "Request-Id"
 IDEMPOTENCY_KEY_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
 
 
+_VISIBLE: Final = re.compile("[!-~]*")
+
+
 class Headers(Struct):
     """What the market reads of a request's headers. Values are as they came."""
 
@@ -88,6 +91,6 @@ def _visible(header: str, value: bytes, chars_max: int) -> str:
     if not 0 < len(value) <= chars_max:
         raise Invalid(header, f"{len(value)} characters", f"1 to {chars_max}")
     text = value.decode("latin-1")
-    if not all("!" <= character <= "~" for character in text):
+    if _VISIBLE.fullmatch(text) is None:
         raise Invalid(header, text, "visible ASCII characters without spaces")
     return text

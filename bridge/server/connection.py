@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-# Connections at a time: each costs some 50 kB. Requests on more are answered with 503: agents share connections, or a
-# proxy does it for them.
+from bridge.server.one_write import OneWrite
+
+# Connections at a time: each costs some 50 kB. Agents share connections, or a proxy does it for them.
 CONNECTIONS_MAX: Final = 4_096
-# So many may be open while they are told so; whoever comes then is hung up on.
-CONNECTIONS_HELD_MAX: Final = CONNECTIONS_MAX + 512
+# Whoever finds no room hears it before it has asked anything. The server's own bound would say no without saying when
+# to come back, and counts what is answered already.
+_FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 # From the first byte of a head, or the beginning of the connection, to the head's end.
 HEAD_S_MAX: Final = 10.0
 # Ours are some hundred bytes; proxies add cookies and traces.
@@ -28,12 +30,15 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._deadline: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._one_write: OneWrite | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
-        super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS_HELD_MAX:
-            transport.abort()
+        """Begin to wait, or tell that there is no room."""
+        self._one_write = OneWrite(transport)
+        super().connection_made(self._one_write)  # type: ignore[arg-type]
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.write(_FULL)
+            transport.close()
             return
         self._deadline = self.loop.call_later(HEAD_S_MAX, self._hang_up)
 
@@ -53,6 +58,12 @@ class Connection(HttpToolsProtocol):
         """The head is whole: what follows has bounds of its own."""
         self._wait_no_longer()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer has ended."""
+        assert self._one_write is not None
+        self._one_write.flush()
+        super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Over."""

@@ -14,7 +14,8 @@ import msgspec
 from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
-from bridge.errors import ExchangeError
+from bridge.config import CHANGES_WAITING_MAX
+from bridge.errors import ExchangeError, Unavailable
 from bridge.server.answer import answer_problem
 from bridge.server.asgi import Application, Message, Receive, Scope, Send
 from bridge.server.caller import (
@@ -37,12 +38,14 @@ logger: Final = logging.getLogger(__name__)
 
 # What anybody may ask: is it alive, is it ready, and what can it do.
 PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
+_BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
 
 # Where the framework finds them.
 CALLER: Final = "callmarket.caller"
 REQUEST_ID: Final = "callmarket.request_id"
 
 _HEADER: Final = REQUEST_ID_HEADER.lower().encode()
+_LOOKING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Seen(Protocol):
@@ -55,11 +58,15 @@ class Seen(Protocol):
 class Front:
     """The ASGI application that the server runs."""
 
-    def __init__(self, framework: Application, service: Service, seen: Seen) -> None:
-        """Stand in front of `framework`."""
+    def __init__(
+        self, framework: Application, service: Service, seen: Seen, changes_waiting_max: int = CHANGES_WAITING_MAX
+    ) -> None:
+        """Stand in front of `framework`. So many requests that change something are under way at a time at most."""
         self._framework = framework
         self._service = service
         self._seen = seen
+        self._changes_waiting_max = changes_waiting_max
+        self._changes_waiting = 0
         # No other process gives such ids, and they cost no system call each.
         self._process = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -87,7 +94,12 @@ class Front:
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
+        # What only looks has bounds of its own, and what waits for news may wait for long.
+        changes = 0 if scope["method"] in _LOOKING else 1
+        self._changes_waiting += changes
         try:
+            if changes:
+                self._refuse_if_full()
             headers = read_headers(scope["headers"])
             if headers.request_id:
                 request_id = request_id_of(headers.request_id) or request_id
@@ -112,10 +124,18 @@ class Front:
                 raise  # it was half answered: the server has to cut the connection
             await self._refuse(error, request_id, answer)
         finally:
+            self._changes_waiting -= changes
             self._seen(scope, caller, status, time.perf_counter() - began_s, request_id)
 
     async def _refuse(self, error: Exception, request_id: str, send: Send) -> None:
         await answer_problem(send, problem_of(error, request_id, self._service.durable_seq()))
+
+    def _refuse_if_full(self) -> None:
+        """Before the key is looked at, because to say no has to cost little when there is much to refuse."""
+        if self._changes_waiting > self._changes_waiting_max:
+            raise Unavailable(
+                f"{self._changes_waiting_max} requests wait already: more would only wait longer", retry_after_s=1.0
+            )
 
     def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
         peer = scope["client"][0] if scope["client"] else ""
@@ -128,4 +148,4 @@ class Front:
 
 
 def _is_public(path: str) -> bool:
-    return any(path == public or path.startswith(public + "/") for public in PUBLIC)
+    return path in PUBLIC or path.startswith(_BELOW_PUBLIC)

@@ -13,7 +13,7 @@ import uvicorn
 
 from bridge.errors import Invalid, Unavailable
 from bridge.server.asgi import Application
-from bridge.server.connection import CONNECTIONS_MAX, Connection
+from bridge.server.connection import Connection
 
 # Connections that wait to be accepted.
 BACKLOG: Final = 2_048
@@ -39,7 +39,6 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 backlog=BACKLOG,
-                limit_concurrency=CONNECTIONS_MAX,
                 timeout_keep_alive=IDLE_S_MAX,
                 timeout_graceful_shutdown=DRAIN_S_MAX,
             )

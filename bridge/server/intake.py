@@ -4,11 +4,16 @@ Rule of this file: a body is whole, or the request is refused; nobody holds memo
 """
 
 import asyncio
-from typing import Final
+import functools
+import types
+from collections.abc import Generator
+from typing import Any, Final, TypeVar, cast
 
 from litestar.exceptions import HTTPException
 
 from bridge.server.asgi import Message, Receive
+
+T = TypeVar("T")
 
 # A thousand bids of the longest names take some 700 kB.
 BODY_BYTES_MAX: Final = 1_048_576
@@ -89,11 +94,34 @@ async def _rest(receive: Receive, first: bytes) -> bytes:
 
 
 async def _next(receive: Receive, within_s: float) -> Message:
+    # Its first step without a time-out, which would cost more than to read the body: that is there already, as a rule.
+    begun = receive().__await__()
     try:
-        async with asyncio.timeout(within_s):
-            message = await receive()
-    except TimeoutError:
-        raise BodyTooSlow from None
+        waits_for = next(begun)
+    except StopIteration as stop:
+        message: Message = stop.value
+    else:
+        try:
+            async with asyncio.timeout(within_s):
+                message = await _rest_of(begun, waits_for)
+        except TimeoutError:
+            raise BodyTooSlow from None
     if message["type"] == "http.disconnect":
         raise Gone
     return message
+
+
+@types.coroutine
+def _rest_of(begun: Generator[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
+    """The rest of something awaited whose first step was done, and said what it waits for."""
+    while True:
+        try:
+            yield waits_for
+        except BaseException as error:  # noqa: BLE001 -- it belongs to whoever is awaited, as a cancellation does
+            step = functools.partial(begun.throw, error)
+        else:
+            step = functools.partial(next, begun)
+        try:
+            waits_for = step()
+        except StopIteration as stop:
+            return cast(T, stop.value)

@@ -49,8 +49,8 @@ class Service:
         self._calls: Final = calls
 
     async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
-        """The reply to one request, made as whoever the caller may be for it. Raises `Forbidden`."""
-        reply = (await self.market.submit([self._acting(caller, request)], ack))[0]
+        """The reply to one request of `verbs`, made as whoever the caller may be for it. Raises `Forbidden`."""
+        reply = (await self.node.submit_async([self._acting(caller, request)], ack))[0]
         caller.seq = reply.seq
         return reply
 
@@ -58,7 +58,7 @@ class Service:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
         # One was counted at the door.
         self.door.charge(caller.principal, len(requests) - 1)
-        replies = await self.market.submit([self._acting(caller, request) for request in requests], ack)
+        replies = await self.node.submit_async([self._acting(caller, request) for request in requests], ack)
         caller.seq = replies[-1].seq
         outcomes = [results.placed_or_refused(reply) for reply in replies]
         durable_seq = replies[-1].durable_seq
@@ -163,5 +163,9 @@ class Service:
         return await asyncio.to_thread(ask)
 
     def _acting(self, caller: Caller, request: Request) -> Request:
+        """The request as that actor. Its verb has checked the rest of it already."""
         actor = actor_of(caller.principal, request.command, caller.account, self.market.read)
+        if actor == request.actor:
+            return request
+        verbs.check_actor(actor)
         return as_actor(request, actor)

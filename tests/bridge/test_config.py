@@ -35,6 +35,7 @@ GOOD = {
     "log_level": ("debug", "debug"),
     "log_format": ("console", "console"),
     "log_requests_per_s": ("7", 7),
+    "changes_waiting_max": ("9", 9),
 }
 WRONG = [
     ("address", "x" * 301, "length <= 300"),

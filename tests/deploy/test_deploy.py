@@ -20,7 +20,7 @@ import pytest
 
 from bridge import supervisor
 from bridge.config import FILE_VARIABLE, PREFIX, Config, from_environment
-from bridge.server.connection import CONNECTIONS_HELD_MAX
+from bridge.server.connection import CONNECTIONS_MAX
 from bridge.server.http_server import DRAIN_S_MAX
 from tests.support.service_process import clean, served
 
@@ -89,7 +89,7 @@ def test_the_command_lines_run(line: str) -> None:
 def test_the_unit_waits_longer_than_an_end_in_order_takes() -> None:
     one = unit()
     assert int(one["TimeoutStopSec"][0]) > DRAIN_S_MAX + Config().ack_timeout_s
-    assert int(one["LimitNOFILE"][0]) > CONNECTIONS_HELD_MAX + 1_000
+    assert int(one["LimitNOFILE"][0]) > CONNECTIONS_MAX + 1_000
     assert one["Type"] == ["notify"]
 
 

@@ -47,7 +47,7 @@ def served(owner: Exchange) -> Iterator[Served]:
     """Serve it within the block."""
     with Keyring(owner.node.url, owner.node.shard_id) as keyring, listening_socket("127.0.0.1", 0) as listening:
         market = Served(url_of(listening), keyring)
-        service = Service(owner, Door(keyring), keyring, Caller(owner))
+        service = Service(owner, Door(keyring), keyring, Caller(owner), lambda: (b"", ""))
         front = Front(cast(Application, http_app(service)), service, market.see)
         server = Server(front, on_ending=owner.node.end_streams)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
