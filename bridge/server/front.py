@@ -38,7 +38,6 @@ logger: Final = logging.getLogger(__name__)
 
 # What anybody may ask: is it alive, is it ready, and what can it do.
 PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
-
 _BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
 
 # Where the framework finds them.

@@ -102,7 +102,7 @@ def _routers() -> list[Router]:
     return [
         *(router(PREFIX, name, module.HANDLERS) for name, module in BEHIND_THE_FRONT.items()),
         router(PLATFORM_PREFIX, "Platform", platform.HANDLERS),
-        router("/", "Service", metrics.HANDLERS),
+        router("/", "Metrics", metrics.HANDLERS),
         Router("/", route_handlers=public.HANDLERS, tags=["Service"], guards=[know_options]),
     ]
 

@@ -42,6 +42,7 @@ TAGS: Final = {
     "Keys": "API keys, and what one's own may do.",
     "Events": "What becomes durable, as a live stream.",
     "Platform": "Second paths to the same answers, for who moves over from the auction of an agent platform.",
+    "Metrics": "What this process counts, for Prometheus.",
     "Service": "Is it alive, is it ready, and what do its problems mean. Without a key.",
 }
 
@@ -257,7 +258,11 @@ def _header_read(name: str, chars_max: int, words: str) -> Node:
 
 
 def _headers_sent(status: int, problem: bool) -> Node:
-    sent = {REQUEST_ID_HEADER: _header_sent("Names this request in the log of the service.")}
+    sent = {
+        REQUEST_ID_HEADER: _header_sent(
+            "Names this request in the log of the service: what it named itself, or else a new name."
+        )
+    }
     if problem and status in (429, 503, 504):
         sent["Retry-After"] = _header_sent("In how many seconds to ask again.", "integer")
     if problem and status == 503:

@@ -24,7 +24,7 @@ from tests.support.cases import BY_ID, CASES, Case, each
 
 TREE = document().tree
 # Answers that are about the process or a list of words, and the stream, whose events have an id each.
-WITHOUT_SEQ = {"healthz", "readyz", "problem_types", "problem_type", "events"}
+WITHOUT_SEQ = {"healthz", "readyz", "problem_types", "problem_type", "events", "metrics"}
 ASSETS = Path(bridge.server.__file__).parent / "swagger_ui"
 
 
@@ -186,8 +186,8 @@ def _make(served: Served, thing: str) -> dict[str, Any]:
 
 
 def test_every_example_works_and_is_answered_as_promised(served: Served) -> None:
-    # The stream, and what takes a process that calls markets, are tried against that (test_schemathesis).
-    assert sorted({name for name, _ in STORY} | {"events", "cycle", "set_cycle"}) == sorted(BY_ID)
+    # The stream, the metrics, and what takes a process that calls markets, are tried against that (test_schemathesis).
+    assert sorted({name for name, _ in STORY} | {"events", "metrics", "cycle", "set_cycle"}) == sorted(BY_ID)
     key = served.key(bid=("alpha",), operate=True, admin=True)
     served.exchange.open_account("beta")
     values: dict[str, Any] = {}
