@@ -213,7 +213,7 @@ def _ending_on_signals() -> Iterator[threading.Event]:
     try:
         yield ended
     except _Ended:
-        logger.info("ended by a signal")
+        logger.debug("ended by a signal")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

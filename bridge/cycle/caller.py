@@ -8,7 +8,7 @@ clock, never for longer than `LOOK_S`, so that a clock that is set, a changed se
 import asyncio
 import logging
 from collections.abc import Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -20,7 +20,7 @@ from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Prospect, Rhyt
 from bridge.cycle.settings import Settings, passed_or_set
 from bridge.errors import ExchangeError, Invalid, NotFound, NotLeader, Unavailable
 from bridge.exchange import Exchange
-from bridge.units import at_us, datetime_of
+from bridge.units import at_us, datetime_of, duration_of
 from persistence.market_cycles import CycleRow, Mode
 
 logger: Final = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class CycleStatus(Struct, frozen=True):
 
     market_id: str
     mode: Mode
-    period_s: float | None
+    period: timedelta | None
     last_called_at: datetime | None
     next_at: datetime | None
     calls: int
@@ -291,7 +291,7 @@ class Caller:
         return CycleStatus(
             market_id=row.market_id,
             mode=row.mode,
-            period_s=None if row.period_us is None else row.period_us / 1_000_000,
+            period=None if row.period_us is None else duration_of(row.period_us),
             last_called_at=None if course is None else course.last_called_at,
             next_at=None if next_us is None else datetime_of(next_us),
             calls=0 if rhythm is None else rhythm.calls,

@@ -89,8 +89,11 @@ class Settings:
         """Read them again at once: something was set. Returns when it is known, or when the database is away."""
         mine = self._begun + 1
         self._asked.set()
-        async with self._ending:
-            await self._ending.wait_for(lambda: self._ended >= mine or self._closed)
+        try:
+            async with asyncio.timeout(_ANSWER_S_MAX), self._ending:
+                await self._ending.wait_for(lambda: self._ended >= mine or self._closed)
+        except TimeoutError:
+            return
 
     async def follow(self) -> None:
         """Read them every second, and when asked to, until `close`."""

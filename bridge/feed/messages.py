@@ -13,12 +13,12 @@ released are named by `bid.lost` and `bid.expired` later (BID-4). A slot leaves 
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from msgspec import Struct
 
-from bridge.units import datetime_of, number_of
+from bridge.units import datetime_of, duration_of, number_of
 from engine.commands import ClearRound, Entry, LapsePolicy, PricingRule, TimeInForce
 from engine.events import (
     AccountOpened,
@@ -192,7 +192,7 @@ class MarketOpenedMessage(MessageBase, frozen=True, tag="market.opened"):
     pricing_rule: PricingRule
     reserve_price_tokens: int
     awards_per_bidder_max: int
-    lease_s: float
+    lease: timedelta
     lapse_policy: LapsePolicy
     reward_tokens_per_impact: int
     reward_cap_tokens: int
@@ -381,7 +381,7 @@ def _of_markets(
                 event.pricing_rule,
                 event.reserve_price_tokens,
                 event.awards_per_bidder_max,
-                number_of(event.lease_us),
+                duration_of(event.lease_us),
                 event.lapse_policy,
                 event.reward_tokens_per_impact,
                 event.reward_cap_tokens,

@@ -81,7 +81,13 @@ async def test_rounds_are_on_the_grid_and_two_markets_are_called_together(databa
                 bidder.cancel()
             await until(lambda: market.wallet("a").held_tokens == 0)
             one, two = caller.statuses()
-        assert (one.market_id, one.mode, one.period_s, one.failures, one.last_error) == ("m", "every", 0.2, 0, "")
+        assert (one.market_id, one.mode, one.period, one.failures, one.last_error) == (
+            "m",
+            "every",
+            timedelta(seconds=0.2),
+            0,
+            "",
+        )
         assert one.calls >= 5 <= two.calls
         assert one.next_at is not None
         assert one.last_called_at is not None

@@ -72,7 +72,7 @@ def test_a_cycle_is_set_by_its_example_and_by_the_admin(service: OpenService) ->
         asked = client.get("/api/v1/markets/called/cycle")
     for answer in (told, asked):
         assert answer.status_code == 200, answer.text
-        assert (answer.json()["mode"], answer.json()["period_s"]) == ("every", 30.0)
+        assert (answer.json()["mode"], answer.json()["period"]) == ("every", "PT30S")
         assert 0 < answer.json()["seq"] <= answer.json()["durable_seq"]
 
 
