@@ -4,6 +4,8 @@ Rule of this file: five kinds, told apart by what the caller knows afterwards: t
 who asked may not ask that, it did not happen, or it may have happened.
 """
 
+from datetime import UTC, datetime, timedelta
+
 from engine.events import Rejected
 from engine.reject import Reject
 
@@ -16,13 +18,15 @@ class Refused(ExchangeError):
     """The market says no, and that is recorded. `reason` says why; the same request later may be accepted."""
 
     def __init__(self, rejected: Rejected, seq: int) -> None:
-        bound = f" (against {rejected.bound})" if rejected.bound != "" else ""
-        super().__init__(f"{rejected.reason.value}: {rejected.field} {rejected.value!r}{bound}")
         self.reason: Reject = rejected.reason
-        self.field = rejected.field
-        self.value = rejected.value
-        self.bound = rejected.bound
+        # The engine's times are people's here, under the name that they gave them.
+        self.field = rejected.field.removesuffix("_us")
+        is_time = self.field != rejected.field
+        self.value = _at(rejected.value) if is_time else rejected.value
+        self.bound = _at(rejected.bound) if is_time else rejected.bound
         self.seq = seq
+        bound = f" (against {self.bound})" if self.bound != "" else ""
+        super().__init__(f"{self.reason.value}: {self.field} {self.value!r}{bound}")
 
 
 class Invalid(ExchangeError, ValueError):
@@ -82,6 +86,13 @@ class Unauthorized(ExchangeError):
 
 class Forbidden(ExchangeError):
     """It is known who asks, and the API key does not allow it. Nothing was recorded."""
+
+
+def _at(value: int | str) -> int | str:
+    """ISO 8601 of microseconds since 1970; words as they are."""
+    if isinstance(value, str):
+        return value
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)).isoformat().replace("+00:00", "Z")
 
 
 def _shown(value: object) -> str:

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import Invalid, units
+from bridge import Invalid, Refused, units
+from engine.events import Rejected
 from engine.limits import AT_US_MAX, MICROS_MAX
+from engine.reject import Reject
 
 
 def test_time_is_microseconds_since_1970_utc() -> None:
@@ -80,3 +82,11 @@ def test_number_there_and_back_is_exact(millionths: int) -> None:
     """Within what a float keeps: 2**53 millionths are printed with at most 16 digits."""
     assert units.micros("impact", Decimal(millionths) / 1_000_000) == millionths
     assert units.number_of(millionths) == millionths / 1_000_000
+
+
+def test_a_refusal_tells_times_as_people_write_them() -> None:
+    refused = Refused(Rejected(Reject.TTL_PAST, "ttl_at_us", 978_307_200_000_000, 1_800_000_000_000_000), 7)
+    assert (refused.field, refused.value, refused.bound) == ("ttl_at", "2001-01-01T00:00:00Z", "2027-01-15T08:00:00Z")
+    assert str(refused) == "TTL_PAST: ttl_at '2001-01-01T00:00:00Z' (against 2027-01-15T08:00:00Z)"
+    missing = Refused(Rejected(Reject.TTL_MISSING, "ttl_at_us", "", "a deadline"), 7)
+    assert (missing.field, missing.value, missing.bound) == ("ttl_at", "", "a deadline")
