@@ -38,8 +38,11 @@ DROPPED_VARIABLES = (
 )
 
 # Much of the suite waits for other processes, each worker for its own PostgreSQL. A file stays with one worker, because
-# its tests share fixtures.
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--benchmark-disable")
+# its tests share fixtures; files in their own order, because those with few tests are not the short ones.
+SIDE_BY_SIDE = (
+    *("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"),
+    "--benchmark-disable",
+)
 
 # Tasks that run the market itself, whose own words about an error are enough.
 THE_MARKET = ("demo", "serve")
