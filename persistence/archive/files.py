@@ -15,6 +15,7 @@ row of `journal_archives` names is of a prune that was ended in the middle: its 
 import contextlib
 import gzip
 import os
+import zlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from hashlib import file_digest
@@ -102,7 +103,7 @@ def read_archive(folder: Path, shard_id: int, archive: Archive) -> Generator[lis
                 yield from _parse(path, shard_id, archive, lines)
     except FileNotFoundError:
         raise _wrong(path, archive, "it is not there") from None
-    except (gzip.BadGzipFile, EOFError, msgspec.MsgspecError, ValueError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, msgspec.MsgspecError, ValueError) as error:
         raise _wrong(path, archive, f"its bytes cannot be read: {error}") from error
     except OSError as error:
         raise Unavailable(f"The file of archived rows {path} cannot be read: {error}") from error
