@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ BEGIN_S_MAX = 60
 END_S_MAX = 60
 
 
-def command(*options: str, port: int = 0) -> list[str]:
+# What starts the command line: as a user does.
+START = ("-m", "bridge")
+
+
+def command(*options: str, port: int = 0, start: Sequence[str] = START) -> list[str]:
     """The command line of a service, by itself on a free port."""
-    return [sys.executable, "-m", "bridge", "serve", "--port", str(port), "--json", *options]
+    return [sys.executable, *start, "serve", "--port", str(port), "--json", *options]
 
 
 def clean() -> dict[str, str]:
@@ -110,13 +114,18 @@ class ServiceProcess:
 
 @contextmanager
 def served(
-    database_url: str, home: Path | None = None, environment: Mapping[str, str] | None = None, *, port: int = 0
+    database_url: str,
+    home: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    port: int = 0,
+    start: Sequence[str] = START,
 ) -> Iterator[ServiceProcess]:
     """A service on a database; it has ended when the block has. Several with one `home` share the admin key."""
     with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile(suffix=".log") as log:
         place = home or Path(folder) / "home"
         process = subprocess.Popen(
-            command(port=port),
+            command(port=port, start=start),
             cwd=ROOT,
             env=clean()
             | {"CALLMARKET_DATABASE_URL": database_url, "CALLMARKET_HOME": str(place)}

@@ -1,14 +1,11 @@
 """A served market in a process of its own, the tools in another, and the SDK's own client in front of them."""
 
 import asyncio
-import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,9 +15,9 @@ from mcp.client.streamable_http import streamable_http_client
 
 from bridge.client import Client as MarketClient
 from tests.support.databases import TestServer
+from tests.support.service_process import ROOT, clean
+from tests.support.service_process import served as served_process
 from tests.support.small_market import WAIT_S_MAX, furnish
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -35,7 +32,7 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 
 def environment(**settings: str) -> dict[str, str]:
     """The environment with these settings of ours and no others."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")} | settings
+    return clean() | settings
 
 
 def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
@@ -56,8 +53,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 class Served:
     """A market that is served, with an admin in front of it."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, admin_key: str) -> None:
-        self.process = process
+    def __init__(self, url: str, admin_key: str) -> None:
         self.url = url
         self.admin = MarketClient(url, admin_key)
         self._admin_key = admin_key
@@ -79,28 +75,16 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(
-    postgres_server: TestServer, template_database: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Served]:
+def served(postgres_server: TestServer, template_database: str) -> Iterator[Served]:
     """A market that is served, for all tests of a file: each makes its own market and accounts."""
-    with postgres_server.fresh_database(template_database) as name:
-        home = tmp_path_factory.mktemp("home")
-        process = start(
-            "serve",
-            "--port",
-            "0",
-            "--json",
-            CALLMARKET_DATABASE_URL=postgres_server.url(name),
-            CALLMARKET_HOME=str(home),
-            CALLMARKET_SNAPSHOT_EVERY_S="0",
-        )
-        try:
-            ready = json.loads("".join(lines_to(process, "}")))
-            found = Served(process, ready["url"], Path(ready["admin_key_path"]).read_text(encoding="utf-8").strip())
-            with found.admin:
-                yield found
-        finally:
-            stop(process)
+    with (
+        postgres_server.fresh_database(template_database) as name,
+        served_process(postgres_server.url(name)) as process,
+    ):
+        found = Served(process.url, process.key)
+        with found.admin:
+            yield found
+        assert process.end() == 0
 
 
 @pytest.fixture(scope="module")
