@@ -1,0 +1,75 @@
+"""What there is to do: quests, tasks, who works on one, and how it ended.
+
+Rule of this file: plain records with their meaning and units, and the states of a task. Nothing here reads or writes.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+TaskStatus = Literal["open", "awarded", "done", "failed"]
+"""`open` -> `awarded` -> `done | failed`, or back from `awarded` to `open` to be tried again. A task that no slot fits
+stays `open`: it waits."""
+
+Payer = Literal["auction", "budget"]
+"""Who pays for the work: the award of a bid, or the daily budget while the auction cannot be used."""
+
+
+class Quest(Struct, frozen=True):
+    """A goal with a backlog, and the wallet from which its bids are paid.
+
+    `bid_fraction` is how much of a task's worth the quest bids (BRG-1); 1 is the truth.
+    """
+
+    quest_id: str
+    account_id: str
+    bid_fraction: float = 0.6
+
+
+class Task(Struct, frozen=True):
+    """One piece of work of a quest.
+
+    `importance`, `tractability` (None: unknown) and `downstream_impact` are between 0 and 1 as a rule, and never
+    negative. `estimated_cost_tokens` is what somebody thinks it will burn (None: ask similar finished work, of the same
+    `task_type`). `blocked`: it waits for another task, so nobody bids for it. `artifact_id` is what it is about, for
+    budgets of artifacts; empty if that is nothing.
+    """
+
+    task_id: str
+    quest_id: str
+    importance: float
+    downstream_impact: float
+    tractability: float | None = None
+    estimated_cost_tokens: int | None = None
+    task_type: str = ""
+    artifact_id: str = ""
+    blocked: bool = False
+    status: TaskStatus = "open"
+
+
+class Claim(Struct, frozen=True):
+    """That a worker has a task in hand, and who pays for it. A task has at most one.
+
+    `award_id` is the award that pays (`payer` is `auction`), and so the fencing token; None where the budget does.
+    """
+
+    task_id: str
+    worker_id: str
+    payer: Payer
+    award_id: int | None
+    claimed_at: datetime
+
+
+class Completion(Struct, frozen=True):
+    """How a claim ended: one row for each attempt, never changed. `reason` says why one failed."""
+
+    task_id: str
+    worker_id: str
+    payer: Payer
+    award_id: int | None
+    succeeded: bool
+    cost_tokens: int
+    impact: float
+    finished_at: datetime
+    reason: str = ""
