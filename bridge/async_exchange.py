@@ -53,6 +53,7 @@ class AsyncExchange:
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
     get_recent_stats = AsyncRead(questions.get_recent_stats)
+    get_candles = AsyncRead(questions.get_candles)
     why = AsyncRead(questions.why)
 
     def __init__(self, exchange: Exchange) -> None:

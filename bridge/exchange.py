@@ -65,6 +65,7 @@ class Exchange:
     wallets = Read(questions.wallets)
     statement = Read(questions.statement)
     get_recent_stats = Read(questions.get_recent_stats)
+    get_candles = Read(questions.get_candles)
     why = Read(questions.why)
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from bridge.cursors import Order
 from bridge.errors import Refused
 from bridge.messages import Request
-from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Candles, Outcome, RecentStats
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import AmendedBid, Page, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
 from bridge.units import Number
@@ -222,8 +222,11 @@ class MarketApi(Protocol):
     ) -> Page[MovementRow]:
         """The movements of an account."""
 
-    def get_recent_stats(self, market_id: str, period: timedelta = ...) -> RecentStats:
-        """Prices, fill rate and the best winning bids of a period, by default a day."""
+    def get_recent_stats(self, market_id: str, period: timedelta = ..., *, limit: int = ...) -> RecentStats:
+        """Prices, fill rate and the best winning bids of a period, by default a day, with its latest rounds."""
+
+    def get_candles(self, market_id: str, period: timedelta = ..., interval: timedelta = ...) -> Candles:
+        """Prices, supply and awards of a period in equal parts, by default of a day in five minutes."""
 
     def why(self, bid_id: int) -> Outcome:
         """Why a bid won or lost, in words."""

@@ -7,14 +7,14 @@ durable, and says up to which row: `seq` and `durable_seq` are equal. The querie
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar, get_args
+from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
 
 from bridge import units
 from bridge.cursors import Order, check_order, cursor, name_after, number_after
 from bridge.errors import Invalid, NotFound
-from bridge.reads import Live, Moment, check_limit, check_name
+from bridge.reads import ROWS_MAX, Live, Moment, check_limit, check_name
 from bridge.results import Page
 from bridge.units import datetime_of, duration_of
 from engine.events import SlotStatus
@@ -26,6 +26,7 @@ from persistence.queries import (
     AwardStatus,
     BidRow,
     BidStatus,
+    Candle,
     MovementRow,
     OutcomeRow,
     Paging,
@@ -42,6 +43,8 @@ __all__ = [
     "BidDetail",
     "BidRow",
     "BidStatus",
+    "Candle",
+    "Candles",
     "Durable",
     "MovementRow",
     "Outcome",
@@ -52,6 +55,7 @@ __all__ = [
     "awards",
     "bid",
     "bids",
+    "get_candles",
     "get_recent_stats",
     "get_rounds",
     "slots",
@@ -62,6 +66,9 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
+
+# Nobody sees less on a chart.
+INTERVAL_US_MIN: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,21 @@ class Outcome(OutcomeRow, frozen=True):
 class RecentStats(Stats, frozen=True):
     """What a market did in a period, as the tables have it at `seq`."""
 
+    seq: int
+    durable_seq: int
+
+
+class Candles(msgspec.Struct, frozen=True):
+    """What a market did since `since` in parts of equal length, as the tables have it at `seq`.
+
+    The oldest part is first, and parts without a call are left out. The first and the last may have begun before
+    `since`, or be under way.
+    """
+
+    market_id: str
+    since: datetime
+    interval: timedelta
+    candles: tuple[Candle, ...]
     seq: int
     durable_seq: int
 
@@ -241,20 +263,45 @@ def statement(
     return Durable(answer)
 
 
-def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Durable[RecentStats]:
+def get_recent_stats(
+    market_id: str, period: timedelta = timedelta(hours=24), *, limit: int = ROWS_MAX
+) -> Durable[RecentStats]:
     """Prices, fill rate and the ten best winning bids beside their impact, from what is durable.
 
-    Raises `NotFound` if there is no such market. Costs the rounds and awards of the period.
+    `limit` bounds how many of its rounds are listed. Raises `NotFound` if there is no such market. Costs the rounds and
+    awards of the period.
     """
     check_name("market_id", market_id)
+    check_limit(limit)
     period_us = units.duration_us("period", period)
 
     def answer(at: Snapshot, now: datetime) -> RecentStats:
         _check_market(at, market_id)
-        # Nothing happened before 1970, and dates end in the year 1.
-        longest = duration_of(min(period_us, units.at_us("now", now)))
-        found = queries.stats(at.connection, at.shard_id, market_id, now, longest)
+        found = queries.stats(at.connection, at.shard_id, market_id, now, _since_1970(period_us, now), limit)
         return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+
+    return Durable(answer)
+
+
+def get_candles(
+    market_id: str, period: timedelta = timedelta(hours=24), interval: timedelta = timedelta(minutes=5)
+) -> Durable[Candles]:
+    """Prices, supply and awards of a period up to now in equal parts, from what is durable: what a chart shows.
+
+    Parts begin at multiples of `interval` since 1970, and the period has at most a thousand. Raises `NotFound` if there
+    is no such market. Costs the rounds of the period.
+    """
+    check_name("market_id", market_id)
+    period_us = units.duration_us("period", period)
+    interval_us = units.duration_us("interval", interval)
+    if interval_us < INTERVAL_US_MIN or interval_us * ROWS_MAX < period_us:
+        raise Invalid("interval", str(interval), f"at least a second, and at least a part in {ROWS_MAX} of the period")
+
+    def answer(at: Snapshot, now: datetime) -> Candles:
+        _check_market(at, market_id)
+        longest = _since_1970(period_us, now)
+        found = queries.candles(at.connection, at.shard_id, market_id, now, longest, interval)
+        return Candles(market_id, now - longest, interval, tuple(found), at.seq, at.seq)
 
     return Durable(answer)
 
@@ -321,6 +368,11 @@ def _check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
 def _check_since(since: datetime | None) -> None:
     if since is not None:
         units.at_us("since", since)
+
+
+def _since_1970(period_us: int, now: datetime) -> timedelta:
+    """The period, but not longer than there was anything: dates end in the year 1."""
+    return duration_of(min(period_us, units.at_us("now", now)))
 
 
 def _check_id(field: str, number: int) -> None:

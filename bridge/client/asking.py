@@ -16,6 +16,7 @@ from bridge.questions import (
     BidDetail,
     BidRow,
     BidStatus,
+    Candles,
     MovementRow,
     Outcome,
     RecentStats,
@@ -23,7 +24,7 @@ from bridge.questions import (
     SlotRow,
     WalletRow,
 )
-from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from bridge.reads import ROWS_MAX, MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.events import SlotStatus
 
@@ -175,11 +176,22 @@ def statement(
     return get(where, Page[MovementRow], limit=limit, after=after, order=order)
 
 
-def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Call[RecentStats]:
+def get_recent_stats(
+    market_id: str, period: timedelta = timedelta(hours=24), *, limit: int = ROWS_MAX
+) -> Call[RecentStats]:
     """Prices, fill rate and the ten best winning bids beside their impact, of at most a year."""
-    questions.get_recent_stats(market_id, period)
+    questions.get_recent_stats(market_id, period, limit=limit)
     where = path("markets", ("market_id", market_id), "stats")
-    return get(where, RecentStats, period_s=period.total_seconds())
+    return get(where, RecentStats, period_s=period.total_seconds(), limit=limit)
+
+
+def get_candles(
+    market_id: str, period: timedelta = timedelta(hours=24), interval: timedelta = timedelta(minutes=5)
+) -> Call[Candles]:
+    """Prices, supply and awards in equal parts of a period of at most a year."""
+    questions.get_candles(market_id, period, interval)
+    where = path("markets", ("market_id", market_id), "candles")
+    return get(where, Candles, period_s=period.total_seconds(), interval_s=interval.total_seconds())
 
 
 def why(bid_id: int) -> Call[Outcome]:

@@ -68,6 +68,7 @@ class AsyncClient:
     wallets = AsyncAsked(asking.wallets)
     statement = AsyncAsked(asking.statement)
     get_recent_stats = AsyncAsked(asking.get_recent_stats)
+    get_candles = AsyncAsked(asking.get_candles)
     why = AsyncAsked(asking.why)
 
     def __init__(

@@ -67,6 +67,7 @@ class Client:
     wallets = Asked(asking.wallets)
     statement = Asked(asking.statement)
     get_recent_stats = Asked(asking.get_recent_stats)
+    get_candles = Asked(asking.get_candles)
     why = Asked(asking.why)
 
     def __init__(

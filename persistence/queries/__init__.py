@@ -1,9 +1,11 @@
 """Questions that the SQL tables answer.
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
-without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page.
+without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `candles` the
+figures of a chart.
 """
 
+from persistence.queries.candles import Candle, candles
 from persistence.queries.pages import (
     AwardRow,
     AwardStatus,
@@ -49,6 +51,7 @@ __all__ = [
     "AwardStatus",
     "BidRow",
     "BidStatus",
+    "Candle",
     "MovementRow",
     "OfferRow",
     "OpenBidRow",
@@ -66,6 +69,7 @@ __all__ = [
     "awards_page",
     "bid",
     "bids_page",
+    "candles",
     "market_exists",
     "market_ids",
     "offers",

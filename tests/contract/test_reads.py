@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
 from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Candles, Outcome, RecentStats
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule
@@ -224,9 +224,30 @@ def test_stats_and_why(lived: MarketApi) -> None:
     assert (stats.top_wins[0].award_id, stats.top_wins[0].actual_impact) == (1, 2.5)
     assert (stats.seq, stats.durable_seq) == (LAST_SEQ, LAST_SEQ)
     assert lived.get_recent_stats("m", timedelta(seconds=30)).totals.rounds == 1
+    assert [one.round_no for one in lived.get_recent_stats("m", limit=1).rounds] == [2]
     outcome = lived.why(4)
     assert (outcome.status, outcome.seq, outcome.durable_seq) == ("lost", LAST_SEQ, LAST_SEQ)
     assert "outbid" in outcome.reason
+
+
+def test_candles(lived: MarketApi) -> None:
+    """CLR-4, CLR-7: the two calls, a minute apart, in parts of a minute and in one of an hour."""
+    found = lived.get_candles("m", timedelta(hours=1), timedelta(minutes=1))
+    assert (found.market_id, found.interval, found.seq, found.durable_seq) == (
+        "m",
+        timedelta(minutes=1),
+        LAST_SEQ,
+        LAST_SEQ,
+    )
+    one, two = found.candles
+    assert two.opens_at - one.opens_at == timedelta(minutes=1)
+    assert (one.rounds, one.close_price_tokens) == (1, 40)
+    assert (two.slots_available, two.awards_granted, two.bids_open_max, two.open_price_tokens) == (1, 1, 1, 7)
+    (both,) = lived.get_candles("m", timedelta(hours=10), timedelta(hours=10)).candles
+    assert (both.rounds, both.slots_available) == (2, one.slots_available + 1)
+    assert (both.open_price_tokens, both.high_price_tokens) == (40, 40)
+    assert (both.low_price_tokens, both.close_price_tokens) == (7, 7)
+    assert lived.get_candles("other").candles == ()
 
 
 MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
@@ -240,6 +261,7 @@ MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("market_id", "none", lambda api: api.slots("none", "offered")),
     ("market_id", "none", lambda api: api.get_rounds("none")),
     ("market_id", "none", lambda api: api.get_recent_stats("none")),
+    ("market_id", "none", lambda api: api.get_candles("none")),
     ("bid_id", 99, lambda api: api.bid(99)),
     ("bid_id", 99, lambda api: api.why(99)),
 ]
@@ -275,6 +297,10 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("bid_id", lambda api: api.bid(0)),
     ("bid_id", lambda api: api.why(10**30)),
     ("period", lambda api: api.get_recent_stats("m", 5)),  # type: ignore[arg-type]
+    ("limit", lambda api: api.get_recent_stats("m", limit=0)),
+    ("period", lambda api: api.get_candles("m", 5)),  # type: ignore[arg-type]
+    ("interval", lambda api: api.get_candles("m", timedelta(seconds=1), timedelta(seconds=0.5))),
+    ("interval", lambda api: api.get_candles("m", timedelta(seconds=1_001), timedelta(seconds=1))),
 ]
 
 
@@ -339,6 +365,7 @@ def test_answers_are_json_and_back(lived: MarketApi) -> None:
         BidDetail: lived.bid(1),
         Wallet: lived.wallet("a"),
         RecentStats: lived.get_recent_stats("m"),
+        Candles: lived.get_candles("m"),
         Outcome: lived.why(1),
     }
     for kind, answer in page_of.items():

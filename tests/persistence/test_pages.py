@@ -126,7 +126,9 @@ def questions() -> Iterator[Question]:
         yield partial(queries.bid, shard_id=0, bid_id=bid_id)
         yield partial(queries.outcome, shard_id=0, bid_id=bid_id)
     until = START + timedelta(seconds=ROUNDS)
-    yield partial(queries.stats, shard_id=0, market_id="m1", until=until, period=timedelta(seconds=90))
+    of_a_period = {"shard_id": 0, "market_id": "m1", "until": until, "period": timedelta(seconds=90)}
+    yield partial(queries.stats, **of_a_period)
+    yield partial(queries.candles, **of_a_period, interval=timedelta(seconds=1))
 
 
 def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) -> None:

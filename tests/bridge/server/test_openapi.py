@@ -154,6 +154,7 @@ STORY: list[tuple[str, str]] = [
     ("settle", ""),
     ("get_rounds", ""),
     ("get_recent_stats", ""),
+    ("get_candles", ""),
     ("void", "award"),
     ("withdraw_slot", "slot"),
     ("cancel_bid", "bid"),
