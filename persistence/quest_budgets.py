@@ -141,10 +141,13 @@ def end(
         return ended
 
 
-# The row of the quest and its day, as it is once nobody else has it.
-_LOCK: Final = """SELECT allocated_tokens - spent_tokens - allocation.reserved_tokens
-    FROM quest_budget_allocations AS allocation JOIN quest_budget_spendings USING (shard_id, day, quest)
-    WHERE shard_id = %(shard)s AND reservation_id = %(id)s FOR NO KEY UPDATE OF allocation"""
+# The row of the quest and its day, as it is once nobody else has it. An update, because it begins with the lock on the
+# table that `_BOOK` needs: to ask for it later, with the row in hand, would be a circle with `lock_allocations`.
+_LOCK: Final = """UPDATE quest_budget_allocations AS allocation SET updated_at = clock_timestamp()
+    FROM quest_budget_spendings AS spending
+    WHERE (spending.shard_id, spending.reservation_id) = (%(shard)s, %(id)s)
+        AND (allocation.shard_id, allocation.day, allocation.quest) = (spending.shard_id, spending.day, spending.quest)
+    RETURNING allocated_tokens - spent_tokens - allocation.reserved_tokens"""
 _END: Final = f"""UPDATE quest_budget_spendings
     SET status = CASE WHEN %(cost)s::bigint IS NULL THEN 'released' ELSE 'spent' END,
         cost_tokens = %(cost)s, ended_at = clock_timestamp(),
@@ -157,7 +160,7 @@ _ENDED: Final = f"""SELECT {_SPENDING} FROM quest_budget_spendings
 _BOOK: Final = """UPDATE quest_budget_allocations AS allocation
     SET reserved_tokens = allocation.reserved_tokens - ended.reserved_tokens,
         spent_tokens = spent_tokens + coalesce(charged_tokens, 0),
-        overrun_tokens = overrun_tokens + coalesce(cost_tokens - charged_tokens, 0), updated_at = clock_timestamp()
+        overrun_tokens = overrun_tokens + coalesce(cost_tokens - charged_tokens, 0)
     FROM quest_budget_spendings AS ended
     WHERE (ended.shard_id, ended.reservation_id) = (%(shard)s, %(id)s)
         AND (allocation.shard_id, allocation.day, allocation.quest) = (ended.shard_id, ended.day, ended.quest)"""

@@ -4,14 +4,12 @@ Goal: the queue is the greedy one, blocked tasks are nowhere in it, and a split 
 """
 
 import random
-from fractions import Fraction
 
 import pytest
 
 from bridge.config import Config
 from bridge.errors import Invalid
 from bridge.ev_scorer import get_priority_queue, get_quest_budget_allocation, score_all
-from bridge.ev_scorer.ranking import split
 from bridge.work.model import Quest, Task
 from engine.limits import TOKENS_MAX
 from tests.support.memory_tasks import MemoryTasks
@@ -73,33 +71,6 @@ def test_a_wrong_budget_is_refused(budget: object) -> None:
         get_priority_queue(MemoryTasks(), budget)  # type: ignore[arg-type]
     with pytest.raises(Invalid, match="day_tokens"):
         get_quest_budget_allocation(MemoryTasks(), budget)  # type: ignore[arg-type]
-
-
-def test_a_split_is_exact_fair_and_the_same_in_any_order(seed: int) -> None:
-    """BRG-4: whole tokens whose sum is the day's; nobody is more than one token off its exact part."""
-    rng = random.Random(seed)
-    for _ in range(200):
-        names = [f"q{number}" for number in range(rng.randrange(1, 30))]
-        weights = {name: rng.choice([0.0, 1.0, rng.random(), rng.random() * 1e-300, 1e300]) for name in names}
-        tokens = rng.choice([0, 1, 7, rng.randrange(1, 10**6), TOKENS_MAX])
-        parts = split(tokens, weights)
-        total = sum(map(Fraction, weights.values()))
-        assert sum(parts.values()) == (tokens if total else 0)
-        for name in names:
-            if total:
-                assert abs(parts[name] - Fraction(weights[name]) * tokens / total) < 1
-            assert weights[name] or not parts[name]
-        rng.shuffle(names)
-        assert split(tokens, {name: weights[name] for name in names}) == parts
-
-
-def test_largest_remainders_by_hand() -> None:
-    """BRG-4: 10 tokens for 3 : 3 : 1 are 4.28, 4.28, 1.42; the token that is left goes to the last, which is owed most.
-
-    Equal remainders go by name.
-    """
-    assert split(10, {"a": 3.0, "b": 3.0, "c": 1.0}) == {"a": 4, "b": 4, "c": 2}
-    assert split(2, {"z": 1.0, "b": 1.0, "a": 1.0}) == {"a": 1, "b": 1, "z": 0}
 
 
 def test_quests_share_a_day_by_what_their_tasks_are_worth() -> None:
