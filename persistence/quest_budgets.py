@@ -111,34 +111,52 @@ def reserve(
         return cursor.execute(query, values).fetchone()
 
 
-def reserved(connection: psycopg.Connection, shard_id: int, task_id: str | None = None) -> list[SpendingRow]:
-    """What is set aside at this moment: for a task, or all of it, oldest first."""
+def reserved(
+    connection: psycopg.Connection, shard_id: int, task_id: str | None = None, older_than_s: float = 0
+) -> list[SpendingRow]:
+    """What is set aside at this moment, and has been for so long: for a task, or all of it, oldest first."""
     query = f"""SELECT {_SPENDING} FROM quest_budget_spendings
         WHERE shard_id = %(shard)s AND status = 'reserved' AND (%(task)s::text IS NULL OR task_id = %(task)s)
+            AND reserved_at <= clock_timestamp() - make_interval(secs => %(age)s)
         ORDER BY reservation_id"""  # noqa: S608  (a constant)
+    values = {"shard": shard_id, "task": task_id, "age": older_than_s}
     with connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
-        return cursor.execute(query, {"shard": shard_id, "task": task_id}).fetchall()
+        return cursor.execute(query, values).fetchall()
+
+
+def latest(connection: psycopg.Connection, shard_id: int, task_id: str, worker_id: str) -> SpendingRow | None:
+    """The latest reservation of a worker for a task, ended or not; None if there was none."""
+    query = f"""SELECT {_SPENDING} FROM quest_budget_spendings
+        WHERE shard_id = %s AND task_id = %s AND worker_id = %s
+        ORDER BY reservation_id DESC LIMIT 1"""  # noqa: S608  (a constant)
+    with connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
+        return cursor.execute(query, (shard_id, task_id, worker_id)).fetchone()
 
 
 def end(
     connection: psycopg.Connection, shard_id: int, reservation_id: int, cost_tokens: int | None
 ) -> SpendingRow | None:
-    """End a reservation, once: spent at this cost, or released (None). Again: how it ended, unchanged.
+    """End a reservation: spent at this cost, or released (None). Again: how it ended, unchanged.
 
-    What it costs beyond what is set aside for it comes from what its quest has left of the day; beyond that it is an
-    overrun. None if there is no such reservation. One transaction.
+    Only what was released may be spent later: it was given up too early, and has cost what it has cost. What is spent
+    beyond what is set aside comes from what the quest has left of the day; beyond that it is an overrun. None if there
+    is no such reservation. One transaction.
     """
     values = {"shard": shard_id, "id": reservation_id, "cost": cost_tokens}
     with connection.transaction(), connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
         locked = connection.execute(_LOCK, values).fetchone()
         if locked is None:
             return None
-        (left_tokens,) = locked
-        ended = cursor.execute(_END, {**values, "left": left_tokens}).fetchone()
-        if ended is None:
-            return cursor.execute(_ENDED, values).fetchone()
-        connection.execute(_BOOK, values)
-        return ended
+        # Read when nobody else can change it.
+        found = cursor.execute(_ONE, values).fetchone()
+        assert found is not None, "it was there when its quest was locked, and none is ever deleted while that is"
+        if found.status == "spent" or (found.status == "released" and cost_tokens is None):
+            return found
+        freed_tokens = found.reserved_tokens if found.status == "reserved" else 0
+        charged_tokens = None if cost_tokens is None else min(cost_tokens, freed_tokens + locked[0])
+        values |= {"charged": charged_tokens, "freed": freed_tokens}
+        connection.execute(_BOOK, {**values, "day": found.day, "quest": found.quest})
+        return cursor.execute(_END, values).fetchone()
 
 
 # The row of the quest and its day, as it is once nobody else has it. An update, because it begins with the lock on the
@@ -148,19 +166,14 @@ _LOCK: Final = """UPDATE quest_budget_allocations AS allocation SET updated_at =
     WHERE (spending.shard_id, spending.reservation_id) = (%(shard)s, %(id)s)
         AND (allocation.shard_id, allocation.day, allocation.quest) = (spending.shard_id, spending.day, spending.quest)
     RETURNING allocated_tokens - spent_tokens - allocation.reserved_tokens"""
+_ONE: Final = f"""SELECT {_SPENDING} FROM quest_budget_spendings
+    WHERE shard_id = %(shard)s AND reservation_id = %(id)s"""  # noqa: S608  (a constant)
+_BOOK: Final = """UPDATE quest_budget_allocations
+    SET reserved_tokens = reserved_tokens - %(freed)s, spent_tokens = spent_tokens + coalesce(%(charged)s::bigint, 0),
+        overrun_tokens = overrun_tokens + coalesce(%(cost)s::bigint - %(charged)s::bigint, 0)
+    WHERE shard_id = %(shard)s AND day = %(day)s AND quest = %(quest)s"""
 _END: Final = f"""UPDATE quest_budget_spendings
     SET status = CASE WHEN %(cost)s::bigint IS NULL THEN 'released' ELSE 'spent' END,
-        cost_tokens = %(cost)s, ended_at = clock_timestamp(),
-        charged_tokens = CASE WHEN %(cost)s::bigint IS NULL THEN NULL
-            ELSE least(%(cost)s, reserved_tokens + %(left)s) END
-    WHERE shard_id = %(shard)s AND reservation_id = %(id)s AND status = 'reserved'
+        cost_tokens = %(cost)s, charged_tokens = %(charged)s, ended_at = clock_timestamp()
+    WHERE shard_id = %(shard)s AND reservation_id = %(id)s
     RETURNING {_SPENDING}"""  # noqa: S608  (a constant)
-_ENDED: Final = f"""SELECT {_SPENDING} FROM quest_budget_spendings
-    WHERE shard_id = %(shard)s AND reservation_id = %(id)s"""  # noqa: S608  (a constant)
-_BOOK: Final = """UPDATE quest_budget_allocations AS allocation
-    SET reserved_tokens = allocation.reserved_tokens - ended.reserved_tokens,
-        spent_tokens = spent_tokens + coalesce(charged_tokens, 0),
-        overrun_tokens = overrun_tokens + coalesce(cost_tokens - charged_tokens, 0)
-    FROM quest_budget_spendings AS ended
-    WHERE (ended.shard_id, ended.reservation_id) = (%(shard)s, %(id)s)
-        AND (allocation.shard_id, allocation.day, allocation.quest) = (ended.shard_id, ended.day, ended.quest)"""

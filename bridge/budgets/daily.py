@@ -103,10 +103,11 @@ class DailyBudgets:
                 return next((row for row in rows if row.worker_id == worker_id), None)
 
     def spend(self, reservation_id: int, cost_tokens: int) -> SpendingRow:
-        """The attempt has ended and cost this, whether it succeeded or not. Ended already: how, unchanged.
+        """The attempt has ended and cost this, whether it succeeded or not. Spent already: how, unchanged.
 
-        What it cost less than was set aside goes back to its quest. What it cost more comes from what the quest has
-        left of that day; beyond that it is recorded as an overrun. Raises `Invalid`, `NotFound`.
+        What was released may be spent all the same, for what was burned is burned. What it cost less than was set aside
+        goes back to its quest. What it cost more comes from what the quest has left of that day; beyond that it is
+        recorded as an overrun. Raises `Invalid`, `NotFound`.
         """
         check_tokens("cost_tokens", cost_tokens)
         return self._end(reservation_id, cost_tokens)
@@ -115,10 +116,17 @@ class DailyBudgets:
         """There was no attempt: all of it goes back. Ended already: how, unchanged. Raises `NotFound`."""
         return self._end(reservation_id, None)
 
-    def reserved(self) -> list[SpendingRow]:
-        """All that is set aside at this moment, oldest first."""
+    def latest(self, task_id: str, worker_id: str) -> SpendingRow | None:
+        """The latest reservation of a worker for a task, ended or not; None if there was none."""
+        check_name("task_id", task_id)
+        check_name("worker_id", worker_id)
         with self._connection() as connection:
-            return quest_budgets.reserved(connection, self._shard_id)
+            return quest_budgets.latest(connection, self._shard_id, task_id, worker_id)
+
+    def reserved(self, older_than_s: float = 0) -> list[SpendingRow]:
+        """All that is set aside at this moment, and has been for so long, oldest first."""
+        with self._connection() as connection:
+            return quest_budgets.reserved(connection, self._shard_id, older_than_s=older_than_s)
 
     def _end(self, reservation_id: int, cost_tokens: int | None) -> SpendingRow:
         if type(reservation_id) is not int or not 0 < reservation_id <= SEQ_MAX:

@@ -6,8 +6,9 @@ for a while: that is harmless, because a task's claim names who pays for it, and
 
 import logging
 import threading
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
 
 from msgspec import Struct
 
@@ -16,6 +17,7 @@ from bridge.config import DEFAULTS, Config
 from bridge.errors import ExchangeError
 from bridge.market_api import MarketApi
 from bridge.units import datetime_of
+from bridge.work.model import Payer
 
 logger: Final = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class Sight(Struct, frozen=True):
 class SwitchStatus(Struct, frozen=True):
     """Which one pays, since when, and why the auction cannot be used (empty while it can)."""
 
-    paying: str
+    paying: Payer
     since: datetime
     why: str
     looked_at: datetime | None
@@ -92,9 +94,10 @@ class Health:
 
 
 class AuctionSwitch:
-    """Looks at a market every `auction_look_s` while somebody asks. For many threads.
+    """Looks at a market every `auction_look_s`, in a thread of its own, and says whether it can be used.
 
-    A look takes as long as the market takes to answer: give it a client with a short `timeout_s`.
+    For many threads. `start` it, or use it as a context manager; `look` is one look by hand. A market that does not
+    answer is waited for as long as `market` waits: give it a client with a `timeout_s` of a few seconds.
     """
 
     def __init__(
@@ -104,34 +107,39 @@ class AuctionSwitch:
         self._market: Final = market
         self._market_id: Final = market_id
         self._clock: Final = clock
-        self._look_us: Final = int(config.auction_look_s * 1_000_000)
+        self._look_s: Final = config.auction_look_s
         self._health: Final = Health(config)
-        self._looking: Final = threading.Lock()
-        self._looked_at_us: int | None = None
-        self._since_us: int = clock()
-        self._why = ""
+        self._status = SwitchStatus("auction", datetime_of(clock()), "", None)
+        self._closed: Final = threading.Event()
+        self._thread: Final = threading.Thread(target=self._run, name=f"auction {market_id}", daemon=True)
+
+    def start(self) -> Self:
+        """Begin to look."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Look no more. Does not wait for a look that is under way."""
+        self._closed.set()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def usable(self) -> bool:
-        """Whether the auction pays now. One of those who ask looks, when it is time; the others are told what was."""
-        if self._looking.acquire(blocking=False):
-            try:
-                if self._is_time():
-                    self._look()
-            finally:
-                self._looking.release()
-        return not self._why
+        """Whether the auction pays, as of the last look. O(1); raises nothing."""
+        return self._status.paying == "auction"
 
     def status(self) -> SwitchStatus:
         """What is in force, as of the last look."""
-        looked_at = None if self._looked_at_us is None else datetime_of(self._looked_at_us)
-        why = self._why
-        return SwitchStatus("budget" if why else "auction", datetime_of(self._since_us), why, looked_at)
+        return self._status
 
-    def _is_time(self) -> bool:
-        # Also where the clock has gone back.
-        return self._looked_at_us is None or not 0 <= self._clock() - self._looked_at_us < self._look_us
-
-    def _look(self) -> None:
+    def look(self) -> SwitchStatus:
+        """Look once, now, and return what is in force after it. For one thread at a time."""
         try:
             sight = self._sight()
         except ExchangeError as error:
@@ -139,17 +147,28 @@ class AuctionSwitch:
             self._health.failed(f"{type(error).__name__}: {error}")
         else:
             self._health.saw(sight, self._clock())
-        self._looked_at_us = self._clock()
-        why = self._health.why
-        if bool(why) != bool(self._why):
-            self._since_us = self._looked_at_us
-            before_us, self._since_us = self._since_us, self._looked_at_us
-            if why:
-                logger.warning("the daily budget pays now, the auction in %s cannot be used: %s", self._market_id, why)
-            else:
-                paused = timedelta(microseconds=self._since_us - before_us)
-                logger.warning("the auction in %s pays again, after %s", self._market_id, paused)
-        self._why = why
+        self._take_over(self._health.why, datetime_of(self._clock()))
+        return self._status
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self.look()
+            except Exception:
+                logger.exception("the auction in %s cannot be looked at", self._market_id)
+            self._closed.wait(self._look_s)
+
+    def _take_over(self, why: str, now: datetime) -> None:
+        before = self._status
+        paying: Payer = "budget" if why else "auction"
+        since = before.since if paying == before.paying else now
+        self._status = SwitchStatus(paying, since, why, now)
+        if paying == before.paying:
+            return
+        if why:
+            logger.warning("the daily budget pays now, the auction in %s cannot be used: %s", self._market_id, why)
+        else:
+            logger.warning("the auction in %s pays again, after %s", self._market_id, now - before.since)
 
     def _sight(self) -> Sight:
         """Raises what the market's reads raise."""

@@ -44,6 +44,7 @@ CREATE TABLE quest_budget_spendings (
 );
 -- A task has one payer's attention at a time: of any number that reserve for it, one does.
 CREATE UNIQUE INDEX quest_budget_spendings_live ON quest_budget_spendings (shard_id, task_id) WHERE status = 'reserved';
+CREATE INDEX quest_budget_spendings_task ON quest_budget_spendings (shard_id, task_id, worker_id, reservation_id);
 CREATE INDEX quest_budget_spendings_quest ON quest_budget_spendings (shard_id, day, quest);
 COMMENT ON TABLE quest_budget_spendings IS
     'One row for each attempt at a task that the daily budget pays: reserved before its claim, ended once after it.';

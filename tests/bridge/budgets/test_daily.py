@@ -80,9 +80,21 @@ def test_a_release_gives_all_of_it_back(budgets: DailyBudgets) -> None:
     assert budgets.reserve("u", "q", 1, "w") is None
     released = budgets.release(made.reservation_id)
     assert (released.status, released.cost_tokens) == ("released", None)
-    assert budgets.spend(made.reservation_id, 5) == released
+    assert budgets.release(made.reservation_id) == released
     assert numbers(budgets) == (100, 0, 0, 0)
     assert reserve(budgets, "t", 100).reservation_id != made.reservation_id
+
+
+def test_a_cost_that_is_told_after_a_release_is_charged(budgets: DailyBudgets) -> None:
+    """BRG-4, Precisely: a worker that was taken for dead burned what it burned; from what is left, once."""
+    budgets.allocate({"q": 100})
+    made = reserve(budgets, "t", 60)
+    budgets.release(made.reservation_id)
+    reserve(budgets, "u", 80)
+    ended = budgets.spend(made.reservation_id, 50)
+    assert (ended.status, ended.cost_tokens, ended.charged_tokens) == ("spent", 50, 20)
+    assert budgets.spend(made.reservation_id, 60) == budgets.release(made.reservation_id) == ended
+    assert numbers(budgets) == (100, 80, 20, 30)
 
 
 def test_what_costs_more_takes_what_is_left_and_no_more(budgets: DailyBudgets) -> None:
