@@ -176,7 +176,7 @@ class SlotLoop:
         """Put the slot on sale; where it is already, look again later."""
         self._offer_id = self._offer_id or f"offer:{uuid.uuid4().hex}"
         try:
-            self._market.offer_slot(
+            made = self._market.offer_slot(
                 self._settings.market_id,
                 self._slot_id,
                 reserve_price_tokens=self._settings.reserve_price_tokens,
@@ -196,7 +196,8 @@ class SlotLoop:
         else:
             self._offer_id = ""
             self._taken.reset()
-            in_s = OFFER_AGAIN_S
+            # Done before, under an id whose reply was lost: the slot may have been sold and used since.
+            in_s = 0.0 if made.repeated else OFFER_AGAIN_S
         self._offer_at_s = time.monotonic() + in_s
 
     def _leave(self) -> None:

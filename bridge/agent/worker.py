@@ -114,10 +114,11 @@ class Worker:
     def _run_slot(self, slot_id: str) -> None:
         try:
             self.slot(slot_id).run()
-        except (Unavailable, UnknownOutcome) as error:
-            # Only while it ends: what is left is found by the next start.
-            logger.warning("slot %s ends with work that is not settled: %s", slot_id, error)
         except BaseException as error:
+            if self._ending.asked and isinstance(error, Unavailable | UnknownOutcome):
+                # It has given up asking, because it ends: what is left is found by the next start.
+                logger.warning("slot %s ends with work that is not settled: %s", slot_id, error)
+                return
             logger.exception("slot %s has failed, so the worker ends", slot_id)
             with self._lock:
                 self._failure = self._failure or error
