@@ -113,4 +113,11 @@ def test_every_table_is_verified_or_known_not_to_be():
         "api_keys",
         "api_key_versions",
         "market_cycles",
+        "quest_budget_allocations",
+        "quest_budget_spendings",
+        "work_quests",
+        "work_tasks",
+        "work_claims",
+        "work_completions",
+        "work_costs",
     }
