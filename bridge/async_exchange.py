@@ -17,6 +17,7 @@ from bridge.node import Node
 from bridge.questions import Durable
 from bridge.read import AsyncRead
 from bridge.reads import Live
+from bridge.resource_allocator.methods import AllocatingAsync
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import AsyncVerb, as_actor
 from engine.state import State
@@ -24,7 +25,7 @@ from engine.state import State
 T = TypeVar("T")
 
 
-class AsyncExchange:
+class AsyncExchange(AllocatingAsync):
     """A running market, for asyncio. Made from an open `Exchange`, which is closed as usual."""
 
     open_account = AsyncVerb(verbs.open_account, results.stamp)

@@ -21,6 +21,7 @@ from bridge.node import Node, Role
 from bridge.questions import Durable
 from bridge.read import Read
 from bridge.reads import Live, OrderBook, Wallet
+from bridge.resource_allocator.methods import Allocating
 from bridge.results import Page, PlacedBid, Round, Swept
 from bridge.verb import Verb, as_actor
 from engine.state import State
@@ -35,7 +36,7 @@ logger: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Exchange:
+class Exchange(Allocating):
     """A running market, for threads. Open one with `open_exchange`; use it as a context manager.
 
     Every verb acts as who would usually do it (the bidder bids, the operator clears); `acting_as` fixes the actor.
@@ -227,8 +228,8 @@ class Exchange:
 
 
 if TYPE_CHECKING:
-    from bridge.market_api import MarketApi
+    from bridge.resource_allocator.api import AllocatorApi
 
-    def _is_one(exchange: Exchange) -> MarketApi:
+    def _is_one(exchange: Exchange) -> AllocatorApi:
         """It has all that every way to a market offers."""
         return exchange

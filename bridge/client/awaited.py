@@ -17,6 +17,7 @@ import httpx2
 
 from bridge import verbs
 from bridge.client import asking, batches, wire
+from bridge.client.allocating import AllocatingAsync
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
 from bridge.client.call import Call, Plan
@@ -32,7 +33,7 @@ from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp,
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AllocatingAsync):
     """A market that a service serves, for asyncio: as `Client`, awaited. Use it as an asynchronous context manager.
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses

@@ -16,6 +16,7 @@ import httpx2
 
 from bridge import verbs
 from bridge.client import asking, batches, wire
+from bridge.client.allocating import Allocating
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
 from bridge.client.call import Call, Plan
@@ -31,7 +32,7 @@ from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp,
 T = TypeVar("T")
 
 
-class Client:
+class Client(Allocating):
     """A market that a service serves, for threads: the verbs and reads of `Exchange`. Use it as a context manager.
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
@@ -233,8 +234,8 @@ def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
 
 
 if TYPE_CHECKING:
-    from bridge.market_api import MarketApi
+    from bridge.resource_allocator.api import AllocatorApi
 
-    def _is_one(client: Client) -> MarketApi:
+    def _is_one(client: Client) -> AllocatorApi:
         """It has all that every way to a market offers."""
         return client

@@ -47,6 +47,7 @@ MEANINGS: Final = {
     "funds-insufficient": "The available balance is too low. Bid less, or wait until holds come back, or earn.",
     "invalid": "A field has the wrong type, range or pattern; `field` and `detail` say which. Nothing happened.",
     "not-found": "There is nothing of this name.",
+    "conflict": "Things are not as the request takes them to be; `field` and `detail` say which. Nothing happened.",
     "unauthorized": "No API key, or none that works. Send it as `Authorization: Bearer cmk_...`.",
     "forbidden": "The key works, and may not do this. Ask whoever made it for another scope.",
     "too-many-requests": "The key asks more often than it may. Wait as Retry-After says, then longer each time.",

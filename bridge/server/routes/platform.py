@@ -10,6 +10,7 @@ from litestar import get
 from bridge.errors import Invalid
 from bridge.questions import RecentStats, WalletRow
 from bridge.reads import OrderBook
+from bridge.resource_allocator.questions import ResourceBudget
 from bridge.results import Page
 from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, PeriodS
 from bridge.server.service import Service
@@ -37,6 +38,14 @@ async def platform_wallets(service: GivenService, limit: Limit = 100, after: Aft
     return await service.market.wallets(limit=limit, after=after)
 
 
+@get("/market/resource-budgets", operation_id="platform_resource_budgets", summary="Rank budgets", responses=QUESTION)
+async def platform_resource_budgets(
+    service: GivenService, artifact_type: NameQuery = None, limit: Limit = 100
+) -> Page[ResourceBudget]:
+    """As `get_resource_budget_rankings`."""
+    return await service.market.get_resource_budget_rankings(artifact_type, limit)
+
+
 async def _market(service: Service, market_id: str | None) -> str:
     """The market that is meant. Raises `Invalid` where there is no telling."""
     if market_id is not None:
@@ -47,4 +56,4 @@ async def _market(service: Service, market_id: str | None) -> str:
     raise Invalid("market_id", "", f"the market that is meant: there are {len(markets)}")
 
 
-HANDLERS = (auction_order_book, auction_stats, platform_wallets)
+HANDLERS = (auction_order_book, auction_stats, platform_wallets, platform_resource_budgets)
