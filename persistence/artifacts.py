@@ -132,16 +132,18 @@ def bounties_page(
     """
     wanted = [status] if status else list(get_args(BountyStatus))
     of_artifact = "" if artifact_id is None else "AND artifact_id = %(artifact)s"
+    # The others follow from the status of the hold; asked for all the same, they would be taken for rare and sorted.
+    of_status = "AND status = %(status)s" if status in ("open", "claimed") else ""
     query = f"""SELECT found.* FROM unnest(%(hold_statuses)s::text[]) AS wanted CROSS JOIN LATERAL (
-            SELECT {_BOUNTY} FROM token_bounties WHERE shard_id = %(shard)s {of_artifact} AND hold_status = wanted
-                AND status = ANY(%(statuses)s) AND posted_seq < %(before)s
+            SELECT {_BOUNTY} FROM token_bounties WHERE shard_id = %(shard)s {of_artifact} {of_status}
+                AND hold_status = wanted AND posted_seq < %(before)s
             ORDER BY posted_seq DESC LIMIT %(limit)s) AS found
         ORDER BY found.posted_seq DESC LIMIT %(limit)s"""  # noqa: S608
     values = {
         "shard": shard_id,
         "artifact": artifact_id,
         "hold_statuses": sorted({_HOLD_STATUS[one] for one in wanted}),
-        "statuses": wanted,
+        "status": status,
         "before": before,
         "limit": limit,
     }

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from bridge.errors import Conflict, NotFound, Refused
-from bridge.questions import HoldRow
+from bridge.questions import HoldDetail, HoldRow
 from bridge.resource_allocator.api import AllocatorApi
 from bridge.resource_allocator.questions import BountyDetail, BountyRow
 from engine.reject import Reject
@@ -29,7 +29,7 @@ def stake(
     *,
     expires_at: datetime | None = None,
     command_id: str = "",
-) -> HoldRow:
+) -> HoldDetail:
     """Commit tokens of an account to an artifact until they are taken back: a tenth of them funds research on it.
 
     Raises `NotFound` if there is no such artifact, `Refused` as `place_hold`.
@@ -38,7 +38,7 @@ def stake(
     return _placed(market, stake_id, account_id, tokens, STAKE, artifact_id, expires_at, "", command_id)
 
 
-def unstake(market: AllocatorApi, stake_id: str, *, command_id: str = "") -> HoldRow:
+def unstake(market: AllocatorApi, stake_id: str, *, command_id: str = "") -> HoldDetail:
     """Take a stake back. Raises `NotFound` if there is no such stake, `Refused` as `release_hold`."""
     check_stake(market.hold(stake_id))
     _released(market, stake_id, command_id)
@@ -121,7 +121,7 @@ def _placed(
     expires_at: datetime | None,
     memo: str,
     command_id: str,
-) -> HoldRow:
+) -> HoldDetail:
     """The hold, which may have been there: whoever lost the answer asks again, perhaps after the market forgot it."""
     try:
         market.place_hold(

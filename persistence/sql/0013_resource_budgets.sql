@@ -81,7 +81,10 @@ SELECT
     hold.placed_at AS created_at,
     greatest(hold.placed_at, claim.claimed_at, hold.ended_at) AS updated_at
 FROM token_holds AS hold
-LEFT JOIN bounty_claims AS claim ON claim.shard_id = hold.shard_id AND claim.posted_seq = hold.placed_seq
+-- Looked up for each row that is shown, by its key: however few claims there are, a page is not sorted for them.
+LEFT JOIN LATERAL (
+    SELECT * FROM bounty_claims WHERE shard_id = hold.shard_id AND posted_seq = hold.placed_seq LIMIT 1
+) AS claim ON true
 WHERE hold.reason = 'bounty' AND hold.reference_type = 'artifact';
 COMMENT ON VIEW token_bounties IS
     'Tokens offered for work on an artifact, with where each offer stands: open, claimed, paid, withdrawn or expired.';

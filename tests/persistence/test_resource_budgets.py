@@ -279,4 +279,4 @@ def test_every_question_reads_about_what_it_is_about(capital: Capital) -> None:
                 if "Relation Name" in node:
                     passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
                     read += (node["Actual Rows"] + passed) * node["Actual Loops"]
-        assert read <= rows_max, (plans[0][0], read, json.dumps(plans[0][1], indent=1))
+        assert read <= rows_max, f"{read} rows\n{plans[0][0]}\n{json.dumps(plans[0][1], indent=1)}"

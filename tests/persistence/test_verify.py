@@ -113,4 +113,7 @@ def test_every_table_is_verified_or_known_not_to_be():
         "api_keys",
         "api_key_versions",
         "market_cycles",
+        "artifacts",
+        "resource_allocations",
+        "bounty_claims",
     }

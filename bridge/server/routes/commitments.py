@@ -16,7 +16,7 @@ from bridge.resource_allocator.commitments import (
     payee_of,
 )
 from bridge.resource_allocator.questions import BountyDetail, BountyRow, BountyStatus
-from bridge.results import CapturedHold, Page, PlacedHold, Stamp
+from bridge.results import CapturedHold, Page, PlacedHold, ReleasedHold
 from bridge.server.bodies import BountyPayment, NewBounty, NewStake
 from bridge.server.routes.common import (
     COMMAND,
@@ -57,11 +57,13 @@ async def stake(
 @delete(
     "/stakes/{stake_id:str}", operation_id="unstake", summary="Take a stake back", status_code=200, responses=COMMAND
 )
-async def unstake(stake_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable") -> Stamp:
+async def unstake(
+    stake_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+) -> ReleasedHold:
     """Take all of a stake back. By whoever placed it, or the admin."""
     check_stake(await service.market.hold(stake_id))
     request = verbs.release_hold(stake_id, command_id=caller.command_id)
-    return results.stamp(await service.submit(caller, request, ack))
+    return results.released_hold(await service.submit(caller, request, ack))
 
 
 @post("/artifacts/{artifact_id:str}/bounties", operation_id="post_bounty", summary="Post a bounty", responses=PAYMENT)
@@ -132,11 +134,11 @@ async def pay_bounty(
 )
 async def withdraw_bounty(
     bounty_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
-) -> Stamp:
+) -> ReleasedHold:
     """Take back a bounty that nobody has claimed. By whoever posted it, or the admin."""
     check_unclaimed(await service.market.bounty(bounty_id))
     request = verbs.release_hold(bounty_id, command_id=caller.command_id)
-    return results.stamp(await service.submit(caller, request, ack))
+    return results.released_hold(await service.submit(caller, request, ack))
 
 
 @get("/bounties", operation_id="bounties", summary="List bounties", responses=QUESTION)
