@@ -10,11 +10,13 @@ from typing import Any, Final
 from bridge.access.issue import NewKey
 from bridge.server.bodies import (
     Amendment,
+    Capture,
     CycleSetting,
     Minting,
     NewAccount,
     NewBid,
     NewBids,
+    NewHold,
     NewMarket,
     NewSlot,
     NewTransfer,
@@ -26,6 +28,10 @@ BODIES: Final[Mapping[Any, Any]] = {
     NewAccount: NewAccount(account_id="alpha"),
     Minting: Minting(amount_tokens=1_000, reason="grant:initial", memo="to begin with"),
     NewTransfer: NewTransfer(to_account_id="beta", amount_tokens=50, reason="payment:review"),
+    NewHold: NewHold(
+        hold_id="stake-1", amount_tokens=40, reason="stake", reference_type="artifact", reference_id="paper-7"
+    ),
+    Capture: Capture(to_account_id="beta", amount_tokens=30),
     NewMarket: NewMarket(market_id="agents", lease=timedelta(minutes=30)),
     CycleSetting: CycleSetting(mode="every", period=timedelta(seconds=30)),
     NewSlot: NewSlot(slot_id="slot-1", reserve_price_tokens=100),
@@ -40,6 +46,7 @@ BODIES: Final[Mapping[Any, Any]] = {
 VALUES: Final[Mapping[str, Any]] = {
     "account_id": "alpha",
     "bid_id": 1,
+    "hold_id": "stake-1",
     "key_id": "8ZkQ3nWb5xYt",
     "market_id": "agents",
     "max_price_tokens": 300,

@@ -20,7 +20,7 @@ from bridge.server.caller import Caller
 from bridge.server.front import CALLER, REQUEST_ID
 from bridge.server.problem import MEDIA_TYPE
 from bridge.server.problems import headers_of, problem_of
-from bridge.server.routes import accounts, awards, bids, events, keys, markets, metrics, platform, public, slots
+from bridge.server.routes import accounts, awards, bids, events, holds, keys, markets, metrics, platform, public, slots
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest
 
@@ -37,6 +37,7 @@ BEHIND_THE_FRONT: Final = {
     "Bids": bids,
     "Awards": awards,
     "Wallets": accounts,
+    "Holds": holds,
     "Keys": keys,
     "Events": events,
 }
