@@ -40,6 +40,9 @@ class AsyncExchange(AllocatingAsync):
     cancel_bid = AsyncVerb(verbs.cancel_bid, results.stamp)
     settle = AsyncVerb(verbs.settle, results.settled)
     void = AsyncVerb(verbs.void, results.voided)
+    place_hold = AsyncVerb(verbs.place_hold, results.placed_hold)
+    capture_hold = AsyncVerb(verbs.capture_hold, results.captured_hold)
+    release_hold = AsyncVerb(verbs.release_hold, results.released_hold)
 
     wallet = AsyncRead(reads.wallet)
     get_order_book = AsyncRead(reads.get_order_book)
@@ -53,6 +56,8 @@ class AsyncExchange(AllocatingAsync):
     awards = AsyncRead(questions.awards)
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
+    hold = AsyncRead(questions.hold)
+    holds = AsyncRead(questions.holds)
     get_recent_stats = AsyncRead(questions.get_recent_stats)
     why = AsyncRead(questions.why)
 

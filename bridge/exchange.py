@@ -55,6 +55,9 @@ class Exchange(Allocating):
     cancel_bid = Verb(verbs.cancel_bid, results.stamp)
     settle = Verb(verbs.settle, results.settled)
     void = Verb(verbs.void, results.voided)
+    place_hold = Verb(verbs.place_hold, results.placed_hold)
+    capture_hold = Verb(verbs.capture_hold, results.captured_hold)
+    release_hold = Verb(verbs.release_hold, results.released_hold)
 
     quote = Read(reads.quote)
     markets = Read(reads.markets)
@@ -65,6 +68,8 @@ class Exchange(Allocating):
     awards = Read(questions.awards)
     wallets = Read(questions.wallets)
     statement = Read(questions.statement)
+    hold = Read(questions.hold)
+    holds = Read(questions.holds)
     get_recent_stats = Read(questions.get_recent_stats)
     why = Read(questions.why)
 

@@ -1,4 +1,4 @@
-"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, statements, figures, and why.
+"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, holds, figures, and why.
 
 Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of what is
 durable, and says up to which row: `seq` and `durable_seq` are equal. The queries are in `persistence.queries`.
@@ -17,7 +17,7 @@ from bridge.errors import Invalid, NotFound
 from bridge.reads import Live, Moment, check_limit, check_name
 from bridge.results import Page
 from bridge.units import datetime_of, duration_of
-from engine.events import SlotStatus
+from engine.events import HoldStatus, SlotStatus
 from engine.limits import SEQ_MAX
 from engine.slots import Slot
 from persistence import queries
@@ -26,6 +26,8 @@ from persistence.queries import (
     AwardStatus,
     BidRow,
     BidStatus,
+    HoldFilter,
+    HoldRow,
     MovementRow,
     OutcomeRow,
     Paging,
@@ -43,6 +45,8 @@ __all__ = [
     "BidRow",
     "BidStatus",
     "Durable",
+    "HoldDetail",
+    "HoldRow",
     "MovementRow",
     "Outcome",
     "RecentStats",
@@ -54,6 +58,8 @@ __all__ = [
     "bids",
     "get_recent_stats",
     "get_rounds",
+    "hold",
+    "holds",
     "slots",
     "statement",
     "wallets",
@@ -73,6 +79,13 @@ class Durable(Generic[T]):
 
 class BidDetail(BidRow, frozen=True):
     """A bid, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
+class HoldDetail(HoldRow, frozen=True):
+    """A named hold, as the tables have it at `seq`."""
 
     seq: int
     durable_seq: int
@@ -241,6 +254,46 @@ def statement(
     return Durable(answer)
 
 
+def hold(hold_id: str) -> Durable[HoldDetail]:
+    """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
+    check_name("hold_id", hold_id)
+
+    def answer(at: Snapshot, _: datetime) -> HoldDetail:
+        found = queries.hold(at.connection, at.shard_id, hold_id)
+        if found is None:
+            raise NotFound("hold_id", hold_id, "a hold that was placed")
+        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+
+    return Durable(answer)
+
+
+def holds(
+    account_id: str | None = None,
+    reference_type: str | None = None,
+    reference_id: str | None = None,
+    reason: str | None = None,
+    status: HoldStatus | None = None,
+    *,
+    limit: int = 100,
+    after: str | None = None,
+    order: Order = "newest",
+) -> Durable[Page[HoldRow]]:
+    """Named holds in the order in which they were placed, page after page: those that all of these say, or all.
+
+    A reference is named whole; a status or a type alone needs an account or a reason. Costs one walk of an index, which
+    passes over what the others leave out: of the account's holds, else of the reference's, else of those for a reason.
+    """
+    wanted = HoldFilter(account_id, reference_type, reference_id, reason, status)
+    _check_filter(wanted)
+    kind, page = _numbered("holds", limit, after, order)
+
+    def answer(at: Snapshot, _: datetime) -> Page[HoldRow]:
+        rows = queries.holds_page(at.connection, at.shard_id, wanted, page)
+        return _page(rows, limit, kind, lambda row: row.placed_seq, at)
+
+    return Durable(answer)
+
+
 def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Durable[RecentStats]:
     """Prices, fill rate and the ten best winning bids beside their impact, from what is durable.
 
@@ -311,6 +364,22 @@ def _check_owner(market_id: str | None, bidder_id: str | None, status: str | Non
         _check_one_of("status", status, statuses)
         if market_id is None and bidder_id is None:
             raise Invalid("status", status, "a market_id or a bidder_id with it")
+
+
+def _check_filter(wanted: HoldFilter) -> None:
+    for field in ("account_id", "reference_type", "reference_id", "reason"):
+        name = getattr(wanted, field)
+        if name is not None:
+            check_name(field, name)
+    whole = wanted.account_id or wanted.reference_id or wanted.reason
+    if wanted.reference_id is not None and wanted.reference_type is None:
+        raise Invalid("reference_id", wanted.reference_id, "a reference_type with it")
+    if wanted.reference_type is not None and not whole:
+        raise Invalid("reference_type", wanted.reference_type, "a reference_id, an account_id or a reason with it")
+    if wanted.status is not None:
+        _check_one_of("status", wanted.status, get_args(HoldStatus))
+        if not whole:
+            raise Invalid("status", wanted.status, "an account_id, a reference or a reason with it")
 
 
 def _check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:

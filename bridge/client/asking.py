@@ -16,6 +16,8 @@ from bridge.questions import (
     BidDetail,
     BidRow,
     BidStatus,
+    HoldDetail,
+    HoldRow,
     MovementRow,
     Outcome,
     RecentStats,
@@ -25,7 +27,7 @@ from bridge.questions import (
 )
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
-from engine.events import SlotStatus
+from engine.events import HoldStatus, SlotStatus
 
 # What the service waits for an award at the most; who wants to wait longer asks again.
 WAIT_S_MAX: Final = 60.0
@@ -173,6 +175,40 @@ def statement(
     questions.statement(account_id, limit=limit, after=after, order=order)
     where = path("wallets", ("account_id", account_id), "statement")
     return get(where, Page[MovementRow], limit=limit, after=after, order=order)
+
+
+def hold(hold_id: str) -> Call[HoldDetail]:
+    """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
+    questions.hold(hold_id)
+    return get(path("holds", ("hold_id", hold_id)), HoldDetail)
+
+
+def holds(
+    account_id: str | None = None,
+    reference_type: str | None = None,
+    reference_id: str | None = None,
+    reason: str | None = None,
+    status: HoldStatus | None = None,
+    *,
+    limit: int = 100,
+    after: str | None = None,
+    order: Order = "newest",
+) -> Call[Page[HoldRow]]:
+    """Named holds in the order in which they were placed, page after page: those that all of these say, or all."""
+    wanted = (account_id, reference_type, reference_id, reason, status)
+    questions.holds(*wanted, limit=limit, after=after, order=order)
+    return get(
+        path("holds"),
+        Page[HoldRow],
+        account_id=account_id,
+        reference_type=reference_type,
+        reference_id=reference_id,
+        reason=reason,
+        status=status,
+        limit=limit,
+        after=after,
+        order=order,
+    )
 
 
 def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Call[RecentStats]:

@@ -28,7 +28,19 @@ from bridge.client.streaming import Listening
 from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.feed.messages import Message
 from bridge.messages import Ack, Request, check_ack
-from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+from bridge.results import (
+    AmendedBid,
+    CapturedHold,
+    PlacedBid,
+    PlacedHold,
+    Posted,
+    ReleasedHold,
+    Round,
+    Settled,
+    Stamp,
+    Swept,
+    Voided,
+)
 
 T = TypeVar("T")
 
@@ -55,6 +67,9 @@ class AsyncClient(AllocatingAsync):
     clear_round = AsyncSent(verbs.clear_round, Round)
     settle = AsyncSent(verbs.settle, Settled)
     void = AsyncSent(verbs.void, Voided)
+    place_hold = AsyncSent(verbs.place_hold, PlacedHold)
+    capture_hold = AsyncSent(verbs.capture_hold, CapturedHold)
+    release_hold = AsyncSent(verbs.release_hold, ReleasedHold)
 
     wallet = AsyncAsked(asking.wallet)
     get_order_book = AsyncAsked(asking.get_order_book)
@@ -68,6 +83,8 @@ class AsyncClient(AllocatingAsync):
     awards = AsyncAsked(asking.awards)
     wallets = AsyncAsked(asking.wallets)
     statement = AsyncAsked(asking.statement)
+    hold = AsyncAsked(asking.hold)
+    holds = AsyncAsked(asking.holds)
     get_recent_stats = AsyncAsked(asking.get_recent_stats)
     why = AsyncAsked(asking.why)
 

@@ -27,7 +27,19 @@ from bridge.client.streaming import Listening
 from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.feed.messages import Message
 from bridge.messages import Ack, Request, check_ack
-from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+from bridge.results import (
+    AmendedBid,
+    CapturedHold,
+    PlacedBid,
+    PlacedHold,
+    Posted,
+    ReleasedHold,
+    Round,
+    Settled,
+    Stamp,
+    Swept,
+    Voided,
+)
 
 T = TypeVar("T")
 
@@ -54,6 +66,9 @@ class Client(Allocating):
     clear_round = Sent(verbs.clear_round, Round)
     settle = Sent(verbs.settle, Settled)
     void = Sent(verbs.void, Voided)
+    place_hold = Sent(verbs.place_hold, PlacedHold)
+    capture_hold = Sent(verbs.capture_hold, CapturedHold)
+    release_hold = Sent(verbs.release_hold, ReleasedHold)
 
     wallet = Asked(asking.wallet)
     get_order_book = Asked(asking.get_order_book)
@@ -67,6 +82,8 @@ class Client(Allocating):
     awards = Asked(asking.awards)
     wallets = Asked(asking.wallets)
     statement = Asked(asking.statement)
+    hold = Asked(asking.hold)
+    holds = Asked(asking.holds)
     get_recent_stats = Asked(asking.get_recent_stats)
     why = Asked(asking.why)
 

@@ -86,6 +86,25 @@ class NewTransfer(Body, frozen=True):
     memo: Note = ""
 
 
+class NewHold(Body, frozen=True):
+    """Set tokens of the acting account aside. A reason `earn:*` needs a reference."""
+
+    hold_id: PathName
+    amount_tokens: Sum
+    reason: Why
+    reference_type: ReferenceKind = ""
+    reference_id: ReferenceName = ""
+    expires_at: Annotated[Instant, Meta(description="When it goes back, if it is open then. ISO 8601.")] | None = None
+    memo: Note = ""
+
+
+class Capture(Body, frozen=True):
+    """Pay an account from a hold: all of it, or so many tokens, and the rest goes back."""
+
+    to_account_id: Annotated[Name, Meta(description="Who is paid.")]
+    amount_tokens: Annotated[TokensPositive, Meta(description="Whole tokens; left out, all of it.")] | None = None
+
+
 class NewMarket(Body, frozen=True):
     """Open a market with its rules, which stay as they are."""
 

@@ -27,6 +27,7 @@ from bridge.server.routes import (
     bids,
     commitments,
     events,
+    holds,
     keys,
     markets,
     metrics,
@@ -52,6 +53,7 @@ BEHIND_THE_FRONT: Final = {
     "Wallets": accounts,
     "Artifacts": artifacts,
     "Commitments": commitments,
+    "Holds": holds,
     "Keys": keys,
     "Events": events,
 }

@@ -31,7 +31,13 @@ from engine.reject import Reject
 # What a caller sent is shown back in short.
 _VALUE_CHARS_MAX: Final = 200
 
-_NOT_FOUND: Final = {Reject.MARKET_UNKNOWN, Reject.ACCOUNT_UNKNOWN, Reject.SLOT_UNKNOWN, Reject.BID_UNKNOWN}
+_NOT_FOUND: Final = {
+    Reject.MARKET_UNKNOWN,
+    Reject.ACCOUNT_UNKNOWN,
+    Reject.SLOT_UNKNOWN,
+    Reject.BID_UNKNOWN,
+    Reject.HOLD_UNKNOWN,
+}
 # The request contradicts itself, whatever the market's state: to send it again is useless.
 _UNPROCESSABLE: Final = {
     Reject.COMMAND_ID_REUSED,

@@ -216,7 +216,7 @@ def test_pages_of_holds_leave_nothing_out(filled: psycopg.Connection, seed: int)
         reference = {"reference_type": "artifact", "reference_id": "x9"}
         want = rng.choice([{"account_id": "b7"}, reference, {"reason": "bounty"}])
         more = rng.choice([{}, {"reason": "stake"}, {"status": "open"}, {"status": "released"}])
-        wanted = queries.HoldFilter(**(want | more))
+        wanted = queries.HoldFilter(**(more | want))
         newest, limit = rng.random() < 0.5, rng.choice([1, 2, 7, 30])
         names = [name for name in wanted.__struct_fields__ if getattr(wanted, name) is not None]
         condition = " AND ".join(f"{name} = %({name})s" for name in names)
