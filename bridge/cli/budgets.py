@@ -35,12 +35,11 @@ def budgets(
 
 def _table(ranked: Sequence[ResourceBudget]) -> RenderableType:
     table = Table(title="Budgets for research", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for name in ("artifact", "type"):
-        table.add_column(name, overflow="fold")
-    for name in ("price", "staked", "bounties", "budget", "spent", "left", "in LLM tokens"):
-        table.add_column(name, justify="right")
+    table.add_column("artifact", overflow="fold")
+    for name in ("price", "staked", "bounties", "budget", "spent", "left", "LLM tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
     for one in ranked:
         numbers = (one.demand_tokens, one.bounty_tokens, one.budget_tokens, one.spent_tokens, one.left_tokens)
         shown = [f"{number:,}" for number in (*numbers, one.left_llm_tokens)]
-        table.add_row(one.artifact_id, one.artifact_type, f"{one.market_price:.2f}", *shown)
+        table.add_row(one.artifact_id, f"{one.market_price:.2f}", *shown)
     return table

@@ -57,6 +57,10 @@ class Service:
         caller.seq = reply.seq
         return reply
 
+    def check_may(self, caller: Caller, request: Request) -> None:
+        """Raise `Forbidden` as `submit` would, before anything is looked up for a request."""
+        self._acting(caller, request)
+
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
         # One was counted at the door.

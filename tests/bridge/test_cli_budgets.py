@@ -32,6 +32,6 @@ def test_budgets_are_shown_the_largest_first(url: str) -> None:
     assert as_json("budgets", "--rows", "1", url=url)["budgets"] == found[:1]
     shown = run("budgets", url=url, CALLMARKET_LLM_TOKENS_PER_TOKEN="10")
     assert shown.returncode == 0
-    for words in ("hypothesis", "20,000", "1,500", "15,000"):
+    for words in ("x0", "20,000", "1,500", "15,000"):
         assert words in shown.stdout
     assert "artifact_type" in complaint(run("budgets", "two words", url=url), 2)

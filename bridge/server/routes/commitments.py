@@ -40,10 +40,11 @@ async def stake(
 
     A stake is a hold: it is listed, and looked at, where holds are.
     """
+    account_id = service.bidder(caller)
     await service.market.artifact(artifact_id)
     request = verbs.place_hold(
         data.stake_id,
-        service.bidder(caller),
+        account_id,
         data.tokens,
         STAKE,
         reference_type=ARTIFACT,
@@ -61,8 +62,9 @@ async def unstake(
     stake_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """Take all of a stake back. By whoever placed it, or the admin."""
-    check_stake(await service.market.hold(stake_id))
     request = verbs.release_hold(stake_id, command_id=caller.command_id)
+    service.check_may(caller, request)
+    check_stake(await service.market.hold(stake_id))
     return results.released_hold(await service.submit(caller, request, ack))
 
 
@@ -78,10 +80,11 @@ async def post_bounty(
 
     A bounty is a hold. One that the admin posts for an account can be paid and withdrawn by the admin alone.
     """
+    account_id = service.bidder(caller)
     await service.market.artifact(artifact_id)
     request = verbs.place_hold(
         data.bounty_id,
-        service.bidder(caller),
+        account_id,
         data.tokens,
         BOUNTY,
         reference_type=ARTIFACT,
@@ -120,6 +123,8 @@ async def pay_bounty(
     ack: AckQuery = "durable",
 ) -> CapturedHold:
     """Pay a bounty to its claimant, all or a part; the rest goes back. By whoever posted it, or the admin."""
+    # Whom it pays is not known yet; who may release a hold may capture it.
+    service.check_may(caller, verbs.release_hold(bounty_id))
     payee = payee_of(await service.market.bounty(bounty_id))
     request = verbs.capture_hold(bounty_id, payee, data.tokens, command_id=caller.command_id)
     return results.captured_hold(await service.submit(caller, request, ack))
@@ -136,8 +141,9 @@ async def withdraw_bounty(
     bounty_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """Take back a bounty that nobody has claimed. By whoever posted it, or the admin."""
-    check_unclaimed(await service.market.bounty(bounty_id))
     request = verbs.release_hold(bounty_id, command_id=caller.command_id)
+    service.check_may(caller, request)
+    check_unclaimed(await service.market.bounty(bounty_id))
     return results.released_hold(await service.submit(caller, request, ack))
 
 
