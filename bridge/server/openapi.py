@@ -39,6 +39,7 @@ TAGS: Final = {
     "Bids": "Placing, changing and taking back bids, and why they won or lost.",
     "Awards": "What was won.",
     "Wallets": "Accounts and their tokens.",
+    "Holds": "Tokens set aside for a stake, a bounty or whatever the reason says, and how that ended.",
     "Keys": "API keys, and what one's own may do.",
     "Events": "What becomes durable, as a live stream.",
     "Platform": "Second paths to the same answers, for who moves over from the auction of an agent platform.",
