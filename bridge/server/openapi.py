@@ -41,6 +41,7 @@ TAGS: Final = {
     "Wallets": "Accounts and their tokens.",
     "Artifacts": "What is researched: what it is worth, what work on it may cost, and what it has.",
     "Commitments": "Tokens committed to artifacts: stakes, and bounties for work on them.",
+    "Holds": "Tokens set aside for a stake, a bounty or whatever the reason says, and how that ended.",
     "Keys": "API keys, and what one's own may do.",
     "Events": "What becomes durable, as a live stream.",
     "Platform": "Second paths to the same answers, for who moves over from the auction of an agent platform.",

@@ -45,6 +45,9 @@ MAY: dict[str, set[str]] = {
     "put_artifact": STAFF,
     "set_market_price": STAFF,
     "record_resource_spending": STAFF,
+    "place_hold": {"bid", "admin"},
+    "capture_hold": {"bid", "admin"},
+    "release_hold": {"bid", "admin"},
     "open_account": {"admin"},
     "mint": {"admin"},
     "burn": {"admin"},
@@ -58,7 +61,10 @@ BEHIND = [case for case in CASES if not case.public]
 
 
 class Town:
-    """A market with something to take: `a` has a bid and an award, `p` sold it; `b` and `q` are strangers."""
+    """A market with something to take: `a` has a bid, an award and a hold, `p` sold it; `b` and `q` are strangers.
+
+    Of `b` the admin has set something aside.
+    """
 
     def __init__(self, served: Served) -> None:
         market = self.market = served.exchange
@@ -76,6 +82,8 @@ class Town:
         for bounty_id in ("bounty-a", "claimed-a"):
             post_bounty(market, bounty_id, "a", "h1", 50, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
         market.claim_bounty("claimed-a", "b")
+        market.place_hold("stake-1", "a", 10, "stake")
+        market.acting_as("admin").place_hold("kept", "b", 10, "stake")
         self.keys = {
             "read": served.key(),
             "bid": served.key(bid=("b",)),
@@ -98,7 +106,8 @@ class Town:
         keys = {(view.key_id, view.works) for view in self.served.keyring.views()}
         bounties = [(one.bounty_id, one.status, one.claimant_id) for one in market.bounties().items]
         budgets = market.artifacts().items, market.get_resource_budget_rankings().items, bounties
-        return budgets, bids, slots, accounts, [row.market_id for row in market.markets().items], keys
+        holds = [(hold.hold_id, hold.status) for hold in market.holds().items]
+        return budgets, bids, slots, accounts, holds, [row.market_id for row in market.markets().items], keys
 
     def refused(self, told: httpx2.Response, *statuses: int) -> None:
         """It was refused as it should be, in the words of RFC 9457, and nothing has changed."""
@@ -186,6 +195,7 @@ def test_nobody_touches_what_is_anothers(town: Town) -> None:
     """Bids, awards, slots and wallets of others, by their id, by header, by field and by parameter."""
     bid = {"task_id": "t", "max_price_tokens": 5}
     done = {"actual_cost_tokens": 1, "actual_impact": 1.0}
+    hold = {"hold_id": "h", "amount_tokens": 1, "reason": "stake"}
     bids, slots = "/api/v1/markets/m/bids", "/api/v1/markets/m/slots"
     attacks: list[tuple[str, str, str, Any, str, int]] = [
         ("bid", "DELETE", f"/api/v1/bids/{town.bid_id}", None, "", 403),
@@ -210,6 +220,14 @@ def test_nobody_touches_what_is_anothers(town: Town) -> None:
         ("bid", "POST", "/api/v1/artifacts/h1/stakes", {"stake_id": "s", "tokens": 1}, "a", 403),
         ("bid", "POST", "/api/v1/artifacts/h1/stakes", {"stake_id": "s", "tokens": 1, "account_id": "a"}, "", 400),
         ("operate", "DELETE", "/api/v1/bounties/bounty-a", None, "", 403),
+        ("bid", "POST", "/api/v1/holds", hold, "a", 403),
+        ("bid", "POST", "/api/v1/holds", hold | {"account_id": "a"}, "", 400),
+        ("bid", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "", 403),
+        ("bid", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "a", 403),
+        ("bid", "POST", "/api/v1/holds/stake-1/release", None, "", 403),
+        ("bid", "POST", "/api/v1/holds/kept/capture", {"to_account_id": "a"}, "", 403),
+        ("bid", "POST", "/api/v1/holds/kept/release", None, "b", 403),
+        ("operate", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "", 403),
         ("offer", "DELETE", "/api/v1/slots/slot-3", None, "", 403),
         ("offer", "DELETE", "/api/v1/slots/slot-3", None, "p", 403),
         ("offer", "POST", "/api/v1/slots/slot-1/settle", done, "", 403),

@@ -157,6 +157,11 @@ STORY: list[tuple[str, str]] = [
     ("void", "award"),
     ("withdraw_slot", "slot"),
     ("cancel_bid", "bid"),
+    ("place_hold", ""),
+    ("holds", ""),
+    ("capture_hold", ""),
+    ("hold", ""),
+    ("release_hold", "hold"),
     ("refund_unfilled", ""),
     ("put_artifact", ""),
     ("set_market_price", ""),
@@ -192,6 +197,9 @@ STORY: list[tuple[str, str]] = [
 def _make(served: Served, thing: str) -> dict[str, Any]:
     """What the next operation is about."""
     market = served.exchange
+    if thing == "hold":
+        market.place_hold("stake-2", "alpha", 5, "stake")
+        return {"hold_id": "stake-2"}
     if thing in ("slot", "award"):
         market.offer_slot("agents", "slot-1")
     if thing == "slot" or not thing:
