@@ -49,7 +49,7 @@ BODIES: Final[Mapping[Any, Any]] = {
     ArtifactSetting: ArtifactSetting(artifact_type="hypothesis", title="Sleep clears amyloid"),
     PriceSetting: PriceSetting(market_price=0.4),
     NewSpending: NewSpending(tokens=20, reference_type="task", reference_id="task-1", impact=0.7),
-    NewStake: NewStake(stake_id="stake-2", tokens=200),
+    NewStake: NewStake(stake_id="belief-1", tokens=200),
     NewBounty: NewBounty(
         bounty_id="bounty-1",
         tokens=100,
@@ -70,6 +70,6 @@ VALUES: Final[Mapping[str, Any]] = {
     "market_id": "agents",
     "max_price_tokens": 300,
     "slot_id": "slot-1",
-    "stake_id": "stake-2",
+    "stake_id": "belief-1",
     "slug": "funds-insufficient",
 }
