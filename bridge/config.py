@@ -32,8 +32,9 @@ Source = str
 """Where a value comes from: `default`, the name of a variable, `line 3 of FILE`, or `command line`."""
 
 
-# See the setting of this name.
+# See the settings of these names.
 CHANGES_WAITING_MAX: Final = 256
+LLM_TOKENS_PER_TOKEN: Final = 1
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,6 +84,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     snapshot_every_s: Annotated[float, Meta(ge=0, le=604_800)] = 300.0
     """How often the service has a snapshot taken, by a process of its own; 0 for never."""
+
+    llm_tokens_per_token: Annotated[int, Meta(ge=1, le=1_000_000)] = LLM_TOKENS_PER_TOKEN
+    """The exchange rate: how many tokens of a language model one token of the market is worth. Budgets for research are
+    shown in both."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What the service and the process that takes snapshots log: `debug` tells every request, `info` those that change

@@ -20,7 +20,21 @@ from bridge.server.caller import Caller
 from bridge.server.front import CALLER, REQUEST_ID
 from bridge.server.problem import MEDIA_TYPE
 from bridge.server.problems import headers_of, problem_of
-from bridge.server.routes import accounts, awards, bids, events, keys, markets, metrics, platform, public, slots
+from bridge.server.routes import (
+    accounts,
+    artifacts,
+    awards,
+    bids,
+    commitments,
+    events,
+    holds,
+    keys,
+    markets,
+    metrics,
+    platform,
+    public,
+    slots,
+)
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest
 
@@ -37,6 +51,9 @@ BEHIND_THE_FRONT: Final = {
     "Bids": bids,
     "Awards": awards,
     "Wallets": accounts,
+    "Artifacts": artifacts,
+    "Commitments": commitments,
+    "Holds": holds,
     "Keys": keys,
     "Events": events,
 }

@@ -120,4 +120,7 @@ def test_every_table_is_verified_or_known_not_to_be():
         "work_claims",
         "work_completions",
         "work_costs",
+        "artifacts",
+        "resource_allocations",
+        "bounty_claims",
     }

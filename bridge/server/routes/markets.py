@@ -11,7 +11,8 @@ from litestar.params import JSONBody
 
 from bridge import results, verbs
 from bridge.cycle.caller import CycleStatus
-from bridge.questions import Candles, RecentStats, RoundRow
+from bridge.figures import Candles, RecentStats
+from bridge.questions import RoundRow
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote
 from bridge.results import Page, Round, Stamp, Swept
 from bridge.server.bodies import CycleSetting, NewMarket
@@ -24,6 +25,7 @@ from bridge.server.routes.common import (
     GivenCaller,
     GivenService,
     Limit,
+    Name,
     NameQuery,
     Newest,
     PathId,
@@ -136,9 +138,9 @@ async def get_recent_stats(
     return await service.market.get_recent_stats(market_id, timedelta(seconds=period_s), limit=limit)
 
 
-@get("/markets/{market_id:str}/candles", operation_id="get_candles", summary="Figures of a chart", responses=QUESTION)
+@get("/candles", operation_id="get_candles", summary="Figures of a chart", responses=QUESTION)
 async def get_candles(
-    market_id: PathId, service: GivenService, period_s: PeriodS = 86_400.0, interval_s: PeriodS = 300.0
+    market_id: Name, service: GivenService, period_s: PeriodS = 86_400.0, interval_s: PeriodS = 300.0
 ) -> Candles:
     """Clearing prices, supply and awards of a period up to now, in at most a thousand equal parts."""
     return await service.market.get_candles(market_id, timedelta(seconds=period_s), timedelta(seconds=interval_s))
