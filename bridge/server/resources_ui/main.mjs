@@ -4,13 +4,15 @@
 // (#auction/agents), so that a view can be linked and a key cannot.
 
 import * as auction from "./auction.mjs";
+import * as budgets from "./budgets.mjs";
 import { kept } from "./feed.mjs";
 import { Market } from "./market.mjs";
 import { askDue, forget, part } from "./reading.mjs";
+import * as research from "./research.mjs";
 import * as wallets from "./wallets.mjs";
-import { clock } from "./words.mjs";
+import { bothClocks } from "./words.mjs";
 
-const TABS = { auction, wallets };
+const TABS = { auction, budgets, research, wallets };
 const KEY = "callmarket.key";
 const LOOK_MS = 1_000;
 
@@ -144,7 +146,7 @@ function hear(mine, event) {
 }
 
 function news(mine) {
-  for (const one of Object.values(mine.parts)) one.news = true;
+  for (const one of [mine.common.markets, ...Object.values(mine.parts)]) one.news = true;
 }
 
 // --- asking and drawing ----------------------------------------------------------------------------------------------
@@ -174,7 +176,8 @@ function drawSoon() {
   requestAnimationFrame(() => {
     drawing = false;
     if (!session) return;
-    session.panel?.show(session.parts, session.messages, Date.now(), tryAgain);
+    const market = session.common.markets.answer?.items.find((one) => one.market_id === session.marketId);
+    session.panel?.show(session.parts, session.messages, Date.now(), tryAgain, market);
     tellStatus(Date.now());
   });
 }
@@ -195,7 +198,7 @@ function tellStatus(now) {
   else if (away) say("polling", `every 5 s: ${away.message} The live stream comes back by itself.${who}`);
   else say("waiting", `connecting${who}`);
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  at("zone").textContent = `Times are of ${zone}; each tells UTC where you point at it. Now ${clock(now, now)}, ${clock(now, now, "UTC")} UTC.`;
+  at("zone").textContent = `Times are local (${zone}) and tell UTC where you point at them. Now ${bothClocks(now, now)}.`;
 }
 
 function say(state, words) {

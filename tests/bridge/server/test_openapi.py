@@ -19,6 +19,7 @@ from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.examples import BODIES
 from bridge.server.http_app import document, http_app
 from bridge.server.problem import MEDIA_TYPE
+from bridge.server.resources import RESOURCES_PATH
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each
 
@@ -74,7 +75,7 @@ def test_every_route_is_in_it(served: Served) -> None:
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
-        if method != "OPTIONS" and not route.path.startswith(PAGE_PATH) and route.path != DOCUMENT_PATH
+        if method != "OPTIONS" and not route.path.startswith((PAGE_PATH, RESOURCES_PATH, DOCUMENT_PATH))
     }
     assert routes == {(case.method, case.template) for case in CASES}
 
@@ -155,6 +156,7 @@ STORY: list[tuple[str, str]] = [
     ("get_rounds", ""),
     ("get_recent_stats", ""),
     ("get_candles", ""),
+    ("get_quest_budgets", ""),
     ("void", "award"),
     ("withdraw_slot", "slot"),
     ("cancel_bid", "bid"),
