@@ -13,6 +13,8 @@ const DAY_MS = 86_400_000;
 const STEP_MS = 300_000;
 const ROWS = 10;
 
+export const needsMarket = true;
+
 // By parameter where there is a choice: not every name can be part of a path.
 export function parts(marketId) {
   const name = encodeURIComponent(marketId);

@@ -17,7 +17,7 @@ export function parts() {
 
 export class Panel {
   #mode = new Card("Who pays", "", "wide");
-  #pie = new Card("Allocated today", "each quest's part of the day (UTC)");
+  #pie = new Card("Allocated today", "each quest’s part of the day (UTC)");
   #quests = new Card("Per quest", "allocated, set aside, spent, left");
 
   constructor(root) {

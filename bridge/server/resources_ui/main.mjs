@@ -78,11 +78,12 @@ function choose() {
   const chosen = names.includes(marketId) ? marketId : (names[0] ?? null);
   showMarkets(names, chosen);
   showTabs(tab, chosen);
-  if (tab === session.tab && chosen === session.marketId && session.panel) return;
+  if (tab === session.tab && chosen === session.marketId) return;
   const otherMarket = chosen !== session.marketId;
-  Object.assign(session, { tab, marketId: chosen, parts: chosen === null ? {} : TABS[tab].parts(chosen) });
-  session.panel = chosen === null ? null : new TABS[tab].Panel(at(`panel-${tab}`));
-  if (chosen === null) nothingYet(tab);
+  const shown = chosen !== null || !TABS[tab].needsMarket;
+  Object.assign(session, { tab, marketId: chosen, parts: shown ? TABS[tab].parts(chosen) : {} });
+  session.panel = shown ? new TABS[tab].Panel(at(`panel-${tab}`)) : null;
+  if (!shown) nothingYet(tab);
   if (otherMarket) listen();
 }
 

@@ -40,7 +40,7 @@ function flow({ items }) {
     tile("× Uncertainty", percent(sum("budget_tokens"), given), "of that stays: all at a price of 0.5, half at 0 or 1"),
     tile("= Budget", tokens(sum("budget_tokens")), "for research"),
     tile("Spent", tokens(sum("spent_tokens")), "on work that is recorded"),
-    tile("Left", tokens(sum("left_tokens")), `${whole(llm)} tokens of a model`),
+    tile("Left", tokens(sum("left_tokens")), `${whole(llm)} of a model's tokens`),
   );
   steps.classList.add("flow");
   return steps;
