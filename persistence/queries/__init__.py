@@ -1,9 +1,11 @@
 """Questions that the SQL tables answer.
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
-without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page.
+without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `earnings` what
+accounts were credited with.
 """
 
+from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
 from persistence.queries.pages import (
     AwardRow,
     AwardStatus,
@@ -16,6 +18,7 @@ from persistence.queries.pages import (
     awards_page,
     bid,
     bids_page,
+    credits_page,
     market_exists,
     rounds_page,
     slots_page,
@@ -49,6 +52,8 @@ __all__ = [
     "AwardStatus",
     "BidRow",
     "BidStatus",
+    "Earned",
+    "EarnedRow",
     "MovementRow",
     "OfferRow",
     "OpenBidRow",
@@ -66,6 +71,9 @@ __all__ = [
     "awards_page",
     "bid",
     "bids_page",
+    "credits_page",
+    "earned",
+    "first_movement_since",
     "market_exists",
     "market_ids",
     "offers",
