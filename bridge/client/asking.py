@@ -176,9 +176,7 @@ def statement(
     return get(where, Page[MovementRow], limit=limit, after=after, order=order)
 
 
-def earnings(
-    account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
-) -> Call[Earnings]:
+def earnings(account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest") -> Call[Earnings]:
     """What an account was credited with: its sums by reason over three periods, and the credits, page after page."""
     questions.earnings(account_id, limit=limit, after=after, order=order)
     where = path("wallets", ("account_id", account_id), "earnings")

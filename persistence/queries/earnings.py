@@ -68,7 +68,8 @@ def earned(connection: psycopg.Connection, shard_id: int, account_id: str, now: 
         return None
     first = first_movement_since(connection, shard_id, now - MONTH)
     query = """SELECT reason, day_tokens, week_tokens, month_tokens, month_credits,
-            sum(day_tokens) OVER () AS day_all, sum(week_tokens) OVER () AS week_all, sum(month_tokens) OVER () AS month_all
+            sum(day_tokens) OVER () AS day_all, sum(week_tokens) OVER () AS week_all,
+            sum(month_tokens) OVER () AS month_all
         FROM (SELECT reason,
                 coalesce(sum(amount) FILTER (WHERE "timestamp" >= %(day)s), 0) AS day_tokens,
                 coalesce(sum(amount) FILTER (WHERE "timestamp" >= %(week)s), 0) AS week_tokens,
