@@ -2,10 +2,11 @@
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
 without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `earnings` what
-accounts were credited with.
+accounts were credited with, `idle` what has lain unused.
 """
 
 from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
+from persistence.queries.idle import DEMURRAGE, IdleRow, idle_page
 from persistence.queries.pages import (
     AwardRow,
     AwardStatus,
@@ -47,6 +48,7 @@ from persistence.queries.tables import (
 )
 
 __all__ = [
+    "DEMURRAGE",
     "AccountRow",
     "AwardRow",
     "AwardStatus",
@@ -54,6 +56,7 @@ __all__ = [
     "BidStatus",
     "Earned",
     "EarnedRow",
+    "IdleRow",
     "MovementRow",
     "OfferRow",
     "OpenBidRow",
@@ -74,6 +77,7 @@ __all__ = [
     "credits_page",
     "earned",
     "first_movement_since",
+    "idle_page",
     "market_exists",
     "market_ids",
     "offers",
