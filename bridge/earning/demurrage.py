@@ -87,15 +87,14 @@ class Walk:
         """The next accounts."""
 
         def answer(at: Snapshot, _: datetime) -> list[IdleRow]:
-            since = self._terms.since(self.period)
             if self._first_id is None:
+                since = self._terms.since(self.period)
                 self._first_id = queries.first_movement_since(at.connection, at.shard_id, since)
             return queries.idle_page(
                 at.connection,
                 at.shard_id,
                 self._after,
                 ACCOUNTS_PER_PAGE,
-                since=since,
                 first_id=self._first_id,
                 reference_id=self._reference_id,
             )

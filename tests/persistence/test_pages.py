@@ -123,6 +123,10 @@ def questions() -> Iterator[Question]:
         yield partial(queries.credits_page, shard_id=0, account_id="b8", page=page)
     for account_id in ("b8", "b99"):
         yield partial(queries.earned, shard_id=0, account_id=account_id, now=RECENT + timedelta(days=30))
+    for after in ("", "b1", "b7"):
+        yield partial(
+            queries.idle_page, shard_id=0, after=after, limit=LIMIT, first_id=MOVEMENTS - 700, reference_id="x"
+        )
     for page in NAME_PAGES:
         yield partial(queries.wallets_page, shard_id=0, page=page)
         for slot_status in (None, "offered", "settled", "lapsed"):
@@ -232,5 +236,6 @@ def test_another_shard_is_not_shown(filled: psycopg.Connection) -> None:
     assert queries.statement_page(filled, 1, "b8", page) is None
     assert queries.credits_page(filled, 1, "b8", page) == []
     assert queries.earned(filled, 1, "b8", START) is None
+    assert queries.idle_page(filled, 1, "", LIMIT, first_id=1, reference_id="x") == []
     assert queries.bid(filled, 1, 1) is None
     assert not queries.market_exists(filled, 1, "m1")
