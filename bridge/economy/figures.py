@@ -64,8 +64,8 @@ def wallets(result: EconomyResult) -> str:
 def supply(result: EconomyResult) -> str:
     """What was made and destroyed each day, by what, and all tokens."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10.4, 4.3), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(10.4, 4.9), layout="constrained")
+        top, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1.6))
         days = np.array([day.day for day in result.days])
 
         def column(name: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
@@ -83,17 +83,10 @@ def supply(result: EconomyResult) -> str:
         axes.set_ylabel("thousand tokens a day")
         axes.set_xlabel("day")
         axes.set_xlim(0.3, days[-1] + 0.7)
-        right = axes.twinx()
-        right.plot(days, column("supply_tokens"), color="#1f2733", linewidth=1.8, label="supply (right)")
-        right.set_ylim(0)
-        right.set_ylabel("supply, thousand tokens")
-        right.spines["right"].set_visible(True)
-        right.grid(visible=False)
-        handles = [pair for one in (axes, right) for pair in zip(*one.get_legend_handles_labels(), strict=True)]
-        figure.legend(
-            [handle for handle, _ in handles], [label for _, label in handles],
-            loc="outside upper center", ncols=6, fontsize=9, handlelength=1.4,
-        )  # fmt: skip
+        axes.legend(loc="upper right", ncols=3, fontsize=9, handlelength=1.4)
+        top.plot(days, column("supply_tokens"), color="#1f2733", linewidth=1.8)
+        top.set_ylim(0)
+        top.set_ylabel("supply,\nthousand tokens")
         return svg(figure, "Supply day by day")
 
 
