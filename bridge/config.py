@@ -98,7 +98,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     demurrage_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """What idle tokens cost in each period, in millionths of them; 0: nothing, and nobody looks. 1000 a day takes about
-    30 % in a year."""
+    30 % in a year. Once it is set, the first charge is for the last whole period before."""
 
     demurrage_period_s: Annotated[int, Meta(ge=60, le=2_678_400)] = 86_400
     """How long an account has to have spent nothing to be charged, and how often it is: periods are counted from 1970,

@@ -65,7 +65,7 @@ class Play:
             create_account(self._market, person.account_id, person.tokens, kind=person.kind)
 
     def run(self, days: int, step: Callable[[], None]) -> None:
-        """Play so many days. About half a second each."""
+        """Play so many days. Some hundredths of a second each."""
         for day in range(days):
             for hour in range(HOURS):
                 self._hour(day, hour)

@@ -49,7 +49,7 @@ EXEMPT_TOKENS = 500
 def run_economy(options: EconomyOptions, console: Console) -> EconomyResult:
     """Run it, show it on the console, write the report, and return the result; `ok` is the verdict.
 
-    Takes some tenths of a second for each day, and the time that PostgreSQL needs to start. Raises `Invalid` for a
+    Takes some hundredths of a second for each day, and the time that PostgreSQL needs to start. Raises `Invalid` for a
     wrong option, and what `open_exchange` raises.
     """
     _check(options)
