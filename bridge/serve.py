@@ -103,7 +103,7 @@ async def _serve_once(
             ending_on((signal.SIGTERM, signal.SIGINT), lambda: _end("signal", endings, servers))
         )
         stack.enter_context(listening)
-        exchange = await asyncio.to_thread(open_with, config, standby=True)
+        exchange = await asyncio.to_thread(open_with, config, standby=True, writer_process=True)
         stack.push_async_callback(asyncio.to_thread, exchange.close)
         admin_key_path = await asyncio.to_thread(
             ensure_admin_key, exchange.node.url, exchange.node.shard_id, config.home_path
