@@ -69,6 +69,6 @@ def audit_returns(returns: Sequence[Return]) -> Proof:
     detail = f"priced out {len(returns)} times, back {len(back)} times, each after earning"
     return Proof(
         "whoever is priced out comes back by earning",
-        bool(back) and not wrong,
+        not wrong,
         f"{detail}; wrong: {wrong[0]}" if wrong else detail,
     )
