@@ -85,7 +85,10 @@ class ServiceProcess:
     def children(self, module: str) -> list[int]:
         """Its child processes that run this module and live."""
         listed = subprocess.run(
-            ["ps", "-o", "pid=,stat=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=False
+            ["ps", "-o", "pid=,stat=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
         return [int(pid) for pid, state, arguments in rows if module in arguments and not state.startswith("Z")]
