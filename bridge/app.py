@@ -180,6 +180,7 @@ def _node(config: Config, url: str, clock: Clock) -> Node:
         clock=clock,
         ack_timeout_s=config.ack_timeout_s,
         tally=Tally(),
+        llm_tokens_per_token=config.llm_tokens_per_token,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from bridge import conversations, questions, reads, results, verbs
+from bridge import conversations, figures, questions, reads, results, verbs
 from bridge.conversations import hold_async
 from bridge.errors import Refused
 from bridge.exchange import Exchange
@@ -17,6 +17,7 @@ from bridge.node import Node
 from bridge.questions import Durable
 from bridge.read import AsyncRead
 from bridge.reads import Live
+from bridge.resource_allocator.methods import AllocatingAsync
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import AsyncVerb, as_actor
 from engine.state import State
@@ -24,7 +25,7 @@ from engine.state import State
 T = TypeVar("T")
 
 
-class AsyncExchange:
+class AsyncExchange(AllocatingAsync):
     """A running market, for asyncio. Made from an open `Exchange`, which is closed as usual."""
 
     open_account = AsyncVerb(verbs.open_account, results.stamp)
@@ -39,6 +40,9 @@ class AsyncExchange:
     cancel_bid = AsyncVerb(verbs.cancel_bid, results.stamp)
     settle = AsyncVerb(verbs.settle, results.settled)
     void = AsyncVerb(verbs.void, results.voided)
+    place_hold = AsyncVerb(verbs.place_hold, results.placed_hold)
+    capture_hold = AsyncVerb(verbs.capture_hold, results.captured_hold)
+    release_hold = AsyncVerb(verbs.release_hold, results.released_hold)
 
     wallet = AsyncRead(reads.wallet)
     get_order_book = AsyncRead(reads.get_order_book)
@@ -53,7 +57,10 @@ class AsyncExchange:
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
     earnings = AsyncRead(questions.earnings)
-    get_recent_stats = AsyncRead(questions.get_recent_stats)
+    hold = AsyncRead(questions.hold)
+    holds = AsyncRead(questions.holds)
+    get_recent_stats = AsyncRead(figures.get_recent_stats)
+    get_candles = AsyncRead(figures.get_candles)
     why = AsyncRead(questions.why)
 
     def __init__(self, exchange: Exchange) -> None:

@@ -148,6 +148,7 @@ class _Families(Collector):
         ends = (("lost",), tally.bids_lost), (("expired",), tally.bids_expired)
         yield _counter("bids_swept", "Bids whose holds sweeps released.", ("why",), ends)
         yield _counter("awards_lapsed", "Awards that nobody settled in time.", (), [((), tally.awards_lapsed)])
+        yield _counter("holds_expired", "Named holds that sweeps gave back.", (), [((), tally.holds_expired)])
 
     def _books(self) -> Iterator[Metric]:
         """What the live state says; nothing where this process does not lead."""

@@ -1,10 +1,11 @@
 """Questions that the SQL tables answer.
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
-without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `earnings` what
-accounts were credited with, `idle` what has lain unused.
+without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `candles` the
+figures of a chart, `earnings` what accounts were credited with, `idle` what has lain unused.
 """
 
+from persistence.queries.candles import Candle, candles
 from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
 from persistence.queries.idle import DEMURRAGE, IdleRow, idle_page
 from persistence.queries.pages import (
@@ -12,6 +13,8 @@ from persistence.queries.pages import (
     AwardStatus,
     BidRow,
     BidStatus,
+    HoldFilter,
+    HoldRow,
     MovementRow,
     Paging,
     SlotRow,
@@ -20,6 +23,8 @@ from persistence.queries.pages import (
     bid,
     bids_page,
     credits_page,
+    hold,
+    holds_page,
     market_exists,
     rounds_page,
     slots_page,
@@ -54,8 +59,11 @@ __all__ = [
     "AwardStatus",
     "BidRow",
     "BidStatus",
+    "Candle",
     "Earned",
     "EarnedRow",
+    "HoldFilter",
+    "HoldRow",
     "IdleRow",
     "MovementRow",
     "OfferRow",
@@ -74,9 +82,12 @@ __all__ = [
     "awards_page",
     "bid",
     "bids_page",
+    "candles",
     "credits_page",
     "earned",
     "first_movement_since",
+    "hold",
+    "holds_page",
     "idle_page",
     "market_exists",
     "market_ids",
