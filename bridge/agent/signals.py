@@ -3,6 +3,7 @@
 Rule of this file: handlers only hand on; the old ones are back when the block ends.
 """
 
+import queue
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,17 +20,24 @@ def ended_by_signals(worker: "Worker") -> Iterator[None]:
 
     For the main thread: `with ended_by_signals(worker): worker.run()`.
     """
-    told = 0
+    # Handlers interrupt the main thread anywhere, also where it holds the very locks that stopping takes. A queue of this
+    # kind may be filled all the same; what is heard is done by a thread.
+    heard: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
-    def hear(*_: object) -> None:
-        nonlocal told
-        told += 1
-        # Not here: the interrupted thread may hold the very locks that stopping takes.
-        threading.Thread(target=worker.stop, kwargs={"at_once": told > 1}, daemon=True).start()
+    def obey() -> None:
+        told = 0
+        while heard.get():
+            told += 1
+            worker.stop(at_once=told > 1)
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    obeying = threading.Thread(target=obey, name="signals")
+    obeying.start()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda *_: heard.put(True)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        heard.put(False)
+        obeying.join()

@@ -9,9 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from bridge import Exchange, ManualClock
 from bridge.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
+from bridge.client import Client
 from bridge.errors import Invalid, Refused
+from bridge.work.model import Task
 from bridge.work.source import Backlog
+from bridge.work.tables import WorkTables
 from engine.reject import Reject
 from tests.support.small_market import until
 from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, running
@@ -155,6 +159,26 @@ def test_a_task_that_no_slot_fits_waits(stage: Stage) -> None:
     with running(worker(stage, labour, reserve_price_tokens=30)):
         stage.call_until_won(bid_id)
         until(lambda: stage.source.tasks([task_id])[task_id].status == "done")
+
+
+def test_a_client_is_told_of_an_award_at_once(
+    owner: Exchange, over_http: tuple[Client, WorkTables], module_clock: ManualClock
+) -> None:
+    """Who works for one bidder waits for its award instead of looking every hour; another's is seen after the wait."""
+    client, tables = over_http
+    stage, labour = Stage(owner, client, tables, "waiting", module_clock), Labour()
+    one = worker(stage, labour, poll_s=3_600.0, wait_s=0.5, bidder_id=stage.quest_id)
+    with running(one) as raised:
+        stage.call_until_won(stage.bid(stage.task(1)))
+        until(lambda: one.status().counts["settled"] == 1)
+        owner.open_account("somebody")
+        owner.mint("somebody", 1, "grant:initial")
+        stage.source.put_tasks([Task("of-somebody", stage.quest_id, 0.5, 0.5)])
+        until(lambda: stage.slot_status() == "offered")
+        owner.place_bid(stage.market_id, "somebody", "of-somebody", 1)
+        owner.clear_round(stage.market_id)
+        until(lambda: one.status().counts["settled"] == 2)
+    assert raised == []
 
 
 # --- several workers, and a lease that runs out -----------------------------------------------------------------------
