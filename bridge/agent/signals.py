@@ -20,8 +20,8 @@ def ended_by_signals(worker: "Worker") -> Iterator[None]:
 
     For the main thread: `with ended_by_signals(worker): worker.run()`.
     """
-    # Handlers interrupt the main thread anywhere, also where it holds the very locks that stopping takes. A queue of this
-    # kind may be filled all the same; what is heard is done by a thread.
+    # Handlers interrupt the main thread anywhere, also where it holds the very locks that stopping takes, or starting a
+    # thread. A queue of this kind may be filled all the same; what is heard is done by a thread.
     heard: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def obey() -> None:

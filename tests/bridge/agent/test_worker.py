@@ -13,6 +13,7 @@ from bridge import Exchange, ManualClock
 from bridge.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
 from bridge.client import Client
 from bridge.errors import Invalid, Refused
+from bridge.market_api import MarketApi
 from bridge.work.model import Task
 from bridge.work.source import Backlog
 from bridge.work.tables import WorkTables
@@ -261,6 +262,22 @@ def test_each_slot_of_a_worker_works_by_itself(stage: Stage) -> None:
             stage.until_award(award_id, "settled")
     assert raised == []
     assert sorted(labour.award_ids) == awards  # type: ignore[type-var]
+
+
+def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
+    """Even where it has this slot's name: the price would be another's, and so is the work."""
+    labour = Labour()
+    stage.owner.open_account(f"other-{stage.provider_id}", "provider")
+    mine, stage.provider_id = stage.provider_id, f"other-{stage.provider_id}"
+    award_id = stage.award(stage.task())
+    stage.provider_id = mine
+    looked = Between(stage.market)
+    stage.market = cast(MarketApi, looked)
+    with running(worker(stage, labour)) as raised:
+        until(lambda: looked.calls["awards"] > 3)
+    assert raised == []
+    assert labour.begun == []
+    assert stage.award_row(award_id).status == "awarded"
 
 
 # --- the end ---------------------------------------------------------------------------------------------------------
