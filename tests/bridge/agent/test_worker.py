@@ -280,6 +280,25 @@ def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
     assert stage.award_row(award_id).status == "awarded"
 
 
+def test_nothing_is_missed_where_time_stands_still(stage: Stage) -> None:
+    """Awards of other slots move the time from which it looks; its own may be of that very moment."""
+    labour = Labour()
+    looked = Between(stage.market)
+    stage.market = cast(MarketApi, looked)
+    with running(worker(stage, labour, reserve_price_tokens=30)) as raised:
+        until(lambda: stage.slot_status() == "offered")
+        # The cheaper one of another is sold first.
+        stage.owner.offer_slot(stage.market_id, f"{stage.slot_id}-b", provider_id=stage.provider_id)
+        stage.call_until_won(stage.bid(stage.task(1), 20))
+        seen = looked.calls["awards"]
+        until(lambda: looked.calls["awards"] > seen + 2)
+        bid_id = stage.bid(stage.task(2))
+        stage.call_until_won(bid_id)
+        until(lambda: stage.owner.bid(bid_id).status == "settled")
+    assert raised == []
+    assert len(labour.begun) == 1
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
@@ -330,6 +349,18 @@ def test_an_award_that_comes_while_it_ends_is_given_back(stage: Stage) -> None:
     assert stage.award_row(first).status == "settled"
     assert stage.owner.bid(bid_id).status == "voided"
     assert len(labour.begun) == 1
+
+
+def test_an_award_that_is_found_while_it_ends_is_not_begun(stage: Stage) -> None:
+    labour, asked = Labour(), Between(stage.market)
+    award_id = stage.award(stage.task())
+    stage.market = cast(MarketApi, asked)
+    one = worker(stage, labour)
+    asked.after["awards"] = one.stop
+    with running(one) as raised:
+        stage.until_award(award_id, "voided")
+    assert raised == []
+    assert labour.begun == []
 
 
 def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
