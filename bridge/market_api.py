@@ -18,7 +18,7 @@ from bridge.cursors import Order
 from bridge.errors import Refused
 from bridge.figures import Candles, RecentStats
 from bridge.messages import Request
-from bridge.questions import BidDetail, HoldDetail, Outcome
+from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import (
     AmendedBid,
@@ -269,6 +269,11 @@ class MarketApi(Protocol):
         self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
     ) -> Page[MovementRow]:
         """The movements of an account."""
+
+    def earnings(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Earnings:
+        """What an account was credited with: sums by reason, and the credits."""
 
     def hold(self, hold_id: str) -> HoldDetail:
         """The latest named hold of this id, and how it ended."""

@@ -9,7 +9,6 @@ import logging
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from bridge.agent.patience import Ending
 from bridge.agent.settings import WorkerSettings
 from bridge.cursors import cursor
 from bridge.errors import Refused
@@ -96,29 +95,26 @@ def award_of(market: MarketApi, award_id: int) -> AwardRow | None:
     return page.items[0] if page.items and page.items[0].award_id == award_id else None
 
 
-def end(market: MarketApi, ending: Ending, award: AwardRow, completion: Completion | None) -> End:
-    """Settle an award whose work is done, void one whose work failed or never began; insists until it is known.
+def end(market: MarketApi, award: AwardRow, completion: Completion | None) -> End:
+    """Settle an award whose work is done, void one whose work failed or never began. It may be called again.
 
-    Raises what only a person can mend: `Refused` for another reason than that it has ended, `Forbidden`, `Invalid`.
+    Raises `Unavailable` and `UnknownOutcome`, and what only a person can mend: `Refused` for another reason than that
+    it has ended, `Forbidden`, `Invalid`.
     """
     try:
         if completion is not None and completion.succeeded:
-            ending.insist(lambda: _settle(market, award, completion))
+            market.settle(
+                award.slot_id,
+                completion.cost_tokens,
+                completion.impact,
+                award_id=award.award_id,
+                command_id=f"settle:{award.award_id}",
+            )
             return "settled"
-        ending.insist(lambda: market.void(award.slot_id, award_id=award.award_id, command_id=f"void:{award.award_id}"))
+        market.void(award.slot_id, award_id=award.award_id, command_id=f"void:{award.award_id}")
     except Refused as refused:
         return _over(award, completion, refused)
     return "voided"
-
-
-def _settle(market: MarketApi, award: AwardRow, completion: Completion) -> object:
-    return market.settle(
-        award.slot_id,
-        completion.cost_tokens,
-        completion.impact,
-        award_id=award.award_id,
-        command_id=f"settle:{award.award_id}",
-    )
 
 
 def _over(award: AwardRow, completion: Completion | None, refused: Refused) -> End:

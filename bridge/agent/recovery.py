@@ -11,25 +11,36 @@ from typing import Final
 from bridge.agent.awards import award_of, end
 from bridge.agent.patience import Ending
 from bridge.agent.task import Hand
+from bridge.errors import ExchangeError
 from bridge.market_api import MarketApi
-from bridge.work.model import Claim
+from bridge.work.model import Claim, Completion
 from bridge.work.source import TaskSource
 
 logger: Final = logging.getLogger(__name__)
 
 
 def take_stock(market: MarketApi, source: TaskSource, ending: Ending, hand: Hand, worker_id: str) -> list[Claim]:
-    """After a restart: fail what this worker had in hand when it died, and void the awards. Returns those claims."""
+    """After a restart: fail what this worker had in hand when it died, and void the awards. Returns those claims.
+
+    A market that is away keeps nobody from starting: the award of a slot is found, and voided, when it is back.
+    """
     left = list(ending.insist(lambda: source.claims(worker_id)))
     for claim in left:
         logger.warning("task %s was in work when this worker ended, and is not worked again", claim.task_id)
         completion = hand.give_up(claim, "its worker ended in the middle of it")
         if claim.award_id is not None:
-            award_id = claim.award_id
-            award = ending.insist(lambda award_id=award_id: award_of(market, award_id))  # type: ignore[misc]
-            if award is not None and award.status == "awarded":
-                end(market, ending, award, completion)
+            _void(market, claim.award_id, completion)
     return left
+
+
+def _void(market: MarketApi, award_id: int, completion: Completion | None) -> None:
+    """End an award whose work is lost, if that can be done now."""
+    try:
+        award = award_of(market, award_id)
+        if award is not None and award.status == "awarded":
+            end(market, award, completion)
+    except ExchangeError as error:
+        logger.warning("award %d is left alone: %s", award_id, error)
 
 
 def release_abandoned(market: MarketApi, source: TaskSource, hand: Hand, budget_claims_before: datetime) -> int:

@@ -56,6 +56,8 @@ class SlotLoop:
         self._finder: Final = Finder(market, settings, slot_id)
         self._away: Final = Pauses()
         self._taken: Final = Pauses()
+        # An award whose work has ended, and of which the market has not been told.
+        self._unended: tuple[AwardRow, Completion | None] | None = None
         self._offer_id = ""
         self._offer_at_s = 0.0
 
@@ -71,17 +73,20 @@ class SlotLoop:
         """Do what there is to do; returns how many seconds to wait before the next step."""
         fallback = self._fallback()
         try:
+            if self._unended is not None:
+                self._end(*self._unended)
             award = self._finder.find()
             self._away.reset()
-        except Unavailable as error:
-            if fallback is not None and self._work_by_budget(fallback):
+            if self._ending.asked:
+                # What is not in hand yet is not begun.
                 return 0.0
-            return self._away.next_s(error.retry_after_s)
-        if self._ending.asked:
-            # What is not in hand yet is not begun.
-            return 0.0
-        if award is not None:
-            return 0.0 if self._take(award) else self._settings.poll_s
+            if award is not None:
+                return 0.0 if self._take(award) else self._settings.poll_s
+        except (Unavailable, UnknownOutcome) as error:
+            # Also where an award could not be ended: how its work ended is written down, so others may be worked.
+            if fallback is not None and not self._ending.asked and self._work_by_budget(fallback):
+                return 0.0
+            return self._away.next_s(error.retry_after_s if isinstance(error, Unavailable) else None)
         if not self._on_offer:
             self._offer()
         if fallback is not None:
@@ -130,7 +135,9 @@ class SlotLoop:
         return holder is not None and holder.award_id == award.award_id
 
     def _end(self, award: AwardRow, completion: Completion | None) -> None:
-        how = end(self._market, self._ending, award, completion)
+        self._unended = award, completion
+        how = end(self._market, award, completion)
+        self._unended = None
         self._board.count(how)
         logger.info("award %d of slot %s, task %s: %s", award.award_id, self._slot_id, award.task_id, how)
         # It can be sold again, at once, unless its award has yet to lapse.
@@ -201,20 +208,25 @@ class SlotLoop:
         self._offer_at_s = time.monotonic() + in_s
 
     def _leave(self) -> None:
-        """Take the slot off sale, and let go of an award that has come meanwhile."""
+        """End what is unended, take the slot off sale, and let go of an award that has come meanwhile."""
         try:
+            if self._unended is not None:
+                unended = self._unended
+                self._ending.insist(lambda: self._end(*unended))
+                return
             self._ending.insist(lambda: self._market.withdraw_slot(self._slot_id))
         except Refused as refused:
             if refused.reason is Reject.SLOT_AWARDED:
                 self._decline()
         except (Unavailable, UnknownOutcome) as error:
-            logger.warning("slot %s is left on sale: %s", self._slot_id, error)
+            logger.warning("slot %s is left as it is: %s", self._slot_id, error)
 
     def _decline(self) -> None:
         """End an award that this worker will not begin, unless another works it."""
         try:
             award = self._ending.insist(self._finder.find)
             if award is not None and not self._is_worked(award):
-                self._end(award, self._completion(award))
+                completion = self._completion(award)
+                self._ending.insist(lambda: self._end(award, completion))
         except (Unavailable, UnknownOutcome) as error:
             logger.warning("an award of slot %s is left alone: %s", self._slot_id, error)

@@ -9,11 +9,11 @@ from litestar import get
 
 from bridge.errors import Invalid
 from bridge.figures import RecentStats
-from bridge.questions import WalletRow
+from bridge.questions import Earnings, WalletRow
 from bridge.reads import OrderBook
 from bridge.resource_allocator.questions import ResourceBudget
 from bridge.results import Page
-from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, PeriodS
+from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, Newest, PathId, PeriodS
 from bridge.server.service import Service
 
 
@@ -41,6 +41,14 @@ async def platform_wallets(service: GivenService, limit: Limit = 100, after: Aft
     return await service.market.wallets(limit=limit, after=after)
 
 
+@get("/token/earnings/{account_id:str}", operation_id="token_earnings", summary="What it earned", responses=QUESTION)
+async def token_earnings(
+    account_id: PathId, service: GivenService, limit: Limit = 100, after: After = None, order: Newest = "newest"
+) -> Earnings:
+    """As `earnings`."""
+    return await service.market.earnings(account_id, limit=limit, after=after, order=order)
+
+
 @get("/market/resource-budgets", operation_id="platform_resource_budgets", summary="Rank budgets", responses=QUESTION)
 async def platform_resource_budgets(
     service: GivenService, artifact_type: NameQuery = None, limit: Limit = 100
@@ -59,4 +67,4 @@ async def _market(service: Service, market_id: str | None) -> str:
     raise Invalid("market_id", "", f"the market that is meant: there are {len(markets)}")
 
 
-HANDLERS = (auction_order_book, auction_stats, platform_wallets, platform_resource_budgets)
+HANDLERS = (auction_order_book, auction_stats, platform_wallets, token_earnings, platform_resource_budgets)

@@ -118,6 +118,42 @@ def test_the_slot_stays_on_sale_while_the_budget_pays(stage: Stage) -> None:
         until(lambda: stage.owner.bid(bid_id).status == "settled")
 
 
+def test_a_market_that_goes_away_before_it_is_told_keeps_no_slot_waiting(stage: Stage) -> None:
+    """What was done by award is settled when the market is back; meanwhile the budget pays for other work."""
+    away = Between(stage.market)
+    stage.market = cast(MarketApi, away)
+    labour, queued = Labour(gated=True), stage.task(2)
+    award_id = stage.award(stage.task(1))
+    platform = Platform(queued)
+    with running(worker(stage, labour, platform)) as raised:
+        labour.until_begun()
+        away.before["awards"] = away.before["settle"] = raising(AWAY, 10**6)
+        labour.gate.set()
+        until(lambda: platform.spent == [(queued, 60)])
+        assert stage.award_row(award_id).status == "awarded"
+        away.before.clear()
+        stage.until_award(award_id, "settled")
+    assert raised == []
+    assert labour.award_ids == [award_id, None]
+
+
+def test_a_start_while_the_market_is_away_falls_back(stage: Stage) -> None:
+    """Also where work by award was lost: its award is voided when the market is back."""
+    task_id, queued = stage.task(1), stage.task(2)
+    award_id = stage.award(task_id)
+    assert stage.source.claim(task_id, stage.settings().worker_id, "auction", award_id) is not None
+    away = Between(stage.market)
+    away.before["awards"] = raising(AWAY, 10**6)
+    stage.market = cast(MarketApi, away)
+    labour, platform = Labour(), Platform(queued)
+    with running(worker(stage, labour, platform)) as raised:
+        until(lambda: platform.spent == [(queued, 60)])
+        away.before.clear()
+        stage.until_award(award_id, "voided")
+    assert raised == []
+    assert labour.award_ids == [None]
+
+
 def test_both_never_pay_for_one_task(stage: Stage) -> None:
     """The budget has it when its bid wins: the award is voided by the next worker, and the wallet pays nothing."""
     labour, task_id = Labour(gated=True), stage.task()

@@ -9,9 +9,14 @@ from typing import Any, cast
 
 import pytest
 
+from bridge import Exchange, ManualClock
 from bridge.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
+from bridge.client import Client
 from bridge.errors import Invalid, Refused
+from bridge.market_api import MarketApi
+from bridge.work.model import Task
 from bridge.work.source import Backlog
+from bridge.work.tables import WorkTables
 from engine.reject import Reject
 from tests.support.small_market import until
 from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, running
@@ -157,6 +162,26 @@ def test_a_task_that_no_slot_fits_waits(stage: Stage) -> None:
         until(lambda: stage.source.tasks([task_id])[task_id].status == "done")
 
 
+def test_a_client_is_told_of_an_award_at_once(
+    owner: Exchange, over_http: tuple[Client, WorkTables], module_clock: ManualClock
+) -> None:
+    """Who works for one bidder waits for its award instead of looking every hour; another's is seen after the wait."""
+    client, tables = over_http
+    stage, labour = Stage(owner, client, tables, "waiting", module_clock), Labour()
+    one = worker(stage, labour, poll_s=3_600.0, wait_s=0.5, bidder_id=stage.quest_id)
+    with running(one) as raised:
+        stage.call_until_won(stage.bid(stage.task(1)))
+        until(lambda: one.status().counts["settled"] == 1)
+        owner.open_account("somebody")
+        owner.mint("somebody", 1, "grant:initial")
+        stage.source.put_tasks([Task("of-somebody", stage.quest_id, 0.5, 0.5)])
+        until(lambda: stage.slot_status() == "offered")
+        owner.place_bid(stage.market_id, "somebody", "of-somebody", 1)
+        owner.clear_round(stage.market_id)
+        until(lambda: one.status().counts["settled"] == 2)
+    assert raised == []
+
+
 # --- several workers, and a lease that runs out -----------------------------------------------------------------------
 
 
@@ -239,6 +264,41 @@ def test_each_slot_of_a_worker_works_by_itself(stage: Stage) -> None:
     assert sorted(labour.award_ids) == awards  # type: ignore[type-var]
 
 
+def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
+    """Even where it has this slot's name: the price would be another's, and so is the work."""
+    labour = Labour()
+    stage.owner.open_account(f"other-{stage.provider_id}", "provider")
+    mine, stage.provider_id = stage.provider_id, f"other-{stage.provider_id}"
+    award_id = stage.award(stage.task())
+    stage.provider_id = mine
+    looked = Between(stage.market)
+    stage.market = cast(MarketApi, looked)
+    with running(worker(stage, labour)) as raised:
+        until(lambda: looked.calls["awards"] > 3)
+    assert raised == []
+    assert labour.begun == []
+    assert stage.award_row(award_id).status == "awarded"
+
+
+def test_nothing_is_missed_where_time_stands_still(stage: Stage) -> None:
+    """Awards of other slots move the time from which it looks; its own may be of that very moment."""
+    labour = Labour()
+    looked = Between(stage.market)
+    stage.market = cast(MarketApi, looked)
+    with running(worker(stage, labour, reserve_price_tokens=30)) as raised:
+        until(lambda: stage.slot_status() == "offered")
+        # The cheaper one of another is sold first.
+        stage.owner.offer_slot(stage.market_id, f"{stage.slot_id}-b", provider_id=stage.provider_id)
+        stage.call_until_won(stage.bid(stage.task(1), 20))
+        seen = looked.calls["awards"]
+        until(lambda: looked.calls["awards"] > seen + 2)
+        bid_id = stage.bid(stage.task(2))
+        stage.call_until_won(bid_id)
+        until(lambda: stage.owner.bid(bid_id).status == "settled")
+    assert raised == []
+    assert len(labour.begun) == 1
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +349,18 @@ def test_an_award_that_comes_while_it_ends_is_given_back(stage: Stage) -> None:
     assert stage.award_row(first).status == "settled"
     assert stage.owner.bid(bid_id).status == "voided"
     assert len(labour.begun) == 1
+
+
+def test_an_award_that_is_found_while_it_ends_is_not_begun(stage: Stage) -> None:
+    labour, asked = Labour(), Between(stage.market)
+    award_id = stage.award(stage.task())
+    stage.market = cast(MarketApi, asked)
+    one = worker(stage, labour)
+    asked.after["awards"] = one.stop
+    with running(one) as raised:
+        stage.until_award(award_id, "voided")
+    assert raised == []
+    assert labour.begun == []
 
 
 def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
