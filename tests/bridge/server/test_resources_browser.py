@@ -227,7 +227,8 @@ def test_nothing_is_asked_while_nobody_looks(page: Browser, town: Town) -> None:
     page.run("new Promise((resolve) => setTimeout(resolve, 500))")
     page.requests.clear()
     task = town.call(60_000)
-    page.run("new Promise((resolve) => setTimeout(resolve, 3500))")
+    # Longer than anything on the page is left alone.
+    page.run("new Promise((resolve) => setTimeout(resolve, 6000))")
     assert page.requests == []
     page.run(hide % "false" + tell)
     page.sees(task)
