@@ -36,6 +36,16 @@ GOOD = {
     "log_format": ("console", "console"),
     "log_requests_per_s": ("7", 7),
     "changes_waiting_max": ("9", 9),
+    "ev_default_cost_tokens": ("500", 500),
+    "ev_tokens_per_impact": ("0", 0),
+    "ev_bid_ttl_s": ("1.5", 1.5),
+    "ev_amend_percent": ("0", 0),
+    "ev_bids_per_wallet_max": ("10000", 10_000),
+    "budget_day_tokens": ("0", 0),
+    "auction_look_s": ("0.5", 0.5),
+    "auction_failures_max": ("1", 1),
+    "auction_answers_min": ("2", 2),
+    "auction_fruitless_s": ("60", 60.0),
 }
 WRONG = [
     ("address", "x" * 301, "length <= 300"),
@@ -61,6 +71,14 @@ WRONG = [
     ("log_level", "loud", "one of debug, error, info, warning"),
     ("log_format", "xml", "one of auto, console, json"),
     ("log_requests_per_s", "0", ">= 1"),
+    ("ev_default_cost_tokens", "0", ">= 1"),
+    ("ev_tokens_per_impact", "-1", ">= 0"),
+    ("ev_bid_ttl_s", "nan", ">= 1"),
+    ("ev_bids_per_wallet_max", "10001", "<= 10000"),
+    ("budget_day_tokens", "9007199254740992", "<= 9007199254740991"),
+    ("auction_look_s", "0", ">= 0.1"),
+    ("auction_failures_max", "0", ">= 1"),
+    ("auction_fruitless_s", "inf", "<= 604800"),
 ]
 
 
