@@ -52,6 +52,7 @@ class AsyncExchange:
     awards = AsyncRead(questions.awards)
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
+    earnings = AsyncRead(questions.earnings)
     get_recent_stats = AsyncRead(questions.get_recent_stats)
     why = AsyncRead(questions.why)
 

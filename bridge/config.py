@@ -94,6 +94,23 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
     """How many requests are logged in a second; of those beyond, the number is. A line costs a good tenth of a bid."""
 
+    earnings_file: str = ""
+    """What work outside the slots pays: a file in TOML in the form of `bridge/earning/rates.toml`. Empty: that one."""
+
+    demurrage_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """What idle tokens cost in each period, in millionths of them; 0: nothing, and nobody looks. 1000 a day takes about
+    30 % in a year. Once it is set, the first charge is for the last whole period before."""
+
+    demurrage_period_s: Annotated[int, Meta(ge=60, le=2_678_400)] = 86_400
+    """How long an account has to have spent nothing to be charged, and how often it is: periods are counted from 1970,
+    so those of a day begin at midnight UTC."""
+
+    demurrage_exempt_tokens: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1_000
+    """So many idle tokens of each account are free of it."""
+
+    demurrage_to: Literal["treasury", "burn"] = "treasury"
+    """Where the charge goes: to the market's treasury, or out of the world."""
+
     ev_default_cost_tokens: Annotated[int, Meta(ge=1, le=TOKENS_MAX)] = 10_000
     """What a task is thought to burn while nothing like it has been finished; and the cost at which a task is worth
     just its expected impact (BRG-1)."""

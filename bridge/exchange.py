@@ -64,6 +64,7 @@ class Exchange:
     awards = Read(questions.awards)
     wallets = Read(questions.wallets)
     statement = Read(questions.statement)
+    earnings = Read(questions.earnings)
     get_recent_stats = Read(questions.get_recent_stats)
     why = Read(questions.why)
 

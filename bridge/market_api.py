@@ -16,7 +16,7 @@ from typing import Protocol
 from bridge.cursors import Order
 from bridge.errors import Refused
 from bridge.messages import Request
-from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Earnings, Outcome, RecentStats
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import AmendedBid, Page, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
 from bridge.units import Number
@@ -221,6 +221,11 @@ class MarketApi(Protocol):
         self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
     ) -> Page[MovementRow]:
         """The movements of an account."""
+
+    def earnings(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Earnings:
+        """What an account was credited with: sums by reason, and the credits."""
 
     def get_recent_stats(self, market_id: str, period: timedelta = ...) -> RecentStats:
         """Prices, fill rate and the best winning bids of a period, by default a day."""

@@ -26,6 +26,7 @@ from persistence.queries import (
     AwardStatus,
     BidRow,
     BidStatus,
+    Earned,
     MovementRow,
     OutcomeRow,
     Paging,
@@ -43,6 +44,7 @@ __all__ = [
     "BidRow",
     "BidStatus",
     "Durable",
+    "Earnings",
     "MovementRow",
     "Outcome",
     "RecentStats",
@@ -52,6 +54,7 @@ __all__ = [
     "awards",
     "bid",
     "bids",
+    "earnings",
     "get_recent_stats",
     "get_rounds",
     "slots",
@@ -88,6 +91,15 @@ class Outcome(OutcomeRow, frozen=True):
 class RecentStats(Stats, frozen=True):
     """What a market did in a period, as the tables have it at `seq`."""
 
+    seq: int
+    durable_seq: int
+
+
+class Earnings(Earned, frozen=True):
+    """What an account was credited with, as the tables have it at `seq`: the sums, and the credits page after page."""
+
+    credits: tuple[MovementRow, ...]
+    next: str | None
     seq: int
     durable_seq: int
 
@@ -237,6 +249,29 @@ def statement(
         if rows is None:
             raise NotFound("account_id", account_id, "an open account")
         return _page(rows, limit, kind, lambda row: row.transfer_id, at)
+
+    return Durable(answer)
+
+
+def earnings(
+    account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+) -> Durable[Earnings]:
+    """What an account was credited with: its sums by reason over three periods, and the credits, page after page.
+
+    Raises `NotFound` if there is no such account. Costs its credits of the last thirty days.
+    """
+    check_name("account_id", account_id)
+    kind, page = _numbered("earnings", limit, after, order)
+
+    def answer(at: Snapshot, now: datetime) -> Earnings:
+        sums = queries.earned(at.connection, at.shard_id, account_id, now)
+        if sums is None:
+            raise NotFound("account_id", account_id, "an open account")
+        rows = queries.credits_page(at.connection, at.shard_id, account_id, page)
+        listed = _page(rows, limit, kind, lambda row: row.transfer_id, at)
+        return Earnings(
+            **msgspec.structs.asdict(sums), credits=listed.items, next=listed.next, seq=at.seq, durable_seq=at.seq
+        )
 
     return Durable(answer)
 

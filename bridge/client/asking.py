@@ -16,6 +16,7 @@ from bridge.questions import (
     BidDetail,
     BidRow,
     BidStatus,
+    Earnings,
     MovementRow,
     Outcome,
     RecentStats,
@@ -173,6 +174,13 @@ def statement(
     questions.statement(account_id, limit=limit, after=after, order=order)
     where = path("wallets", ("account_id", account_id), "statement")
     return get(where, Page[MovementRow], limit=limit, after=after, order=order)
+
+
+def earnings(account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest") -> Call[Earnings]:
+    """What an account was credited with: its sums by reason over three periods, and the credits, page after page."""
+    questions.earnings(account_id, limit=limit, after=after, order=order)
+    where = path("wallets", ("account_id", account_id), "earnings")
+    return get(where, Earnings, limit=limit, after=after, order=order)
 
 
 def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Call[RecentStats]:

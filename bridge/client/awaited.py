@@ -67,6 +67,7 @@ class AsyncClient:
     awards = AsyncAsked(asking.awards)
     wallets = AsyncAsked(asking.wallets)
     statement = AsyncAsked(asking.statement)
+    earnings = AsyncAsked(asking.earnings)
     get_recent_stats = AsyncAsked(asking.get_recent_stats)
     why = AsyncAsked(asking.why)
 

@@ -66,6 +66,7 @@ class Client:
     awards = Asked(asking.awards)
     wallets = Asked(asking.wallets)
     statement = Asked(asking.statement)
+    earnings = Asked(asking.earnings)
     get_recent_stats = Asked(asking.get_recent_stats)
     why = Asked(asking.why)
 

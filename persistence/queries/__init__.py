@@ -1,9 +1,12 @@
 """Questions that the SQL tables answer.
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
-without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page.
+without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `earnings` what
+accounts were credited with, `idle` what has lain unused.
 """
 
+from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
+from persistence.queries.idle import DEMURRAGE, IdleRow, idle_page
 from persistence.queries.pages import (
     AwardRow,
     AwardStatus,
@@ -16,6 +19,7 @@ from persistence.queries.pages import (
     awards_page,
     bid,
     bids_page,
+    credits_page,
     market_exists,
     rounds_page,
     slots_page,
@@ -44,11 +48,15 @@ from persistence.queries.tables import (
 )
 
 __all__ = [
+    "DEMURRAGE",
     "AccountRow",
     "AwardRow",
     "AwardStatus",
     "BidRow",
     "BidStatus",
+    "Earned",
+    "EarnedRow",
+    "IdleRow",
     "MovementRow",
     "OfferRow",
     "OpenBidRow",
@@ -66,6 +74,10 @@ __all__ = [
     "awards_page",
     "bid",
     "bids_page",
+    "credits_page",
+    "earned",
+    "first_movement_since",
+    "idle_page",
     "market_exists",
     "market_ids",
     "offers",

@@ -239,6 +239,12 @@ def statement_page(
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
+def credits_page(connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
+    """The movements to an account, by id."""
+    query = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+
+
 def _walk(columns: str, table: str, owner: str, key: str, page: Paging) -> str:
     """One walk of an index that ends with the key. `floor` and `ceiling` are its ends, both left out."""
     ceiling = f" AND {key} < %(ceiling)s" if page.newest else ""

@@ -13,7 +13,7 @@ import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
 from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Earnings, Outcome, RecentStats
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule
@@ -229,9 +229,27 @@ def test_stats_and_why(lived: MarketApi) -> None:
     assert "outbid" in outcome.reason
 
 
+def test_earnings(lived: MarketApi) -> None:
+    """LED-4: all that came in, by reason and period, the greatest first; payments by the account are not in it."""
+    lived.mint("p", 7, "earn:review", "review", "1")
+    lived.mint("p", 5, "earn:review", "review", "2")
+    lived.transfer("p", "b", 1, "tip")
+    first = lived.earnings("p", limit=2)
+    assert (first.total_earned_tokens, first.day_tokens, first.week_tokens, first.month_tokens) == (52, 52, 52, 52)
+    sums = [(one.reason, one.day_tokens, one.month_tokens, one.month_credits) for one in first.by_reason]
+    assert sums == [("settle:slot", 40, 40, 1), ("earn:review", 12, 12, 2)]
+    assert [(one.amount_tokens, one.reference_id) for one in first.credits] == [(5, "2"), (7, "1")]
+    last = lived.earnings("p", limit=2, after=first.next)
+    assert [(one.amount_tokens, one.from_account_id, one.reason) for one in last.credits] == [(40, "a", "settle:slot")]
+    assert (last.next, last.seq, last.durable_seq) == (None, LAST_SEQ + 3, LAST_SEQ + 3)
+    assert lived.earnings("p", order="oldest").credits == (*last.credits, *first.credits[::-1])
+    assert lived.earnings("treasury").by_reason == ()
+
+
 MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("account_id", "nobody", lambda api: api.wallet("nobody")),
     ("account_id", "nobody", lambda api: api.statement("nobody")),
+    ("account_id", "nobody", lambda api: api.earnings("nobody")),
     ("market_id", "none", lambda api: api.get_order_book("none")),
     ("market_id", "none", lambda api: api.market("none")),
     ("market_id", "none", lambda api: api.quote("none", 1)),
@@ -261,6 +279,8 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("limit", lambda api: api.slots("m", limit=0)),
     ("limit", lambda api: api.get_rounds(limit=0)),
     ("limit", lambda api: api.statement("a", limit=0)),
+    ("limit", lambda api: api.earnings("a", limit=1_001)),
+    ("order", lambda api: api.earnings("a", order="best")),  # type: ignore[arg-type]
     ("order", lambda api: api.bids(order="best")),  # type: ignore[arg-type]
     ("status", lambda api: api.bids("m", status="awarded")),  # type: ignore[arg-type]
     ("status", lambda api: api.bids(status="open")),
@@ -270,6 +290,7 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("market_id", lambda api: api.bids("nul\0")),
     ("bidder_id", lambda api: api.awards(bidder_id="\ud800")),
     ("account_id", lambda api: api.statement("")),
+    ("account_id", lambda api: api.earnings("no name")),
     ("max_price_tokens", lambda api: api.quote("m", 0)),
     ("task_id", lambda api: api.quote("m", 1, task_id="no task")),
     ("bid_id", lambda api: api.bid(0)),
@@ -340,6 +361,7 @@ def test_answers_are_json_and_back(lived: MarketApi) -> None:
         Wallet: lived.wallet("a"),
         RecentStats: lived.get_recent_stats("m"),
         Outcome: lived.why(1),
+        Earnings: lived.earnings("a"),
     }
     for kind, answer in page_of.items():
         assert msgspec.json.decode(msgspec.json.encode(answer), type=kind) == answer

@@ -8,10 +8,10 @@ from datetime import timedelta
 from litestar import get
 
 from bridge.errors import Invalid
-from bridge.questions import RecentStats, WalletRow
+from bridge.questions import Earnings, RecentStats, WalletRow
 from bridge.reads import OrderBook
 from bridge.results import Page
-from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, PeriodS
+from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, Newest, PathId, PeriodS
 from bridge.server.service import Service
 
 
@@ -37,6 +37,14 @@ async def platform_wallets(service: GivenService, limit: Limit = 100, after: Aft
     return await service.market.wallets(limit=limit, after=after)
 
 
+@get("/token/earnings/{account_id:str}", operation_id="token_earnings", summary="What it earned", responses=QUESTION)
+async def token_earnings(
+    account_id: PathId, service: GivenService, limit: Limit = 100, after: After = None, order: Newest = "newest"
+) -> Earnings:
+    """As `earnings`."""
+    return await service.market.earnings(account_id, limit=limit, after=after, order=order)
+
+
 async def _market(service: Service, market_id: str | None) -> str:
     """The market that is meant. Raises `Invalid` where there is no telling."""
     if market_id is not None:
@@ -47,4 +55,4 @@ async def _market(service: Service, market_id: str | None) -> str:
     raise Invalid("market_id", "", f"the market that is meant: there are {len(markets)}")
 
 
-HANDLERS = (auction_order_book, auction_stats, platform_wallets)
+HANDLERS = (auction_order_book, auction_stats, platform_wallets, token_earnings)
