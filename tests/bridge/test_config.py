@@ -41,6 +41,16 @@ GOOD = {
     "demurrage_period_s": ("3600", 3_600),
     "demurrage_exempt_tokens": ("0", 0),
     "demurrage_to": ("burn", "burn"),
+    "ev_default_cost_tokens": ("500", 500),
+    "ev_tokens_per_impact": ("0", 0),
+    "ev_bid_ttl_s": ("1.5", 1.5),
+    "ev_amend_percent": ("0", 0),
+    "ev_bids_per_wallet_max": ("10000", 10_000),
+    "budget_day_tokens": ("0", 0),
+    "auction_look_s": ("0.5", 0.5),
+    "auction_failures_max": ("1", 1),
+    "auction_answers_min": ("2", 2),
+    "auction_fruitless_s": ("60", 60.0),
 }
 WRONG = [
     ("address", "x" * 301, "length <= 300"),
@@ -72,6 +82,14 @@ WRONG = [
     ("demurrage_period_s", "2678401", "<= 2678400"),
     ("demurrage_exempt_tokens", "-1", ">= 0"),
     ("demurrage_to", "me", "one of burn, treasury"),
+    ("ev_default_cost_tokens", "0", ">= 1"),
+    ("ev_tokens_per_impact", "-1", ">= 0"),
+    ("ev_bid_ttl_s", "nan", ">= 1"),
+    ("ev_bids_per_wallet_max", "10001", "<= 10000"),
+    ("budget_day_tokens", "9007199254740992", "<= 9007199254740991"),
+    ("auction_look_s", "0", ">= 0.1"),
+    ("auction_failures_max", "0", ">= 1"),
+    ("auction_fruitless_s", "inf", "<= 604800"),
 ]
 
 
