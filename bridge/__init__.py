@@ -8,6 +8,7 @@ from bridge.app import open_exchange
 from bridge.async_exchange import AsyncExchange
 from bridge.clock import ManualClock, system_clock
 from bridge.errors import (
+    Conflict,
     ExchangeError,
     Forbidden,
     Invalid,
@@ -24,6 +25,7 @@ from bridge.messages import Reply, Request
 
 __all__ = [
     "AsyncExchange",
+    "Conflict",
     "Exchange",
     "ExchangeError",
     "Forbidden",

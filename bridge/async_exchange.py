@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from bridge import conversations, questions, reads, results, verbs
+from bridge import conversations, figures, questions, reads, results, verbs
 from bridge.conversations import hold_async
 from bridge.errors import Refused
 from bridge.exchange import Exchange
@@ -17,6 +17,7 @@ from bridge.node import Node
 from bridge.questions import Durable
 from bridge.read import AsyncRead
 from bridge.reads import Live
+from bridge.resource_allocator.methods import AllocatingAsync
 from bridge.results import PlacedBid, Round, Swept
 from bridge.verb import AsyncVerb, as_actor
 from engine.state import State
@@ -24,7 +25,7 @@ from engine.state import State
 T = TypeVar("T")
 
 
-class AsyncExchange:
+class AsyncExchange(AllocatingAsync):
     """A running market, for asyncio. Made from an open `Exchange`, which is closed as usual."""
 
     open_account = AsyncVerb(verbs.open_account, results.stamp)
@@ -39,6 +40,9 @@ class AsyncExchange:
     cancel_bid = AsyncVerb(verbs.cancel_bid, results.stamp)
     settle = AsyncVerb(verbs.settle, results.settled)
     void = AsyncVerb(verbs.void, results.voided)
+    place_hold = AsyncVerb(verbs.place_hold, results.placed_hold)
+    capture_hold = AsyncVerb(verbs.capture_hold, results.captured_hold)
+    release_hold = AsyncVerb(verbs.release_hold, results.released_hold)
 
     wallet = AsyncRead(reads.wallet)
     get_order_book = AsyncRead(reads.get_order_book)
@@ -52,7 +56,11 @@ class AsyncExchange:
     awards = AsyncRead(questions.awards)
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
-    get_recent_stats = AsyncRead(questions.get_recent_stats)
+    earnings = AsyncRead(questions.earnings)
+    hold = AsyncRead(questions.hold)
+    holds = AsyncRead(questions.holds)
+    get_recent_stats = AsyncRead(figures.get_recent_stats)
+    get_candles = AsyncRead(figures.get_candles)
     why = AsyncRead(questions.why)
 
     def __init__(self, exchange: Exchange) -> None:
@@ -79,7 +87,7 @@ class AsyncExchange:
         return await hold_async(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
 
     async def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return await hold_async(conversations.refund_unfilled(now), self._submit_as_actor)
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:

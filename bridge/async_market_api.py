@@ -9,14 +9,38 @@ from typing import Protocol
 
 from bridge.cursors import Order
 from bridge.errors import Refused
+from bridge.figures import Candles, RecentStats
 from bridge.messages import Request
-from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
-from bridge.results import AmendedBid, Page, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+from bridge.results import (
+    AmendedBid,
+    CapturedHold,
+    Page,
+    PlacedBid,
+    PlacedHold,
+    Posted,
+    ReleasedHold,
+    Round,
+    Settled,
+    Stamp,
+    Swept,
+    Voided,
+)
 from bridge.units import Number
 from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TimeInForce
-from engine.events import SlotStatus
-from persistence.queries import AwardRow, AwardStatus, BidRow, BidStatus, MovementRow, RoundRow, SlotRow, WalletRow
+from engine.events import HoldStatus, SlotStatus
+from persistence.queries import (
+    AwardRow,
+    AwardStatus,
+    BidRow,
+    BidStatus,
+    HoldRow,
+    MovementRow,
+    RoundRow,
+    SlotRow,
+    WalletRow,
+)
 
 
 class AsyncMarketApi(Protocol):
@@ -138,6 +162,29 @@ class AsyncMarketApi(Protocol):
     def void(self, slot_id: str, *, award_id: int | None = None, command_id: str = "") -> Awaitable[Voided]:
         """Report that the provider of an award failed."""
 
+    def place_hold(
+        self,
+        hold_id: str,
+        account_id: str,
+        amount_tokens: int,
+        reason: str,
+        *,
+        reference_type: str = "",
+        reference_id: str = "",
+        expires_at: datetime | None = None,
+        memo: str = "",
+        command_id: str = "",
+    ) -> Awaitable[PlacedHold]:
+        """Set tokens of an account aside under a name."""
+
+    def capture_hold(
+        self, hold_id: str, to_account_id: str, amount_tokens: int | None = None, *, command_id: str = ""
+    ) -> Awaitable[CapturedHold]:
+        """Pay an account from a named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
+
+    def release_hold(self, hold_id: str, *, command_id: str = "") -> Awaitable[ReleasedHold]:
+        """End a named hold and give all of it back."""
+
     def refund_unfilled(self, now: datetime | None = None) -> Awaitable[Swept]:
         """Sweep all that is due."""
 
@@ -216,8 +263,33 @@ class AsyncMarketApi(Protocol):
     ) -> Awaitable[Page[MovementRow]]:
         """The movements of an account."""
 
-    def get_recent_stats(self, market_id: str, period: timedelta = ...) -> Awaitable[RecentStats]:
-        """Prices, fill rate and the best winning bids of a period, by default a day."""
+    def earnings(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Awaitable[Earnings]:
+        """What an account was credited with: sums by reason, and the credits."""
+
+    def hold(self, hold_id: str) -> Awaitable[HoldDetail]:
+        """The latest named hold of this id, and how it ended."""
+
+    def holds(
+        self,
+        account_id: str | None = None,
+        reference_type: str | None = None,
+        reference_id: str | None = None,
+        reason: str | None = None,
+        status: HoldStatus | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Awaitable[Page[HoldRow]]:
+        """Named holds: of an account, on a reference, for a reason, all of these, or all."""
+
+    def get_recent_stats(self, market_id: str, period: timedelta = ..., *, limit: int = ...) -> Awaitable[RecentStats]:
+        """Prices, fill rate and the best winning bids of a period, by default a day, with its latest rounds."""
+
+    def get_candles(self, market_id: str, period: timedelta = ..., interval: timedelta = ...) -> Awaitable[Candles]:
+        """Prices, supply and awards of a period in equal parts, by default of a day in five minutes."""
 
     def why(self, bid_id: int) -> Awaitable[Outcome]:
         """Why a bid won or lost, in words."""

@@ -46,6 +46,13 @@ class NotFound(Invalid):
     """
 
 
+class Conflict(Invalid):
+    """What is asked makes sense, but not as things are: a bounty that another has claimed, a budget that is used up.
+
+    Nothing was changed. It is about plain tables; what the market itself does not allow is `Refused`, and recorded.
+    """
+
+
 class Unavailable(ExchangeError):
     """The exchange cannot take requests now. Nothing happened; try again after `retry_after_s`, if that is set."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from bridge import conversations, history, questions, reads, results, verbs
+from bridge import conversations, figures, history, questions, reads, results, verbs
 from bridge.conversations import hold
 from bridge.cursors import Order
 from bridge.errors import Invalid, Refused, Unavailable
@@ -21,6 +21,7 @@ from bridge.node import Node, Role
 from bridge.questions import Durable
 from bridge.read import Read
 from bridge.reads import Live, OrderBook, Wallet
+from bridge.resource_allocator.methods import Allocating
 from bridge.results import Page, PlacedBid, Round, Swept
 from bridge.verb import Verb, as_actor
 from engine.state import State
@@ -35,7 +36,7 @@ logger: Final = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Exchange:
+class Exchange(Allocating):
     """A running market, for threads. Open one with `open_exchange`; use it as a context manager.
 
     Every verb acts as who would usually do it (the bidder bids, the operator clears); `acting_as` fixes the actor.
@@ -54,6 +55,9 @@ class Exchange:
     cancel_bid = Verb(verbs.cancel_bid, results.stamp)
     settle = Verb(verbs.settle, results.settled)
     void = Verb(verbs.void, results.voided)
+    place_hold = Verb(verbs.place_hold, results.placed_hold)
+    capture_hold = Verb(verbs.capture_hold, results.captured_hold)
+    release_hold = Verb(verbs.release_hold, results.released_hold)
 
     quote = Read(reads.quote)
     markets = Read(reads.markets)
@@ -64,7 +68,11 @@ class Exchange:
     awards = Read(questions.awards)
     wallets = Read(questions.wallets)
     statement = Read(questions.statement)
-    get_recent_stats = Read(questions.get_recent_stats)
+    earnings = Read(questions.earnings)
+    hold = Read(questions.hold)
+    holds = Read(questions.holds)
+    get_recent_stats = Read(figures.get_recent_stats)
+    get_candles = Read(figures.get_candles)
     why = Read(questions.why)
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:
@@ -102,7 +110,7 @@ class Exchange:
         return hold(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
 
     def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return hold(conversations.refund_unfilled(now), self._submit_as_actor)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
@@ -227,8 +235,8 @@ class Exchange:
 
 
 if TYPE_CHECKING:
-    from bridge.market_api import MarketApi
+    from bridge.resource_allocator.api import AllocatorApi
 
-    def _is_one(exchange: Exchange) -> MarketApi:
+    def _is_one(exchange: Exchange) -> AllocatorApi:
         """It has all that every way to a market offers."""
         return exchange

@@ -15,7 +15,9 @@ import psycopg
 from msgspec import Struct
 
 import persistence.errors
+from bridge.change import Change, Place
 from bridge.clock import Clock
+from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.feed.source import Feed
@@ -34,6 +36,9 @@ from persistence.recovery import Report
 from persistence.snapshots.store import SnapshotStore
 
 T = TypeVar("T")
+
+# A change is a few short statements; one that waits longer for another on the same row is told so.
+CHANGE_S_MAX: Final = 20.0
 
 Role = Literal["standby", "leader", "ended"]
 """Whether this process follows, leads, or has done so: then it is to be started again."""
@@ -78,6 +83,7 @@ class Node:
         clock: Clock,
         ack_timeout_s: float,
         tally: Tally,
+        llm_tokens_per_token: int = LLM_TOKENS_PER_TOKEN,
     ) -> None:
         """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
         self.url: Final = url
@@ -86,6 +92,7 @@ class Node:
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
         self.tally: Final = tally
+        self.llm_tokens_per_token: Final = llm_tokens_per_token
         self._resources = ExitStack()
         self._standby: Standby | None = None
         self._reign: Reign | None = None
@@ -253,6 +260,23 @@ class Node:
                 yield connection
         except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
+
+    def change(self, change: Change[T], by: str) -> T:
+        """Make a change of plain tables, on a connection of its own, in the name of `by`.
+
+        Raises what the change raises, `Unavailable` where the database is not there, and `UnknownOutcome` where it
+        broke off in the middle: then the change is made again to learn how it ended.
+        """
+        self._refuse_if_closed()
+        try:
+            connection = connect(self.url, "callmarket changes", answer_s_max=CHANGE_S_MAX)
+        except persistence.errors.Unavailable as error:
+            raise Unavailable(str(error), retry_after_s=1.0) from error
+        try:
+            with connection:
+                return change.make(Place(connection, self.shard_id, by))
+        except psycopg.OperationalError as error:
+            raise UnknownOutcome(f"the database broke off in the middle of a change: {error}", range(0)) from error
 
     def close(self) -> None:
         """Write what is queued, let others lead, and let go of the server. Again: nothing.

@@ -1,4 +1,4 @@
-"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, statements, figures, and why.
+"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, holds, and why.
 
 Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of what is
 durable, and says up to which row: `seq` and `durable_seq` are equal. The queries are in `persistence.queries`.
@@ -6,7 +6,7 @@ durable, and says up to which row: `seq` and `durable_seq` are equal. The querie
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Generic, TypeVar, get_args
 
 import msgspec
@@ -17,7 +17,7 @@ from bridge.errors import Invalid, NotFound
 from bridge.reads import Live, Moment, check_limit, check_name
 from bridge.results import Page
 from bridge.units import datetime_of, duration_of
-from engine.events import SlotStatus
+from engine.events import HoldStatus, SlotStatus
 from engine.limits import SEQ_MAX
 from engine.slots import Slot
 from persistence import queries
@@ -26,12 +26,14 @@ from persistence.queries import (
     AwardStatus,
     BidRow,
     BidStatus,
+    Earned,
+    HoldFilter,
+    HoldRow,
     MovementRow,
     OutcomeRow,
     Paging,
     RoundRow,
     SlotRow,
-    Stats,
     WalletRow,
 )
 from persistence.reader_pool import Snapshot
@@ -43,17 +45,21 @@ __all__ = [
     "BidRow",
     "BidStatus",
     "Durable",
+    "Earnings",
+    "HoldDetail",
+    "HoldRow",
     "MovementRow",
     "Outcome",
-    "RecentStats",
     "RoundRow",
     "SlotRow",
     "WalletRow",
     "awards",
     "bid",
     "bids",
-    "get_recent_stats",
+    "earnings",
     "get_rounds",
+    "hold",
+    "holds",
     "slots",
     "statement",
     "wallets",
@@ -78,6 +84,13 @@ class BidDetail(BidRow, frozen=True):
     durable_seq: int
 
 
+class HoldDetail(HoldRow, frozen=True):
+    """A named hold, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
 class Outcome(OutcomeRow, frozen=True):
     """Where a bid stands, and why, as the tables have it at `seq`."""
 
@@ -85,9 +98,11 @@ class Outcome(OutcomeRow, frozen=True):
     durable_seq: int
 
 
-class RecentStats(Stats, frozen=True):
-    """What a market did in a period, as the tables have it at `seq`."""
+class Earnings(Earned, frozen=True):
+    """What an account was credited with, as the tables have it at `seq`: the sums, and the credits page after page."""
 
+    credits: tuple[MovementRow, ...]
+    next: str | None
     seq: int
     durable_seq: int
 
@@ -179,7 +194,7 @@ def slots(
         return Page(items, more, state.seq, moment.durable_seq)
 
     def answer(at: Snapshot, _: datetime) -> Page[SlotRow]:
-        _check_market(at, market_id)
+        check_market(at, market_id)
         page = Paging(limit + 1, name, newest=False)
         rows = queries.slots_page(at.connection, at.shard_id, market_id, status, page)
         return _page(rows, limit, "slots", lambda row: row.slot_id, at)
@@ -206,7 +221,7 @@ def get_rounds(
 
     def answer(at: Snapshot, _: datetime) -> Page[RoundRow]:
         if market_id is not None:
-            _check_market(at, market_id)
+            check_market(at, market_id)
         rows = queries.rounds_page(at.connection, at.shard_id, market_id, since, page)
         return _page(rows, limit, kind, lambda row: row.seq, at)
 
@@ -241,20 +256,65 @@ def statement(
     return Durable(answer)
 
 
-def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Durable[RecentStats]:
-    """Prices, fill rate and the ten best winning bids beside their impact, from what is durable.
+def earnings(
+    account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+) -> Durable[Earnings]:
+    """What an account was credited with: its sums by reason over three periods, and the credits, page after page.
 
-    Raises `NotFound` if there is no such market. Costs the rounds and awards of the period.
+    Raises `NotFound` if there is no such account. Costs its credits of the last thirty days.
     """
-    check_name("market_id", market_id)
-    period_us = units.duration_us("period", period)
+    check_name("account_id", account_id)
+    kind, page = _numbered("earnings", limit, after, order)
 
-    def answer(at: Snapshot, now: datetime) -> RecentStats:
-        _check_market(at, market_id)
-        # Nothing happened before 1970, and dates end in the year 1.
-        longest = duration_of(min(period_us, units.at_us("now", now)))
-        found = queries.stats(at.connection, at.shard_id, market_id, now, longest)
-        return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+    def answer(at: Snapshot, now: datetime) -> Earnings:
+        sums = queries.earned(at.connection, at.shard_id, account_id, now)
+        if sums is None:
+            raise NotFound("account_id", account_id, "an open account")
+        rows = queries.credits_page(at.connection, at.shard_id, account_id, page)
+        listed = _page(rows, limit, kind, lambda row: row.transfer_id, at)
+        return Earnings(
+            **msgspec.structs.asdict(sums), credits=listed.items, next=listed.next, seq=at.seq, durable_seq=at.seq
+        )
+
+    return Durable(answer)
+
+
+def hold(hold_id: str) -> Durable[HoldDetail]:
+    """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
+    check_name("hold_id", hold_id)
+
+    def answer(at: Snapshot, _: datetime) -> HoldDetail:
+        found = queries.hold(at.connection, at.shard_id, hold_id)
+        if found is None:
+            raise NotFound("hold_id", hold_id, "a hold that was placed")
+        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+
+    return Durable(answer)
+
+
+def holds(
+    account_id: str | None = None,
+    reference_type: str | None = None,
+    reference_id: str | None = None,
+    reason: str | None = None,
+    status: HoldStatus | None = None,
+    *,
+    limit: int = 100,
+    after: str | None = None,
+    order: Order = "newest",
+) -> Durable[Page[HoldRow]]:
+    """Named holds in the order in which they were placed, page after page: those that all of these say, or all.
+
+    A reference is named whole; a status or a type alone needs an account or a reason. Costs one walk of an index, which
+    passes over what the others leave out: of the account's holds, else of the reference's, else of those for a reason.
+    """
+    wanted = HoldFilter(account_id, reference_type, reference_id, reason, status)
+    _check_filter(wanted)
+    kind, page = _numbered("holds", limit, after, order)
+
+    def answer(at: Snapshot, _: datetime) -> Page[HoldRow]:
+        rows = queries.holds_page(at.connection, at.shard_id, wanted, page)
+        return _page(rows, limit, kind, lambda row: row.placed_seq, at)
 
     return Durable(answer)
 
@@ -298,7 +358,8 @@ def _slot(slot: Slot) -> SlotRow:
     )
 
 
-def _check_market(at: Snapshot, market_id: str) -> None:
+def check_market(at: Snapshot, market_id: str) -> None:
+    """Check that there is such a market. Raises `NotFound`."""
     if not queries.market_exists(at.connection, at.shard_id, market_id):
         raise NotFound("market_id", market_id, "an open market")
 
@@ -311,6 +372,22 @@ def _check_owner(market_id: str | None, bidder_id: str | None, status: str | Non
         _check_one_of("status", status, statuses)
         if market_id is None and bidder_id is None:
             raise Invalid("status", status, "a market_id or a bidder_id with it")
+
+
+def _check_filter(wanted: HoldFilter) -> None:
+    for field in ("account_id", "reference_type", "reference_id", "reason"):
+        name = getattr(wanted, field)
+        if name is not None:
+            check_name(field, name)
+    whole = wanted.account_id or wanted.reference_id or wanted.reason
+    if wanted.reference_id is not None and wanted.reference_type is None:
+        raise Invalid("reference_id", wanted.reference_id, "a reference_type with it")
+    if wanted.reference_type is not None and not whole:
+        raise Invalid("reference_type", wanted.reference_type, "a reference_id, an account_id or a reason with it")
+    if wanted.status is not None:
+        _check_one_of("status", wanted.status, get_args(HoldStatus))
+        if not whole:
+            raise Invalid("status", wanted.status, "an account_id, a reference or a reason with it")
 
 
 def _check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:

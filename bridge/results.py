@@ -20,6 +20,9 @@ from engine.events import (
     BidAmended,
     BidPlaced,
     Event,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
     Rejected,
     RoundCleared,
     SweepFinished,
@@ -137,6 +140,33 @@ class Swept(Struct, frozen=True):
     awards_lapsed: int
     more_due: bool
     stamp: Stamp
+    holds_expired: int = 0
+
+
+class PlacedHold(Struct, frozen=True):
+    """Tokens are set aside under a name."""
+
+    hold_id: str
+    held_tokens: int
+    stamp: Stamp
+
+
+class CapturedHold(Struct, frozen=True):
+    """A named hold has ended: some of it is paid, by the transfer `transfer_id`, and the rest is back."""
+
+    hold_id: str
+    captured_tokens: int
+    released_tokens: int
+    transfer_id: int
+    stamp: Stamp
+
+
+class ReleasedHold(Struct, frozen=True):
+    """A named hold has ended and all of it is back."""
+
+    hold_id: str
+    released_tokens: int
+    stamp: Stamp
 
 
 class Page(Struct, Generic[T], frozen=True):
@@ -227,7 +257,7 @@ def voided(reply: Reply) -> Voided:
 def swept(reply: Reply) -> Swept:
     """The result of one sweep."""
     made, event = stamp(reply), _only(reply.events, SweepFinished)
-    return Swept(event.bids_lost, event.bids_expired, event.awards_lapsed, event.more_due, made)
+    return Swept(event.bids_lost, event.bids_expired, event.awards_lapsed, event.more_due, made, event.holds_expired)
 
 
 def swept_together(one: Swept, two: Swept) -> Swept:
@@ -238,7 +268,27 @@ def swept_together(one: Swept, two: Swept) -> Swept:
         awards_lapsed=one.awards_lapsed + two.awards_lapsed,
         more_due=two.more_due,
         stamp=two.stamp,
+        holds_expired=one.holds_expired + two.holds_expired,
     )
+
+
+def placed_hold(reply: Reply) -> PlacedHold:
+    """The result of `place_hold`."""
+    made, event = stamp(reply), _only(reply.events, HoldPlaced)
+    return PlacedHold(event.hold_id, event.amount_tokens, made)
+
+
+def captured_hold(reply: Reply) -> CapturedHold:
+    """The result of `capture_hold`."""
+    made, event = stamp(reply), _only(reply.events, HoldCaptured)
+    transfer = _only(reply.events, TransferPosted)
+    return CapturedHold(event.hold_id, event.captured_tokens, event.released_tokens, transfer.transfer_id, made)
+
+
+def released_hold(reply: Reply) -> ReleasedHold:
+    """The result of `release_hold`."""
+    made, event = stamp(reply), _only(reply.events, HoldReleased)
+    return ReleasedHold(event.hold_id, event.released_tokens, made)
 
 
 def _award(event: AwardGranted) -> Award:

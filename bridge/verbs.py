@@ -235,6 +235,50 @@ def void(slot_id: str, *, award_id: int | None = None, actor: str | None = None,
     return request(actor or OPERATOR, commands.VoidAward(slot_id, award_id), command_id)
 
 
+def place_hold(
+    hold_id: str,
+    account_id: str,
+    amount_tokens: int,
+    reason: str,
+    *,
+    reference_type: str = "",
+    reference_id: str = "",
+    expires_at: datetime | None = None,
+    memo: str = "",
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Set tokens of an account aside under a name; whoever places the hold may end it, besides the admin."""
+    command = commands.PlaceHold(
+        hold_id=hold_id,
+        account_id=account_id,
+        amount_tokens=amount_tokens,
+        reason=reason,
+        reference_type=reference_type,
+        reference_id=reference_id,
+        expires_at_us=None if expires_at is None else units.at_us("expires_at", expires_at),
+        memo=memo,
+    )
+    return request(actor or account_id, command, command_id)
+
+
+def capture_hold(
+    hold_id: str,
+    to_account_id: str,
+    amount_tokens: int | None = None,
+    *,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
+    """Pay an account from a named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
+    return request(actor or ADMIN, commands.CaptureHold(hold_id, to_account_id, amount_tokens), command_id)
+
+
+def release_hold(hold_id: str, *, actor: str | None = None, command_id: str = "") -> Request:
+    """End a named hold and give all of it back."""
+    return request(actor or ADMIN, commands.ReleaseHold(hold_id), command_id)
+
+
 def refund_unfilled(now: datetime | None = None, *, actor: str | None = None, command_id: str = "") -> Request:
     """Sweep what is due, once."""
     return request(actor or OPERATOR, commands.ExpireDue(), command_id, now)

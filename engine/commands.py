@@ -174,7 +174,38 @@ class VoidAward(CommandBase, frozen=True, gc=False, tag="void_award"):
 
 
 class ExpireDue(CommandBase, frozen=True, gc=False, tag="expire_due"):
-    """Sweep what is due: losers of past rounds, bids past their deadline, awards past their lease (SET-6)."""
+    """Sweep what is due: losers of past rounds, awards past their lease, bids and holds past their deadline (SET-6)."""
+
+
+class PlaceHold(CommandBase, frozen=True, gc=False, tag="place_hold"):
+    """Set available tokens aside under a name, outside the auction (HLD-1). By the account or the admin.
+
+    `reason`, the reference and `memo` are those of the movement that a capture makes. From `expires_at_us` on, where
+    it is named, the hold cannot be captured.
+    """
+
+    hold_id: Name
+    account_id: Name
+    amount_tokens: TokensPositive
+    reason: Reason
+    reference_type: Reference = ""
+    reference_id: Reference = ""
+    expires_at_us: AtUs | None = None
+    memo: Memo = ""
+
+
+class CaptureHold(CommandBase, frozen=True, gc=False, tag="capture_hold"):
+    """Pay from a named hold and end it; None pays all of it, the rest goes back. By who placed it or the admin."""
+
+    hold_id: Name
+    to_account_id: Name
+    amount_tokens: TokensPositive | None = None
+
+
+class ReleaseHold(CommandBase, frozen=True, gc=False, tag="release_hold"):
+    """End a named hold and give all of it back. By who placed it or the admin."""
+
+    hold_id: Name
 
 
 Command = (
@@ -192,6 +223,9 @@ Command = (
     | Burn
     | Transfer
     | OpenMarket
+    | PlaceHold
+    | CaptureHold
+    | ReleaseHold
 )
 
 

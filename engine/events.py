@@ -1,7 +1,8 @@
 """What happened: a closed union of events, all past tense.
 
 Rule of this file: an event says everything that `evolve` and the SQL tables need, so that neither asks anything else.
-Tags are journaled: never rename, never reuse; a new field gets a default. Units as in `commands`.
+Tags are journaled: never rename, never reuse; a new field gets a default. Units as in `commands`. A `market_id` that is
+empty is that of a row of rules 1, where these events named none.
 """
 
 from typing import Literal
@@ -82,6 +83,7 @@ class SlotWithdrawn(EventBase, frozen=True, gc=False, tag="slot_withdrawn"):
     """An offered slot is off sale."""
 
     slot_id: str
+    market_id: str = ""
 
 
 class BidPlaced(EventBase, frozen=True, gc=False, tag="bid_placed"):
@@ -107,6 +109,7 @@ class BidAmended(EventBase, frozen=True, gc=False, tag="bid_amended"):
     max_price_tokens: int
     ttl_at_us: int | None
     priority_seq: int
+    market_id: str = ""
 
 
 class BidCancelled(EventBase, frozen=True, gc=False, tag="bid_cancelled"):
@@ -115,6 +118,7 @@ class BidCancelled(EventBase, frozen=True, gc=False, tag="bid_cancelled"):
     bid_id: int
     bidder_id: str
     released_tokens: int
+    market_id: str = ""
 
 
 class BidsLost(EventBase, frozen=True, gc=False, tag="bids_lost"):
@@ -183,6 +187,7 @@ class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):
     actual_cost_tokens: int
     actual_impact_micros: int
     reward_tokens: int
+    market_id: str = ""
 
 
 class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
@@ -193,6 +198,7 @@ class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
     bid_id: int
     bidder_id: str
     released_tokens: int
+    market_id: str = ""
 
 
 class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
@@ -204,6 +210,7 @@ class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
     bidder_id: str
     price_tokens: int
     charged_tokens: int
+    market_id: str = ""
 
 
 class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
@@ -213,6 +220,51 @@ class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
     bids_expired: int
     awards_lapsed: int
     more_due: bool
+    holds_expired: int = 0
+
+
+class HoldPlaced(EventBase, frozen=True, gc=False, tag="hold_placed"):
+    """Tokens are set aside under a name (HLD-1). The seq of the command that did it tells holds of one name apart."""
+
+    hold_id: str
+    placed_seq: int
+    account_id: str
+    placed_by: str
+    amount_tokens: int
+    reason: str
+    reference_type: str
+    reference_id: str
+    expires_at_us: int | None
+    memo: str
+
+
+class HoldCaptured(EventBase, frozen=True, gc=False, tag="hold_captured"):
+    """A named hold ended; `captured_tokens` move by the `TransferPosted` that follows, the rest is available again."""
+
+    hold_id: str
+    placed_seq: int
+    account_id: str
+    to_account_id: str
+    captured_tokens: int
+    released_tokens: int
+
+
+class HoldReleased(EventBase, frozen=True, gc=False, tag="hold_released"):
+    """A named hold ended and all of it is available again."""
+
+    hold_id: str
+    placed_seq: int
+    account_id: str
+    released_tokens: int
+
+
+class HoldsExpired(EventBase, frozen=True, gc=False, tag="holds_expired"):
+    """These named holds are past their deadline; all of them is available again. The four tuples run in parallel."""
+
+    hold_ids: tuple[str, ...]
+    placed_seqs: tuple[int, ...]
+    account_ids: tuple[str, ...]
+    released_tokens: tuple[int, ...]
 
 
 Event = (
@@ -234,7 +286,12 @@ Event = (
     | SlotWithdrawn
     | AccountOpened
     | MarketOpened
+    | HoldPlaced
+    | HoldCaptured
+    | HoldReleased
+    | HoldsExpired
 )
 Events = tuple[Event, ...]
 
 SlotStatus = Literal["offered", "awarded", "settled", "voided", "lapsed", "withdrawn"]
+HoldStatus = Literal["open", "captured", "released", "expired"]

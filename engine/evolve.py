@@ -22,6 +22,11 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    HoldsExpired,
+    HoldStatus,
     MarketOpened,
     Rejected,
     Repeated,
@@ -32,6 +37,7 @@ from engine.events import (
     SweepFinished,
     TransferPosted,
 )
+from engine.holds import NamedHold
 from engine.ledger import is_earning
 from engine.market import LosingRound, Market
 from engine.slots import Award, Slot
@@ -69,6 +75,14 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
             state.ledger.open(event.account_id, event.kind)
         case MarketOpened():
             state.markets[event.market_id] = Market(event)
+        case HoldPlaced():
+            _hold_placed(state, event)
+        case HoldCaptured():
+            _holds_ended(state, (event.hold_id,), "captured")
+        case HoldReleased():
+            _holds_ended(state, (event.hold_id,), "released")
+        case HoldsExpired():
+            _holds_ended(state, event.hold_ids, "expired")
         case Rejected() | Repeated() | SweepFinished():
             pass
         case _ as never:
@@ -225,3 +239,28 @@ def _end_slot(state: State, slot: Slot, status: SlotStatus) -> None:
     while len(state.slots_ended) > limits.SLOTS_ENDED_KEPT:
         oldest_id, _ = state.slots_ended.popitem(last=False)
         del state.slots[oldest_id]
+
+
+def _hold_placed(state: State, event: HoldPlaced) -> None:
+    state.ledger.hold(event.hold_id, event.account_id, event.amount_tokens)
+    state.holds.add(
+        NamedHold(
+            hold_id=event.hold_id,
+            placed_seq=event.placed_seq,
+            account_id=event.account_id,
+            placed_by=event.placed_by,
+            amount_tokens=event.amount_tokens,
+            reason=event.reason,
+            reference_type=event.reference_type,
+            reference_id=event.reference_id,
+            expires_at_us=event.expires_at_us,
+            memo=event.memo,
+            status="open",
+        )
+    )
+
+
+def _holds_ended(state: State, hold_ids: Sequence[str], status: HoldStatus) -> None:
+    for hold_id in hold_ids:
+        state.holds.end(hold_id, status)
+        state.ledger.end_hold(hold_id)

@@ -1,7 +1,7 @@
 """The state as canonical bytes, and back.
 
 Rule of this file: equal states give equal bytes. Everything is listed in an order that the state itself defines, and
-what can be derived (indexes, counts, holds) is rebuilt and not stored. MessagePack, and records
+what can be derived (indexes, counts, the holds of bids and awards) is rebuilt and not stored. MessagePack, and records
 that are their own rows, because a million bids are read at once.
 """
 
@@ -14,6 +14,7 @@ from engine.book import Bid, Book
 from engine.codec import decode_command, decode_events
 from engine.codec import encode as encode_json
 from engine.events import MarketOpened
+from engine.holds import NamedHold
 from engine.ledger import Account, Earning, Hold
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     # For the annotations alone: a state is handed in, so the two modules need no circle at run time.
     from engine.state import State
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of these bytes. A change of any row below, or of the fields of a record in one, raises it."""
 
 
@@ -55,7 +56,7 @@ class _Head(Struct, frozen=True, array_like=True):
 
 
 class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    format: Literal[2]
+    format: Literal[3]
     seq: int
     at_us: int
     bids_placed: int
@@ -68,6 +69,8 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     slots: list[Slot]
     slots_ended: list[str]
     awards: list[Award]
+    holds: list[NamedHold]
+    holds_ended: list[NamedHold]
     receipts: list[ReceiptRow]
 
 
@@ -100,6 +103,8 @@ def encode(state: "State") -> bytes:
         slots=[slot for _, slot in sorted(state.slots.items())],
         slots_ended=list(state.slots_ended),
         awards=[award for _, award in sorted(state.awards.items())],
+        holds=[hold for _, hold in sorted(state.holds.open.items())],
+        holds_ended=list(state.holds.ended.values()),
         receipts=[
             (row.actor, row.command_id, row.seq, row.at_us, encode_json(row.command), encode_json(row.events))
             for row in state.receipts
@@ -145,6 +150,7 @@ def _restore(state: "State", image: _Image) -> None:
         _restore_book(state, book, state.markets[losing.market_id], losing.bids)
     state.bid_deadlines.fill([(bid.ttl_at_us, bid.bid_id) for bid in state.bids.values() if bid.ttl_at_us is not None])
     _restore_supply(state, image)
+    _restore_holds(state, image)
     for actor, command_id, seq, at_us, command, events in image.receipts:
         state.receipts.add(Receipt(actor, command_id, seq, at_us, decode_command(command), decode_events(events)))
 
@@ -177,3 +183,13 @@ def _restore_supply(state: "State", image: _Image) -> None:
         state.award_leases.add(award.lease_until_us, award.award_id)
         state.markets[award.market_id].tasks_awarded[award.task_id] = award.award_id
         state.ledger.holds[award.bid_id] = Hold(award.bidder_id, award.price_tokens)
+
+
+def _restore_holds(state: "State", image: _Image) -> None:
+    for hold in image.holds:
+        # One string for all holds of an account, as of its bids.
+        hold.account_id = state.ledger.accounts[hold.account_id].account_id
+        state.holds.add(hold)
+        state.ledger.holds[hold.hold_id] = Hold(hold.account_id, hold.amount_tokens)
+    for hold in image.holds_ended:
+        state.holds.remember(hold)

@@ -38,8 +38,12 @@ class Account(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
         return self.balance_tokens - self.held_tokens
 
 
+HoldId = int | str
+"""Whose hold it is: the id of a bid, also once it is an award, or the name of a named hold."""
+
+
 class Hold(Struct, gc=False):
-    """Tokens set aside for one bid, and then for its award. The hold's id is the bid's id."""
+    """Tokens set aside for one bid, and then for its award, or under a name (HLD-1)."""
 
     account_id: str
     tokens: int
@@ -54,7 +58,7 @@ class Ledger:
     def __init__(self) -> None:
         """Begin with issuance and treasury, both at zero (LED-3)."""
         self.accounts: Final[dict[str, Account]] = {}
-        self.holds: Final[dict[int, Hold]] = {}
+        self.holds: Final[dict[HoldId, Hold]] = {}
         self.earnings: Final[set[Earning]] = set()
         self.transfers_posted: int = 0
         for account_id in (ISSUANCE, TREASURY):
@@ -80,7 +84,7 @@ class Ledger:
         assert credit.balance_tokens <= TOKENS_MAX, credit
         self.transfers_posted += 1
 
-    def hold(self, hold_id: int, account_id: str, tokens: int) -> None:
+    def hold(self, hold_id: HoldId, account_id: str, tokens: int) -> None:
         """Set available tokens aside under a new hold."""
         assert hold_id not in self.holds, hold_id
         account = self.accounts[account_id]
@@ -96,7 +100,7 @@ class Ledger:
         hold.tokens = tokens
         assert tokens >= 0 and account.held_tokens <= account.balance_tokens, account
 
-    def end_hold(self, hold_id: int) -> None:
+    def end_hold(self, hold_id: HoldId) -> None:
         """End a hold: its tokens are available again. A capture posts the price right after (LED-6)."""
         hold = self.holds.pop(hold_id)
         self.accounts[hold.account_id].held_tokens -= hold.tokens

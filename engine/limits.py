@@ -8,7 +8,7 @@ decided again.
 from typing import Final
 
 # The version of the rules that `decide` implements. Journaled with every row; see `Engine.apply` and `Engine.fold`.
-RULES: Final = 1
+RULES: Final = 2
 
 # 2**53 - 1 is the largest integer that JSON readers, JavaScript and float64 columns all keep exactly. It bounds the
 # whole supply, therefore every balance, hold and sum of balances, so no intermediate sum needs a check of its own.
@@ -39,6 +39,13 @@ SLOTS_ENDED_KEPT: Final = 10_000
 BIDS_PER_BIDDER_MAX: Final = 10_000
 # Open bids in one market (BID-9): about 1 GB of memory at the bound.
 BIDS_PER_MARKET_MAX: Final = 2_000_000
+# Open named holds of one account (HLD-7): as many as its bids in a market.
+HOLDS_PER_ACCOUNT_MAX: Final = 10_000
+# Open named holds of a shard (HLD-7): they rest for long, so this bounds the snapshot: 500 MB if each has a full memo,
+# 100 MB without.
+HOLDS_MAX: Final = 500_000
+# Ended named holds that a shard remembers, so that a second end gets its own refusal instead of "unknown" (HLD-6).
+HOLDS_ENDED_KEPT: Final = 10_000
 # Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse.
 EARNINGS_MAX: Final = 4_000_000
 # Replies remembered for retries. A client retries within seconds: at 40,000 commands a second this is 1.6 s of
@@ -50,7 +57,7 @@ LEASE_US_MAX: Final = 31 * 24 * 3600 * 1_000_000
 # Keeps a reward far from the supply bound whatever impact is claimed.
 REWARD_TOKENS_PER_IMPACT_MAX: Final = 1_000_000_000
 
-# Bids, awards and losers that one sweep may end: about a millisecond of the single writer's time (SET-6).
+# Bids, awards, losers and named holds that one sweep may end: about a millisecond of the single writer's time (SET-6).
 SWEEP_ITEMS_MAX: Final = 500
 # Losers released by the call itself (BID-4). More are released by the sweeps that follow at once; they are out of the
 # book from the call on, so they can neither win nor set a price (CLR-9 stays independent of what rests).

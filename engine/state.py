@@ -9,6 +9,7 @@ from engine import image, limits
 from engine.book import Bid, Book
 from engine.commands import ISSUANCE, TimeInForce
 from engine.deadlines import Deadlines
+from engine.holds import NamedHolds
 from engine.ledger import Ledger
 from engine.market import LosingRound, Market
 from engine.receipts import Receipts
@@ -26,6 +27,7 @@ class State:
         "bid_deadlines",
         "bids",
         "bids_placed",
+        "holds",
         "ledger",
         "losing",
         "markets",
@@ -54,6 +56,7 @@ class State:
         self.awards: dict[int, Award] = {}
         self.awards_granted = 0
         self.award_leases = Deadlines()
+        self.holds = NamedHolds()
         self.receipts = Receipts()
 
     def encode(self) -> bytes:
@@ -71,12 +74,14 @@ class State:
         """Assert every property of the state, from the leaves up. O(state)."""
         self.ledger.check()
         self.receipts.check()
+        self.holds.check()
         self.bid_deadlines.check()
         self.award_leases.check()
         assert all(market.rules.market_id == market_id for market_id, market in self.markets.items())
         self._check_bids()
         self._check_awards()
         self._check_slots()
+        self._check_holds()
 
     def _check_bids(self) -> None:
         # A recovery waits for this: each bid is looked at once, and found in all that must know it. Equal counts then
@@ -99,8 +104,9 @@ class State:
         assert not due, next(iter(due.items()))
         # Each held bid stands in exactly one book: the one that its fields say, where it can stand but once.
         assert sum(standing.values()) == len(self.bids), (standing, len(self.bids))
-        # Every hold belongs to exactly one bid or award (BID-1, CLR-6).
-        assert len(self.ledger.holds) == len(self.bids) + len(self.awards), "a hold belongs to nothing"
+        # Every hold belongs to exactly one bid or award (BID-1, CLR-6), or has a name (HLD-1).
+        owners = len(self.bids) + len(self.awards) + len(self.holds.open)
+        assert len(self.ledger.holds) == owners, "a hold belongs to nothing"
         indexed = 0
         for market_id, market in self.markets.items():
             assert market.bids_held == standing[market_id] <= limits.BIDS_PER_MARKET_MAX, market_id
@@ -130,6 +136,13 @@ class State:
             else:
                 assert index[bidder_id][bid.task_id] is bid, bid
         return replaced
+
+    def _check_holds(self) -> None:
+        for hold_id, named in self.holds.open.items():
+            # It is held in full, for an account that owns tokens (HLD-1), and was placed by now.
+            hold = self.ledger.holds[hold_id]
+            assert hold.tokens == named.amount_tokens > 0 and hold.account_id == named.account_id != ISSUANCE, named
+            assert named.placed_seq <= self.seq, named
 
     def _check_awards(self) -> None:
         # Every live award is that of its awarded slot and of its task (BID-6), with a hold of its price (CLR-6), and

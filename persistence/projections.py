@@ -24,6 +24,11 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    HoldsExpired,
+    HoldStatus,
     MarketOpened,
     Rejected,
     Repeated,
@@ -35,6 +40,7 @@ from engine.events import (
     TransferPosted,
 )
 from engine.ledger import LedgerKind
+from persistence.hold_rows import HoldRows
 from persistence.tables import (
     POSTGRES_EPOCH_US,
     AccountChange,
@@ -45,6 +51,7 @@ from persistence.tables import (
     ClearRow,
     LedgerRow,
     MarketRow,
+    NamedHoldChange,
     RoundRow,
     SlotChange,
     SlotRow,
@@ -63,6 +70,7 @@ class Changes:
         "bids_changed",
         "clears",
         "clears_changed",
+        "holds",
         "ledger",
         "markets",
         "rounds",
@@ -84,6 +92,7 @@ class Changes:
         self.clears_changed: dict[int, ClearChange] = {}
         self.accounts: dict[str, AccountRow] = {}
         self.accounts_changed: dict[str, AccountChange] = {}
+        self.holds = HoldRows()
         # Of the row being added: when it happened, as PostgreSQL counts, and its place.
         self._at = 0
         self._seq = 0
@@ -134,6 +143,14 @@ class Changes:
                 self._open_account(event.account_id, event.kind)
             case MarketOpened():
                 self._open_market(event)
+            case HoldPlaced():
+                self._place_hold(event)
+            case HoldCaptured():
+                self._capture_hold(event)
+            case HoldReleased():
+                self._free_hold(event.placed_seq, event.account_id, event.released_tokens, "released")
+            case HoldsExpired():
+                self._expire_holds(event)
             case Rejected() | Repeated() | SweepFinished():
                 pass  # The journal has it; no table changes.
             case _ as never:
@@ -181,6 +198,26 @@ class Changes:
                 seq=self._seq,
             )
         )
+
+    # --- named holds -------------------------------------------------------------------------------------------
+
+    def _place_hold(self, event: HoldPlaced) -> None:
+        self.holds.place(event, self._at, self._seq)
+        self._hold(event.account_id, event.amount_tokens)
+
+    def _capture_hold(self, event: HoldCaptured) -> None:
+        captured, payee_id = event.captured_tokens, event.to_account_id
+        self.holds.end(NamedHoldChange(event.placed_seq, captured, payee_id, "captured", self._at, self._seq))
+        self._hold(event.account_id, -captured - event.released_tokens)
+
+    def _free_hold(self, placed_seq: int, account_id: str, tokens: int, status: HoldStatus) -> None:
+        self.holds.end(NamedHoldChange(placed_seq, None, None, status, self._at, self._seq))
+        self._hold(account_id, -tokens)
+
+    def _expire_holds(self, event: HoldsExpired) -> None:
+        freed = zip(event.placed_seqs, event.account_ids, event.released_tokens, strict=True)
+        for placed_seq, account_id, tokens in freed:
+            self._free_hold(placed_seq, account_id, tokens, "expired")
 
     # --- bids --------------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from persistence.tables import (
     ACCOUNTS,
     BIDS,
     CLEARS,
+    HOLDS,
     LEDGER,
     MARKETS,
     ROUNDS,
@@ -30,6 +31,7 @@ from persistence.tables import (
     BidChange,
     ClearChange,
     HoldChange,
+    NamedHoldChange,
     SlotChange,
     Table,
 )
@@ -124,6 +126,7 @@ def _new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
         (CLEARS, changes.clears.values()),
         (ROUNDS, changes.rounds),
         (LEDGER, changes.ledger),
+        (HOLDS, changes.holds.new.values()),
         (SLOTS, changes.slots.values()),
     )
 
@@ -142,6 +145,7 @@ def _changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Colle
         (CLEARS, ClearChange, changes.clears_changed.values()),
         (ACCOUNTS, AccountChange, paid),
         (ACCOUNTS, HoldChange, holds),
+        (HOLDS, NamedHoldChange, changes.holds.changed),
     )
 
 

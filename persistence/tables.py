@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.commands import LapsePolicy, PricingRule, TimeInForce
-from engine.events import SlotStatus
+from engine.events import HoldStatus, SlotStatus
 from engine.ledger import LedgerKind
 
 # From 1970 to 2000, where PostgreSQL counts from.
@@ -203,6 +203,38 @@ class LedgerRow(Struct, gc=False):
     seq: int
 
 
+class NamedHoldRow(Struct, gc=False):
+    """A named hold."""
+
+    placed_seq: int
+    hold_id: str
+    account_id: str
+    placed_by: str
+    amount: int
+    captured: int | None
+    captured_to: str | None
+    reason: str
+    reference_type: str
+    reference_id: str
+    memo: str
+    status: HoldStatus
+    placed_at: int
+    expires_at: int | None
+    ended_at: int | None
+    seq: int
+
+
+class NamedHoldChange(Struct, gc=False):
+    """How a named hold ended."""
+
+    placed_seq: int
+    captured: int | None
+    captured_to: str | None
+    status: HoldStatus
+    ended_at: int
+    seq: int
+
+
 @dataclass(frozen=True)
 class Table:
     """One table: its name, the class of its rows, how many of its first columns name one, and those of its changes."""
@@ -234,7 +266,7 @@ class Table:
         return "text" if self.row.__annotations__[column] in _TEXT else "int8"
 
 
-_TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TimeInForce, SlotStatus, LedgerKind)
+_TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TimeInForce, SlotStatus, HoldStatus, LedgerKind)
 
 MARKETS: Final = Table("compute_auction_markets", MarketRow)
 SLOTS: Final = Table("compute_auction_slots", SlotRow, changes=(SlotChange,))
@@ -249,4 +281,5 @@ ACCOUNTS: Final = Table(
     added=frozenset({"held", "total_earned", "total_spent"}),
 )
 LEDGER: Final = Table("token_ledger", LedgerRow)
-TABLES: Final = (MARKETS, SLOTS, BIDS, ROUNDS, CLEARS, ACCOUNTS, LEDGER)
+HOLDS: Final = Table("token_holds", NamedHoldRow, changes=(NamedHoldChange,))
+TABLES: Final = (MARKETS, SLOTS, BIDS, ROUNDS, CLEARS, ACCOUNTS, LEDGER, HOLDS)

@@ -33,7 +33,7 @@ from persistence.line import FILES_DAMAGED
 from persistence.postgres import is_archived, read_archives, read_chunk, read_position
 from persistence.projections import Changes
 from persistence.recovery import check_end, replay
-from persistence.tables import ACCOUNTS, BIDS, CLEARS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
+from persistence.tables import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
 
 # After so many differences the next ones say nothing new.
 DIFFERENCES_MAX: Final = 20
@@ -188,6 +188,8 @@ class _Verifier:
                       WHERE shard_id = %(shard)s AND status = 'open')
                    - (SELECT coalesce(sum(clearing_price_tokens), 0) FROM compute_auction_clears
                       WHERE shard_id = %(shard)s AND status = 'awarded')
+                   - (SELECT coalesce(sum(amount), 0) FROM token_holds
+                      WHERE shard_id = %(shard)s AND status = 'open')
             """,
             {"shard": self.shard_id},
         ).fetchone()
@@ -196,7 +198,7 @@ class _Verifier:
         if balances != 0:
             yield f"token_accounts: the balances sum to {balances}, not to zero"
         if holds != 0:
-            yield f"token_accounts: what is held differs by {holds} from the open bids and live awards"
+            yield f"token_accounts: what is held differs by {holds} from the open bids, live awards and named holds"
 
 
 def disagreements(state: State, changes: Changes) -> Iterator[str]:
@@ -237,6 +239,18 @@ def disagreements(state: State, changes: Changes) -> Iterator[str]:
             for award in state.awards.values()
         },
     )
+    yield from _unlike(
+        "named holds",
+        {
+            hold.hold_id: (hold.placed_seq, hold.account_id, hold.placed_by, hold.amount, hold.reason)
+            for hold in changes.holds.new.values()
+            if hold.status == "open"
+        },
+        {
+            hold.hold_id: (hold.placed_seq, hold.account_id, hold.placed_by, hold.amount_tokens, hold.reason)
+            for hold in state.holds.open.values()
+        },
+    )
     # The engine forgets old slots that have ended: compare those that it knows.
     yield from _unlike(
         "slots",
@@ -271,6 +285,7 @@ def _all_rows(changes: Changes) -> Iterator[tuple[Table, Iterable[Struct]]]:
     yield ROUNDS, changes.rounds
     yield CLEARS, changes.clears.values()
     yield LEDGER, changes.ledger
+    yield HOLDS, changes.holds.new.values()
 
 
 def _shown(key: tuple[object, ...]) -> str:

@@ -2,12 +2,12 @@
 
 Rule of this file: every command is decided here, in one exhaustive match. The actor follows from the key, the command
 and the account that the caller has named, never from the state, so that a retry is the same actor's. What an actor may
-do to a bid or a slot of others is the engine's to refuse, which knows whose they are; what is refused here is recorded
-nowhere.
+do to a bid, a hold or a slot of others is the engine's to refuse, which knows whose they are; what is refused here is
+recorded nowhere.
 
-A command that names its account (a bid, an offer, a transfer) is done as that account if the key covers it, else as
-staff if the key is staff's. A command about a thing (a bid, a slot) is done as the account that the caller names, else
-as staff, else as the only account of the key.
+A command that names its account (a bid, an offer, a transfer, a new hold) is done as that account if the key covers it,
+else as staff if the key is staff's. A command about a thing (a bid, a hold, a slot) is done as the account that the
+caller names, else as staff, else as the only account of the key.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,6 +22,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     ExpireDue,
@@ -30,6 +31,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -60,8 +63,8 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read) -
     match command:
         case PlaceBid(bidder_id=bidder_id):
             return _as_bidder(principal, bidder_id)
-        case AmendBid() | CancelBid():
-            return _about_a_bid(principal, account)
+        case AmendBid() | CancelBid() | CaptureHold() | ReleaseHold():
+            return _about_a_bid_or_hold(principal, account)
         case OfferSlot(provider_id=provider_id):
             return _as_provider(principal, provider_id)
         case WithdrawSlot() | VoidAward():
@@ -73,6 +76,8 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read) -
         case Transfer(from_account_id=payer_id):
             # Offering is no right to spend what was earned by it.
             return _as_bidder(principal, payer_id)
+        case PlaceHold(account_id=account_id):
+            return _as_bidder(principal, account_id)
         case OpenAccount() | Mint() | Burn():
             return _admin(principal) or _forbid(principal, Scope.ADMIN)
         case _ as never:
@@ -80,7 +85,7 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read) -
 
 
 def acting_account(principal: Principal, scope: Literal[Scope.BID, Scope.OFFER], named: str) -> str:
-    """The account to write into a bid, an offer or a transfer: the one that is named, else the key's only one.
+    """The account to write into a bid, an offer, a transfer or a hold: the one that is named, else the key's only one.
 
     Slots of staff that name nobody are the treasury's. Raises `Forbidden` if the key may not act for the account,
     `Invalid` where there is no telling which.
@@ -110,7 +115,7 @@ def _as_provider(principal: Principal, account_id: str) -> str:
     return _staff(principal) or _forbid(principal, Scope.OFFER, account_id)
 
 
-def _about_a_bid(principal: Principal, account: str) -> str:
+def _about_a_bid_or_hold(principal: Principal, account: str) -> str:
     if account and principal.may_bid_for(account):
         return account
     if staff := _admin(principal):

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from bridge.errors import (
+    Conflict,
     ExchangeError,
     Forbidden,
     Invalid,
@@ -99,6 +100,7 @@ def _unknown(problem: Problem) -> UnknownOutcome:
 _ERRORS: Final[dict[str, Callable[[Problem], ExchangeError]]] = {
     "invalid": lambda problem: _wrong_field(Invalid, problem),
     "not-found": lambda problem: _wrong_field(NotFound, problem),
+    "conflict": lambda problem: _wrong_field(Conflict, problem),
     "unauthorized": lambda problem: Unauthorized(problem.detail),
     "forbidden": lambda problem: Forbidden(problem.detail),
     "too-many-requests": lambda problem: TooManyRequests(problem.detail, problem.retry_after_s or RETRY_AFTER_S),

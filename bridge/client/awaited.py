@@ -17,6 +17,7 @@ import httpx2
 
 from bridge import verbs
 from bridge.client import asking, batches, wire
+from bridge.client.allocating import AllocatingAsync
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
 from bridge.client.call import Call, Plan
@@ -27,12 +28,24 @@ from bridge.client.streaming import Listening
 from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.feed.messages import Message
 from bridge.messages import Ack, Request, check_ack
-from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+from bridge.results import (
+    AmendedBid,
+    CapturedHold,
+    PlacedBid,
+    PlacedHold,
+    Posted,
+    ReleasedHold,
+    Round,
+    Settled,
+    Stamp,
+    Swept,
+    Voided,
+)
 
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AllocatingAsync):
     """A market that a service serves, for asyncio: as `Client`, awaited. Use it as an asynchronous context manager.
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
@@ -54,6 +67,9 @@ class AsyncClient:
     clear_round = AsyncSent(verbs.clear_round, Round)
     settle = AsyncSent(verbs.settle, Settled)
     void = AsyncSent(verbs.void, Voided)
+    place_hold = AsyncSent(verbs.place_hold, PlacedHold)
+    capture_hold = AsyncSent(verbs.capture_hold, CapturedHold)
+    release_hold = AsyncSent(verbs.release_hold, ReleasedHold)
 
     wallet = AsyncAsked(asking.wallet)
     get_order_book = AsyncAsked(asking.get_order_book)
@@ -67,7 +83,11 @@ class AsyncClient:
     awards = AsyncAsked(asking.awards)
     wallets = AsyncAsked(asking.wallets)
     statement = AsyncAsked(asking.statement)
+    earnings = AsyncAsked(asking.earnings)
+    hold = AsyncAsked(asking.hold)
+    holds = AsyncAsked(asking.holds)
     get_recent_stats = AsyncAsked(asking.get_recent_stats)
+    get_candles = AsyncAsked(asking.get_candles)
     why = AsyncAsked(asking.why)
 
     def __init__(
@@ -115,7 +135,7 @@ class AsyncClient:
         return other
 
     async def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return await self.send(verbs.refund_unfilled(now), Swept)
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:

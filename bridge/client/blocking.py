@@ -16,6 +16,7 @@ import httpx2
 
 from bridge import verbs
 from bridge.client import asking, batches, wire
+from bridge.client.allocating import Allocating
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
 from bridge.client.call import Call, Plan
@@ -26,12 +27,24 @@ from bridge.client.streaming import Listening
 from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.feed.messages import Message
 from bridge.messages import Ack, Request, check_ack
-from bridge.results import AmendedBid, PlacedBid, Posted, Round, Settled, Stamp, Swept, Voided
+from bridge.results import (
+    AmendedBid,
+    CapturedHold,
+    PlacedBid,
+    PlacedHold,
+    Posted,
+    ReleasedHold,
+    Round,
+    Settled,
+    Stamp,
+    Swept,
+    Voided,
+)
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(Allocating):
     """A market that a service serves, for threads: the verbs and reads of `Exchange`. Use it as a context manager.
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
@@ -53,6 +66,9 @@ class Client:
     clear_round = Sent(verbs.clear_round, Round)
     settle = Sent(verbs.settle, Settled)
     void = Sent(verbs.void, Voided)
+    place_hold = Sent(verbs.place_hold, PlacedHold)
+    capture_hold = Sent(verbs.capture_hold, CapturedHold)
+    release_hold = Sent(verbs.release_hold, ReleasedHold)
 
     wallet = Asked(asking.wallet)
     get_order_book = Asked(asking.get_order_book)
@@ -66,7 +82,11 @@ class Client:
     awards = Asked(asking.awards)
     wallets = Asked(asking.wallets)
     statement = Asked(asking.statement)
+    earnings = Asked(asking.earnings)
+    hold = Asked(asking.hold)
+    holds = Asked(asking.holds)
     get_recent_stats = Asked(asking.get_recent_stats)
+    get_candles = Asked(asking.get_candles)
     why = Asked(asking.why)
 
     def __init__(
@@ -114,7 +134,7 @@ class Client:
         return other
 
     def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return self.send(verbs.refund_unfilled(now), Swept)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
@@ -233,8 +253,8 @@ def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
 
 
 if TYPE_CHECKING:
-    from bridge.market_api import MarketApi
+    from bridge.resource_allocator.api import AllocatorApi
 
-    def _is_one(client: Client) -> MarketApi:
+    def _is_one(client: Client) -> AllocatorApi:
         """It has all that every way to a market offers."""
         return client

@@ -20,6 +20,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     ExpireDue,
@@ -28,6 +29,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -65,6 +68,8 @@ def account_of(request: Request, account: str) -> str:
             return bidder_id
         case Transfer(from_account_id=payer_id):
             return payer_id
+        case PlaceHold(account_id=account_id):
+            return account_id
         case OfferSlot(provider_id=provider_id) if provider_id != TREASURY:
             # Who names none offers for its key's own provider, and staff for the treasury.
             return provider_id
@@ -98,6 +103,8 @@ def _route(command: Command) -> tuple[str, str, Struct | None]:
             return "POST", path("sweep"), None
         case OfferSlot() | WithdrawSlot() | SettleAward() | VoidAward():
             return _slot_route(command)
+        case PlaceHold() | CaptureHold() | ReleaseHold():
+            return _hold_route(command)
         case OpenAccount(account_id=account_id, kind=kind):
             return "POST", path("wallets"), bodies.NewAccount(account_id=account_id, kind=kind)
         case OpenMarket():
@@ -132,6 +139,19 @@ def _slot_route(command: OfferSlot | WithdrawSlot | SettleAward | VoidAward) -> 
             assert_never(never)
 
 
+def _hold_route(command: PlaceHold | CaptureHold | ReleaseHold) -> tuple[str, str, Struct | None]:
+    match command:
+        case PlaceHold():
+            return "POST", path("holds"), _new_hold(command)
+        case CaptureHold(hold_id=hold_id):
+            body = bodies.Capture(to_account_id=command.to_account_id, amount_tokens=command.amount_tokens)
+            return "POST", path("holds", ("hold_id", hold_id), "capture"), body
+        case ReleaseHold(hold_id=hold_id):
+            return "POST", path("holds", ("hold_id", hold_id), "release"), None
+        case _ as never:
+            assert_never(never)
+
+
 def _minting(command: Mint | Burn) -> bodies.Minting:
     return bodies.Minting(
         amount_tokens=command.amount_tokens,
@@ -149,6 +169,18 @@ def _new_transfer(command: Transfer) -> bodies.NewTransfer:
         reason=command.reason,
         reference_type=command.reference_type,
         reference_id=command.reference_id,
+        memo=command.memo,
+    )
+
+
+def _new_hold(command: PlaceHold) -> bodies.NewHold:
+    return bodies.NewHold(
+        hold_id=command.hold_id,
+        amount_tokens=command.amount_tokens,
+        reason=command.reason,
+        reference_type=command.reference_type,
+        reference_id=command.reference_id,
+        expires_at=None if command.expires_at_us is None else datetime_of(command.expires_at_us),
         memo=command.memo,
     )
 

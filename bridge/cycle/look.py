@@ -31,7 +31,8 @@ def overview(market_ids: Sequence[str]) -> Callable[[State], Overview]:
     """The query for a glance at the shard and at some markets. O(markets asked for)."""
 
     def query(state: State) -> Overview:
-        due = [at_us for at_us in (state.award_leases.soonest(), state.bid_deadlines.soonest()) if at_us is not None]
+        deadlines = (state.award_leases.soonest(), state.bid_deadlines.soonest(), state.holds.soonest())
+        due = [at_us for at_us in deadlines if at_us is not None]
         sweep_us = 0 if state.losing else min(due, default=None)
         stirring = frozenset([market_id for market_id in market_ids if _stirs(state.markets.get(market_id))])
         return Overview(state.seq, state.at_us, sweep_us, stirring)

@@ -9,7 +9,8 @@ from typing import Final, cast, get_args
 
 import msgspec
 
-from bridge.feed.messages import Kind, Message, WatermarkMessage, messages_of
+from bridge.feed.messages import Kind, Message, WatermarkMessage
+from bridge.feed.rows import messages_of
 from engine.commands import Entry
 from engine.events import Events
 

@@ -1,47 +1,23 @@
 """What the feed says, in people's units: rounds, awards, the changes of the book, and the watermark.
 
-Rule of this file: pure, and a message follows from its journal row alone, so a stream that is resumed says the same
-bytes again. The union is closed: a `type` is never renamed or reused. Refusals, retries and the movements of wallets
-are not in it: they are nobody's business but that of the accounts concerned. Nor is what a bidder expects of its task.
+Rule of this file: shape only; `rows` has what is said of a row. The union is closed: a `type` is never renamed or
+reused. Refusals, retries, the movements of wallets and named holds are not in it: they are nobody's business but that
+of the accounts concerned. Nor is what a bidder expects of its task.
 
-Of some changes a row names the bid or the slot and not the market (an amendment, a cancellation, a settlement, a
-sweep); whoever saw the bid placed or the slot offered knows it.
+A `market_id` is None where the row names none: of bids that a sweep ends, which may be of several markets, and of what
+rules 1 said of a bid, an award or a slot that was changed. Whoever saw the bid placed or the slot offered knows it.
 
 Everything that changes the book is in it. A bid leaves the book with `bid.cancelled`, `bid.lost`, `bid.expired` or
 `award.granted`, and with `round` all bids of that market leave it that were for one round: those that are still to be
 released are named by `bid.lost` and `bid.expired` later (BID-4). A slot leaves with `slot.withdrawn`, `award.granted`.
 """
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal
 
 from msgspec import Struct
 
-from bridge.units import datetime_of, duration_of, number_of
-from engine.commands import ClearRound, Entry, LapsePolicy, PricingRule, TimeInForce
-from engine.events import (
-    AccountOpened,
-    AwardGranted,
-    AwardLapsed,
-    AwardSettled,
-    AwardVoided,
-    BidAmended,
-    BidCancelled,
-    BidPlaced,
-    BidsExpired,
-    BidsLost,
-    Event,
-    Events,
-    MarketOpened,
-    Rejected,
-    Repeated,
-    RoundCleared,
-    SlotOffered,
-    SlotWithdrawn,
-    SweepFinished,
-    TransferPosted,
-)
+from engine.commands import LapsePolicy, PricingRule, TimeInForce
 
 Kind = Literal["round", "award", "bid", "slot", "market", "watermark"]
 """What a reader may choose by: the first word of a message's `type`."""
@@ -94,6 +70,7 @@ class AwardSettledMessage(MessageBase, frozen=True, tag="award.settled"):
     actual_cost_tokens: int
     actual_impact: float
     reward_tokens: int
+    market_id: str | None = None
 
 
 class AwardVoidedMessage(MessageBase, frozen=True, tag="award.voided"):
@@ -103,6 +80,7 @@ class AwardVoidedMessage(MessageBase, frozen=True, tag="award.voided"):
     slot_id: str
     bid_id: int
     bidder_id: str
+    market_id: str | None = None
 
 
 class AwardLapsedMessage(MessageBase, frozen=True, tag="award.lapsed"):
@@ -114,6 +92,7 @@ class AwardLapsedMessage(MessageBase, frozen=True, tag="award.lapsed"):
     bidder_id: str
     price_tokens: int
     charged_tokens: int
+    market_id: str | None = None
 
 
 class BidPlacedMessage(MessageBase, frozen=True, tag="bid.placed"):
@@ -137,6 +116,7 @@ class BidAmendedMessage(MessageBase, frozen=True, tag="bid.amended"):
     max_price_tokens: int
     ttl_at: datetime | None
     priority_seq: int
+    market_id: str | None = None
 
 
 class BidCancelledMessage(MessageBase, frozen=True, tag="bid.cancelled"):
@@ -144,6 +124,7 @@ class BidCancelledMessage(MessageBase, frozen=True, tag="bid.cancelled"):
 
     bid_id: int
     bidder_id: str
+    market_id: str | None = None
 
 
 class EndedBid(Struct, frozen=True):
@@ -183,6 +164,7 @@ class SlotWithdrawnMessage(MessageBase, frozen=True, tag="slot.withdrawn"):
     """A slot is off sale."""
 
     slot_id: str
+    market_id: str | None = None
 
 
 class MarketOpenedMessage(MessageBase, frozen=True, tag="market.opened"):
@@ -220,177 +202,3 @@ RowMessage = (
     | MarketOpenedMessage
 )
 Message = RowMessage | WatermarkMessage
-
-
-def messages_of(entry: Entry, events: Events) -> Iterator[RowMessage]:
-    """What is said of a row: nothing of some. About 3 us."""
-    at = datetime_of(entry.at_us)
-    for event in events:
-        message = _of_bids(entry, at, event)
-        if message is not None:
-            yield message
-
-
-def _of_bids(entry: Entry, at: datetime, event: Event) -> RowMessage | None:
-    seq = entry.seq
-    match event:
-        case BidPlaced():
-            return BidPlacedMessage(
-                seq,
-                at,
-                event.bid_id,
-                event.market_id,
-                event.bidder_id,
-                event.task_id,
-                event.max_price_tokens,
-                None if event.ttl_at_us is None else datetime_of(event.ttl_at_us),
-                event.time_in_force,
-                event.priority_seq,
-            )
-        case BidAmended():
-            return BidAmendedMessage(
-                seq,
-                at,
-                event.bid_id,
-                event.bidder_id,
-                event.max_price_tokens,
-                None if event.ttl_at_us is None else datetime_of(event.ttl_at_us),
-                event.priority_seq,
-            )
-        case BidCancelled():
-            return BidCancelledMessage(seq, at, event.bid_id, event.bidder_id)
-        case BidsLost():
-            return BidsLostMessage(seq, at, event.market_id, event.round_no, _ended(event))
-        case BidsExpired():
-            command = entry.command
-            market_id = command.market_id if isinstance(command, ClearRound) else None
-            return BidsExpiredMessage(seq, at, market_id, _ended(event))
-        case _:
-            return _of_awards(seq, at, event)
-
-
-def _of_awards(
-    seq: int,
-    at: datetime,
-    event: AwardGranted
-    | AwardSettled
-    | AwardVoided
-    | AwardLapsed
-    | RoundCleared
-    | SlotOffered
-    | SlotWithdrawn
-    | MarketOpened
-    | AccountOpened
-    | TransferPosted
-    | SweepFinished
-    | Rejected
-    | Repeated,
-) -> RowMessage | None:
-    match event:
-        case AwardGranted():
-            return AwardGrantedMessage(
-                seq,
-                at,
-                event.award_id,
-                event.market_id,
-                event.round_no,
-                event.slot_id,
-                event.bid_id,
-                event.bidder_id,
-                event.task_id,
-                event.runner_up_task_id,
-                event.price_tokens,
-                event.provider_id,
-                datetime_of(event.slot_started_at_us),
-                datetime_of(event.lease_until_us),
-            )
-        case AwardSettled():
-            return AwardSettledMessage(
-                seq,
-                at,
-                event.award_id,
-                event.slot_id,
-                event.bid_id,
-                event.bidder_id,
-                event.price_tokens,
-                event.actual_cost_tokens,
-                number_of(event.actual_impact_micros),
-                event.reward_tokens,
-            )
-        case AwardVoided():
-            return AwardVoidedMessage(seq, at, event.award_id, event.slot_id, event.bid_id, event.bidder_id)
-        case AwardLapsed():
-            return AwardLapsedMessage(
-                seq,
-                at,
-                event.award_id,
-                event.slot_id,
-                event.bid_id,
-                event.bidder_id,
-                event.price_tokens,
-                event.charged_tokens,
-            )
-        case _:
-            return _of_markets(seq, at, event)
-
-
-def _of_markets(
-    seq: int,
-    at: datetime,
-    event: RoundCleared
-    | SlotOffered
-    | SlotWithdrawn
-    | MarketOpened
-    | AccountOpened
-    | TransferPosted
-    | SweepFinished
-    | Rejected
-    | Repeated,
-) -> RowMessage | None:
-    match event:
-        case RoundCleared():
-            return RoundMessage(
-                seq,
-                at,
-                event.market_id,
-                event.round_no,
-                event.slots_available,
-                event.bids_open,
-                event.awards_granted,
-                event.clearing_price_tokens,
-                event.losers_remaining,
-            )
-        case SlotOffered():
-            return SlotOfferedMessage(
-                seq,
-                at,
-                event.market_id,
-                event.slot_id,
-                datetime_of(event.available_at_us),
-                event.reserve_price_tokens,
-                event.provider_id,
-                event.offer_seq,
-            )
-        case SlotWithdrawn():
-            return SlotWithdrawnMessage(seq, at, event.slot_id)
-        case MarketOpened():
-            return MarketOpenedMessage(
-                seq,
-                at,
-                event.market_id,
-                event.pricing_rule,
-                event.reserve_price_tokens,
-                event.awards_per_bidder_max,
-                duration_of(event.lease_us),
-                event.lapse_policy,
-                event.reward_tokens_per_impact,
-                event.reward_cap_tokens,
-            )
-        case AccountOpened() | TransferPosted() | SweepFinished() | Rejected() | Repeated():
-            return None
-        case _ as never:
-            assert_never(never)
-
-
-def _ended(event: BidsLost | BidsExpired) -> tuple[EndedBid, ...]:
-    return tuple(map(EndedBid, event.bid_ids, event.bidder_ids))

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.resource_allocator.changes import Title
 from engine import limits
 from engine.commands import (
     AccountKind,
@@ -85,6 +86,25 @@ class NewTransfer(Body, frozen=True):
     memo: Note = ""
 
 
+class NewHold(Body, frozen=True):
+    """Set tokens of the acting account aside. A reason `earn:*` needs a reference."""
+
+    hold_id: PathName
+    amount_tokens: Sum
+    reason: Why
+    reference_type: ReferenceKind = ""
+    reference_id: ReferenceName = ""
+    expires_at: Annotated[Instant, Meta(description="When it goes back, if it is open then. ISO 8601.")] | None = None
+    memo: Note = ""
+
+
+class Capture(Body, frozen=True):
+    """Pay an account from a hold: all of it, or so many tokens, and the rest goes back."""
+
+    to_account_id: Annotated[Name, Meta(description="Who is paid.")]
+    amount_tokens: Annotated[TokensPositive, Meta(description="Whole tokens; left out, all of it.")] | None = None
+
+
 class NewMarket(Body, frozen=True):
     """Open a market with its rules, which stay as they are."""
 
@@ -148,6 +168,51 @@ class Settlement(Body, frozen=True):
     actual_cost_tokens: Annotated[Tokens, Meta(description="What the work cost, for the record: the price is paid.")]
     actual_impact: Annotated[Amount, Meta(description="What the work was good for; kept to six decimal places.")]
     award_id: AwardId | None = None
+
+
+class ArtifactSetting(Body, frozen=True):
+    """What an artifact is called."""
+
+    artifact_type: Annotated[Name, Meta(description="What kind of thing it is, as `hypothesis`.")]
+    title: Annotated[Title, Meta(description="For people, one line.")] = ""
+
+
+class PriceSetting(Body, frozen=True):
+    """What an artifact is worth: 0, nobody believes in it, to 1."""
+
+    market_price: Annotated[float, Meta(ge=0, le=1, description="Kept to six decimal places.")]
+
+
+class NewSpending(Body, frozen=True):
+    """What work on an artifact has cost. Sent again with the same reference, it is recorded once."""
+
+    tokens: Annotated[TokensPositive, Meta(description="Whole tokens, at most what is left of the budget.")]
+    reference_type: Annotated[Name, Meta(description="What kind of work it was, as `task`.")]
+    reference_id: Annotated[Name, Meta(description="Which one; recorded once for each.")]
+    impact: Annotated[Amount, Meta(description="What it was good for, if that is known.")] | None = None
+
+
+class NewStake(Body, frozen=True):
+    """Commit tokens of the acting account to an artifact. A tenth of them funds research on it."""
+
+    stake_id: PathName
+    tokens: Sum
+    expires_at: Annotated[Instant, Meta(description="From then on they are free; ISO 8601 with a zone.")] | None = None
+
+
+class NewBounty(Body, frozen=True):
+    """Offer tokens of the acting account for work on an artifact."""
+
+    bounty_id: PathName
+    tokens: Sum
+    expires_at: Annotated[Instant, Meta(description="From then on they go back; ISO 8601 with a time zone.")]
+    description: Annotated[Memo, Meta(description="What is to be done, for people.")] = ""
+
+
+class BountyPayment(Body, frozen=True):
+    """Pay a bounty to its claimant. What is not paid goes back."""
+
+    tokens: Annotated[TokensPositive, Meta(description="Whole tokens; all of it where this is left out.")] | None = None
 
 
 class Voiding(Body, frozen=True):

@@ -31,7 +31,7 @@ _VISIBLE: Final = "^[!-~]+$"
 # Who sweeps twice has swept once: it needs no key to be sent again.
 _REPEATABLE: Final = "refund_unfilled"
 # Things that one of several accounts of a key may own; elsewhere the account is in the path or does not matter.
-_OWNED: Final = ("Bids", "Slots")
+_OWNED: Final = ("Bids", "Slots", "Commitments")
 
 TAGS: Final = {
     "Markets": "Markets, their books, quotes and figures; calling them, and when they are called.",
@@ -39,6 +39,9 @@ TAGS: Final = {
     "Bids": "Placing, changing and taking back bids, and why they won or lost.",
     "Awards": "What was won.",
     "Wallets": "Accounts and their tokens.",
+    "Artifacts": "What is researched: what it is worth, what work on it may cost, and what it has.",
+    "Commitments": "Tokens committed to artifacts: stakes, and bounties for work on them.",
+    "Holds": "Tokens set aside for a stake, a bounty or whatever the reason says, and how that ended.",
     "Keys": "API keys, and what one's own may do.",
     "Events": "What becomes durable, as a live stream.",
     "Platform": "Second paths to the same answers, for who moves over from the auction of an agent platform.",

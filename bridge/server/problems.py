@@ -13,6 +13,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 from bridge.errors import (
+    Conflict,
     ExchangeError,
     Forbidden,
     Invalid,
@@ -30,7 +31,13 @@ from engine.reject import Reject
 # What a caller sent is shown back in short.
 _VALUE_CHARS_MAX: Final = 200
 
-_NOT_FOUND: Final = {Reject.MARKET_UNKNOWN, Reject.ACCOUNT_UNKNOWN, Reject.SLOT_UNKNOWN, Reject.BID_UNKNOWN}
+_NOT_FOUND: Final = {
+    Reject.MARKET_UNKNOWN,
+    Reject.ACCOUNT_UNKNOWN,
+    Reject.SLOT_UNKNOWN,
+    Reject.BID_UNKNOWN,
+    Reject.HOLD_UNKNOWN,
+}
 # The request contradicts itself, whatever the market's state: to send it again is useless.
 _UNPROCESSABLE: Final = {
     Reject.COMMAND_ID_REUSED,
@@ -85,6 +92,7 @@ def every_type() -> Mapping[str, HTTPStatus]:
     return types | {
         "invalid": HTTPStatus.BAD_REQUEST,
         "not-found": HTTPStatus.NOT_FOUND,
+        "conflict": HTTPStatus.CONFLICT,
         "unauthorized": HTTPStatus.UNAUTHORIZED,
         "forbidden": HTTPStatus.FORBIDDEN,
         "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
@@ -99,10 +107,8 @@ def _problem(error: Exception) -> Problem:
     match error:
         case Refused():
             return _refusal(error)
-        case NotFound():
-            return _wrong_field("not-found", HTTPStatus.NOT_FOUND, error)
         case Invalid():
-            return _wrong_field("invalid", HTTPStatus.BAD_REQUEST, error)
+            return _wrong_field(error)
         case Unauthorized():
             return _own("unauthorized", HTTPStatus.UNAUTHORIZED, str(error))
         case Forbidden():
@@ -116,6 +122,8 @@ def _problem(error: Exception) -> Problem:
             return _own("unavailable", HTTPStatus.SERVICE_UNAVAILABLE, str(error), error.retry_after_s or 1.0)
         case UnknownOutcome():
             problem = _own("unknown-outcome", HTTPStatus.GATEWAY_TIMEOUT, str(error), 1.0)
+            if not error.seqs:
+                return problem
             return msgspec.structs.replace(problem, first_seq=error.seqs[0], last_seq=error.seqs[-1])
         case msgspec.MsgspecError():
             return _of_body(error)
@@ -140,8 +148,14 @@ def _refusal(error: Refused) -> Problem:
     )
 
 
-def _wrong_field(slug: str, status: HTTPStatus, error: Invalid) -> Problem:
-    problem = _own(slug, status, str(error))
+def _wrong_field(error: Invalid) -> Problem:
+    match error:
+        case NotFound():
+            problem = _own("not-found", HTTPStatus.NOT_FOUND, str(error))
+        case Conflict():
+            problem = _own("conflict", HTTPStatus.CONFLICT, str(error))
+        case _:
+            problem = _own("invalid", HTTPStatus.BAD_REQUEST, str(error))
     return msgspec.structs.replace(problem, field=error.field, value=_shown(error.value), bound=error.expected)
 
 

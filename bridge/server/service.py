@@ -15,6 +15,7 @@ from bridge.access.door import Door
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope, require
 from bridge.async_exchange import AsyncExchange
+from bridge.change import Change
 from bridge.cursors import Order
 from bridge.cycle.caller import Caller as CycleCaller
 from bridge.cycle.caller import CycleStatus
@@ -23,6 +24,8 @@ from bridge.errors import ExchangeError, Invalid, NotFound
 from bridge.exchange import Exchange
 from bridge.messages import Ack, Reply, Request
 from bridge.questions import AwardRow, AwardStatus
+from bridge.resource_allocator import changes
+from bridge.resource_allocator.questions import BountyDetail
 from bridge.results import Page, PlacedBid, Round, Swept
 from bridge.server.caller import Caller
 from bridge.server.problem import Problem
@@ -53,6 +56,10 @@ class Service:
         reply = (await self.node.submit_async([self._acting(caller, request)], ack))[0]
         caller.seq = reply.seq
         return reply
+
+    def check_may(self, caller: Caller, request: Request) -> None:
+        """Raise `Forbidden` as `submit` would, before anything is looked up for a request."""
+        self._acting(caller, request)
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
@@ -139,11 +146,21 @@ class Service:
 
         def store() -> None:
             with self.node.connect() as connection:
-                set_cycle(connection, self.node.shard_id, market_id, cycle, f"key {caller.principal.key_id}")
+                set_cycle(connection, self.node.shard_id, market_id, cycle, _name_of(caller))
 
         await self.in_thread(store)
         await self._calls.read_settings()
         return self._calls.status(market_id)
+
+    async def change(self, caller: Caller, scope: Scope, change: Change[T]) -> T:
+        """The result of a change of plain tables, which takes this scope. Raises `Forbidden`."""
+        require(caller.principal, scope)
+        return await self.market.change(change, _name_of(caller))
+
+    async def claim_bounty(self, caller: Caller, bounty_id: str) -> BountyDetail:
+        """Let the caller's account work for a bounty. Raises `Forbidden`, `NotFound` or `Conflict`."""
+        claim = changes.claim_bounty(bounty_id, self.bidder(caller))
+        return await self.market.change(claim, _name_of(caller))
 
     def durable_seq(self) -> int | None:
         """How far history is durable; None where this process does not lead."""
@@ -169,3 +186,8 @@ class Service:
             return request
         verbs.check_actor(actor)
         return as_actor(request, actor)
+
+
+def _name_of(caller: Caller) -> str:
+    """Who changed something, for the row that says so."""
+    return f"key {caller.principal.key_id}"

@@ -54,6 +54,7 @@ class Tally:
         self.bids_lost = 0
         self.bids_expired = 0
         self.awards_lapsed = 0
+        self.holds_expired = 0
 
     def applied(self, requests: Sequence[Request], applied: Sequence[Applied], seconds: float) -> None:
         """These requests were applied together, in so long: each of them in its share of it."""
@@ -101,3 +102,4 @@ class Tally:
                 self.bids_lost += event.bids_lost
                 self.bids_expired += event.bids_expired
                 self.awards_lapsed += event.awards_lapsed
+                self.holds_expired += event.holds_expired

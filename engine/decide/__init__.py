@@ -10,6 +10,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Entry,
     ExpireDue,
@@ -18,12 +19,14 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
     WithdrawSlot,
 )
-from engine.decide import accounts, awards, bids, rounds, slots, sweeps
+from engine.decide import accounts, awards, bids, holds, rounds, slots, sweeps
 from engine.events import Events
 from engine.state import State
 
@@ -59,5 +62,11 @@ def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exh
             return accounts.transfer(state, entry, command)
         case OpenMarket() as command:
             return slots.open_market(state, entry, command)
+        case PlaceHold() as command:
+            return holds.place(state, entry, command)
+        case CaptureHold() as command:
+            return holds.capture(state, entry, command)
+        case ReleaseHold() as command:
+            return holds.release(state, entry, command)
         case _ as never:
             assert_never(never)

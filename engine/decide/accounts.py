@@ -3,13 +3,19 @@
 Rule of this file: what may move tokens outside the auction. LED rules.
 """
 
+from typing import Final
+
 from engine import limits
 from engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, OpenAccount, Transfer
 from engine.decide.refusals import refused
 from engine.events import AccountOpened, Events, TransferPosted
+from engine.holds import NamedHold
 from engine.ledger import Earning, Ledger, is_earning
 from engine.reject import Reject
 from engine.state import State
+
+ACCOUNT_KINDS: Final = "agent, quest, provider or treasury"
+"""Who may own tokens: every account but issuance."""
 
 
 def open_account(state: State, entry: Entry, command: OpenAccount) -> Events:
@@ -34,12 +40,12 @@ def mint(state: State, entry: Entry, command: Mint) -> Events:
     if entry.actor != ADMIN:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if account_id == ISSUANCE:
-        return refused(Reject.ACCOUNT_KIND, "account_id", account_id, "agent, quest, provider or treasury")
-    if refusal := _refuse_earning(ledger, account_id, command):
+        return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
+    if refusal := refuse_earning(ledger, account_id, command):
         return refusal
     if ledger.supply_tokens + tokens > limits.TOKENS_MAX:
         return refused(Reject.SUPPLY_EXCEEDED, "amount_tokens", tokens, limits.TOKENS_MAX - ledger.supply_tokens)
-    return (_posted(ledger, ISSUANCE, account_id, command),)
+    return (posted(ledger, ISSUANCE, account_id, tokens, command),)
 
 
 def burn(state: State, entry: Entry, command: Burn) -> Events:
@@ -51,10 +57,10 @@ def burn(state: State, entry: Entry, command: Burn) -> Events:
     if entry.actor != ADMIN:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if account_id == ISSUANCE:
-        return refused(Reject.ACCOUNT_KIND, "account_id", account_id, "agent, quest, provider or treasury")
+        return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if tokens > account.available_tokens:
         return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", tokens, account.available_tokens)
-    return (_posted(ledger, account_id, ISSUANCE, command),)
+    return (posted(ledger, account_id, ISSUANCE, tokens, command),)
 
 
 def transfer(state: State, entry: Entry, command: Transfer) -> Events:
@@ -68,40 +74,43 @@ def transfer(state: State, entry: Entry, command: Transfer) -> Events:
     if entry.actor not in (payer_id, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, payer_id)
     if ISSUANCE in (payer_id, payee_id):
-        return refused(Reject.ACCOUNT_KIND, "account_id", ISSUANCE, "agent, quest, provider or treasury")
+        return refused(Reject.ACCOUNT_KIND, "account_id", ISSUANCE, ACCOUNT_KINDS)
     if payer_id == payee_id:
         return refused(Reject.SAME_ACCOUNT, "to_account_id", payee_id)
-    if refusal := _refuse_earning(ledger, payee_id, command):
+    if refusal := refuse_earning(ledger, payee_id, command):
         return refusal
     if command.amount_tokens > payer.available_tokens:
         return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", command.amount_tokens, payer.available_tokens)
-    return (_posted(ledger, payer_id, payee_id, command),)
+    return (posted(ledger, payer_id, payee_id, command.amount_tokens, command),)
 
 
-def _refuse_earning(ledger: Ledger, credit_id: str, command: Mint | Transfer) -> Events | None:
-    if not is_earning(command.reason):
+def refuse_earning(ledger: Ledger, credit_id: str, asked: Mint | Transfer | NamedHold) -> Events | None:
+    """The refusal of a credit that is an earning without a reference, or paid before (LED-4)."""
+    if not is_earning(asked.reason):
         return None
-    if not command.reference_id:
-        return refused(Reject.REFERENCE_MISSING, "reference_id", "", f"a reference for {command.reason}")
-    earning: Earning = (credit_id, command.reason, command.reference_type, command.reference_id)
+    if not asked.reference_id:
+        return refused(Reject.REFERENCE_MISSING, "reference_id", "", f"a reference for {asked.reason}")
+    earning: Earning = (credit_id, asked.reason, asked.reference_type, asked.reference_id)
     if earning in ledger.earnings:
-        return refused(Reject.EARNING_DUPLICATE, "reference_id", command.reference_id, "paid before")
+        return refused(Reject.EARNING_DUPLICATE, "reference_id", asked.reference_id, "paid before")
     if len(ledger.earnings) >= limits.EARNINGS_MAX:
-        return refused(Reject.EARNINGS_FULL, "reference_id", command.reference_id, limits.EARNINGS_MAX)
+        return refused(Reject.EARNINGS_FULL, "reference_id", asked.reference_id, limits.EARNINGS_MAX)
     return None
 
 
-def _posted(ledger: Ledger, debit_id: str, credit_id: str, command: Mint | Burn | Transfer) -> TransferPosted:
-    tokens = command.amount_tokens
+def posted(
+    ledger: Ledger, debit_id: str, credit_id: str, tokens: int, asked: Mint | Burn | Transfer | NamedHold
+) -> TransferPosted:
+    """The movement of some tokens, with the words of what asks for it."""
     return TransferPosted(
         transfer_id=ledger.transfers_posted + 1,
         debit_account_id=debit_id,
         credit_account_id=credit_id,
         amount_tokens=tokens,
-        reason=command.reason,
-        reference_type=command.reference_type,
-        reference_id=command.reference_id,
-        memo=command.memo,
+        reason=asked.reason,
+        reference_type=asked.reference_type,
+        reference_id=asked.reference_id,
+        memo=asked.memo,
         debit_balance_tokens=ledger.accounts[debit_id].balance_tokens - tokens,
         credit_balance_tokens=ledger.accounts[credit_id].balance_tokens + tokens,
     )

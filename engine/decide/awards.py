@@ -36,6 +36,7 @@ def settle(state: State, entry: Entry, command: SettleAward) -> Events:
         actual_cost_tokens=command.actual_cost_tokens,
         actual_impact_micros=command.actual_impact_micros,
         reward_tokens=reward_tokens,
+        market_id=award.market_id,
     )
     books = _Postings(state.ledger)
     books.post(award.bidder_id, award.provider_id, award.price_tokens, "settle:slot", award.award_id)
@@ -53,7 +54,16 @@ def void(state: State, entry: Entry, command: VoidAward) -> Events:
     if refusal := _refuse_end(state, entry, slot, command.award_id):
         return refusal
     award = state.awards[slot.award_id]
-    return (AwardVoided(award.award_id, award.slot_id, award.bid_id, award.bidder_id, award.price_tokens),)
+    return (
+        AwardVoided(
+            award_id=award.award_id,
+            slot_id=award.slot_id,
+            bid_id=award.bid_id,
+            bidder_id=award.bidder_id,
+            released_tokens=award.price_tokens,
+            market_id=award.market_id,
+        ),
+    )
 
 
 def lapsed(state: State, awards: list[Award]) -> list[Event]:
@@ -71,6 +81,7 @@ def lapsed(state: State, awards: list[Award]) -> list[Event]:
                 bidder_id=award.bidder_id,
                 price_tokens=award.price_tokens,
                 charged_tokens=charged_tokens,
+                market_id=award.market_id,
             )
         )
         books.post(award.bidder_id, award.provider_id, charged_tokens, "lapse:slot", award.award_id)

@@ -85,6 +85,7 @@ def amend(state: State, entry: Entry, command: AmendBid) -> Events:
             max_price_tokens=bid.max_price_tokens if price is None else price,
             ttl_at_us=bid.ttl_at_us if ttl_at_us is None else ttl_at_us,
             priority_seq=bid.priority_seq if price is None else entry.seq,
+            market_id=bid.market_id,
         ),
     )
 
@@ -102,7 +103,7 @@ def cancel(state: State, entry: Entry, command: CancelBid) -> Events:
         return refused(Reject.BID_WON, "bid_id", bid_id)
     if end := end_of(state, bid, entry.at_us):
         return refused(end, "bid_id", bid_id)
-    return (BidCancelled(bid_id, bidder_id, bid.max_price_tokens),)
+    return (BidCancelled(bid_id, bidder_id, bid.max_price_tokens, bid.market_id),)
 
 
 def _refuse_beside(state: State, bids: Mapping[str, Bid], now_us: int, command: PlaceBid) -> Events | None:

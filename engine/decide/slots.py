@@ -84,7 +84,7 @@ def withdraw(state: State, entry: Entry, command: WithdrawSlot) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, slot.provider_id)
     if slot.status != "offered":
         return refused(ENDED_AS[slot.status], "slot_id", slot.slot_id, slot.status)
-    return (SlotWithdrawn(slot.slot_id),)
+    return (SlotWithdrawn(slot.slot_id, slot.market_id),)
 
 
 def may_supply(actor: str, provider_id: str) -> bool:

@@ -9,6 +9,7 @@ from itertools import islice
 from engine import limits
 from engine.book import Bid
 from engine.commands import OPERATOR, Entry
+from engine.decide import holds
 from engine.decide.awards import lapsed
 from engine.decide.refusals import is_staff, refused
 from engine.decide.rounds import expired, released
@@ -18,7 +19,7 @@ from engine.state import State
 
 
 def expire_due(state: State, entry: Entry) -> Events:
-    """End losers, awards and bids that are due, in this order, up to the bound. O(ended + log n)."""
+    """End losers, awards, bids and named holds that are due, in this order, up to the bound. O(ended + log n)."""
     if not is_staff(entry.actor):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
     items_max = limits.SWEEP_ITEMS_MAX
@@ -30,12 +31,17 @@ def expire_due(state: State, entry: Entry) -> Events:
     room = items_max - losers - len(awards)
     bids = [] if losers_left else list(islice(_open_bids_due(state, entry.at_us), room + 1))
     past = bids[:room]
-    more_due = losers_left > 0 or len(award_ids) > len(awards) or len(bids) > len(past)
+    room -= len(past)
+    named = list(islice(state.holds.due(entry.at_us), room + 1))
+    over = named[:room]
+    more_due = losers_left > 0 or len(award_ids) > len(awards) or len(bids) > len(past) or len(named) > len(over)
     events = [*loser_ends, *lapsed(state, awards)]
     if past:
         events.append(expired(past))
+    if over:
+        events.append(holds.expired(over))
     lost = sum(len(event.bid_ids) for event in loser_ends if isinstance(event, BidsLost))
-    events.append(SweepFinished(lost, losers - lost + len(past), len(awards), more_due))
+    events.append(SweepFinished(lost, losers - lost + len(past), len(awards), more_due, len(over)))
     return tuple(events)
 
 

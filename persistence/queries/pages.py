@@ -1,4 +1,4 @@
-"""Lists that go on, page after page: bids, awards, slots, rounds, wallets, movements.
+"""Lists that go on, page after page: bids, awards, slots, rounds, wallets, movements, holds.
 
 Rule of this file: a page begins after a key, never at an offset, so the thousandth page costs what the first does, and
 what is added meanwhile moves nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
@@ -12,7 +12,7 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row, kwargs_row
 
-from engine.events import SlotStatus
+from engine.events import HoldStatus, SlotStatus
 from engine.limits import SEQ_MAX
 from persistence.queries.tables import RoundRow
 
@@ -106,6 +106,36 @@ class MovementRow(Struct, frozen=True):
     to_balance_tokens: int
 
 
+class HoldRow(Struct, frozen=True):
+    """A named hold and how it ended. One past `expires_at` stays `open` here until a sweep has given it back."""
+
+    hold_id: str
+    placed_seq: int
+    account_id: str
+    placed_by: str
+    amount_tokens: int
+    captured_tokens: int | None
+    captured_to: str | None
+    reason: str
+    reference_type: str
+    reference_id: str
+    memo: str
+    status: HoldStatus
+    placed_at: datetime
+    expires_at: datetime | None
+    ended_at: datetime | None
+
+
+class HoldFilter(Struct, frozen=True):
+    """Which holds: None is any. An account, a whole reference or a reason is needed for the rest."""
+
+    account_id: str | None = None
+    reference_type: str | None = None
+    reference_id: str | None = None
+    reason: str | None = None
+    status: HoldStatus | None = None
+
+
 class Paging(Struct, frozen=True):
     """So many rows after a key (None: from the beginning), newest or oldest first; names always rise."""
 
@@ -130,6 +160,8 @@ _WALLET: Final = """account_id, kind, balance AS balance_tokens, held AS held_to
 _MOVEMENT: Final = """id AS transfer_id, "timestamp" AS at, from_account AS from_account_id,
     to_account AS to_account_id, amount AS amount_tokens, reason, reference_type, reference_id, memo,
     balance_after_from AS from_balance_tokens, balance_after_to AS to_balance_tokens"""
+_HOLD: Final = """hold_id, placed_seq, account_id, placed_by, amount AS amount_tokens, captured AS captured_tokens,
+    captured_to, reason, reference_type, reference_id, memo, status, placed_at, expires_at, ended_at"""
 
 
 def market_exists(connection: psycopg.Connection, shard_id: int, market_id: str) -> bool:
@@ -237,6 +269,35 @@ def statement_page(
     earned = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
     query = f"({paid}) UNION ALL ({earned}) ORDER BY transfer_id {_direction(page)} LIMIT %(limit)s"
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+
+
+def credits_page(connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
+    """The movements to an account, by id."""
+    query = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+
+
+def hold(connection: psycopg.Connection, shard_id: int, hold_id: str) -> HoldRow | None:
+    """The latest hold of this name, None if there is none."""
+    query = f"""SELECT {_HOLD} FROM token_holds WHERE shard_id = %(shard)s AND hold_id = %(hold)s
+        ORDER BY placed_seq DESC LIMIT 1"""  # noqa: S608 -- only the constant above is put in
+    rows = _rows(connection, HoldRow, query, {"shard": shard_id, "hold": hold_id})
+    return rows[0] if rows else None
+
+
+def holds_page(connection: psycopg.Connection, shard_id: int, wanted: HoldFilter, page: Paging) -> list[HoldRow]:
+    """Holds in the order in which they were placed: of an account, else of a reference, else for a reason, or all.
+
+    What else is wanted is looked for among those, passing over the others.
+    """
+    names = {name: getattr(wanted, name) for name in ("account_id", "reference_type", "reference_id", "reason")}
+    owner = " AND ".join(f"{name} = %({name})s" for name, value in names.items() if value is not None)
+    bound = _bound(shard_id, page) | names
+    if not owner:
+        assert wanted.status is None, wanted
+        return _rows(connection, HoldRow, _walk(_HOLD, "token_holds", "true", "placed_seq", page), bound)
+    bound["statuses"] = [wanted.status] if wanted.status else list(get_args(HoldStatus))
+    return _rows(connection, HoldRow, _walks(_HOLD, "token_holds", owner, ("placed_seq", "placed_seq"), page), bound)
 
 
 def _walk(columns: str, table: str, owner: str, key: str, page: Paging) -> str:

@@ -53,6 +53,16 @@ REQUESTS: list[tuple[Request, Request]] = [
     (verbs.clear_round("m", AT), Request("operator", commands.ClearRound("m"), "", AT_US)),
     (verbs.settle("s", 9, 1.5, award_id=2), Request("operator", commands.SettleAward("s", 9, 1_500_000, 2))),
     (verbs.void("s"), Request("operator", commands.VoidAward("s", None))),
+    (verbs.place_hold("h", "a", 5, "stake"), Request("a", commands.PlaceHold("h", "a", 5, "stake"))),
+    (
+        verbs.place_hold(
+            "h", "a", 5, "stake", reference_type="x", reference_id="7", expires_at=AT, memo="hm", actor="admin"
+        ),
+        Request("admin", commands.PlaceHold("h", "a", 5, "stake", "x", "7", AT_US, "hm")),
+    ),
+    (verbs.capture_hold("h", "b"), Request("admin", commands.CaptureHold("h", "b", None))),
+    (verbs.capture_hold("h", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3))),
+    (verbs.release_hold("h", command_id="once"), Request("admin", commands.ReleaseHold("h"), "once")),
     (verbs.refund_unfilled(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
 ]
 

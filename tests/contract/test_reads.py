@@ -12,13 +12,14 @@ import msgspec
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
+from bridge.figures import Candles, RecentStats
 from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule
 from engine.reject import Reject
-from persistence.queries import AwardRow, BidRow, MovementRow, RoundRow, SlotRow, WalletRow
+from persistence.queries import AwardRow, BidRow, HoldRow, MovementRow, RoundRow, SlotRow, WalletRow
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 
@@ -54,13 +55,13 @@ def lived(api: MarketApi, clock: ManualClock) -> MarketApi:
 LAST_SEQ = 24
 
 
-def walk(ask: Callable[..., Page[Any]], limit: int, **how: Any) -> list[Any]:
+def walk(ask: Callable[..., Page[Any]], limit: int, *, seq: int = LAST_SEQ, **how: Any) -> list[Any]:
     """All items, page after page; each page says how far it is durable and is full, but the last."""
     items: list[Any] = []
     after: str | None = None
     for _ in range(100):
         page = ask(limit=limit, after=after, **how)
-        assert (page.seq, page.durable_seq) == (LAST_SEQ, LAST_SEQ)
+        assert (page.seq, page.durable_seq) == (seq, seq)
         items += page.items
         if page.next is None:
             assert len(page.items) <= limit
@@ -218,20 +219,95 @@ def test_wallets_and_statement(lived: MarketApi) -> None:
     assert (type(rich.total_earned_tokens), rich.total_earned_tokens, rich.total_spent_tokens) == (int, 1_000, 40)
 
 
+def test_holds(api: MarketApi) -> None:
+    """HLD-1, HLD-6: by each filter and by several, in both orders, and each answer survives JSON."""
+    for account_id in ("a", "b"):
+        api.open_account(account_id)
+        api.mint(account_id, 1_000, "grant:initial")
+    for number, (account_id, reason, reference_id) in enumerate(
+        [("a", "stake", "x"), ("b", "stake", "x"), ("a", "bounty", "y"), ("a", "stake", "y"), ("b", "bounty", "x")]
+    ):
+        api.place_hold(f"h{number}", account_id, 10, reason, reference_type="artifact", reference_id=reference_id)
+    api.place_hold("h5", "a", 10, "stake")
+    api.release_hold("h0")
+    api.capture_hold("h2", "b")
+    artifact = {"reference_type": "artifact"}
+    for limit in (1, 2, 100):
+        for wanted, expected in (
+            ({}, "012345"),
+            ({"account_id": "a"}, "0235"),
+            ({"account_id": "a", "status": "open"}, "35"),
+            (artifact | {"reference_id": "x"}, "014"),
+            (artifact | {"reference_id": "x", "reason": "stake"}, "01"),
+            (artifact | {"reference_id": "x", "reason": "stake", "status": "open"}, "1"),
+            (artifact | {"reason": "stake"}, "013"),
+            ({"reason": "bounty"}, "24"),
+            ({"reason": "bounty", "status": "captured"}, "2"),
+            ({"account_id": "b", "reason": "none"}, ""),
+        ):
+            rows = walk(api.holds, limit, seq=12, order="oldest", **wanted)
+            assert [row.hold_id for row in rows] == [f"h{number}" for number in expected], wanted
+            assert walk(api.holds, limit, seq=12, **wanted) == rows[::-1], wanted
+    one, page = api.hold("h2"), api.holds()
+    assert (one.status, one.captured_tokens, one.captured_to, one.expires_at) == ("captured", 10, "b", None)
+    assert (one.seq, one.durable_seq, page.seq) == (12, 12, 12)
+    assert msgspec.json.decode(msgspec.json.encode(one), type=HoldDetail) == one
+    assert msgspec.json.decode(msgspec.json.encode(page), type=Page[HoldRow]) == page
+
+
 def test_stats_and_why(lived: MarketApi) -> None:
     stats = lived.get_recent_stats("m")
     assert (stats.totals.rounds, stats.totals.price_max_tokens, stats.fill_rate) == (2, 40, 1.0)
     assert (stats.top_wins[0].award_id, stats.top_wins[0].actual_impact) == (1, 2.5)
     assert (stats.seq, stats.durable_seq) == (LAST_SEQ, LAST_SEQ)
     assert lived.get_recent_stats("m", timedelta(seconds=30)).totals.rounds == 1
+    assert [one.round_no for one in lived.get_recent_stats("m", limit=1).rounds] == [2]
     outcome = lived.why(4)
     assert (outcome.status, outcome.seq, outcome.durable_seq) == ("lost", LAST_SEQ, LAST_SEQ)
     assert "outbid" in outcome.reason
 
 
+def test_earnings(lived: MarketApi) -> None:
+    """LED-4: all that came in, by reason and period, the greatest first; payments by the account are not in it."""
+    lived.mint("p", 7, "earn:review", "review", "1")
+    lived.mint("p", 5, "earn:review", "review", "2")
+    lived.transfer("p", "b", 1, "tip")
+    first = lived.earnings("p", limit=2)
+    assert (first.total_earned_tokens, first.day_tokens, first.week_tokens, first.month_tokens) == (52, 52, 52, 52)
+    sums = [(one.reason, one.day_tokens, one.month_tokens, one.month_credits) for one in first.by_reason]
+    assert sums == [("settle:slot", 40, 40, 1), ("earn:review", 12, 12, 2)]
+    assert [(one.amount_tokens, one.reference_id) for one in first.credits] == [(5, "2"), (7, "1")]
+    last = lived.earnings("p", limit=2, after=first.next)
+    assert [(one.amount_tokens, one.from_account_id, one.reason) for one in last.credits] == [(40, "a", "settle:slot")]
+    assert (last.next, last.seq, last.durable_seq) == (None, LAST_SEQ + 3, LAST_SEQ + 3)
+    assert lived.earnings("p", order="oldest").credits == (*last.credits, *first.credits[::-1])
+    assert lived.earnings("treasury").by_reason == ()
+
+
+def test_candles(lived: MarketApi) -> None:
+    """CLR-4, CLR-7: the two calls, a minute apart, in parts of a minute and in one of an hour."""
+    found = lived.get_candles("m", timedelta(hours=1), timedelta(minutes=1))
+    assert (found.market_id, found.interval, found.seq, found.durable_seq) == (
+        "m",
+        timedelta(minutes=1),
+        LAST_SEQ,
+        LAST_SEQ,
+    )
+    one, two = found.candles
+    assert two.opens_at - one.opens_at == timedelta(minutes=1)
+    assert (one.rounds, one.close_price_tokens) == (1, 40)
+    assert (two.slots_available, two.awards_granted, two.bids_open_max, two.open_price_tokens) == (1, 1, 1, 7)
+    (both,) = lived.get_candles("m", timedelta(hours=10), timedelta(hours=10)).candles
+    assert (both.rounds, both.slots_available) == (2, one.slots_available + 1)
+    assert (both.open_price_tokens, both.high_price_tokens) == (40, 40)
+    assert (both.low_price_tokens, both.close_price_tokens) == (7, 7)
+    assert lived.get_candles("other").candles == ()
+
+
 MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("account_id", "nobody", lambda api: api.wallet("nobody")),
     ("account_id", "nobody", lambda api: api.statement("nobody")),
+    ("account_id", "nobody", lambda api: api.earnings("nobody")),
     ("market_id", "none", lambda api: api.get_order_book("none")),
     ("market_id", "none", lambda api: api.market("none")),
     ("market_id", "none", lambda api: api.quote("none", 1)),
@@ -240,8 +316,10 @@ MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("market_id", "none", lambda api: api.slots("none", "offered")),
     ("market_id", "none", lambda api: api.get_rounds("none")),
     ("market_id", "none", lambda api: api.get_recent_stats("none")),
+    ("market_id", "none", lambda api: api.get_candles("none")),
     ("bid_id", 99, lambda api: api.bid(99)),
     ("bid_id", 99, lambda api: api.why(99)),
+    ("hold_id", "none", lambda api: api.hold("none")),
 ]
 
 
@@ -261,6 +339,8 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("limit", lambda api: api.slots("m", limit=0)),
     ("limit", lambda api: api.get_rounds(limit=0)),
     ("limit", lambda api: api.statement("a", limit=0)),
+    ("limit", lambda api: api.earnings("a", limit=1_001)),
+    ("order", lambda api: api.earnings("a", order="best")),  # type: ignore[arg-type]
     ("order", lambda api: api.bids(order="best")),  # type: ignore[arg-type]
     ("status", lambda api: api.bids("m", status="awarded")),  # type: ignore[arg-type]
     ("status", lambda api: api.bids(status="open")),
@@ -270,11 +350,23 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("market_id", lambda api: api.bids("nul\0")),
     ("bidder_id", lambda api: api.awards(bidder_id="\ud800")),
     ("account_id", lambda api: api.statement("")),
+    ("account_id", lambda api: api.earnings("no name")),
     ("max_price_tokens", lambda api: api.quote("m", 0)),
     ("task_id", lambda api: api.quote("m", 1, task_id="no task")),
     ("bid_id", lambda api: api.bid(0)),
     ("bid_id", lambda api: api.why(10**30)),
+    ("hold_id", lambda api: api.hold("no hold")),
+    ("reference_id", lambda api: api.holds(reference_id="x")),
+    ("reference_type", lambda api: api.holds(reference_type="artifact")),
+    ("status", lambda api: api.holds(status="open")),
+    ("status", lambda api: api.holds("a", status="won")),  # type: ignore[arg-type]
+    ("reason", lambda api: api.holds(reason="")),
+    ("account_id", lambda api: api.holds("nul\0")),
     ("period", lambda api: api.get_recent_stats("m", 5)),  # type: ignore[arg-type]
+    ("limit", lambda api: api.get_recent_stats("m", limit=0)),
+    ("period", lambda api: api.get_candles("m", 5)),  # type: ignore[arg-type]
+    ("interval", lambda api: api.get_candles("m", timedelta(seconds=1), timedelta(seconds=0.5))),
+    ("interval", lambda api: api.get_candles("m", timedelta(seconds=1_001), timedelta(seconds=1))),
 ]
 
 
@@ -339,7 +431,9 @@ def test_answers_are_json_and_back(lived: MarketApi) -> None:
         BidDetail: lived.bid(1),
         Wallet: lived.wallet("a"),
         RecentStats: lived.get_recent_stats("m"),
+        Candles: lived.get_candles("m"),
         Outcome: lived.why(1),
+        Earnings: lived.earnings("a"),
     }
     for kind, answer in page_of.items():
         assert msgspec.json.decode(msgspec.json.encode(answer), type=kind) == answer

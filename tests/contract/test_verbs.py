@@ -90,6 +90,49 @@ def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     assert not api.refund_unfilled().more_due
 
 
+def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) -> None:
+    """HLD-1 to HLD-5: each verb's good path, a sweep, and what the market then says of each hold."""
+    furnish(api, "a", "b")
+    soon = at(START_US + 5_000_000)
+    placed = api.place_hold(
+        "h1", "a", 60, "bounty", reference_type="artifact", reference_id="x", expires_at=soon, memo="hello"
+    )
+    assert (placed.hold_id, placed.held_tokens, placed.stamp.durable) == ("h1", 60, True)
+    for hold_id, tokens in (("h2", 30), ("h3", 20)):
+        api.place_hold(hold_id, "a", tokens, "stake", expires_at=soon if hold_id == "h3" else None)
+    assert (api.wallet("a").held_tokens, api.wallet("a").available_tokens) == (110, 890)
+    captured = api.capture_hold("h1", "b", 45)
+    assert (captured.captured_tokens, captured.released_tokens, captured.stamp.durable) == (45, 15, True)
+    (movement, *_) = api.statement("b").items
+    assert (movement.transfer_id, movement.from_account_id) == (captured.transfer_id, "a")
+    assert (movement.reason, movement.reference_type, movement.reference_id, movement.memo) == (
+        "bounty",
+        "artifact",
+        "x",
+        "hello",
+    )
+    released = api.release_hold("h2")
+    assert (released.hold_id, released.released_tokens, released.stamp.durable) == ("h2", 30, True)
+    clock.set_us(START_US + 5_000_000)
+    assert api.refund_unfilled().holds_expired == 1
+    assert (api.wallet("a").held_tokens, api.wallet("a").balance_tokens) == (0, 955)
+    one = api.hold("h1")
+    assert (one.status, one.captured_tokens, one.captured_to, one.ended_at) == ("captured", 45, "b", at(START_US))
+    assert (one.account_id, one.amount_tokens, one.reason, one.memo) == ("a", 60, "bounty", "hello")
+    assert (one.reference_type, one.reference_id, one.placed_at, one.expires_at) == (
+        "artifact",
+        "x",
+        at(START_US),
+        soon,
+    )
+    assert one.seq == one.durable_seq == api.wallet("a").seq
+    assert [api.hold(hold_id).status for hold_id in ("h2", "h3")] == ["released", "expired"]
+    assert {row.hold_id: row.placed_seq for row in api.holds(account_id="a", reason="stake").items} == {
+        "h2": placed.stamp.seq + 1,
+        "h3": placed.stamp.seq + 2,
+    }
+
+
 def test_clearing_releases_all_losers(api: MarketApi) -> None:
     """BID-4, SET-6: more losers than one call and one sweep release."""
     furnish(api, "a", tokens=10_000)
@@ -112,6 +155,9 @@ REFUSALS: list[tuple[Reject, Callable[[MarketApi], object]]] = [
     (Reject.MARKET_UNKNOWN, lambda api: api.clear_round("none")),
     (Reject.SLOT_UNKNOWN, lambda api: api.settle("none", 1, 1)),
     (Reject.SLOT_UNKNOWN, lambda api: api.void("none")),
+    (Reject.FUNDS_INSUFFICIENT, lambda api: api.place_hold("h", "a", 10_000, "stake")),
+    (Reject.HOLD_UNKNOWN, lambda api: api.capture_hold("none", "a")),
+    (Reject.HOLD_UNKNOWN, lambda api: api.release_hold("none")),
 ]
 
 
@@ -147,6 +193,10 @@ INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("market_id", "", lambda api: api.clear_round("")),
     ("actual_cost_tokens", -1, lambda api: api.settle("s", -1, 0)),
     ("slot_id", "", lambda api: api.void("")),
+    ("amount_tokens", 0, lambda api: api.place_hold("h", "a", 0, "stake")),
+    ("reason", "No", lambda api: api.place_hold("h", "a", 1, "No")),
+    ("amount_tokens", 0, lambda api: api.capture_hold("h", "a", 0)),
+    ("hold_id", "", lambda api: api.release_hold("")),
     ("command_id", "no id", lambda api: api.open_account("fine", command_id="no id")),
 ]
 

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from engine.codec import GENESIS_DIGEST, decode_command, decode_events, encode, seal
+from engine.codec import GENESIS_DIGEST, chain, decode_command, decode_events, encode
 from engine.commands import Command, Entry
 from engine.events import Event
 from engine.image import FORMAT, ImageError
@@ -31,7 +31,6 @@ def test_every_command_and_event_has_a_sample() -> None:
     assert {type(one) for one in COMMANDS} == set(get_args(Command))
     assert {type(one) for one in EVENTS} == set(get_args(Event))
     assert len(COMMANDS) == len(get_args(Command))
-    assert len(EVENTS) == len(get_args(Event))
 
 
 def test_commands_are_written_as_ever() -> None:
@@ -43,7 +42,15 @@ def test_commands_are_read_as_ever() -> None:
 
 
 def test_events_are_written_as_ever() -> None:
-    assert [encode((one,)).decode() for one in EVENTS] == lines("events.jsonl")
+    """The latest sample of each; one before it is of a row from before the event had its last field."""
+    latest = {type(one): one for one in EVENTS}
+    for one, line in zip(EVENTS, lines("events.jsonl"), strict=True):
+        written = encode((one,)).decode()
+        if one is latest[type(one)]:
+            assert written == line
+        else:
+            assert written != line
+            assert written.startswith(line.removesuffix("}]"))
 
 
 def test_events_are_read_as_ever() -> None:
@@ -60,15 +67,18 @@ def test_no_two_share_a_tag() -> None:
     """A tag says what a line is, in the journal's commands and in its events alike."""
     tags = [json.loads(line)["type"] for line in lines("commands.jsonl")]
     tags += [json.loads(line)[0]["type"] for line in lines("events.jsonl")]
-    assert len(set(tags)) == len(tags)
+    assert len(set(tags)) == len(get_args(Command)) + len(get_args(Event))
 
 
 def test_rows_are_sealed_as_ever() -> None:
-    """The chain of digests over all samples, under the rules of version 1 whatever the present ones are."""
+    """The chain of digests over all samples as they are written, under rules 1 whatever the present ones are."""
     digest, sealed = GENESIS_DIGEST, []
-    for seq, (command, event) in enumerate(zip(COMMANDS, EVENTS, strict=False), 1):
-        entry = Entry(seq, 1_700_000_000_000_000 + seq, "admin", command, f"id-{seq}" if seq % 2 else "")
-        digest = seal(digest, entry, (event, EVENTS[-1]), rules=1).digest
+    commands, events = lines("commands.jsonl"), lines("events.jsonl")
+    for seq, (command, event) in enumerate(zip(commands, events, strict=False), 1):
+        entry = Entry(seq, 1_700_000_000_000_000 + seq, "admin", COMMANDS[seq - 1], f"id-{seq}" if seq % 2 else "")
+        # Each row has a sample and the end of a sweep.
+        written = f"{event.removesuffix(']')},{events[17].removeprefix('[')}"
+        digest = chain(digest, entry, 1, command.encode(), written.encode())
         sealed.append(digest.hex())
     assert sealed == lines("digests.txt")
 
@@ -83,7 +93,9 @@ def test_a_state_is_read_as_ever() -> None:
     state = State.decode(bytes.fromhex("".join(lines(f"state-format-{FORMAT}.hex"))))
     state.check()
     assert state.encode() == play(FULL_WORLD).engine.state.encode()
-    for filled in (state.losing, state.awards, state.slots_ended, state.ledger.earnings, state.receipts, state.bids):
+    assert state.bids
+    holds = (state.holds.open, state.holds.ended)
+    for filled in (state.losing, state.awards, state.slots_ended, state.ledger.earnings, state.receipts, *holds):
         assert filled
     assert any(bid.replaced for bid in state.bids.values())
 

@@ -19,7 +19,8 @@ from tests.support.samples import FULL_WORLD
 from tests.support.script import play
 
 # The places of some parts in the list of the image, as `image._Image` declares them.
-FORMAT_AT, ACCOUNTS_AT, MARKETS_AT, LOSING_AT, SLOTS_AT, ENDED_AT, AWARDS_AT, RECEIPTS_AT = 0, 6, 8, 9, 10, 11, 12, 13
+FORMAT_AT, ACCOUNTS_AT, MARKETS_AT, LOSING_AT, SLOTS_AT, ENDED_AT, AWARDS_AT = 0, 6, 8, 9, 10, 11, 12
+HOLDS_AT, HOLDS_ENDED_AT, RECEIPTS_AT = 13, 14, 15
 FLIPS = 3_000
 
 
@@ -170,6 +171,9 @@ DAMAGES: dict[str, Callable[[list[Any]], None]] = {
     "a slot of a market that is not there": lambda rows: rows[SLOTS_AT][0].__setitem__(1, "none"),
     "a slot of no status": lambda rows: rows[SLOTS_AT][0].__setitem__(2, "sold"),
     "an award of a market that is not there": lambda rows: rows[AWARDS_AT][0].__setitem__(1, "none"),
+    "a named hold with a column too few": lambda rows: rows[HOLDS_AT][0].pop(),
+    "a named hold of nobody": lambda rows: rows[HOLDS_AT][0].__setitem__(2, "nobody"),
+    "an ended hold of no status": lambda rows: rows[HOLDS_ENDED_AT][0].__setitem__(10, "lost"),
     "a receipt of a command that is none": lambda rows: rows[RECEIPTS_AT][0].__setitem__(4, b"{}"),
     "a receipt of events that are none": lambda rows: rows[RECEIPTS_AT][0].__setitem__(5, b"[{}]"),
     "a receipt that is not text": lambda rows: rows[RECEIPTS_AT][0].__setitem__(4, b'{"type":"\xff"}'),
@@ -193,6 +197,12 @@ CONTRADICTIONS: dict[str, Callable[[list[Any]], None]] = {
     "an award that is gone": lambda rows: rows[AWARDS_AT].pop(0),
     "an ended slot that is not listed": lambda rows: rows[ENDED_AT].pop(0),
     "an awarded slot that is offered": lambda rows: rows[SLOTS_AT][0].__setitem__(2, "offered"),
+    "a named hold that is gone": lambda rows: rows[HOLDS_AT].pop(0),
+    "a named hold of another size": lambda rows: rows[HOLDS_AT][0].__setitem__(4, 1),
+    "a named hold of another account": lambda rows: rows[HOLDS_AT][0].__setitem__(2, "q"),
+    "a named hold that is there twice": lambda rows: rows[HOLDS_AT].append(rows[HOLDS_AT][0]),
+    "an open hold that has ended": lambda rows: rows[HOLDS_AT][0].__setitem__(10, "captured"),
+    "an ended hold that is open": lambda rows: rows[HOLDS_ENDED_AT][0].__setitem__(10, "open"),
     "losers that are gone": lambda rows: rows[LOSING_AT].pop(0),
 }
 

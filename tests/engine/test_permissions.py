@@ -26,6 +26,8 @@ clear -> price 0: 1@won
 bid bidder t2 5 -> bid 2
 slot free provider=provider
 slot own
+hold its payer 5
+hold kept payer 5 by admin
 """
 
 # The line, and who may do it besides the admin.
@@ -46,6 +48,11 @@ TABLE = [
     ("bid bidder t3 5", {"bidder"}),
     ("amend 2 price=4", {"bidder"}),
     ("cancel 2", {"bidder"}),
+    ("hold h payer 5", {"payer"}),
+    ("capture its other", {"payer"}),
+    ("capture kept other", set()),
+    ("release its", {"payer"}),
+    ("release kept", set()),
 ]
 
 

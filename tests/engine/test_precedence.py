@@ -261,6 +261,59 @@ CHAINS = {
         transfer b a 900 reason=earn:x ref=2 -> EARNINGS_FULL
         transfer b a 900 reason=x -> FUNDS_INSUFFICIENT
         """,
+    "hold": """
+        bound HOLDS_PER_ACCOUNT_MAX 1
+        bound HOLDS_MAX 2
+        hold h a 10
+        hold h ghost 900 reason=earn:x until=10 by b -> ACCOUNT_UNKNOWN
+        hold h issuance 900 reason=earn:x until=10 by b -> NOT_PERMITTED
+        hold h issuance 900 reason=earn:x until=10 by admin -> HOLD_EXISTS
+        hold k issuance 900 reason=earn:x until=10 by admin -> ACCOUNT_KIND
+        hold k a 900 reason=earn:x until=10 -> REFERENCE_MISSING
+        hold k a 900 until=10 -> TTL_PAST
+        hold k b 10
+        hold l a 900 -> HOLDS_PER_ACCOUNT_FULL
+        hold l p 900 -> HOLDS_FULL
+        release h -> released 10
+        hold l p 900 -> FUNDS_INSUFFICIENT
+        """,
+    "capture: of an open hold": """
+        bound EARNINGS_MAX 1
+        mint b 1 reason=earn:x ref=1
+        hold h a 10 reason=earn:x ref=1
+        hold k a 10 reason=earn:x ref=2
+        capture none ghost amount=11 by b -> ACCOUNT_UNKNOWN
+        capture none issuance amount=11 by b -> HOLD_UNKNOWN
+        capture h issuance amount=11 by b -> NOT_PERMITTED
+        capture h issuance amount=11 -> ACCOUNT_KIND
+        capture h a amount=11 -> SAME_ACCOUNT
+        capture h b amount=11 -> EARNING_DUPLICATE
+        capture k b amount=11 -> EARNINGS_FULL
+        release h -> released 10
+        hold l a 10
+        capture h ghost -> ACCOUNT_UNKNOWN
+        capture l b amount=11 -> HOLD_EXCEEDED
+        """,
+    "capture: of a captured hold": """
+        hold h a 10 reason=earn:x ref=1
+        capture h b -> paid 10 to b
+        capture h a by b -> NOT_PERMITTED
+        capture h a -> SAME_ACCOUNT
+        capture h b -> HOLD_CAPTURED
+        """,
+    "capture: of an expired hold": """
+        hold h a 10 until=20
+        t=20 capture h a amount=11 -> SAME_ACCOUNT
+        capture h b amount=11 -> HOLD_EXPIRED
+        """,
+    "release": """
+        hold h a 10
+        release none by b -> HOLD_UNKNOWN
+        release h by b -> NOT_PERMITTED
+        release h -> released 10
+        release h by b -> NOT_PERMITTED
+        release h -> HOLD_RELEASED
+        """,
 }
 
 

@@ -89,7 +89,6 @@ def test_a_false_expectation_fails(line: str) -> None:
         ("t=5 -> ok", "no command"),
         ("wallet -> 5", "expected one name, not 0"),
         ("wallet a b -> 5", "expected one name, not 2"),
-        ("hold? x -> none", "'x' is not a number"),
         ("round -> supply 5", "expected: round, after a call"),
         ("bound SWEEP_ITEMS 3", "expected: bound NAME NUMBER"),
     ],

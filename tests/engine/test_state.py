@@ -304,6 +304,62 @@ def tokens_from_nowhere(state: State) -> None:
     state.ledger.accounts["a"].balance_tokens += 1
 
 
+def named_hold_under_another_id(state: State) -> None:
+    state.holds.open["h9"] = state.holds.open.pop("h1")
+
+
+def named_hold_of_another_size(state: State) -> None:
+    state.holds.open["h1"].amount_tokens += 1
+
+
+def named_hold_of_another_account(state: State) -> None:
+    # Its count goes along, so the index itself is right.
+    state.holds.open["h1"].account_id = "q"
+    state.holds.open_by_account = {"q": 2}
+
+
+def named_hold_without_tokens(state: State) -> None:
+    state.ledger.end_hold("h1")
+
+
+def tokens_held_under_a_name_that_is_not_there(state: State) -> None:
+    state.ledger.hold("h9", "a", 1)
+
+
+def named_hold_of_the_future(state: State) -> None:
+    state.holds.open["h1"].placed_seq = state.seq + 1
+
+
+def named_hold_of_issuance(state: State) -> None:
+    hold = state.holds.open["h1"]
+    hold.account_id = state.ledger.holds["h1"].account_id = ISSUANCE
+    state.holds.open_by_account = {ISSUANCE: 1, "q": 1}
+
+
+def count_of_named_holds(state: State) -> None:
+    state.holds.open_by_account["a"] += 1
+
+
+def named_hold_without_its_deadline(state: State) -> None:
+    state.holds._deadlines.clear()
+
+
+def deadline_of_a_named_hold_that_has_none(state: State) -> None:
+    state.holds._deadlines.add((5, "h2"))
+
+
+def ended_hold_that_is_open(state: State) -> None:
+    state.holds.ended["h3"].status = "open"
+
+
+def open_hold_among_the_ended(state: State) -> None:
+    state.holds.ended["h1"] = state.holds.open["h1"]
+
+
+def ended_hold_under_another_id(state: State) -> None:
+    state.holds.ended["h9"] = state.holds.ended.pop("h3")
+
+
 def receipts_out_of_order(state: State) -> None:
     receipts = state.receipts._by_id
     receipts.move_to_end(next(iter(receipts)))
@@ -373,6 +429,19 @@ DAMAGES = [
     live_slot_among_the_ended,
     market_under_another_name,
     tokens_from_nowhere,
+    named_hold_under_another_id,
+    named_hold_of_another_size,
+    named_hold_of_another_account,
+    named_hold_without_tokens,
+    tokens_held_under_a_name_that_is_not_there,
+    named_hold_of_the_future,
+    named_hold_of_issuance,
+    count_of_named_holds,
+    named_hold_without_its_deadline,
+    deadline_of_a_named_hold_that_has_none,
+    ended_hold_that_is_open,
+    open_hold_among_the_ended,
+    ended_hold_under_another_id,
     receipts_out_of_order,
 ]
 

@@ -8,6 +8,7 @@ so that rows of both rules stand in one journal.
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine import limits
@@ -138,8 +139,10 @@ def test_a_snapshot_of_another_format_is_passed_over_in_words(
 
 def test_a_state_of_each_format_is_of_that_format() -> None:
     for image_format in ALL_FORMATS:
-        assert golden_state(image_format)[1] == image_format
-        assert golden_snapshot(image_format).format == golden_snapshot(image_format).image[1] == image_format
+        snapshot = golden_snapshot(image_format)
+        assert snapshot.format == image_format
+        for image in (golden_state(image_format), snapshot.image):
+            assert msgspec.msgpack.decode(image)[0] == image_format
 
 
 @pytest.mark.parametrize("newer_from", [1, 100, 240])
@@ -189,10 +192,10 @@ def next_rules(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     return changed
 
 
-def upgraded(rows: list[Sealed], rules: int) -> tuple[list[Sealed], Engine]:
-    """A journal that was begun under rules 1 and goes on under these, and the engine that went on."""
-    engine = rehearse(journal_of(golden_journal(1)))[0].engine
-    rows = list(rows)
+def upgraded(before: int, rules: int) -> tuple[list[Sealed], Engine]:
+    """A journal that was begun under the rules `before` and goes on under these, and the engine that went on."""
+    engine = rehearse(journal_of(golden_journal(before)))[0].engine
+    rows = sealed(before)
     at_us = engine.state.at_us
     retried = next(row.entry for row in reversed(rows) if row.entry.command_id and not_repeated(row))
     onward: list[tuple[str, Command, str]] = [
@@ -227,21 +230,24 @@ def test_a_change_of_the_rules_that_is_not_declared_stops_recovery(
     """The planted change is a real one: old rows would be decided otherwise now."""
     monkeypatch.setattr(recovery, "RULES", next_rules - 1)
     with pytest.raises(Diverged, match="decides otherwise now"):
-        rehearse(journal_of(golden_journal(1)))
+        rehearse(journal_of(golden_journal(RULES)))
 
 
 def test_rows_of_older_rules_are_folded_to_the_same_state(next_rules: int) -> None:
-    assert has_cheap_bid(sealed(1))
     before = golden_snapshot(FORMAT)
-    rows = golden_journal(1)
+    assert has_cheap_bid(sealed(before.rules))
+    rows = golden_journal(before.rules)
     recovered = rehearse(journal_of(rows[: before.seq]))[0]
     assert recovered.report.rows_folded == before.seq
     assert recovered.engine.state.encode() == before.image
 
 
-def test_a_journal_of_two_rules_recovers_and_is_proved(database_url: str, next_rules: int, seed: int) -> None:
+@pytest.mark.parametrize("before", ALL_RULES)
+def test_a_journal_of_two_rules_recovers_and_is_proved(
+    database_url: str, next_rules: int, before: int, seed: int
+) -> None:
     """Old rows from their events, new ones decided again; the tables are what both make."""
-    rows, live = upgraded(sealed(1), next_rules)
+    rows, live = upgraded(before, next_rules)
     cheap, dear = rows[-5].events[0], rows[-4].events[0]
     assert isinstance(cheap, Rejected)
     assert isinstance(dear, BidPlaced)
@@ -250,7 +256,7 @@ def test_a_journal_of_two_rules_recovers_and_is_proved(database_url: str, next_r
     write(database_url, rows, seed)
     with PostgresJournal(database_url, 0) as journal:
         recovered = recover(journal)
-        assert recovered.report.rows_folded == len(golden_journal(1))
+        assert recovered.report.rows_folded == len(golden_journal(before))
         assert f"{recovered.report.rows_folded:,} of older rules" in str(recovered.report)
         assert recovered.engine.state.encode() == live.state.encode()
     report = verify(database_url, 0)
@@ -259,13 +265,13 @@ def test_a_journal_of_two_rules_recovers_and_is_proved(database_url: str, next_r
 
 def test_a_snapshot_of_older_rules_serves_under_newer_ones(database_url: str, next_rules: int, seed: int) -> None:
     """State is state: the rows after it are folded or decided, as each one's rules ask."""
-    rows, live = upgraded(sealed(1), next_rules)
     kept = golden_snapshot(FORMAT)
+    rows, live = upgraded(kept.rules, next_rules)
     assert kept.rules < next_rules
     write(database_url, rows, seed)
     with PostgresSnapshots(database_url, 0) as store, PostgresJournal(database_url, 0) as journal:
         store.write(kept)
         recovered = recover(journal, store)
     assert (recovered.report.from_seq, recovered.report.passed_over) == (kept.seq, ())
-    assert recovered.report.rows_folded == len(golden_journal(1)) - kept.seq
+    assert recovered.report.rows_folded == len(golden_journal(kept.rules)) - kept.seq
     assert recovered.engine.state.encode() == live.state.encode()

@@ -231,7 +231,7 @@ def test_settling_captures_the_price_and_pays_the_reward(table: Table) -> None:
     settle = SettleAward("s", 1, 2_500_000, 1)
     assert table.refusal(SettleAward("s", 1, 0, 2), 100, "A") == "AWARD_STALE"
     assert table.do(settle, 100, "A") == (
-        AwardSettled(1, "s", 1, "A", 4, 1, 2_500_000, 6),
+        AwardSettled(1, "s", 1, "A", 4, 1, 2_500_000, 6, "m"),
         TransferPosted(3, "A", "P", 4, "settle:slot", "award", "1", "", 99_996, 100_004),
         TransferPosted(4, "issuance", "A", 6, "reward:impact", "award", "1", "", -200_006, 100_002),
     )
@@ -253,7 +253,7 @@ def test_an_award_lapses_at_its_lease(table: Table, policy: Any, charged: int) -
     assert table.refusal(SettleAward(slot_id, 0, 0), 110) == "LEASE_EXPIRED"
     assert table.refusal(PlaceBid("m", "A", "task", 9), 110) == "TASK_AWARDED"
     events = table.do(ExpireDue(), 110)
-    assert events[0] == AwardLapsed(1, slot_id, 1, "A", 4, charged)
+    assert events[0] == AwardLapsed(1, slot_id, 1, "A", 4, charged, "m")
     assert [transfer.amount_tokens for transfer in of_type(TransferPosted, events)] == [charged] * (charged > 0)
     assert events[-1] == SweepFinished(0, 0, 1, False)
     assert not of_type(Rejected, table.do(PlaceBid("m", "A", "task", 9), 110))

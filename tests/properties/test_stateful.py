@@ -23,6 +23,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     Entry,
@@ -32,6 +33,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -57,6 +60,9 @@ SMALL = {
     "BIDS_PER_MARKET_MAX": 6,
     "SLOTS_LIVE_PER_MARKET_MAX": 3,
     "SLOTS_ENDED_KEPT": 2,
+    "HOLDS_PER_ACCOUNT_MAX": 2,
+    "HOLDS_MAX": 3,
+    "HOLDS_ENDED_KEPT": 1,
     "EARNINGS_MAX": 3,
     "RECEIPTS_MAX": 2,
 }
@@ -65,6 +71,7 @@ accounts = st.sampled_from(("agent", "quest", "provider"))
 markets = st.sampled_from(("m0", "m1"))
 tasks = st.sampled_from(("t0", "t1", "t2"))
 slots = st.sampled_from(("s0", "s1", "s2", "s3"))
+holds = st.sampled_from(("h0", "h1", "h2", "h3"))
 prices = st.integers(1, 6)
 bid_ids = st.integers(1, 9)
 award_ids = st.none() | st.integers(1, 5)
@@ -185,6 +192,25 @@ class MarketMachine(RuleBasedStateMachine):
     @rule(payer=accounts, payee=accounts, amount=prices)
     def transfer(self, payer: str, payee: str, amount: int) -> None:
         self.spend(payer, amount, Transfer(payer, payee, amount, "gift"))
+
+    @rule(
+        hold=holds,
+        account=accounts,
+        amount=prices,
+        delay=st.none() | delays,
+        reason=st.sampled_from(("stake", "earn:x")),
+    )
+    def place_hold(self, hold: str, account: str, amount: int, delay: int | None, reason: str) -> None:
+        expires_at_us = None if delay is None else self.at_us + delay
+        self.spend(account, amount, PlaceHold(hold, account, amount, reason, "", "r0", expires_at_us))
+
+    @rule(hold=holds, payee=accounts, amount=st.none() | prices)
+    def capture_hold(self, hold: str, payee: str, amount: int | None) -> None:
+        self.tell(CaptureHold(hold, payee, amount))
+
+    @rule(hold=holds)
+    def release_hold(self, hold: str) -> None:
+        self.tell(ReleaseHold(hold))
 
     @invariant()
     def tokens_are_conserved(self) -> None:

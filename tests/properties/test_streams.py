@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from engine.commands import Entry
+from engine.commands import CaptureHold, Entry
 from engine.events import (
     AwardGranted,
     AwardLapsed,
@@ -19,6 +19,9 @@ from engine.events import (
     BidsExpired,
     Event,
     Events,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
     Rejected,
     Repeated,
     RoundCleared,
@@ -56,6 +59,12 @@ SITUATIONS = {
     "a slot offered again (SLT-2)",
     "a retry of a refused command (IDM-1)",
     "a full supply (LED-4)",
+    "a capture that gives a rest back (HLD-3)",
+    "a capture that LED-4 refuses (HLD-3)",
+    "an end by another than the account (HLD-2)",
+    "a sweep that frees holds and leaves some due (HLD-5)",
+    "a sweep that ends bids and frees holds (SET-6)",
+    "an id used again for another hold (HLD-6)",
 }
 
 
@@ -66,6 +75,7 @@ class Observer:
         self.slots: set[str] = set()
         self.own_awards: set[int] = set()
         self.refused: set[int] = set()
+        self.holds: set[str] = set()
 
     def situations(self, entry: Entry, events: Events) -> Iterator[str]:
         """Yield what is remarkable in one entry and its events."""
@@ -73,6 +83,7 @@ class Observer:
             yield from self.at_the_call(event, events[:index], events[index + 1 :])
             yield from self.of_bids_and_slots(entry, event)
             yield from self.after_the_call(event)
+            yield from self.of_named_holds(entry, event)
         if isinstance(events[0], Rejected):
             self.refused.add(entry.seq)
 
@@ -115,6 +126,29 @@ class Observer:
             case TransferPosted() if -event.debit_balance_tokens == TOKENS_MAX:
                 rewarded = event.reason == "reward:impact" and event.reference_type == "award"
                 yield "a reward as large as the supply allows (SET-3)" if rewarded else "a full supply (LED-4)"
+            case _:
+                pass
+
+    def of_named_holds(self, entry: Entry, event: Event) -> Iterator[str]:
+        """Yield what is remarkable in how named holds come and go."""
+        match event:
+            case HoldPlaced():
+                if event.hold_id in self.holds:
+                    yield "an id used again for another hold (HLD-6)"
+                self.holds.add(event.hold_id)
+            case HoldCaptured() | HoldReleased():
+                if event.released_tokens and isinstance(event, HoldCaptured):
+                    yield "a capture that gives a rest back (HLD-3)"
+                if entry.actor != event.account_id:
+                    yield "an end by another than the account (HLD-2)"
+            case Rejected(reason=Reject.EARNING_DUPLICATE | Reject.EARNINGS_FULL):
+                if isinstance(entry.command, CaptureHold):
+                    yield "a capture that LED-4 refuses (HLD-3)"
+            case SweepFinished() if event.holds_expired:
+                if event.more_due:
+                    yield "a sweep that frees holds and leaves some due (HLD-5)"
+                if event.bids_expired:
+                    yield "a sweep that ends bids and frees holds (SET-6)"
             case _:
                 pass
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.commands import OPERATOR, ClearRound, Command, ExpireDue
+from engine.commands import ADMIN, OPERATOR, ClearRound, Command, ExpireDue, ReleaseHold
 from engine.events import SweepFinished
 from engine.reject import Reject
 from persistence.errors import Fenced, Unavailable
@@ -140,7 +140,7 @@ class Simulation:
         return next_commands
 
     def _close_the_market(self) -> None:
-        """Call and sweep past every deadline until nothing is held: every hold has an end."""
+        """Call, release what has no deadline, and sweep past all others until nothing is held: each hold has an end."""
         asks = self._last_commands()
 
         def next_commands() -> list[tuple[str, Command]]:
@@ -162,7 +162,11 @@ class Simulation:
             deadlines = [
                 *(bid.ttl_at_us or 0 for bid in state.bids.values()),
                 *(award.lease_until_us for award in state.awards.values()),
+                *(hold.expires_at_us or 0 for hold in state.holds.open.values()),
             ]
+            for hold in list(state.holds.open.values()):
+                if hold.expires_at_us is None:
+                    yield ADMIN, ReleaseHold(hold.hold_id)
             for node in self.nodes:
                 behind_us = max([0, *deadlines]) + 1 - node.clock()
                 node.skew_us += max(0, behind_us)

@@ -8,6 +8,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     ExpireDue,
@@ -16,6 +17,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -33,6 +36,10 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    HoldsExpired,
     MarketOpened,
     Rejected,
     Repeated,
@@ -59,6 +66,9 @@ COMMANDS: tuple[Command, ...] = (
     SettleAward("s1", 29, 30, 31),
     VoidAward("s1", 32),
     ExpireDue(),
+    PlaceHold("h1", "alice", 33, "stake", "artifact", "x-7", 34, "for a year"),
+    CaptureHold("h1", "bob", 35),
+    ReleaseHold("h1"),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -80,6 +90,18 @@ EVENTS: tuple[Event, ...] = (
     AwardVoided(97, "s1", 98, "alice", 99),
     AwardLapsed(100, "s1", 101, "alice", 102, 103),
     SweepFinished(104, 105, 106, True),
+    # From rules 2 on.
+    SlotWithdrawn("s1", "m1"),
+    BidAmended(60, "alice", 61, 62, 63, 64, "m1"),
+    BidCancelled(65, "alice", 66, "m1"),
+    AwardSettled(91, "s1", 92, "alice", 93, 94, 95, 96, "m1"),
+    AwardVoided(97, "s1", 98, "alice", 99, "m1"),
+    AwardLapsed(100, "s1", 101, "alice", 102, 103, "m1"),
+    SweepFinished(104, 105, 106, True, 107),
+    HoldPlaced("h1", 108, "alice", "admin", 109, "stake", "artifact", "x-7", 110, "for a year"),
+    HoldCaptured("h1", 111, "alice", "bob", 112, 113),
+    HoldReleased("h1", 114, "alice", 115),
+    HoldsExpired(("h1", "h2"), (116, 117), ("alice", "bob"), (118, 119)),
 )
 
 # A script whose state has something in every row of its image.
@@ -103,4 +125,10 @@ t=10 clear                         -> prices: 1@s1=80, lost 2, later 1
 t=40 bid q t4 50 gtd ttl=90        -> bid 5
 bid q t5 5 market=n                -> bid 6
 bid ghost t6 1 id=k3               -> ACCOUNT_UNKNOWN
+hold h1 a 7 reason=bounty type=artifact ref=x memo=soon until=99
+hold h2 q 8 by admin
+hold h3 q 9
+hold h4 q 1
+capture h3 a amount=2              -> paid 2 to a, released 7
+release h4                         -> released 1
 """

@@ -26,18 +26,21 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | amend BID [price= ttl=] | cancel BID                                  by the bid's bidder
             | clear [M] | sweep                                                     by operator
             | settle S [cost= impact= award=] | void S [award=]                     by operator
+            | hold H A TOKENS [reason= type= ref= memo= until=]                     by A
+            | capture H A [amount=] | release H                                     by who placed H
     result  = ok | bid N | released TOKENS | repeated SEQ
             | REASON                                 any refusal for this reason
             | REASON FIELD=VALUE bound=BOUND         that refusal
             | PRICES [, ENDS] [, later N]            clear; N losers are left to the sweeps
             | [PRICES = price P: BID@SLOT ... | prices: BID@SLOT=P ... | no sale]
             | moved nothing | paid TOKENS to A [, reward TOKENS]                    settle
+            | paid TOKENS to A [, released TOKENS]                                  capture
             | [ENDS,] done|more                      sweep
-            | [ENDS = lost BID ... | expired BID ... | lapsed BID@SLOT=CHARGED ..., joined by ", "]
+            | [ENDS = lost BID ... | expired BID ... | lapsed BID@SLOT=CHARGED ... | freed H ..., joined by ", "]
     question = wallet A -> balance N held N
             | book [M] -> PRICE:BID,BID PRICE:BID | empty       best first, without losers
             | slot? S -> STATUS | STATUS award N                unknown if it is forgotten
-            | hold? BID -> N | none
+            | hold? BID|H -> N | none
             | round -> supply N demand N awards N price N|none visited N best_rejected BID|none later N   the last call
 
 The market is the first one of the script where none is named.
@@ -59,6 +62,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     Entry,
@@ -68,6 +72,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -85,6 +91,10 @@ from engine.events import (
     BidsLost,
     Event,
     Events,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    HoldsExpired,
     Rejected,
     Repeated,
     RoundCleared,
@@ -159,6 +169,15 @@ VERBS = {
     "sweep": Verb(ExpireDue),
     "settle": Verb(SettleAward, ("slot_id",), _REPORT, defaults=_NOTHING),
     "void": Verb(VoidAward, ("slot_id",), {"award": "award_id"}),
+    "hold": Verb(
+        PlaceHold,
+        ("hold_id", "account_id", "amount_tokens"),
+        _REASON | {"until": "expires_at_us"},
+        defaults={"reason": "stake"},
+        actor="@account_id",
+    ),
+    "capture": Verb(CaptureHold, ("hold_id", "to_account_id"), {"amount": "amount_tokens"}, actor="@hold_id"),
+    "release": Verb(ReleaseHold, ("hold_id",), actor="@hold_id"),
 }
 
 
@@ -173,7 +192,8 @@ class Script:
         self._bounds: dict[str, int] = {}
         self._market_id = "m"
         self._balances: dict[str, int] = defaultdict(int)
-        self._bidders: dict[int, str] = {}
+        # Whose a bid is, and who placed a named hold.
+        self._owners: dict[int | str, str] = {}
         self._questions: dict[str, Callable[[list[str]], str]] = {
             "wallet": self._wallet,
             "book": self._book,
@@ -239,8 +259,9 @@ class Script:
     def _actor(self, verb: Verb, command: Command) -> str:
         if not verb.actor.startswith("@"):
             return verb.actor
-        named = getattr(command, verb.actor.removeprefix("@"))
-        return named if isinstance(named, str) else self._bidders.get(named, ADMIN)
+        field_name = verb.actor.removeprefix("@")
+        named: str = getattr(command, field_name)
+        return self._owners.get(named, ADMIN) if field_name in ("bid_id", "hold_id") else named
 
     def _observe(self, command: Command, events: Events) -> None:
         self.events += events
@@ -248,7 +269,9 @@ class Script:
             self._market_id = command.market_id
         for event in events:
             if isinstance(event, BidPlaced):
-                self._bidders[event.bid_id] = event.bidder_id
+                self._owners[event.bid_id] = event.bidder_id
+            if isinstance(event, HoldPlaced):
+                self._owners[event.hold_id] = event.placed_by
             if isinstance(event, TransferPosted):
                 self._balances[event.debit_account_id] -= event.amount_tokens
                 self._balances[event.credit_account_id] += event.amount_tokens
@@ -286,7 +309,8 @@ class Script:
         return f"{slot.status} award {slot.award_id}" if slot.award_id else slot.status
 
     def _hold(self, words: list[str]) -> str:
-        hold = self.engine.state.ledger.holds.get(_number(_only(words)))
+        word = _only(words)
+        hold = self.engine.state.ledger.holds.get(int(word) if word.isdecimal() else word)
         return str(hold.tokens) if hold else "none"
 
     def _round(self, words: list[str]) -> str:
@@ -316,8 +340,11 @@ def shown(events: Events) -> str:
             return f"repeated {first.first_seq}"
         case BidPlaced():
             return f"bid {first.bid_id}"
-        case BidCancelled() | AwardVoided():
+        case BidCancelled() | AwardVoided() | HoldReleased():
             return f"released {first.released_tokens}"
+        case HoldCaptured():
+            rest = f", released {first.released_tokens}" if first.released_tokens else ""
+            return f"paid {first.captured_tokens} to {first.to_account_id}{rest}"
         case AwardSettled():
             return _shown_settlement(events)
         case _:
@@ -361,16 +388,19 @@ def _shown_sweep(ends: Events, finished: SweepFinished) -> str:
         sum(len(event.bid_ids) for event in ends if isinstance(event, BidsLost)),
         sum(len(event.bid_ids) for event in ends if isinstance(event, BidsExpired)),
         sum(isinstance(event, AwardLapsed) for event in ends),
+        sum(len(event.hold_ids) for event in ends if isinstance(event, HoldsExpired)),
     ]
-    assert counts == [finished.bids_lost, finished.bids_expired, finished.awards_lapsed], (ends, finished)
+    told = [finished.bids_lost, finished.bids_expired, finished.awards_lapsed, finished.holds_expired]
+    assert counts == told, (ends, finished)
     return ", ".join([*_shown_ends(ends), "more" if finished.more_due else "done"])
 
 
 def _shown_ends(events: Events) -> Iterator[str]:
     """What ended, in the order of the events; neighbours of one kind stand together."""
-    ends = (event for event in events if isinstance(event, BidsLost | BidsExpired | AwardLapsed))
-    for event_type, group in groupby(ends, key=type):
-        word = "lost" if event_type is BidsLost else "expired" if event_type is BidsExpired else "lapsed"
+    words = {BidsLost: "lost", BidsExpired: "expired", AwardLapsed: "lapsed", HoldsExpired: "freed"}
+    for word, group in groupby(
+        (event for event in events if type(event) in words), key=lambda event: words[type(event)]
+    ):
         yield f"{word} {_joined(' ', (end for event in group for end in _shown_end(event)))}"
 
 
@@ -378,6 +408,8 @@ def _shown_end(event: Event) -> list[str]:
     match event:
         case BidsLost() | BidsExpired():
             return [str(bid_id) for bid_id in event.bid_ids]
+        case HoldsExpired():
+            return list(event.hold_ids)
         case AwardLapsed():
             return [f"{event.bid_id}@{event.slot_id}={event.charged_tokens}"]
         case _:

@@ -17,6 +17,10 @@ from engine.events import (
     BidsLost,
     Event,
     Events,
+    HoldCaptured,
+    HoldPlaced,
+    HoldReleased,
+    HoldsExpired,
     MarketOpened,
     SlotOffered,
     SlotWithdrawn,
@@ -44,12 +48,16 @@ class Seen:
         self.award_of: dict[str, int] = {}
         self.winner_of: dict[str, str] = {}
 
+        # Hold id to who placed it, while open.
+        self.holds: dict[str, str] = {}
+
     def observe(self, entry: Entry, events: Events) -> None:
         """Take in one entry and its events."""
         self.seq = entry.seq
         for event in events:
             self._bids(event)
             self._slots(event)
+            self._holds(event)
             if isinstance(event, AccountOpened):
                 self.accounts.append(event.account_id)
             if isinstance(event, AccountOpened) and event.kind != "provider":
@@ -74,6 +82,22 @@ class Seen:
     def winner(self, slot_id: str) -> tuple[str, ...]:
         """Return who last won a slot, if known."""
         return (self.winner_of[slot_id],) if slot_id in self.winner_of else ()
+
+    def placer(self, hold_id: str) -> tuple[str, ...]:
+        """Return who placed an open named hold, if known."""
+        return (self.holds[hold_id],) if hold_id in self.holds else ()
+
+    def _holds(self, event: Event) -> None:
+        match event:
+            case HoldPlaced(hold_id=hold_id):
+                self.holds[hold_id] = event.placed_by
+            case HoldCaptured(hold_id=hold_id) | HoldReleased(hold_id=hold_id):
+                self.holds.pop(hold_id, None)
+            case HoldsExpired(hold_ids=hold_ids):
+                for hold_id in hold_ids:
+                    self.holds.pop(hold_id, None)
+            case _:
+                pass
 
     def _bids(self, event: Event) -> None:
         match event:

@@ -29,6 +29,7 @@ class SqlModel:
         self.clears: dict[int, Row] = {}
         self.accounts: dict[str, Row] = {}
         self.ledger: dict[int, Row] = {}
+        self.named: dict[int, Row] = {}
         # What each bid holds, which no event needs to say here.
         self.holds: dict[int, int] = {}
 
@@ -42,6 +43,7 @@ class SqlModel:
             "compute_auction_clears": self.clears,
             "token_accounts": self.accounts,
             "token_ledger": self.ledger,
+            "token_holds": self.named,
         }
 
     def add(self, row: Sealed) -> None:
@@ -68,11 +70,18 @@ class SqlModel:
         }
 
     def set_hold(self, bid_id: int, tokens: int) -> None:
-        account = self.accounts[self.bids[bid_id]["bidder_id"]]
-        account["held"] += tokens - self.holds.get(bid_id, 0)
-        account["total_staked"] = account["held"]
-        account.update(updated_at=self.now, seq=self.seq)
+        self.add_held(self.bids[bid_id]["bidder_id"], tokens - self.holds.get(bid_id, 0))
         self.holds[bid_id] = tokens
+
+    def add_held(self, account_id: str, tokens: int) -> None:
+        account = self.accounts[account_id]
+        account["held"] += tokens
+        account.update(total_staked=account["held"], updated_at=self.now, seq=self.seq)
+
+    def end_named(self, placed_seq: int, status: str, **more: Any) -> None:
+        hold = self.named[placed_seq]
+        hold.update(status=status, ended_at=self.now, seq=self.seq, **more)
+        self.add_held(hold["account_id"], -hold["amount"])
 
     def close_bid(self, bid_id: int, status: str, **more: Any) -> None:
         self.bids[bid_id].update(status=status, closed_at=self.now, closed_seq=self.seq, seq=self.seq, **more)
@@ -212,3 +221,21 @@ class SqlModel:
 
     def AwardLapsed(self, event: happened.AwardLapsed) -> None:  # noqa: N802
         self.end_award(event, "lapsed", event.charged_tokens)
+
+    def HoldPlaced(self, event: happened.HoldPlaced) -> None:  # noqa: N802
+        fields = {name: getattr(event, name) for name in event.__struct_fields__}
+        fields["expires_at"] = at(fields.pop("expires_at_us"))
+        fields["amount"] = fields.pop("amount_tokens")
+        ends = {"status": "open", "captured": None, "captured_to": None, "ended_at": None}
+        self.named[event.placed_seq] = fields | ends | {"placed_at": self.now, "seq": self.seq}
+        self.add_held(event.account_id, event.amount_tokens)
+
+    def HoldCaptured(self, event: happened.HoldCaptured) -> None:  # noqa: N802
+        self.end_named(event.placed_seq, "captured", captured=event.captured_tokens, captured_to=event.to_account_id)
+
+    def HoldReleased(self, event: happened.HoldReleased) -> None:  # noqa: N802
+        self.end_named(event.placed_seq, "released")
+
+    def HoldsExpired(self, event: happened.HoldsExpired) -> None:  # noqa: N802
+        for placed_seq in event.placed_seqs:
+            self.end_named(placed_seq, "expired")

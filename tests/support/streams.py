@@ -20,6 +20,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     Entry,
@@ -29,7 +30,9 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
     PricingRule,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -78,6 +81,8 @@ class Stream:
         self.markets = [f"market{i}" for i in range(swarm.markets)]
         self.tasks = [f"task{i}" for i in range(swarm.tasks)]
         self.slots = [f"slot{i}" for i in range(swarm.slots)]
+        # So few that they are soon used again, and so many that some are forgotten before.
+        self.hold_names = [f"hold{i}" for i in range(swarm.accounts * 6)]
         self.opening = deque(self._opening())
         self.makers: list[Callable[[], tuple[str, Any]]] = [getattr(self, f"_{name}") for name in WEIGHTS]
         self.maker_weights = [swarm.weights[name] for name in WEIGHTS]
@@ -176,6 +181,12 @@ class Stream:
             return self.rng.choice(list(seen.won))
         return self.rng.randint(max(1, seen.bids_ever - 20), seen.bids_ever)
 
+    def _hold_id(self) -> str:
+        """Return a named hold that is open, ended or unknown."""
+        if self.seen.holds and self._chance(0.8):
+            return self.rng.choice(list(self.seen.holds))
+        return self._name(self.hold_names, GHOST)
+
     def _slot_id(self, likely: dict[str, Any]) -> str:
         if likely and self._chance(0.8):
             return self.rng.choice(list(likely))
@@ -230,6 +241,24 @@ class Stream:
     def _transfer(self) -> tuple[str, Transfer]:
         payer = self._account()
         return self._actor(payer, payer, ADMIN), Transfer(payer, self._account(), self._amount(), **self._reference())
+
+    def _place_hold(self) -> tuple[str, PlaceHold]:
+        account = self._account()
+        expires_at_us = self._deadline() if self._chance(0.5) else None
+        words = self._reference()
+        command = PlaceHold(
+            self.rng.choice(self.hold_names), account, self._price(), expires_at_us=expires_at_us, **words
+        )
+        return self._actor(account, account, ADMIN), command
+
+    def _capture_hold(self) -> tuple[str, CaptureHold]:
+        hold_id = self._hold_id()
+        tokens = self._price() if self._chance(0.5) else None
+        return self._actor(ADMIN, *self.seen.placer(hold_id)), CaptureHold(hold_id, self._account(), tokens)
+
+    def _release_hold(self) -> tuple[str, ReleaseHold]:
+        hold_id = self._hold_id()
+        return self._actor(ADMIN, *self.seen.placer(hold_id)), ReleaseHold(hold_id)
 
     def _offer_slot(self) -> tuple[str, OfferSlot | SettleAward]:
         idle = [slot for slot in self.slots if not self.seen.provider(slot)]

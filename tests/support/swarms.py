@@ -23,6 +23,9 @@ WEIGHTS = {
     "burn": 1.0,
     "transfer": 3.0,
     "open_market": 0.5,
+    "place_hold": 5.0,
+    "capture_hold": 2.0,
+    "release_hold": 1.0,
 }
 FACTORS = (0.2, 1.0, 1.0, 3.0)
 # The bounds that a stream may lower, and to what.
@@ -33,6 +36,9 @@ SMALL_BOUNDS = {
     "SLOTS_ENDED_KEPT": (1, 4),
     "BIDS_PER_BIDDER_MAX": (1, 5),
     "BIDS_PER_MARKET_MAX": (2, 12),
+    "HOLDS_PER_ACCOUNT_MAX": (1, 3),
+    "HOLDS_MAX": (1, 6),
+    "HOLDS_ENDED_KEPT": (1, 4),
     "EARNINGS_MAX": (1, 4),
     "RECEIPTS_MAX": (1, 6),
     "SWEEP_ITEMS_MAX": (1, 5),
@@ -118,6 +124,7 @@ def long_swarm(rng: random.Random) -> Swarm:
             "LOSERS_PER_CALL_MAX": 30,
             "RECEIPTS_MAX": 200,
             "SLOTS_ENDED_KEPT": 20,
+            "HOLDS_ENDED_KEPT": 5,
         },
     )
 

@@ -21,6 +21,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Command,
     Entry,
@@ -30,6 +31,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -89,6 +92,15 @@ TABLE: list[tuple[Command, dict[str, str]]] = [
         OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
     ),
     (
+        PlaceHold("h9", "alpha", 5, "stake"),
+        OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
+    ),
+    (CaptureHold("stake", "beta"), OF_A_BID),
+    (ReleaseHold("stake"), OF_A_BID),
+    # What the admin has placed for alpha.
+    (CaptureHold("kept", "beta"), OF_A_BID | {"alpha": REFUSED, "operate alpha prov": REFUSED}),
+    (ReleaseHold("kept"), OF_A_BID | {"alpha": REFUSED, "operate alpha prov": REFUSED}),
+    (
         OfferSlot("free", "s9", 0, 0, "prov"),
         STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"},
     ),
@@ -127,6 +139,8 @@ class Market:
             OfferSlot("free", "offered", 0, 0, "prov"),
         ):
             assert not self.refusal("admin", command)
+        assert not self.refusal("alpha", PlaceHold("stake", "alpha", 5, "stake"))
+        assert not self.refusal("admin", PlaceHold("kept", "alpha", 5, "stake"))
         self.award("rewarded", "prov", "alpha")
 
     def award(self, slot_id: str, provider_id: str, winner_id: str) -> None:
@@ -177,6 +191,13 @@ NAMED = [
         "beta",
         {"beta": REFUSED, "alpha beta": REFUSED, "any bidder": REFUSED, "admin": "admin", "admin alpha": "admin"},
     ),
+    (ReleaseHold("stake"), "alpha", OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"}),
+    (
+        ReleaseHold("kept"),
+        "alpha",
+        {"alpha": REFUSED, "operate alpha prov": REFUSED, "alpha beta": REFUSED, "any bidder": REFUSED}
+        | {"admin": "admin", "admin alpha": REFUSED},
+    ),
     (WithdrawSlot("offered"), "prov", STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"}),
     (WithdrawSlot("offered"), "other", STAFF | {"other": REFUSED, "any provider": REFUSED}),
     (
@@ -209,7 +230,12 @@ def test_no_account_makes_staff_of_a_key(name: str) -> None:
     """A key for any account is none for the engine's own names: they would do everything."""
     for kind in ("any bidder", "any provider"):
         principal, market = KEYS[kind], Market()
-        named = (PlaceBid("free", name, "t", 1), Transfer(name, "alpha", 1, "tip"), OfferSlot("free", "s", 0, 0, name))
+        named = (
+            PlaceBid("free", name, "t", 1),
+            PlaceHold("h", name, 1, "stake"),
+            Transfer(name, "alpha", 1, "tip"),
+            OfferSlot("free", "s", 0, 0, name),
+        )
         for command in named:
             assert market.try_to(principal, command) == FORBIDDEN, command
         for command, _ in TABLE:

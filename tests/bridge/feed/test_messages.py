@@ -13,12 +13,15 @@ from bridge.errors import Invalid
 from bridge.feed import sse
 from bridge.feed.filters import Filter, Index, filter_of
 from bridge.feed.frames import Frame, Row, watermark
-from bridge.feed.messages import Message, WatermarkMessage, messages_of
+from bridge.feed.messages import Message, WatermarkMessage
+from bridge.feed.rows import messages_of
 from bridge.reads import ROWS_MAX, Moment, get_order_book
 from engine.codec import GENESIS_DIGEST, Sealed, seal
 from engine.core import Engine
+from engine.limits import RULES
 from engine.state import State
 from tests.support.feed_client import ClientBook, ClientStream
+from tests.support.golden import golden_journal, journal_of
 from tests.support.sealed import bids, story
 from tests.support.streams import Stream, bounds
 from tests.support.swarms import lingering_swarm, small_swarm
@@ -72,7 +75,7 @@ def test_who_hears_everything_has_the_book(seed: int) -> None:
 
 def test_nothing_private_is_said(seed: int) -> None:
     """Refusals, retries, wallets and what a bidder expects of its task are said of no row."""
-    quiet = {"mint", "burn", "transfer", "open_account"}
+    quiet = {"mint", "burn", "transfer", "open_account", "place_hold", "capture_hold", "release_hold"}
     for one in range(seed % 1_000_000, seed % 1_000_000 + 5):
         for row in story(one, COMMANDS).rows:
             text = b"".join(msgspec.json.encode(message) for message in messages_of(row.entry, row.events))
@@ -167,6 +170,22 @@ def test_filters_let_through_what_they_say() -> None:
     assert filter_of(["gpu"], ["bid"], "agent0").lets_through(placed)
     for other in (filter_of(["cpu"]), filter_of(kinds=["award"]), filter_of(bidder_id="agent1")):
         assert not other.lets_through(placed)
+
+
+def test_a_market_hears_of_its_own_bids_awards_and_slots_alone() -> None:
+    """Of rows of the present rules; those of rules 1 name no market, so their messages pass every filter."""
+    changes = {"bid.amended", "bid.cancelled", "award.settled", "award.voided", "award.lapsed", "slot.withdrawn"}
+    for rules in (1, RULES):
+        heard = set()
+        for row in journal_of(golden_journal(rules)).read():
+            for said, frame in zip(said_of(row), row_of(row).frames, strict=True):
+                if said["type"] in changes:
+                    heard.add(said["type"])
+                    assert (said["market_id"] is None) == (rules == 1)
+                    for market_id in ("market0", "market1"):
+                        passes = rules == 1 or said["market_id"] == market_id
+                        assert filter_of([market_id]).lets_through(frame) == passes
+        assert heard == changes
 
 
 @pytest.mark.parametrize(

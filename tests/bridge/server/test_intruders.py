@@ -6,13 +6,14 @@ here, and it fails `test_every_route_says_who_may` until somebody has said who m
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
 import pytest
 
 from bridge import ManualClock
+from bridge.resource_allocator import post_bounty, stake
 from bridge.server import intake
 from bridge.server.intake import BODY_BYTES_MAX
 from bridge.units import datetime_of
@@ -35,6 +36,18 @@ MAY: dict[str, set[str]] = {
     "amend_bid": {"bid", "admin"},
     "cancel_bid": {"bid", "admin"},
     "transfer": {"bid", "admin"},
+    "stake": {"bid", "admin"},
+    "unstake": {"bid", "admin"},
+    "post_bounty": {"bid", "admin"},
+    "claim_bounty": {"bid", "admin"},
+    "pay_bounty": {"bid", "admin"},
+    "withdraw_bounty": {"bid", "admin"},
+    "put_artifact": STAFF,
+    "set_market_price": STAFF,
+    "record_resource_spending": STAFF,
+    "place_hold": {"bid", "admin"},
+    "capture_hold": {"bid", "admin"},
+    "release_hold": {"bid", "admin"},
     "open_account": {"admin"},
     "mint": {"admin"},
     "burn": {"admin"},
@@ -43,11 +56,15 @@ MAY: dict[str, set[str]] = {
     "revoke_key": {"admin"},
 }
 RESERVED = ("admin", "operator", "issuance", "treasury")
+OF_A = {"artifact_id": "h1", "stake_id": "stake-a", "bounty_id": "bounty-a"}
 BEHIND = [case for case in CASES if not case.public]
 
 
 class Town:
-    """A market with something to take: `a` has a bid and an award, `p` sold it; `b` and `q` are strangers."""
+    """A market with something to take: `a` has a bid, an award and a hold, `p` sold it; `b` and `q` are strangers.
+
+    Of `b` the admin has set something aside.
+    """
 
     def __init__(self, served: Served) -> None:
         market = self.market = served.exchange
@@ -60,6 +77,13 @@ class Town:
             market.clear_round(market_id)
         market.offer_slot("m", "slot-3", provider_id="p")
         self.bid_id = market.place_bid("m", "a", "open", 90).bid_id
+        market.put_artifact("h1", "hypothesis")
+        stake(market, "stake-a", "a", "h1", 200)
+        for bounty_id in ("bounty-a", "claimed-a"):
+            post_bounty(market, bounty_id, "a", "h1", 50, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
+        market.claim_bounty("claimed-a", "b")
+        market.place_hold("stake-1", "a", 10, "stake")
+        market.acting_as("admin").place_hold("kept", "b", 10, "stake")
         self.keys = {
             "read": served.key(),
             "bid": served.key(bid=("b",)),
@@ -80,7 +104,10 @@ class Town:
             lambda state: [(name, one.balance_tokens, one.held_tokens) for name, one in state.ledger.accounts.items()]
         )
         keys = {(view.key_id, view.works) for view in self.served.keyring.views()}
-        return bids, slots, accounts, [row.market_id for row in market.markets().items], keys
+        bounties = [(one.bounty_id, one.status, one.claimant_id) for one in market.bounties().items]
+        budgets = market.artifacts().items, market.get_resource_budget_rankings().items, bounties
+        holds = [(hold.hold_id, hold.status) for hold in market.holds().items]
+        return budgets, bids, slots, accounts, holds, [row.market_id for row in market.markets().items], keys
 
     def refused(self, told: httpx2.Response, *statuses: int) -> None:
         """It was refused as it should be, in the words of RFC 9457, and nothing has changed."""
@@ -103,7 +130,7 @@ def town(served: Served) -> Iterator[Town]:
 
 def at(town: Town, case: Case) -> str:
     """A route, about the things of the town."""
-    return case.at(market_id="m", account_id="a", bid_id=town.bid_id, slot_id="slot-1", key_id="0" * 12)
+    return case.at(market_id="m", account_id="a", bid_id=town.bid_id, slot_id="slot-1", key_id="0" * 12, **OF_A)
 
 
 def test_every_route_says_who_may() -> None:
@@ -168,6 +195,7 @@ def test_nobody_touches_what_is_anothers(town: Town) -> None:
     """Bids, awards, slots and wallets of others, by their id, by header, by field and by parameter."""
     bid = {"task_id": "t", "max_price_tokens": 5}
     done = {"actual_cost_tokens": 1, "actual_impact": 1.0}
+    hold = {"hold_id": "h", "amount_tokens": 1, "reason": "stake"}
     bids, slots = "/api/v1/markets/m/bids", "/api/v1/markets/m/slots"
     attacks: list[tuple[str, str, str, Any, str, int]] = [
         ("bid", "DELETE", f"/api/v1/bids/{town.bid_id}", None, "", 403),
@@ -183,6 +211,23 @@ def test_nobody_touches_what_is_anothers(town: Town) -> None:
         ("bid", "POST", "/api/v1/wallets/a/transfers", _pay("b"), "", 403),
         ("bid", "POST", "/api/v1/wallets/a/transfers", _pay("b"), "a", 403),
         ("bid", "POST", "/api/v1/wallets/b/transfers", _pay("a") | {"from_account_id": "a"}, "", 400),
+        ("bid", "DELETE", "/api/v1/stakes/stake-a", None, "", 403),
+        ("bid", "DELETE", "/api/v1/stakes/stake-a", None, "a", 403),
+        ("bid", "DELETE", "/api/v1/bounties/bounty-a", None, "", 403),
+        ("bid", "POST", "/api/v1/bounties/claimed-a/pay", {}, "", 403),
+        ("bid", "POST", "/api/v1/bounties/bounty-a/claim", None, "a", 403),
+        ("bid", "POST", "/api/v1/bounties/bounty-a/claim?account_id=a", None, "", 400),
+        ("bid", "POST", "/api/v1/artifacts/h1/stakes", {"stake_id": "s", "tokens": 1}, "a", 403),
+        ("bid", "POST", "/api/v1/artifacts/h1/stakes", {"stake_id": "s", "tokens": 1, "account_id": "a"}, "", 400),
+        ("operate", "DELETE", "/api/v1/bounties/bounty-a", None, "", 403),
+        ("bid", "POST", "/api/v1/holds", hold, "a", 403),
+        ("bid", "POST", "/api/v1/holds", hold | {"account_id": "a"}, "", 400),
+        ("bid", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "", 403),
+        ("bid", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "a", 403),
+        ("bid", "POST", "/api/v1/holds/stake-1/release", None, "", 403),
+        ("bid", "POST", "/api/v1/holds/kept/capture", {"to_account_id": "a"}, "", 403),
+        ("bid", "POST", "/api/v1/holds/kept/release", None, "b", 403),
+        ("operate", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "", 403),
         ("offer", "DELETE", "/api/v1/slots/slot-3", None, "", 403),
         ("offer", "DELETE", "/api/v1/slots/slot-3", None, "p", 403),
         ("offer", "POST", "/api/v1/slots/slot-1/settle", done, "", 403),
@@ -221,7 +266,9 @@ def test_nobody_acts_as_the_market_itself(town: Town, name: str) -> None:
         for key in keys:
             if case.operation_id == "offer_slot" and name == "treasury":
                 continue  # it sells slots like anybody who provides them
-            path = case.at(market_id="m", account_id=name, bid_id=town.bid_id, slot_id="slot-1", key_id="0" * 12)
+            path = case.at(
+                market_id="m", account_id=name, bid_id=town.bid_id, slot_id="slot-1", key_id="0" * 12, **OF_A
+            )
             told = town.served.ask(case.method, path, key=key, account=name, **case.body)
             town.refused(told, 403)
     town.untouched()

@@ -8,6 +8,7 @@ from engine.commands import ADMIN, ISSUANCE, OPERATOR, ExpireDue, OpenMarket, Se
 from engine.events import AwardLapsed, AwardSettled, AwardVoided, BidsExpired, SlotStatus, SweepFinished
 from engine.reject import Reject
 from tests.support.naive.calls import release_losers, released
+from tests.support.naive.holds import expire_holds
 from tests.support.naive.shard import SLOT_ENDS, Award, Shard, Slot, permit
 
 
@@ -49,6 +50,7 @@ def settle_award(shard: Shard, command: SettleAward) -> None:
             actual_cost_tokens=command.actual_cost_tokens,
             actual_impact_micros=command.actual_impact_micros,
             reward_tokens=reward,
+            market_id=slot.market_id,
         )
     )
     capture(shard, slot, award, award.price, "settle:slot")
@@ -91,7 +93,8 @@ def refuse_void_award(shard: Shard, command: VoidAward, actor: str) -> Iterator[
 def void_award(shard: Shard, command: VoidAward) -> None:
     """SET-4."""
     slot, award = end_award(shard, command.slot_id, "voided")
-    shard.say(AwardVoided(award.award_id, slot.slot_id, award.bid.bid_id, award.bid.bidder, award.bid.hold))
+    bid = award.bid
+    shard.say(AwardVoided(award.award_id, slot.slot_id, bid.bid_id, bid.bidder, bid.hold, slot.market_id))
 
 
 def refuse_expire_due(shard: Shard, command: ExpireDue, actor: str) -> Iterator[Reject]:
@@ -100,11 +103,12 @@ def refuse_expire_due(shard: Shard, command: ExpireDue, actor: str) -> Iterator[
 
 
 def expire_due(shard: Shard, command: ExpireDue) -> None:
-    """SET-6: losers, then awards, then bids, SWEEP_ITEMS_MAX in all."""
+    """SET-6: losers, then awards, then bids, then named holds, SWEEP_ITEMS_MAX in all."""
     budget = limits.SWEEP_ITEMS_MAX
     losers = shard.losers_due()[:budget]
     awards = shard.awards_due()[: budget - len(losers)]
     bids = shard.bids_due()[: budget - len(losers) - len(awards)]
+    holds = shard.holds_due()[: budget - len(losers) - len(awards) - len(bids)]
     lost = sum(bid.status == "lost" for bid in losers)
     for _, round_losers in groupby(losers, key=lambda bid: bid.lost_seq):
         release_losers(shard, list(round_losers))
@@ -114,13 +118,15 @@ def expire_due(shard: Shard, command: ExpireDue) -> None:
         del shard.bids[bid.bid_id]
     if bids:
         shard.say(BidsExpired(*released(bids)))
-    more_due = bool(shard.losers_due() or shard.awards_due() or shard.bids_due())
-    shard.say(SweepFinished(lost, len(losers) - lost + len(bids), len(awards), more_due))
+    expire_holds(shard, holds)
+    more_due = bool(shard.losers_due() or shard.awards_due() or shard.bids_due() or shard.holds_due())
+    shard.say(SweepFinished(lost, len(losers) - lost + len(bids), len(awards), more_due, len(holds)))
 
 
 def lapse(shard: Shard, slot_id: str) -> None:
     """SET-5."""
     slot, award = end_award(shard, slot_id, "lapsed")
     charged = award.price if shard.markets[slot.market_id].rules.lapse_policy == "charge" else 0
-    shard.say(AwardLapsed(award.award_id, slot_id, award.bid.bid_id, award.bid.bidder, award.price, charged))
+    bid = award.bid
+    shard.say(AwardLapsed(award.award_id, slot_id, bid.bid_id, bid.bidder, award.price, charged, slot.market_id))
     capture(shard, slot, award, charged, "lapse:slot")

@@ -106,7 +106,7 @@ def amend_bid(shard: Shard, command: AmendBid) -> None:
         bid.priority = shard.seq
     if command.ttl_at_us is not None:
         bid.ttl = command.ttl_at_us
-    shard.say(BidAmended(bid.bid_id, bid.bidder, price_before, bid.price, bid.ttl, bid.priority))
+    shard.say(BidAmended(bid.bid_id, bid.bidder, price_before, bid.price, bid.ttl, bid.priority, bid.market_id))
 
 
 def refuse_cancel_bid(shard: Shard, command: CancelBid, actor: str) -> Iterator[Reject]:
@@ -117,4 +117,4 @@ def refuse_cancel_bid(shard: Shard, command: CancelBid, actor: str) -> Iterator[
 def cancel_bid(shard: Shard, command: CancelBid) -> None:
     """LED-6: the hold is released."""
     bid = shard.bids.pop(command.bid_id)
-    shard.say(BidCancelled(bid.bid_id, bid.bidder, bid.hold))
+    shard.say(BidCancelled(bid.bid_id, bid.bidder, bid.hold, bid.market_id))

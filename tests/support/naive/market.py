@@ -13,6 +13,7 @@ from engine.commands import (
     AmendBid,
     Burn,
     CancelBid,
+    CaptureHold,
     ClearRound,
     Entry,
     ExpireDue,
@@ -21,6 +22,8 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PlaceHold,
+    ReleaseHold,
     SettleAward,
     Transfer,
     VoidAward,
@@ -28,7 +31,7 @@ from engine.commands import (
 )
 from engine.events import Event, Events, Rejected, Repeated, RoundCleared
 from engine.reject import Reject
-from tests.support.naive import awards, bids, calls, slots, tokens
+from tests.support.naive import awards, bids, calls, holds, slots, tokens
 from tests.support.naive.shard import Shard, drop_oldest
 
 PRECEDENCE = tuple(Reject)
@@ -47,6 +50,9 @@ PLANS: dict[type, tuple[Any, Any]] = {
     ClearRound: (calls.refuse_clear_round, calls.clear_round),
     SettleAward: (awards.refuse_settle_award, awards.settle_award),
     VoidAward: (awards.refuse_void_award, awards.void_award),
+    PlaceHold: (holds.refuse_place_hold, holds.place_hold),
+    CaptureHold: (holds.refuse_capture_hold, holds.capture_hold),
+    ReleaseHold: (holds.refuse_release_hold, holds.release_hold),
     ExpireDue: (awards.refuse_expire_due, awards.expire_due),
 }
 
@@ -58,7 +64,7 @@ class NaiveMarket(Shard):
         """Decide and change, as `Engine.apply`."""
         assert entry.seq == self.seq + 1, entry
         assert entry.at_us >= self.now, entry
-        self.seq, self.now = entry.seq, entry.at_us
+        self.seq, self.now, self.actor = entry.seq, entry.at_us, entry.actor
         if not entry.command_id:
             return self.decided(entry)
         key = (entry.actor, entry.command_id)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from engine import limits
-from engine.commands import ADMIN, ISSUANCE, TREASURY, Command, OpenMarket
-from engine.events import Event, SlotStatus, TransferPosted
+from engine.commands import ADMIN, ISSUANCE, TREASURY, Command, OpenMarket, PlaceHold
+from engine.events import Event, HoldStatus, SlotStatus, TransferPosted
 from engine.reject import Reject
 
 SLOT_ENDS = {
@@ -90,11 +90,26 @@ class Slot:
 
 
 @dataclass(eq=False)
+class NamedHold:
+    """Tokens set aside under a name, or how that ended (HLD)."""
+
+    place: PlaceHold
+    placed_by: str
+    placed_seq: int
+    status: HoldStatus = "open"
+
+    def past_deadline(self, now: int) -> bool:
+        """HLD-5: from `expires_at` on."""
+        return self.place.expires_at_us is not None and self.place.expires_at_us <= now
+
+
+@dataclass(eq=False)
 class Shard:
     """All that the market remembers."""
 
     seq: int = 0
     now: int = 0
+    actor: str = ""
     accounts: dict[str, Account] = field(
         default_factory=lambda: {ISSUANCE: Account("system"), TREASURY: Account("system")}
     )
@@ -103,6 +118,9 @@ class Shard:
     # Oldest end first, at most SLOTS_ENDED_KEPT.
     slots_ended: dict[str, Slot] = field(default_factory=dict)
     bids: dict[int, Bid] = field(default_factory=dict)
+    holds: dict[str, NamedHold] = field(default_factory=dict)
+    # Oldest end first, at most HOLDS_ENDED_KEPT.
+    holds_ended: dict[str, NamedHold] = field(default_factory=dict)
     earnings: set[tuple[str, str, str, str]] = field(default_factory=set)
     # Oldest first, at most RECEIPTS_MAX.
     receipts: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
@@ -112,8 +130,13 @@ class Shard:
     said: list[Event] = field(default_factory=list)
 
     def held(self, account_id: str) -> int:
-        """Return what bids and awards set aside (LED-2)."""
-        return sum(bid.hold for bid in self.bids.values() if bid.bidder == account_id)
+        """Return what bids, awards and named holds set aside (LED-2)."""
+        named = sum(hold.place.amount_tokens for hold in self.holds_of(account_id))
+        return named + sum(bid.hold for bid in self.bids.values() if bid.bidder == account_id)
+
+    def holds_of(self, account_id: str) -> list[NamedHold]:
+        """Return the open named holds of an account."""
+        return [hold for hold in self.holds.values() if hold.place.account_id == account_id]
 
     def available(self, account_id: str) -> int:
         """Return the balance less the holds (LED-2)."""
@@ -176,6 +199,11 @@ class Shard:
         """Return the open bids past their deadline, in the order of deadline and id."""
         due = [bid for bid in self.bids.values() if bid.status == "open" and bid.past_deadline(self.now)]
         return sorted(due, key=lambda bid: (bid.ttl, bid.bid_id))
+
+    def holds_due(self) -> list[str]:
+        """Return the open named holds past their deadline, in the order of deadline and id."""
+        due = [(hold.place.expires_at_us, name) for name, hold in self.holds.items() if hold.past_deadline(self.now)]
+        return [name for _, name in sorted(due, key=lambda pair: (pair[0] or 0, pair[1]))]
 
     def post(
         self, debit: str, credit: str, amount: int, reason: str, reference: tuple[str, str], memo: str = ""

@@ -82,5 +82,6 @@ def refuse_withdraw_slot(shard: Shard, command: WithdrawSlot, actor: str) -> Ite
 
 def withdraw_slot(shard: Shard, command: WithdrawSlot) -> None:
     """SLT-2."""
-    shard.end_slot(shard.slots[command.slot_id], "withdrawn")
-    shard.say(SlotWithdrawn(command.slot_id))
+    slot = shard.slots[command.slot_id]
+    shard.end_slot(slot, "withdrawn")
+    shard.say(SlotWithdrawn(command.slot_id, slot.market_id))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine import limits
-from engine.commands import ISSUANCE, RESERVED_NAMES, Burn, Mint, OpenAccount, Transfer
+from engine.commands import ISSUANCE, RESERVED_NAMES, Burn, Mint, OpenAccount, PlaceHold, Transfer
 from engine.events import AccountOpened
 from engine.reject import Reject
 from tests.support.naive.shard import Account, Shard, permit
@@ -82,7 +82,7 @@ def transfer(shard: Shard, command: Transfer) -> None:
     post_for(shard, command, command.from_account_id, command.to_account_id)
 
 
-def refuse_earning(shard: Shard, command: Mint | Transfer, credited: str) -> Iterator[Reject]:
+def refuse_earning(shard: Shard, command: Mint | Transfer | PlaceHold, credited: str) -> Iterator[Reject]:
     """LED-4: an earning has a reference and is paid once."""
     if not command.reason.startswith("earn:"):
         return
@@ -94,7 +94,7 @@ def refuse_earning(shard: Shard, command: Mint | Transfer, credited: str) -> Ite
         yield Reject.EARNINGS_FULL
 
 
-def remember_earning(shard: Shard, command: Mint | Transfer, credited: str) -> None:
+def remember_earning(shard: Shard, command: Mint | Transfer | PlaceHold, credited: str) -> None:
     """LED-4: for ever."""
     if command.reason.startswith("earn:"):
         shard.earnings.add(earning_key(command, credited))
@@ -106,6 +106,6 @@ def post_for(shard: Shard, command: Mint | Burn | Transfer, debit: str, credit: 
     shard.post(debit, credit, command.amount_tokens, command.reason, reference, command.memo)
 
 
-def earning_key(command: Mint | Transfer, credited: str) -> tuple[str, str, str, str]:
+def earning_key(command: Mint | Transfer | PlaceHold, credited: str) -> tuple[str, str, str, str]:
     """LED-4: what is paid once."""
     return credited, command.reason, command.reference_type, command.reference_id

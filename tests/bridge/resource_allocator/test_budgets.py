@@ -1,0 +1,82 @@
+"""Tasks by the budgets of their artifacts, in both currencies; and changes whose connection breaks."""
+
+import itertools
+import random
+
+import pytest
+
+from bridge import Exchange, ManualClock, Unavailable, UnknownOutcome, open_exchange
+from bridge.app import open_with
+from bridge.change import Change, Place
+from bridge.config import Config
+from bridge.resource_allocator import order_by_resource_budget, stake
+from bridge.resource_allocator.changes import put_artifact
+from bridge.work.model import Task
+from tests.bridge.conftest import START_US
+from tests.support.small_market import furnish
+
+
+def task(task_id: str, artifact_id: str = "") -> Task:
+    return Task(task_id=task_id, quest_id="q", importance=1.0, downstream_impact=1.0, artifact_id=artifact_id)
+
+
+def test_the_task_with_most_left_to_spend_comes_first(seed: int) -> None:
+    """Seed 2: agent task queue prioritized by artifact resource budget, high budget picked first."""
+    rng = random.Random(seed)
+    tasks = [task(f"t{number}", rng.choice(["", "a", "b", "c", "d"])) for number in range(40)]
+    budgets = {"a": 10, "b": 300, "c": 10}
+    values = {f"t{number}": rng.choice([0.0, 1.5, 2.0]) for number in range(30)}
+    ordered = order_by_resource_budget(tasks, budgets, values)
+    assert sorted(one.task_id for one in ordered) == sorted(one.task_id for one in tasks)
+    for before, after in itertools.pairwise(ordered):
+        more, less = budgets.get(before.artifact_id, 0), budgets.get(after.artifact_id, 0)
+        assert more >= less
+        if more == less:
+            better, worse = values.get(before.task_id, 0.0), values.get(after.task_id, 0.0)
+            assert better > worse or (better == worse and before.task_id < after.task_id)
+    rng.shuffle(tasks)
+    assert order_by_resource_budget(tasks, budgets, values) == ordered
+    assert [one.task_id for one in order_by_resource_budget([task("y"), task("x")], {})] == ["x", "y"]
+
+
+def test_a_budget_is_told_in_tokens_of_a_model_too(database_url: str) -> None:
+    """Seed 2: budget denominated in tokens, convertible to LLM tokens via exchange rate."""
+    config = Config(database_url=database_url, llm_tokens_per_token=250)
+    with open_with(config, clock=ManualClock(START_US)) as market:
+        furnish(market, "a")
+        market.put_artifact("h1", "hypothesis")
+        stake(market, "s1", "a", "h1", 990)
+        budget = market.compute_resource_budget("h1")
+        (ranked,) = market.get_resource_budget_rankings().items
+    for one in (budget, ranked):
+        assert (one.left_tokens, one.llm_tokens_per_token, one.left_llm_tokens) == (99, 250, 24_750)
+
+
+def test_a_change_that_broke_off_may_have_been_made_and_is_made_again(market: Exchange) -> None:
+    """Nothing is said to have failed that may be there."""
+
+    def cut(at: Place) -> None:
+        put_artifact("h1", "hypothesis").make(at)
+        at.connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(UnknownOutcome, match="broke off"):
+        market.change(Change(cut))
+    assert market.put_artifact("h1", "hypothesis").market_price == 0.5
+    assert [one.artifact_id for one in market.artifacts().items] == ["h1"]
+
+
+def test_who_changed_it_is_kept(market: Exchange) -> None:
+    market.put_artifact("h1", "hypothesis")
+    assert market.artifact("h1").priced_by.startswith("process ")
+    assert market.acting_as("operator").set_market_price("h1", 0.123456).priced_by == "operator"
+    assert market.artifact("h1").market_price == 0.123456
+    market.put_artifact("h1", "paper", "Another title")
+    found = market.artifact("h1")
+    assert (found.artifact_type, found.title, found.market_price) == ("paper", "Another title", 0.123456)
+
+
+def test_a_market_that_is_closed_changes_nothing(database_url: str, clock: ManualClock) -> None:
+    with open_exchange(database_url, clock=clock) as market:
+        pass
+    with pytest.raises(Unavailable, match="closed"):
+        market.put_artifact("h1", "hypothesis")

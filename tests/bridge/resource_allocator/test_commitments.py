@@ -1,0 +1,202 @@
+"""Stakes and bounties on a real market: who may end them, what is done once, and what the table says of each.
+
+Goal: seed 2's bounties and committed capital, with no token lost, paid twice or forgotten, and a table that cannot say
+other than the ledger.
+"""
+
+import random
+from datetime import timedelta
+from functools import partial
+
+import psycopg
+import pytest
+
+from bridge import Conflict, Exchange, ManualClock, NotFound, Refused
+from bridge.resource_allocator import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
+from engine.reject import Reject
+from tests.bridge.conftest import START_US
+from tests.support.small_market import at, furnish, in_threads
+
+HOUR_US = 3_600_000_000
+SOON = at(START_US + HOUR_US)
+
+
+@pytest.fixture
+def market(market: Exchange) -> Exchange:
+    """Accounts a, b and c with a thousand tokens each, and an artifact."""
+    furnish(market, "a", "b", "c")
+    market.put_artifact("h1", "hypothesis")
+    return market
+
+
+def reason_of(refused: pytest.ExceptionInfo[Refused]) -> Reject:
+    return refused.value.reason
+
+
+def test_sent_again_it_is_done_once(market: Exchange) -> None:
+    """Seed 2: committed capital. What lost its answer is sent again, with a command id and without."""
+    for command_id in ("", "", "c1", "c1"):
+        assert stake(market, "s1", "a", "h1", 300, command_id=command_id).amount_tokens == 300
+        posted = post_bounty(market, "b1", "a", "h1", 200, expires_at=SOON, description="again")
+        assert posted.tokens_offered == 200
+    assert market.wallet("a").held_tokens == 500
+    for other in (
+        partial(stake, market, "s1", "a", "h1", 301),
+        partial(stake, market, "s1", "b", "h1", 300),
+        partial(stake, market, "b1", "a", "h1", 200, expires_at=SOON),
+        partial(post_bounty, market, "b1", "a", "h1", 200, expires_at=SOON, description="other"),
+        partial(post_bounty, market, "s1", "a", "h1", 300, expires_at=SOON),
+    ):
+        with pytest.raises(Refused) as refused:
+            other()
+        assert reason_of(refused) is Reject.HOLD_EXISTS
+    for _ in range(2):
+        assert unstake(market, "s1").status == "released"
+        assert withdraw_bounty(market, "b1").status == "withdrawn"
+    assert market.wallet("a").held_tokens == 0
+
+
+def test_a_stake_is_not_taken_for_a_bounty(market: Exchange) -> None:
+    stake(market, "s1", "a", "h1", 300)
+    post_bounty(market, "b1", "a", "h1", 200, expires_at=SOON)
+    market.place_hold("other", "a", 1, "bounty", reference_type="task", reference_id="h1")
+    for ask in (
+        partial(unstake, market, "b1"),
+        partial(unstake, market, "other"),
+        partial(withdraw_bounty, market, "s1"),
+        partial(pay_bounty, market, "other"),
+        partial(market.claim_bounty, "s1", "b"),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+    assert market.wallet("a").held_tokens == 501
+    assert market.compute_resource_budget("h1").bounty_tokens == 200
+
+
+def test_only_who_posted_a_bounty_ends_it(market: Exchange) -> None:
+    """Seed 2: bounties. One that the admin posts for an account is not that account's to take back."""
+    stake(market, "s1", "a", "h1", 1)
+    post_bounty(market, "own", "a", "h1", 100, expires_at=SOON)
+    post_bounty(market.acting_as("admin"), "escrow", "a", "h1", 100, expires_at=SOON)
+    market.claim_bounty("own", "b")
+    for account_id in ("b", "c", "operator"):
+        acting = market.acting_as(account_id)
+        for ask in (
+            partial(unstake, acting, "s1"),
+            partial(pay_bounty, acting, "own"),
+            partial(withdraw_bounty, acting, "escrow"),
+        ):
+            with pytest.raises(Refused) as refused:
+                ask()
+            assert reason_of(refused) is Reject.NOT_PERMITTED
+    with pytest.raises(Refused) as refused:
+        withdraw_bounty(market.acting_as("a"), "escrow")
+    assert reason_of(refused) is Reject.NOT_PERMITTED
+    assert pay_bounty(market.acting_as("a"), "own").status == "paid"
+    assert withdraw_bounty(market.acting_as("admin"), "escrow").status == "withdrawn"
+    assert market.wallet("b").balance_tokens == 1_100
+
+
+def test_who_may_claim(market: Exchange) -> None:
+    """Not the account whose tokens they are, nobody unknown, and nobody once it has ended."""
+    post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
+    with pytest.raises(Conflict, match="claimant_id"):
+        market.claim_bounty("b1", "a")
+    with pytest.raises(NotFound, match="claimant_id: expected an open account, got 'nobody'"):
+        market.claim_bounty("b1", "nobody")
+    with pytest.raises(Conflict, match="a bounty that is claimed: it is open"):
+        pay_bounty(market, "b1")
+    withdraw_bounty(market, "b1")
+    with pytest.raises(Conflict, match="an open bounty: it is withdrawn"):
+        market.claim_bounty("b1", "b")
+
+
+def test_a_bounty_that_expires_gives_back_its_tokens_and_its_budget(market: Exchange, clock: ManualClock) -> None:
+    """Seed 2: bounties expire with refund, claimed or not, and no longer fund research then."""
+    post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
+    post_bounty(market, "b2", "a", "h1", 50, expires_at=SOON + timedelta(hours=1))
+    market.claim_bounty("b1", "b")
+    assert market.compute_resource_budget("h1").budget_tokens == 150
+    clock.set_us(START_US + HOUR_US)
+    with pytest.raises(Refused) as refused:
+        pay_bounty(market, "b1")
+    assert reason_of(refused) is Reject.HOLD_EXPIRED
+    market.refund_unfilled()
+    found = market.bounty("b1")
+    assert (found.status, found.claimant_id, found.tokens_paid, found.updated_at) == ("expired", "b", 0, SOON)
+    assert market.bounty("b2").status == "open"
+    assert market.wallet("a").held_tokens == 50
+    assert market.compute_resource_budget("h1").budget_tokens == 50
+
+
+def test_of_many_claimants_one_gets_it(market: Exchange) -> None:
+    for number in range(12):
+        market.open_account(f"w{number}")
+    post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
+    raised = in_threads([partial(market.claim_bounty, "b1", f"w{number}") for number in range(12)])
+    assert len(raised) == 11
+    assert all(isinstance(error, Conflict) for error in raised), raised
+    winner = market.bounty("b1").claimant_id
+    pay_bounty(market, "b1")
+    assert winner is not None
+    assert market.wallet(winner).balance_tokens == 100
+
+
+def test_claimed_and_withdrawn_at_once_the_table_says_what_the_ledger_says(market: Exchange) -> None:
+    for number in range(6):
+        name = f"b{number}"
+        post_bounty(market, name, "a", "h1", 100, expires_at=SOON)
+        in_threads([partial(market.claim_bounty, name, "b"), partial(withdraw_bounty, market, name)])
+        status = {"open": "claimed", "released": "withdrawn"}[market.hold(name).status]
+        assert market.bounty(name).status == status
+
+
+def test_the_table_follows_the_ledger_whatever_is_done(
+    market: Exchange, clock: ManualClock, database_url: str, seed: int
+) -> None:
+    """Random lives of bounties against a dictionary, by their own verbs and by the bare ones of holds."""
+    rng = random.Random(seed)
+    expected: dict[str, tuple[str, str | None]] = {}
+    now_us = START_US
+    deadlines: dict[str, int] = {}
+    for _ in range(80):
+        name = rng.choice([*expected, f"b{len(expected)}"])
+        status, claimant = expected.get(name, ("", None))
+        act = rng.choice(["post", "claim", "pay", "withdraw", "release", "sweep"])
+        try:
+            if act == "post":
+                deadlines.setdefault(name, now_us + rng.randrange(1, 20) * 60_000_000)
+                post_bounty(market, name, "a", "h1", 10, expires_at=at(deadlines[name]))
+                if not status:
+                    expected[name] = ("open", None)
+            elif act == "claim":
+                worker = rng.choice(["b", "c"])
+                market.claim_bounty(name, worker)
+                if status == "open":
+                    expected[name] = ("claimed", worker)
+            elif act == "pay":
+                pay_bounty(market, name)
+                expected[name] = ("paid", claimant)
+            elif act == "withdraw":
+                withdraw_bounty(market, name)
+                expected[name] = ("withdrawn", claimant)
+            elif act == "release":
+                market.release_hold(name)
+                expected[name] = ("withdrawn", claimant)
+            else:
+                now_us += rng.randrange(120_000_000)
+                clock.set_us(now_us)
+                market.refund_unfilled()
+                for other, (its_status, its_claimant) in expected.items():
+                    if its_status in ("open", "claimed") and deadlines[other] <= now_us:
+                        expected[other] = ("expired", its_claimant)
+        except (Refused, Conflict, NotFound):
+            pass
+        found = {one.bounty_id: (one.status, one.claimant_id) for one in market.bounties(limit=1_000).items}
+        assert found == expected
+        budget = market.compute_resource_budget("h1")
+        assert budget.bounty_tokens == 10 * sum(one in ("open", "claimed") for one, _ in expected.values())
+        assert budget.bounty_tokens == market.wallet("a").held_tokens
+    with psycopg.connect(database_url) as connection:
+        ((claims,),) = connection.execute("SELECT count(*) FROM bounty_claims").fetchall()
+    assert claims == sum(claimant is not None for _, claimant in expected.values())

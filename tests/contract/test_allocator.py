@@ -1,0 +1,181 @@
+"""What every way to a market owes who commits tokens to artifacts and spends the budgets that come of it.
+
+Goal: as `test_verbs`. Method: one life of an artifact by each way, from the first stake to the last refusal; and lists,
+page by page.
+"""
+
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from bridge import AsyncExchange, Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
+from bridge.client import AsyncClient, Client
+from bridge.resource_allocator import (
+    compute_resource_budget,
+    get_resource_budget_rankings,
+    pay_bounty,
+    post_bounty,
+    record_resource_spending,
+    resource_budgets_by_artifact,
+    stake,
+    unstake,
+    withdraw_bounty,
+)
+from bridge.resource_allocator.api import AllocatorApi
+from bridge.results import Page
+from engine.reject import Reject
+from tests.bridge.conftest import START_US
+from tests.support.small_market import at
+
+SOON = at(START_US) + timedelta(hours=1)
+
+
+@pytest.fixture
+def market(api: Any) -> AllocatorApi:
+    """Accounts a, b and c with a thousand tokens each, and an artifact priced at 0.25."""
+    for account_id in ("a", "b", "c"):
+        api.open_account(account_id)
+        api.mint(account_id, 1_000, "grant:initial")
+    api.put_artifact("h1", "hypothesis", "Sleep clears amyloid")
+    api.set_market_price("h1", 0.25)
+    return cast(AllocatorApi, api)
+
+
+@pytest.mark.parametrize("kind", [Exchange, AsyncExchange, Client, AsyncClient])
+def test_signatures_are_those_of_the_protocol(kind: type) -> None:
+    for name, promised in inspect.getmembers(AllocatorApi, inspect.isfunction):
+        if name in vars(AllocatorApi) and not name.startswith("_"):
+            given = [
+                one.replace(annotation=one.empty) for one in inspect.signature(getattr(kind, name)).parameters.values()
+            ]
+            wanted = [one.replace(annotation=one.empty) for one in inspect.signature(promised).parameters.values()]
+            assert [one for one in given if one.name != "self"] == wanted[1:], name
+
+
+def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> None:
+    """BRG-3. Seed 2: budget from demand, bounties, uncertainty; spending deducted; ranked by budget."""
+    hold = stake(market, "s1", "a", "h1", 500)
+    assert (hold.account_id, hold.amount_tokens, hold.status) == ("a", 500, "open")
+    bounty = post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON, description="again")
+    assert (bounty.status, bounty.bounty_source, bounty.claimant_id, bounty.expires_at) == ("open", "a", None, SOON)
+    assert market.wallet("a").available_tokens == 400
+
+    # (0.1 * 500 + 100) * (0.5 + 0.5 * 0.5) = 112.5
+    budget = compute_resource_budget(market, "h1")
+    assert (budget.demand_tokens, budget.base_budget_tokens, budget.bounty_tokens) == (500, 50.0, 100)
+    assert (budget.market_price, budget.uncertainty_multiplier) == (0.25, 0.5)
+    assert (budget.budget_tokens, budget.spent_tokens, budget.left_tokens, budget.left_llm_tokens) == (112, 0, 112, 112)
+    assert 0 < budget.seq <= budget.durable_seq
+
+    claimed = market.claim_bounty("b1", "b")
+    assert (claimed.status, claimed.claimant_id) == ("claimed", "b")
+    assert market.claim_bounty("b1", "b").claimant_id == "b"
+    with pytest.raises(Conflict, match="bounty_id: expected an open bounty: 'b' has claimed it, got 'b1'"):
+        market.claim_bounty("b1", "c")
+    with pytest.raises(Conflict, match="'b' has claimed it"):
+        withdraw_bounty(market, "b1")
+    paid = pay_bounty(market, "b1", 60)
+    assert (paid.status, paid.tokens_paid, paid.tokens_offered, paid.claimant_id) == ("paid", 60, 100, "b")
+    assert pay_bounty(market, "b1", 60) == paid
+    assert (market.wallet("a").balance_tokens, market.wallet("b").balance_tokens) == (940, 1_060)
+    assert market.wallet("a").held_tokens == 500
+
+    # 0.1 * 500 * 0.75 = 37.5
+    assert compute_resource_budget(market, "h1").budget_tokens == 37
+    spent = record_resource_spending(market, "h1", 30, "task", "t1", impact=1.5)
+    assert (spent.tokens, spent.impact, spent.efficiency_score) == (30, 1.5, 0.05)
+    again = record_resource_spending(market, "h1", 30, "task", "t1", impact=1.5)
+    assert again.allocation_id == spent.allocation_id
+    with pytest.raises(Conflict, match="tokens: expected at most 7, what is left for 'h1', got 8"):
+        record_resource_spending(market, "h1", 8, "task", "t2")
+    with pytest.raises(Conflict, match=r"with 30 tokens and impact 1\.5, got 't1'"):
+        record_resource_spending(market, "h1", 31, "task", "t1", impact=1.5)
+    assert resource_budgets_by_artifact(market) == {"h1": 7}
+    (ranked,) = get_resource_budget_rankings(market, "hypothesis").items
+    assert (ranked.artifact_id, ranked.spent_tokens, ranked.left_tokens) == ("h1", 30, 7)
+    assert get_resource_budget_rankings(market, "dataset").items == ()
+
+    assert unstake(market, "s1").status == "released"
+    assert compute_resource_budget(market, "h1").left_tokens == 0
+    assert market.wallet("a").held_tokens == 0
+
+
+def test_lists_page_by_page(market: AllocatorApi) -> None:
+    for number in (3, 1, 2):
+        market.put_artifact(f"x{number}", "paper")
+    for number in range(5):
+        post_bounty(market, f"b{number}", "a", f"x{1 + number % 2}", 10 + number, expires_at=SOON)
+    withdraw_bounty(market, "b4")
+    market.claim_bounty("b3", "b")
+    for number in range(3):
+        record_resource_spending(market, "x1", 1 + number, "task", f"t{number}")
+
+    def walk(ask: Callable[..., Page[Any]], *which: Any) -> list[Any]:
+        items: list[Any] = []
+        after: str | None = None
+        for _ in range(10):
+            page = ask(*which, limit=2, after=after)
+            items += page.items
+            after = page.next
+            if after is None:
+                return items
+            assert len(page.items) == 2
+        raise AssertionError("pages without end")
+
+    assert [one.artifact_id for one in walk(market.artifacts)] == ["h1", "x1", "x2", "x3"]
+    assert [one.artifact_id for one in walk(market.artifacts, "paper")] == ["x1", "x2", "x3"]
+    assert [one.bounty_id for one in walk(market.bounties)] == ["b4", "b3", "b2", "b1", "b0"]
+    assert [one.bounty_id for one in walk(market.bounties, "x1")] == ["b4", "b2", "b0"]
+    assert [one.bounty_id for one in walk(market.bounties, None, "open")] == ["b2", "b1", "b0"]
+    assert [one.bounty_id for one in walk(market.bounties, None, "claimed")] == ["b3"]
+    assert [one.bounty_id for one in walk(market.bounties, "x1", "withdrawn")] == ["b4"]
+    assert [one.reference_id for one in walk(market.resource_allocations, "x1")] == ["t2", "t1", "t0"]
+    with pytest.raises(Invalid, match="after"):
+        market.artifacts(after=market.bounties(limit=1).next)
+
+
+def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock: ManualClock) -> None:
+    for ask, field in (
+        (lambda: market.put_artifact("", "paper"), "artifact_id"),
+        (lambda: market.put_artifact("x", "two words"), "artifact_type"),
+        (lambda: market.put_artifact("x", "paper", "line\nbreak"), "title"),
+        (lambda: market.put_artifact("x", "paper", "x" * 201), "title"),
+        (lambda: market.set_market_price("h1", 1.000001), "market_price"),
+        (lambda: market.set_market_price("h1", -0.1), "market_price"),
+        (lambda: market.set_market_price("h1", float("nan")), "market_price"),
+        (lambda: market.record_resource_spending("h1", 0, "task", "t"), "tokens"),
+        (lambda: market.record_resource_spending("h1", cast(int, 1.0), "task", "t"), "tokens"),
+        (lambda: market.record_resource_spending("h1", 1, "", "t"), "reference_type"),
+        (lambda: market.record_resource_spending("h1", 1, "task", ""), "reference_id"),
+        (lambda: market.record_resource_spending("h1", 1, "task", "t", -1), "impact"),
+        (lambda: market.get_resource_budget_rankings(limit=0), "limit"),
+        (lambda: market.get_resource_budget_rankings(limit=1_001), "limit"),
+        (lambda: market.bounties(status=cast(Any, "gone")), "status"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            ask()
+        assert caught.value.field == field
+        assert not isinstance(caught.value, NotFound | Conflict)
+    for ask in (
+        lambda: market.artifact("none"),
+        lambda: market.set_market_price("none", 0.5),
+        lambda: market.compute_resource_budget("none"),
+        lambda: market.record_resource_spending("none", 1, "task", "t"),
+        lambda: market.resource_allocations("none"),
+        lambda: market.bounty("none"),
+        lambda: market.claim_bounty("none", "b"),
+        lambda: stake(market, "s", "a", "none", 1),
+        lambda: post_bounty(market, "x", "a", "none", 1, expires_at=SOON),
+        lambda: unstake(market, "none"),
+        lambda: pay_bounty(market, "none"),
+        lambda: withdraw_bounty(market, "none"),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+    with pytest.raises(Refused) as refused:
+        stake(market, "s", "a", "h1", 1_001)
+    assert refused.value.reason is Reject.FUNDS_INSUFFICIENT
+    assert market.holds("a").items == ()
