@@ -36,8 +36,11 @@ GOOD = {
     "log_format": ("console", "console"),
     "log_requests_per_s": ("7", 7),
     "changes_waiting_max": ("9", 9),
+    "llm_tokens_per_token": ("250", 250),
 }
 WRONG = [
+    ("llm_tokens_per_token", "0", ">= 1"),
+    ("llm_tokens_per_token", "1000001", "<= 1000000"),
     ("address", "x" * 301, "length <= 300"),
     ("lease_s", "0.4", ">= 0.5"),
     ("lease_s", "3601", "<= 3600"),
