@@ -38,7 +38,7 @@ def clear_round(market_id: str, now: datetime | None, command_id: str) -> Conver
 
 
 def refund_unfilled(now: datetime | None) -> Conversation[Swept]:
-    """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+    """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
     swept: Swept | None = None
     for _ in range(SWEEPS_MAX):
         (reply,) = yield [verbs.refund_unfilled(now)]

@@ -108,7 +108,7 @@ class Exchange(Allocating):
         return hold(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
 
     def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return hold(conversations.refund_unfilled(now), self._submit_as_actor)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:

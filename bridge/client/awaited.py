@@ -133,7 +133,7 @@ class AsyncClient(AllocatingAsync):
         return other
 
     async def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return await self.send(verbs.refund_unfilled(now), Swept)
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:

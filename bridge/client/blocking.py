@@ -132,7 +132,7 @@ class Client(Allocating):
         return other
 
     def refund_unfilled(self, now: datetime | None = None) -> Swept:
-        """Sweep all that is due: bids past their deadline, awards past their lease, losers (SET-6)."""
+        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
         return self.send(verbs.refund_unfilled(now), Swept)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:

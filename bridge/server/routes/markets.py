@@ -82,7 +82,7 @@ async def clear_round(market_id: PathId, caller: GivenCaller, service: GivenServ
 
 @post("/sweep", operation_id="refund_unfilled", summary="End what is due", status_code=200, responses=COMMAND)
 async def refund_unfilled(caller: GivenCaller, service: GivenService, now: Time = None) -> Swept:
-    """End bids past their deadline and awards past their lease, and release losers. Needs the scope `operate`.
+    """End bids and holds past their deadline and awards past their lease, and release losers. Needs `operate`.
 
     The service does so by itself; this is for those who cannot wait.
     """

@@ -74,7 +74,7 @@ def test_a_call_does_what_the_look_has_said(market: Exchange, clock: ManualClock
 
 
 def test_overview(market: Exchange, clock: ManualClock) -> None:
-    """SET-5, SET-6, BID-3, BID-4: what is due first, of awards, bids and losers; and which markets have both sides."""
+    """SET-5, SET-6, BID-3, BID-4, HLD-5: what is due first, of all that sweeps end; which markets have both sides."""
     furnish(market, "a", tokens=10_000)
     market.open_market("n", lease=timedelta(seconds=3))
 
@@ -95,6 +95,11 @@ def test_overview(market: Exchange, clock: ManualClock) -> None:
     market.submit([verbs.clear_round("m")])
     assert overview().sweep_us == 0
     market.refund_unfilled()
+    assert overview().sweep_us is None
+    for hold_id, expires_at in (("h1", at(START_US + 9 * SECOND_US)), ("h2", None)):
+        market.place_hold(hold_id, "a", 5, "stake", expires_at=expires_at)
+    assert overview().sweep_us == START_US + 9 * SECOND_US
+    market.release_hold("h1")
     assert overview().sweep_us is None
 
 
