@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from bridge import conversations, questions, reads, results, verbs
+from bridge import conversations, figures, questions, reads, results, verbs
 from bridge.conversations import hold_async
 from bridge.errors import Refused
 from bridge.exchange import Exchange
@@ -56,9 +56,11 @@ class AsyncExchange(AllocatingAsync):
     awards = AsyncRead(questions.awards)
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
+    earnings = AsyncRead(questions.earnings)
     hold = AsyncRead(questions.hold)
     holds = AsyncRead(questions.holds)
-    get_recent_stats = AsyncRead(questions.get_recent_stats)
+    get_recent_stats = AsyncRead(figures.get_recent_stats)
+    get_candles = AsyncRead(figures.get_candles)
     why = AsyncRead(questions.why)
 
     def __init__(self, exchange: Exchange) -> None:

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from bridge.cursors import Order
 from bridge.errors import Refused
+from bridge.figures import Candles, RecentStats
 from bridge.messages import Request
-from bridge.questions import BidDetail, HoldDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import (
     AmendedBid,
@@ -262,6 +263,11 @@ class AsyncMarketApi(Protocol):
     ) -> Awaitable[Page[MovementRow]]:
         """The movements of an account."""
 
+    def earnings(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Awaitable[Earnings]:
+        """What an account was credited with: sums by reason, and the credits."""
+
     def hold(self, hold_id: str) -> Awaitable[HoldDetail]:
         """The latest named hold of this id, and how it ended."""
 
@@ -279,8 +285,11 @@ class AsyncMarketApi(Protocol):
     ) -> Awaitable[Page[HoldRow]]:
         """Named holds: of an account, on a reference, for a reason, all of these, or all."""
 
-    def get_recent_stats(self, market_id: str, period: timedelta = ...) -> Awaitable[RecentStats]:
-        """Prices, fill rate and the best winning bids of a period, by default a day."""
+    def get_recent_stats(self, market_id: str, period: timedelta = ..., *, limit: int = ...) -> Awaitable[RecentStats]:
+        """Prices, fill rate and the best winning bids of a period, by default a day, with its latest rounds."""
+
+    def get_candles(self, market_id: str, period: timedelta = ..., interval: timedelta = ...) -> Awaitable[Candles]:
+        """Prices, supply and awards of a period in equal parts, by default of a day in five minutes."""
 
     def why(self, bid_id: int) -> Awaitable[Outcome]:
         """Why a bid won or lost, in words."""

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bridge.errors import Invalid
+from engine.limits import BIDS_PER_BIDDER_MAX, TOKENS_MAX
 
 PREFIX: Final = "CALLMARKET_"
 # Names the file; not a setting, for it cannot stand in one.
@@ -98,10 +99,66 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_requests_per_s: Annotated[int, Meta(ge=1, le=1_000_000)] = 100
     """How many requests are logged in a second; of those beyond, the number is. A line costs a good tenth of a bid."""
 
+    earnings_file: str = ""
+    """What work outside the slots pays: a file in TOML in the form of `bridge/earning/rates.toml`. Empty: that one."""
+
+    demurrage_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    """What idle tokens cost in each period, in millionths of them; 0: nothing, and nobody looks. 1000 a day takes about
+    30 % in a year. Once it is set, the first charge is for the last whole period before."""
+
+    demurrage_period_s: Annotated[int, Meta(ge=60, le=2_678_400)] = 86_400
+    """How long an account has to have spent nothing to be charged, and how often it is: periods are counted from 1970,
+    so those of a day begin at midnight UTC."""
+
+    demurrage_exempt_tokens: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1_000
+    """So many idle tokens of each account are free of it."""
+
+    demurrage_to: Literal["treasury", "burn"] = "treasury"
+    """Where the charge goes: to the market's treasury, or out of the world."""
+    ev_default_cost_tokens: Annotated[int, Meta(ge=1, le=TOKENS_MAX)] = 10_000
+    """What a task is thought to burn while nothing like it has been finished; and the cost at which a task is worth
+    just its expected impact (BRG-1)."""
+
+    ev_tokens_per_impact: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 100_000
+    """What one unit of impact is worth to a quest, in tokens: the default lets the usual backlog bid from a thousand to
+    a hundred thousand. 0: quests bid nothing."""
+
+    ev_bid_ttl_s: Annotated[float, Meta(ge=1, le=2_678_400)] = 3_600.0
+    """How long a quest's bid rests; one that is half over is prolonged. If the scorer is gone, so are its bids after
+    that."""
+
+    ev_amend_percent: Annotated[int, Meta(ge=0, le=1_000)] = 10
+    """A resting bid is amended if its price changes by at least so much of it: less is not worth its place in time. 0:
+    at every change."""
+
+    ev_bids_per_wallet_max: Annotated[int, Meta(ge=1, le=BIDS_PER_BIDDER_MAX)] = 1_000
+    """How many of a wallet's tasks are bid for, the best first. More bids than there are slots to win only split the
+    wallet; the market takes no more than the bound."""
+
+    budget_day_tokens: Annotated[int, Meta(ge=0, le=TOKENS_MAX)] = 1_000_000
+    """What all quests together may spend in a day, UTC, while the auction cannot be used. 0: they wait for it."""
+
+    auction_look_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 5.0
+    """How often the auction is looked at, to decide whether it can be used."""
+
+    auction_failures_max: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    """So many looks in a row without an answer, and the daily budget takes over: a restart or a takeover is shorter."""
+
+    auction_answers_min: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    """So many looks in a row with an answer, and the auction is used again: one that comes and goes is left alone."""
+
+    auction_fruitless_s: Annotated[float, Meta(ge=1, le=604_800)] = 600.0
+    """If there were bids and slots for so long and nothing was sold, the daily budget takes over until something is:
+    ten calls of a market that is called every minute."""
+
     @property
     def home_path(self) -> Path | None:
         """`home` as a path, None where it is not set."""
         return Path(self.home).expanduser() if self.home else None
+
+
+DEFAULTS: Final = Config()
+"""The settings of who sets nothing."""
 
 
 class ClientConfig(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from bridge import conversations, history, questions, reads, results, verbs
+from bridge import conversations, figures, history, questions, reads, results, verbs
 from bridge.conversations import hold
 from bridge.cursors import Order
 from bridge.errors import Invalid, Refused, Unavailable
@@ -68,9 +68,11 @@ class Exchange(Allocating):
     awards = Read(questions.awards)
     wallets = Read(questions.wallets)
     statement = Read(questions.statement)
+    earnings = Read(questions.earnings)
     hold = Read(questions.hold)
     holds = Read(questions.holds)
-    get_recent_stats = Read(questions.get_recent_stats)
+    get_recent_stats = Read(figures.get_recent_stats)
+    get_candles = Read(figures.get_candles)
     why = Read(questions.why)
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:

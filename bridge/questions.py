@@ -1,4 +1,4 @@
-"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, holds, figures, and why.
+"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, holds, and why.
 
 Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of what is
 durable, and says up to which row: `seq` and `durable_seq` are equal. The queries are in `persistence.queries`.
@@ -6,7 +6,7 @@ durable, and says up to which row: `seq` and `durable_seq` are equal. The querie
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Generic, TypeVar, get_args
 
 import msgspec
@@ -26,6 +26,7 @@ from persistence.queries import (
     AwardStatus,
     BidRow,
     BidStatus,
+    Earned,
     HoldFilter,
     HoldRow,
     MovementRow,
@@ -33,7 +34,6 @@ from persistence.queries import (
     Paging,
     RoundRow,
     SlotRow,
-    Stats,
     WalletRow,
 )
 from persistence.reader_pool import Snapshot
@@ -45,18 +45,18 @@ __all__ = [
     "BidRow",
     "BidStatus",
     "Durable",
+    "Earnings",
     "HoldDetail",
     "HoldRow",
     "MovementRow",
     "Outcome",
-    "RecentStats",
     "RoundRow",
     "SlotRow",
     "WalletRow",
     "awards",
     "bid",
     "bids",
-    "get_recent_stats",
+    "earnings",
     "get_rounds",
     "hold",
     "holds",
@@ -98,9 +98,11 @@ class Outcome(OutcomeRow, frozen=True):
     durable_seq: int
 
 
-class RecentStats(Stats, frozen=True):
-    """What a market did in a period, as the tables have it at `seq`."""
+class Earnings(Earned, frozen=True):
+    """What an account was credited with, as the tables have it at `seq`: the sums, and the credits page after page."""
 
+    credits: tuple[MovementRow, ...]
+    next: str | None
     seq: int
     durable_seq: int
 
@@ -192,7 +194,7 @@ def slots(
         return Page(items, more, state.seq, moment.durable_seq)
 
     def answer(at: Snapshot, _: datetime) -> Page[SlotRow]:
-        _check_market(at, market_id)
+        check_market(at, market_id)
         page = Paging(limit + 1, name, newest=False)
         rows = queries.slots_page(at.connection, at.shard_id, market_id, status, page)
         return _page(rows, limit, "slots", lambda row: row.slot_id, at)
@@ -219,7 +221,7 @@ def get_rounds(
 
     def answer(at: Snapshot, _: datetime) -> Page[RoundRow]:
         if market_id is not None:
-            _check_market(at, market_id)
+            check_market(at, market_id)
         rows = queries.rounds_page(at.connection, at.shard_id, market_id, since, page)
         return _page(rows, limit, kind, lambda row: row.seq, at)
 
@@ -250,6 +252,29 @@ def statement(
         if rows is None:
             raise NotFound("account_id", account_id, "an open account")
         return _page(rows, limit, kind, lambda row: row.transfer_id, at)
+
+    return Durable(answer)
+
+
+def earnings(
+    account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+) -> Durable[Earnings]:
+    """What an account was credited with: its sums by reason over three periods, and the credits, page after page.
+
+    Raises `NotFound` if there is no such account. Costs its credits of the last thirty days.
+    """
+    check_name("account_id", account_id)
+    kind, page = _numbered("earnings", limit, after, order)
+
+    def answer(at: Snapshot, now: datetime) -> Earnings:
+        sums = queries.earned(at.connection, at.shard_id, account_id, now)
+        if sums is None:
+            raise NotFound("account_id", account_id, "an open account")
+        rows = queries.credits_page(at.connection, at.shard_id, account_id, page)
+        listed = _page(rows, limit, kind, lambda row: row.transfer_id, at)
+        return Earnings(
+            **msgspec.structs.asdict(sums), credits=listed.items, next=listed.next, seq=at.seq, durable_seq=at.seq
+        )
 
     return Durable(answer)
 
@@ -294,24 +319,6 @@ def holds(
     return Durable(answer)
 
 
-def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Durable[RecentStats]:
-    """Prices, fill rate and the ten best winning bids beside their impact, from what is durable.
-
-    Raises `NotFound` if there is no such market. Costs the rounds and awards of the period.
-    """
-    check_name("market_id", market_id)
-    period_us = units.duration_us("period", period)
-
-    def answer(at: Snapshot, now: datetime) -> RecentStats:
-        _check_market(at, market_id)
-        # Nothing happened before 1970, and dates end in the year 1.
-        longest = duration_of(min(period_us, units.at_us("now", now)))
-        found = queries.stats(at.connection, at.shard_id, market_id, now, longest)
-        return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
-
-    return Durable(answer)
-
-
 def why(bid_id: int) -> Durable[Outcome]:
     """Why a bid won or lost, in words. Raises `NotFound` if there is no such bid."""
     _check_id("bid_id", bid_id)
@@ -351,7 +358,8 @@ def _slot(slot: Slot) -> SlotRow:
     )
 
 
-def _check_market(at: Snapshot, market_id: str) -> None:
+def check_market(at: Snapshot, market_id: str) -> None:
+    """Check that there is such a market. Raises `NotFound`."""
     if not queries.market_exists(at.connection, at.shard_id, market_id):
         raise NotFound("market_id", market_id, "an open market")
 

@@ -25,6 +25,8 @@ from bridge.access.keyring import Keyring
 from bridge.app import open_with
 from bridge.config import Config
 from bridge.cycle.caller import Caller
+from bridge.earning.collector import Collector
+from bridge.earning.demurrage import demurrage_of
 from bridge.exchange import Exchange
 from bridge.server.asgi import Application, Scope
 from bridge.server.caller import Caller as Asking
@@ -101,7 +103,7 @@ async def _serve_once(
             ending_on((signal.SIGTERM, signal.SIGINT), lambda: _end("signal", endings, servers))
         )
         stack.enter_context(listening)
-        exchange = await asyncio.to_thread(open_with, config, standby=True)
+        exchange = await asyncio.to_thread(open_with, config, standby=True, writer_process=True)
         stack.push_async_callback(asyncio.to_thread, exchange.close)
         admin_key_path = await asyncio.to_thread(
             ensure_admin_key, exchange.node.url, exchange.node.shard_id, config.home_path
@@ -109,10 +111,14 @@ async def _serve_once(
         keyring = await asyncio.to_thread(Keyring(exchange.node.url, exchange.node.shard_id).start)
         stack.push_async_callback(asyncio.to_thread, keyring.close)
         calls = await stack.enter_async_context(Caller(exchange))
+        demurrage = Collector(exchange, demurrage_of(config))
+        background(stack, demurrage.run())
         proofs = Proofs(exchange.node)
         background(stack, proofs.follow())
 
-        metrics = Metrics(Watched(exchange.node, keyring, calls, requests, proofs, lambda: server.connections))
+        metrics = Metrics(
+            Watched(exchange.node, keyring, calls, demurrage, requests, proofs, lambda: server.connections)
+        )
         service = Service(exchange, Door(keyring), keyring, calls, lambda: (metrics.text(), CONTENT_TYPE))
         front = Front(cast(Application, http_app(service)), service, seen, config.changes_waiting_max)
         server = Server(front, on_ending=exchange.node.end_streams)

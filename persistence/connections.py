@@ -155,10 +155,13 @@ def connect(
     return connection
 
 
-def reader_parameters(url: str, application_name: str, statement_s_max: int) -> dict[str, Any]:
-    """How a connection of a pool of readers is opened: it cannot write, and its statements end in time."""
-    settings = _OPTIONS | {"default_transaction_read_only": "on", "statement_timeout": f"{statement_s_max}s"}
-    return parameters(url, application_name, settings)
+def pooled_parameters(
+    url: str, application_name: str, statement_s_max: int, *, read_only: bool = True
+) -> dict[str, Any]:
+    """How a connection of a pool is opened: its statements end in time; one of readers cannot write."""
+    # A commit that is not on disk would be a claim that two workers have had.
+    access = {"default_transaction_read_only": "on"} if read_only else {"synchronous_commit": "on"}
+    return parameters(url, application_name, _OPTIONS | access | {"statement_timeout": f"{statement_s_max}s"})
 
 
 def parameters(url: str, application_name: str, settings: Mapping[str, str]) -> dict[str, Any]:

@@ -103,14 +103,27 @@ class Chain:
         return entry
 
 
-class Journal(Protocol):
+class RowWriter(Protocol):
+    """What takes rows for a journal, for one writer. Not for two threads at once, except `interrupt`."""
+
+    def append(self, rows: Sequence[Sealed]) -> None:
+        """Write a batch, all or nothing; return when it is durable. Raises as `db_writes.execute_journaled`."""
+
+    def position(self) -> Position:
+        """Where the journal ends. Epoch 0 and seq 0 for a shard that nobody has claimed. Raises `Unavailable`."""
+
+    def interrupt(self) -> None:
+        """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
+
+    def close(self) -> None:
+        """Let go of what is held open. Never raises."""
+
+
+class Journal(RowWriter, Protocol):
     """The journal of one shard, for one writer or reader. Not for two threads at once, except `interrupt`."""
 
     def claim(self) -> int:
         """Become the writer: raise the epoch by one and return it. Raises `Unavailable`."""
-
-    def append(self, rows: Sequence[Sealed]) -> None:
-        """Write a batch, all or nothing; return when it is durable. Raises as `db_writes.execute_journaled`."""
 
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
         """Yield all rows after a seq, in order, in chunks as they are read, unchecked.
@@ -126,15 +139,6 @@ class Journal(Protocol):
     def archived(self) -> Sequence[Archive]:
         """The ranges of rows that have been archived, in order, from row 1. Raises `Unavailable`."""
         return ()
-
-    def position(self) -> Position:
-        """Where the journal ends. Epoch 0 and seq 0 for a shard that nobody has claimed. Raises `Unavailable`."""
-
-    def interrupt(self) -> None:
-        """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
-
-    def close(self) -> None:
-        """Let go of what is held open. Never raises."""
 
     def __enter__(self) -> Self:
         """Use it as a context manager: the end of the block closes it."""

@@ -14,7 +14,7 @@ from typing import Final
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from persistence.connections import BoundedConnection, reader_parameters
+from persistence.connections import BoundedConnection, pooled_parameters
 from persistence.errors import Unavailable
 
 # Questions are short and PostgreSQL answers each on one processor; more would only take it from the writer.
@@ -53,7 +53,7 @@ class ReaderPool:
         self._pool: Final = ConnectionPool(
             url,
             connection_class=BoundedConnection,
-            kwargs=lambda: reader_parameters(url, "callmarket tables", STATEMENT_S_MAX),
+            kwargs=lambda: pooled_parameters(url, "callmarket tables", STATEMENT_S_MAX),
             configure=_configure,
             min_size=0,
             max_size=CONNECTIONS_MAX,

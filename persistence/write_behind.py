@@ -18,7 +18,7 @@ from typing import Final, Literal, Protocol, Self
 
 from engine.codec import Sealed
 from persistence.errors import PersistenceError, Unavailable
-from persistence.journal import Journal, Position
+from persistence.journal import Position, RowWriter
 from persistence.outbox import Callback, Notices, Outbox, Step
 from persistence.write_limits import Limits
 
@@ -54,17 +54,22 @@ class Listener(Protocol):
 class WriteBehind:
     """A bounded queue before a journal, and the watermark of what is durable. Safe for many threads.
 
-    `open_journal` makes a journal that carries the epoch that was claimed; it is called again after each failure.
+    `open_journal` makes a way to the journal with the epoch that was claimed; it is called again after each failure.
     `position` is where that journal ends now. One producer enqueues; anybody may wait.
     """
 
     def __init__(
-        self, open_journal: Callable[[], Journal], position: Position, limits: Limits | None = None, *, name: str = "0"
+        self,
+        open_journal: Callable[[], RowWriter],
+        position: Position,
+        limits: Limits | None = None,
+        *,
+        name: str = "0",
     ) -> None:
         """Start the threads."""
         self.limits = limits or Limits()
         self._open_journal = open_journal
-        self._journal: Journal | None = None
+        self._journal: RowWriter | None = None
         # The outbox, the journal and `_closed` are guarded by this lock; `_wake` is for the writer's thread alone.
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)

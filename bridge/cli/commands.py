@@ -20,6 +20,8 @@ from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
 from bridge.cli.budgets import budgets
 from bridge.cli.cycle import cycle
+from bridge.cli.earning import earnings
+from bridge.cli.economy import economy
 from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
 from bridge.cli.keys import keys
 from bridge.cli.leadership import hand_over
@@ -314,6 +316,8 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
 
 
 app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
+app.command(epilog="Example: callmarket earnings alpha")(earnings)
+app.command(epilog="Example: callmarket economy --days 14 --report economy.html")(economy)
 app.command(epilog="Example: callmarket budgets hypothesis --rows 10")(budgets)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)

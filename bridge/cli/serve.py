@@ -42,6 +42,7 @@ def _welcome(ready: "Ready") -> None:
     console = Console(highlight=False)
     console.print(f"[bold]callmarket[/bold] serves on [bold]{ready.url}[/bold]")
     console.print(f"What it can do: {ready.url}/api/docs")
+    console.print(f"What goes on in it: {ready.url}/resources")
     if ready.admin_key_path:
         console.print(f"The admin key is in {ready.admin_key_path}", soft_wrap=True)
         console.print("For a client in another terminal:", soft_wrap=True)

@@ -15,12 +15,22 @@ from rich.text import Text
 from bridge.access.issue import KeyView
 from bridge.cli.leadership import Handover, Status
 from bridge.cli.snapshots import Rehearsal, SnapshotRow
+from bridge.earning.rates import FACTORS, Rates
 from bridge.history import AccountThen, BidThen
 from bridge.units import datetime_of
 from engine.state import State
 from persistence.archive.prune import Plan, Pruned
 from persistence.journal import Archive
-from persistence.queries import AccountRow, OfferRow, OpenBidRow, OutcomeRow, RoundRow, StatementRow
+from persistence.queries import (
+    AccountRow,
+    Earned,
+    MovementRow,
+    OfferRow,
+    OpenBidRow,
+    OutcomeRow,
+    RoundRow,
+    StatementRow,
+)
 from persistence.rebuild import Rebuilt
 from persistence.snapshots.follower import Taken
 from persistence.verify import VerifyReport
@@ -73,6 +83,32 @@ def wallet(row: AccountRow | AccountThen, movements: Sequence[StatementRow]) -> 
             f"{one.reference_type} {one.reference_id}".strip(),
         )
     return Group(wallets([row]), Text(), table)
+
+
+def earned(found: Earned, credited: Sequence[MovementRow]) -> Renderable:
+    """What an account was credited with, by reason and period, and the latest credits."""
+    sums = _table("earned", "reason", "#24 hours", "#7 days", "#30 days", "#times")
+    for one in found.by_reason:
+        periods = (one.day_tokens, one.week_tokens, one.month_tokens)
+        sums.add_row(one.reason, *map(_tokens, periods), _tokens(one.month_credits))
+    periods = (found.day_tokens, found.week_tokens, found.month_tokens)
+    sums.add_row("all", *map(_tokens, periods), "", style="bold")
+    latest = _table("latest", "when", "reason", "from", "#tokens", "reference")
+    for row in credited:
+        reference = f"{row.reference_type} {row.reference_id}".strip()
+        latest.add_row(_time(row.at), row.reason, row.from_account_id, _tokens(row.amount_tokens), reference)
+    return Group(sums, Text(f"{_tokens(found.total_earned_tokens)} tokens ever", style="dim"), Text(), latest)
+
+
+def rates(found: Rates) -> Renderable:
+    """What work pays."""
+    table = _table("what work pays", "action", "#base", *(f"#x {name}" for name in FACTORS), "#at most")
+    for action, rate in found.actions.items():
+        multipliers = (getattr(rate.factors, name) for name in FACTORS)
+        cells = ("-" if one is None else f"{one[0]:g} to {one[1]:g}" for one in multipliers)
+        table.add_row(action, _tokens(rate.base_tokens), *cells, _tokens(rate.cap_tokens))
+    bound = f"{_tokens(found.daily_cap_tokens)} tokens" if found.daily_cap_tokens else "any amount"
+    return Group(table, Text(f"One account may earn {bound} in 24 hours.", style="dim"))
 
 
 def rounds(rows: Sequence[RoundRow]) -> Renderable:

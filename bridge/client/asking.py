@@ -6,26 +6,27 @@ Rule of this file: pure. Each is checked by the very function that asks where th
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge import questions, reads
+from bridge import figures, questions, reads
 from bridge.client.call import Call, get, path
 from bridge.cursors import Order
 from bridge.errors import Invalid
+from bridge.figures import Candles, RecentStats
 from bridge.questions import (
     AwardRow,
     AwardStatus,
     BidDetail,
     BidRow,
     BidStatus,
+    Earnings,
     HoldDetail,
     HoldRow,
     MovementRow,
     Outcome,
-    RecentStats,
     RoundRow,
     SlotRow,
     WalletRow,
 )
-from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from bridge.reads import ROWS_MAX, MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.events import HoldStatus, SlotStatus
 
@@ -177,6 +178,13 @@ def statement(
     return get(where, Page[MovementRow], limit=limit, after=after, order=order)
 
 
+def earnings(account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest") -> Call[Earnings]:
+    """What an account was credited with: its sums by reason over three periods, and the credits, page after page."""
+    questions.earnings(account_id, limit=limit, after=after, order=order)
+    where = path("wallets", ("account_id", account_id), "earnings")
+    return get(where, Earnings, limit=limit, after=after, order=order)
+
+
 def hold(hold_id: str) -> Call[HoldDetail]:
     """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
     questions.hold(hold_id)
@@ -211,11 +219,22 @@ def holds(
     )
 
 
-def get_recent_stats(market_id: str, period: timedelta = timedelta(hours=24)) -> Call[RecentStats]:
+def get_recent_stats(
+    market_id: str, period: timedelta = timedelta(hours=24), *, limit: int = ROWS_MAX
+) -> Call[RecentStats]:
     """Prices, fill rate and the ten best winning bids beside their impact, of at most a year."""
-    questions.get_recent_stats(market_id, period)
+    figures.get_recent_stats(market_id, period, limit=limit)
     where = path("markets", ("market_id", market_id), "stats")
-    return get(where, RecentStats, period_s=period.total_seconds())
+    return get(where, RecentStats, period_s=period.total_seconds(), limit=limit)
+
+
+def get_candles(
+    market_id: str, period: timedelta = timedelta(hours=24), interval: timedelta = timedelta(minutes=5)
+) -> Call[Candles]:
+    """Prices, supply and awards in equal parts of a period of at most a year."""
+    figures.get_candles(market_id, period, interval)
+    seconds = {"period_s": period.total_seconds(), "interval_s": interval.total_seconds()}
+    return get(path("candles"), Candles, market_id=market_id, **seconds)
 
 
 def why(bid_id: int) -> Call[Outcome]:

@@ -83,9 +83,11 @@ class AsyncClient(AllocatingAsync):
     awards = AsyncAsked(asking.awards)
     wallets = AsyncAsked(asking.wallets)
     statement = AsyncAsked(asking.statement)
+    earnings = AsyncAsked(asking.earnings)
     hold = AsyncAsked(asking.hold)
     holds = AsyncAsked(asking.holds)
     get_recent_stats = AsyncAsked(asking.get_recent_stats)
+    get_candles = AsyncAsked(asking.get_candles)
     why = AsyncAsked(asking.why)
 
     def __init__(

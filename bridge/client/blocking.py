@@ -82,9 +82,11 @@ class Client(Allocating):
     awards = Asked(asking.awards)
     wallets = Asked(asking.wallets)
     statement = Asked(asking.statement)
+    earnings = Asked(asking.earnings)
     hold = Asked(asking.hold)
     holds = Asked(asking.holds)
     get_recent_stats = Asked(asking.get_recent_stats)
+    get_candles = Asked(asking.get_candles)
     why = Asked(asking.why)
 
     def __init__(

@@ -6,29 +6,19 @@ Rule of this file: what is sent is fixed when the service starts, and the page m
 """
 
 from collections.abc import Sequence
-from functools import cache
-from gzip import decompress
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from bridge.server.openapi import Document
+from bridge.server.static_files import CSS, HTML, JAVASCRIPT, JSON, POLICY, StaticFile
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
 PAGE_PATH: Final = "/api/docs"
 
-_HEADERS: Final = {
-    # Only from here, and nothing in the page itself; pictures in the style sheet are data. Who frames the page could
-    # make somebody click on it.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # A new version of the service is a new document.
-    "Cache-Control": "no-cache",
-}
+# Swagger UI writes styles into its elements.
+_POLICY: Final = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 _PAGE: Final = f"""\
 <!doctype html>
@@ -62,49 +52,19 @@ SwaggerUIBundle({{
 }});
 """
 
-# The framework adds that they are UTF-8.
-_JAVASCRIPT: Final = "text/javascript"
-_CSS: Final = "text/css"
-_HTML: Final = "text/html"
 # Of the files that are kept compressed.
-_ASSETS: Final = {"swagger-ui-bundle.js": _JAVASCRIPT, "swagger-ui.css": _CSS}
-
-AnyRequest = Request[Any, Any, Any]
+_ASSETS: Final = {"swagger-ui-bundle.js": JAVASCRIPT, "swagger-ui.css": CSS}
 
 
 def handlers(document: Document) -> Sequence[HTTPRouteHandler]:
     """The routes of document and page. They are not in the document: they are about it."""
-
-    @get(DOCUMENT_PATH, include_in_schema=False)
-    async def openapi_json() -> Response[bytes]:
-        return _fixed(document.body, "application/json")
-
-    @get(PAGE_PATH, include_in_schema=False)
-    async def page() -> Response[bytes]:
-        return _fixed(_PAGE.encode(), _HTML)
-
-    @get(f"{PAGE_PATH}/page.js", include_in_schema=False)
-    async def page_js() -> Response[bytes]:
-        return _fixed(_SCRIPT.encode(), _JAVASCRIPT)
-
-    return openapi_json, page, page_js, *(_asset(name, media_type) for name, media_type in _ASSETS.items())
-
-
-def _asset(name: str, media_type: str) -> HTTPRouteHandler:
-    @get(f"{PAGE_PATH}/{name}", include_in_schema=False)
-    async def asset(request: AnyRequest) -> Response[bytes]:
-        compressed = _file(f"{name}.gz")
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return _fixed(compressed, media_type, {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
-        return _fixed(decompress(compressed), media_type, {"Vary": "Accept-Encoding"})
-
-    return asset
-
-
-def _fixed(body: bytes, media_type: str, more: dict[str, str] | None = None) -> Response[bytes]:
-    return Response(body, media_type=media_type, headers={**_HEADERS, **(more or {})})
-
-
-@cache
-def _file(name: str) -> bytes:
-    return (files("bridge.server") / "swagger_ui" / name).read_bytes()
+    kept = files("bridge.server") / "swagger_ui"
+    return (
+        StaticFile.of(document.body, JSON, _POLICY).at(DOCUMENT_PATH),
+        StaticFile.of(_PAGE.encode(), HTML, _POLICY).at(PAGE_PATH),
+        StaticFile.of(_SCRIPT.encode(), JAVASCRIPT, _POLICY).at(f"{PAGE_PATH}/page.js"),
+        *(
+            StaticFile((kept / f"{name}.gz").read_bytes(), media_type, _POLICY).at(f"{PAGE_PATH}/{name}")
+            for name, media_type in _ASSETS.items()
+        ),
+    )

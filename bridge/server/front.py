@@ -32,12 +32,13 @@ from bridge.server.intake import Bounded, Gone
 from bridge.server.placing import ROUTE as PLACING
 from bridge.server.placing import market_of, place
 from bridge.server.problems import problem_of
+from bridge.server.resources import RESOURCES_PATH
 from bridge.server.service import Service
 
 logger: Final = logging.getLogger(__name__)
 
-# What anybody may ask: is it alive, is it ready, and what can it do.
-PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH)
+# What anybody may ask: is it alive, is it ready, what can it do, and the pages without what they show.
+PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH, RESOURCES_PATH)
 _BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
 
 # Where the framework finds them.

@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler
 
 from bridge.errors import ExchangeError, Invalid, Unauthorized
-from bridge.server import docs, openapi
+from bridge.server import docs, openapi, resources
 from bridge.server.caller import Caller
 from bridge.server.front import CALLER, REQUEST_ID
 from bridge.server.problem import MEDIA_TYPE
@@ -75,7 +75,7 @@ def http_app(service: Service) -> Litestar:
         return Response(told, status_code=told.status, media_type=MEDIA_TYPE, headers=headers)
 
     return Litestar(
-        route_handlers=[*_routers(), *docs.handlers(document())],
+        route_handlers=[*_routers(), *docs.handlers(document()), *resources.handlers()],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False, use_cache=True)},
         exception_handlers={ExchangeError: problem, HTTPException: problem, Exception: problem},
         request_class=StrictRequest,

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from bridge.access.keyring import Keyring
 from bridge.cycle.caller import Caller, CycleStatus
+from bridge.earning.collector import Collector as DemurrageCollector
 from bridge.errors import ExchangeError
 from bridge.node import Node
 from bridge.telemetry.histogram import Histogram
@@ -44,6 +45,7 @@ class Watched(Struct, frozen=True):
     node: Node
     keyring: Keyring
     calls: Caller
+    demurrage: DemurrageCollector
     requests: Requests
     proofs: Proofs
     connections: Callable[[], int]
@@ -80,6 +82,7 @@ class _Families(Collector):
         yield from self._books()
         yield from self._http()
         yield from self._cycles()
+        yield from self._demurrage()
         yield from self._around()
 
     def _commands(self) -> Iterator[Metric]:
@@ -186,6 +189,15 @@ class _Families(Collector):
         yield _counter("cycle_failures", "Calls that failed.", label, by_market(lambda one: one.failures))
         yield _gauge("cycle_late_seconds_max", "The latest call.", label, by_market(lambda one: one.late_s_max))
         yield _counter("sweeps", "Sweeps that the cycle made.", (), [((), self._of.calls.sweeps)])
+
+    def _demurrage(self) -> Iterator[Metric]:
+        charged = self._of.demurrage
+        yield _counter("demurrage_charges", "Accounts that paid for idle tokens.", (), [((), charged.charges)])
+        yield _counter("demurrage_tokens", "Tokens that they paid.", (), [((), charged.tokens)])
+        yield _counter("demurrage_refused", "Charges that an account could not pay.", (), [((), charged.refused)])
+        yield _counter(
+            "demurrage_failures", "Pages of charges that failed and are retried.", (), [((), charged.failures)]
+        )
 
     def _around(self) -> Iterator[Metric]:
         watched = self._of

@@ -33,7 +33,7 @@ class Task(Struct, frozen=True):
     `importance`, `tractability` (None: unknown) and `downstream_impact` are between 0 and 1 as a rule, and never
     negative. `estimated_cost_tokens` is what somebody thinks it will burn (None: ask similar finished work, of the same
     `task_type`). `blocked`: it waits for another task, so nobody bids for it. `artifact_id` is what it is about, for
-    budgets of artifacts; empty if that is nothing.
+    budgets of artifacts; empty if that is nothing. `failed_attempts` counts the claims that have failed so far.
     """
 
     task_id: str
@@ -46,12 +46,14 @@ class Task(Struct, frozen=True):
     artifact_id: str = ""
     blocked: bool = False
     status: TaskStatus = "open"
+    failed_attempts: int = 0
 
 
 class Claim(Struct, frozen=True):
     """That a worker has a task in hand, and who pays for it. A task has at most one.
 
     `award_id` is the award that pays (`payer` is `auction`), and so the fencing token; None where the budget does.
+    `claimed_at` tells two claims of one worker apart.
     """
 
     task_id: str
@@ -73,3 +75,10 @@ class Completion(Struct, frozen=True):
     impact: float
     finished_at: datetime
     reason: str = ""
+
+
+class TaskPage(Struct, frozen=True):
+    """A part of a list of tasks. `next` is handed back as `after` for what follows; None at the end."""
+
+    items: tuple[Task, ...]
+    next: str | None

@@ -1,19 +1,20 @@
 """Where tasks come from: the one Protocol by which a platform with tables of its own plugs in.
 
-Rule of this file: signatures with their promises, which `tests/contract` proves of every implementation. Ours is
-`bridge.work.tables`.
+Rule of this file: signatures with their promises, which `tests/bridge/work` proves of every implementation. Ours are
+`bridge.work.tables` and, for tests and benchmarks, `bridge.work.memory`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from bridge.work.model import Claim, Completion, Payer, Quest, Task
+from bridge.work.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
 
 
 class TaskSource(Protocol):
     """What the scorer and the worker ask of a platform. Every call is one transaction; all of them may be repeated.
 
-    Every method raises `Unavailable` where the source does not answer.
+    Every method raises `Unavailable` where the source does not answer; what was asked may have been done then, and
+    asking again tells.
     """
 
     def quests(self) -> Sequence[Quest]:
@@ -26,27 +27,69 @@ class TaskSource(Protocol):
         """These tasks by id, whatever their status; those that there are not are left out."""
 
     def mean_cost_tokens(self) -> Mapping[str, float]:
-        """What finished work has cost on average, by `task_type`; the mean of all under the empty type."""
+        """What finished work has cost on average, by `task_type`; the mean of all under the empty type.
+
+        Without finished work it is empty.
+        """
 
     def claim(self, task_id: str, worker_id: str, payer: Payer, award_id: int | None = None) -> Claim | None:
         """Take a task in hand: `open` -> `awarded`.
 
-        None if that cannot be: another claim has it, it has ended, or there is no such task. Whoever asks again for
-        what they have (same worker, payer and award) gets the same claim, so a worker that was restarted finds out. Of
-        any number that ask at the same moment one gets it; therefore no task is ever paid for twice.
+        None if that cannot be: another claim has it, it has ended, there is no such task, or the award is not newer
+        than the latest one that had the task in hand (award ids only grow, so a stale worker is fenced off). Whoever
+        asks again for what they have (same worker, payer and award) gets the same claim. Of any number that ask at the
+        same moment one gets it; therefore no task is ever paid for twice.
         """
+
+    def holder(self, task_id: str) -> Claim | None:
+        """Who has a task in hand; None if nobody does."""
+
+    def claims(self, worker_id: str | None = None) -> Sequence[Claim]:
+        """What is in hand, by task: of one worker, who finds out after a restart, or of all."""
 
     def completion(self, task_id: str, payer: Payer, award_id: int | None = None) -> Completion | None:
         """How the claim for this award (or the budget's latest claim) ended; None if it has not, or there was none."""
 
     def complete(self, claim: Claim, cost_tokens: int, impact: float) -> Completion:
-        """The work is done: `awarded` -> `done`. Again: the first completion, unchanged.
+        """The work is done: `awarded` -> `done`. If the claim has ended already: how, unchanged.
 
-        Raises `Invalid` for a claim that does not hold the task.
+        Raises `Invalid` for a claim that never held the task.
         """
 
     def fail(self, claim: Claim, reason: str, *, cost_tokens: int = 0, again: bool = True) -> Completion:
         """The work failed: `awarded` -> `open`, to be tried again, or `failed` for good.
 
-        Again: the first completion. Raises as `complete`.
+        If the claim has ended already: how, unchanged. Raises as `complete`.
         """
+
+
+class Backlog(TaskSource, Protocol):
+    """A source that is filled from outside: what a platform needs that keeps its tasks here."""
+
+    def put_quests(self, quests: Sequence[Quest]) -> None:
+        """Add quests, or replace those of the same id, all or none. Raises `Invalid`."""
+
+    def put_tasks(self, tasks: Sequence[Task]) -> None:
+        """Add tasks, or replace what is said of those of the same id, all or none; `status` and attempts stay.
+
+        Raises `Invalid`, also where there is no such quest, or the status is not `open`.
+        """
+
+    def block(self, task_ids: Sequence[str]) -> int:
+        """These tasks wait for others: nobody bids for them. Returns how many of them there are."""
+
+    def unblock(self, task_ids: Sequence[str]) -> int:
+        """These tasks wait no longer. Returns how many of them there are."""
+
+    def list_tasks(
+        self,
+        quest_id: str | None = None,
+        status: TaskStatus | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> TaskPage:
+        """Tasks by id, page after page: `next` is handed back as `after`. Raises `Invalid`."""
+
+    def counts(self, quest_id: str | None = None) -> Mapping[TaskStatus, int]:
+        """How many tasks have each status, zeros too: of one quest, or of all. O(tasks)."""

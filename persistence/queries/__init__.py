@@ -1,9 +1,13 @@
 """Questions that the SQL tables answer.
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
-without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page.
+without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `candles` the
+figures of a chart, `earnings` what accounts were credited with, `idle` what has lain unused.
 """
 
+from persistence.queries.candles import Candle, candles
+from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
+from persistence.queries.idle import DEMURRAGE, IdleRow, idle_page
 from persistence.queries.pages import (
     AwardRow,
     AwardStatus,
@@ -18,6 +22,7 @@ from persistence.queries.pages import (
     awards_page,
     bid,
     bids_page,
+    credits_page,
     hold,
     holds_page,
     market_exists,
@@ -48,13 +53,18 @@ from persistence.queries.tables import (
 )
 
 __all__ = [
+    "DEMURRAGE",
     "AccountRow",
     "AwardRow",
     "AwardStatus",
     "BidRow",
     "BidStatus",
+    "Candle",
+    "Earned",
+    "EarnedRow",
     "HoldFilter",
     "HoldRow",
+    "IdleRow",
     "MovementRow",
     "OfferRow",
     "OpenBidRow",
@@ -72,8 +82,13 @@ __all__ = [
     "awards_page",
     "bid",
     "bids_page",
+    "candles",
+    "credits_page",
+    "earned",
+    "first_movement_since",
     "hold",
     "holds_page",
+    "idle_page",
     "market_exists",
     "market_ids",
     "offers",

@@ -271,6 +271,12 @@ def statement_page(
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
+def credits_page(connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
+    """The movements to an account, by id."""
+    query = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+
+
 def hold(connection: psycopg.Connection, shard_id: int, hold_id: str) -> HoldRow | None:
     """The latest hold of this name, None if there is none."""
     query = f"""SELECT {_HOLD} FROM token_holds WHERE shard_id = %(shard)s AND hold_id = %(hold)s

@@ -36,6 +36,8 @@ COMMANDS = (
     "status",
     "handover",
     "cycle",
+    "earnings",
+    "economy",
     "rebuild-projections",
     "prune",
 )
@@ -118,6 +120,25 @@ def test_wallet(used_url: str) -> None:
     shown = run("wallet", "alpha", url=used_url)
     assert shown.returncode == 0
     assert "-700" in shown.stdout
+
+
+def test_earnings(used_url: str, tmp_path: Path) -> None:
+    """By account the sums and the credits; without one, what the settings say that work pays."""
+    settings, rates = tmp_path / "market.toml", tmp_path / "rates.toml"
+    settings.write_text(f'earnings_file = "{rates}"')
+    rates.write_text("[actions.sing]\nbase_tokens = 3\ncap_tokens = 4\n")
+    asked = (["earnings", "treasury", "--json"], ["earnings", "alpha"], ["earnings", "nobody"])
+    told, shown, missing, table = run_all([*asked, ["--config", str(settings), "earnings"]], url=used_url)
+    found = json.loads(told.stdout)
+    assert found["earned"]["total_earned_tokens"] == 700
+    assert [(one["reason"], one["month_tokens"]) for one in found["earned"]["by_reason"]] == [("settle:slot", 700)]
+    assert [(one["from_account_id"], one["amount_tokens"]) for one in found["credits"]] == [("alpha", 700)]
+    assert (shown.returncode, "grant:initial" in shown.stdout, "1,000" in shown.stdout) == (0, True, True)
+    assert "no account 'nobody'" in complaint(missing, 1)
+    assert (table.returncode, "sing" in table.stdout) == (0, True)
+    rates.write_text("[actions.sing]\nbase_tokens = 3\ncap_tokens = 2\n")
+    wrong = complaint(run("--config", str(settings), "earnings"), 2)
+    assert "actions.sing.cap_tokens: expected base_tokens or more, which is 3, got 2" in wrong
 
 
 def test_rounds(used_url: str) -> None:

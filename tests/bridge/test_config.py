@@ -37,6 +37,11 @@ GOOD = {
     "log_requests_per_s": ("7", 7),
     "changes_waiting_max": ("9", 9),
     "llm_tokens_per_token": ("250", 250),
+    "earnings_file": ("/srv/rates.toml", "/srv/rates.toml"),
+    "demurrage_ppm": ("1000", 1_000),
+    "demurrage_period_s": ("3600", 3_600),
+    "demurrage_exempt_tokens": ("0", 0),
+    "demurrage_to": ("burn", "burn"),
 }
 WRONG = [
     ("llm_tokens_per_token", "0", ">= 1"),
@@ -64,6 +69,12 @@ WRONG = [
     ("log_level", "loud", "one of debug, error, info, warning"),
     ("log_format", "xml", "one of auto, console, json"),
     ("log_requests_per_s", "0", ">= 1"),
+    ("demurrage_ppm", "-1", ">= 0"),
+    ("demurrage_ppm", "1000001", "<= 1000000"),
+    ("demurrage_period_s", "59", ">= 60"),
+    ("demurrage_period_s", "2678401", "<= 2678400"),
+    ("demurrage_exempt_tokens", "-1", ">= 0"),
+    ("demurrage_to", "me", "one of burn, treasury"),
 ]
 
 

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
+from bridge.figures import Candles, RecentStats
 from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, HoldDetail, Outcome, RecentStats
+from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule
@@ -260,14 +261,53 @@ def test_stats_and_why(lived: MarketApi) -> None:
     assert (stats.top_wins[0].award_id, stats.top_wins[0].actual_impact) == (1, 2.5)
     assert (stats.seq, stats.durable_seq) == (LAST_SEQ, LAST_SEQ)
     assert lived.get_recent_stats("m", timedelta(seconds=30)).totals.rounds == 1
+    assert [one.round_no for one in lived.get_recent_stats("m", limit=1).rounds] == [2]
     outcome = lived.why(4)
     assert (outcome.status, outcome.seq, outcome.durable_seq) == ("lost", LAST_SEQ, LAST_SEQ)
     assert "outbid" in outcome.reason
 
 
+def test_earnings(lived: MarketApi) -> None:
+    """LED-4: all that came in, by reason and period, the greatest first; payments by the account are not in it."""
+    lived.mint("p", 7, "earn:review", "review", "1")
+    lived.mint("p", 5, "earn:review", "review", "2")
+    lived.transfer("p", "b", 1, "tip")
+    first = lived.earnings("p", limit=2)
+    assert (first.total_earned_tokens, first.day_tokens, first.week_tokens, first.month_tokens) == (52, 52, 52, 52)
+    sums = [(one.reason, one.day_tokens, one.month_tokens, one.month_credits) for one in first.by_reason]
+    assert sums == [("settle:slot", 40, 40, 1), ("earn:review", 12, 12, 2)]
+    assert [(one.amount_tokens, one.reference_id) for one in first.credits] == [(5, "2"), (7, "1")]
+    last = lived.earnings("p", limit=2, after=first.next)
+    assert [(one.amount_tokens, one.from_account_id, one.reason) for one in last.credits] == [(40, "a", "settle:slot")]
+    assert (last.next, last.seq, last.durable_seq) == (None, LAST_SEQ + 3, LAST_SEQ + 3)
+    assert lived.earnings("p", order="oldest").credits == (*last.credits, *first.credits[::-1])
+    assert lived.earnings("treasury").by_reason == ()
+
+
+def test_candles(lived: MarketApi) -> None:
+    """CLR-4, CLR-7: the two calls, a minute apart, in parts of a minute and in one of an hour."""
+    found = lived.get_candles("m", timedelta(hours=1), timedelta(minutes=1))
+    assert (found.market_id, found.interval, found.seq, found.durable_seq) == (
+        "m",
+        timedelta(minutes=1),
+        LAST_SEQ,
+        LAST_SEQ,
+    )
+    one, two = found.candles
+    assert two.opens_at - one.opens_at == timedelta(minutes=1)
+    assert (one.rounds, one.close_price_tokens) == (1, 40)
+    assert (two.slots_available, two.awards_granted, two.bids_open_max, two.open_price_tokens) == (1, 1, 1, 7)
+    (both,) = lived.get_candles("m", timedelta(hours=10), timedelta(hours=10)).candles
+    assert (both.rounds, both.slots_available) == (2, one.slots_available + 1)
+    assert (both.open_price_tokens, both.high_price_tokens) == (40, 40)
+    assert (both.low_price_tokens, both.close_price_tokens) == (7, 7)
+    assert lived.get_candles("other").candles == ()
+
+
 MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("account_id", "nobody", lambda api: api.wallet("nobody")),
     ("account_id", "nobody", lambda api: api.statement("nobody")),
+    ("account_id", "nobody", lambda api: api.earnings("nobody")),
     ("market_id", "none", lambda api: api.get_order_book("none")),
     ("market_id", "none", lambda api: api.market("none")),
     ("market_id", "none", lambda api: api.quote("none", 1)),
@@ -276,6 +316,7 @@ MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("market_id", "none", lambda api: api.slots("none", "offered")),
     ("market_id", "none", lambda api: api.get_rounds("none")),
     ("market_id", "none", lambda api: api.get_recent_stats("none")),
+    ("market_id", "none", lambda api: api.get_candles("none")),
     ("bid_id", 99, lambda api: api.bid(99)),
     ("bid_id", 99, lambda api: api.why(99)),
     ("hold_id", "none", lambda api: api.hold("none")),
@@ -298,6 +339,8 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("limit", lambda api: api.slots("m", limit=0)),
     ("limit", lambda api: api.get_rounds(limit=0)),
     ("limit", lambda api: api.statement("a", limit=0)),
+    ("limit", lambda api: api.earnings("a", limit=1_001)),
+    ("order", lambda api: api.earnings("a", order="best")),  # type: ignore[arg-type]
     ("order", lambda api: api.bids(order="best")),  # type: ignore[arg-type]
     ("status", lambda api: api.bids("m", status="awarded")),  # type: ignore[arg-type]
     ("status", lambda api: api.bids(status="open")),
@@ -307,6 +350,7 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("market_id", lambda api: api.bids("nul\0")),
     ("bidder_id", lambda api: api.awards(bidder_id="\ud800")),
     ("account_id", lambda api: api.statement("")),
+    ("account_id", lambda api: api.earnings("no name")),
     ("max_price_tokens", lambda api: api.quote("m", 0)),
     ("task_id", lambda api: api.quote("m", 1, task_id="no task")),
     ("bid_id", lambda api: api.bid(0)),
@@ -319,6 +363,10 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("reason", lambda api: api.holds(reason="")),
     ("account_id", lambda api: api.holds("nul\0")),
     ("period", lambda api: api.get_recent_stats("m", 5)),  # type: ignore[arg-type]
+    ("limit", lambda api: api.get_recent_stats("m", limit=0)),
+    ("period", lambda api: api.get_candles("m", 5)),  # type: ignore[arg-type]
+    ("interval", lambda api: api.get_candles("m", timedelta(seconds=1), timedelta(seconds=0.5))),
+    ("interval", lambda api: api.get_candles("m", timedelta(seconds=1_001), timedelta(seconds=1))),
 ]
 
 
@@ -383,7 +431,9 @@ def test_answers_are_json_and_back(lived: MarketApi) -> None:
         BidDetail: lived.bid(1),
         Wallet: lived.wallet("a"),
         RecentStats: lived.get_recent_stats("m"),
+        Candles: lived.get_candles("m"),
         Outcome: lived.why(1),
+        Earnings: lived.earnings("a"),
     }
     for kind, answer in page_of.items():
         assert msgspec.json.decode(msgspec.json.encode(answer), type=kind) == answer

@@ -64,7 +64,8 @@ INSERT INTO compute_auction_slots SELECT 0, 's' || n, 'm' || n % 3, 'treasury', 
 INSERT INTO token_accounts (shard_id, account_id, kind, balance, held, total_earned, total_spent, created_at,
         updated_at, seq) SELECT 0, 'b' || n, 'agent', 5, 0, 5, 0, '2027-01-01', '2027-01-01', n
     FROM generate_series(0, {ACCOUNTS}) AS n;
-INSERT INTO token_ledger SELECT 0, n, '2027-01-01', 'b' || n % 7, 'b' || 7 + n % 5, 1, 'gift', '', '', '', 1, 1, n
+INSERT INTO token_ledger SELECT 0, n, '2027-01-01'::timestamptz + n * interval '1 second', 'b' || n % 7,
+        'b' || 7 + n % 5, 1, 'gift' || n % 3, '', '', '', 1, 1, n
     FROM generate_series(1, {MOVEMENTS}) AS n;
 -- Most holds have ended. Account b7, artifact x9 and the reason of a bounty are rare.
 INSERT INTO token_holds SELECT 0, n, 'h' || n % 30000, CASE WHEN n % 4000 = 0 THEN 'b7' ELSE 'b' || n % 5 END, 'admin',
@@ -106,6 +107,7 @@ def filled(module_database_url: str) -> Iterator[psycopg.Connection]:
 
 Question = Callable[[psycopg.Connection], object]
 LATE = START + timedelta(seconds=ROUNDS - 500)
+RECENT = START + timedelta(seconds=MOVEMENTS - 500)
 # All, usual ones, rare ones. A rare market is not asked for by bidder: its bids in others would be passed over.
 OWNERS = [(None, None), ("m1", None), ("m9", None), (None, "b2"), (None, "b7"), ("m1", "b2"), ("m1", "b7")]
 PAGES = [Paging(LIMIT, after, newest) for after in (None, 15_000) for newest in (True, False)]
@@ -125,6 +127,13 @@ def questions() -> Iterator[Question]:
         yield partial(queries.rounds_page, shard_id=0, market_id=market_id, since=since, page=page)
     for page in PAGES:
         yield partial(queries.statement_page, shard_id=0, account_id="b8", page=page)
+        yield partial(queries.credits_page, shard_id=0, account_id="b8", page=page)
+    for account_id in ("b8", "b99"):
+        yield partial(queries.earned, shard_id=0, account_id=account_id, now=RECENT + timedelta(days=30))
+    for after in ("", "b1", "b7"):
+        yield partial(
+            queries.idle_page, shard_id=0, after=after, limit=LIMIT, first_id=MOVEMENTS - 700, reference_id="x"
+        )
     for page in NAME_PAGES:
         yield partial(queries.wallets_page, shard_id=0, page=page)
         for slot_status in (None, "offered", "settled", "lapsed"):
@@ -152,7 +161,9 @@ def questions() -> Iterator[Question]:
         yield partial(queries.bid, shard_id=0, bid_id=bid_id)
         yield partial(queries.outcome, shard_id=0, bid_id=bid_id)
     until = START + timedelta(seconds=ROUNDS)
-    yield partial(queries.stats, shard_id=0, market_id="m1", until=until, period=timedelta(seconds=90))
+    of_a_period = {"shard_id": 0, "market_id": "m1", "until": until, "period": timedelta(seconds=90)}
+    yield partial(queries.stats, **of_a_period)
+    yield partial(queries.candles, **of_a_period, interval=timedelta(seconds=1))
 
 
 def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) -> None:
@@ -209,6 +220,39 @@ def test_pages_leave_nothing_out_and_repeat_nothing(filled: psycopg.Connection, 
         assert found == (expected[::-1] if newest else expected), (market_id, bidder_id, status, newest, limit)
 
 
+def test_the_first_movement_since_a_time(filled: psycopg.Connection, seed: int) -> None:
+    """Halving finds what a scan finds: at every edge, between two, before the first and after the last."""
+    rng = random.Random(seed)
+    whole = [-5, 0, 1, 2, MOVEMENTS - 1, MOVEMENTS, MOVEMENTS + 1, *rng.sample(range(MOVEMENTS), 20)]
+    for seconds in [*whole, *(second + 0.5 for second in whole)]:
+        since = START + timedelta(seconds=seconds)
+        (scanned,) = (
+            filled.execute('SELECT min(id) FROM token_ledger WHERE "timestamp" >= %s', (since,)).fetchone() or ()
+        )
+        assert queries.first_movement_since(filled, 0, since) == (scanned or MOVEMENTS + 1), since
+    assert queries.first_movement_since(filled, 1, START) == 1
+
+
+def test_sums_of_what_was_earned_are_those_of_a_scan(filled: psycopg.Connection, seed: int) -> None:
+    """Each period's sum by reason, against a plain sum over the whole table; what earned most comes first."""
+    rng = random.Random(seed)
+    for _ in range(5):
+        now = RECENT + timedelta(days=rng.choice([1, 7, 30]), seconds=rng.randrange(-400, 400))
+        found = queries.earned(filled, 0, "b8", now)
+        assert found is not None
+        for days, name in ((1, "day_tokens"), (7, "week_tokens"), (30, "month_tokens")):
+            rows = filled.execute(
+                "SELECT reason, sum(amount)::bigint FROM token_ledger WHERE to_account = 'b8' AND \"timestamp\" >= %s"
+                " GROUP BY reason",
+                (now - timedelta(days=days),),
+            ).fetchall()
+            by_reason = {row.reason: getattr(row, name) for row in found.by_reason if getattr(row, name)}
+            assert by_reason == dict(rows)
+            assert getattr(found, name) == sum(by_reason.values())
+        months = [row.month_tokens for row in found.by_reason]
+        assert months == sorted(months, reverse=True)
+
+
 def test_pages_of_holds_leave_nothing_out(filled: psycopg.Connection, seed: int) -> None:
     """As above, over the filters of holds; and a name that was used again is the latest hold of it."""
     rng = random.Random(seed)
@@ -243,6 +287,9 @@ def test_another_shard_is_not_shown(filled: psycopg.Connection) -> None:
     assert queries.slots_page(filled, 1, "m1", None, names) == []
     assert queries.wallets_page(filled, 1, names) == []
     assert queries.statement_page(filled, 1, "b8", page) is None
+    assert queries.credits_page(filled, 1, "b8", page) == []
+    assert queries.earned(filled, 1, "b8", START) is None
+    assert queries.idle_page(filled, 1, "", LIMIT, first_id=1, reference_id="x") == []
     assert queries.bid(filled, 1, 1) is None
     assert queries.hold(filled, 1, "h1") is None
     assert queries.holds_page(filled, 1, queries.HoldFilter("b7"), page) == []

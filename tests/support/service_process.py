@@ -82,6 +82,17 @@ class ServiceProcess:
             assert time.monotonic() < end_s, (told.status_code, told.text, self.log)
             time.sleep(0.02)
 
+    def children(self, module: str) -> list[int]:
+        """Its child processes that run this module and live."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,stat=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+        return [int(pid) for pid, state, arguments in rows if module in arguments and not state.startswith("Z")]
+
     def tell(self, number: int) -> None:
         """Send a signal."""
         self.process.send_signal(number)

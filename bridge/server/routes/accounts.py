@@ -7,7 +7,7 @@ from litestar import get, post
 from litestar.params import JSONBody
 
 from bridge import results, verbs
-from bridge.questions import MovementRow, WalletRow
+from bridge.questions import Earnings, MovementRow, WalletRow
 from bridge.reads import Wallet
 from bridge.results import Page, Posted, Stamp
 from bridge.server.bodies import Minting, NewAccount, NewTransfer
@@ -120,4 +120,16 @@ async def get_statement(
     return await service.market.statement(account_id, limit=limit, after=after, order=order)
 
 
-HANDLERS = (open_account, list_wallets, get_wallet, get_statement, mint, burn, transfer)
+@get("/wallets/{account_id:str}/earnings", operation_id="earnings", summary="What it earned", responses=QUESTION)
+async def get_earnings(
+    account_id: PathId,
+    service: GivenService,
+    limit: Limit = 100,
+    after: After = None,
+    order: Newest = "newest",
+) -> Earnings:
+    """What a wallet was credited with: sums by reason over a day, a week and thirty days, and the credits."""
+    return await service.market.earnings(account_id, limit=limit, after=after, order=order)
+
+
+HANDLERS = (open_account, list_wallets, get_wallet, get_statement, get_earnings, mint, burn, transfer)

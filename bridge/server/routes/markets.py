@@ -11,7 +11,8 @@ from litestar.params import JSONBody
 
 from bridge import results, verbs
 from bridge.cycle.caller import CycleStatus
-from bridge.questions import RecentStats, RoundRow
+from bridge.figures import Candles, RecentStats
+from bridge.questions import RoundRow
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote
 from bridge.results import Page, Round, Stamp, Swept
 from bridge.server.bodies import CycleSetting, NewMarket
@@ -24,6 +25,7 @@ from bridge.server.routes.common import (
     GivenCaller,
     GivenService,
     Limit,
+    Name,
     NameQuery,
     Newest,
     PathId,
@@ -126,9 +128,22 @@ async def get_quote(
 
 
 @get("/markets/{market_id:str}/stats", operation_id="get_recent_stats", summary="Recent figures", responses=QUESTION)
-async def get_recent_stats(market_id: PathId, service: GivenService, period_s: PeriodS = 86_400.0) -> RecentStats:
-    """Clearing prices, fill rate, and the ten best winning bids beside their impact, of a period up to now."""
-    return await service.market.get_recent_stats(market_id, timedelta(seconds=period_s))
+async def get_recent_stats(
+    market_id: PathId, service: GivenService, period_s: PeriodS = 86_400.0, limit: Limit = 1_000
+) -> RecentStats:
+    """Clearing prices, fill rate, and the ten best winning bids beside their impact, of a period up to now.
+
+    `limit` is how many of its rounds are listed at most, the newest first; the totals count all.
+    """
+    return await service.market.get_recent_stats(market_id, timedelta(seconds=period_s), limit=limit)
+
+
+@get("/candles", operation_id="get_candles", summary="Figures of a chart", responses=QUESTION)
+async def get_candles(
+    market_id: Name, service: GivenService, period_s: PeriodS = 86_400.0, interval_s: PeriodS = 300.0
+) -> Candles:
+    """Clearing prices, supply and awards of a period up to now, in at most a thousand equal parts."""
+    return await service.market.get_candles(market_id, timedelta(seconds=period_s), timedelta(seconds=interval_s))
 
 
 @get("/markets/{market_id:str}/cycle", operation_id="cycle", summary="When it is called", responses=QUESTION)
@@ -175,6 +190,7 @@ HANDLERS = (
     get_order_book,
     get_quote,
     get_recent_stats,
+    get_candles,
     get_cycle,
     set_cycle,
     clear_round,

@@ -8,11 +8,12 @@ from datetime import timedelta
 from litestar import get
 
 from bridge.errors import Invalid
-from bridge.questions import RecentStats, WalletRow
+from bridge.figures import RecentStats
+from bridge.questions import Earnings, WalletRow
 from bridge.reads import OrderBook
 from bridge.resource_allocator.questions import ResourceBudget
 from bridge.results import Page
-from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, PeriodS
+from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, Newest, PathId, PeriodS
 from bridge.server.service import Service
 
 
@@ -26,16 +27,26 @@ async def auction_order_book(
 
 @get("/compute-auction/stats", operation_id="auction_stats", summary="Recent figures", responses=QUESTION)
 async def auction_stats(
-    service: GivenService, market_id: NameQuery = None, period_s: PeriodS = 86_400.0
+    service: GivenService, market_id: NameQuery = None, period_s: PeriodS = 86_400.0, limit: Limit = 1_000
 ) -> RecentStats:
     """As `get_recent_stats`. The market may be left out where there is only one."""
-    return await service.market.get_recent_stats(await _market(service, market_id), timedelta(seconds=period_s))
+    return await service.market.get_recent_stats(
+        await _market(service, market_id), timedelta(seconds=period_s), limit=limit
+    )
 
 
 @get("/wallets", operation_id="platform_wallets", summary="List wallets", responses=QUESTION)
 async def platform_wallets(service: GivenService, limit: Limit = 100, after: After = None) -> Page[WalletRow]:
     """As `wallets`."""
     return await service.market.wallets(limit=limit, after=after)
+
+
+@get("/token/earnings/{account_id:str}", operation_id="token_earnings", summary="What it earned", responses=QUESTION)
+async def token_earnings(
+    account_id: PathId, service: GivenService, limit: Limit = 100, after: After = None, order: Newest = "newest"
+) -> Earnings:
+    """As `earnings`."""
+    return await service.market.earnings(account_id, limit=limit, after=after, order=order)
 
 
 @get("/market/resource-budgets", operation_id="platform_resource_budgets", summary="Rank budgets", responses=QUESTION)
@@ -56,4 +67,4 @@ async def _market(service: Service, market_id: str | None) -> str:
     raise Invalid("market_id", "", f"the market that is meant: there are {len(markets)}")
 
 
-HANDLERS = (auction_order_book, auction_stats, platform_wallets, platform_resource_budgets)
+HANDLERS = (auction_order_book, auction_stats, platform_wallets, token_earnings, platform_resource_budgets)

@@ -4,6 +4,8 @@ Goal: every acknowledged bid is there once, and no bid is there that was not ask
 processes of their own, SIGKILL, and a proxy that loses replies.
 """
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -87,6 +89,27 @@ def test_killed_and_started_again(database_url: str, home: Path) -> None:
             outcomes = client.place_bids([verbs.place_bid("m", "w0", f"late-{number}", 10) for number in range(3)])
             assert all(isinstance(one, PlacedBid) for one in outcomes)
         assert again.end() == 0
+
+
+def test_the_process_that_writes_the_journal_is_killed(database_url: str, home: Path) -> None:
+    """Again and again: the service starts another, finds out what became of the batch, and goes on."""
+    with ExitStack() as stack:
+        service = stack.enter_context(served(database_url, home))
+        load = Load(service.url, service.key)
+        stack.callback(load.client.close)
+        working = load.start()
+        killed = set()
+        for share in range(1, 6):
+            load.wait_for(WORKERS * BIDS_EACH * share // 8)
+            until(lambda: bool(service.children("persistence.writer_process")) or bool(load.raised))
+            for pid in service.children("persistence.writer_process"):
+                os.kill(pid, signal.SIGKILL)
+                killed.add(pid)
+        working.join()
+        audit(database_url, load)
+        assert len(killed) > 1
+        assert service.end() == 0
+        assert "the database is away" in service.log
 
 
 def test_the_standby_is_followed(database_url: str, home: Path) -> None:

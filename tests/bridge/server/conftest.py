@@ -11,7 +11,10 @@ from bridge import Exchange, ManualClock, open_exchange
 from bridge.access.door import Door
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
+from bridge.config import Config
 from bridge.cycle.caller import Caller
+from bridge.earning.collector import Collector
+from bridge.earning.demurrage import demurrage_of
 from bridge.server.asgi import Application
 from bridge.server.front import Front
 from bridge.server.http_app import http_app
@@ -30,9 +33,11 @@ class Served:
         self.exchange = exchange
         self.keyring = keyring
         calls = Caller(exchange)
+        self.demurrage = Collector(exchange, demurrage_of(Config()))
         self.requests = Requests()
         self.proofs = Proofs(exchange.node)
-        metrics = Metrics(Watched(exchange.node, keyring, calls, self.requests, self.proofs, lambda: 0))
+        watched = Watched(exchange.node, keyring, calls, self.demurrage, self.requests, self.proofs, lambda: 0)
+        metrics = Metrics(watched)
         scrape = lambda: (metrics.text(), CONTENT_TYPE)  # noqa: E731
         self.service = Service(exchange, Door(keyring), keyring, calls, scrape)
         self.seen: list[tuple[str, int]] = []

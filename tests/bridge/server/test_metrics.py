@@ -63,6 +63,14 @@ def test_figures_are_those_of_the_market(served: Served) -> None:
     assert after["process_open_fds"][()] > 0
 
 
+def test_demurrage_is_told(served: Served) -> None:
+    told = served.demurrage
+    told.charges, told.tokens, told.refused, told.failures = 3, 40, 2, 1
+    found = scraped(served)
+    names = ("charges", "tokens", "refused", "failures")
+    assert [found[f"demurrage_{name}_total"][()] for name in names] == [3, 40, 2, 1]
+
+
 def test_the_age_of_the_last_proven_restore_is_known_once_there_is_one(served: Served) -> None:
     from persistence.leadership.register import publish_proof
 

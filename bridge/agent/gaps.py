@@ -1,0 +1,94 @@
+"""Which gap in knowledge is looked at next: what promised most so far, and what most is paid for.
+
+Rule of this file: pure functions. The same gaps and budgets give the same order, whatever order they come in.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from bridge.errors import Invalid
+
+# The seeds' blend.
+UCB_SHARE: Final = 0.7
+BUDGET_SHARE: Final = 0.3
+
+
+class Gap(Struct, frozen=True):
+    """Something that may be worked on, how often it was, and what that brought on average (between 0 and 1).
+
+    `artifact_id` is what it is about, under which its budget is found; empty if that is nothing.
+    """
+
+    gap_id: str
+    visits: int
+    mean_reward: float
+    artifact_id: str = ""
+
+
+class ScoredGap(Struct, frozen=True):
+    """A gap, and why it stands where it does. Both parts are weighted; `ucb` is infinite for one never visited."""
+
+    gap: Gap
+    score: float
+    ucb: float
+    budget: float
+
+
+def get_top_gap(gaps: Sequence[Gap], budgets_tokens: Mapping[str, float]) -> Gap | None:
+    """The gap to look at next; None if there is none. `budgets_tokens` are the resource budgets by artifact. O(gaps).
+
+    Raises `Invalid` as `score_gaps`.
+    """
+    scored = score_gaps(gaps, budgets_tokens)
+    return min(scored, key=_place).gap if scored else None
+
+
+def score_gaps(gaps: Iterable[Gap], budgets_tokens: Mapping[str, float]) -> list[ScoredGap]:
+    """All gaps, best first: 70 % UCB1 and 30 % of the budget as a share of the largest among these gaps.
+
+    UCB1 is mean + sqrt(2 ln n / visits), n being all visits (Auer, Cesa-Bianchi and Fischer 2002, "Finite-time
+    Analysis of the Multiarmed Bandit Problem", figure 1): each gap is visited once before any is visited twice, so
+    those never visited come first, the better paid ones before. Equal ones stand in the order of their ids.
+
+    Raises `Invalid` for a reward outside 0 to 1, and for negative or infinite visits and budgets.
+    """
+    known = list(gaps)
+    for gap in known:
+        _check(gap)
+    tokens = [_budget_of(gap, budgets_tokens) for gap in known]
+    most_tokens = max(tokens, default=0.0)
+    visits = sum(gap.visits for gap in known)
+    scored = []
+    for gap, own_tokens in zip(known, tokens, strict=True):
+        ucb = UCB_SHARE * _ucb1(gap, visits)
+        # Where nothing is paid for, what was learned decides alone.
+        budget = BUDGET_SHARE * (own_tokens / most_tokens if most_tokens else 0.0)
+        scored.append(ScoredGap(gap, ucb + budget, ucb, budget))
+    return sorted(scored, key=_place)
+
+
+def _ucb1(gap: Gap, visits: int) -> float:
+    if gap.visits == 0:
+        return math.inf
+    return gap.mean_reward + math.sqrt(2 * math.log(visits) / gap.visits)
+
+
+def _place(scored: ScoredGap) -> tuple[float, float, str]:
+    return -scored.score, -scored.budget, scored.gap.gap_id
+
+
+def _budget_of(gap: Gap, budgets_tokens: Mapping[str, float]) -> float:
+    tokens = budgets_tokens.get(gap.artifact_id, 0.0) if gap.artifact_id else 0.0
+    if not 0 <= tokens < math.inf:
+        raise Invalid(f"budgets_tokens[{gap.artifact_id!r}]", tokens, "a finite number from 0")
+    return float(tokens)
+
+
+def _check(gap: Gap) -> None:
+    if type(gap.visits) is not int or gap.visits < 0:
+        raise Invalid(f"visits of {gap.gap_id}", gap.visits, "a whole number from 0")
+    if not 0 <= gap.mean_reward <= 1:
+        raise Invalid(f"mean_reward of {gap.gap_id}", gap.mean_reward, "0 to 1, for which UCB1 is made")

@@ -1,0 +1,38 @@
+"""The command about earning: what an account earned, and what work pays.
+
+Rule of this file: it reads, from the tables and from the settings, and pays nobody.
+"""
+
+from typing import Annotated
+
+import typer
+
+from bridge.app import database_url
+from bridge.cli import tables
+from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, config_of, fail, show
+from bridge.clock import system_clock
+from bridge.earning.rates import configured_rates
+from bridge.units import datetime_of
+from persistence import queries
+from persistence.connections import connect
+from persistence.queries import Paging
+
+
+def earnings(
+    account: Annotated[str, typer.Argument(help="The account; left out, what each kind of work pays.")] = "",
+    rows: RowsMax = 20,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what an account earned, by reason and period; or the table of what work pays (`earnings_file`)."""
+    config = config_of(url)
+    if not account:
+        rates = configured_rates(config)
+        show(rates, as_json, lambda: tables.rates(rates))
+        return
+    with database_url(config) as resolved, connect(resolved, "callmarket cli") as connection:
+        found = queries.earned(connection, config.shard_id, account, datetime_of(system_clock()))
+        if found is None:
+            fail(f"no account {account!r}", EXIT_WRONG)
+        credited = queries.credits_page(connection, config.shard_id, account, Paging(rows))
+    show({"earned": found, "credits": credited}, as_json, lambda: tables.earned(found, credited))

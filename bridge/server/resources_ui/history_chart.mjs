@@ -1,0 +1,160 @@
+// The chart of a day: price, slots and bids over one axis of time, read with pointer, finger or arrow keys.
+//
+// Rule of this file: it draws candles that it is given; the words under it say what is under the pointer.
+
+import { el, svg } from "./elements.mjs";
+import { hours, line, linear, ticks } from "./scales.mjs";
+import { bothClocks, clock, count, percent, short, tokens, whole } from "./words.mjs";
+
+const LEFT = 46;
+const RIGHT = 10;
+// Each lane with its top and its bottom, in pixels.
+const PRICE = [12, 170];
+const SLOTS = [196, 246];
+const BIDS = [272, 322];
+const HEIGHT = 344;
+const WIDTH_MIN = 280;
+
+export class HistoryChart {
+  #candles = [];
+  #from = 0;
+  #until = 1;
+  #stepMs = 1;
+  #chosen = null;
+
+  constructor() {
+    this.svg = svg("svg", { class: "chart", tabindex: "0", role: "slider", "aria-label": "Clearing prices, slots and bids of the last 24 hours; arrow keys go through them" });
+    this.words = el("p", { class: "readout", "aria-live": "polite" });
+    this.element = el("figure", { class: "history" }, this.svg, el("figcaption", {}, this.words));
+    this.svg.addEventListener("pointermove", (event) => this.#chooseAt(event.clientX));
+    this.svg.addEventListener("pointerleave", () => this.#choose(null));
+    this.svg.addEventListener("blur", () => this.#choose(null));
+    this.svg.addEventListener("keydown", (event) => this.#key(event));
+    new ResizeObserver(() => this.#draw()).observe(this.element);
+  }
+
+  show(candles, from, until, stepMs) {
+    const atEnd = this.#chosen === null ? null : this.#candles[this.#chosen]?.at;
+    this.#candles = candles.filter((candle) => candle.at + stepMs > from);
+    this.#from = from;
+    this.#until = until;
+    this.#stepMs = stepMs;
+    const again = this.#candles.findIndex((candle) => candle.at === atEnd);
+    this.#chosen = again < 0 ? null : again;
+    this.#draw();
+  }
+
+  #draw() {
+    const width = Math.max(this.element.clientWidth, WIDTH_MIN);
+    const x = linear([this.#from, this.#until], [LEFT, width - RIGHT]);
+    // A candle is as wide as its time, but can be seen.
+    const wide = Math.max(1, x(this.#from + this.#stepMs) - x(this.#from) - 1);
+    const place = (candle) => Math.max(LEFT, x(candle.at));
+    this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    this.svg.setAttribute("height", HEIGHT);
+    this.x = (candle) => Math.min(place(candle) + wide / 2, width - RIGHT);
+    this.svg.replaceChildren(
+      ...this.#times(x, width),
+      ...this.#prices(width),
+      ...this.#bars(SLOTS, width, wide, place, "slots: offered, awarded", [["slots_available", "supply"], ["awards_granted", "awarded"]]),
+      ...this.#bars(BIDS, width, wide, place, "bids at a call, at most", [["bids_open_max", "demand"]]),
+      svg("line", { class: "cursor", y1: PRICE[0], y2: BIDS[1], x1: -9, x2: -9 }),
+    );
+    this.#tell();
+  }
+
+  #times(x, width) {
+    const marks = hours(this.#from, this.#until, Math.max(2, Math.floor(width / 90)));
+    return marks.flatMap((at) => [
+      svg("line", { class: "grid", x1: x(at), x2: x(at), y1: PRICE[0], y2: BIDS[1] }),
+      svg("text", { class: "axis", x: x(at), y: HEIGHT - 6, "text-anchor": "middle" }, new Date(at).toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" })),
+    ]);
+  }
+
+  #prices(width) {
+    const priced = this.#candles.filter((candle) => candle.close_price_tokens !== null);
+    if (!priced.length) return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "no call had one price in this time")];
+    const marks = ticks(Math.min(...priced.map((candle) => candle.low_price_tokens)), Math.max(...priced.map((candle) => candle.high_price_tokens)));
+    const y = linear([marks[0], marks.at(-1)], [PRICE[1], PRICE[0]]);
+    const close = [];
+    const upper = [];
+    const lower = [];
+    priced.forEach((candle, number) => {
+      // Where nothing was sold for longer, the line breaks.
+      if (number && candle.at - priced[number - 1].at > 6 * this.#stepMs) close.push(null);
+      close.push([this.x(candle), y(candle.close_price_tokens)]);
+      upper.push([this.x(candle), y(candle.high_price_tokens)]);
+      lower.unshift([this.x(candle), y(candle.low_price_tokens)]);
+    });
+    const dots = priced.length > 80 ? [] : close.filter(Boolean).map(([cx, cy]) => svg("circle", { class: "dot", cx, cy, r: 2.5 }));
+    return [
+      ...axis(marks, y, width),
+      svg("text", { class: "lane", x: LEFT + 4, y: PRICE[0] - 2 }, "clearing price, tokens"),
+      svg("path", { class: "band", d: `${line([...upper, ...lower])}Z` }),
+      svg("path", { class: "price", d: line(close) }),
+      ...dots,
+    ];
+  }
+
+  #bars([top, bottom], width, wide, place, title, kinds) {
+    const highest = Math.max(1, ...this.#candles.map((candle) => candle[kinds[0][0]]));
+    const y = linear([0, highest], [bottom, top]);
+    const one = (candle, field, kind) =>
+      svg("rect", { class: kind, x: place(candle).toFixed(1), y: y(candle[field]).toFixed(1), width: wide.toFixed(1), height: (bottom - y(candle[field])).toFixed(1) });
+    return [
+      ...axis([0, highest], y, width),
+      svg("text", { class: "lane", x: LEFT + 4, y: top - 5 }, title),
+      ...kinds.flatMap(([field, kind]) => this.#candles.map((candle) => one(candle, field, kind))),
+    ];
+  }
+
+  #chooseAt(clientX) {
+    const box = this.svg.getBoundingClientRect();
+    const wanted = ((clientX - box.left) / box.width) * this.svg.viewBox.baseVal.width;
+    let best = null;
+    this.#candles.forEach((candle, number) => {
+      if (best === null || Math.abs(this.x(candle) - wanted) < Math.abs(this.x(this.#candles[best]) - wanted)) best = number;
+    });
+    this.#choose(best);
+  }
+
+  #key(event) {
+    const last = this.#candles.length - 1;
+    const now = this.#chosen ?? last + 1;
+    const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last }[event.key];
+    if (next === undefined || last < 0) return;
+    event.preventDefault();
+    this.#choose(Math.min(Math.max(next, 0), last));
+  }
+
+  #choose(number) {
+    this.#chosen = number;
+    this.#tell();
+  }
+
+  #tell() {
+    const candle = this.#candles[this.#chosen] ?? null;
+    const words = candle ? told(candle, this.#stepMs) : "Point at the chart, or use the arrow keys, to read it.";
+    this.words.textContent = words;
+    for (const [name, value] of [["min", 0], ["max", Math.max(this.#candles.length - 1, 0)], ["now", this.#chosen ?? this.#candles.length - 1], ["text", words]]) {
+      this.svg.setAttribute(`aria-value${name}`, value);
+    }
+    const cursor = this.svg.querySelector(".cursor");
+    for (const end of ["x1", "x2"]) cursor?.setAttribute(end, candle ? this.x(candle) : -9);
+  }
+}
+
+function axis(marks, y, width) {
+  return marks.flatMap((mark) => [
+    svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(mark), y2: y(mark) }),
+    svg("text", { class: "axis", x: LEFT - 6, y: y(mark) + 4, "text-anchor": "end" }, short(mark)),
+  ]);
+}
+
+function told(candle, stepMs) {
+  const { low_price_tokens: low, high_price_tokens: high, close_price_tokens: close } = candle;
+  const range = low === high ? "" : `, ${whole(low)} to ${whole(high)}`;
+  const price = close === null ? "no single price" : `${tokens(close)}${range}`;
+  const filled = `${whole(candle.awards_granted)} of ${count(candle.slots_available, "slot")} awarded (${percent(candle.awards_granted, candle.slots_available)})`;
+  return `${bothClocks(candle.at)} to ${clock(candle.at + stepMs)}: ${price}; ${filled}; at most ${count(candle.bids_open_max, "bid")}; ${count(candle.rounds, "call")}`;
+}

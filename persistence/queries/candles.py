@@ -1,0 +1,61 @@
+"""The calls of a market in equal parts of time: what a chart of prices shows of any number of rounds.
+
+Rule of this file: read-only, one walk over the rounds of the period, an answer of at most as many rows as it has parts.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import psycopg
+from msgspec import Struct
+from psycopg.rows import class_row
+
+
+class Candle(Struct, frozen=True):
+    """The calls from `opens_at` on, for the length of one interval.
+
+    Prices are of the calls that had one price: the first, the highest, the lowest and the last; None where none had.
+    Supply and awards are sums; `bids_open_max` is the most bids that there were at a call.
+    """
+
+    opens_at: datetime
+    rounds: int
+    slots_available: int
+    awards_granted: int
+    bids_open_max: int
+    open_price_tokens: int | None
+    high_price_tokens: int | None
+    low_price_tokens: int | None
+    close_price_tokens: int | None
+
+
+_PRICES: Final = "array_agg(clearing_price_tokens ORDER BY seq {}) FILTER (WHERE clearing_price_tokens IS NOT NULL)"
+# Intervals are counted from the epoch, so that those of two questions are the same.
+_QUERY: Final = f"""SELECT date_bin(%(interval)s, called_at, 'epoch'::timestamptz) AS opens_at, count(*) AS rounds,
+      sum(slots_available)::bigint AS slots_available, sum(awards_granted)::bigint AS awards_granted,
+      max(bids_open) AS bids_open_max, ({_PRICES.format("")})[1] AS open_price_tokens,
+      max(clearing_price_tokens) AS high_price_tokens, min(clearing_price_tokens) AS low_price_tokens,
+      ({_PRICES.format("DESC")})[1] AS close_price_tokens
+    FROM compute_auction_rounds
+    WHERE shard_id = %(shard)s AND market_id = %(market)s AND called_at > %(since)s AND called_at <= %(until)s
+    GROUP BY opens_at ORDER BY opens_at"""  # noqa: S608 -- only the constants above are put in
+
+
+def candles(
+    connection: psycopg.Connection,
+    shard_id: int,
+    market_id: str,
+    until: datetime,
+    period: timedelta,
+    interval: timedelta,
+) -> list[Candle]:
+    """The candles of a period up to `until`, the oldest first, without those of no call. Costs the period's rounds."""
+    values = {
+        "shard": shard_id,
+        "market": market_id,
+        "since": until - period,
+        "until": until,
+        "interval": interval,
+    }
+    with connection.cursor(row_factory=class_row(Candle)) as cursor:
+        return cursor.execute(_QUERY.encode(), values).fetchall()

@@ -1,0 +1,194 @@
+"""Work that the daily budget pays: the next task, and both payers beside each other.
+
+Goal: the best task that its quest can pay is next; and whatever order awards, budget, kills and retries come in, each
+attempt is paid by one payer, and the budget has spent what its attempts have cost.
+"""
+
+import random
+from collections import Counter
+
+import pytest
+
+from bridge import ManualClock
+from bridge.budgets import fallback as module
+from bridge.budgets.daily import DailyBudgets
+from bridge.budgets.fallback import Fallback
+from bridge.config import Config
+from bridge.work.model import Claim, Completion, Quest, Task
+from tests.bridge.conftest import START_US
+from tests.support.memory_tasks import MemoryTasks
+
+CONFIG = Config(budget_day_tokens=1_000)
+MINUTE_US = 60_000_000
+
+
+def task(task_id: str, value: float, cost: int = 100, quest_id: str = "q", **more: object) -> Task:
+    return Task(task_id, quest_id, value, 1.0, 1.0, estimated_cost_tokens=cost, **more)  # type: ignore[arg-type]
+
+
+def test_the_best_task_that_its_quest_can_pay_is_next(budgets: DailyBudgets, clock: ManualClock) -> None:
+    """BRG-4: by value; past what its quest cannot pay, what is reserved, blocked, or gone since the ranking."""
+    source = MemoryTasks(
+        [Quest("q", "wq"), Quest("r", "wr")],
+        [
+            task("dear", 9.0, 600),
+            task("good", 1.0),
+            task("fair", 0.5),
+            task("other", 0.4, quest_id="r"),
+            task("blocked", 99.0, blocked=True),
+            task("worthless", 0.0, 1),
+        ],
+    )
+    fallback = Fallback(source, budgets, clock, CONFIG)
+    assert budgets.allocations() == []
+    assert fallback.next_task("w") == "dear"
+    assert [(one.quest, one.allocated_tokens) for one in budgets.allocations()] == [("q", 882), ("r", 118)]
+    assert budgets.reserve("dear", "q", 600, "w")
+    assert budgets.reserve("good", "q", 200, "w")
+    assert fallback.next_task("w") == "other", "82 tokens are left to q: too few for the fair one"
+    assert source.claim("other", "w", "auction", 1)
+    assert fallback.next_task("w") is None
+    source.put(task("late", 0.9, 80))
+    assert fallback.next_task("w") is None, "the ranking holds for a minute"
+    clock.set_us(clock() + MINUTE_US)
+    assert fallback.next_task("w") == "late"
+
+
+def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudgets, clock: ManualClock) -> None:
+    """BRG-4: blocked tasks never."""
+    source = MemoryTasks([Quest("q", "w")], [task(f"t{number:02}", 1.0 - number / 100, 1) for number in range(50)])
+    fallback = Fallback(source, budgets, clock, CONFIG)
+    assert fallback.next_task("w") == "t00"
+    source.block([f"t{number:02}" for number in range(45)])
+    assert fallback.next_task("w") == "t45"
+
+
+def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None:
+    """BRG-4: what was spent yesterday is no part of today's."""
+    source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1_000), task("b", 0.9, 1_000)])
+    fallback = Fallback(source, budgets, clock, CONFIG)
+    assert fallback.next_task("w") == "a"
+    assert budgets.reserve("a", "q", 1_000, "w")
+    assert fallback.next_task("w") is None
+    clock.set_us(START_US + 16 * 3600 * 1_000_000)
+    assert fallback.next_task("w") == "b"
+
+
+def test_no_budget_is_no_task(budgets: DailyBudgets, clock: ManualClock) -> None:
+    """BRG-4: with `budget_day_tokens` 0 the backlog waits for the auction."""
+    source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1)])
+    assert Fallback(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reservation is abandoned as soon as it is there: no test waits for a minute."""
+    monkeypatch.setattr(module, "ABANDONED_S_MIN", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_killed_workers_leave_behind(budgets: DailyBudgets) -> None:
+    """BRG-4: after the reservation it goes back, after the completion its cost is charged, in between it stays."""
+    source = MemoryTasks(
+        [Quest("q", "w")], [task(name, 1.0) for name in ("never", "working", "told", "lost", "failed")]
+    )
+    budgets.allocate({"q": 1_000})
+    for name in ("never", "working", "told", "failed"):
+        assert budgets.reserve(name, "q", 100, "w1")
+    claims = {name: source.claim(name, "w1", "budget") for name in ("working", "told", "failed")}
+    assert all(claims.values())
+    source.complete(claims["told"], 120, 0.5)  # type: ignore[arg-type]
+    source.fail(claims["failed"], "crash", cost_tokens=30)  # type: ignore[arg-type]
+    assert source.claim("never", "w2", "auction", 7)
+    fallback = Fallback(source, budgets, config=CONFIG)
+    ended = {one.task_id: (one.status, one.charged_tokens) for one in fallback.tidy()}
+    assert ended == {"never": ("released", None), "told": ("spent", 120), "failed": ("spent", 30)}
+    assert fallback.tidy() == []
+    (one,) = budgets.allocations()
+    assert (one.spent_tokens, one.reserved_tokens) == (150, 100)
+
+
+def test_a_young_reservation_is_left_alone(budgets: DailyBudgets) -> None:
+    """BRG-4: between the reservation and the claim is a moment."""
+    budgets.allocate({"q": 1_000})
+    assert budgets.reserve("t", "q", 100, "w1")
+    assert Fallback(MemoryTasks(), budgets, config=CONFIG).tidy() == []
+
+
+class Worker:
+    """One that works tasks on a budget or an award, step by step, and may be killed between any two steps."""
+
+    def __init__(self, name: str, source: MemoryTasks, fallback: Fallback) -> None:
+        self.name, self.source, self.fallback = name, source, fallback
+        self.reserved: Task | None = None
+        self.claim: Claim | None = None
+        self.completion: Completion | None = None
+
+    def kill(self) -> None:
+        """What is in memory is lost; what it has claimed it finds again, and lets it fail."""
+        self.reserved = self.claim = self.completion = None
+        for claim in self.source.claims(self.name):
+            self.source.fail(claim, "killed", cost_tokens=5)
+
+    def step(self, rng: random.Random, award_id: int | None, task_id: str) -> None:
+        if self.completion is not None and self.reserved is not None:
+            self.fallback.spend(self.reserved, self.name, self.completion.cost_tokens)
+            self.reserved = self.completion = None
+        elif self.claim is not None:
+            self._end(rng, self.claim)
+        elif self.reserved is not None:
+            self.claim = self.source.claim(self.reserved.task_id, self.name, "budget")
+            if self.claim is None:
+                self.fallback.spend(self.reserved, self.name, 0)
+                self.reserved = None
+        elif award_id is not None:
+            self.claim = self.source.claim(task_id, self.name, "auction", award_id)
+        elif found := self.fallback.next_task(self.name):
+            task = self.source.tasks([found])[found]
+            self.reserved = task if self.fallback.reserve(task, self.name) else None
+
+    def _end(self, rng: random.Random, claim: Claim) -> None:
+        cost = rng.randrange(150)
+        if rng.random() < 0.5:
+            completion = self.source.complete(claim, cost, 1.0)
+        else:
+            completion = self.source.fail(claim, "failed", cost_tokens=cost)
+        self.claim = None
+        self.completion = completion if claim.payer == "budget" else None
+
+
+@pytest.mark.usefixtures("at_once")
+def test_any_order_of_awards_budget_and_kills(seed: int, budgets: DailyBudgets) -> None:
+    """BRG-4, BRG-5: a task has one payer at a time and is done once, and the budget counts what its attempts cost."""
+    rng = random.Random(seed)
+    source = MemoryTasks(
+        [Quest("q", "wq"), Quest("r", "wr")],
+        [task(f"t{number:02}", rng.random(), 100, rng.choice("qr")) for number in range(25)],
+    )
+    clock = ManualClock(START_US)
+    fallback = Fallback(source, budgets, clock, Config(budget_day_tokens=10**9))
+    workers = [Worker(f"w{number}", source, fallback) for number in range(4)]
+    for award_id in range(1, 800):
+        worker = rng.choice(workers)
+        if rng.random() < 0.06:
+            # But not one that was taken for dead before it claimed: `ABANDONED_S_MIN` says what comes of that.
+            made = worker.reserved and budgets.latest(worker.reserved.task_id, worker.name)
+            if not made or made.status == "reserved":
+                worker.kill()
+        elif rng.random() < 0.05:
+            # Another ranking, which ends what was left behind; also what a slow worker only seems to have left.
+            clock.set_us(clock() + MINUTE_US)
+        else:
+            worker.step(rng, award_id if rng.random() < 0.3 else None, f"t{rng.randrange(25):02}")
+        assert all(one.used_tokens <= one.allocated_tokens for one in budgets.allocations())
+    for worker in workers:
+        while worker.claim or worker.completion or worker.reserved:
+            worker.step(rng, None, "")
+    fallback.tidy()
+    ended = [completion for _, completion in source._ended]
+    assert {one.payer for one in ended} == {"auction", "budget"}
+    assert max(Counter(one.task_id for one in ended if one.succeeded).values()) == 1
+    # What costs more than was set aside is an overrun once the quest has no other open task, and so no more tokens.
+    spent = sum(one.spent_tokens + one.overrun_tokens for one in budgets.allocations())
+    assert spent == sum(one.cost_tokens for one in ended if one.payer == "budget")
+    assert not any(one.reserved_tokens for one in budgets.allocations())
