@@ -36,6 +36,7 @@ GOOD = {
     "log_format": ("console", "console"),
     "log_requests_per_s": ("7", 7),
     "changes_waiting_max": ("9", 9),
+    "llm_tokens_per_token": ("250", 250),
     "earnings_file": ("/srv/rates.toml", "/srv/rates.toml"),
     "demurrage_ppm": ("1000", 1_000),
     "demurrage_period_s": ("3600", 3_600),
@@ -53,6 +54,8 @@ GOOD = {
     "auction_fruitless_s": ("60", 60.0),
 }
 WRONG = [
+    ("llm_tokens_per_token", "0", ">= 1"),
+    ("llm_tokens_per_token", "1000001", "<= 1000000"),
     ("address", "x" * 301, "length <= 300"),
     ("lease_s", "0.4", ">= 0.5"),
     ("lease_s", "3601", "<= 3600"),
