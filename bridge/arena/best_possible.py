@@ -3,8 +3,6 @@
 Rule of this file: pure and exact, so that efficiency is a share of a true bound.
 """
 
-from collections.abc import Sequence
-
 from bridge.arena.scene import Scene, Task
 
 

@@ -1,10 +1,10 @@
-"""One round, and everything that one bidder could have bid instead: whether honesty is dominant, exactly.
+"""One round, and what one bidder could have bid instead while the others' bids stay: whether honesty is dominant.
 
-Rule of this file: nothing is derived and nothing estimated. Rounds are small enough that every bid of the grid can be
-tried, each on the real engine; the grid has every whole price that could make a difference.
+Rule of this file: nothing is derived and nothing estimated: each bid is tried on the real engine. In rounds drawn small
+enough that is every bid there is; in rounds of the real trace it is, for each number of slots, the least that wins it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Final, get_args
 
@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bridge.arena.market import ArenaMarket
 from bridge.arena.scene import KINDS, Kind
+from bridge.arena.strategies import just_enough
 from engine.commands import PricingRule
 
 RULES: Final[tuple[PricingRule, ...]] = get_args(PricingRule)
@@ -24,10 +25,10 @@ FOCAL: Final = 0
 OTHERS: Final = {"single": 4, "multi": 2}
 TASKS: Final = {"single": 1, "multi": 2}
 # Enough for every round that a market of this file is used for.
-WALLET_TOKENS: Final = 1_000_000_000
+WALLET_TOKENS: Final = 10**12
 
 
-class SmallRound(Struct, frozen=True):
+class OneRound(Struct, frozen=True):
     """A focal bidder's values, dearest first, and what each of the others bids. `place` is its place in time."""
 
     slots: int
@@ -36,15 +37,26 @@ class SmallRound(Struct, frozen=True):
     place: int
 
     @property
-    def grid(self) -> range:
-        """No bid, and every price up to one more than anybody's."""
-        return range(max(*self.values_tokens, *(max(bids) for bids in self.others_tokens)) + 2)
+    def every_bid(self) -> Iterator[tuple[int, ...]]:
+        """All there is: for each task no bid, or any whole price up to one more than anybody's value or bid."""
+        top = max(max(prices) for prices in (self.values_tokens, *self.others_tokens))
+        return product(range(top + 2), repeat=len(self.values_tokens))
+
+    @property
+    def least_bids(self) -> Iterator[tuple[int, ...]]:
+        """For each number of slots, the least that wins so many: no bid earns more, but for ties, a token a slot.
+
+        The tests compare them with every bid, in small rounds and under all rules.
+        """
+        standing = sorted((price for prices in self.others_tokens for price in prices), reverse=True)
+        for slots in range(min(self.slots, len(self.values_tokens)) + 1):
+            yield just_enough(slots, len(self.values_tokens), standing, self.slots)
 
 
 class Deviation(Struct, frozen=True):
-    """The best of all bids in a small round, beside the honest ones."""
+    """The best of the bids that were tried in a round, beside the honest ones."""
 
-    round: SmallRound
+    round: OneRound
     honest_tokens: int
     bids_tokens: tuple[int, ...]
     utility_tokens: int
@@ -71,13 +83,12 @@ class Dominance(Struct, frozen=True):
         return self.pricing_rule == "vickrey" or (self.pricing_rule, self.kind) == ("first_rejected", "single")
 
 
-class Table:
-    """A market that is asked what bids would have gained, as often as one likes."""
+class _Table:
+    """A market that plays one round as often as one likes."""
 
-    def __init__(self, small: SmallRound, pricing_rule: PricingRule) -> None:
-        """Open it for one round, played again and again."""
-        self._round = small
-        self._market = ArenaMarket(pricing_rule, small.slots, [WALLET_TOKENS] * (1 + len(small.others_tokens)))
+    def __init__(self, one: OneRound, pricing_rule: PricingRule) -> None:
+        self._round = one
+        self._market = ArenaMarket(pricing_rule, one.slots, [WALLET_TOKENS] * (1 + len(one.others_tokens)))
 
     def utility_tokens(self, bids_tokens: Sequence[int]) -> int:
         """Play the round with these bids for the focal bidder's tasks, 0 for none."""
@@ -90,26 +101,32 @@ class Table:
         tasks = [int(win.task_id.partition(".")[2]) for win in wins]
         return sum(self._round.values_tokens[task] for task in tasks) - sum(win.price_tokens for win in wins)
 
-    def best(self) -> Deviation:
-        """Try every bid of the grid. Of equals the first, and the honest one before all."""
-        honest = best = self.utility_tokens(self._round.values_tokens)
-        best_bids = self._round.values_tokens
-        for bids in product(self._round.grid, repeat=len(self._round.values_tokens)):
-            utility = self.utility_tokens(bids)
-            if utility > best:
-                best, best_bids = utility, bids
+    def audit(self) -> None:
+        """Assert that what was paid is where it belongs."""
         self._market.audit()
-        return Deviation(self._round, honest, best_bids, best)
 
 
-def draw_round(random: np.random.Generator, kind: Kind) -> SmallRound:
+def best_reply(one: OneRound, pricing_rule: PricingRule, replies: Iterable[tuple[int, ...]]) -> Deviation:
+    """Try the replies. Of equals the first, and honesty before all."""
+    table = _Table(one, pricing_rule)
+    honest = best = table.utility_tokens(one.values_tokens)
+    best_bids = one.values_tokens
+    for bids in replies:
+        utility = table.utility_tokens(bids)
+        if utility > best:
+            best, best_bids = utility, bids
+    table.audit()
+    return Deviation(one, honest, best_bids, best)
+
+
+def draw_round(random: np.random.Generator, kind: Kind) -> OneRound:
     """Draw a small round in which slots are scarce. Others may bid anything: whether they are honest is nobody's."""
     others, tasks = OTHERS[kind], TASKS[kind]
     values = sorted((int(value) for value in random.integers(1, VALUE_MAX + 1, tasks)), reverse=True)
     bids = random.integers(1, VALUE_MAX + 1, (others, tasks))
     slots = int(random.integers(1, (others + 1) * tasks - 1))
     place = int(random.integers(0, others + 1))
-    return SmallRound(slots, tuple(values), tuple(tuple(int(bid) for bid in line) for line in bids), place)
+    return OneRound(slots, tuple(values), tuple(tuple(int(bid) for bid in line) for line in bids), place)
 
 
 def try_everything(seed: int, rounds: int = ROUNDS_DRAWN) -> list[Dominance]:
@@ -122,9 +139,9 @@ def try_everything(seed: int, rounds: int = ROUNDS_DRAWN) -> list[Dominance]:
     return found
 
 
-def _dominance(kind: Kind, pricing_rule: PricingRule, drawn: Sequence[SmallRound]) -> Dominance:
-    best = [Table(small, pricing_rule).best() for small in drawn]
+def _dominance(kind: Kind, pricing_rule: PricingRule, drawn: Sequence[OneRound]) -> Dominance:
+    best = [best_reply(small, pricing_rule, small.every_bid) for small in drawn]
     gainful = [deviation for deviation in best if deviation.gain_tokens > 0]
-    tried = sum(len(small.grid) ** len(small.values_tokens) for small in drawn)
     largest = max(gainful, key=lambda deviation: deviation.gain_tokens, default=None)
+    tried = sum(sum(1 for _ in small.every_bid) for small in drawn)
     return Dominance(kind, pricing_rule, len(drawn), tried, len(gainful), largest)

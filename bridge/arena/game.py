@@ -1,11 +1,11 @@
 """One game: a scene, a pricing rule, and a strategy in each seat.
 
-Rule of this file: every seat is treated alike; a wallet that cannot pay for all that its strategy offers is spent on the
-dearest tasks first.
+Rule of this file: every seat is treated alike; a wallet that cannot pay for all that its strategy offers is spent
+on the dearest tasks first.
 """
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -13,6 +13,9 @@ from bridge.arena.market import ArenaMarket, Called
 from bridge.arena.scene import Scene, Task
 from bridge.arena.strategies import Strategy, View
 from engine.commands import PricingRule
+
+Bids = Sequence[tuple[int, tuple[int, ...]]]
+"""What was bid in a round, in order of time: the seat, and its prices, dearest first."""
 
 
 class Played(Struct, frozen=True):
@@ -38,7 +41,12 @@ class _Seat:
         self.spent_last_tokens = 0
 
 
-def play(scene: Scene, pricing_rule: PricingRule, strategies: Sequence[Strategy]) -> Played:
+def play(
+    scene: Scene,
+    pricing_rule: PricingRule,
+    strategies: Sequence[Strategy],
+    on_bids: Callable[[Bids], None] | None = None,
+) -> Played:
     """Play all rounds. Some tens of microseconds a bid; asserts that the sum of prices is in the treasury."""
     seats = [_Seat(strategy, wallet) for strategy, wallet in zip(strategies, scene.wallets_tokens, strict=True)]
     market = ArenaMarket(pricing_rule, scene.slots, scene.wallets_tokens)
@@ -49,7 +57,9 @@ def play(scene: Scene, pricing_rule: PricingRule, strategies: Sequence[Strategy]
     for round_no, order in enumerate(scene.orders):
         for task in arriving[round_no]:
             seats[task.seat].waiting.append(task)
-        _bid(scene, market, seats, order, last_price)
+        bids = _bid(scene, market, seats, order, last_price)
+        if on_bids is not None:
+            on_bids(bids)
         called = market.call()
         last_price = called.price_tokens
         _note(called, seats, round_no + 1)
@@ -61,10 +71,11 @@ def play(scene: Scene, pricing_rule: PricingRule, strategies: Sequence[Strategy]
     )
 
 
-def _bid(scene: Scene, market: ArenaMarket, seats: Sequence[_Seat], order: Sequence[int], last_price: int) -> None:
+def _bid(scene: Scene, market: ArenaMarket, seats: Sequence[_Seat], order: Sequence[int], last_price: int) -> Bids:
     """Let those bid who are not late, then the late ones, each in the order of the round."""
     # Negative, so that the dearest come first.
     standing: list[int] = []
+    placed: list[tuple[int, tuple[int, ...]]] = []
     for number in sorted(order, key=lambda number: seats[number].strategy.late):
         seat = seats[number]
         tasks = sorted(seat.waiting, key=lambda task: -task.value_tokens)[: scene.bids_per_seat_max]
@@ -73,8 +84,11 @@ def _bid(scene: Scene, market: ArenaMarket, seats: Sequence[_Seat], order: Seque
         offers = seat.strategy.offers([task.value_tokens for task in tasks], view)
         bids = _funded(tasks, offers, market.available_tokens(number))
         market.place(number, bids)
-        for _, price in bids:
+        prices = tuple(price for _, price in bids)
+        placed.append((number, prices))
+        for price in prices:
             insort(standing, -price)
+    return placed
 
 
 def _funded(tasks: Sequence[Task], offers: Sequence[int], available_tokens: int) -> list[tuple[str, int]]:

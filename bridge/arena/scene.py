@@ -1,7 +1,7 @@
 """What is played for: the tasks of a stretch of the real trace, what each is worth to whom, and the wallets.
 
-Rule of this file: pure; all that chance decides is decided here, once, from the seed, so that every strategy under every
-pricing rule has the same tasks, values, opponents and order (common random numbers).
+Rule of this file: pure; all that chance decides is decided here, once, from the seed, so that every strategy under
+every pricing rule has the same tasks, values, opponents and order (common random numbers).
 """
 
 from typing import Final, Literal, get_args
@@ -15,8 +15,8 @@ from bridge.demo.workload import TASK_TTL_US, make_workload
 from bridge.demo.world import LOAD_WANTED
 
 World = Literal["fresh", "wallets", "waiting"]
-"""`fresh`: a task is bid for in one round, and no wallet binds: the textbook, repeated. `wallets`: the same, with wallets
-that are too small. `waiting`: no wallet binds, but what does not win may bid again until its deadline."""
+"""`fresh`: a task is bid for in one round, and no wallet binds: the textbook, repeated. `wallets`: the same, with
+wallets that are too small. `waiting`: no wallet binds, but what does not win may bid again until its deadline."""
 Kind = Literal["single", "multi"]
 """`single`: each bidder bids for one task a round, its dearest. `multi`: for all that it has."""
 

@@ -49,7 +49,7 @@ class Strategy(Protocol):
 class Truthful:
     """Bids what each task is worth."""
 
-    late = False
+    late: ClassVar[bool] = False
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:  # noqa: ARG002
         """The values."""
@@ -59,7 +59,7 @@ class Truthful:
 class Shaded:
     """Bids six tenths of it."""
 
-    late = False
+    late: ClassVar[bool] = False
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:  # noqa: ARG002
         """The values, shaded."""
@@ -74,7 +74,7 @@ class Paced:
     budgets of a round, so that the step, 1 / sqrt(rounds), has no unit.
     """
 
-    late = False
+    late: ClassVar[bool] = False
 
     def __init__(self) -> None:
         """Begin honest."""
@@ -94,7 +94,7 @@ class Paced:
 class Sniping:
     """Bids late, and no more than the book says is needed for as many slots as are worth it."""
 
-    late = True
+    late: ClassVar[bool] = True
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:
         """The least that wins the most slots without paying more than any is worth."""
@@ -106,7 +106,7 @@ class Sniping:
             ),
             default=0,
         )
-        return _just_enough(wanted, values_tokens, view)
+        return just_enough(wanted, len(values_tokens), view.standing_tokens, view.slots)
 
 
 class DemandReducing:
@@ -116,7 +116,7 @@ class DemandReducing:
     price, bidders of several shade the later ones. How much depends on the others; this is a plain geometric rule.
     """
 
-    late = False
+    late: ClassVar[bool] = False
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:  # noqa: ARG002
         """The values, the i-th (from 0) times 0.8 to the i-th."""
@@ -126,11 +126,11 @@ class DemandReducing:
 class BestReply:
     """Bids late, for as many slots as earn most if each costs what the dearest of them takes.
 
-    In one round against bids that stand this is a best reply under every rule but `vickrey`, save the one token by which
-    it outbids (`tests/bridge/arena` tries every other): where slots have one price, fewer may earn more.
+    In one round against bids that stand this is a best reply under every rule but `vickrey`, save the one token by
+    which it outbids (`tests/bridge/arena` tries every other): where slots have one price, fewer may earn more.
     """
 
-    late = True
+    late: ClassVar[bool] = True
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:
         """The least that wins the slots that earn most; of equals the fewest."""
@@ -139,7 +139,7 @@ class BestReply:
             sum(values_tokens[:slots]) - slots * needed_tokens(slots, view.standing_tokens, view.slots)
             for slots in range(most + 1)
         ]
-        return _just_enough(earned.index(max(earned)), values_tokens, view)
+        return just_enough(earned.index(max(earned)), len(values_tokens), view.standing_tokens, view.slots)
 
 
 def needed_tokens(slots_wanted: int, standing_tokens: Sequence[int], slots: int) -> int:
@@ -148,9 +148,10 @@ def needed_tokens(slots_wanted: int, standing_tokens: Sequence[int], slots: int)
     return standing_tokens[pushed_out] + 1 if pushed_out < len(standing_tokens) else 1
 
 
-def _just_enough(wanted: int, values_tokens: Sequence[int], view: View) -> Sequence[int]:
-    price = needed_tokens(wanted, view.standing_tokens, view.slots)
-    return [price] * wanted + [0] * (len(values_tokens) - wanted)
+def just_enough(slots_wanted: int, tasks: int, standing_tokens: Sequence[int], slots: int) -> tuple[int, ...]:
+    """The least that wins so many slots, for the first of the tasks, and no bid for the others."""
+    price = needed_tokens(slots_wanted, standing_tokens, slots)
+    return (price,) * slots_wanted + (0,) * (tasks - slots_wanted)
 
 
 STRATEGIES: Final[Mapping[str, Callable[[], Strategy]]] = {
