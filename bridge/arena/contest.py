@@ -51,7 +51,7 @@ class Standing(Struct, frozen=True):
 class Field(Struct, frozen=True):
     """What became of a field of bidders in which the focal seat is honest.
 
-    Efficiency is the value that was realised, as a share of the best possible; revenue is that of a round. `hindsight`,
+    Efficiency is the value that was realised, as a share of the best possible; revenue is that of a game. `hindsight`,
     where it was asked for, is what the best reply to the very bids that the others made would have earned more than
     honesty, round by round, as a share of the value that honesty won: exactly 0 where honesty is dominant.
     """
@@ -79,7 +79,7 @@ class Row(Struct, frozen=True):
     all_honest: Field
 
     @property
-    def best_lie(self) -> Standing:
+    def best_other(self) -> Standing:
         """The strategy other than honesty that earned most on average."""
         return max((one for one in self.standings if one.strategy != HONEST), key=lambda one: one.utility_tokens)
 
@@ -97,7 +97,6 @@ class _Cell:
     """The games of one row, draw by draw."""
 
     def __init__(self) -> None:
-        self.rounds = 1
         # By strategy in the focal seat; the last of a line is the game of the field in which all are honest.
         self.played: list[list[Played]] = []
         self.best_tokens: list[int] = []
@@ -136,7 +135,6 @@ def hold_contest(
 def _play_cell(cell: _Cell, stage: Scene, rule: PricingRule, *, hindsight: bool) -> None:
     """Play the games of one draw: each strategy in the focal seat, and all seats honest."""
     seats = len(stage.wallets_tokens)
-    cell.rounds = stage.rounds
     fields = [[name, *opponents(seats)] for name in STRATEGIES] + [[HONEST] * seats]
     cell.played.append([play(stage, rule, [STRATEGIES[name]() for name in field]) for field in fields])
     if hindsight:
@@ -183,7 +181,7 @@ def _field(cell: _Cell, number: int) -> Field:
     if cell.hindsight_tokens:
         gained = _floats([pair[number] for pair in cell.hindsight_tokens])
         hindsight = ratio(gained, _floats([game.values_tokens[FOCAL] for game in games]))
-    revenue = sum(sum(game.paid_tokens) for game in games) / len(games) / cell.rounds
+    revenue = sum(sum(game.paid_tokens) for game in games) / len(games)
     return Field(value / max(1, sum(cell.best_tokens)), revenue, hindsight)
 
 

@@ -77,10 +77,13 @@ class Dominance(Struct, frozen=True):
     rounds_with_gain: int
     largest: Deviation | None
 
-    @property
-    def promised(self) -> bool:
-        """Whether theory says that honesty is dominant here (Vickrey 1961; Wurman, Walsh and Wellman 1998)."""
-        return self.pricing_rule == "vickrey" or (self.pricing_rule, self.kind) == ("first_rejected", "single")
+
+def promised(pricing_rule: PricingRule, kind: Kind) -> bool:
+    """Whether honesty should be dominant: where what a bidder pays does not depend on its own bids.
+
+    Vickrey 1961; for one bid each also Wurman, Walsh and Wellman 1998.
+    """
+    return pricing_rule == "vickrey" or (pricing_rule, kind) == ("first_rejected", "single")
 
 
 class _Table:

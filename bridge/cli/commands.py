@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
+from bridge.cli.arena import arena
 from bridge.cli.cycle import cycle
 from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
 from bridge.cli.keys import keys
@@ -312,6 +313,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
     show({"applied": names}, as_json, lambda: tables.migrated(names))
 
 
+app.command(epilog="Example: callmarket arena --seeds 20 --bidders 3")(arena)
 app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
 app.add_typer(keys)

@@ -81,7 +81,7 @@ def price_over_time(played: Played) -> str:
         if played.killed_at_us is not None:
             _mark_kill(bottom, played, label=False)
             _mark_kill(top, played, label=True)
-        return _svg(figure, "Arrivals and clearing price over time")
+        return svg(figure, "Arrivals and clearing price over time")
 
 
 def wallets_over_time(played: Played) -> str:
@@ -117,7 +117,7 @@ def wallets_over_time(played: Played) -> str:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.18), ncols=3, fontsize=9, handlelength=1.6)
         if played.killed_at_us is not None:
             _mark_kill(axes, played, label=False)
-        return _svg(figure, "Wallets over time")
+        return svg(figure, "Wallets over time")
 
 
 def bidders_over_time(played: Played) -> str:
@@ -148,7 +148,7 @@ def bidders_over_time(played: Played) -> str:
         ]
         axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.4, 1.07), ncols=2, fontsize=9)
         axes.set_xlim(0, minutes[-1])
-        return _svg(figure, "Who won and who was priced out, call by call")
+        return svg(figure, "Who won and who was priced out, call by call")
 
 
 def waits(played: Played) -> str:
@@ -170,7 +170,7 @@ def waits(played: Played) -> str:
         axes.set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)])
         axes.set_xlabel("seconds from arrival to slot")
         axes.set_ylabel("share of all tasks")
-        return _svg(figure, "Waiting time by policy")
+        return svg(figure, "Waiting time by policy")
 
 
 def value_against_cost(played: Played) -> str:
@@ -202,7 +202,7 @@ def value_against_cost(played: Played) -> str:
         axes.set_ylim(0, top * 1.1)
         axes.set_xlabel("compute burned, $")
         axes.set_ylabel("impact delivered, $")
-        return _svg(figure, "Value against cost by policy")
+        return svg(figure, "Value against cost by policy")
 
 
 def _label_ends(axes: Axes, ends: Sequence[tuple[Run, float]], at: float) -> None:
@@ -256,7 +256,7 @@ def _minutes(played: Played) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return np.array([_minute(played, cycle.at_us) for cycle in played.cycles])
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
     """The figure as an SVG element for an HTML page: no metadata, no namespaces, as wide as its place."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 
 from bridge.demo import figures
+from bridge.demo.audit import Proof
 from bridge.demo.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
 from bridge.demo.compare import LONG_NAMES, MEASURES_SELECTIVE, best, shown
 from bridge.demo.metrics import MEASURES, Measure, Metrics
@@ -24,11 +25,17 @@ def write_report(path: Path, result: DemoResult, played: Played) -> None:
     path.write_text(render(result, played), encoding="utf-8")
 
 
+def data_text(package: str, name: str) -> str:
+    """A text file from the folder `data` of a package."""
+    return files(package).joinpath("data", name).read_text(encoding="utf-8")
+
+
 def render(result: DemoResult, played: Played) -> str:
     """The page as text."""
-    template = Template(files("bridge.demo").joinpath("data", "report.html").read_text(encoding="utf-8"))
+    template = Template(data_text("bridge.demo", "report.html"))
     scene = result.scene
     return template.substitute(
+        style=data_text("bridge.demo", "report.css"),
         headline=_headline(result),
         tasks=f"{scene.tasks:,}",
         minutes=scene.minutes,
@@ -55,7 +62,7 @@ def render(result: DemoResult, played: Played) -> str:
         price_note=_price_note(result),
         wallet_note=_wallet_note(result),
         kill_note=_kill_note(result),
-        proofs=_proofs(result),
+        proofs=proof_rows(result.proofs),
         real=_list(PROVENANCE["real"]),
         scaled=_list(PROVENANCE["scaled"]),
         drawn=_list(PROVENANCE["drawn"]),
@@ -168,11 +175,12 @@ def _kill_note(result: DemoResult) -> str:
     )
 
 
-def _proofs(result: DemoResult) -> str:
+def proof_rows(proofs: Sequence[Proof]) -> str:
+    """Table rows of the class `proofs`, for this report and others."""
     return "".join(
         f'<tr class="{"ok" if proof.ok else "failed"}"><td>{"holds" if proof.ok else "FAILED"}</td>'
         f"<th>{escape(proof.claim)}</th><td>{escape(proof.detail)}</td></tr>"
-        for proof in result.proofs
+        for proof in proofs
     )
 
 
