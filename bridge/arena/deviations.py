@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bridge.arena.market import ArenaMarket
 from bridge.arena.scene import KINDS, Kind
-from bridge.arena.strategies import just_enough
+from bridge.arena.strategies import just_enough, needed_tokens
 from engine.commands import PricingRule
 
 RULES: Final[tuple[PricingRule, ...]] = get_args(PricingRule)
@@ -44,12 +44,14 @@ class OneRound(Struct, frozen=True):
 
     @property
     def least_bids(self) -> Iterator[tuple[int, ...]]:
-        """For each number of slots, the least that wins so many: no bid earns more, but for ties, a token a slot.
+        """For each number of slots, as long as the last is worth it, the least that wins so many.
 
-        The tests compare them with every bid, in small rounds and under all rules.
+        No bid earns more, but for ties, a token a slot. The tests compare them with every bid, under all rules.
         """
         standing = sorted((price for prices in self.others_tokens for price in prices), reverse=True)
         for slots in range(min(self.slots, len(self.values_tokens)) + 1):
+            if slots and needed_tokens(slots, standing, self.slots) > self.values_tokens[slots - 1]:
+                return
             yield just_enough(slots, len(self.values_tokens), standing, self.slots)
 
 

@@ -98,9 +98,10 @@ def shown_deviation(deviation: Deviation) -> str:
     """A round in which another bid earns more, with all of its numbers."""
     one = deviation.round
     others = ", ".join(_prices(prices) for prices in one.others_tokens)
+    bids = _prices(deviation.bids_tokens)
     return (
-        f"{one.slots} slots; others bid {others}; the tasks are worth {_prices(one.values_tokens)}. Honest bids earn "
-        f"{deviation.honest_tokens}, the bids {_prices(deviation.bids_tokens)} earn {deviation.utility_tokens}."
+        f"{one.slots} slots; others bid {others}. A bidder values its tasks at {_prices(one.values_tokens)}: bidding "
+        f"so earns {deviation.honest_tokens}, bidding {bids} earns {deviation.utility_tokens}."
     )
 
 
@@ -116,9 +117,9 @@ def _hindsight(row: Row) -> str:
 def _best_other(row: Row) -> str:
     gain = row.best_other.gain
     if gain.mean == gain.low == gain.high == 0:
-        return f"none earns more than honesty, and {row.best_other.strategy} the same"
+        return f"no other earns more than honesty, and {row.best_other.strategy} the same"
     if gain.high < 0:
-        return f"none earns more than honesty: the next, {row.best_other.strategy}, {shown(gain, signed=True)}"
+        return f"no other earns more than honesty: the next, {row.best_other.strategy}, {shown(gain, signed=True)}"
     doubt = "" if gain.low > 0 else " (no telling from honesty)"
     return f"{row.best_other.strategy} earns {shown(gain, signed=True)}{doubt}"
 

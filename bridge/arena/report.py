@@ -19,6 +19,9 @@ from bridge.arena.strategies import STRATEGIES
 from bridge.arena.terminal import gains_rows, percent
 from bridge.demo.report import data_text, proof_rows
 
+# A title, its cells, and which of them are in honesty's favour.
+_Line = tuple[str, Sequence[str], Sequence[bool]]
+
 
 def write_report(path: Path, result: ArenaResult) -> None:
     """Write the report. Replaces the file if it exists."""
@@ -59,12 +62,13 @@ def _headline(result: ArenaResult) -> str:
     many = find_dominance(result.dominance, "multi", "first_rejected")
     return (
         "With one bid each, nothing beats an honest bid under first_rejected, and under vickrey nothing does with "
-        f"many. Under first_rejected with many, something does in {many.rounds_with_gain} of {many.rounds} small rounds."
+        f"many. Under first_rejected with many, something does: in {many.rounds_with_gain} of {many.rounds} small "
+        "rounds."
     )
 
 
 def _small_rounds(result: ArenaResult) -> str:
-    rows = []
+    rows: list[_Line] = []
     for rule in RULES:
         found = [find_dominance(result.dominance, kind, rule) for kind in KINDS]
         cells = [f"{one.rounds_with_gain} of {one.rounds}" for one in found]
@@ -82,7 +86,7 @@ def _examples(result: ArenaResult) -> Sequence[str]:
 
 def _hindsight(result: ArenaResult) -> str:
     head = ["", *(f"{BIDS[kind]},<br>{others}" for kind in KINDS for others in ("others mixed", "others honest"))]
-    rows = []
+    rows: list[_Line] = []
     for rule in RULES:
         found = [find_row(result.contest, "fresh", kind, rule) for kind in KINDS]
         estimates = [field.hindsight for row in found for field in (row.mixed, row.all_honest)]
@@ -91,37 +95,39 @@ def _hindsight(result: ArenaResult) -> str:
 
 
 def _gains(result: ArenaResult) -> str:
-    rows = []
+    rows: list[_Line] = []
     for rule in RULES:
+        rows.append((rule, [], []))
         for title, row in gains_rows(result, rule):
             utility = f"{row.standings[0].utility_tokens:,.0f}"
             cells = [utility, *(percent(standing.gain) for standing in row.standings[1:])]
-            rows.append((f"{rule}: {title}", cells, [False, *(one.gain.high < 0 for one in row.standings[1:])]))
+            rows.append((title, cells, [False, *(one.gain.high < 0 for one in row.standings[1:])]))
     names = list(STRATEGIES)
-    return _table(["", f"{names[0]},<br>tokens a game", *names[1:]], rows)
+    return _table(["", f"{names[0]},<br>tokens a game", *names[1:]], rows, dense=True)
 
 
 def _regret(result: ArenaResult) -> str:
     head = ["", *(f"{BIDS[kind]},<br>{world}" for kind in KINDS for world in WORLDS)]
-    rows = []
+    rows: list[_Line] = []
     for rule in RULES:
         found = [find_row(result.contest, world, kind, rule) for kind in KINDS for world in WORLDS]
         rows.append((rule, *_percents([row.regret for row in found])))
-    return _table(head, rows)
+    return _table(head, rows, dense=True)
 
 
 def _efficiency(result: ArenaResult) -> str:
     head = ["", "efficiency, %:<br>others mixed", "all honest", "revenue, tokens a game:<br>others mixed", "all honest"]
-    rows = []
+    rows: list[_Line] = []
     for rule in RULES:
+        rows.append((rule, [], []))
         for kind in KINDS:
             for world in WORLDS:
                 row = find_row(result.contest, world, kind, rule)
                 fields = (row.mixed, row.all_honest)
                 cells = [f"{100 * field.efficiency:.1f}" for field in fields]
                 cells += [f"{field.revenue_tokens:,.0f}" for field in fields]
-                rows.append((f"{rule}: {BIDS[kind]}, {world}", cells, [False] * len(cells)))
-    return _table(head, rows)
+                rows.append((f"{BIDS[kind]}, {world}", cells, [False] * len(cells)))
+    return _table(head, rows, dense=True)
 
 
 def _percents(estimates: Sequence[Estimate]) -> tuple[list[str], list[bool]]:
@@ -129,16 +135,20 @@ def _percents(estimates: Sequence[Estimate]) -> tuple[list[str], list[bool]]:
     return [percent(one) for one in estimates], [one.mean == one.high == 0 for one in estimates]
 
 
-def _table(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str], Sequence[bool]]]) -> str:
-    """A table; each row has a title, its cells, and which of them are in honesty's favour. The head is HTML."""
+def _table(head: Sequence[str], rows: Sequence[_Line], *, dense: bool = False) -> str:
+    """A table; the head is HTML. A line without cells is a heading of those that follow."""
     lines = []
     for title, cells, good in rows:
+        if not cells:
+            lines.append(f"<tr class=group><th colspan={len(head)}>{escape(title)}</th></tr>")
+            continue
         marked = "".join(
             f"<td{' class=best' if best else ''}>{escape(cell)}</td>" for cell, best in zip(cells, good, strict=True)
         )
         lines.append(f"<tr><th>{escape(title)}</th>{marked}</tr>")
     heads = "".join(f"<th>{cell}</th>" for cell in head)
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    opening = "<table class=dense>" if dense else "<table>"
+    return f"{opening}<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def _list(sentences: Sequence[str]) -> str:

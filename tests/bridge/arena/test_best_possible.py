@@ -1,0 +1,54 @@
+"""The bound that efficiency is a share of: exact, by comparison with trying everything.
+
+Method: tiny random scenes, in which all assignments of tasks to rounds are tried.
+"""
+
+import random
+from itertools import product
+
+import pytest
+
+from bridge.arena.best_possible import best_possible_tokens
+from bridge.arena.scene import KINDS, Kind, Scene, Task, scene
+from tests.bridge.arena.arenas import small_draw
+
+
+def everything_tried(stage: Scene) -> int:
+    best = 0
+    for chosen in product(*([None, *range(task.begins, task.ends)] for task in stage.tasks)):
+        served = [(number, task) for number, task in zip(chosen, stage.tasks, strict=True) if number is not None]
+        fits = all(sum(number == other for other, _ in served) <= stage.slots for number in range(stage.rounds))
+        pairs = [(number, task.seat) for number, task in served]
+        if fits and (stage.kind == "multi" or len(pairs) == len(set(pairs))):
+            best = max(best, sum(task.value_tokens for _, task in served))
+    return best
+
+
+def tiny(chance: random.Random, kind: Kind) -> Scene:
+    rounds = chance.randint(1, 4)
+    tasks = []
+    for number in range(chance.randint(1, 6)):
+        begins = chance.randrange(rounds)
+        ends = chance.randint(begins + 1, rounds)
+        tasks.append(Task(f"task-{number}", chance.randrange(3), chance.randint(1, 9), begins, ends))
+    return Scene("waiting", kind, rounds, chance.randint(1, 2), tuple(tasks), (1, 1, 1), ((0, 1, 2),) * rounds)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_better_is_found_by_trying_everything(kind: Kind, seed: int):
+    chance = random.Random(seed)
+    for _ in range(150):
+        stage = tiny(chance, kind)
+        assert best_possible_tokens(stage) == everything_tried(stage), stage
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_waiting_it_is_the_dearest_bids_of_each_round(kind: Kind):
+    stage = scene(small_draw(), "fresh", kind)
+    best = 0
+    for number in range(stage.rounds):
+        values = [(task.seat, task.value_tokens) for task in stage.tasks if task.begins == number]
+        if kind == "single":
+            values = [(seat, max(value for owner, value in values if owner == seat)) for seat in {s for s, _ in values}]
+        best += sum(sorted((value for _, value in values), reverse=True)[: stage.slots])
+    assert best_possible_tokens(stage) == best
