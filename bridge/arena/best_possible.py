@@ -3,6 +3,8 @@
 Rule of this file: pure and exact, so that efficiency is a share of a true bound.
 """
 
+from collections.abc import Sequence
+
 from bridge.arena.scene import Scene, Task
 
 
@@ -14,7 +16,9 @@ def best_possible_tokens(scene: Scene) -> int:
     paths. O(tasks * slots).
     """
     plan = _Plan(scene)
-    return sum(task.value_tokens for task in sorted(scene.tasks, key=lambda task: -task.value_tokens) if plan.add(task))
+    added = [task for task in sorted(scene.tasks, key=lambda task: -task.value_tokens) if plan.add(task)]
+    plan.check(added)
+    return sum(task.value_tokens for task in added)
 
 
 class _Plan:
@@ -35,6 +39,17 @@ class _Plan:
         self._rounds_seen.clear()
         self._seats_seen.clear()
         return True
+
+    def check(self, added: Sequence[Task]) -> None:
+        """Assert that what was added is served, once, in its time, within the slots and bids of each round."""
+        for number, served in enumerate(self._served):
+            seats = [task.seat for task in served.values()]
+            assert len(served) <= self._slots, (number, served)
+            assert not self._one_each or len(seats) == len(set(seats)), (number, served)
+            assert all(task.begins <= number < task.ends for task in served.values()), (number, served)
+        assert sorted(task_id for served in self._served for task_id in served) == sorted(
+            task.task_id for task in added
+        )
 
     def _place(self, task: Task) -> bool:
         return any(self._place_in(task, number) for number in range(task.begins, task.ends))

@@ -28,7 +28,7 @@ class ArenaOptions(Struct, frozen=True, kw_only=True):
     """So many games (`seeds`, the first of them `seed`) of so many rounds. `report` None writes no report."""
 
     seed: int = SEED
-    seeds: int = 10
+    seeds: int = 8
     rounds: int = 24
     bidders: int = 8
     report: Path | None = Path("callmarket-arena.html")
