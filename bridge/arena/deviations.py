@@ -65,7 +65,7 @@ class Deviation(Struct, frozen=True):
 
     @property
     def gain_tokens(self) -> int:
-        """What lying gains; 0 where honesty is as good as anything."""
+        """What it earns more than honesty; 0 where honesty is as good as anything."""
         return self.utility_tokens - self.honest_tokens
 
 
@@ -125,7 +125,7 @@ def best_reply(one: OneRound, pricing_rule: PricingRule, replies: Iterable[tuple
 
 
 def draw_round(random: np.random.Generator, kind: Kind) -> OneRound:
-    """Draw a small round in which slots are scarce. Others may bid anything: whether they are honest is nobody's."""
+    """Draw a small round in which slots are scarce. Others may bid anything, honest or not."""
     others, tasks = OTHERS[kind], TASKS[kind]
     values = sorted((int(value) for value in random.integers(1, VALUE_MAX + 1, tasks)), reverse=True)
     bids = random.integers(1, VALUE_MAX + 1, (others, tasks))

@@ -36,7 +36,7 @@ def _proof(small: Dominance, rows: list[Row]) -> Proof:
         f"{small.pricing_rule}, {BIDS[small.kind]}: no bid earns more than the honest one",
         small.rounds_with_gain == 0 and exact,
         f"{small.rounds_with_gain} of {small.rounds} small rounds in which some other does ({small.deviations:,} bids "
-        f"tried); best reply in rounds of the trace: {max((shown(regret) for regret in regrets), default='not asked')}",
+        f"tried); best reply in rounds of the trace: {shown(max(regrets, key=lambda regret: regret.mean))}",
     )
 
 

@@ -23,8 +23,8 @@ Kind = Literal["single", "multi"]
 WORLDS: Final[tuple[World, ...]] = get_args(World)
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-# A small wallet is this part of what its bidder's bids of all rounds would add up to. Honest bidders who face a load of
-# 1.6 would spend about twice as much: some six of ten bids win, at something like four tenths of the mean value.
+# A small wallet is this part of what its bidder's bids of all rounds would add up to. By an estimate made beforehand,
+# honest bidders would spend twice as much: at a load of 1.6 six of ten bids win, at four tenths of the mean value.
 WALLET_DIVISOR: Final = 8
 ROUNDS_WAITING: Final = TASK_TTL_US // CALL_US
 

@@ -126,8 +126,8 @@ class DemandReducing:
 class BestReply:
     """Bids late, for as many slots as earn most if each costs what the dearest of them takes.
 
-    In one round against bids that stand this is a best reply under every rule but `vickrey`, save the one token by
-    which it outbids (`tests/bridge/arena` tries every other): where slots have one price, fewer may earn more.
+    In one round against bids that stand no bid earns more under any rule but `vickrey`, save the token by which it
+    outbids, on each slot. Where slots have one price, fewer of them may earn more.
     """
 
     late: ClassVar[bool] = True

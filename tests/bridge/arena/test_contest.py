@@ -32,10 +32,6 @@ def test_there_is_a_row_for_each_world_kind_and_rule(contest: Contest):
     assert all(row.bidders == BIDDERS for row in contest.rows)
 
 
-def test_the_same_draws_give_the_same_contest(contest: Contest):
-    assert hold_contest(DRAWS, WORLDS, KINDS) == contest
-
-
 def test_a_row_is_what_its_games_are(contest: Contest):
     """Utility, gain, regret and revenue of one row, from the games played here one by one."""
     row = find_row(contest, "waiting", "multi", "first_rejected")

@@ -7,8 +7,9 @@ with all bids of the grid, and rounds by hand with known answers.
 import numpy as np
 import pytest
 
-from bridge.arena.deviations import RULES, OneRound, best_reply, draw_round, promised, try_everything
+from bridge.arena.deviations import RULES, OneRound, _Table, best_reply, draw_round, promised, try_everything
 from bridge.arena.scene import KINDS, Kind
+from bridge.arena.strategies import BestReply, View
 from engine.commands import PricingRule
 
 ROUNDS = 25
@@ -79,6 +80,19 @@ def test_the_least_bids_are_as_good_as_any(seed: int):
                 least = best_reply(one, rule, one.least_bids).utility_tokens
                 slack = len(one.values_tokens) if rule in ("last_accepted", "pay_as_bid") else 0
                 assert best - slack <= least <= best, (one, rule)
+
+
+def test_the_best_reply_is_one(seed: int):
+    """The strategy of that name, against bids that stand: under all rules with one bid, else not under `vickrey`."""
+    for kind in KINDS:
+        for one in drawn(seed, kind, 15):
+            standing = sorted((price for prices in one.others_tokens for price in prices), reverse=True)
+            view = View(1, one.slots, 1, 0, 0, standing)
+            bids = tuple(BestReply().offers(one.values_tokens, view))
+            for rule in RULES if kind == "single" else RULES[:3]:
+                found = best_reply(one, rule, one.every_bid)
+                reply = _Table(one, rule).utility_tokens(bids)
+                assert found.utility_tokens - len(bids) <= reply <= found.utility_tokens, (one, rule)
 
 
 def test_the_summary_counts_what_was_found():
