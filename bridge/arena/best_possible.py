@@ -84,7 +84,7 @@ class _Plan:
 
     def _take_place(self, task: Task, other: Task, number: int) -> bool:
         """Serve a task where another is served, if there is room for that one in another round."""
-        if True:
+        if not self._place(other):
             return False
         del self._served[number][other.task_id]
         self._served[number][task.task_id] = task
