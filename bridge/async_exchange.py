@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from bridge import conversations, figures, questions, reads, results, verbs
+from bridge.budgets.questions import get_quest_budgets
 from bridge.conversations import hold_async
 from bridge.errors import Refused
 from bridge.exchange import Exchange
@@ -61,6 +62,7 @@ class AsyncExchange(AllocatingAsync):
     holds = AsyncRead(questions.holds)
     get_recent_stats = AsyncRead(figures.get_recent_stats)
     get_candles = AsyncRead(figures.get_candles)
+    get_quest_budgets = AsyncRead(get_quest_budgets)
     why = AsyncRead(questions.why)
 
     def __init__(self, exchange: Exchange) -> None:

@@ -4,9 +4,10 @@ Rule of this file: as `market_api`, line by line; `tests/contract` compares the 
 """
 
 from collections.abc import Awaitable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
+from bridge.budgets.questions import QuestBudgets
 from bridge.cursors import Order
 from bridge.errors import Refused
 from bridge.figures import Candles, RecentStats
@@ -290,6 +291,9 @@ class AsyncMarketApi(Protocol):
 
     def get_candles(self, market_id: str, period: timedelta = ..., interval: timedelta = ...) -> Awaitable[Candles]:
         """Prices, supply and awards of a period in equal parts, by default of a day in five minutes."""
+
+    def get_quest_budgets(self, day: date | None = None, limit: int = 100) -> Awaitable[QuestBudgets]:
+        """What each quest may spend in a day while the auction cannot be used, and which of the two pays."""
 
     def why(self, bid_id: int) -> Awaitable[Outcome]:
         """Why a bid won or lost, in words."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from bridge import conversations, figures, history, questions, reads, results, verbs
+from bridge.budgets.questions import get_quest_budgets
 from bridge.conversations import hold
 from bridge.cursors import Order
 from bridge.errors import Invalid, Refused, Unavailable
@@ -73,6 +74,7 @@ class Exchange(Allocating):
     holds = Read(questions.holds)
     get_recent_stats = Read(figures.get_recent_stats)
     get_candles = Read(figures.get_candles)
+    get_quest_budgets = Read(get_quest_budgets)
     why = Read(questions.why)
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:

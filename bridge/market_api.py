@@ -10,9 +10,10 @@ durable (`durable_seq`). Lists are pages: `next` is handed back as `after`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Protocol
 
+from bridge.budgets.questions import QuestBudgets
 from bridge.cursors import Order
 from bridge.errors import Refused
 from bridge.figures import Candles, RecentStats
@@ -296,6 +297,9 @@ class MarketApi(Protocol):
 
     def get_candles(self, market_id: str, period: timedelta = ..., interval: timedelta = ...) -> Candles:
         """Prices, supply and awards of a period in equal parts, by default of a day in five minutes."""
+
+    def get_quest_budgets(self, day: date | None = None, limit: int = 100) -> QuestBudgets:
+        """What each quest may spend in a day while the auction cannot be used, and which of the two pays."""
 
     def why(self, bid_id: int) -> Outcome:
         """Why a bid won or lost, in words."""

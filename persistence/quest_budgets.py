@@ -177,3 +177,45 @@ _END: Final = f"""UPDATE quest_budget_spendings
         cost_tokens = %(cost)s, charged_tokens = %(charged)s, ended_at = clock_timestamp()
     WHERE shard_id = %(shard)s AND reservation_id = %(id)s
     RETURNING {_SPENDING}"""  # noqa: S608  (a constant)
+
+
+class DayTotals(Struct, frozen=True):
+    """What all quests together may spend in a day, and what they have used of it."""
+
+    quests: int
+    allocated_tokens: int
+    reserved_tokens: int
+    spent_tokens: int
+    overrun_tokens: int
+
+
+def largest_allocations(connection: psycopg.Connection, shard_id: int, day: date, limit: int) -> list[AllocationRow]:
+    """The allocations of a day, the largest first, equals by quest. Costs all of the day."""
+    query = f"""SELECT {_ALLOCATION} FROM quest_budget_allocations WHERE shard_id = %s AND day = %s
+        ORDER BY allocated_tokens DESC, quest LIMIT %s"""  # noqa: S608  (a constant)
+    with connection.cursor(row_factory=class_row(AllocationRow)) as cursor:
+        return cursor.execute(query, (shard_id, day, limit)).fetchall()
+
+
+def day_totals(connection: psycopg.Connection, shard_id: int, day: date) -> DayTotals:
+    """The sums over a day. Costs all of the day."""
+    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in DayTotals.__struct_fields__[1:])
+    query = f"SELECT count(*) AS quests, {sums} FROM quest_budget_allocations WHERE shard_id = %s AND day = %s"  # noqa: S608
+    with connection.cursor(row_factory=class_row(DayTotals)) as cursor:
+        (found,) = cursor.execute(query.encode(), (shard_id, day))
+    return found
+
+
+def last_reserved_at(connection: psycopg.Connection, shard_id: int) -> datetime | None:
+    """When the daily budget was last used for work, whatever became of it; None: never. One look at an index."""
+    query = """SELECT reserved_at FROM quest_budget_spendings WHERE shard_id = %s
+        ORDER BY reservation_id DESC LIMIT 1"""
+    found = connection.execute(query, (shard_id,)).fetchone()
+    return None if found is None else found[0]
+
+
+def last_awarded_at(connection: psycopg.Connection, shard_id: int) -> datetime | None:
+    """When the auction last gave out a slot, in any market; None: never. One look at an index."""
+    query = "SELECT slot_started_at FROM compute_auction_clears WHERE shard_id = %s ORDER BY award_id DESC LIMIT 1"
+    found = connection.execute(query, (shard_id,)).fetchone()
+    return None if found is None else found[0]

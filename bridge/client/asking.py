@@ -3,10 +3,12 @@
 Rule of this file: pure. Each is checked by the very function that asks where the market is, before it goes anywhere.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from bridge import figures, questions, reads
+from bridge.budgets import questions as budgets
+from bridge.budgets.questions import QuestBudgets
 from bridge.client.call import Call, get, path
 from bridge.cursors import Order
 from bridge.errors import Invalid
@@ -235,6 +237,12 @@ def get_candles(
     figures.get_candles(market_id, period, interval)
     seconds = {"period_s": period.total_seconds(), "interval_s": interval.total_seconds()}
     return get(path("candles"), Candles, market_id=market_id, **seconds)
+
+
+def get_quest_budgets(day: date | None = None, limit: int = 100) -> Call[QuestBudgets]:
+    """The daily budgets of a day, by default today. A day that was never split has no quests."""
+    budgets.get_quest_budgets(day, limit)
+    return get(path("quest-budgets"), QuestBudgets, day=None if day is None else day.isoformat(), limit=limit)
 
 
 def why(bid_id: int) -> Call[Outcome]:

@@ -88,6 +88,7 @@ class AsyncClient(AllocatingAsync):
     holds = AsyncAsked(asking.holds)
     get_recent_stats = AsyncAsked(asking.get_recent_stats)
     get_candles = AsyncAsked(asking.get_candles)
+    get_quest_budgets = AsyncAsked(asking.get_quest_budgets)
     why = AsyncAsked(asking.why)
 
     def __init__(

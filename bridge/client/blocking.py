@@ -87,6 +87,7 @@ class Client(Allocating):
     holds = Asked(asking.holds)
     get_recent_stats = Asked(asking.get_recent_stats)
     get_candles = Asked(asking.get_candles)
+    get_quest_budgets = Asked(asking.get_quest_budgets)
     why = Asked(asking.why)
 
     def __init__(

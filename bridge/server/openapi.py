@@ -39,6 +39,7 @@ TAGS: Final = {
     "Bids": "Placing, changing and taking back bids, and why they won or lost.",
     "Awards": "What was won.",
     "Wallets": "Accounts and their tokens.",
+    "Budgets": "What quests may spend in a day while the auction cannot be used.",
     "Artifacts": "What is researched: what it is worth, what work on it may cost, and what it has.",
     "Commitments": "Tokens committed to artifacts: stakes, and bounties for work on them.",
     "Holds": "Tokens set aside for a stake, a bounty or whatever the reason says, and how that ended.",

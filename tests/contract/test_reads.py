@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
+from bridge.budgets.daily import DailyBudgets
+from bridge.budgets.questions import QuestBudgets
 from bridge.figures import Candles, RecentStats
 from bridge.market_api import MarketApi
 from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
@@ -304,6 +306,38 @@ def test_candles(lived: MarketApi) -> None:
     assert lived.get_candles("other").candles == ()
 
 
+def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> None:
+    """BRG-4: how a day is split, what is left, and who gave out work last: nobody, the auction, the budget."""
+    today = at(clock()).date()
+    nothing = api.get_quest_budgets()
+    assert (nothing.day, nothing.paying, nothing.quests, nothing.totals.quests) == (today, None, (), 0)
+    with DailyBudgets(owner.node.url, owner.node.shard_id, clock) as budgets:
+        budgets.allocate({"small": 100, "large": 900, "none": 0})
+        owner.open_market("m")
+        owner.open_account("a")
+        owner.mint("a", 1_000, "grant:initial")
+        owner.offer_slot("m", "s1")
+        owner.place_bid("m", "a", "t1", 5)
+        owner.clear_round("m")
+        found = api.get_quest_budgets()
+        assert (found.paying, found.last_awarded_at, found.last_reserved_at) == ("auction", at(clock()), None)
+        one = budgets.reserve("t2", "large", 300, "worker")
+        two = budgets.reserve("t3", "large", 100, "worker")
+        assert one
+        assert two
+        budgets.spend(one.reservation_id, 250)
+    found = api.get_quest_budgets(today, 2)
+    assert [(row.quest, row.left_tokens) for row in found.quests] == [("large", 550), ("small", 100)]
+    large, totals = found.quests[0], found.totals
+    assert (large.allocated_tokens, large.reserved_tokens, large.spent_tokens, large.overrun_tokens) == (900, 100, 250, 0)
+    assert (totals.quests, totals.allocated_tokens, totals.reserved_tokens, totals.spent_tokens) == (3, 1_000, 100, 250)
+    # Rows of the budget are timed by the database, which is not where this market's clock stands.
+    assert found.last_reserved_at
+    assert found.paying == ("budget" if found.last_reserved_at > at(clock()) else "auction")
+    assert found.seq == found.durable_seq == api.get_rounds().seq
+    assert api.get_quest_budgets(today - timedelta(days=1)).quests == ()
+
+
 MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("account_id", "nobody", lambda api: api.wallet("nobody")),
     ("account_id", "nobody", lambda api: api.statement("nobody")),
@@ -364,6 +398,8 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("account_id", lambda api: api.holds("nul\0")),
     ("period", lambda api: api.get_recent_stats("m", 5)),  # type: ignore[arg-type]
     ("limit", lambda api: api.get_recent_stats("m", limit=0)),
+    ("limit", lambda api: api.get_quest_budgets(limit=1_001)),
+    ("day", lambda api: api.get_quest_budgets("2026-01-01")),  # type: ignore[arg-type]
     ("period", lambda api: api.get_candles("m", 5)),  # type: ignore[arg-type]
     ("interval", lambda api: api.get_candles("m", timedelta(seconds=1), timedelta(seconds=0.5))),
     ("interval", lambda api: api.get_candles("m", timedelta(seconds=1_001), timedelta(seconds=1))),
@@ -432,6 +468,7 @@ def test_answers_are_json_and_back(lived: MarketApi) -> None:
         Wallet: lived.wallet("a"),
         RecentStats: lived.get_recent_stats("m"),
         Candles: lived.get_candles("m"),
+        QuestBudgets: lived.get_quest_budgets(),
         Outcome: lived.why(1),
         Earnings: lived.earnings("a"),
     }

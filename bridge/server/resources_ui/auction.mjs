@@ -13,14 +13,17 @@ const DAY_MS = 86_400_000;
 const STEP_MS = 300_000;
 const ROWS = 10;
 
+export const needsMarket = true;
+
+// By parameter where there is a choice: not every name can be part of a path.
 export function parts(marketId) {
-  const market = `/api/v1/markets/${encodeURIComponent(marketId)}`;
+  const name = encodeURIComponent(marketId);
+  const day = `market_id=${name}&period_s=${DAY_MS / 1000}`;
   return {
-    candles: part(`${market}/candles?period_s=${DAY_MS / 1000}&interval_s=${STEP_MS / 1000}`, 60_000, 300_000),
-    stats: part(`${market}/stats?period_s=${DAY_MS / 1000}&limit=20`, 10_000),
-    book: part(`${market}/order-book?limit=100&depth=100`, 2_000),
-    market: part(market, 5_000),
-    cycle: part(`${market}/cycle`, 10_000, 15_000),
+    candles: part(`/api/v1/candles?${day}&interval_s=${STEP_MS / 1000}`, 60_000, 300_000),
+    stats: part(`/api/compute-auction/stats?${day}&limit=20`, 10_000),
+    book: part(`/api/compute-auction/order-book?market_id=${name}&limit=100&depth=100`, 2_000),
+    cycle: part(`/api/v1/markets/${name}/cycle`, 10_000, 15_000),
   };
 }
 
@@ -37,9 +40,9 @@ export class Panel {
     root.replaceChildren(...[this.#day, this.#history, this.#wins, this.#depth, this.#book, this.#rounds].map((card) => card.element));
   }
 
-  show(given, messages, now, retry) {
+  show(given, messages, now, retry, market) {
     const stats = live(given.stats, liveStats, messages);
-    showPart(this.#day, merged(stats, given.market), () => day(stats.answer, given.market.answer, given.cycle, now), retry);
+    showPart(this.#day, stats, (answer) => day(answer, market, given.cycle, now), retry);
     showPart(this.#history, given.candles, (answer) => this.#showHistory(answer, messages, now), retry);
     showPart(this.#wins, stats, (answer) => wins(answer.top_wins), retry);
     showPart(this.#depth, given.book, (answer) => depth(answer, now), retry);
@@ -57,9 +60,6 @@ export class Panel {
 
 const live = (one, lay, messages) => (one.answer ? { ...one, answer: lay(one.answer, messages) } : one);
 
-// Two parts as one: it is there when both are, and in trouble when one is.
-const merged = (one, other) => ({ answer: one.answer && other.answer ? one.answer : null, trouble: one.trouble ?? other.trouble });
-
 function day(stats, market, cycle, now) {
   const { totals } = stats;
   const last = stats.rounds[0];
@@ -76,7 +76,7 @@ function day(stats, market, cycle, now) {
 }
 
 function nextCall({ answer, trouble }, now) {
-  if (!answer) return tile("Next call", "–", trouble ? "not known: this process does not call the markets" : "");
+  if (!answer) return tile("Next call", "–", trouble ? "not known here" : "");
   const every = answer.period ? `every ${span(secondsOf(answer.period) ?? 0)}` : "";
   const missed = answer.missed ? `, ${count(answer.missed, "cycle")} missed` : "";
   const failed = answer.last_error ? `; the last call failed: ${answer.last_error}` : "";

@@ -45,6 +45,7 @@ export class HistoryChart {
   }
 
   #draw() {
+    if (!this.#candles.length) return;
     const width = Math.max(this.element.clientWidth, WIDTH_MIN);
     const x = linear([this.#from, this.#until], [LEFT, width - RIGHT]);
     // A candle is as wide as its time, but can be seen.
@@ -67,7 +68,7 @@ export class HistoryChart {
     const marks = hours(this.#from, this.#until, Math.max(2, Math.floor(width / 90)));
     return marks.flatMap((at) => [
       svg("line", { class: "grid", x1: x(at), x2: x(at), y1: PRICE[0], y2: BIDS[1] }),
-      svg("text", { class: "axis", x: x(at), y: HEIGHT - 6, "text-anchor": "middle" }, new Date(at).toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" })),
+      svg("text", { class: "axis", x: x(at), y: HEIGHT - 6, "text-anchor": x(at) > width - 30 ? "end" : "middle" }, new Date(at).toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" })),
     ]);
   }
 
@@ -76,22 +77,19 @@ export class HistoryChart {
     if (!priced.length) return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "no call had one price in this time")];
     const marks = ticks(Math.min(...priced.map((candle) => candle.low_price_tokens)), Math.max(...priced.map((candle) => candle.high_price_tokens)));
     const y = linear([marks[0], marks.at(-1)], [PRICE[1], PRICE[0]]);
-    const close = [];
-    const upper = [];
-    const lower = [];
-    priced.forEach((candle, number) => {
-      // Where nothing was sold for longer, the line breaks.
-      if (number && candle.at - priced[number - 1].at > 6 * this.#stepMs) close.push(null);
-      close.push([this.x(candle), y(candle.close_price_tokens)]);
-      upper.push([this.x(candle), y(candle.high_price_tokens)]);
-      lower.unshift([this.x(candle), y(candle.low_price_tokens)]);
-    });
-    const dots = priced.length > 80 ? [] : close.filter(Boolean).map(([cx, cy]) => svg("circle", { class: "dot", cx, cy, r: 2.5 }));
+    const at = (field) => (candle) => [this.x(candle), y(candle[field])];
+    // Where nothing was sold for longer, the line breaks.
+    const runs = runsOf(priced, 6 * this.#stepMs);
+    const band = runs.map((run) => `${line([...run.map(at("high_price_tokens")), ...run.map(at("low_price_tokens")).reverse()])}Z`);
+    const close = runs.map((run) => line(run.map(at("close_price_tokens"))));
+    // Few points are seen as such; and one alone makes no line.
+    const dotted = priced.length > 80 ? runs.filter((run) => run.length === 1).flat() : priced;
+    const dots = dotted.map(at("close_price_tokens")).map(([cx, cy]) => svg("circle", { class: "dot", cx, cy, r: 2.5 }));
     return [
       ...axis(marks, y, width),
       svg("text", { class: "lane", x: LEFT + 4, y: PRICE[0] - 2 }, "clearing price, tokens"),
-      svg("path", { class: "band", d: `${line([...upper, ...lower])}Z` }),
-      svg("path", { class: "price", d: line(close) }),
+      svg("path", { class: "band", d: band.join("") }),
+      svg("path", { class: "price", d: close.join("") }),
       ...dots,
     ];
   }
@@ -142,6 +140,17 @@ export class HistoryChart {
     const cursor = this.svg.querySelector(".cursor");
     for (const end of ["x1", "x2"]) cursor?.setAttribute(end, candle ? this.x(candle) : -9);
   }
+}
+
+// Candles in order, cut where the next one is later than `gapMs`.
+function runsOf(candles, gapMs) {
+  const runs = [];
+  for (const candle of candles) {
+    const run = runs.at(-1);
+    if (run && candle.at - run.at(-1).at <= gapMs) run.push(candle);
+    else runs.push([candle]);
+  }
+  return runs;
 }
 
 function axis(marks, y, width) {

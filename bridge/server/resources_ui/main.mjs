@@ -4,13 +4,15 @@
 // (#auction/agents), so that a view can be linked and a key cannot.
 
 import * as auction from "./auction.mjs";
+import * as budgets from "./budgets.mjs";
 import { kept } from "./feed.mjs";
 import { Market } from "./market.mjs";
 import { askDue, forget, part } from "./reading.mjs";
+import * as research from "./research.mjs";
 import * as wallets from "./wallets.mjs";
-import { clock } from "./words.mjs";
+import { bothClocks } from "./words.mjs";
 
-const TABS = { auction, wallets };
+const TABS = { auction, budgets, research, wallets };
 const KEY = "callmarket.key";
 const LOOK_MS = 1_000;
 
@@ -76,11 +78,12 @@ function choose() {
   const chosen = names.includes(marketId) ? marketId : (names[0] ?? null);
   showMarkets(names, chosen);
   showTabs(tab, chosen);
-  if (tab === session.tab && chosen === session.marketId && session.panel) return;
+  if (tab === session.tab && chosen === session.marketId) return;
   const otherMarket = chosen !== session.marketId;
-  Object.assign(session, { tab, marketId: chosen, parts: chosen === null ? {} : TABS[tab].parts(chosen) });
-  session.panel = chosen === null ? null : new TABS[tab].Panel(at(`panel-${tab}`));
-  if (chosen === null) nothingYet(tab);
+  const shown = chosen !== null || !TABS[tab].needsMarket;
+  Object.assign(session, { tab, marketId: chosen, parts: shown ? TABS[tab].parts(chosen) : {} });
+  session.panel = shown ? new TABS[tab].Panel(at(`panel-${tab}`)) : null;
+  if (!shown) nothingYet(tab);
   if (otherMarket) listen();
 }
 
@@ -144,7 +147,7 @@ function hear(mine, event) {
 }
 
 function news(mine) {
-  for (const one of Object.values(mine.parts)) one.news = true;
+  for (const one of [mine.common.markets, ...Object.values(mine.parts)]) one.news = true;
 }
 
 // --- asking and drawing ----------------------------------------------------------------------------------------------
@@ -174,7 +177,8 @@ function drawSoon() {
   requestAnimationFrame(() => {
     drawing = false;
     if (!session) return;
-    session.panel?.show(session.parts, session.messages, Date.now(), tryAgain);
+    const market = session.common.markets.answer?.items.find((one) => one.market_id === session.marketId);
+    session.panel?.show(session.parts, session.messages, Date.now(), tryAgain, market);
     tellStatus(Date.now());
   });
 }
@@ -195,7 +199,7 @@ function tellStatus(now) {
   else if (away) say("polling", `every 5 s: ${away.message} The live stream comes back by itself.${who}`);
   else say("waiting", `connecting${who}`);
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  at("zone").textContent = `Times are of ${zone}; each tells UTC where you point at it. Now ${clock(now, now)}, ${clock(now, now, "UTC")} UTC.`;
+  at("zone").textContent = `Times are local (${zone}) and tell UTC where you point at them. Now ${bothClocks(now, now)}.`;
 }
 
 function say(state, words) {

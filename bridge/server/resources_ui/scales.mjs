@@ -33,16 +33,8 @@ export function hours(from, until, parts) {
   return found;
 }
 
-// The text of a path through points. A gap (null) begins a new line.
-export function line(points) {
-  let pen = "M";
-  const parts = [];
-  for (const point of points) {
-    if (point) parts.push(`${pen}${point[0].toFixed(1)},${point[1].toFixed(1)}`);
-    pen = point ? "L" : "M";
-  }
-  return parts.join("");
-}
+// The text of a path through points.
+export const line = (points) => points.map(([x, y], number) => `${number ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
 
 // Stairs: at each [x, y] the height is y from there to the next x.
 export function stairs(points, end) {

@@ -10,11 +10,10 @@ const ROWS = 200;
 const WALLETS_MAX = 1_000;
 
 export function parts(marketId) {
-  return {
-    wallets: part(`/api/v1/wallets?limit=${WALLETS_MAX}`, 10_000),
-    // The last price that there was, unless the market has been called in vain for long.
-    rounds: part(`/api/v1/rounds?market_id=${encodeURIComponent(marketId)}&limit=100`, 10_000),
-  };
+  const wallets = part(`/api/v1/wallets?limit=${WALLETS_MAX}`, 10_000);
+  if (marketId === null) return { wallets };
+  // The last price that there was, unless the market has been called in vain for long.
+  return { wallets, rounds: part(`/api/v1/rounds?market_id=${encodeURIComponent(marketId)}&limit=100`, 10_000) };
 }
 
 export class Panel {
@@ -26,7 +25,7 @@ export class Panel {
   }
 
   show({ wallets, rounds }, messages, now, retry) {
-    const price = rounds.answer?.items.find((round) => round.clearing_price_tokens !== null)?.clearing_price_tokens ?? null;
+    const price = rounds?.answer?.items.find((round) => round.clearing_price_tokens !== null)?.clearing_price_tokens ?? null;
     showPart(this.#sums, wallets, (answer) => sums(answer, price), retry);
     showPart(this.#wallets, wallets, (answer) => list(answer, price, now), retry);
   }
@@ -45,7 +44,7 @@ function sums({ items, next }, price) {
   return tiles(
     tile("Available", tokens(sum("available_tokens")), of),
     tile("Held", tokens(sum("held_tokens")), "for open bids, awards and what else is set aside"),
-    tile("Priced out", whole(out), price === null ? "this market has had no price lately" : `nothing held, and less available than the last price, ${tokens(price)}`),
+    tile("Priced out", whole(out), price === null ? "there was no price lately" : `nothing held, and less available than the last price, ${tokens(price)}`),
   );
 }
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +18,10 @@ from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.examples import BODIES
 from bridge.server.http_app import document, http_app
 from bridge.server.problem import MEDIA_TYPE
+from bridge.server.resources import RESOURCES_PATH
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each
+from tests.support.markup import Page
 
 TREE = document().tree
 # Answers that are about the process or a list of words, and the stream, whose events have an id each.
@@ -74,7 +75,7 @@ def test_every_route_is_in_it(served: Served) -> None:
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
-        if method != "OPTIONS" and not route.path.startswith(PAGE_PATH) and route.path != DOCUMENT_PATH
+        if method != "OPTIONS" and not route.path.startswith((PAGE_PATH, RESOURCES_PATH, DOCUMENT_PATH))
     }
     assert routes == {(case.method, case.template) for case in CASES}
 
@@ -156,6 +157,7 @@ STORY: list[tuple[str, str]] = [
     ("get_rounds", ""),
     ("get_recent_stats", ""),
     ("get_candles", ""),
+    ("get_quest_budgets", ""),
     ("void", "award"),
     ("withdraw_slot", "slot"),
     ("cancel_bid", "bid"),
@@ -346,27 +348,6 @@ def test_the_platforms_paths_give_the_same_answers(served: Served) -> None:
 
 
 # --- the page ------------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """What a page loads, and whether anything in it would run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.inline = ""
-        self._in_script = False
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._in_script = tag == "script"
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href", "action", "data")]
-        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_script = False
-
-    def handle_data(self, data: str) -> None:
-        self.inline += data.strip() if self._in_script else ""
 
 
 def test_the_page_loads_nothing_from_elsewhere(served: Served) -> None:

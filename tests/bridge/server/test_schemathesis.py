@@ -96,6 +96,8 @@ TARGETS = [
     "/problems/../api/v1/markets",
     "/problems/%2e%2e/api/v1/markets",
     "/api/docs/../v1/markets",
+    "/resources/../api/v1/markets",
+    "/resources/..%2fapi/v1/markets",
     "/api/docs/..;/v1/markets",
     "/api/docs%00/../v1/markets",
     "/api/openapi.json/../v1/markets",
