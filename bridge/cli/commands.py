@@ -18,8 +18,8 @@ from rich.console import Console
 
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
-from bridge.cli.budgets import budgets
 from bridge.cli.arena import arena
+from bridge.cli.budgets import budgets
 from bridge.cli.cycle import cycle
 from bridge.cli.earning import earnings
 from bridge.cli.economy import economy
