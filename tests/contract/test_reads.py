@@ -15,8 +15,9 @@ from bridge import Exchange, Invalid, ManualClock, NotFound
 from bridge.budgets.daily import DailyBudgets
 from bridge.budgets.questions import QuestBudgets
 from bridge.figures import Candles, RecentStats
+from bridge.hold_questions import HoldDetail
 from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
+from bridge.questions import BidDetail, Earnings, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule
@@ -329,7 +330,12 @@ def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> N
     found = api.get_quest_budgets(today, 2)
     assert [(row.quest, row.left_tokens) for row in found.quests] == [("large", 550), ("small", 100)]
     large, totals = found.quests[0], found.totals
-    assert (large.allocated_tokens, large.reserved_tokens, large.spent_tokens, large.overrun_tokens) == (900, 100, 250, 0)
+    assert (large.allocated_tokens, large.reserved_tokens, large.spent_tokens, large.overrun_tokens) == (
+        900,
+        100,
+        250,
+        0,
+    )
     assert (totals.quests, totals.allocated_tokens, totals.reserved_tokens, totals.spent_tokens) == (3, 1_000, 100, 250)
     # Rows of the budget are timed by the database, which is not where this market's clock stands.
     assert found.last_reserved_at
