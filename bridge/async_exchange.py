@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from bridge import conversations, figures, questions, reads, results, verbs
+from bridge import conversations, figures, hold_questions, questions, reads, results, verbs
 from bridge.budgets.questions import get_quest_budgets
 from bridge.conversations import hold_async
 from bridge.errors import Refused
@@ -58,8 +58,8 @@ class AsyncExchange(AllocatingAsync):
     wallets = AsyncRead(questions.wallets)
     statement = AsyncRead(questions.statement)
     earnings = AsyncRead(questions.earnings)
-    hold = AsyncRead(questions.hold)
-    holds = AsyncRead(questions.holds)
+    hold = AsyncRead(hold_questions.hold)
+    holds = AsyncRead(hold_questions.holds)
     get_recent_stats = AsyncRead(figures.get_recent_stats)
     get_candles = AsyncRead(figures.get_candles)
     get_quest_budgets = AsyncRead(get_quest_budgets)

@@ -11,8 +11,9 @@ from bridge.budgets.questions import QuestBudgets
 from bridge.cursors import Order
 from bridge.errors import Refused
 from bridge.figures import Candles, RecentStats
+from bridge.hold_questions import HoldDetail
 from bridge.messages import Request
-from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
+from bridge.questions import BidDetail, Earnings, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import (
     AmendedBid,

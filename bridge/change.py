@@ -1,7 +1,8 @@
 """How a change of plain tables becomes a method: build it, make it.
 
 Rule of this file: as `read`: no change is known here, and a method's signature and docstring are those of its builder.
-A change moves no token and is not journaled; each is one transaction, and may be made again with the same result.
+A change moves no token and is not journaled; what it writes is one transaction, and it may be made again with the same
+result.
 """
 
 from collections.abc import Awaitable, Callable

@@ -115,6 +115,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     demurrage_to: Literal["treasury", "burn"] = "treasury"
     """Where the charge goes: to the market's treasury, or out of the world."""
+
     ev_default_cost_tokens: Annotated[int, Meta(ge=1, le=TOKENS_MAX)] = 10_000
     """What a task is thought to burn while nothing like it has been finished; and the cost at which a task is worth
     just its expected impact (BRG-1)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from bridge import conversations, figures, history, questions, reads, results, verbs
+from bridge import conversations, figures, history, hold_questions, questions, reads, results, verbs
 from bridge.budgets.questions import get_quest_budgets
 from bridge.conversations import hold
 from bridge.cursors import Order
@@ -70,8 +70,8 @@ class Exchange(Allocating):
     wallets = Read(questions.wallets)
     statement = Read(questions.statement)
     earnings = Read(questions.earnings)
-    hold = Read(questions.hold)
-    holds = Read(questions.holds)
+    hold = Read(hold_questions.hold)
+    holds = Read(hold_questions.holds)
     get_recent_stats = Read(figures.get_recent_stats)
     get_candles = Read(figures.get_candles)
     get_quest_budgets = Read(get_quest_budgets)

@@ -1,4 +1,4 @@
-"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, holds, and why.
+"""What the tables answer, in people's words: bids, awards, slots, rounds, wallets, and why.
 
 Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of what is
 durable, and says up to which row: `seq` and `durable_seq` are equal. The queries are in `persistence.queries`.
@@ -17,7 +17,7 @@ from bridge.errors import Invalid, NotFound
 from bridge.reads import Live, Moment, check_limit, check_name
 from bridge.results import Page
 from bridge.units import datetime_of, duration_of
-from engine.events import HoldStatus, SlotStatus
+from engine.events import SlotStatus
 from engine.limits import SEQ_MAX
 from engine.slots import Slot
 from persistence import queries
@@ -27,8 +27,6 @@ from persistence.queries import (
     BidRow,
     BidStatus,
     Earned,
-    HoldFilter,
-    HoldRow,
     MovementRow,
     OutcomeRow,
     Paging,
@@ -46,8 +44,6 @@ __all__ = [
     "BidStatus",
     "Durable",
     "Earnings",
-    "HoldDetail",
-    "HoldRow",
     "MovementRow",
     "Outcome",
     "RoundRow",
@@ -58,8 +54,6 @@ __all__ = [
     "bids",
     "earnings",
     "get_rounds",
-    "hold",
-    "holds",
     "slots",
     "statement",
     "wallets",
@@ -79,13 +73,6 @@ class Durable(Generic[T]):
 
 class BidDetail(BidRow, frozen=True):
     """A bid, as the tables have it at `seq`."""
-
-    seq: int
-    durable_seq: int
-
-
-class HoldDetail(HoldRow, frozen=True):
-    """A named hold, as the tables have it at `seq`."""
 
     seq: int
     durable_seq: int
@@ -131,11 +118,11 @@ def bids(
 ) -> Durable[Page[BidRow]]:
     """Bids of a market, of a bidder, of both, or all; a status needs one of the two. By id, page after page."""
     _check_owner(market_id, bidder_id, status, get_args(BidStatus))
-    kind, page = _numbered("bids", limit, after, order)
+    kind, page = numbered("bids", limit, after, order)
 
     def answer(at: Snapshot, _: datetime) -> Page[BidRow]:
         rows = queries.bids_page(at.connection, at.shard_id, market_id, bidder_id, status, page)
-        return _page(rows, limit, kind, lambda row: row.bid_id, at)
+        return page_of(rows, limit, kind, lambda row: row.bid_id, at)
 
     return Durable(answer)
 
@@ -156,11 +143,11 @@ def awards(
     """
     _check_owner(market_id, bidder_id, status, get_args(AwardStatus))
     _check_since(since)
-    kind, page = _numbered("awards", limit, after, order)
+    kind, page = numbered("awards", limit, after, order)
 
     def answer(at: Snapshot, _: datetime) -> Page[AwardRow]:
         rows = queries.awards_page(at.connection, at.shard_id, market_id, bidder_id, status, since, page)
-        return _page(rows, limit, kind, lambda row: row.award_id, at)
+        return page_of(rows, limit, kind, lambda row: row.award_id, at)
 
     return Durable(answer)
 
@@ -174,7 +161,7 @@ def slots(
     """
     check_name("market_id", market_id)
     if status is not None:
-        _check_one_of("status", status, get_args(SlotStatus))
+        check_one_of("status", status, get_args(SlotStatus))
     check_limit(limit)
     name = name_after("slots", after)
 
@@ -197,7 +184,7 @@ def slots(
         check_market(at, market_id)
         page = Paging(limit + 1, name, newest=False)
         rows = queries.slots_page(at.connection, at.shard_id, market_id, status, page)
-        return _page(rows, limit, "slots", lambda row: row.slot_id, at)
+        return page_of(rows, limit, "slots", lambda row: row.slot_id, at)
 
     return Live(answer_live) if status in ("offered", "awarded") else Durable(answer)
 
@@ -217,13 +204,13 @@ def get_rounds(
     if market_id is not None:
         check_name("market_id", market_id)
     _check_since(since)
-    kind, page = _numbered("rounds", limit, after, order)
+    kind, page = numbered("rounds", limit, after, order)
 
     def answer(at: Snapshot, _: datetime) -> Page[RoundRow]:
         if market_id is not None:
             check_market(at, market_id)
         rows = queries.rounds_page(at.connection, at.shard_id, market_id, since, page)
-        return _page(rows, limit, kind, lambda row: row.seq, at)
+        return page_of(rows, limit, kind, lambda row: row.seq, at)
 
     return Durable(answer)
 
@@ -235,7 +222,7 @@ def wallets(*, limit: int = 100, after: str | None = None) -> Durable[Page[Walle
 
     def answer(at: Snapshot, _: datetime) -> Page[WalletRow]:
         rows = queries.wallets_page(at.connection, at.shard_id, page)
-        return _page(rows, limit, "wallets", lambda row: row.account_id, at)
+        return page_of(rows, limit, "wallets", lambda row: row.account_id, at)
 
     return Durable(answer)
 
@@ -245,13 +232,13 @@ def statement(
 ) -> Durable[Page[MovementRow]]:
     """The movements of an account, page after page. Raises `NotFound` if there is no such account."""
     check_name("account_id", account_id)
-    kind, page = _numbered("statement", limit, after, order)
+    kind, page = numbered("statement", limit, after, order)
 
     def answer(at: Snapshot, _: datetime) -> Page[MovementRow]:
         rows = queries.statement_page(at.connection, at.shard_id, account_id, page)
         if rows is None:
             raise NotFound("account_id", account_id, "an open account")
-        return _page(rows, limit, kind, lambda row: row.transfer_id, at)
+        return page_of(rows, limit, kind, lambda row: row.transfer_id, at)
 
     return Durable(answer)
 
@@ -264,57 +251,17 @@ def earnings(
     Raises `NotFound` if there is no such account. Costs its credits of the last thirty days.
     """
     check_name("account_id", account_id)
-    kind, page = _numbered("earnings", limit, after, order)
+    kind, page = numbered("earnings", limit, after, order)
 
     def answer(at: Snapshot, now: datetime) -> Earnings:
         sums = queries.earned(at.connection, at.shard_id, account_id, now)
         if sums is None:
             raise NotFound("account_id", account_id, "an open account")
         rows = queries.credits_page(at.connection, at.shard_id, account_id, page)
-        listed = _page(rows, limit, kind, lambda row: row.transfer_id, at)
+        listed = page_of(rows, limit, kind, lambda row: row.transfer_id, at)
         return Earnings(
             **msgspec.structs.asdict(sums), credits=listed.items, next=listed.next, seq=at.seq, durable_seq=at.seq
         )
-
-    return Durable(answer)
-
-
-def hold(hold_id: str) -> Durable[HoldDetail]:
-    """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
-    check_name("hold_id", hold_id)
-
-    def answer(at: Snapshot, _: datetime) -> HoldDetail:
-        found = queries.hold(at.connection, at.shard_id, hold_id)
-        if found is None:
-            raise NotFound("hold_id", hold_id, "a hold that was placed")
-        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
-
-    return Durable(answer)
-
-
-def holds(
-    account_id: str | None = None,
-    reference_type: str | None = None,
-    reference_id: str | None = None,
-    reason: str | None = None,
-    status: HoldStatus | None = None,
-    *,
-    limit: int = 100,
-    after: str | None = None,
-    order: Order = "newest",
-) -> Durable[Page[HoldRow]]:
-    """Named holds in the order in which they were placed, page after page: those that all of these say, or all.
-
-    A reference is named whole; a status or a type alone needs an account or a reason. Costs one walk of an index, which
-    passes over what the others leave out: of the account's holds, else of the reference's, else of those for a reason.
-    """
-    wanted = HoldFilter(account_id, reference_type, reference_id, reason, status)
-    _check_filter(wanted)
-    kind, page = _numbered("holds", limit, after, order)
-
-    def answer(at: Snapshot, _: datetime) -> Page[HoldRow]:
-        rows = queries.holds_page(at.connection, at.shard_id, wanted, page)
-        return _page(rows, limit, kind, lambda row: row.placed_seq, at)
 
     return Durable(answer)
 
@@ -332,7 +279,7 @@ def why(bid_id: int) -> Durable[Outcome]:
     return Durable(answer)
 
 
-def _numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[str, Paging]:
+def numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[str, Paging]:
     """The kind of a list's cursors, and the page to ask for: one row more, which tells whether there is a next one."""
     check_limit(limit)
     check_order(order)
@@ -340,7 +287,8 @@ def _numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[s
     return kind, Paging(limit + 1, number_after(kind, after), newest=order == "newest")
 
 
-def _page(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: Snapshot) -> Page[R]:
+def page_of(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: Snapshot) -> Page[R]:
+    """The page of these rows, which are one more than were asked for if there is a next one."""
     items = tuple(rows[:limit])
     return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.seq)
 
@@ -369,28 +317,13 @@ def _check_owner(market_id: str | None, bidder_id: str | None, status: str | Non
         if name is not None:
             check_name(field, name)
     if status is not None:
-        _check_one_of("status", status, statuses)
+        check_one_of("status", status, statuses)
         if market_id is None and bidder_id is None:
             raise Invalid("status", status, "a market_id or a bidder_id with it")
 
 
-def _check_filter(wanted: HoldFilter) -> None:
-    for field in ("account_id", "reference_type", "reference_id", "reason"):
-        name = getattr(wanted, field)
-        if name is not None:
-            check_name(field, name)
-    whole = wanted.account_id or wanted.reference_id or wanted.reason
-    if wanted.reference_id is not None and wanted.reference_type is None:
-        raise Invalid("reference_id", wanted.reference_id, "a reference_type with it")
-    if wanted.reference_type is not None and not whole:
-        raise Invalid("reference_type", wanted.reference_type, "a reference_id, an account_id or a reason with it")
-    if wanted.status is not None:
-        _check_one_of("status", wanted.status, get_args(HoldStatus))
-        if not whole:
-            raise Invalid("status", wanted.status, "an account_id, a reference or a reason with it")
-
-
-def _check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
+def check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
+    """Check a word of a closed list. Raises `Invalid`."""
     if value not in allowed:
         raise Invalid(field, value, f"one of {', '.join(allowed)}")
 

@@ -46,6 +46,7 @@ class Finder:
         self._slot_id: Final = slot_id
         # All that was granted before this time is known to be none of this slot's.
         self._since: datetime | None = None
+        self._over_id = 0
         self._waits: Final = settings.bidder_id is not None and "wait_s" in inspect.signature(market.awards).parameters
 
     def find(self) -> AwardRow | None:
@@ -63,6 +64,13 @@ class Finder:
             if page.next is None:
                 return None
             after = page.next
+
+    def forget(self, award_id: int) -> None:
+        """This award of the slot, and those before it, are over for this worker, also where the tables say `awarded`.
+
+        So they say of one whose lease has run out, until a sweep ends it.
+        """
+        self._over_id = award_id
 
     def wait(self) -> bool:
         """Wait until there may be one, where the market offers that; whether it pays to look again at once."""
@@ -85,7 +93,8 @@ class Finder:
         )
 
     def _is_mine(self, award: AwardRow) -> bool:
-        return award.slot_id == self._slot_id and award.provider_id == self._settings.provider_id
+        mine = award.slot_id == self._slot_id and award.provider_id == self._settings.provider_id
+        return mine and award.award_id > self._over_id
 
 
 def award_of(market: MarketApi, award_id: int) -> AwardRow | None:

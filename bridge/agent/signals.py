@@ -23,8 +23,8 @@ def ended_by_signals(worker: "Worker") -> Iterator[None]:
 
     For the main thread: `with ended_by_signals(worker): worker.run()`.
     """
-    # Not by a handler: Python runs it in the main thread, which may hold the very locks that stopping takes, and which is
-    # not woken by a signal that another thread has caught. A byte for each signal comes through the socket at once.
+    # Not by a handler: Python runs it in the main thread, which may hold the very locks that stopping takes, and which
+    # is not woken by a signal that another thread has caught. A byte for each signal comes through the socket at once.
     receiving, sending = socket.socketpair()
     sending.setblocking(False)
 

@@ -138,6 +138,7 @@ class SlotLoop:
         self._unended = award, completion
         how = end(self._market, award, completion)
         self._unended = None
+        self._finder.forget(award.award_id)
         self._board.count(how)
         logger.info("award %d of slot %s, task %s: %s", award.award_id, self._slot_id, award.task_id, how)
         # It can be sold again, at once, unless its award has yet to lapse.

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from datetime import date
 from itertools import islice
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bridge.budgets.daily import DailyBudgets
 from bridge.clock import Clock, system_clock
@@ -30,7 +30,7 @@ LOOKED_AT_ONCE: Final = 20
 ABANDONED_S_MIN: Final = 600.0
 
 
-class Fallback:
+class BudgetServices:
     """What a worker does while the auction cannot be used: its services (which task is next) and its budget, in one.
 
     For many threads, and one for all workers of a process: then no two of them are sent for the same task.
@@ -128,3 +128,11 @@ class Fallback:
 
 def _is_open(task: Task | None) -> bool:
     return task is not None and task.status == "open" and not task.blocked
+
+
+if TYPE_CHECKING:
+    from bridge.agent.services import Budget, NextTask
+
+    def _is_both(services: BudgetServices) -> tuple[NextTask, Budget]:
+        """It has all that a worker falls back on."""
+        return services, services

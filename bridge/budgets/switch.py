@@ -8,7 +8,7 @@ import logging
 import threading
 from datetime import datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
@@ -177,3 +177,11 @@ class AuctionSwitch:
         latest = self._market.awards(self._market_id, limit=1).items
         has_both = asked.slots_available > 0 and asked.bids_ahead > 0
         return Sight(latest[0].award_id if latest else 0, has_both)
+
+
+if TYPE_CHECKING:
+    from bridge.agent.services import AuctionHealth
+
+    def _is_one(switch: AuctionSwitch) -> AuctionHealth:
+        """It is what a worker asks."""
+        return switch

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
+from bridge.cli.arena import arena
 from bridge.cli.budgets import budgets
 from bridge.cli.cycle import cycle
 from bridge.cli.earning import earnings
@@ -315,6 +316,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
     show({"applied": names}, as_json, lambda: tables.migrated(names))
 
 
+app.command(epilog="Example: callmarket arena --seeds 20 --bidders 3")(arena)
 app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command(epilog="Example: callmarket earnings alpha")(earnings)
 app.command(epilog="Example: callmarket economy --days 14 --report economy.html")(economy)

@@ -6,13 +6,14 @@ Rule of this file: pure. Each is checked by the very function that asks where th
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from bridge import figures, questions, reads
+from bridge import figures, hold_questions, questions, reads
 from bridge.budgets import questions as budgets
 from bridge.budgets.questions import QuestBudgets
 from bridge.client.call import Call, get, path
 from bridge.cursors import Order
 from bridge.errors import Invalid
 from bridge.figures import Candles, RecentStats
+from bridge.hold_questions import HoldDetail, HoldRow
 from bridge.questions import (
     AwardRow,
     AwardStatus,
@@ -20,8 +21,6 @@ from bridge.questions import (
     BidRow,
     BidStatus,
     Earnings,
-    HoldDetail,
-    HoldRow,
     MovementRow,
     Outcome,
     RoundRow,
@@ -189,7 +188,7 @@ def earnings(account_id: str, *, limit: int = 100, after: str | None = None, ord
 
 def hold(hold_id: str) -> Call[HoldDetail]:
     """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
-    questions.hold(hold_id)
+    hold_questions.hold(hold_id)
     return get(path("holds", ("hold_id", hold_id)), HoldDetail)
 
 
@@ -206,7 +205,7 @@ def holds(
 ) -> Call[Page[HoldRow]]:
     """Named holds in the order in which they were placed, page after page: those that all of these say, or all."""
     wanted = (account_id, reference_type, reference_id, reason, status)
-    questions.holds(*wanted, limit=limit, after=after, order=order)
+    hold_questions.holds(*wanted, limit=limit, after=after, order=order)
     return get(
         path("holds"),
         Page[HoldRow],

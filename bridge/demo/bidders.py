@@ -39,9 +39,14 @@ class OpenBid(Struct, gc=False):
     wanted_tokens: int
 
 
+def slot_worth_tokens(tractability: float, value_tokens: int, cost_tokens: int) -> int:
+    """EV in tokens: the worth of a task if it is solved, times how likely that is, less the compute that it burns."""
+    return max(0, int(tractability * value_tokens) - cost_tokens)
+
+
 def worth_tokens(task: Waiting) -> int:
-    """EV in tokens: the worth of the task if it is solved, times how likely that is, less the compute that it burns."""
-    return max(0, int(task.tractability * task.value_tokens) - task.estimated_cost_tokens)
+    """What a slot is worth to a task that waits."""
+    return slot_worth_tokens(task.tractability, task.value_tokens, task.estimated_cost_tokens)
 
 
 def quest_quotes(tasks: Sequence[Waiting], spendable_tokens: int) -> list[Quote]:

@@ -52,7 +52,8 @@ class Scores:
         self.cost_tokens: Final = cost_tokens
         self.ev_per_token: Final = ev_per_token
         self.unsound: Final = unsound
-        self.ev_tokens: Final = np.minimum(ev_per_token * scale, float(TOKENS_MAX))
+        with np.errstate(over="ignore"):
+            self.ev_tokens: Final = np.minimum(ev_per_token * scale, float(TOKENS_MAX))
 
     def __len__(self) -> int:
         """The number of tasks."""
@@ -91,7 +92,7 @@ def score_tasks(tasks: Sequence[Task], mean_cost_tokens: Mapping[str, float], co
     for a task's own `estimated_cost_tokens`, and `ev_default_cost_tokens` for both. Nothing costs less than a token. A
     task whose numbers are none that can be reckoned with (not finite, negative, beyond what float64 or tokens hold) has
     no score and is named in `unsound`: one wrong row does not stop a backlog. Raises `Invalid` for a wrong mean.
-    O(n): 100,000 tasks in about a tenth of a second, most of it the reading of their fields.
+    O(n): 100,000 tasks in less than a tenth of a second, most of it the reading of their fields.
     """
     costs = _costs(tasks, mean_cost_tokens, float(config.ev_default_cost_tokens))
     importance = _column([task.importance for task in tasks])

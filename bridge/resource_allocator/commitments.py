@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from bridge.errors import Conflict, NotFound, Refused
-from bridge.questions import HoldDetail, HoldRow
+from bridge.hold_questions import HoldDetail, HoldRow
 from bridge.resource_allocator.api import AllocatorApi
 from bridge.resource_allocator.questions import BountyDetail, BountyRow
 from engine.reject import Reject

@@ -35,6 +35,7 @@ COMMANDS = (
     "recover",
     "status",
     "handover",
+    "arena",
     "cycle",
     "earnings",
     "economy",

@@ -15,8 +15,9 @@ from bridge import Exchange, Invalid, ManualClock, NotFound
 from bridge.budgets.daily import DailyBudgets
 from bridge.budgets.questions import QuestBudgets
 from bridge.figures import Candles, RecentStats
+from bridge.hold_questions import HoldDetail
 from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, Earnings, HoldDetail, Outcome
+from bridge.questions import BidDetail, Earnings, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import Page
 from engine.commands import LapsePolicy, PricingRule

@@ -22,7 +22,7 @@ from tests.persistence.test_pages import Explaining, nodes, plans
 
 HOLD = """INSERT INTO token_holds (shard_id, placed_seq, hold_id, account_id, placed_by, amount, captured,
         captured_to, reason, reference_type, reference_id, memo, status, placed_at, ended_at, seq)
-    VALUES (%(shard)s, %(seq)s, %(seq)s::text, 'a', 'a', %(amount)s,
+    VALUES (%(shard)s, %(seq)s, %(name)s, 'a', 'a', %(amount)s,
         CASE WHEN %(status)s = 'captured' THEN %(amount)s END, CASE WHEN %(status)s = 'captured' THEN 'b' END,
         %(reason)s, %(kind)s, %(artifact)s, '', %(status)s, now(), CASE WHEN %(status)s <> 'open' THEN now() END,
         %(seq)s)"""
@@ -45,7 +45,13 @@ class Capital:
         """A hold, open unless told otherwise."""
         self._seq += 1
         usual = {"shard": 0, "status": "open", "kind": "artifact"}
-        values = {"seq": self._seq, "artifact": artifact_id, "amount": amount, "reason": reason}
+        values = {
+            "seq": self._seq,
+            "name": f"hold-{self._seq}",
+            "artifact": artifact_id,
+            "amount": amount,
+            "reason": reason,
+        }
         self.connection.execute(HOLD, usual | values | how)
 
     def budget(self, artifact_id: str) -> BudgetRow:
@@ -217,6 +223,26 @@ def test_impact_per_token_is_the_efficiency(capital: Capital) -> None:
         ("t1", 2.5, 0.05, "me"),
     ]
     assert resource_budgets.allocations_page(capital.connection, 0, "a", 1, page[0].allocation_id) == page[1:2]
+
+
+def test_a_claim_belongs_to_its_posting_and_not_to_the_name(capital: Capital) -> None:
+    """HLD-6: the name of a hold that ended long ago may be used again, for another bounty or for anything."""
+    capital.connection.execute(
+        "INSERT INTO token_accounts (shard_id, account_id, kind, balance, held, total_earned, total_spent, created_at,"
+        " updated_at, seq) VALUES (0, 'w', 'agent', 0, 0, 0, 0, now(), now(), 1) ON CONFLICT DO NOTHING"
+    )
+    capital.hold("a", 10, "bounty", name="b")
+    artifacts.claim_bounty(capital.connection, 0, 1, "w")
+    capital.connection.execute("UPDATE token_holds SET status = 'released', ended_at = now()")
+    capital.hold("a", 20, "bounty", name="b")
+    found = artifacts.bounty(capital.connection, 0, "b")
+    assert found is not None
+    assert (found.posted_seq, found.tokens_offered, found.status, found.claimant_id) == (2, 20, "open", None)
+    page = artifacts.bounties_page(capital.connection, 0, "a", None, 10, 2**53)
+    assert [(one.posted_seq, one.status, one.claimant_id) for one in page] == [(2, "open", None), (1, "withdrawn", "w")]
+    capital.connection.execute("UPDATE token_holds SET status = 'released', ended_at = now() WHERE status = 'open'")
+    capital.hold("a", 30, "stake", name="b")
+    assert artifacts.bounty(capital.connection, 0, "b") is None
 
 
 @pytest.mark.parametrize("column", ["market_price_micros", "spent_tokens"])

@@ -7,7 +7,7 @@ from litestar import get, post
 from litestar.params import FromQuery, JSONBody
 
 from bridge import results, verbs
-from bridge.questions import HoldDetail, HoldRow
+from bridge.hold_questions import HoldDetail, HoldRow
 from bridge.results import CapturedHold, Page, PlacedHold, ReleasedHold
 from bridge.server.bodies import Capture, NewHold
 from bridge.server.routes.common import (

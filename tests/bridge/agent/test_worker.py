@@ -232,12 +232,18 @@ def test_a_lease_that_ran_out_while_working_is_lost_and_no_crash(stage: Stage) -
     """SET-5: it is not settled, not worked again, and the next award is worked."""
     labour, task_id = Labour(gated=True), stage.task()
     award_id = stage.award(task_id)
+    looked = Between(stage.market)
+    stage.market = cast(MarketApi, looked)
     one = worker(stage, labour)
     with running(one) as raised:
         labour.until_begun()
         stage.expire_leases()
         labour.gate.set()
-        until(lambda: one.status().counts["lost"] == 1)
+        until(lambda: one.status().counts["lost"] > 0)
+        seen = looked.calls["awards"]
+        until(lambda: looked.calls["awards"] > seen + 5)
+        # Until a sweep ends it, it is still there to be seen; nobody asks for it again and again.
+        assert one.status().counts["lost"] == 1
         assert stage.award_row(award_id).status == "awarded"
         stage.owner.refund_unfilled()
         stage.call_until_won(stage.bid(stage.task(2)))

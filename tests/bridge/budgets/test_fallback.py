@@ -12,7 +12,7 @@ import pytest
 from bridge import ManualClock
 from bridge.budgets import fallback as module
 from bridge.budgets.daily import DailyBudgets
-from bridge.budgets.fallback import Fallback
+from bridge.budgets.fallback import BudgetServices
 from bridge.config import Config
 from bridge.work.model import Claim, Completion, Quest, Task
 from tests.bridge.conftest import START_US
@@ -39,7 +39,7 @@ def test_the_best_task_that_its_quest_can_pay_is_next(budgets: DailyBudgets, clo
             task("worthless", 0.0, 1),
         ],
     )
-    fallback = Fallback(source, budgets, clock, CONFIG)
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
     assert budgets.allocations() == []
     assert fallback.next_task("w") == "dear"
     assert [(one.quest, one.allocated_tokens) for one in budgets.allocations()] == [("q", 882), ("r", 118)]
@@ -57,7 +57,7 @@ def test_the_best_task_that_its_quest_can_pay_is_next(budgets: DailyBudgets, clo
 def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: blocked tasks never."""
     source = MemoryTasks([Quest("q", "w")], [task(f"t{number:02}", 1.0 - number / 100, 1) for number in range(50)])
-    fallback = Fallback(source, budgets, clock, CONFIG)
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
     assert fallback.next_task("w") == "t00"
     source.block([f"t{number:02}" for number in range(45)])
     assert fallback.next_task("w") == "t45"
@@ -66,7 +66,7 @@ def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudg
 def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: what was spent yesterday is no part of today's."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1_000), task("b", 0.9, 1_000)])
-    fallback = Fallback(source, budgets, clock, CONFIG)
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
     assert fallback.next_task("w") == "a"
     assert budgets.reserve("a", "q", 1_000, "w")
     assert fallback.next_task("w") is None
@@ -77,7 +77,7 @@ def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None
 def test_no_budget_is_no_task(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: with `budget_day_tokens` 0 the backlog waits for the auction."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1)])
-    assert Fallback(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
+    assert BudgetServices(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_what_killed_workers_leave_behind(budgets: DailyBudgets) -> None:
     source.complete(claims["told"], 120, 0.5)  # type: ignore[arg-type]
     source.fail(claims["failed"], "crash", cost_tokens=30)  # type: ignore[arg-type]
     assert source.claim("never", "w2", "auction", 7)
-    fallback = Fallback(source, budgets, config=CONFIG)
+    fallback = BudgetServices(source, budgets, config=CONFIG)
     ended = {one.task_id: (one.status, one.charged_tokens) for one in fallback.tidy()}
     assert ended == {"never": ("released", None), "told": ("spent", 120), "failed": ("spent", 30)}
     assert fallback.tidy() == []
@@ -112,13 +112,13 @@ def test_a_young_reservation_is_left_alone(budgets: DailyBudgets) -> None:
     """BRG-4: between the reservation and the claim is a moment."""
     budgets.allocate({"q": 1_000})
     assert budgets.reserve("t", "q", 100, "w1")
-    assert Fallback(MemoryTasks(), budgets, config=CONFIG).tidy() == []
+    assert BudgetServices(MemoryTasks(), budgets, config=CONFIG).tidy() == []
 
 
 class Worker:
     """One that works tasks on a budget or an award, step by step, and may be killed between any two steps."""
 
-    def __init__(self, name: str, source: MemoryTasks, fallback: Fallback) -> None:
+    def __init__(self, name: str, source: MemoryTasks, fallback: BudgetServices) -> None:
         self.name, self.source, self.fallback = name, source, fallback
         self.reserved: Task | None = None
         self.claim: Claim | None = None
@@ -166,7 +166,7 @@ def test_any_order_of_awards_budget_and_kills(seed: int, budgets: DailyBudgets) 
         [task(f"t{number:02}", rng.random(), 100, rng.choice("qr")) for number in range(25)],
     )
     clock = ManualClock(START_US)
-    fallback = Fallback(source, budgets, clock, Config(budget_day_tokens=10**9))
+    fallback = BudgetServices(source, budgets, clock, Config(budget_day_tokens=10**9))
     workers = [Worker(f"w{number}", source, fallback) for number in range(4)]
     for award_id in range(1, 800):
         worker = rng.choice(workers)

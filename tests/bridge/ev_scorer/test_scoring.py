@@ -123,7 +123,7 @@ def test_a_product_beyond_all_numbers_is_no_score() -> None:
 
 def test_what_is_worth_more_than_all_tokens_is_worth_all_tokens() -> None:
     """BRG-1: a bid is at most all the tokens that there can be."""
-    scores = score_tasks([Task("t", "q", 1e30, 1.0, 1.0, estimated_cost_tokens=1)], {})
+    scores = score_tasks([Task("t", "q", 1e305, 1.0, 1.0, estimated_cost_tokens=1)], {})
     assert (scores[0].ev_tokens, dict(scores.unsound)) == (TOKENS_MAX, {})
 
 

@@ -11,9 +11,11 @@ from functools import partial
 import psycopg
 import pytest
 
-from bridge import Conflict, Exchange, ManualClock, NotFound, Refused
+from bridge import Conflict, Exchange, ManualClock, NotFound, Refused, open_exchange
 from bridge.resource_allocator import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
 from engine.reject import Reject
+from persistence.postgres import PostgresJournal
+from persistence.rebuild import rebuild
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at, furnish, in_threads
 
@@ -200,3 +202,27 @@ def test_the_table_follows_the_ledger_whatever_is_done(
     with psycopg.connect(database_url) as connection:
         ((claims,),) = connection.execute("SELECT count(*) FROM bounty_claims").fetchall()
     assert claims == sum(claimant is not None for _, claimant in expected.values())
+
+
+def test_tables_made_again_from_the_journal_keep_claims_budgets_and_spending(
+    database_url: str, clock: ManualClock
+) -> None:
+    """The tables of holds can be dropped and rebuilt; what stands beside them still belongs to the same holds."""
+
+    def seen() -> object:
+        with open_exchange(database_url, clock=clock) as market:
+            return market.bounties().items, market.get_resource_budget_rankings().items
+
+    with open_exchange(database_url, clock=clock) as market:
+        furnish(market, "a", "b")
+        market.put_artifact("h1", "hypothesis")
+        stake(market, "s1", "a", "h1", 300)
+        for number in range(3):
+            post_bounty(market, f"b{number}", "a", "h1", 10, expires_at=SOON)
+            market.claim_bounty(f"b{number}", "b")
+        pay_bounty(market, "b0")
+        market.record_resource_spending("h1", 7, "task", "t1")
+    before = seen()
+    with PostgresJournal(database_url, 0, reader=True) as journal:
+        rebuild(database_url, 0, journal)
+    assert seen() == before

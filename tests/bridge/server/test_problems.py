@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from bridge.errors import (
+    Conflict,
     Forbidden,
     Invalid,
     NotFound,
@@ -48,6 +49,8 @@ def test_the_statuses_that_clients_decide_by() -> None:
     [
         (Invalid("price", -1, "1 or more"), 400, "invalid"),
         (NotFound("account_id", "x", "an open account"), 404, "not-found"),
+        (Conflict("bounty_id", "x", "an open bounty"), 409, "conflict"),
+        (UnknownOutcome("a plain table", range(0)), 504, "unknown-outcome"),
         (Unauthorized("no key"), 401, "unauthorized"),
         (Forbidden("no scope"), 403, "forbidden"),
         (TooManyRequests("slow down", 0.2), 429, "too-many-requests"),
