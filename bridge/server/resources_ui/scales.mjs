@@ -34,11 +34,15 @@ export function hours(from, until, parts) {
 }
 
 // The text of a path through points.
-export const line = (points) => points.map(([x, y], number) => `${number ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
+export const line = (points) =>
+  points.map(([x, y], number) => `${number ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
 
 // Stairs: at each [x, y] the height is y from there to the next x.
 export function stairs(points, end) {
-  return points.flatMap(([x, y], number) => [[x, y], [number + 1 < points.length ? points[number + 1][0] : end, y]]);
+  return points.flatMap(([x, y], number) => [
+    [x, y],
+    [number + 1 < points.length ? points[number + 1][0] : end, y],
+  ]);
 }
 
 // A slice of a pie around 0,0: from and to are parts of the whole.
