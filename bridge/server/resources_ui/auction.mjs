@@ -14,6 +14,7 @@ const STEP_MS = 300_000;
 const MOVES_MS = 30_000;
 const ROWS = 10;
 
+export const ofMarket = true;
 export const needsMarket = true;
 
 // By parameter where there is a choice: not every name can be part of a path.

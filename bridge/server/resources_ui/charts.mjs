@@ -36,6 +36,7 @@ export function depthChart(levels, asks, now) {
   const path = (points, end, kind) =>
     points.length ? svg("path", { class: kind, d: line(stairs(points, end)) }) : null;
   const middle = Math.round(most / 2);
+  const words = `${count(bids, "bid")}; ${count(asks.length, "slot")}, ${whole(ready.length)} of them available`;
   return el(
     "figure",
     {},
@@ -45,7 +46,7 @@ export function depthChart(levels, asks, now) {
         class: "chart",
         viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
         role: "img",
-        "aria-label": `Demand and supply: ${count(bids, "bid")}; ${count(asks.length, "slot")}, ${whole(ready.length)} available`,
+        "aria-label": `Demand and supply: ${words}`,
       },
       marks.map((mark) => [
         svg("line", { class: "grid", x1: LEFT, x2: WIDTH - 8, y1: y(mark), y2: y(mark) }),

@@ -77,7 +77,7 @@ function choose() {
   const { tab, marketId } = wanted();
   const names = items.map((market) => market.market_id);
   const chosen = names.includes(marketId) ? marketId : (names[0] ?? null);
-  showMarkets(names, chosen);
+  showMarkets(names, chosen, tab);
   showTabs(tab, chosen);
   if (tab === session.tab && chosen === session.marketId) return;
   const otherMarket = chosen !== session.marketId;
@@ -95,13 +95,13 @@ function nothingYet(tab) {
   at(`panel-${tab}`).replaceChildren(words);
 }
 
-function showMarkets(names, chosen) {
+function showMarkets(names, chosen, tab) {
   const choice = at("market");
   const same =
     choice.options.length === names.length && names.every((name, number) => choice.options[number].value === name);
   if (!same) choice.replaceChildren(...names.map((name) => new Option(name, name)));
   if (chosen !== null) choice.value = chosen;
-  at("choice").hidden = names.length === 0;
+  at("choice").hidden = names.length === 0 || !TABS[tab].ofMarket;
 }
 
 function showTabs(chosen, marketId) {

@@ -8,7 +8,7 @@ export function linear([low, high], [from, to]) {
   return (value) => from + ((value - low) / (high - low)) * (to - from);
 }
 
-// Round numbers from 0, or below the lowest, to above the highest: about `parts` steps of 1, 2 or 5 times a power of 10.
+// Round numbers from below the lowest to above the highest: about `parts` steps of 1, 2 or 5 times a power of 10.
 export function ticks(low, high, parts = 4) {
   if (!(high > low)) high = low + 1;
   const rough = (high - low) / parts;

@@ -9,6 +9,8 @@ import { ago, bothClocks, count, tokens, whole } from "./words.mjs";
 const ROWS = 200;
 const WALLETS_MAX = 1_000;
 
+export const ofMarket = true;
+
 export function parts(marketId) {
   const wallets = part(`/api/v1/wallets?limit=${WALLETS_MAX}`, 10_000);
   if (marketId === null) return { wallets };
