@@ -21,7 +21,7 @@ export function parts(marketId) {
   const day = `market_id=${name}&period_s=${DAY_MS / 1000}`;
   return {
     candles: part(`/api/v1/candles?${day}&interval_s=${STEP_MS / 1000}`, 60_000, 300_000),
-    stats: part(`/api/compute-auction/stats?${day}&limit=20`, 10_000),
+    stats: part(`/api/compute-auction/stats?${day}&limit=20`, 5_000),
     book: part(`/api/compute-auction/order-book?market_id=${name}&limit=100&depth=100`, 2_000),
     cycle: part(`/api/v1/markets/${name}/cycle`, 10_000, 15_000),
   };

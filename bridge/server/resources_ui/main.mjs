@@ -24,7 +24,7 @@ function begin(key) {
   session = {
     market: new Market(key),
     // Before everything else: it tells whether the key is good.
-    common: { me: part("/api/v1/me", 60_000), markets: part("/api/v1/markets", 10_000, 30_000) },
+    common: { me: part("/api/v1/me", 60_000), markets: part("/api/v1/markets", 5_000, 30_000) },
     tab: "",
     marketId: null,
     parts: {},
