@@ -73,6 +73,8 @@ def transfer(state: State, entry: Entry, command: Transfer) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "to_account_id", payee_id)
     if entry.actor not in (payer_id, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, payer_id)
+    if is_earning(command.reason) and entry.actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if ISSUANCE in (payer_id, payee_id):
         return refused(Reject.ACCOUNT_KIND, "account_id", ISSUANCE, ACCOUNT_KINDS)
     if payer_id == payee_id:

@@ -31,6 +31,8 @@ def place(state: State, entry: Entry, command: PlaceHold) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
     if entry.actor not in (account_id, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, account_id)
+    if is_earning(command.reason) and entry.actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if (earlier := holds.get(hold_id)) is not None:
         return refused(Reject.HOLD_EXISTS, "hold_id", hold_id, earlier.status)
     if account_id == ISSUANCE:

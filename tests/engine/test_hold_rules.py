@@ -108,16 +108,16 @@ def test_a_capture_pays_somebody_else_and_an_earning_once() -> None:
     capture h1 a          -> SAME_ACCOUNT to_account_id=a bound=
     capture h1 issuance   -> ACCOUNT_KIND
     capture h1 ghost      -> ACCOUNT_UNKNOWN to_account_id=ghost bound=
-    hold e1 a 10 reason=earn:review                -> REFERENCE_MISSING
-    hold e1 a 10 reason=earn:review type=task ref=7
-    hold e2 a 10 reason=earn:review type=task ref=7
+    hold e1 a 10 reason=earn:review by admin                -> REFERENCE_MISSING
+    hold e1 a 10 reason=earn:review type=task ref=7 by admin
+    hold e2 a 10 reason=earn:review type=task ref=7 by admin
     capture e1 b amount=1 -> paid 1 to b, released 9
     capture e2 b          -> EARNING_DUPLICATE reference_id=7 bound=paid before
     mint b 5 reason=earn:review type=task ref=7    -> EARNING_DUPLICATE
     hold? e2              -> 10
     capture e2 p          -> paid 10 to p
     bound EARNINGS_MAX 2
-    hold e3 a 10 reason=earn:review type=task ref=8
+    hold e3 a 10 reason=earn:review type=task ref=8 by admin
     capture e3 p          -> EARNINGS_FULL
     release e3            -> released 10
     """)

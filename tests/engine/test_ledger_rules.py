@@ -177,8 +177,22 @@ def test_an_earning_is_paid_once() -> None:
     mint a 5 reason=earn:debate type=debate ref=7 -> ok
     mint a 5 reason=earn:debate type=debate ref=7 -> EARNING_DUPLICATE reference_id=7 bound=paid before
     mint a 9 reason=earn:debate type=debate ref=7 -> EARNING_DUPLICATE
-    transfer b a 5 reason=earn:debate type=debate ref=7 -> EARNING_DUPLICATE
+    transfer b a 5 reason=earn:debate type=debate ref=7 by admin -> EARNING_DUPLICATE
     wallet a -> balance 5 held 0
+    """)
+
+
+def test_only_the_admin_gives_an_earning() -> None:
+    """LED-4, Precisely: one token from anybody would use up what the work of another is to be paid for."""
+    play("""
+    account a agent
+    account b agent 100
+    transfer b a 1 reason=earn:debate type=debate ref=7 -> NOT_PERMITTED actor=b bound=admin
+    hold h b 1 reason=earn:debate type=debate ref=7 -> NOT_PERMITTED actor=b bound=admin
+    transfer b a 1 reason=tip:earn:debate type=debate ref=7 -> ok
+    mint a 5 reason=earn:debate type=debate ref=7 -> ok
+    wallet a -> balance 6 held 0
+    wallet b -> balance 99 held 0
     """)
 
 
@@ -190,7 +204,7 @@ def test_an_earning_is_paid_once() -> None:
         "mint a 5 reason=earn:debate type=review ref=7",
         "mint a 5 reason=earn:debate ref=7",
         "mint a 5 reason=earn:debate type=debate ref=8",
-        "transfer b a 5 reason=earn:review type=debate ref=7",
+        "transfer b a 5 reason=earn:review type=debate ref=7 by admin",
     ],
 )
 def test_an_earning_that_differs_in_any_part_is_another_one(other: str) -> None:
@@ -209,7 +223,7 @@ def test_a_transfer_that_earns_is_remembered_like_a_mint() -> None:
     play("""
     account a agent
     account b agent 100
-    transfer b a 5 reason=earn:debate type=debate ref=7 -> ok
+    transfer b a 5 reason=earn:debate type=debate ref=7 by admin -> ok
     mint a 5 reason=earn:debate type=debate ref=7 -> EARNING_DUPLICATE
     """)
 
@@ -220,7 +234,7 @@ def test_an_earning_needs_a_reference() -> None:
     account a agent 50
     account b agent
     mint a 5 reason=earn:debate type=debate -> REFERENCE_MISSING
-    transfer a b 5 reason=earn:debate -> REFERENCE_MISSING reference_id= bound=a reference for earn:debate
+    transfer a b 5 reason=earn:debate by admin -> REFERENCE_MISSING reference_id= bound=a reference for earn:debate
     mint a 5 reason=earn:debate ref=7 -> ok
     """)
 

@@ -254,11 +254,12 @@ CHAINS = {
         transfer ghost issuance 900 reason=earn:x by b -> ACCOUNT_UNKNOWN
         transfer issuance ghost 900 reason=earn:x by b -> ACCOUNT_UNKNOWN
         transfer issuance issuance 900 reason=earn:x by b -> NOT_PERMITTED
+        transfer a a 900 reason=earn:x by a -> NOT_PERMITTED
         transfer issuance issuance 900 reason=earn:x by admin -> ACCOUNT_KIND
-        transfer a a 900 reason=earn:x -> SAME_ACCOUNT
-        transfer b a 900 reason=earn:x -> REFERENCE_MISSING
-        transfer b a 900 reason=earn:x ref=1 -> EARNING_DUPLICATE
-        transfer b a 900 reason=earn:x ref=2 -> EARNINGS_FULL
+        transfer a a 900 reason=earn:x by admin -> SAME_ACCOUNT
+        transfer b a 900 reason=earn:x by admin -> REFERENCE_MISSING
+        transfer b a 900 reason=earn:x ref=1 by admin -> EARNING_DUPLICATE
+        transfer b a 900 reason=earn:x ref=2 by admin -> EARNINGS_FULL
         transfer b a 900 reason=x -> FUNDS_INSUFFICIENT
         """,
     "hold": """
@@ -267,9 +268,10 @@ CHAINS = {
         hold h a 10
         hold h ghost 900 reason=earn:x until=10 by b -> ACCOUNT_UNKNOWN
         hold h issuance 900 reason=earn:x until=10 by b -> NOT_PERMITTED
+        hold h a 900 reason=earn:x until=10 by a -> NOT_PERMITTED
         hold h issuance 900 reason=earn:x until=10 by admin -> HOLD_EXISTS
         hold k issuance 900 reason=earn:x until=10 by admin -> ACCOUNT_KIND
-        hold k a 900 reason=earn:x until=10 -> REFERENCE_MISSING
+        hold k a 900 reason=earn:x until=10 by admin -> REFERENCE_MISSING
         hold k a 900 until=10 -> TTL_PAST
         hold k b 10
         hold l a 900 -> HOLDS_PER_ACCOUNT_FULL
@@ -280,8 +282,8 @@ CHAINS = {
     "capture: of an open hold": """
         bound EARNINGS_MAX 1
         mint b 1 reason=earn:x ref=1
-        hold h a 10 reason=earn:x ref=1
-        hold k a 10 reason=earn:x ref=2
+        hold h a 10 reason=earn:x ref=1 by admin
+        hold k a 10 reason=earn:x ref=2 by admin
         capture none ghost amount=11 by b -> ACCOUNT_UNKNOWN
         capture none issuance amount=11 by b -> HOLD_UNKNOWN
         capture h issuance amount=11 by b -> NOT_PERMITTED
@@ -295,7 +297,7 @@ CHAINS = {
         capture l b amount=11 -> HOLD_EXCEEDED
         """,
     "capture: of a captured hold": """
-        hold h a 10 reason=earn:x ref=1
+        hold h a 10 reason=earn:x ref=1 by admin
         capture h b -> paid 10 to b
         capture h a by b -> NOT_PERMITTED
         capture h a -> SAME_ACCOUNT

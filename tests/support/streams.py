@@ -239,8 +239,8 @@ class Stream:
         return self._actor(ADMIN), Burn(self._account(), self._amount(), **self._reference())
 
     def _transfer(self) -> tuple[str, Transfer]:
-        payer = self._account()
-        return self._actor(payer, payer, ADMIN), Transfer(payer, self._account(), self._amount(), **self._reference())
+        payer, words = self._account(), self._reference()
+        return self._payer(payer, words), Transfer(payer, self._account(), self._amount(), **words)
 
     def _place_hold(self) -> tuple[str, PlaceHold]:
         account = self._account()
@@ -249,7 +249,13 @@ class Stream:
         command = PlaceHold(
             self.rng.choice(self.hold_names), account, self._price(), expires_at_us=expires_at_us, **words
         )
-        return self._actor(account, account, ADMIN), command
+        return self._payer(account, words), command
+
+    def _payer(self, account: str, words: dict[str, str]) -> str:
+        """Return who may give these words for tokens of an account: an earning is the admin's to give (LED-4)."""
+        if words["reason"].startswith("earn:"):
+            return self._actor(ADMIN, ADMIN, ADMIN, account)
+        return self._actor(account, account, ADMIN)
 
     def _capture_hold(self) -> tuple[str, CaptureHold]:
         hold_id = self._hold_id()

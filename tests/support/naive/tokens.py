@@ -62,7 +62,7 @@ def burn(shard: Shard, command: Burn) -> None:
 
 def refuse_transfer(shard: Shard, command: Transfer, actor: str) -> Iterator[Reject]:
     """LED-3, LED-4, LED-5."""
-    yield from permit(actor, command.from_account_id)
+    yield from permit(actor, *payers(command.reason, command.from_account_id))
     if command.to_account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
     if ISSUANCE in (command.from_account_id, command.to_account_id):
@@ -80,6 +80,11 @@ def transfer(shard: Shard, command: Transfer) -> None:
     """LED-4."""
     remember_earning(shard, command, command.to_account_id)
     post_for(shard, command, command.from_account_id, command.to_account_id)
+
+
+def payers(reason: str, account_id: str) -> tuple[str, ...]:
+    """LED-4: who besides the admin may give this reason for tokens of this account."""
+    return () if reason.startswith("earn:") else (account_id,)
 
 
 def refuse_earning(shard: Shard, command: Mint | Transfer | PlaceHold, credited: str) -> Iterator[Reject]:
