@@ -107,7 +107,7 @@ function quests(answer) {
       { head: "Spent", number: true, cell: (row) => whole(row.spent_tokens) },
       { head: "Left", number: true, cell: (row) => whole(row.left_tokens) },
       {
-        head: "Spent, set aside, left, overrun",
+        head: "Used and left",
         grow: true,
         cell: (row) =>
           bar(
