@@ -82,7 +82,7 @@ def naive(demand: int, bounties: int, price_micros: int) -> Fraction:
 
 
 def test_the_budget_is_the_formula_rounded_down(capital: Capital, seed: int) -> None:
-    """BRG-3, Precisely. Seed 2: budget computed from capital demand, bounties and an uncertainty multiplier."""
+    """BRG-3, Precisely. RES-1, RES-2: against the formula in fractions, for any capital and any price."""
     rng = random.Random(seed)
     expected: dict[str, tuple[int, int, int]] = {}
     with capital.connection.transaction():
@@ -149,7 +149,7 @@ def test_an_unpriced_artifact_is_as_uncertain_as_can_be(capital: Capital) -> Non
 
 
 def test_what_is_spent_is_deducted_and_never_more_than_there_is(capital: Capital) -> None:
-    """BRG-3. Seed 2: resource spending is deducted from the artifact's budget; demand that grows gives new budget."""
+    """BRG-3, RES-6: spending is deducted from the artifact's budget; demand that grows gives new budget."""
     capital.artifact("a", 500_000)
     assert isinstance(capital.spend("a", 1, "early"), BudgetRow)
     capital.hold("a", 1_000, "stake")
