@@ -27,7 +27,10 @@ Sql = psycopg.Connection[dict[str, Any]]
 
 
 def test_capital_directs_research(client: Client, service: ServiceProcess, sql: Sql) -> None:
-    """RES-1 to RES-9: stakes and a bounty become budgets, budgets an order of work, and work is deducted from them."""
+    """RES-1, RES-2, RES-3, RES-4, RES-5, RES-6, RES-7, RES-9: the whole way, and back to whoever did the work.
+
+    Stakes and a bounty become budgets, budgets an order of work, and what the work has cost is deducted from them.
+    """
     for account_id in ("res-a", "res-b"):
         client.open_account(account_id)
         client.mint(account_id, 10_000, "grant:initial")

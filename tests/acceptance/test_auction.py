@@ -9,9 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
+import pytest
 
+from bridge import Forbidden
 from bridge.budgets.daily import DailyBudgets
 from bridge.client import Client
+from bridge.earning import create_account
 from bridge.ev_scorer import (
     get_quest_budget_allocation,
     persist_allocations,
@@ -30,15 +33,14 @@ GRANT = 150_000
 
 
 def test_ten_bids_and_five_slots(client: Client, sql: Sql, seed: int) -> None:
-    """AUC-3, AUC-4, AUC-5, AUC-11, AUC-12: by the names asked for; to the token, in replies and in tables."""
+    """AUC-3, AUC-4, AUC-5, AUC-11, AUC-12, AUC-19: by the names asked for; to the token, in replies and in tables."""
     prices = list(PRICES)
     random.Random(seed).shuffle(prices)
     sixth_highest = sorted(PRICES, reverse=True)[5]
     client.open_market("ten")
     client.open_account("ten-lab", "provider")
     for price in prices:
-        client.open_account(f"ten-{price}", "quest")
-        client.mint(f"ten-{price}", GRANT, "grant:initial")
+        create_account(client, f"ten-{price}", GRANT, kind="quest")
         client.place_bid("ten", f"ten-{price}", f"task-{price}", max_price_tokens=price, expected_value_usd=0.25)
     for number in range(5):
         client.offer_slot("ten", f"ten-slot-{number}", provider_id="ten-lab")
@@ -71,6 +73,10 @@ def test_ten_bids_and_five_slots(client: Client, sql: Sql, seed: int) -> None:
     assert [row["roi"] for row in rows] == [Decimal(number) / 40_000 for number in range(1, 6)]
     assert {(row["clearing_price_tokens"], row["charged_tokens"]) for row in rows} == {(sixth_highest, sixth_highest)}
     assert {row["runner_up_task_id"] for row in rows} == {f"task-{sixth_highest}"}
+    accounts = sql.execute("SELECT account_id, balance, held FROM token_accounts WHERE account_id ~ '^ten-[0-9]'")
+    assert {row["account_id"]: (row["balance"], row["held"]) for row in accounts} == {
+        f"ten-{price}": (GRANT - sixth_highest if price > sixth_highest else GRANT, 0) for price in PRICES
+    }
     stats = client.get_recent_stats("ten")
     assert stats.fill_rate == 1
     assert {(win.winning_task_id, win.actual_impact) for win in stats.top_wins} == {
@@ -157,3 +163,48 @@ def test_a_backlog_bids_and_the_book_is_read(
     with DailyBudgets(service_url) as budgets:
         persist_allocations(budgets, split)
     assert [(row["quest"], row["allocated_tokens"]) for row in sql.execute(allocations)] == [("backlog-q", 900)]
+
+
+def test_an_agent_bids_for_itself(client: Client, service: ServiceProcess) -> None:
+    """AUC-21: by its own key, beside a quest; it reads its award, and cannot bid as the other."""
+    client.open_market("own")
+    client.offer_slot("own", "own-slot")
+    for account_id in ("own-agent", "own-quest"):
+        create_account(client, account_id)
+    client.place_bid("own", "own-quest", "t-quest", 60)
+    with service.client() as http:
+        issued = http.post("/api/v1/keys", json={"name": "own-agent", "bid": ["own-agent"]}).json()
+    with Client(service.url, issued["key"]) as agent:
+        agent.place_bid("own", "own-agent", "t-agent", 90)
+        with pytest.raises(Forbidden):
+            agent.place_bid("own", "own-quest", "t-other", 500)
+        client.clear_round("own")
+        (award,) = agent.awards(bidder_id="own-agent", status="awarded").items
+    assert (award.task_id, award.price_tokens) == ("t-agent", 60)
+    assert client.wallet("own-quest").available_tokens == 1_000
+
+
+def test_every_row_is_of_the_journal(client: Client, sql: Sql) -> None:
+    """AUC-17: each row of the auction and of the ledger was written with a row of the journal, whose chain is whole."""
+    client.open_market("told", reward_tokens_per_impact=10, reward_cap_tokens=50)
+    client.open_account("told-a")
+    client.mint("told-a", 1_000, "grant:initial")
+    for number in range(2):
+        client.offer_slot("told", f"told-{number}", reserve_price_tokens=5)
+        client.place_bid("told", "told-a", f"t{number}", 20)
+    client.clear_round("told")
+    client.settle("told-0", actual_cost_tokens=3, actual_impact=2.0)
+    for name in (
+        "compute_auction_bids",
+        "compute_auction_clears",
+        "compute_auction_markets",
+        "compute_auction_rounds",
+        "compute_auction_slots",
+        "token_accounts",
+        "token_ledger",
+    ):
+        rows = psycopg.sql.SQL("SELECT journal.seq FROM {} LEFT JOIN journal USING (shard_id, seq)")
+        found = [row["seq"] for row in sql.execute(rows.format(psycopg.sql.Identifier(name)))]
+        assert found, name
+        assert None not in found, name
+    assert sql.execute("SELECT * FROM journal_breaks").fetchall() == []

@@ -1,6 +1,6 @@
 """What may be spent on research on each artifact: the formula, what is deducted from it, and what a ranking reads.
 
-Goal: seed 2's formula, as it is written there, for any capital and any price. Method: holds of all kinds are put into
+Goal: the formula as it was asked for (RES-2), for any capital and any price. Method: holds of all kinds are put into
 their table as the journal would leave them, the view is asked, and exact fractions say what it has to answer.
 """
 
@@ -75,7 +75,7 @@ def capital(module_database_url: str) -> Iterator[Capital]:
 
 
 def naive(demand: int, bounties: int, price_micros: int) -> Fraction:
-    """The formula as seed 2 writes it."""
+    """The formula as it was asked for."""
     price = Fraction(price_micros, 1_000_000)
     uncertainty_mult = 1 - abs(price - Fraction(1, 2)) * 2
     return (demand * Fraction(1, 10) + bounties) * (Fraction(1, 2) + Fraction(1, 2) * uncertainty_mult)

@@ -1,4 +1,4 @@
-"""Which gap is next: UCB1 and budgets, blended as the seeds say.
+"""Which gap is next: UCB1 and budgets, blended as RES-5 says.
 
 Goal: the order follows from the gaps and budgets alone. Method: values computed by hand, the edges, and a property:
 whatever the order of the input, a naive reading of the formula gives the same.

@@ -101,7 +101,7 @@ def numbers(report: BidReport) -> tuple[int, int, int, int, dict[str, int]]:
 
 
 def test_a_backlog_in_the_book(market: MarketApi) -> None:
-    """BRG-1, AUC-8: 0.6 of what each unblocked open task is worth, capped at the wallet // tasks; again: nothing new."""
+    """BRG-1, AUC-8: 0.6 of what each unblocked open task is worth, capped at the wallet // tasks; again: nothing."""
     stage = Stage(market, 3_000)
     for name, value in (("high", 5.0), ("mid", 1.0), ("low", 0.5), ("nothing", 0.001)):
         stage.task(name, value)

@@ -1,6 +1,6 @@
 """Stakes and bounties on a real market: who may end them, what is done once, and what the table says of each.
 
-Goal: seed 2's bounties and committed capital, with no token lost, paid twice or forgotten, and a table that cannot say
+Goal: bounties and committed capital, with no token lost, paid twice or forgotten, and a table that cannot say
 other than the ledger.
 """
 

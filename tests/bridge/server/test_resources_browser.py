@@ -157,7 +157,7 @@ def test_a_key_that_is_revoked_is_told_so(page: Browser, town: Town) -> None:
 
 
 def test_the_auction_is_shown_with_its_figures(page: Browser, town: Town) -> None:
-    """AUC-18, /resources: clearing prices of 24 h, fill rate, top winning bids against realised impact, the open book."""
+    """AUC-18, /resources: clearing prices of 24 h, fill rate, top wins against realised impact, the open book."""
     enter(page, town)
     page.sees("100%")
     assert page.until("document.querySelectorAll('.history path.price').length") == 1
