@@ -217,6 +217,22 @@ def test_a_service_that_does_not_answer_is_told_in_words_and_the_old_stays(page:
     page.messages.clear()  # the browser complains of the line
 
 
+def test_a_service_that_has_not_answered_yet_is_no_blank_page(page: Browser, town: Town) -> None:
+    with Proxy(f"host=127.0.0.1 port={urlsplit(town.service.url).port}") as line:
+        page.open(f"http://127.0.0.1:{line.listener.getsockname()[1]}/resources")
+        line.refusing = True
+        line.cut_all()
+        page.write("#key", town.key)
+        page.press("Enter")
+        page.sees("The service does not answer.")
+        line.refusing = False
+        page.click("#again")
+        page.sees("Fill rate")
+        assert page.run("document.querySelector('#notice').hidden")
+        page.open("about:blank")
+    page.messages.clear()  # the browser complains of the line
+
+
 def test_nothing_is_asked_while_nobody_looks(page: Browser, town: Town) -> None:
     enter(page, town)
     page.sees("1,205")
