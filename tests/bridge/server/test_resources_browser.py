@@ -157,7 +157,7 @@ def test_a_key_that_is_revoked_is_told_so(page: Browser, town: Town) -> None:
 
 
 def test_the_auction_is_shown_with_its_figures(page: Browser, town: Town) -> None:
-    """/resources: clearing prices of 24 h, fill rate, top winning bids against realised impact, the open book."""
+    """AUC-18, /resources: clearing prices of 24 h, fill rate, top wins against realised impact, the open book."""
     enter(page, town)
     page.sees("100%")
     assert page.until("document.querySelectorAll('.history path.price').length") == 1
@@ -277,7 +277,7 @@ def test_the_chart_is_read_with_the_keyboard(page: Browser, town: Town) -> None:
 
 
 def test_budgets_show_who_pays_and_each_quests_part(page: Browser, town: Town) -> None:
-    """The per-quest budget pie, and which of auction and fallback is active."""
+    """AUC-18: the per-quest budget pie, and which of auction and fallback is active."""
     enter(page, town, "#budgets")
     page.sees("Work was last paid by")
     assert page.run("document.querySelectorAll('.pie .slice').length") == 8
@@ -294,7 +294,7 @@ def test_budgets_show_who_pays_and_each_quests_part(page: Browser, town: Town) -
 
 
 def test_research_shows_the_way_from_capital_to_compute(page: Browser, town: Town) -> None:
-    """BRG-3: (0.1 * 20,000 + 300) * 1 at a price of 0.5, less 700."""
+    """BRG-3, RES-8: (0.1 * 20,000 + 300) * 1 at a price of 0.5, less 700."""
     enter(page, town, "#research")
     (row,) = cells(page, "Artifacts by what is left of their budgets")
     assert row[0] == "h-1<b>Sleep</b> clears amyloid"
