@@ -45,7 +45,7 @@ logger: Final = logging.getLogger(__name__)
 
 # How soon it is noticed that this process leads no longer; its callers are told at once.
 _LOOK_S: Final = 0.2
-# New objects before the interpreter looks for cycles among them, and how often it looks among older ones, too. The usual
+# New objects before the interpreter looks for cycles among them, and how often it looks among older ones too. The usual
 # 700 are those of a few requests, which leave none: looking for them took a tenth of a bid's time and more. What does
 # leave some (a traceback that holds its frame) is found later, after some 10 MB at most.
 _COLLECT_AFTER: Final = (50_000, 50, 50)
