@@ -18,16 +18,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Each folder with those that it may import: tests -> benchmarks -> bridge -> persistence -> engine.
+# Each folder with those that it may import: tests -> benchmarks -> bridge -> persistence -> engine; and examples, which
+# show what a user may do, use the bridge alone.
 LAYERS = {
     "engine": {"engine"},
     "persistence": {"engine", "persistence"},
     "bridge": {"engine", "persistence", "bridge"},
+    "examples": {"bridge", "examples"},
     "benchmarks": {"engine", "persistence", "bridge", "benchmarks"},
-    "tests": {"engine", "persistence", "bridge", "benchmarks", "tests"},
+    "tests": {"engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
     "dev.py": set(),
 }
-PRODUCT = ("engine", "persistence", "bridge")
+PRODUCT = ("engine", "persistence", "bridge", "examples")
 SIZED = (*PRODUCT, "benchmarks", "dev.py")
 
 # What the engine may import beside itself: modules that compute and do nothing else.

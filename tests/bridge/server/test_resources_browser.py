@@ -91,7 +91,9 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def page(chromium: Browser, town: Town) -> Iterator[Browser]:
     """The browser, with nothing remembered, and no complaint of its own after the test."""
-    chromium.ask("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    chromium.ask(
+        "Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1
+    )
     chromium.resize(1280, 900)
     chromium.open(town.page())
     chromium.run("sessionStorage.clear()")
@@ -248,7 +250,9 @@ def test_the_chart_is_read_with_the_keyboard(page: Browser, town: Town) -> None:
     page.until("document.querySelector('.history path.price')")
     page.run("document.querySelector('.history svg').focus()")
     page.press("End")
-    words = page.until("document.querySelector('.readout').textContent.includes('UTC') && document.querySelector('.readout').textContent")
+    words = page.until(
+        "document.querySelector('.readout').textContent.includes('UTC') && document.querySelector('.readout').textContent"
+    )
     assert "token" in words
     assert "awarded" in words
     assert page.run("document.querySelector('.history svg').getAttribute('aria-valuetext')") == words
@@ -260,7 +264,13 @@ def test_budgets_show_who_pays_and_each_quests_part(page: Browser, town: Town) -
     page.sees("Work was last paid by")
     assert page.run("document.querySelectorAll('.pie .slice').length") == 8
     page.sees("3 other quests")
-    assert cells(page, "Budgets of quests today, the largest first")[0][:5] == ["<b>q</b>", "50,000", "0", "4,321", "45,679"]
+    assert cells(page, "Budgets of quests today, the largest first")[0][:5] == [
+        "<b>q</b>",
+        "50,000",
+        "0",
+        "4,321",
+        "45,679",
+    ]
     town.call(10)
     page.sees("the auction")
 
@@ -295,7 +305,10 @@ def test_names_of_strangers_are_text_everywhere(page: Browser, town: Town) -> No
     assert EVIL in page.run("document.querySelector('#market').textContent")
     assert page.run("document.title") == f"{EVIL} · callmarket"
     # The browser itself refuses what this page never does.
-    assert page.run("(() => { try { document.body.innerHTML = '<b>' } catch (error) { return error.name } })()") == "TypeError"
+    assert (
+        page.run("(() => { try { document.body.innerHTML = '<b>' } catch (error) { return error.name } })()")
+        == "TypeError"
+    )
     page.messages.clear()  # it says so
 
 
@@ -326,7 +339,11 @@ def test_a_service_without_markets_says_so(page: Browser, database_url: str) -> 
         page.write("#key", service.key())
         page.press("Enter")
         page.sees("There is no market yet.")
-        for name, words in (("budgets", "No budget has been split"), ("research", "No artifact"), ("wallets", "No wallets")):
+        for name, words in (
+            ("budgets", "No budget has been split"),
+            ("research", "No artifact"),
+            ("wallets", "No wallets"),
+        ):
             page.click(f"#tab-{name}")
             page.sees(words)
         page.click("#tab-auction")
