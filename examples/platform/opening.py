@@ -17,7 +17,7 @@ MARKET: Final = "agents"
 PATRON: Final = "patron"
 # Below any bid for a whole task here, and above what the poor quest begins with: it is priced out until it earns.
 RESERVE_TOKENS: Final = 10
-POOR_TOKENS: Final = 5
+POOR_TOKENS: Final = 9
 TOKENS_PER_TASK: Final = 60
 STAKE_TOKENS: Final = 4_000
 BOUNTY: Final = "bounty-parser"

@@ -4,9 +4,10 @@ Rule of this file: it reads and shows; nothing is decided here.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 from rich import box
 from rich.table import Table
 
@@ -16,6 +17,12 @@ from bridge.reads import ROWS_MAX
 from bridge.work.model import Completion, Payer, TaskStatus
 from bridge.work.source import Backlog
 from examples.platform.backlog import QUESTS
+
+# One for each field of a quest's summary.
+_HEADINGS: Final = (
+    *("quest", "done", "failed", "open", "by auction", "by budget"),
+    *("earned", "spent", "available", "of the budget"),
+)
 
 
 class RoundLine(Struct, frozen=True):
@@ -106,13 +113,9 @@ def summarize(
 def table_of(summary: Summary) -> Table:
     """The summary for a person."""
     table = Table(title="The platform", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    fields = QuestSummary.__struct_fields__
-    for field in fields:
-        table.add_column(
-            field.removesuffix("_tokens").replace("_", " "), justify="right" if field != fields[0] else "left"
-        )
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == "quest" else "right")
     for quest in summary.quests:
-        values: list[Any] = [getattr(quest, field) for field in fields]
-        table.add_row(*(value if isinstance(value, str) else f"{value:,}" for value in values))
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in astuple(quest)))
     table.caption = f"{summary.rounds} rounds; a supply of {summary.supply_tokens:,} tokens"
     return table

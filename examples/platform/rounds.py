@@ -106,9 +106,10 @@ class Rounds:
             award_ids[award.task_id].append(award.award_id)
         for task in fresh:
             completion = self._completion(task.task_id, award_ids[task.task_id])
+            # First, while the bounty is still there to fund it.
+            self._spend(task, completion)
             if task.task_id == BOUNTY_TASK:
                 pay_bounty(self._market, BOUNTY)
-            self._spend(task, completion)
             self.completions[task.task_id] = completion
             if task.quest_id != POOR:
                 self._to_review[task.task_id] = task
