@@ -21,7 +21,7 @@ from bridge.budgets.switch import AuctionSwitch
 from bridge.cli.output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, fail, print_json
 from bridge.client import Client
 from bridge.config import Config, from_environment, with_changes
-from bridge.errors import ExchangeError, Invalid
+from bridge.errors import ExchangeError, Invalid, Unavailable
 from bridge.work.tables import WorkTables
 from examples.platform.labour import working
 from examples.platform.opening import MARKET, open_platform
@@ -126,7 +126,12 @@ def _played(
             market, work, Fallback(switch, services, services), workers=workers, work_s=work_s, seed=seed
         ) as running:
             while not rounds.is_over and time.monotonic() < end_s:
-                console.print(str(rounds.play()), soft_wrap=True, markup=False)
+                try:
+                    told = str(rounds.play())
+                except Unavailable as error:
+                    # The tables of work are away, and so the market is too: the workers wait, as this does.
+                    told = f"no round: {error}"
+                console.print(told, soft_wrap=True, markup=False)
                 played += 1
                 for failed in (one for one in running if one.done()):
                     failed.result()

@@ -18,6 +18,7 @@ from examples.platform.opening import MARKET, provider_of
 
 # This one fails each task that nobody has tried before; the next try, by whomever, is a better one.
 CLUMSY: Final = 2
+CLUMSY_REASON: Final = "the tools were blunt"
 FAILED_TOKENS: Final = 5
 
 
@@ -59,7 +60,7 @@ def _work(number: int, work_s: float, seed: int) -> Work:
         if is_hopeless(task):
             raise WorkFailed("this cannot be done", FAILED_TOKENS, again=False)
         if number == CLUMSY and not task.failed_attempts:
-            raise WorkFailed("the tools were blunt", FAILED_TOKENS)
+            raise WorkFailed(CLUMSY_REASON, FAILED_TOKENS)
         return outcome(task, seed)
 
     return do

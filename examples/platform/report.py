@@ -21,12 +21,15 @@ from examples.platform.backlog import QUESTS
 # One for each field of a quest's summary.
 _HEADINGS: Final = (
     *("quest", "done", "failed", "open", "by auction", "by budget"),
-    *("earned", "spent", "available", "of the budget"),
+    *("earned", "spent", "left", "budget spent"),
 )
 
 
 class RoundLine(Struct, frozen=True):
-    """What came of a round. `why` says why the auction could not be used, or why the round was cut short."""
+    """What came of a round. `best` is the task that was worth most before it.
+
+    `why` says why the auction could not be used, or why the round was cut short.
+    """
 
     round_no: int
     payer: Payer
@@ -34,6 +37,7 @@ class RoundLine(Struct, frozen=True):
     awards: int
     tasks: Mapping[TaskStatus, int]
     blocked: int
+    best: str
     wallets: Mapping[str, int]
     why: str
 
@@ -45,7 +49,8 @@ class RoundLine(Struct, frozen=True):
             f"done {self.tasks['done']}, in hand {self.tasks['awarded']}, open {self.tasks['open']} "
             f"(blocked {self.blocked}), failed {self.tasks['failed']}"
         )
-        parts = (f"{self.round_no:4} {self.payer:7} awards {self.awards} at {price:>4}", tasks, wallets, self.why)
+        best = f"best {self.best}" if self.best else ""
+        parts = (f"{self.round_no:4} {self.payer:7} awards {self.awards} at {price:>4}", tasks, best, wallets, self.why)
         return " | ".join(part for part in parts if part)
 
 

@@ -55,6 +55,8 @@ class Rounds:
         self._round_no += 1
         price_tokens, awards, why = None, 0, self._switch.status().why
         self._unblock()
+        ranked = score_all(self._work, self._config).ranked()
+        best = next((scored.task.task_id for scored in ranked if not scored.task.blocked), "")
         try:
             self._bid()
             called = self._market.clear_round(MARKET)
@@ -73,6 +75,7 @@ class Rounds:
             awards=awards,
             tasks=self._counts(),
             blocked=sum(task.blocked for task in self._work.open_tasks()),
+            best=best,
             wallets=self._wallets,
             why=why,
         )
@@ -91,9 +94,6 @@ class Rounds:
 
     def _bid(self) -> None:
         """Bids for each quest's backlog; in a platform by a process whose key bids for the quests' accounts."""
-        scores = score_all(self._work, self._config)
-        if len(scores):
-            logger.debug("worth most: %s", scores[int(scores.order[0])])
         submit_bids_for_tasks(self._market, self._work, MARKET, datetime_of(system_clock()), self._config)
 
     def _account(self) -> None:

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from examples.platform.backlog import POOR, QUESTS, tasks_of, waits_for
-from examples.platform.labour import CLUMSY
+from examples.platform.labour import CLUMSY, CLUMSY_REASON
 from examples.platform.opening import BOUNTY, BOUNTY_TOKENS, POOR_TOKENS, RESERVE_TOKENS, STAKE_TOKENS
 from tests.support.databases import TestServer
 from tests.support.service_process import ROOT, ServiceProcess, clean, served
@@ -203,8 +203,9 @@ def test_awards_of_the_clumsy_worker_are_voided_and_their_holds_returned(run: Ru
     """SET-4: failed work costs its quest nothing, and is tried again."""
     failed = run.ask(
         "SELECT b.status, a.charged_tokens FROM work_completions c JOIN compute_auction_clears a USING (shard_id, "
-        "award_id) JOIN compute_auction_bids b ON b.id = a.bid_id WHERE c.worker_id = %s AND NOT c.succeeded",
+        "award_id) JOIN compute_auction_bids b ON b.id = a.bid_id WHERE c.worker_id = %s AND c.reason = %s",
         f"worker-{CLUMSY}",
+        CLUMSY_REASON,
     )
     assert failed and set(failed) == {("voided", 0)}
     held = dict(run.ask("SELECT account_id, held FROM token_accounts WHERE held > 0"))
@@ -228,8 +229,9 @@ def test_what_artifacts_are_worth_is_spent_and_the_bounty_paid(run: Run) -> None
         ("paid", POOR, BOUNTY_TOKENS)
     ]
     done = run.ask(
-        "SELECT r.tokens, c.cost_tokens, b.left_tokens FROM work_completions c JOIN work_tasks t USING (shard_id, task_id)"
-        " JOIN resource_budgets b USING (shard_id, artifact_id) LEFT JOIN resource_allocations r ON "
+        "SELECT r.tokens, c.cost_tokens, b.left_tokens FROM work_completions c "
+        "JOIN work_tasks t USING (shard_id, task_id) JOIN resource_budgets b USING (shard_id, artifact_id) "
+        "LEFT JOIN resource_allocations r ON "
         "(r.artifact_id, r.reference_type, r.reference_id) = (t.artifact_id, 'task', t.task_id) WHERE c.succeeded"
     )
     assert len(done) == len(QUESTS) * (TASKS - 1)
