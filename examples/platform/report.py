@@ -117,7 +117,9 @@ def summarize(
 
 def table_of(summary: Summary) -> Table:
     """The summary for a person."""
-    table = Table(title="The platform", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="The platform", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True
+    )
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "quest" else "right")
     for quest in summary.quests:

@@ -64,7 +64,7 @@ class Rounds:
             self._account()
             self._review()
             self._wallets = {quest.quest_id: self._available_tokens(quest.account_id) for quest in QUESTS}
-            self.is_over = self._is_all_settled()
+            self.is_over = not self._to_review and self._is_all_settled()
         except (Unavailable, UnknownOutcome) as error:
             # What may have happened and what has not is all the same here: the next round looks.
             why = why or str(error)
@@ -143,7 +143,8 @@ class Rounds:
         In a platform people, or agents of other quests, judge that work; whoever pays for it has the admin key.
         """
         budgets = resource_budgets_by_artifact(self._market, ARTIFACT_TYPE)
-        for _ in range(REVIEWS_PER_ROUND):
+        paid = 0
+        while paid < REVIEWS_PER_ROUND:
             waiting = {task.artifact_id for task in self._to_review.values()}
             read = self._reviews
             gap = get_top_gap([Gap(one, len(read[one]), mean(read[one]), one) for one in waiting], budgets)
@@ -151,7 +152,9 @@ class Rounds:
                 return
             task = next(task for task in self._to_review.values() if task.artifact_id == gap.artifact_id)
             quality = quality_of(task, self._seed)
-            reward_action(self._market, POOR, "review", Context("task", task.task_id, quality=quality))
+            rewarded = reward_action(self._market, POOR, "review", Context("task", task.task_id, quality=quality))
+            # After a restart all of it comes by again, and what is paid already costs no time.
+            paid += rewarded.outcome == "paid"
             self._reviews[task.artifact_id].append(quality)
             del self._to_review[task.task_id]
 
