@@ -31,6 +31,11 @@ def task_id_of(quest_id: str, number: int) -> str:
     return f"{quest_id}-{number:03}"
 
 
+def artifact_of(number: int) -> str:
+    """What a task is about."""
+    return ARTIFACTS[number % len(ARTIFACTS)]
+
+
 def waits_for(task: Task) -> str | None:
     """The task that has to be done before this one; None if there is none."""
     number = int(task.task_id.rpartition("-")[2])
@@ -70,6 +75,6 @@ def _task(quest_id: str, number: int, seed: int) -> Task:
         tractability=draw.choice((None, 0.6, 0.9)),
         estimated_cost_tokens=draw.choice((None, 60, 90, 120)),
         task_type=draw.choice(("analysis", "extraction")),
-        artifact_id=ARTIFACTS[number % len(ARTIFACTS)],
+        artifact_id=artifact_of(number),
         blocked=number % 3 == 0,
     )

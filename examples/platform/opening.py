@@ -11,7 +11,7 @@ from bridge.earning import create_account
 from bridge.errors import NotFound
 from bridge.resource_allocator import post_bounty, stake
 from bridge.work.source import Backlog
-from examples.platform.backlog import ARTIFACT_TYPE, ARTIFACTS, POOR, QUESTS, task_id_of, tasks_of
+from examples.platform.backlog import ARTIFACT_TYPE, ARTIFACTS, POOR, QUESTS, artifact_of, task_id_of, tasks_of
 
 MARKET: Final = "agents"
 PATRON: Final = "patron"
@@ -23,7 +23,8 @@ STAKE_TOKENS: Final = 4_000
 BOUNTY: Final = "bounty-parser"
 BOUNTY_TOKENS: Final = 150
 # What the bounty is for, and whose quest takes it on.
-BOUNTY_TASK: Final = task_id_of(POOR, 2)
+BOUNTY_TASK_NUMBER: Final = 2
+BOUNTY_TASK: Final = task_id_of(POOR, BOUNTY_TASK_NUMBER)
 # The same whenever it is asked, so that the bounty is posted once.
 BOUNTY_ENDS: Final = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -65,7 +66,6 @@ def _commit_capital(market: Client) -> None:
     for artifact in ARTIFACTS:
         market.put_artifact(artifact, ARTIFACT_TYPE)
         stake(market, f"stake-{artifact}", PATRON, artifact, STAKE_TOKENS)
-    artifact = ARTIFACTS[2 % len(ARTIFACTS)]
-    post_bounty(market, BOUNTY, PATRON, artifact, BOUNTY_TOKENS, expires_at=BOUNTY_ENDS)
+    post_bounty(market, BOUNTY, PATRON, artifact_of(BOUNTY_TASK_NUMBER), BOUNTY_TOKENS, expires_at=BOUNTY_ENDS)
     if market.bounty(BOUNTY).status == "open":
         market.claim_bounty(BOUNTY, POOR)

@@ -471,6 +471,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (imports_point_one_way, "engine/x.py", "from . import book", "import engine.book"),
     (imports_point_one_way, "persistence/x.py", "import bridge", "from engine import codec"),
     (imports_point_one_way, "bridge/x.py", "def f():\n    from tests import support", "import persistence"),
+    (imports_point_one_way, "examples/x.py", "import persistence.journal", "import bridge.client"),
     (imports_point_one_way, "benchmarks/x.py", "import tests.support", "import bridge.exchange"),
     (imports_point_one_way, "dev.py", "import engine", "import subprocess"),
     (the_engine_imports_what_computes, "engine/x.py", "import time", "import heapq"),
