@@ -4,7 +4,7 @@ Rule of this folder: people's units (dates, dollars, impact as a number) become 
 errors become exceptions here. What may be done is for the engine; what is safe is for persistence.
 """
 
-from bridge.app import open_exchange
+from bridge.app import ensure_schema, open_exchange
 from bridge.async_exchange import AsyncExchange
 from bridge.clock import ManualClock, system_clock
 from bridge.errors import (
@@ -40,6 +40,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "UnknownOutcome",
+    "ensure_schema",
     "open_exchange",
     "system_clock",
 ]

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 import persistence.errors
+import persistence.migrate
 from bridge.clock import Clock, system_clock
 from bridge.config import Config, from_environment, with_changes
 from bridge.errors import Invalid, Unavailable
@@ -30,7 +31,6 @@ from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.standby import Standby, Succession
 from persistence.leadership.vacancy import living_leader
 from persistence.lease import this_process
-from persistence.migrate import ensure_schema
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 from persistence.snapshots.folder import FolderSnapshots
@@ -112,6 +112,25 @@ def open_with(
     return Exchange(node, ack=ack)
 
 
+def ensure_schema(url: str | None = None, *, home: Path | None = None) -> list[str]:
+    """Bring the tables of a database up to date, and return the names of the files that this applied.
+
+    `open_exchange` does so by itself; this is for whoever deploys, or reads the tables, where no market is open. `url`
+    and `home` are as there. Any number of processes may ask at once, and again: nothing. Raises `Invalid` for a wrong
+    setting, `Unavailable` if the database is not there or gives no rights, `persistence.errors.SchemaError` if the
+    tables are not those of this version.
+    """
+    changes: dict[str, object] = {"database_url": url, "home": str(home) if home else None}
+    config = with_changes(
+        from_environment(os.environ), {key: value for key, value in changes.items() if value is not None}
+    )
+    try:
+        with database_url(config) as resolved, connect(resolved, "callmarket schema") as connection:
+            return persistence.migrate.ensure_schema(connection)
+    except (psycopg.Error, persistence.errors.Unavailable) as error:
+        raise Unavailable(str(error)) from error
+
+
 def insist_on_assertions() -> None:
     """Refuse to run where broken invariants would go unnoticed. Raises `Unavailable`."""
     if not __debug__:
@@ -123,7 +142,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
     with ExitStack() as stack:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
-            ensure_schema(connection)
+            persistence.migrate.ensure_schema(connection)
             leader = None if takeover else living_leader(connection, config.shard_id)
             if leader is not None:
                 raise persistence.errors.Unavailable(
@@ -149,7 +168,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
     with ExitStack() as stack:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
-            ensure_schema(connection)
+            persistence.migrate.ensure_schema(connection)
         open_writer = _way_to_write(stack, writer_process=writer_process)
         node = _node(config, url, clock)
         node.stand_by(

@@ -21,7 +21,7 @@ def url(market: Exchange, database_url: str) -> str:
 
 
 def test_budgets_are_shown_the_largest_first(url: str) -> None:
-    """Seed 2: ranked list of artifacts by research budget."""
+    """RES-7: in the terminal too."""
     found = as_json("budgets", url=url)["budgets"]
     assert [(one["artifact_id"], one["budget_tokens"], one["left_tokens"]) for one in found] == [
         ("x1", 2_000, 1_500),

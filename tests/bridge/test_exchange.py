@@ -347,7 +347,7 @@ def test_retry_over_a_restart(database_url: str, clock: ManualClock) -> None:
 
 
 def test_durable_reply_is_in_the_journal(market: Exchange, database_url: str) -> None:
-    """A reply leaves when its row is committed: whoever looks finds it."""
+    """AUC-17: a reply leaves when its row is committed: whoever looks finds it."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         for number in range(20):
             stamp = market.open_account(f"a{number}")

@@ -18,6 +18,7 @@ from engine.codec import GENESIS_DIGEST, decode_command, encode, seal
 from engine.commands import Entry, Mint, OpenAccount, Transfer
 from engine.core import Engine
 from engine.events import Repeated
+from engine.limits import RULES
 from tests.support.client_log import ClientLog, Heard, Intent, Row, Told, audit, read_log
 from tests.support.own_server import OwnServer
 from tests.support.victim import assert_nothing_lost, victim
@@ -104,7 +105,7 @@ def history() -> tuple[Heard, list[Row]]:
         events = engine.apply(entry)
         sealed = seal(digest, entry, events)
         digest = sealed.digest
-        rows.append(Row(seq, 1, entry.at_us, actor, command_id, 1, sealed.command_json, sealed.events_json, digest))
+        rows.append(Row(seq, 1, entry.at_us, actor, command_id, RULES, sealed.command_json, sealed.events_json, digest))
         heard.intents[actor, command_id] = Intent(actor, command_id, Raw(encode(command)))
         first = events[0].first_seq if isinstance(events[0], Repeated) else seq
         heard.told.append(Told(actor, command_id, first, first != seq, Raw(rows[first - 1].events)))

@@ -56,7 +56,7 @@ def test_signatures_are_those_of_the_protocol(kind: type) -> None:
 
 
 def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> None:
-    """BRG-3. Seed 2: budget from demand, bounties, uncertainty; spending deducted; ranked by budget."""
+    """BRG-3, RES-1, RES-6, RES-7, RES-9: budget from demand, bounties, uncertainty; spending deducted; ranked."""
     hold = stake(market, "s1", "a", "h1", 500)
     assert (hold.account_id, hold.amount_tokens, hold.status) == ("a", 500, "open")
     bounty = post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON, description="again")

@@ -88,7 +88,7 @@ def test_what_makes_no_sense_changes_nothing(api: MarketApi, owner: Exchange) ->
 
 
 def test_an_account_begins_with_its_tokens_once(api: MarketApi) -> None:
-    """LED-4: `create_account(agent_id, initial_balance=1000)`, whole or in halves, any number of times."""
+    """LED-4, AUC-19: `create_account(agent_id, initial_balance=1000)`, whole or in halves, any number of times."""
     assert create_account(api, "a").balance_tokens == 1_000
     assert create_account(api, "a", 5_000).balance_tokens == 1_000
     assert grant_initial(api, "a").outcome == "already_paid"

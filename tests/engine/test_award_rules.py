@@ -25,7 +25,7 @@ def awarded(market: str = "", slot: str = "provider=p") -> str:
 
 
 def test_settling_captures_the_clearing_price_and_not_the_bid() -> None:
-    """SET-1: 92, not 100, from bidder to provider, and the hold is gone."""
+    """SET-1, AUC-11: 92, not 100, from bidder to provider, and the hold is gone."""
     script = play(
         awarded()
         + """

@@ -4,61 +4,39 @@ Goal: every id in RULES.md and every `Precisely` is cited by the docstring of so
 expected result of a line in some test. Method: the text of RULES.md and the syntax trees of the tests.
 """
 
-import ast
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
 from engine.reject import Reject
+from tests.support.citations import ID, ROOT, cites, docstrings_of_tests, entries
 
-ROOT = Path(__file__).parents[2]
 ENGINE_TESTS = sorted((ROOT / "tests" / "engine").glob("test_*.py"))
 # The rules of what stands beside the market (BRG) are proved where that is.
 BRIDGE_TESTS = sorted(path for part in ("persistence", "bridge") for path in (ROOT / "tests" / part).rglob("test_*.py"))
-RULE = re.compile(r"^- \*\*([A-Z]{3}-\d+)\*\*", re.MULTILINE)
-
-
-def rules() -> dict[str, str]:
-    """Each rule's id with its text."""
-    text = (ROOT / "RULES.md").read_text(encoding="utf-8")
-    parts = RULE.split(text)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-def docstrings_of_tests(paths: Sequence[Path]) -> Iterator[str]:
-    """The docstring of every test function of these files."""
-    for path in paths:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                yield ast.get_docstring(node) or ""
-
+RULES = entries("RULES.md")
+POINTS = entries("docs/acceptance.md")
 
 DOCSTRINGS = [
-    *docstrings_of_tests(ENGINE_TESTS),
-    *(words for words in docstrings_of_tests(BRIDGE_TESTS) if "BRG-" in words),
+    *(words for _, words in docstrings_of_tests(ENGINE_TESTS)),
+    *(words for _, words in docstrings_of_tests(BRIDGE_TESTS) if "BRG-" in words),
 ]
-
-
-def cites(docstring: str, rule: str) -> bool:
-    return re.search(rf"\b{rule}\b(?!\d)", docstring) is not None
 
 
 def test_the_rules_are_those_that_are_known() -> None:
     """The families and how many each has: a rule that the pattern does not find would never be missed."""
     families: dict[str, int] = {}
-    for rule in rules():
+    for rule in RULES:
         families[rule[:3]] = families.get(rule[:3], 0) + 1
     assert families == {"LED": 7, "BID": 9, "SLT": 3, "CLR": 10, "SET": 6, "HLD": 7, "IDM": 1, "BRG": 5}
 
 
-@pytest.mark.parametrize("rule", rules())
+@pytest.mark.parametrize("rule", RULES)
 def test_every_rule_is_cited_by_a_test(rule: str) -> None:
     assert any(cites(docstring, rule) for docstring in DOCSTRINGS)
 
 
-@pytest.mark.parametrize("rule", [rule for rule, text in rules().items() if "*Precisely:*" in text])
+@pytest.mark.parametrize("rule", [rule for rule, text in RULES.items() if "*Precisely:*" in text])
 def test_every_precisely_is_cited_by_a_test(rule: str) -> None:
     """By a docstring that begins `RULE, Precisely`, as the binding line it is."""
     assert any(re.match(rf"{rule}, Precisely\b", docstring) for docstring in DOCSTRINGS)
@@ -71,9 +49,9 @@ def test_every_refusal_is_expected_by_some_line(reason: str) -> None:
 
 
 def test_no_test_cites_a_rule_that_does_not_exist() -> None:
-    known = set(rules())
-    cited = {rule for docstring in DOCSTRINGS for rule in re.findall(r"\b[A-Z]{3}-\d+\b", docstring)}
-    assert cited - known - {"SHA-256"} == set()
+    """But for the points of docs/acceptance.md, which `tests/acceptance` looks after."""
+    cited = {rule for docstring in DOCSTRINGS for rule in ID.findall(docstring)}
+    assert cited - RULES.keys() - POINTS.keys() - {"SHA-256"} == set()
 
 
 def test_a_rule_that_nobody_cites_would_be_seen() -> None:

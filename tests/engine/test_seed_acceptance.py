@@ -16,7 +16,7 @@ SIXTH_HIGHEST = 20_000
 
 
 def test_ten_bids_and_five_slots_from_the_first_bid_to_the_last_settlement(seed: int) -> None:
-    """CLR-10, CLR-4, CLR-6, SET-1, SET-2: the whole story, to the token."""
+    """CLR-10, CLR-4, CLR-6, SET-1, SET-2, AUC-4, AUC-5, AUC-11, AUC-12: the whole story, to the token."""
     prices = list(PRICES)
     random.Random(seed).shuffle(prices)
     assert sorted(PRICES)[-6] == SIXTH_HIGHEST

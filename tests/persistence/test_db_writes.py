@@ -141,6 +141,7 @@ def test_many_writers_take_over_from_each_other(database_url: str, seed: int):
     ],
 )
 def test_a_table_that_was_changed_stops_the_batch_whole(database_url: str, statement: str):
+    """AUC-17: journal and tables are written by one call in one transaction, or not at all."""
     rows = bids(20)
     with PostgresJournal(database_url, 0) as journal, connect(database_url, "test") as other:
         journal.claim()

@@ -1,6 +1,6 @@
 """What may be spent on research on each artifact: the formula, what is deducted from it, and what a ranking reads.
 
-Goal: seed 2's formula, as it is written there, for any capital and any price. Method: holds of all kinds are put into
+Goal: the formula as it was asked for (RES-2), for any capital and any price. Method: holds of all kinds are put into
 their table as the journal would leave them, the view is asked, and exact fractions say what it has to answer.
 """
 
@@ -75,14 +75,14 @@ def capital(module_database_url: str) -> Iterator[Capital]:
 
 
 def naive(demand: int, bounties: int, price_micros: int) -> Fraction:
-    """The formula as seed 2 writes it."""
+    """The formula as it was asked for."""
     price = Fraction(price_micros, 1_000_000)
     uncertainty_mult = 1 - abs(price - Fraction(1, 2)) * 2
     return (demand * Fraction(1, 10) + bounties) * (Fraction(1, 2) + Fraction(1, 2) * uncertainty_mult)
 
 
 def test_the_budget_is_the_formula_rounded_down(capital: Capital, seed: int) -> None:
-    """BRG-3, Precisely. Seed 2: budget computed from capital demand, bounties and an uncertainty multiplier."""
+    """BRG-3, Precisely. RES-1, RES-2: against the formula in fractions, for any capital and any price."""
     rng = random.Random(seed)
     expected: dict[str, tuple[int, int, int]] = {}
     with capital.connection.transaction():
@@ -149,7 +149,7 @@ def test_an_unpriced_artifact_is_as_uncertain_as_can_be(capital: Capital) -> Non
 
 
 def test_what_is_spent_is_deducted_and_never_more_than_there_is(capital: Capital) -> None:
-    """BRG-3. Seed 2: resource spending is deducted from the artifact's budget; demand that grows gives new budget."""
+    """BRG-3, RES-6: spending is deducted from the artifact's budget; demand that grows gives new budget."""
     capital.artifact("a", 500_000)
     assert isinstance(capital.spend("a", 1, "early"), BudgetRow)
     capital.hold("a", 1_000, "stake")

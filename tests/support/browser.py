@@ -15,10 +15,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ANSWER_S_MAX = 60.0
+BEGIN_S_MAX = 20.0
+
+
+class Sent(NamedTuple):
+    """A request of the page."""
+
+    url: str
+    headers: dict[str, str]
 
 
 class PageError(Exception):
@@ -35,7 +43,7 @@ class Browser:
         self._number = 0
         self._session = ""
         self.messages: list[str] = []
-        self.requests: list[str] = []
+        self.requests: list[Sent] = []
 
     def begin(self) -> None:
         """Open an empty page."""
@@ -81,13 +89,15 @@ class Browser:
         elif method == "Log.entryAdded":
             self.messages.append(f"{about['entry']['text']} {about['entry'].get('url', '')}")
         elif method == "Network.requestWillBeSent":
-            self.requests.append(about["request"]["url"])
+            self.requests.append(Sent(about["request"]["url"], about["request"]["headers"]))
 
     def open(self, url: str) -> None:
-        """Go to an address."""
-        told = self.ask("Page.navigate", url=url)
-        if "errorText" in told:
-            raise PageError(f"{url}: {told['errorText']}")
+        """Go to an address, where a server may be just about to listen."""
+        end_s = time.monotonic() + BEGIN_S_MAX
+        while error := self.ask("Page.navigate", url=url).get("errorText"):
+            if error != "net::ERR_CONNECTION_REFUSED" or time.monotonic() > end_s:
+                raise PageError(f"{url}: {error}")
+            time.sleep(0.05)
         self.until("document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:

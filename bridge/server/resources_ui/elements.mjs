@@ -7,7 +7,8 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export const el = (name, attributes = {}, ...children) => fill(document.createElement(name), attributes, children);
 
-export const svg = (name, attributes = {}, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
+export const svg = (name, attributes = {}, ...children) =>
+  fill(document.createElementNS(SVG, name), attributes, children);
 
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
@@ -77,8 +78,20 @@ export function table(caption, columns, rows) {
       "table",
       {},
       el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, columns.map((column) => el("th", { scope: "col", class: kindOf(column) }, column.head)))),
-      el("tbody", {}, rows.map((row, number) => el("tr", {}, cells(row, number)))),
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          columns.map((column) => el("th", { scope: "col", class: kindOf(column) }, column.head)),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row, number) => el("tr", {}, cells(row, number))),
+      ),
     ),
   );
 }
@@ -90,11 +103,21 @@ export function bar(parts, whole) {
   let x = 0;
   const pieces = parts.map(([value, kind]) => {
     const width = whole > 0 ? (Math.max(value, 0) / whole) * 100 : 0;
-    const piece = svg("rect", { x: x.toFixed(2), y: 0, width: Math.min(width, 100 - x).toFixed(2), height: 10, class: kind });
+    const piece = svg("rect", {
+      x: x.toFixed(2),
+      y: 0,
+      width: Math.min(width, 100 - x).toFixed(2),
+      height: 10,
+      class: kind,
+    });
     x = Math.min(100, x + width);
     return piece;
   });
-  return svg("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, pieces);
+  return svg(
+    "svg",
+    { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+    pieces,
+  );
 }
 
 // Something's name, whole on demand where it is cut.

@@ -94,7 +94,8 @@ export function liveStats(answer, messages) {
     rounds = [{ ...round, called_at: round.at }, ...rounds].slice(0, Math.max(answer.rounds.length, 20));
   }
   const ended = new Map();
-  for (const message of after(answer, messages, "award.settled")) ended.set(message.award_id, { ...message, status: "settled" });
+  for (const message of after(answer, messages, "award.settled"))
+    ended.set(message.award_id, { ...message, status: "settled" });
   for (const message of after(answer, messages, "award.voided")) ended.set(message.award_id, { status: "voided" });
   for (const message of after(answer, messages, "award.lapsed")) ended.set(message.award_id, { status: "lapsed" });
   const wins = answer.top_wins.map((win) => {

@@ -21,9 +21,15 @@ export class HistoryChart {
   #until = 1;
   #stepMs = 1;
   #chosen = null;
+  #shown = "";
 
   constructor() {
-    this.svg = svg("svg", { class: "chart", tabindex: "0", role: "slider", "aria-label": "Clearing prices, slots and bids of the last 24 hours; arrow keys go through them" });
+    this.svg = svg("svg", {
+      class: "chart",
+      tabindex: "0",
+      role: "slider",
+      "aria-label": "Clearing prices, slots and bids of the last 24 hours; arrow keys go through them",
+    });
     this.words = el("p", { class: "readout", "aria-live": "polite" });
     this.element = el("figure", { class: "history" }, this.svg, el("figcaption", {}, this.words));
     this.svg.addEventListener("pointermove", (event) => this.#chooseAt(event.clientX));
@@ -34,6 +40,9 @@ export class HistoryChart {
   }
 
   show(candles, from, until, stepMs) {
+    const shown = JSON.stringify([candles, until]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     const atEnd = this.#chosen === null ? null : this.#candles[this.#chosen]?.at;
     this.#candles = candles.filter((candle) => candle.at + stepMs > from);
     this.#from = from;
@@ -57,7 +66,10 @@ export class HistoryChart {
     this.svg.replaceChildren(
       ...this.#times(x, width),
       ...this.#prices(width),
-      ...this.#bars(SLOTS, width, wide, place, "slots: offered, awarded", [["slots_available", "supply"], ["awards_granted", "awarded"]]),
+      ...this.#bars(SLOTS, width, wide, place, "slots: offered, awarded", [
+        ["slots_available", "supply"],
+        ["awards_granted", "awarded"],
+      ]),
       ...this.#bars(BIDS, width, wide, place, "bids at a call, at most", [["bids_open_max", "demand"]]),
       svg("line", { class: "cursor", y1: PRICE[0], y2: BIDS[1], x1: -9, x2: -9 }),
     );
@@ -68,23 +80,35 @@ export class HistoryChart {
     const marks = hours(this.#from, this.#until, Math.max(2, Math.floor(width / 90)));
     return marks.flatMap((at) => [
       svg("line", { class: "grid", x1: x(at), x2: x(at), y1: PRICE[0], y2: BIDS[1] }),
-      svg("text", { class: "axis", x: x(at), y: HEIGHT - 6, "text-anchor": x(at) > width - 30 ? "end" : "middle" }, new Date(at).toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" })),
+      svg(
+        "text",
+        { class: "axis", x: x(at), y: HEIGHT - 6, "text-anchor": x(at) > width - 30 ? "end" : "middle" },
+        new Date(at).toLocaleTimeString("sv-SE", { hour: "2-digit", minute: "2-digit" }),
+      ),
     ]);
   }
 
   #prices(width) {
     const priced = this.#candles.filter((candle) => candle.close_price_tokens !== null);
-    if (!priced.length) return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "no call had one price in this time")];
-    const marks = ticks(Math.min(...priced.map((candle) => candle.low_price_tokens)), Math.max(...priced.map((candle) => candle.high_price_tokens)));
+    if (!priced.length)
+      return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "no call had one price in this time")];
+    const marks = ticks(
+      Math.min(...priced.map((candle) => candle.low_price_tokens)),
+      Math.max(...priced.map((candle) => candle.high_price_tokens)),
+    );
     const y = linear([marks[0], marks.at(-1)], [PRICE[1], PRICE[0]]);
     const at = (field) => (candle) => [this.x(candle), y(candle[field])];
     // Where nothing was sold for longer, the line breaks.
     const runs = runsOf(priced, 6 * this.#stepMs);
-    const band = runs.map((run) => `${line([...run.map(at("high_price_tokens")), ...run.map(at("low_price_tokens")).reverse()])}Z`);
+    const band = runs.map(
+      (run) => `${line([...run.map(at("high_price_tokens")), ...run.map(at("low_price_tokens")).reverse()])}Z`,
+    );
     const close = runs.map((run) => line(run.map(at("close_price_tokens"))));
     // Few points are seen as such; and one alone makes no line.
     const dotted = priced.length > 80 ? runs.filter((run) => run.length === 1).flat() : priced;
-    const dots = dotted.map(at("close_price_tokens")).map(([cx, cy]) => svg("circle", { class: "dot", cx, cy, r: 2.5 }));
+    const dots = dotted
+      .map(at("close_price_tokens"))
+      .map(([cx, cy]) => svg("circle", { class: "dot", cx, cy, r: 2.5 }));
     return [
       ...axis(marks, y, width),
       svg("text", { class: "lane", x: LEFT + 4, y: PRICE[0] - 2 }, "clearing price, tokens"),
@@ -98,7 +122,13 @@ export class HistoryChart {
     const highest = Math.max(1, ...this.#candles.map((candle) => candle[kinds[0][0]]));
     const y = linear([0, highest], [bottom, top]);
     const one = (candle, field, kind) =>
-      svg("rect", { class: kind, x: place(candle).toFixed(1), y: y(candle[field]).toFixed(1), width: wide.toFixed(1), height: (bottom - y(candle[field])).toFixed(1) });
+      svg("rect", {
+        class: kind,
+        x: place(candle).toFixed(1),
+        y: y(candle[field]).toFixed(1),
+        width: wide.toFixed(1),
+        height: (bottom - y(candle[field])).toFixed(1),
+      });
     return [
       ...axis([0, highest], y, width),
       svg("text", { class: "lane", x: LEFT + 4, y: top - 5 }, title),
@@ -111,7 +141,8 @@ export class HistoryChart {
     const wanted = ((clientX - box.left) / box.width) * this.svg.viewBox.baseVal.width;
     let best = null;
     this.#candles.forEach((candle, number) => {
-      if (best === null || Math.abs(this.x(candle) - wanted) < Math.abs(this.x(this.#candles[best]) - wanted)) best = number;
+      if (best === null || Math.abs(this.x(candle) - wanted) < Math.abs(this.x(this.#candles[best]) - wanted))
+        best = number;
     });
     this.#choose(best);
   }
@@ -134,7 +165,12 @@ export class HistoryChart {
     const candle = this.#candles[this.#chosen] ?? null;
     const words = candle ? told(candle, this.#stepMs) : "Point at the chart, or use the arrow keys, to read it.";
     this.words.textContent = words;
-    for (const [name, value] of [["min", 0], ["max", Math.max(this.#candles.length - 1, 0)], ["now", this.#chosen ?? this.#candles.length - 1], ["text", words]]) {
+    for (const [name, value] of [
+      ["min", 0],
+      ["max", Math.max(this.#candles.length - 1, 0)],
+      ["now", this.#chosen ?? this.#candles.length - 1],
+      ["text", words],
+    ]) {
       this.svg.setAttribute(`aria-value${name}`, value);
     }
     const cursor = this.svg.querySelector(".cursor");
@@ -164,6 +200,11 @@ function told(candle, stepMs) {
   const { low_price_tokens: low, high_price_tokens: high, close_price_tokens: close } = candle;
   const range = low === high ? "" : `, ${whole(low)} to ${whole(high)}`;
   const price = close === null ? "no single price" : `${tokens(close)}${range}`;
-  const filled = `${whole(candle.awards_granted)} of ${count(candle.slots_available, "slot")} awarded (${percent(candle.awards_granted, candle.slots_available)})`;
-  return `${bothClocks(candle.at)} to ${clock(candle.at + stepMs)}: ${price}; ${filled}; at most ${count(candle.bids_open_max, "bid")}; ${count(candle.rounds, "call")}`;
+  const { awards_granted: awards, slots_available: slots } = candle;
+  return [
+    `${bothClocks(candle.at)} to ${clock(candle.at + stepMs)}: ${price}`,
+    `${whole(awards)} of ${count(slots, "slot")} awarded (${percent(awards, slots)})`,
+    `at most ${count(candle.bids_open_max, "bid")}`,
+    count(candle.rounds, "call"),
+  ].join("; ");
 }

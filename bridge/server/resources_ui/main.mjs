@@ -24,7 +24,7 @@ function begin(key) {
   session = {
     market: new Market(key),
     // Before everything else: it tells whether the key is good.
-    common: { me: part("/api/v1/me", 60_000), markets: part("/api/v1/markets", 10_000, 30_000) },
+    common: { me: part("/api/v1/me", 60_000), markets: part("/api/v1/markets", 5_000, 30_000) },
     tab: "",
     marketId: null,
     parts: {},
@@ -47,6 +47,7 @@ function end(why = "") {
   for (const id of ["tabs", "choice", "forget"]) at(id).hidden = true;
   for (const name of Object.keys(TABS)) at(`panel-${name}`).hidden = true;
   at("door").hidden = false;
+  at("notice").hidden = true;
   at("door-why").hidden = !why;
   at("door-why").textContent = why;
   say("waiting", "");
@@ -76,7 +77,7 @@ function choose() {
   const { tab, marketId } = wanted();
   const names = items.map((market) => market.market_id);
   const chosen = names.includes(marketId) ? marketId : (names[0] ?? null);
-  showMarkets(names, chosen);
+  showMarkets(names, chosen, tab);
   showTabs(tab, chosen);
   if (tab === session.tab && chosen === session.marketId) return;
   const otherMarket = chosen !== session.marketId;
@@ -94,12 +95,13 @@ function nothingYet(tab) {
   at(`panel-${tab}`).replaceChildren(words);
 }
 
-function showMarkets(names, chosen) {
+function showMarkets(names, chosen, tab) {
   const choice = at("market");
-  const same = choice.options.length === names.length && names.every((name, number) => choice.options[number].value === name);
+  const same =
+    choice.options.length === names.length && names.every((name, number) => choice.options[number].value === name);
   if (!same) choice.replaceChildren(...names.map((name) => new Option(name, name)));
   if (chosen !== null) choice.value = chosen;
-  at("choice").hidden = names.length === 0;
+  at("choice").hidden = names.length === 0 || !TABS[tab].ofMarket;
 }
 
 function showTabs(chosen, marketId) {
@@ -135,14 +137,19 @@ function listen() {
     if (mine.live) news(mine);
     look();
   };
-  mine.market.follow(`/api/v1/events?market_id=${encodeURIComponent(mine.marketId)}&${kinds}`, stream.signal, heard, changed);
+  mine.market.follow(
+    `/api/v1/events?market_id=${encodeURIComponent(mine.marketId)}&${kinds}`,
+    stream.signal,
+    heard,
+    changed,
+  );
 }
 
 function hear(mine, event) {
   news(mine);
   if (event.kind !== "round" && event.kind !== "award") return;
-  const answers = Object.values(mine.parts).flatMap((one) => (one.answer ? [one.answer.seq] : []));
-  mine.messages = kept(mine.messages, JSON.parse(event.data), Math.min(...answers));
+  const seen = Object.values(mine.parts).map((one) => one.answer?.seq ?? 0);
+  mine.messages = kept(mine.messages, JSON.parse(event.data), Math.min(...seen));
   drawSoon();
 }
 
@@ -193,13 +200,19 @@ function tellStatus(now) {
   const { common, live, away, marketId } = session;
   const trouble = common.markets.trouble;
   const who = common.me.answer ? ` · key “${common.me.answer.name}”` : "";
-  if (trouble && !common.markets.answer) say("error", `${trouble.message} Asking again by itself.`);
+  const blind = trouble !== null && common.markets.answer === null;
+  at("notice").hidden = !blind;
+  at("notice-words").textContent = blind
+    ? `${trouble.message}${trouble.leader ? ` The leader is ${trouble.leader}.` : ""} It is asked again by itself.`
+    : "";
+  if (blind) say("error", "no answer yet");
   else if (live) say("live", `live${who}`);
   else if (marketId === null) say("waiting", `no market yet${who}`);
   else if (away) say("polling", `every 5 s: ${away.message} The live stream comes back by itself.${who}`);
   else say("waiting", `connecting${who}`);
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  at("zone").textContent = `Times are local (${zone}) and tell UTC where you point at them. Now ${bothClocks(now, now)}.`;
+  at("zone").textContent =
+    `Times are local (${zone}) and tell UTC where you point at them. Now ${bothClocks(now, now)}.`;
 }
 
 function say(state, words) {
@@ -221,6 +234,8 @@ at("door").addEventListener("submit", (event) => {
 });
 
 at("forget").addEventListener("click", () => end());
+
+at("again").addEventListener("click", () => tryAgain());
 
 at("market").addEventListener("change", () => {
   location.hash = address(wanted().tab, at("market").value);

@@ -50,14 +50,21 @@ export class Market {
       let why = new Trouble(0);
       try {
         const headers = lastId === null ? {} : { "Last-Event-ID": lastId };
-        await this.#listen(path, headers, signal, (event) => {
-          lastId = event.id ?? lastId;
-          lastAt = Date.now();
-          heard(event);
-        }, () => {
-          pause = PAUSE_MS_MIN;
-          changed(null);
-        });
+        await this.#listen(
+          path,
+          headers,
+          signal,
+          (event) => {
+            lastId = event.id ?? lastId;
+            lastAt = Date.now();
+            heard(event);
+          },
+          () => {
+            pause = PAUSE_MS_MIN;
+            changed(null);
+          },
+        );
+        why.message = "The live stream has ended.";
       } catch (error) {
         if (error instanceof Trouble) why = error;
       }

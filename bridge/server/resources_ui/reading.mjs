@@ -6,7 +6,8 @@
 // Without a stream there is no news, so a part is asked for whenever it may be, but not more often than this.
 export const BLIND_MS = 5_000;
 
-// A part of a panel: where it is asked for, how often at most while there is news, how long it holds while there is none.
+// A part of a panel: where it is asked for, how often at most while there is news, and how long it holds while there is
+// none.
 export function part(path, everyMs, restMs = 60_000) {
   return { path, everyMs, restMs, answer: null, trouble: null, askedAt: null, failures: 0, news: true, waiting: false };
 }
@@ -16,7 +17,11 @@ export function due(one, now, live) {
   if (one.waiting) return false;
   if (one.askedAt === null) return true;
   const age = now - one.askedAt;
-  if (one.failures) return age >= Math.max(one.everyMs, Math.min(BLIND_MS * 2 ** (one.failures - 1), 60_000), (one.trouble.retryAfterS ?? 0) * 1000);
+  if (one.failures)
+    return (
+      age >=
+      Math.max(one.everyMs, Math.min(BLIND_MS * 2 ** (one.failures - 1), 60_000), (one.trouble.retryAfterS ?? 0) * 1000)
+    );
   if (!live) return age >= Math.max(one.everyMs, BLIND_MS);
   return age >= (one.news ? one.everyMs : one.restMs);
 }

@@ -13,7 +13,11 @@ export function parts() {
 }
 
 export class Panel {
-  #flow = new Card("From capital to research", "a tenth of what is staked and all bounties, weighted by how uncertain each artifact is", "wide");
+  #flow = new Card(
+    "From capital to research",
+    "a tenth of what is staked and all bounties, weighted by how uncertain each artifact is",
+    "wide",
+  );
   #ranking = new Card("Artifacts by what is left to spend", "", "wide");
 
   constructor(root) {
@@ -34,7 +38,11 @@ function flow({ items }) {
   const given = sum("base_budget_tokens") + sum("bounty_tokens");
   const llm = sum("left_llm_tokens");
   const steps = tiles(
-    tile("Staked", tokens(sum("demand_tokens")), `on ${count(items.length, "artifact")}${items.length === ARTIFACTS_MAX ? ", those with most left" : ""}`),
+    tile(
+      "Staked",
+      tokens(sum("demand_tokens")),
+      `on ${count(items.length, "artifact")}${items.length === ARTIFACTS_MAX ? ", those with most left" : ""}`,
+    ),
     tile("→ Base", tokens(Math.floor(sum("base_budget_tokens"))), "a tenth of it"),
     tile("+ Bounties", tokens(sum("bounty_tokens")), "all that is offered and unpaid"),
     tile("× Uncertainty", percent(sum("budget_tokens"), given), "of that stays: all at a price of 0.5, half at 0 or 1"),
@@ -49,16 +57,35 @@ function flow({ items }) {
 function ranking({ items }) {
   if (!items.length) return nothing();
   const most = Math.max(1, ...items.map((row) => Math.max(row.budget_tokens, row.spent_tokens)));
-  return table("Artifacts by what is left of their budgets", [
-    { head: "Artifact", cell: (row) => el("span", {}, name(row.artifact_id), row.title ? el("span", { class: "title small" }, row.title) : null) },
-    { head: "Type", cell: (row) => name(row.artifact_type) },
-    { head: "Price, 0 to 1", number: true, cell: (row) => decimal(row.market_price) },
-    { head: "Staked, tokens", number: true, cell: (row) => whole(row.demand_tokens) },
-    { head: "Bounties, tokens", number: true, cell: (row) => whole(row.bounty_tokens) },
-    { head: "Multiplier", number: true, cell: (row) => decimal(0.5 + 0.5 * row.uncertainty_multiplier) },
-    { head: "Budget, tokens", number: true, cell: (row) => whole(row.budget_tokens) },
-    { head: "Spent and left", grow: true, cell: (row) => bar([[row.spent_tokens, "spent"], [row.left_tokens, "left"]], most) },
-    { head: "Spent, tokens", number: true, cell: (row) => whole(row.spent_tokens) },
-    { head: "Left, tokens", number: true, cell: (row) => whole(row.left_tokens) },
-  ], items);
+  return table(
+    "Artifacts by what is left of their budgets",
+    [
+      {
+        head: "Artifact",
+        cell: (row) =>
+          el("span", {}, name(row.artifact_id), row.title ? el("span", { class: "title small" }, row.title) : null),
+      },
+      { head: "Type", cell: (row) => name(row.artifact_type) },
+      { head: "Price, 0 to 1", number: true, cell: (row) => decimal(row.market_price) },
+      { head: "Staked, tokens", number: true, cell: (row) => whole(row.demand_tokens) },
+      { head: "Bounties, tokens", number: true, cell: (row) => whole(row.bounty_tokens) },
+      { head: "Multiplier", number: true, cell: (row) => decimal(0.5 + 0.5 * row.uncertainty_multiplier) },
+      { head: "Budget, tokens", number: true, cell: (row) => whole(row.budget_tokens) },
+      {
+        head: "Spent and left",
+        grow: true,
+        cell: (row) =>
+          bar(
+            [
+              [row.spent_tokens, "spent"],
+              [row.left_tokens, "left"],
+            ],
+            most,
+          ),
+      },
+      { head: "Spent, tokens", number: true, cell: (row) => whole(row.spent_tokens) },
+      { head: "Left, tokens", number: true, cell: (row) => whole(row.left_tokens) },
+    ],
+    items,
+  );
 }

@@ -8,7 +8,7 @@ export function linear([low, high], [from, to]) {
   return (value) => from + ((value - low) / (high - low)) * (to - from);
 }
 
-// Round numbers from 0, or below the lowest, to above the highest: about `parts` steps of 1, 2 or 5 times a power of 10.
+// Round numbers from below the lowest to above the highest: about `parts` steps of 1, 2 or 5 times a power of 10.
 export function ticks(low, high, parts = 4) {
   if (!(high > low)) high = low + 1;
   const rough = (high - low) / parts;
@@ -34,11 +34,15 @@ export function hours(from, until, parts) {
 }
 
 // The text of a path through points.
-export const line = (points) => points.map(([x, y], number) => `${number ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
+export const line = (points) =>
+  points.map(([x, y], number) => `${number ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");
 
 // Stairs: at each [x, y] the height is y from there to the next x.
 export function stairs(points, end) {
-  return points.flatMap(([x, y], number) => [[x, y], [number + 1 < points.length ? points[number + 1][0] : end, y]]);
+  return points.flatMap(([x, y], number) => [
+    [x, y],
+    [number + 1 < points.length ? points[number + 1][0] : end, y],
+  ]);
 }
 
 // A slice of a pie around 0,0: from and to are parts of the whole.

@@ -9,7 +9,8 @@ const NONE = "–";
 
 export const whole = (value) => (value === null || value === undefined ? NONE : WHOLE.format(value));
 
-export const tokens = (value) => (value === null || value === undefined ? NONE : `${WHOLE.format(value)} ${value === 1 ? "token" : "tokens"}`);
+export const tokens = (value) =>
+  value === null || value === undefined ? NONE : `${WHOLE.format(value)} ${value === 1 ? "token" : "tokens"}`;
 
 // For axes, where there is room for four letters.
 export const short = (value) => SHORT.format(value);
@@ -37,11 +38,17 @@ export function clock(at, now = new Date(), zone = undefined) {
 }
 
 // The reader's own time, and UTC.
-export const bothClocks = (at, now = new Date(), zone = undefined) => `${clock(at, now, zone)} (${clock(at, now, "UTC")} UTC)`;
+export const bothClocks = (at, now = new Date(), zone = undefined) =>
+  `${clock(at, now, zone)} (${clock(at, now, "UTC")} UTC)`;
 
 // What seconds are in the two largest units that they fill.
 export function span(seconds) {
-  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const units = [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ];
   let rest = Math.round(Math.abs(seconds));
   const words = [];
   for (const [name, size] of units) {

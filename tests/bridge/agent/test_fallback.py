@@ -84,7 +84,7 @@ def test_while_the_market_is_away_the_budget_pays(stage: Stage, caplog: pytest.L
 
 
 def test_an_award_comes_before_the_budget(stage: Stage) -> None:
-    """First seed: winning bids are read before `services.next_task` is asked."""
+    """AUC-15: winning bids are read before `services.next_task` is asked."""
     labour, won, queued = Labour(), stage.task(1), stage.task(2)
     award_id = stage.award(won)
     platform = Platform(queued)

@@ -1,4 +1,4 @@
-"""Which gap is next: UCB1 and budgets, blended as the seeds say.
+"""Which gap is next: UCB1 and budgets, blended as RES-5 says.
 
 Goal: the order follows from the gaps and budgets alone. Method: values computed by hand, the edges, and a property:
 whatever the order of the input, a naive reading of the formula gives the same.
@@ -15,7 +15,7 @@ from bridge.errors import Invalid
 
 
 def test_seventy_percent_ucb_and_thirty_percent_budget() -> None:
-    """Second seed, `get_top_gap`: 0.7 * UCB1 + 0.3 * budget / largest budget; UCB1 of Auer et al. 2002."""
+    """RES-5, `get_top_gap`: 0.7 * UCB1 + 0.3 * budget / largest budget; UCB1 of Auer et al. 2002."""
     gaps = [Gap("a", 1, 0.5, "h-1"), Gap("b", 3, 0.9, "h-2")]
     second, first = sorted(score_gaps(gaps, {"h-1": 50, "h-2": 200}), key=lambda one: one.gap.gap_id)
     expected_a = 0.7 * (0.5 + math.sqrt(2 * math.log(4) / 1)) + 0.3 * 0.25
@@ -27,7 +27,7 @@ def test_seventy_percent_ucb_and_thirty_percent_budget() -> None:
 
 
 def test_a_high_budget_is_picked_first() -> None:
-    """Second seed: of gaps that are equal otherwise, the one with the high resource budget."""
+    """RES-5: of gaps that are equal otherwise, the one with the high resource budget."""
     gaps = [Gap("a", 5, 0.5, "poor"), Gap("b", 5, 0.5, "rich")]
     top = get_top_gap(gaps, {"poor": 1.0, "rich": 9.0})
     assert top is not None

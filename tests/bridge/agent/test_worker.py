@@ -27,7 +27,7 @@ def worker(stage: Stage, labour: Labour, worker_id: str = "w", **said: Any) -> W
 
 
 def test_won_worked_settled_and_on_sale_again(stage: Stage) -> None:
-    """First seed: the winning bid is read, its task worked, and the wallet pays the clearing price."""
+    """AUC-15: the winning bid is read, its task worked, and the wallet pays the clearing price."""
     labour, task_id = Labour(), stage.task()
     bid_id = stage.bid(task_id)
     one = worker(stage, labour, reserve_price_tokens=40, lease=LEASE / 2)
@@ -148,7 +148,7 @@ def test_an_award_for_a_task_that_nobody_knows_is_voided(stage: Stage) -> None:
 
 
 def test_a_task_that_no_slot_fits_waits(stage: Stage) -> None:
-    """Seeds: it is neither blocked nor failed; it stays open until a slot is cheap enough."""
+    """It is neither blocked nor failed; it stays open until a slot is cheap enough."""
     labour, task_id = Labour(), stage.task()
     bid_id = stage.bid(task_id, 30)
     with running(worker(stage, labour, reserve_price_tokens=31)):

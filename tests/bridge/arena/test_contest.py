@@ -56,7 +56,7 @@ def test_a_row_is_what_its_games_are(contest: Contest):
 
 
 def test_honesty_is_dominant_where_it_should_be(contest: Contest):
-    """CLR-4, CLR-5: against bids that stay, on rounds of the real trace, the regret is 0 to the token."""
+    """CLR-4, CLR-5, AUC-13: against bids that stay, on rounds of the real trace, the regret is 0 to the token."""
     for row in contest.rows:
         for field in (row.mixed, row.all_honest):
             if row.world != "fresh":
@@ -67,7 +67,7 @@ def test_honesty_is_dominant_where_it_should_be(contest: Contest):
 
 
 def test_two_bidders_of_many_tasks_move_the_price_and_vickrey_mends_it():
-    """CLR-4, CLR-5: demand reduction pays under `first_rejected`; under `vickrey` no strategy earns more."""
+    """CLR-4, CLR-5, AUC-13: demand reduction pays under `first_rejected`; under `vickrey` no strategy earns more."""
     draws = [small_draw(seed, 24, 2) for seed in (20231116, 20231117)]
     duel = hold_contest(draws, ["fresh"], ["multi"], hindsight=False)
     row, mended = (find_row(duel, "fresh", "multi", rule) for rule in ("first_rejected", "vickrey"))

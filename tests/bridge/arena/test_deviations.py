@@ -26,7 +26,7 @@ def drawn(seed: int, kind: Kind, rounds: int = ROUNDS) -> list[OneRound]:
     ("pricing_rule", "kind"), [(rule, kind) for rule in RULES for kind in KINDS if promised(rule, kind)]
 )
 def test_no_bid_earns_more_than_the_honest_one(pricing_rule: PricingRule, kind: Kind, seed: int):
-    """CLR-4 with one bid each, CLR-5 `vickrey` always: honesty is dominant, to the token."""
+    """CLR-4 with one bid each, CLR-5 `vickrey` always, AUC-13: honesty is dominant, to the token."""
     for one in drawn(seed, kind):
         assert best_reply(one, pricing_rule, one.every_bid).gain_tokens == 0, one
 

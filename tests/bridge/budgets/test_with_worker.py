@@ -61,7 +61,7 @@ def until(met: Callable[[], object]) -> None:
 
 
 def test_auction_budget_auction(database_url: str) -> None:
-    """BRG-1, BRG-4, BRG-5: while the market is away the budget pays, and no task is paid twice."""
+    """BRG-1, BRG-4, BRG-5, AUC-16: while the market is away the budget pays, and no task is paid twice."""
     work = MemoryWork()
     work.put_quests([Quest("q", "quest")])
     door = Door()

@@ -70,6 +70,7 @@ async def bid_on(market: Exchange, market_id: str = "m", task: str = "task") -> 
 
 @awaited
 async def test_rounds_are_on_the_grid_and_two_markets_are_called_together(database_url: str) -> None:
+    """AUC-20: a price is made every cycle, by nobody's hand."""
     with open_exchange(database_url) as market:
         furnish(market, "a")
         market.open_market("n")

@@ -81,7 +81,7 @@ def test_every_proof_holds(result: EconomyResult) -> None:
 
 
 def test_priced_out_and_back_by_the_ledger(result: EconomyResult, url: str) -> None:
-    """LED-7: refused with less than a slot cost, credited with earnings, then a slot is paid by day again."""
+    """LED-7, AUC-14: refused with less than a slot cost, credited with earnings, then a slot is paid by day again."""
     back = [one for one in result.returns if one.price_tokens is not None]
     assert len(back) >= 3
     for one in back:

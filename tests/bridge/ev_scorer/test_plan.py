@@ -71,7 +71,7 @@ def plan_of(tasks: list[Task], wallet: Wallet, now=START, config: Config = CONFI
 
 
 def test_random_days_of_a_wallet(seed: int) -> None:
-    """BRG-1: clamp(fraction * EV in tokens, 0, what there is // tasks bid for), or within the threshold of it.
+    """BRG-1, AUC-9: clamp(fraction * EV in tokens, 0, what there is // tasks bid for), or within the threshold of it.
 
     Tasks come, go, change and are blocked; bids win and lapse; the wallet earns and spends.
     """

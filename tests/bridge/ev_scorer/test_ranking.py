@@ -21,7 +21,7 @@ def task(task_id: str, value: float, cost: int = 100, quest_id: str = "q", **mor
 
 
 def test_score_all_ranks_every_open_task_and_writes_nothing() -> None:
-    """BRG-2: best first, blocked ones too, none that has ended; a source that can only be read is enough."""
+    """BRG-2, AUC-8: best first, blocked ones too, none that has ended; a source that can only be read is enough."""
     source = MemoryTasks(
         [Quest("q", "wallet")],
         [task("a", 0.5), task("b", 0.9, blocked=True), task("c", 0.7), task("d", 1.0, status="done"), task("e", 0.7)],
@@ -74,7 +74,7 @@ def test_a_wrong_budget_is_refused(budget: object) -> None:
 
 
 def test_quests_share_a_day_by_what_their_tasks_are_worth() -> None:
-    """BRG-4: by the sum of the values, blocked tasks left out; every quest is named, also one with nothing."""
+    """BRG-4, AUC-16: by the sum of the values, blocked tasks left out; every quest is named, also one with nothing."""
     tasks = [
         task("a1", 0.5, quest_id="a"),
         task("a2", 0.25, quest_id="a"),

@@ -64,7 +64,7 @@ def test_the_columns_are_the_formula_to_the_last_bit(seed: int, means: dict[str,
 
 
 def test_one_task_by_hand() -> None:
-    """BRG-2, BRG-1: 0.8 * 0.5 * 0.5 impact for 20,000 tokens; at the usual cost of 10,000 it would be worth 20,000."""
+    """BRG-2, BRG-1, AUC-9: 0.8 * 0.5 * 0.5 impact for 20,000 tokens; at the usual 10,000 it would be worth 20,000."""
     task = Task("t", "q", importance=0.8, downstream_impact=0.5, tractability=0.5, estimated_cost_tokens=20_000)
     (scored,) = score_tasks([task], {}).ranked()
     assert scored.ev_per_token == 0.8 * 0.5 * 0.5 / 20_000

@@ -101,7 +101,7 @@ def numbers(report: BidReport) -> tuple[int, int, int, int, dict[str, int]]:
 
 
 def test_a_backlog_in_the_book(market: MarketApi) -> None:
-    """BRG-1: 0.6 of what each unblocked open task is worth, capped at the wallet // tasks; again: nothing new."""
+    """BRG-1, AUC-8: 0.6 of what each unblocked open task is worth, capped at the wallet // tasks; again: nothing."""
     stage = Stage(market, 3_000)
     for name, value in (("high", 5.0), ("mid", 1.0), ("low", 0.5), ("nothing", 0.001)):
         stage.task(name, value)
@@ -285,7 +285,7 @@ def test_one_wallet_that_is_not_there_stops_no_other(market: MarketApi) -> None:
 
 
 def test_an_empty_wallet_is_priced_out_until_it_earns(market: MarketApi) -> None:
-    """LED-7, BRG-1: what rests is kept, nothing new is bid, and tokens bring it back."""
+    """LED-7, BRG-1, AUC-14: what rests is kept, nothing new is bid, and tokens bring it back."""
     stage = Stage(market, 1)
     stage.task("a")
     stage.task("b")

@@ -21,7 +21,7 @@ def task(task_id: str, artifact_id: str = "") -> Task:
 
 
 def test_the_task_with_most_left_to_spend_comes_first(seed: int) -> None:
-    """Seed 2: agent task queue prioritized by artifact resource budget, high budget picked first."""
+    """RES-4: the queue of tasks stands in the order of what their artifacts have left; ties as promised."""
     rng = random.Random(seed)
     tasks = [task(f"t{number}", rng.choice(["", "a", "b", "c", "d"])) for number in range(40)]
     budgets = {"a": 10, "b": 300, "c": 10}
@@ -40,7 +40,7 @@ def test_the_task_with_most_left_to_spend_comes_first(seed: int) -> None:
 
 
 def test_a_budget_is_told_in_tokens_of_a_model_too(database_url: str) -> None:
-    """Seed 2: budget denominated in tokens, convertible to LLM tokens via exchange rate."""
+    """RES-3: at the rate that is set."""
     config = Config(database_url=database_url, llm_tokens_per_token=250)
     with open_with(config, clock=ManualClock(START_US)) as market:
         furnish(market, "a")

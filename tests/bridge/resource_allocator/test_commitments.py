@@ -1,6 +1,6 @@
 """Stakes and bounties on a real market: who may end them, what is done once, and what the table says of each.
 
-Goal: seed 2's bounties and committed capital, with no token lost, paid twice or forgotten, and a table that cannot say
+Goal: bounties and committed capital, with no token lost, paid twice or forgotten, and a table that cannot say
 other than the ledger.
 """
 
@@ -36,7 +36,7 @@ def reason_of(refused: pytest.ExceptionInfo[Refused]) -> Reject:
 
 
 def test_sent_again_it_is_done_once(market: Exchange) -> None:
-    """Seed 2: committed capital. What lost its answer is sent again, with a command id and without."""
+    """RES-9: what lost its answer is sent again, with a command id and without."""
     for command_id in ("", "", "c1", "c1"):
         assert stake(market, "s1", "a", "h1", 300, command_id=command_id).amount_tokens == 300
         posted = post_bounty(market, "b1", "a", "h1", 200, expires_at=SOON, description="again")
@@ -76,7 +76,7 @@ def test_a_stake_is_not_taken_for_a_bounty(market: Exchange) -> None:
 
 
 def test_only_who_posted_a_bounty_ends_it(market: Exchange) -> None:
-    """Seed 2: bounties. One that the admin posts for an account is not that account's to take back."""
+    """RES-9: a bounty that the admin posts for an account is not that account's to take back."""
     stake(market, "s1", "a", "h1", 1)
     post_bounty(market, "own", "a", "h1", 100, expires_at=SOON)
     post_bounty(market.acting_as("admin"), "escrow", "a", "h1", 100, expires_at=SOON)
@@ -114,7 +114,7 @@ def test_who_may_claim(market: Exchange) -> None:
 
 
 def test_a_bounty_that_expires_gives_back_its_tokens_and_its_budget(market: Exchange, clock: ManualClock) -> None:
-    """Seed 2: bounties expire with refund, claimed or not, and no longer fund research then."""
+    """RES-9: bounties expire with refund, claimed or not, and no longer fund research then."""
     post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
     post_bounty(market, "b2", "a", "h1", 50, expires_at=SOON + timedelta(hours=1))
     market.claim_bounty("b1", "b")

@@ -44,7 +44,13 @@ test("spans are in their two largest units", () => {
 });
 
 test("durations are read as the service writes them", () => {
-  for (const [text, seconds] of [["PT30S", 30], ["PT1H", 3600], ["P1DT2H3M4.5S", 93784.5], ["PT300S", 300], ["P1D", 86400]]) {
+  for (const [text, seconds] of [
+    ["PT30S", 30],
+    ["PT1H", 3600],
+    ["P1DT2H3M4.5S", 93784.5],
+    ["PT300S", 300],
+    ["P1D", 86400],
+  ]) {
     assert.equal(words.secondsOf(text), seconds);
   }
   for (const text of ["", "30", null, "PT", "P1Y"]) assert.equal(words.secondsOf(text) || null, null);
@@ -81,13 +87,34 @@ test("hours are full hours of the reader's clock, whatever its zone", () => {
 });
 
 test("stairs hold their height until the next, and a whole pie is a circle", () => {
-  assert.deepEqual(scales.stairs([[0, 5], [2, 3]], 4), [[0, 5], [2, 5], [2, 3], [4, 3]]);
+  assert.deepEqual(
+    scales.stairs(
+      [
+        [0, 5],
+        [2, 3],
+      ],
+      4,
+    ),
+    [
+      [0, 5],
+      [2, 5],
+      [2, 3],
+      [4, 3],
+    ],
+  );
   assert.match(scales.slice(0, 1, 10), /A10,10 0 1 1/);
-  assert.equal(scales.line([[0, 1], [2, 3]]), "M0.0,1.0L2.0,3.0");
+  assert.equal(
+    scales.line([
+      [0, 1],
+      [2, 3],
+    ]),
+    "M0.0,1.0L2.0,3.0",
+  );
 });
 
 test("events are whole however their text is cut", () => {
-  const text = 'retry: 1000\n\n: still here\n\nevent: award\ndata: {"seq":7}\n\nid: 7\nevent: round\ndata: {"a":"x: y"}\n\n';
+  const text =
+    'retry: 1000\n\n: still here\n\nevent: award\ndata: {"seq":7}\n\nid: 7\nevent: round\ndata: {"a":"x: y"}\n\n';
   const expected = [
     { kind: "award", id: null, data: '{"seq":7}' },
     { kind: "round", id: "7", data: '{"a":"x: y"}' },
@@ -101,15 +128,32 @@ test("events are whole however their text is cut", () => {
 });
 
 const round = (seq, at, price, more = {}) => ({
-  type: "round", seq, at, round_no: seq, slots_available: 3, awards_granted: 2, bids_open: 5, clearing_price_tokens: price, ...more,
+  type: "round",
+  seq,
+  at,
+  round_no: seq,
+  slots_available: 3,
+  awards_granted: 2,
+  bids_open: 5,
+  clearing_price_tokens: price,
+  ...more,
 });
 const CANDLES = {
   seq: 10,
   interval: "PT300S",
-  candles: [{
-    opens_at: "2026-05-04T11:55:00Z", rounds: 2, slots_available: 4, awards_granted: 4, bids_open_max: 9,
-    open_price_tokens: 50, high_price_tokens: 60, low_price_tokens: 50, close_price_tokens: 60,
-  }],
+  candles: [
+    {
+      opens_at: "2026-05-04T11:55:00Z",
+      rounds: 2,
+      slots_available: 4,
+      awards_granted: 4,
+      bids_open_max: 9,
+      open_price_tokens: 50,
+      high_price_tokens: 60,
+      low_price_tokens: 50,
+      close_price_tokens: 60,
+    },
+  ],
 };
 
 test("a call after the answer is laid over it once, and what the answer knew is not counted again", () => {
@@ -123,13 +167,23 @@ test("a call after the answer is laid over it once, and what the answer knew is 
   assert.equal(none.length, 0);
   assert.deepEqual([one.rounds, one.high_price_tokens, one.low_price_tokens, one.close_price_tokens], [4, 70, 50, 70]);
   assert.deepEqual([one.slots_available, one.awards_granted, one.bids_open_max], [10, 8, 9]);
-  assert.deepEqual([two.at, two.rounds, two.open_price_tokens, two.low_price_tokens, two.bids_open_max], [NOW, 1, 20, 20, 30]);
+  assert.deepEqual(
+    [two.at, two.rounds, two.open_price_tokens, two.low_price_tokens, two.bids_open_max],
+    [NOW, 1, 20, 20, 30],
+  );
   assert.deepEqual(CANDLES, before);
 });
 
 const STATS = {
   seq: 10,
-  totals: { rounds: 1, slots_available: 2, awards_granted: 1, price_min_tokens: null, price_median_tokens: null, price_max_tokens: null },
+  totals: {
+    rounds: 1,
+    slots_available: 2,
+    awards_granted: 1,
+    price_min_tokens: null,
+    price_median_tokens: null,
+    price_max_tokens: null,
+  },
   rounds: [{ round_no: 1 }],
   top_wins: [
     { award_id: 4, status: "awarded", actual_cost_tokens: null, actual_impact: null },
@@ -146,7 +200,10 @@ test("a settlement fills in what its bid was good for", () => {
   assert.deepEqual(found.top_wins[0], { award_id: 4, status: "settled", actual_cost_tokens: 30, actual_impact: 2.5 });
   assert.equal(found.top_wins[1].status, "awarded");
   assert.deepEqual([found.totals.rounds, found.totals.slots_available, found.totals.price_max_tokens], [2, 5, 70]);
-  assert.deepEqual(found.rounds.map((one) => one.round_no), [11, 1]);
+  assert.deepEqual(
+    found.rounds.map((one) => one.round_no),
+    [11, 1],
+  );
   assert.equal(STATS.totals.rounds, 1);
 });
 
@@ -154,7 +211,10 @@ test("what every answer has seen is not kept, and never more than the bound", ()
   let messages = [];
   for (let seq = 1; seq < 2 * feed.KEPT_MAX; seq++) messages = feed.kept(messages, { seq }, 0);
   assert.equal(messages.length, feed.KEPT_MAX);
-  assert.deepEqual(feed.kept([{ seq: 1 }, { seq: 3 }], { seq: 4 }, 2).map((one) => one.seq), [3, 4]);
+  assert.deepEqual(
+    feed.kept([{ seq: 1 }, { seq: 3 }], { seq: 4 }, 2).map((one) => one.seq),
+    [3, 4],
+  );
 });
 
 test("a part is asked for at once, then no more often than it may be", () => {
@@ -181,7 +241,12 @@ test("what fails is asked for less and less often, and not before the service sa
 
 test("an answer stays when a later question fails, and trying again asks at once", async () => {
   const parts = { one: part("/x", 1_000) };
-  const answers = [() => ({ seq: 1 }), () => { throw new Error("away"); }];
+  const answers = [
+    () => ({ seq: 1 }),
+    () => {
+      throw new Error("away");
+    },
+  ];
   const market = { ask: async () => answers.shift()() };
   const asked = () => new Promise((resolve) => askDue(parts, market, 1_000_000, true, resolve));
   await asked();

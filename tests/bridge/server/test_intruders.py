@@ -192,7 +192,7 @@ def test_no_scope_does_what_another_is_for(town: Town) -> None:
 
 
 def test_nobody_touches_what_is_anothers(town: Town) -> None:
-    """Bids, awards, slots and wallets of others, by their id, by header, by field and by parameter."""
+    """AUC-21: bids, awards, slots and wallets of others, by their id, by header, by field and by parameter."""
     bid = {"task_id": "t", "max_price_tokens": 5}
     done = {"actual_cost_tokens": 1, "actual_impact": 1.0}
     hold = {"hold_id": "h", "amount_tokens": 1, "reason": "stake"}

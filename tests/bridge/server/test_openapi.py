@@ -332,6 +332,7 @@ def test_an_empty_idempotency_key_is_not_taken_for_none(served: Served) -> None:
 
 
 def test_the_platforms_paths_give_the_same_answers(served: Served) -> None:
+    """AUC-10, RES-7: under the names that a platform calls, and the market may be left out where there is one."""
     key = served.key()
     for one, other in (
         ("/api/compute-auction/order-book", "/api/v1/markets/m/order-book"),
