@@ -18,16 +18,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Each folder with those that it may import: tests -> benchmarks -> bridge -> persistence -> engine.
+# Each folder with those that it may import: tests -> benchmarks -> bridge -> persistence -> engine; and examples, which
+# show what a user may do, use the bridge alone.
 LAYERS = {
     "engine": {"engine"},
     "persistence": {"engine", "persistence"},
     "bridge": {"engine", "persistence", "bridge"},
+    "examples": {"bridge", "examples"},
     "benchmarks": {"engine", "persistence", "bridge", "benchmarks"},
-    "tests": {"engine", "persistence", "bridge", "benchmarks", "tests"},
+    "tests": {"engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
     "dev.py": set(),
 }
-PRODUCT = ("engine", "persistence", "bridge")
+PRODUCT = ("engine", "persistence", "bridge", "examples")
 SIZED = (*PRODUCT, "benchmarks", "dev.py")
 
 # What the engine may import beside itself: modules that compute and do nothing else.
@@ -469,6 +471,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (imports_point_one_way, "engine/x.py", "from . import book", "import engine.book"),
     (imports_point_one_way, "persistence/x.py", "import bridge", "from engine import codec"),
     (imports_point_one_way, "bridge/x.py", "def f():\n    from tests import support", "import persistence"),
+    (imports_point_one_way, "examples/x.py", "import persistence.journal", "import bridge.client"),
     (imports_point_one_way, "benchmarks/x.py", "import tests.support", "import bridge.exchange"),
     (imports_point_one_way, "dev.py", "import engine", "import subprocess"),
     (the_engine_imports_what_computes, "engine/x.py", "import time", "import heapq"),
