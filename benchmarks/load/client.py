@@ -17,7 +17,7 @@ from benchmarks.load.wire import Measured, drive
 
 SEED: Final = 20_261_122
 BIDDERS: Final = 1_000
-MARKET: Final = "load"
+MARKET: Final = "load-{}"
 BIDDER: Final = "agent-{}"
 _PLACED: Final = frozenset((200, 201))
 
@@ -35,6 +35,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     key: str = ""
     batch: int = 100
     first_task: int = 0
+    market: int = 0
+    """In which market the bids are placed."""
     commands: tuple[tuple[str, str], ...] = ()
     """Paths and bodies of other requests, for the furnishing."""
 
@@ -104,12 +106,12 @@ def requests_of(plan: Plan, count: int) -> list[bytes]:
     if plan.kind == "command":
         return [_post(plan, path, "", body.encode()) for path, body in plan.commands]
     if plan.kind == "bid":
-        path = f"/api/v1/markets/{MARKET}/bids"
+        path = f"/api/v1/markets/{MARKET.format(plan.market)}/bids"
         return [
             _post(plan, path, _bidder(draw), _bid(draw, task).encode())
             for task in range(plan.first_task, plan.first_task + count)
         ]
-    path = f"/api/v1/markets/{MARKET}/bids/batch"
+    path = f"/api/v1/markets/{MARKET.format(plan.market)}/bids/batch"
     requests = []
     for number in range(count):
         first = plan.first_task + number * plan.batch

@@ -27,6 +27,8 @@ from bridge.access.keyring import Keyring
 
 _END_S_MAX: Final = 60.0
 _SAMPLE_S: Final = 0.25
+# Each takes two million open bids (BID-9).
+MARKETS: Final = 20
 
 
 class Address(Struct, frozen=True):
@@ -69,7 +71,7 @@ def ceiling(which: str) -> Iterator[Address]:
 
 
 def furnish(database_url: str, address: Address) -> str:
-    """Open the market with rich bidders, over HTTP; the key that bids for all of them, as fast as it can."""
+    """Open the markets with rich bidders, over HTTP; the key that bids for all of them, as fast as it can."""
     with Keyring(database_url, 0) as keyring:
         admin = keyring.issue(
             NewKey(name="furnishing", admin=True, operate=True, rate_per_s=10**6, burst=10**6), "load"
@@ -80,7 +82,7 @@ def furnish(database_url: str, address: Address) -> str:
     accounts = [BIDDER.format(number) for number in range(BIDDERS)]
     minted = '{"amount_tokens":1000000000000,"reason":"grant:initial"}'
     for commands in (
-        [("/api/v1/markets", f'{{"market_id":"{MARKET}"}}')],
+        [("/api/v1/markets", f'{{"market_id":"{MARKET.format(number)}"}}') for number in range(MARKETS)],
         [("/api/v1/wallets", f'{{"account_id":"{account}"}}') for account in accounts],
         [(f"/api/v1/wallets/{account}/mint", minted) for account in accounts],
     ):

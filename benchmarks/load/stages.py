@@ -18,6 +18,8 @@ Kind = Literal["bid", "batch"]
 
 BIDS_EACH: Final[dict[str, int]] = {"bid": 1, "batch": 100, "empty": 1}
 CONNECTIONS: Final = 64
+# Then the next plan goes to the next market: no stage is about full ones.
+BIDS_PER_MARKET: Final = 1_000_000
 # More than the requests that the service lets wait: an open loop on few connections would wait in the client instead.
 OVERLOAD_CONNECTIONS: Final = 3_000
 # A rate is sustained if the wait of one request in a hundred stays below this, and (nearly) all of it is answered.
@@ -61,6 +63,7 @@ class Run:
             connections=connections,
             key="" if kind == "empty" else self.key,
             first_task=self.tasks,
+            market=self.tasks // BIDS_PER_MARKET,
             **plan,  # type: ignore[arg-type]
         )
         count = asked.count or sum(int(rate_per_s * lasting_s) for rate_per_s, lasting_s in asked.phases)

@@ -10,11 +10,12 @@ from bridge.server.problems import body_of, headers_of
 _JSON = b"application/json"
 
 
-async def answer_json(send: Send, status: int, body: bytes) -> None:
-    """A result."""
+async def answer_json(send: Send, status: int, body: bytes, more: tuple[bytes, bytes]) -> None:
+    """A result, with one header more."""
     headers = [
         (b"content-type", _JSON),
         (b"content-length", b"%d" % len(body)),
+        more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

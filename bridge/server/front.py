@@ -16,7 +16,7 @@ from structlog.contextvars import bind_contextvars
 
 from bridge.config import CHANGES_WAITING_MAX
 from bridge.errors import ExchangeError, Unavailable
-from bridge.server.answer import answer_problem
+from bridge.server.answer import answer_json, answer_problem
 from bridge.server.asgi import Application, Message, Receive, Scope, Send
 from bridge.server.caller import (
     REQUEST_ID_HEADER,
@@ -111,7 +111,9 @@ class Front:
                 market_id = market_of(scope)
                 if market_id:
                     scope["path_template"] = PLACING
-                    await place(self._service, caller, market_id, receive, answer)
+                    placed = await place(self._service, caller, market_id, receive)
+                    status = 201
+                    await answer_json(send, status, placed, (_HEADER, request_id.encode()))
                     return
             scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
             await self._framework(scope, Bounded(receive), answer)

@@ -1,8 +1,8 @@
 """Placing one bid, below the framework: the one route whose speed decides how many agents a market can carry.
 
-Rule of this file: no rule of its own. It reads the body, calls the same functions as `routes.bids.place_bid`, and
-writes the answer; the framework's routing, injection and validation cost more than the rest of a bid's way to the
-journal. A test sends the same requests both ways and wants the same answers.
+Rule of this file: no rule of its own. It reads the body and calls the same functions as `routes.bids.place_bid`; the
+framework's routing, injection and validation cost more than the rest of a bid's way to the journal. A test sends the
+same requests both ways and wants the same answers.
 """
 
 from typing import Final
@@ -10,8 +10,7 @@ from typing import Final
 import msgspec
 
 from bridge import results
-from bridge.server.answer import answer_json
-from bridge.server.asgi import Receive, Scope, Send
+from bridge.server.asgi import Receive, Scope
 from bridge.server.bodies import NewBid
 from bridge.server.caller import Caller
 from bridge.server.intake import whole_body
@@ -35,9 +34,8 @@ def market_of(scope: Scope) -> str:
     return "" if "/" in market_id else market_id
 
 
-async def place(service: Service, caller: Caller, market_id: str, receive: Receive, send: Send) -> None:
-    """Answer one request. Raises as the market does, and `msgspec.MsgspecError` for a body that is no bid."""
+async def place(service: Service, caller: Caller, market_id: str, receive: Receive) -> bytes:
+    """The answer to one request. Raises as the market does, and `msgspec.MsgspecError` for a body that is no bid."""
     bid = _decoder.decode(await whole_body(receive))
     request = bid_request(market_id, service.bidder(caller), bid, caller.command_id)
-    placed = results.placed_bid(await service.submit(caller, request))
-    await answer_json(send, 201, _encoder.encode(placed))
+    return _encoder.encode(results.placed_bid(await service.submit(caller, request)))

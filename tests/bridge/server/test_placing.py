@@ -3,12 +3,17 @@
 `?ack=durable` is what a request means anyway, and takes it past the hot route.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
+from bridge import verbs
+from bridge.server.bodies import NewBid
 from bridge.server.intake import BODY_BYTES_MAX
 from bridge.server.placing import market_of
+from bridge.server.routes.bids import bid_request
 from tests.bridge.server.conftest import Served
 
 BIDS = "/api/v1/markets/m/bids"
@@ -54,6 +59,34 @@ def test_both_ways_give_the_same_answer(served: Served, name: str) -> None:
     assert one.pop("stamp", {}).keys() == two.pop("stamp", {}).keys()
     assert one == two
     assert fast.status_code < 500
+
+
+@pytest.mark.parametrize("market_id", ["m%20x", "%00", "%C3%A9", "x" * 129, "x" * 128, "..", "~"])
+def test_both_ways_say_the_same_of_a_market_that_there_is_not(served: Served, market_id: str) -> None:
+    """The hot route looks at the market's name itself, where that saves it a check of the whole command."""
+    key, path = served.key(bid=("a",)), f"/api/v1/markets/{market_id}/bids"
+    fast = served.ask("POST", path, key=key, json={"task_id": "t", "max_price_tokens": 10})
+    slow = served.ask("POST", path + "?ack=durable", key=key, json={"task_id": "t", "max_price_tokens": 10})
+    told = [(answer.status_code, answer.json().get("field"), answer.json()["type"]) for answer in (fast, slow)]
+    assert told[0] == told[1]
+    assert fast.status_code >= 400
+
+
+@pytest.mark.parametrize("task_id", ["t", "!" * 128, "~"])
+@pytest.mark.parametrize("price", [1, 2**53 - 1])
+@pytest.mark.parametrize("value", [0.0, 1e-6, 9e9])
+@pytest.mark.parametrize("until", [None, datetime(2030, 1, 1, tzinfo=UTC)])
+def test_what_a_body_may_be_needs_no_second_check(
+    task_id: str, price: int, value: float, until: datetime | None
+) -> None:
+    """The bounds of `NewBid` are the engine's own: what it lets in, `verbs` would have built."""
+    bid = msgspec.json.decode(
+        msgspec.json.encode(NewBid(task_id=task_id, max_price_tokens=price, expected_value_usd=value, ttl_at=until)),
+        type=NewBid,
+    )
+    built = bid_request("m", "a", bid, "k")
+    verbs.check(built)
+    assert built == verbs.place_bid("m", "a", task_id, price, expected_value_usd=value, ttl_at=until, command_id="k")
 
 
 def test_the_hot_route_takes_bids_without_options_and_nothing_else() -> None:
