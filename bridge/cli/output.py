@@ -41,8 +41,9 @@ def show(data: object, as_json: bool, render: Callable[[], RenderableType]) -> N
 
 
 def print_json(data: object) -> None:
-    """Print a result for a program."""
+    """Print a result for a program, which may wait for it at the other end of a pipe while this process goes on."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+    sys.stdout.flush()
 
 
 def fail(error: object, code: int) -> NoReturn:

@@ -32,8 +32,9 @@ def command(*options: str, port: int = 0, start: Sequence[str] = START) -> list[
 
 
 def clean() -> dict[str, str]:
-    """This environment without settings of the market."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+    """This environment without settings of the market, and without one that would flush what a process forgets to."""
+    left_out = ("CALLMARKET_", "PYTHONUNBUFFERED")
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 
 class ServiceProcess:
