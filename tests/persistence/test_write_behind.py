@@ -476,9 +476,11 @@ def test_no_connection_is_left_in_a_transaction(database_url: str):
         feed(writer, bids(100))
         writer.wait(100, WAIT_S)
         state = connection.execute(
-            "SELECT state FROM pg_stat_activity WHERE application_name = 'callmarket journal 0'"
+            "SELECT state FROM pg_stat_activity "
+            "WHERE application_name = 'callmarket journal 0' AND datname = current_database()"
         ).fetchall()
-    assert state == [("idle",)]
+    # The session that claimed the shard is closed by then, but the server may not have noticed yet.
+    assert set(state) == {("idle",)}
 
 
 def test_position_is_where_it_goes_on(database_url: str):
