@@ -77,14 +77,7 @@ def open_exchange(
     what it was, `SchemaError` if the tables are not those of this version, `Archived` if no snapshot is good and the
     rows to begin with are in an archive. Then nothing is written.
     """
-    config = from_environment(os.environ)
-    changes: dict[str, object] = {
-        "database_url": url,
-        "home": str(home) if home else None,
-        "shard_id": shard_id,
-        "address": address,
-    }
-    config = with_changes(config, {key: value for key, value in changes.items() if value is not None})
+    config = _settings(database_url=url, home=str(home) if home else None, shard_id=shard_id, address=address)
     return open_with(config, clock=clock, ack=ack, takeover=takeover, standby=standby, writer_process=writer_process)
 
 
@@ -120,10 +113,7 @@ def ensure_schema(url: str | None = None, *, home: Path | None = None) -> list[s
     setting, `Unavailable` if the database is not there or gives no rights, `persistence.errors.SchemaError` if the
     tables are not those of this version.
     """
-    changes: dict[str, object] = {"database_url": url, "home": str(home) if home else None}
-    config = with_changes(
-        from_environment(os.environ), {key: value for key, value in changes.items() if value is not None}
-    )
+    config = _settings(database_url=url, home=str(home) if home else None)
     try:
         with database_url(config) as resolved, connect(resolved, "callmarket schema") as connection:
             return persistence.migrate.ensure_schema(connection)
@@ -184,6 +174,12 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
         )
         node.release_with(stack.pop_all())
         return node
+
+
+def _settings(**changes: object) -> Config:
+    """The settings of the environment, but for those that the caller names. Raises `Invalid`."""
+    named = {field: value for field, value in changes.items() if value is not None}
+    return with_changes(from_environment(os.environ), named)
 
 
 def address_of(config: Config) -> str:

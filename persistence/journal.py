@@ -54,6 +54,22 @@ class Stored(NamedTuple):
     events_json: bytes
     digest: bytes
 
+    @classmethod
+    def of(cls, row: Sealed, epoch: int) -> Self:
+        """A row as it will lie there, written with this epoch."""
+        entry = row.entry
+        return cls(
+            entry.seq,
+            epoch,
+            entry.at_us,
+            entry.actor,
+            entry.command_id,
+            row.rules,
+            row.command_json,
+            row.events_json,
+            row.digest,
+        )
+
     def entry(self) -> Entry:
         """Decode and shape-check the command. Raises `Corrupt`."""
         try:

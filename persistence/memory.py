@@ -48,7 +48,7 @@ class MemoryJournal(Journal):
         database = self.database
         with database.lock:
             self._pass_fence(database.position, first)
-            database.rows.extend(_stored(row, self.epoch) for row in rows)
+            database.rows.extend(Stored.of(row, self.epoch) for row in rows)
             database.position = Position(self.epoch, last.entry.seq, last.digest)
 
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
@@ -81,18 +81,3 @@ class MemoryJournal(Journal):
         digest = chain(position.last_digest, first.entry, first.rules, first.command_json, first.events_json)
         if digest != first.digest:
             raise Corrupt(f"Row {seq} does not continue the stored digest. Nothing was written.", seq)
-
-
-def _stored(row: Sealed, epoch: int) -> Stored:
-    entry = row.entry
-    return Stored(
-        entry.seq,
-        epoch,
-        entry.at_us,
-        entry.actor,
-        entry.command_id,
-        row.rules,
-        row.command_json,
-        row.events_json,
-        row.digest,
-    )

@@ -16,6 +16,7 @@ from psycopg.types.numeric import Int4
 
 from engine.codec import Sealed
 from persistence.arrays import array, sent_as
+from persistence.journal import Stored
 from persistence.projections import Changes
 from persistence.tables import (
     ACCOUNTS,
@@ -93,7 +94,7 @@ def batch_of(changes: Changes, shard_id: int, journal: Sequence[Sealed] = (), ep
         elif count:
             statements.append(_packed(form.table, form.insert, form.types, rows, shard_id))
 
-    insert(_JOURNAL, len(journal), (_journal_row(row, epoch) for row in journal))
+    insert(_JOURNAL, len(journal), (Stored.of(row, epoch) for row in journal))
     for table, new in _new_rows(changes):
         insert(_NEW_ROWS[table.name], len(new), map(astuple, new))
     for table, kind, changed in _changed_rows(changes):
@@ -101,21 +102,6 @@ def batch_of(changes: Changes, shard_id: int, journal: Sequence[Sealed] = (), ep
             query, types = CHANGE_STATEMENTS[kind], _CHANGE_TYPES[kind]
             statements.append(_packed(table.name, query, types, map(astuple, changed), shard_id))
     return Batch(copies, statements)
-
-
-def _journal_row(row: Sealed, epoch: int) -> Row:
-    entry = row.entry
-    return (
-        entry.seq,
-        epoch,
-        entry.at_us,
-        entry.actor,
-        entry.command_id,
-        row.rules,
-        row.command_json,
-        row.events_json,
-        row.digest,
-    )
 
 
 def _new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:

@@ -78,22 +78,7 @@ _answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answe
 
 def append_request(rows: Sequence[Sealed], epoch: int) -> Append:
     """The request to write these rows. Under a microsecond a row."""
-    return Append(
-        [
-            Stored(
-                row.entry.seq,
-                epoch,
-                row.entry.at_us,
-                row.entry.actor,
-                row.entry.command_id,
-                row.rules,
-                row.command_json,
-                row.events_json,
-                row.digest,
-            )
-            for row in rows
-        ]
-    )
+    return Append([Stored.of(row, epoch) for row in rows])
 
 
 def sealed(row: Stored) -> Sealed:
