@@ -161,6 +161,9 @@ def test_a_process_that_was_killed_is_an_outage_and_the_writer_goes_on(
         killer.start()
         for start in range(0, len(written), 100):
             writer.enqueue(*written[start : start + 100])
+        # Once for certain, whatever the machine is busy with: the first batch is in, and a hundred wait.
+        writer.wait(written[0].entry.seq, WAIT_S)
+        opened[-1].interrupt()
         writer.wait(written[-1].entry.seq, WAIT_S)
         done.set()
         killer.join()
