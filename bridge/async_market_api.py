@@ -30,7 +30,7 @@ from bridge.results import (
     Voided,
 )
 from bridge.units import Number
-from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TimeInForce
+from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
 from engine.events import HoldStatus, SlotStatus
 from persistence.queries import (
     AwardRow,
@@ -102,6 +102,7 @@ class AsyncMarketApi(Protocol):
         lapse_policy: LapsePolicy = "charge",
         reward_tokens_per_impact: int = 0,
         reward_cap_tokens: int = 0,
+        task_scope: TaskScope = "market",
         command_id: str = "",
     ) -> Awaitable[Stamp]:
         """Open a market with its rules."""

@@ -20,7 +20,7 @@ from bridge.units import datetime_of, duration_of
 from engine import quote as quotes
 from engine.book import Bid, best_first
 from engine.codec import ShapeError, check_names
-from engine.commands import LapsePolicy, PricingRule
+from engine.commands import LapsePolicy, PricingRule, TaskScope
 from engine.limits import TOKENS_MAX
 from engine.market import Market
 from engine.reject import Reject
@@ -111,6 +111,7 @@ class MarketRow(Struct, frozen=True):
     lapse_policy: LapsePolicy
     reward_tokens_per_impact: int
     reward_cap_tokens: int
+    task_scope: TaskScope
     bids_open: int
     slots_offered: int
     slots_awarded: int
@@ -314,6 +315,7 @@ def _row(kind: type[M], market: Market, *seqs: int) -> M:
         rules.lapse_policy,
         rules.reward_tokens_per_impact,
         rules.reward_cap_tokens,
+        rules.task_scope,
         market.bids_open,
         len(market.offers),
         len(market.tasks_awarded),

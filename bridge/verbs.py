@@ -13,7 +13,7 @@ from bridge.messages import Request
 from bridge.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
-from engine.commands import ADMIN, OPERATOR, AccountKind, Command, LapsePolicy, PricingRule, TimeInForce
+from engine.commands import ADMIN, OPERATOR, AccountKind, Command, LapsePolicy, PricingRule, TaskScope, TimeInForce
 
 
 def request(actor: str, command: Command, command_id: str = "", now: datetime | None = None) -> Request:
@@ -120,6 +120,7 @@ def open_market(
     lapse_policy: LapsePolicy = "charge",
     reward_tokens_per_impact: int = 0,
     reward_cap_tokens: int = 0,
+    task_scope: TaskScope = "market",
     actor: str | None = None,
     command_id: str = "",
 ) -> Request:
@@ -133,6 +134,7 @@ def open_market(
         lapse_policy=lapse_policy,
         reward_tokens_per_impact=reward_tokens_per_impact,
         reward_cap_tokens=reward_cap_tokens,
+        task_scope=task_scope,
     )
     return request(actor or OPERATOR, command, command_id)
 

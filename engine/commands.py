@@ -28,6 +28,7 @@ Identity = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
 
 AccountKind = Literal["agent", "quest", "provider"]
 PricingRule = Literal["first_rejected", "last_accepted", "pay_as_bid", "vickrey"]
+TaskScope = Literal["market", "bidder"]
 TimeInForce = Literal["round", "gtd"]
 LapsePolicy = Literal["charge", "refund"]
 
@@ -89,6 +90,7 @@ class OpenMarket(CommandBase, frozen=True, gc=False, tag="open_market"):
     """Open a market with its rules, which stay as they are. By the admin or the operator.
 
     `reserve_price_tokens` and `lease_us` are what a slot gets that names none. `awards_per_bidder_max` 0 is no cap.
+    `task_scope` says whose a task id is: one task for all bidders, or one for each of them (BID-6).
     The reward for impact is off while either of its two numbers is 0 (SET-3).
     """
 
@@ -100,6 +102,7 @@ class OpenMarket(CommandBase, frozen=True, gc=False, tag="open_market"):
     lapse_policy: LapsePolicy = "charge"
     reward_tokens_per_impact: Annotated[int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX)] = 0
     reward_cap_tokens: Tokens = 0
+    task_scope: TaskScope = "market"
 
 
 class OfferSlot(CommandBase, frozen=True, gc=False, tag="offer_slot"):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from engine.commands import AccountKind, LapsePolicy, PricingRule, TimeInForce
+from engine.commands import AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
 from engine.reject import Reject
 
 
@@ -65,6 +65,7 @@ class MarketOpened(EventBase, frozen=True, gc=False, tag="market_opened"):
     lapse_policy: LapsePolicy
     reward_tokens_per_impact: int
     reward_cap_tokens: int
+    task_scope: TaskScope = "market"
 
 
 class SlotOffered(EventBase, frozen=True, gc=False, tag="slot_offered"):
@@ -162,7 +163,8 @@ class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
 
     `slots_available` and `bids_open` are supply and demand at the call. `clearing_price_tokens` is the one price of all
     winners, None where nobody won or each pays a price of its own. `bids_visited` is what the call cost (CLR-9).
-    `losers_remaining` bids have lost but are still to be released by sweeps.
+    `losers_remaining` bids have lost but are still to be released by sweeps. `next_reserve_tokens` is the reserve of
+    the cheapest slot that was not sold, None where all were or, in a row of rules 1 or 2, where it is not known.
     """
 
     market_id: str
@@ -174,6 +176,7 @@ class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
     best_rejected_bid_id: int | None
     bids_visited: int
     losers_remaining: int
+    next_reserve_tokens: int | None = None
 
 
 class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):

@@ -162,7 +162,7 @@ def _award_granted(state: State, event: AwardGranted) -> None:
     slot.status = "awarded"
     slot.award_id = event.award_id
     slot.winner_id = event.bidder_id
-    market.tasks_awarded[event.task_id] = event.award_id
+    market.tasks_awarded[market.task_key(event.bidder_id, event.task_id)] = event.award_id
     state.awards[event.award_id] = Award(
         award_id=event.award_id,
         market_id=event.market_id,
@@ -189,7 +189,8 @@ def _round_cleared(state: State, event: RoundCleared) -> None:
 def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:
     award = state.awards.pop(award_id)
     state.award_leases.discard(award.lease_until_us, award_id)
-    del state.markets[award.market_id].tasks_awarded[award.task_id]
+    market = state.markets[award.market_id]
+    del market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)]
     state.ledger.end_hold(award.bid_id)
     _end_slot(state, state.slots[award.slot_id], status)
 

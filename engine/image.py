@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     # For the annotations alone: a state is handed in, so the two modules need no circle at run time.
     from engine.state import State
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Version of these bytes. A change of any row below, or of the fields of a record in one, raises it."""
 
 
@@ -56,7 +56,7 @@ class _Head(Struct, frozen=True, array_like=True):
 
 
 class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    format: Literal[3]
+    format: Literal[4]
     seq: int
     at_us: int
     bids_placed: int
@@ -181,7 +181,8 @@ def _restore_supply(state: "State", image: _Image) -> None:
     for award in image.awards:
         state.awards[award.award_id] = award
         state.award_leases.add(award.lease_until_us, award.award_id)
-        state.markets[award.market_id].tasks_awarded[award.task_id] = award.award_id
+        market = state.markets[award.market_id]
+        market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)] = award.award_id
         state.ledger.holds[award.bid_id] = Hold(award.bidder_id, award.price_tokens)
 
 

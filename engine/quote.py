@@ -91,12 +91,13 @@ class _Rivals:
         # So many of them may be ahead of the bid before it is passed over: its task gone, or its bidder at the cap.
         self._ahead_max = slots
         cap, taken = market.rules.awards_per_bidder_max, 0
-        if bid.task_id in market.tasks_awarded:
+        task = market.task_of(bid)
+        if task in market.tasks_awarded:
             self._ahead_max = -1
         while len(self._prices) <= slots and (rival := walk.next()) is not None:
             self._prices.append(rival.max_price_tokens)
             taken += rival.bidder_id == bid.bidder_id
-            if rival.task_id == bid.task_id or 0 < cap <= taken:
+            if market.task_of(rival) == task or 0 < cap <= taken:
                 self._ahead_max = min(self._ahead_max, len(self._prices) - 1)
 
     def ahead_of(self, price_tokens: int) -> int:

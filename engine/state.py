@@ -157,7 +157,8 @@ class State:
             assert hold.tokens == award.price_tokens and hold.account_id == award.bidder_id, (award, hold)
             slot = self.slots[award.slot_id]
             assert slot.status == "awarded" and slot.award_id == award_id and slot.market_id == award.market_id, slot
-            assert self.markets[award.market_id].tasks_awarded[award.task_id] == award_id, award
+            market = self.markets[award.market_id]
+            assert market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)] == award_id, award
             assert award.provider_id == slot.provider_id != ISSUANCE and slot.winner_id == award.bidder_id, slot
         assert sum(len(market.tasks_awarded) for market in self.markets.values()) == len(self.awards)
 

@@ -290,6 +290,7 @@ class Changes:
                 best_rejected_bid_id=event.best_rejected_bid_id,
                 bids_visited=event.bids_visited,
                 losers_remaining=event.losers_remaining,
+                next_reserve_tokens=event.next_reserve_tokens,
                 seq=self._seq,
             )
         )
@@ -379,6 +380,7 @@ class Changes:
                 lapse_policy=event.lapse_policy,
                 reward_tokens_per_impact=event.reward_tokens_per_impact,
                 reward_cap_tokens=event.reward_cap_tokens,
+                task_scope=event.task_scope,
                 created_at=self._at,
                 seq=self._seq,
             )

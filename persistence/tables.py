@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.commands import LapsePolicy, PricingRule, TimeInForce
+from engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
 from engine.events import HoldStatus, SlotStatus
 from engine.ledger import LedgerKind
 
@@ -32,6 +32,7 @@ class MarketRow(Struct, gc=False):
     lapse_policy: LapsePolicy
     reward_tokens_per_impact: int
     reward_cap_tokens: int
+    task_scope: TaskScope
     created_at: int
     seq: int
 
@@ -110,6 +111,7 @@ class RoundRow(Struct, gc=False):
     best_rejected_bid_id: int | None
     bids_visited: int
     losers_remaining: int
+    next_reserve_tokens: int | None
     seq: int
 
 
@@ -266,7 +268,7 @@ class Table:
         return "text" if self.row.__annotations__[column] in _TEXT else "int8"
 
 
-_TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TimeInForce, SlotStatus, HoldStatus, LedgerKind)
+_TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TaskScope, TimeInForce, SlotStatus, HoldStatus, LedgerKind)
 
 MARKETS: Final = Table("compute_auction_markets", MarketRow)
 SLOTS: Final = Table("compute_auction_slots", SlotRow, changes=(SlotChange,))

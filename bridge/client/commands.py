@@ -195,6 +195,7 @@ def _new_market(command: OpenMarket) -> bodies.NewMarket:
         lapse_policy=command.lapse_policy,
         reward_tokens_per_impact=command.reward_tokens_per_impact,
         reward_cap_tokens=command.reward_cap_tokens,
+        task_scope=command.task_scope,
     )
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from bridge.cycle.schedule import Prospect, Seen
 from engine.book import best_first
-from engine.clearing import Eligible
 from engine.commands import OPERATOR
+from engine.decide.rounds import eligible
 from engine.market import Market
 from engine.state import State
 
@@ -71,7 +71,7 @@ def prospect(market_id: str, now_us: int, seen: Seen, command_id: str) -> Callab
 def _best_tokens(market: Market, at_us: int) -> int:
     """The best bid that a call takes (CLR-2), -1 if there is none. It wins if the cheapest slot lets it (CLR-3)."""
     book = best_first(market.resting, market.round_bids)
-    best = Eligible(book, at_us, market.tasks_awarded, market.rules.awards_per_bidder_max).next()
+    best = eligible(market, at_us, book).next()
     return -1 if best is None else best.max_price_tokens
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from engine.commands import LapsePolicy, PricingRule, TimeInForce
+from engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
 
 Kind = Literal["round", "award", "bid", "slot", "market", "watermark"]
 """What a reader may choose by: the first word of a message's `type`."""
@@ -178,6 +178,7 @@ class MarketOpenedMessage(MessageBase, frozen=True, tag="market.opened"):
     lapse_policy: LapsePolicy
     reward_tokens_per_impact: int
     reward_cap_tokens: int
+    task_scope: TaskScope
 
 
 class WatermarkMessage(Struct, frozen=True, tag_field="type", tag="watermark"):

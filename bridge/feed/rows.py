@@ -216,6 +216,7 @@ def _of_markets(
                 event.lapse_policy,
                 event.reward_tokens_per_impact,
                 event.reward_cap_tokens,
+                event.task_scope,
             )
         case AccountOpened() | TransferPosted() | SweepFinished() | Rejected() | Repeated():
             return None

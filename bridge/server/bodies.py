@@ -19,6 +19,7 @@ from engine.commands import (
     PricingRule,
     Reason,
     Reference,
+    TaskScope,
     TimeInForce,
     Tokens,
     TokensPositive,
@@ -111,13 +112,16 @@ class NewMarket(Body, frozen=True):
     market_id: PathName
     pricing_rule: Annotated[PricingRule, Meta(description="What winners pay.")] = "first_rejected"
     reserve_price_tokens: Annotated[Tokens, Meta(description="No slot is sold below it.")] = 0
-    awards_per_bidder_max: Annotated[Tokens, Meta(description="Awards that a bidder may hold at a time; 0: any.")] = 0
+    awards_per_bidder_max: Annotated[Tokens, Meta(description="Awards that a bidder may win in a round; 0: any.")] = 0
     lease: Lease = timedelta(hours=1)
     lapse_policy: Annotated[LapsePolicy, Meta(description="What becomes of the price when a lease ends.")] = "charge"
     reward_tokens_per_impact: Annotated[
         int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX, description="Paid for good work; 0: nothing.")
     ] = 0
     reward_cap_tokens: Annotated[Tokens, Meta(description="The most that one award is rewarded with; 0: nothing.")] = 0
+    task_scope: Annotated[
+        TaskScope, Meta(description="Whose a task id is: one task for all bidders, or one for each of them.")
+    ] = "market"
 
 
 class CycleSetting(Body, frozen=True):

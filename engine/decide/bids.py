@@ -31,8 +31,8 @@ def place(state: State, entry: Entry, command: PlaceBid) -> Events:
         return refused(Reject.TTL_MISSING, "ttl_at_us", "", "a deadline, for a bid that is good till date")
     if ttl_at_us is not None and ttl_at_us <= entry.at_us:
         return refused(Reject.TTL_PAST, "ttl_at_us", ttl_at_us, entry.at_us)
-    if command.task_id in market.tasks_awarded:
-        return refused(Reject.TASK_AWARDED, "task_id", command.task_id, market.tasks_awarded[command.task_id])
+    if award_id := market.tasks_awarded.get(market.task_key(bidder_id, command.task_id)):
+        return refused(Reject.TASK_AWARDED, "task_id", command.task_id, award_id)
     bids = market.bids_by_bidder.get(bidder_id)
     if bids and (refusal := _refuse_beside(state, bids, entry.at_us, command)):
         return refusal

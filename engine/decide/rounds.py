@@ -44,6 +44,7 @@ def clear(state: State, entry: Entry, command: ClearRound) -> Events:
             best_rejected_bid_id=result.best_rejected.bid_id if result.best_rejected else None,
             bids_visited=result.bids_visited,
             losers_remaining=len(market.round_bids) - round_winners - len(losers),
+            next_reserve_tokens=result.next_reserve_tokens,
         )
     )
     events += released(command.market_id, rounds, entry.at_us, losers)
@@ -58,7 +59,7 @@ def matched(market: Market, at_us: int, slots: Sequence[Slot], bids: Iterator[Bi
 
 def eligible(market: Market, at_us: int, bids: Iterator[Bid]) -> Eligible:
     """The walk over those of some bids, in book order, that a call at `at_us` may award (CLR-2)."""
-    return Eligible(bids, at_us, market.tasks_awarded, market.rules.awards_per_bidder_max)
+    return Eligible(bids, at_us, market.tasks_awarded, market.rules.awards_per_bidder_max, market.task_of)
 
 
 def released(market_id: str, round_no: int, called_at_us: int, losers: Sequence[Bid]) -> list[Event]:

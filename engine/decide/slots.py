@@ -41,6 +41,7 @@ def open_market(state: State, entry: Entry, command: OpenMarket) -> Events:
             lapse_policy=command.lapse_policy,
             reward_tokens_per_impact=command.reward_tokens_per_impact,
             reward_cap_tokens=command.reward_cap_tokens,
+            task_scope=command.task_scope,
         ),
     )
 

@@ -392,14 +392,14 @@ def test_an_amendment_is_paid_from_what_is_available_and_the_bids_own_hold() -> 
 
 
 def test_bids_on_a_task_that_has_an_award_are_passed_over() -> None:
-    """BID-6: they neither win nor set a price."""
+    """BID-6: a rival in the call that made the award bounds its price; later it neither wins nor sets a price."""
     play(
         WORLD
         + """
     slot s1
     bid a t1 9 -> bid 1
     bid b t1 8 gtd ttl=99 -> bid 2
-    clear -> price 0: 1@s1
+    clear -> prices: 1@s1=8
     slot s2
     slot s3
     bid a t2 5 -> bid 3
@@ -410,7 +410,7 @@ def test_bids_on_a_task_that_has_an_award_are_passed_over() -> None:
 
 
 def test_bids_on_a_task_that_won_earlier_in_the_round_are_passed_over() -> None:
-    """BID-6: the second bid on the task does not take the second slot and does not set the price."""
+    """BID-6, CLR-4: the second bid on the task takes no slot, and only the winner of the task pays that bid."""
     play(
         WORLD
         + """
@@ -420,7 +420,7 @@ def test_bids_on_a_task_that_won_earlier_in_the_round_are_passed_over() -> None:
     bid b t1 8 -> bid 2
     bid b t2 3 -> bid 3
     bid b t3 2 -> bid 4
-    clear -> price 2: 1@s1 3@s2, lost 2 4
+    clear -> prices: 1@s1=8 3@s2=2, lost 2 4
     """
     )
 

@@ -105,7 +105,7 @@ def test_a_call_does_as_much_work_over_100_000_bids_as_over_100(force: TimeInFor
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_stops_as_soon_as_its_price_is_certain(rule: PricingRule) -> None:
-    """CLR-9: with winners of one bid each, one bid more than the slots decides every price."""
+    """CLR-9, Precisely: with winners of one bid each, one bid more than the slots decides every price."""
     engine = Engine()
     commands: list[Command] = [OpenMarket("m", rule)]
     for number in range(200):

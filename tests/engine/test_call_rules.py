@@ -228,6 +228,11 @@ def test_first_rejected_is_the_default() -> None:
         ("last_accepted", [9, 8, 7], [0, 0], "price 8: 1@s1 2@s2"),
         ("last_accepted", [9, 8], [0, 0], "price 8: 1@s1 2@s2"),
         ("last_accepted", [9, 8], [2, 9], "price 9: 1@s1"),
+        # Where a slot stays unsold, nobody pays more than it could have been had for.
+        ("last_accepted", [10, 9], [0] * 10, "price 0: 1@s1 2@s2"),
+        ("last_accepted", [30, 12], [5, 20], "price 20: 1@s1"),
+        ("last_accepted", [30], [5, 20], "price 20: 1@s1"),
+        ("last_accepted", [30], [5, 40], "price 30: 1@s1"),
         ("pay_as_bid", [9, 8, 7], [0, 5], "prices: 1@s1=9 2@s2=8"),
         ("vickrey", [9, 8, 7], [0, 0], "prices: 1@s1=7 2@s2=7"),
         ("vickrey", [9, 8], [0, 0], "prices: 1@s1=0 2@s2=0"),
@@ -236,7 +241,7 @@ def test_first_rejected_is_the_default() -> None:
     ],
 )
 def test_the_other_rules(rule: str, bids: list[int], reserves: list[int], result: str) -> None:
-    """CLR-5: `last_accepted` all the q-th bid; `pay_as_bid` each its own; `vickrey` for bidders of one bid."""
+    """CLR-5: `last_accepted` the highest price that clears; `pay_as_bid` each its own; `vickrey` for single bids."""
     called(bids, reserves, f"rule={rule}", result)
 
 
@@ -367,7 +372,7 @@ def test_demand_is_the_open_bids_eligible_or_not() -> None:
     bid b t1 8 gtd ttl=99 -> bid 2
     bid a t2 7 gtd ttl=99 -> bid 3
     bid b t3 6 gtd ttl=50 -> bid 4
-    clear -> price 6: 1@s1
+    clear -> prices: 1@s1=8
     round -> supply 1 demand 4 awards 1 price 6 visited 4 best_rejected 4 later 0
     t=50 clear -> no sale
     round -> supply 0 demand 3 awards 0 price none visited 2 best_rejected 3 later 0
@@ -434,7 +439,7 @@ def test_what_is_recorded_of_an_award() -> None:
 
 
 def test_without_a_rejected_bid_there_is_no_runner_up() -> None:
-    """CLR-8: the (q+1)th eligible bid may not exist; one that is passed over is none."""
+    """CLR-8: the (q+1)th eligible bid may not exist; a rival for a won task is none."""
     script = play("""
     market m
     account a agent 1000
@@ -442,7 +447,7 @@ def test_without_a_rejected_bid_there_is_no_runner_up() -> None:
     slot s1
     bid a t1 90 -> bid 1
     bid b t1 80 -> bid 2
-    clear -> price 0: 1@s1, lost 2
+    clear -> prices: 1@s1=80, lost 2
     """)
     assert [award.runner_up_task_id for award in script.all(AwardGranted)] == [None]
     assert script.all(RoundCleared)[0].best_rejected_bid_id is None

@@ -6,6 +6,7 @@ the sentences of the rules written down as naively as possible.
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations_with_replacement, product
+from operator import attrgetter
 
 import pytest
 
@@ -23,7 +24,7 @@ def bid(number: int, price: int, bidder: str = "", task: str = "", ttl_at_us: in
 
 
 def eligible(bids: Sequence[Bid], awarded: Sequence[str] = (), cap: int = 0) -> Eligible:
-    return Eligible(iter(bids), NOW_US, dict.fromkeys(awarded, 1), cap)
+    return Eligible(iter(bids), NOW_US, dict.fromkeys(awarded, 1), cap, attrgetter("task_id"))
 
 
 def walked(bids: Sequence[Bid], awarded: Sequence[str] = (), cap: int = 0) -> list[int]:
@@ -71,7 +72,7 @@ def test_the_walk_is_lazy() -> None:
             taken += 1
             yield bid(taken, 1_000_000 - taken)
 
-    result = match(Eligible(endless(), NOW_US, {}, 0), [0, 0, 0], "first_rejected")
+    result = match(Eligible(endless(), NOW_US, {}, 0, attrgetter("task_id")), [0, 0, 0], "first_rejected")
     assert result.clearing_price_tokens == 1_000_000 - 4
     assert taken == result.bids_visited == 4
 
@@ -105,7 +106,7 @@ def check_single_bids(rule: PricingRule, prices: Sequence[int], reserves: Sequen
     highest_reserve = reserves[q - 1] if q else 0
     paid = {
         "first_rejected": [max(rejected, highest_reserve)] * q,
-        "last_accepted": [prices[q - 1]] * q if q else [],
+        "last_accepted": [min(prices[q - 1], *reserves[q : q + 1], 9)] * q if q else [],
         "pay_as_bid": list(prices[:q]),
         # With one slot a bidder (w = 1) its price is the greater of the best rejected bid and the q-th reserve.
         "vickrey": [max(rejected, highest_reserve)] * q,

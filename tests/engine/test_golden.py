@@ -30,11 +30,18 @@ def lines(name: str) -> list[str]:
 def test_every_command_and_event_has_a_sample() -> None:
     assert {type(one) for one in COMMANDS} == set(get_args(Command))
     assert {type(one) for one in EVENTS} == set(get_args(Event))
-    assert len(COMMANDS) == len(get_args(Command))
 
 
 def test_commands_are_written_as_ever() -> None:
-    assert [encode(one).decode() for one in COMMANDS] == lines("commands.jsonl")
+    """The latest sample of each; one before it is of a row from before the command had its last field."""
+    latest = {type(one): one for one in COMMANDS}
+    for one, line in zip(COMMANDS, lines("commands.jsonl"), strict=True):
+        written = encode(one).decode()
+        if one is latest[type(one)]:
+            assert written == line
+        else:
+            assert written != line
+            assert written.startswith(line.removesuffix("}"))
 
 
 def test_commands_are_read_as_ever() -> None:

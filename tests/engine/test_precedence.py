@@ -42,12 +42,12 @@ CHAINS = {
         slot s1
         bid b t 9 -> bid 1
         bid a t 8 gtd ttl=99 -> bid 2
-        clear -> price 0: 1@s1
+        clear -> prices: 1@s1=8
         bid b u 8 gtd ttl=99 -> bid 3
         bid p t 900 ttl=10 -> ACCOUNT_KIND
         bid a t 900 ttl=10 -> TTL_PAST
         bid a t 900 -> TASK_AWARDED
-        void s1 -> released 0
+        void s1 -> released 8
         bid a t 900 -> TASK_BID_OPEN
         bid a v 900 -> BIDS_PER_BIDDER_FULL
         cancel 2 -> released 8

@@ -135,14 +135,14 @@ def test_why_a_bid_won_or_lost_in_words(database_url: str, market: Sealer):
     append(database_url, [market.rows])
     assert reasons(database_url) == {
         no_slot: "lost round 1: no slot was on offer",
-        too_low: "lost round 2: no bid reached the reserve of a slot",
+        too_low: "lost round 2: under the reserve of the next slot, 500, this one 400",
         won: "settled: slot s2 in round 3 at 40, bid 50",
-        capped: "lost round 3: passed over: past its deadline, its task had an award, or its bidder was at the cap "
-        "of awards",
+        capped: "lost round 3: better bids of its bidder won the cap of 1 a round",
         lowest: "won: slot s3 in round 3 at 40, bid 40",
-        tied: "lost round 3: as high as the lowest winning bid, 40, but later",
-        outbid: "lost round 3: outbid, the lowest winning bid was 40 and this one 30",
-        resting: "open, did not win round 3: outbid, the lowest winning bid was 40 and this one 20",
+        tied: "lost round 3: under the reserve of the next slot, 500; the lowest winning bid was 40, this one 40",
+        outbid: "lost round 3: under the reserve of the next slot, 500; the lowest winning bid was 40, this one 30",
+        resting: "open, did not win round 3: under the reserve of the next slot, 500; the lowest winning bid was 40, "
+        "this one 20",
         cancelled: "cancelled before a round ended it",
         new: "open: its market has not been called since it took its place",
     }
@@ -182,3 +182,28 @@ def test_a_reader_may_look_and_not_touch(database_url: str, market: Sealer):
             connection.execute(f"SELECT * FROM {name}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("UPDATE token_accounts SET balance = 1")
+
+
+def test_why_a_bid_lost_where_all_slots_were_sold(database_url: str, market: Sealer):
+    market.do(OPERATOR, OfferSlot("gpu", "s1", 0))
+    won, rival = place(market, "a", "t1", 50), place(market, "b", "t1", 45, gtd=True)
+    tied, outbid = place(market, "c", "t2", 50), place(market, "d", "t3", 30)
+    market.do(OPERATOR, ClearRound("gpu"))
+    append(database_url, [market.rows])
+    assert reasons(database_url) == {
+        won: "won: slot s1 in round 1 at 50, bid 50",
+        rival: "open, did not win round 1: bid 1, a rival for its task, won with 50, and this one is 45",
+        tied: "lost round 1: as high as the lowest winning bid, 50, but later",
+        outbid: "lost round 1: outbid, the lowest winning bid was 50 and this one 30",
+    }
+
+
+def test_why_a_bid_waits_whose_task_has_an_award(database_url: str, market: Sealer):
+    market.do(OPERATOR, OfferSlot("gpu", "s1", 0))
+    place(market, "a", "t1", 50)
+    waiting = place(market, "b", "t1", 45, gtd=True)
+    market.do(OPERATOR, ClearRound("gpu"))
+    market.do(OPERATOR, OfferSlot("gpu", "s2", 0))
+    market.do(OPERATOR, ClearRound("gpu"))
+    append(database_url, [market.rows])
+    assert reasons(database_url)[waiting] == "open, did not win round 2: its task had award 1 of round 1"

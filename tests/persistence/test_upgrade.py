@@ -197,7 +197,7 @@ def upgraded(before: int, rules: int) -> tuple[list[Sealed], Engine]:
     engine = rehearse(journal_of(golden_journal(before)))[0].engine
     rows = sealed(before)
     at_us = engine.state.at_us
-    retried = next(row.entry for row in reversed(rows) if row.entry.command_id and not_repeated(row))
+    retried = next(row.entry for row in reversed(rows) if row.entry.command_id and is_first_of_its_id(row))
     onward: list[tuple[str, Command, str]] = [
         (ADMIN, OpenMarket("after"), ""),
         (ADMIN, OpenAccount("newcomer", "agent"), ""),
@@ -214,8 +214,10 @@ def upgraded(before: int, rules: int) -> tuple[list[Sealed], Engine]:
     return rows, engine
 
 
-def not_repeated(row: Sealed) -> bool:
-    return not isinstance(row.events[0], Repeated)
+def is_first_of_its_id(row: Sealed) -> bool:
+    """Whether a command with an id was neither a retry nor another command under the id of one before."""
+    event = row.events[0]
+    return not isinstance(event, Repeated) and getattr(event, "reason", None) is not Reject.COMMAND_ID_REUSED
 
 
 def has_cheap_bid(rows: list[Sealed]) -> bool:

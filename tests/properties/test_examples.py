@@ -157,9 +157,10 @@ def test_vickrey_charges_a_bidder_what_it_takes_from_others(table: Table) -> Non
 
 
 def test_caps_and_tasks_pass_bids_over(table: Table) -> None:
-    """CLR-2, BID-6: a capped bidder's further bids and bids on a used task neither win nor set the price.
+    """CLR-2, CLR-4, BID-6: a capped bidder's further bids set no price, and a rival's only that of its task.
 
-    A bids 10 and 9 under a cap of 1; B bids 8 on A's first task; C bids 7, D bids 6. Two slots: A 10 and C 7 win at 6.
+    A bids 10 and 9 under a cap of 1; B bids 8 on A's first task; C bids 7, D bids 6. Two slots: A 10 and C 7 win, C at
+    6 and A at 8.
     """
     table.do(OpenMarket("m", awards_per_bidder_max=1))
     table.people("A", "B", "C", "D")
@@ -169,7 +170,7 @@ def test_caps_and_tasks_pass_bids_over(table: Table) -> None:
     events = table.do(ClearRound("m"))
     awards = of_type(AwardGranted, events)
     assert [(award.bidder_id, award.price_tokens, award.runner_up_task_id) for award in awards] == [
-        ("A", 6, "u"),
+        ("A", 8, "u"),
         ("C", 6, "u"),
     ]
     assert of_type(BidsLost, events)[0].bid_ids == (2, 3, 5)

@@ -22,7 +22,7 @@ from engine.reject import Reject
 from engine.state import State
 from tests.engine.test_call_cost import FEW, SLOTS, crowded
 from tests.support.agreement import Pair
-from tests.support.naive.calls import eligible_bids
+from tests.support.naive.calls import eligible_bids, live_bids
 from tests.support.script import play
 from tests.support.streams import PRICING_RULES, Stream, bounds
 
@@ -61,7 +61,8 @@ class Truth:
     def rank(self, market_id: str, bid_id: int) -> int | None:
         """Its place among the eligible bids, as the naive market lists them from the whole book."""
         self.naive.now = self.at_us
-        listed = eligible_bids(self.naive, self.naive.markets[market_id], self.naive.book(market_id))
+        market = self.naive.markets[market_id]
+        listed = eligible_bids(self.naive, market, live_bids(self.naive, market, self.naive.book(market_id)))
         return next((rank for rank, bid in enumerate(listed, 1) if bid.bid_id == bid_id), None)
 
     def call(self, market_id: str) -> tuple[RoundCleared, dict[int, int]]:

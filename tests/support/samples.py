@@ -69,6 +69,8 @@ COMMANDS: tuple[Command, ...] = (
     PlaceHold("h1", "alice", 33, "stake", "artifact", "x-7", 34, "for a year"),
     CaptureHold("h1", "bob", 35),
     ReleaseHold("h1"),
+    # From rules 3 on.
+    OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18, "bidder"),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -102,13 +104,16 @@ EVENTS: tuple[Event, ...] = (
     HoldCaptured("h1", 111, "alice", "bob", 112, 113),
     HoldReleased("h1", 114, "alice", 115),
     HoldsExpired(("h1", "h2"), (116, 117), ("alice", "bob"), (118, 119)),
+    # From rules 3 on.
+    MarketOpened("m1", "pay_as_bid", 47, 48, 49, "charge", 50, 51, "bidder"),
+    RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90, 120),
 )
 
 # A script whose state has something in every row of its image.
 FULL_WORLD = """
 bound LOSERS_PER_CALL_MAX 1
 market m rule=vickrey reserve=1 cap=2 lease=100 lapse=refund reward=3 reward_cap=4
-market n
+market n scope=bidder
 account a agent 1000
 account q quest 500
 account p provider

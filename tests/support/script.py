@@ -135,6 +135,7 @@ _RULES = {
     "lapse": "lapse_policy",
     "reward": "reward_tokens_per_impact",
     "reward_cap": "reward_cap_tokens",
+    "scope": "task_scope",
 }
 _OFFER = {
     "market": "market_id",

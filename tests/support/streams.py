@@ -222,6 +222,7 @@ class Stream:
             "lapse_policy": self.rng.choice(("charge", "refund")),
             "reward_tokens_per_impact": self.rng.choice(rates),
             "reward_cap_tokens": self.rng.choice((limits.TOKENS_MAX, 7) if rich else (0, 1, 7, 1000)),
+            "task_scope": self.rng.choice(("market", "market", "bidder")),
         }
 
     def _open_market(self) -> tuple[str, OpenMarket]:

@@ -62,6 +62,7 @@ async def open_market(
         lapse_policy=data.lapse_policy,
         reward_tokens_per_impact=data.reward_tokens_per_impact,
         reward_cap_tokens=data.reward_cap_tokens,
+        task_scope=data.task_scope,
         command_id=caller.command_id,
     )
     return results.stamp(await service.submit(caller, request, ack))

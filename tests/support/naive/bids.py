@@ -24,7 +24,7 @@ def refuse_place_bid(shard: Shard, command: PlaceBid, actor: str) -> Iterator[Re
         yield Reject.TTL_MISSING
     if command.ttl_at_us is not None and command.ttl_at_us <= shard.now:
         yield Reject.TTL_PAST
-    if command.task_id in shard.awarded_tasks(market_id):
+    if market_id in shard.markets and _task_is_awarded(shard, command):
         yield Reject.TASK_AWARDED
     if any(shard.can_win(bid) for bid in shard.bids_for_task(market_id, bidder, command.task_id)):
         yield Reject.TASK_BID_OPEN
@@ -37,6 +37,11 @@ def refuse_place_bid(shard: Shard, command: PlaceBid, actor: str) -> Iterator[Re
         yield Reject.BIDS_PER_MARKET_FULL
     if shard.available(bidder) < command.max_price_tokens:
         yield Reject.FUNDS_INSUFFICIENT
+
+
+def _task_is_awarded(shard: Shard, command: PlaceBid) -> bool:
+    task = shard.task_of(command.market_id, command.bidder_id, command.task_id)
+    return task in shard.awarded_tasks(command.market_id)
 
 
 def place_bid(shard: Shard, command: PlaceBid) -> None:

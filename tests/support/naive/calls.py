@@ -1,6 +1,7 @@
 """The call of a market (CLR), naively: every list is built whole, from the whole book."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from engine import limits
 from engine.commands import OPERATOR, ClearRound
@@ -22,14 +23,14 @@ def clear_round(shard: Shard, command: ClearRound) -> None:
     market.rounds += 1
     slots = supply_slots(shard, command.market_id)
     book = shard.book(command.market_id)
-    eligible = eligible_bids(shard, market, book)
+    live = live_bids(shard, market, book)
+    eligible = eligible_bids(shard, market, live)
     sold = matched([bid.price for bid in eligible], [slot.reserve for slot in slots])
-    prices = prices_paid(market.rules.pricing_rule, eligible, slots, sold)
+    call = Call(shard, market, live, eligible[:sold], eligible[sold:], [slot.reserve for slot in slots])
     runner_up = eligible[sold] if sold < len(eligible) else None
-    for bid, slot, price in zip(eligible[:sold], slots[:sold], prices, strict=True):
+    for bid, slot, price in zip(call.winners, slots[:sold], prices_paid(call), strict=True):
         grant(shard, market, bid, slot, price, runner_up)
     losers, remaining = lose(shard, market, book)
-    one_price = market.rules.pricing_rule in ("first_rejected", "last_accepted") and sold > 0
     shard.say(
         RoundCleared(
             market_id=command.market_id,
@@ -37,13 +38,36 @@ def clear_round(shard: Shard, command: ClearRound) -> None:
             slots_available=len(slots),
             bids_open=len(book),
             awards_granted=sold,
-            clearing_price_tokens=prices[0] if one_price else None,
+            clearing_price_tokens=one_price(call),
             best_rejected_bid_id=runner_up.bid_id if runner_up else None,
-            bids_visited=visits_needed(market.rules.pricing_rule, book, eligible, sold),
+            bids_visited=visits_needed(call, book),
             losers_remaining=remaining,
+            next_reserve_tokens=slots[sold].reserve if sold < len(slots) else None,
         )
     )
     release_losers(shard, losers)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the prices of a call depend on: `live` are all bids that could win if there were no others."""
+
+    shard: Shard
+    market: Market
+    live: list[Bid]
+    winners: list[Bid]
+    rejected: list[Bid]
+    # Of all slots, cheapest first.
+    reserves: list[int]
+
+    def task(self, bid: Bid) -> tuple[str, ...]:
+        """Return what the bid has in common with those for the same task."""
+        return self.shard.task_of(bid.market_id, bid.bidder, bid.task)
+
+    def capped(self, bidder: str, bids: list[Bid]) -> bool:
+        """CLR-2: whether a bidder that has these bids has all awards that the market allows."""
+        cap = self.market.rules.awards_per_bidder_max
+        return cap > 0 and sum(bid.bidder == bidder for bid in bids) >= cap
 
 
 def supply_slots(shard: Shard, market_id: str) -> list[Slot]:
@@ -53,36 +77,56 @@ def supply_slots(shard: Shard, market_id: str) -> list[Slot]:
     return sorted(ready, key=lambda slot: (slot.reserve, slot.available_at, slot.offer_seq))
 
 
-def eligible_bids(shard: Shard, market: Market, book: list[Bid]) -> list[Bid]:
+def live_bids(shard: Shard, market: Market, book: list[Bid]) -> list[Bid]:
+    """CLR-2: the bids of the book that are not past their deadline, and whose task has no award."""
+    awarded = shard.awarded_tasks(market.rules.market_id)
+    return [
+        bid
+        for bid in book
+        if not bid.past_deadline(shard.now) and shard.task_of(bid.market_id, bid.bidder, bid.task) not in awarded
+    ]
+
+
+def eligible_bids(shard: Shard, market: Market, live: list[Bid]) -> list[Bid]:
     """CLR-2: over the whole book."""
-    cap = market.rules.awards_per_bidder_max
-    used_tasks = shard.awarded_tasks(market.rules.market_id)
-    taken: dict[str, int] = {}
-    eligible = []
-    for bid in book:
-        capped = cap > 0 and taken.get(bid.bidder, 0) >= cap
-        if bid.past_deadline(shard.now) or bid.task in used_tasks or capped:
-            continue
-        used_tasks.add(bid.task)
-        taken[bid.bidder] = taken.get(bid.bidder, 0) + 1
-        eligible.append(bid)
+    eligible: list[Bid] = []
+    call = Call(shard, market, live, [], [], [])
+    for bid in live:
+        if call.task(bid) not in map(call.task, eligible) and not call.capped(bid.bidder, eligible):
+            eligible.append(bid)
     return eligible
 
 
-def prices_paid(rule: str, eligible: list[Bid], slots: list[Slot], sold: int) -> list[int]:
-    """CLR-4, CLR-5: what each of the `sold` best bids pays."""
-    winners, rejected_bids = eligible[:sold], eligible[sold:]
-    if not winners:
-        return []
+def one_price(call: Call) -> int | None:
+    """CLR-4, CLR-5: the price of the round, where there is one."""
+    rule, sold = call.market.rules.pricing_rule, len(call.winners)
+    if not sold or rule not in ("first_rejected", "last_accepted"):
+        return None
     if rule == "first_rejected":
-        best_rejected = rejected_bids[0].price if rejected_bids else 0
-        return [max(best_rejected, *(slot.reserve for slot in slots[:sold]))] * sold
-    if rule == "last_accepted":
-        return [winners[-1].price] * sold
-    if rule == "pay_as_bid":
-        return [bid.price for bid in winners]
-    assert rule == "vickrey"
-    return [vickrey_price(bid, winners, rejected_bids, [slot.reserve for slot in slots[:sold]]) for bid in winners]
+        return max([bid.price for bid in call.rejected[:1]] + call.reserves[:sold])
+    return min([call.winners[-1].price, *call.reserves[sold : sold + 1]])
+
+
+def prices_paid(call: Call) -> list[int]:
+    """CLR-4, CLR-5: what each winner pays."""
+    price = one_price(call)
+    if price is not None:
+        return [max([price] + [rival.price for rival in rivals_of(call, bid)]) for bid in call.winners]
+    if call.market.rules.pricing_rule == "pay_as_bid":
+        return [bid.price for bid in call.winners]
+    return [vickrey_price(call, bid) for bid in call.winners]
+
+
+def rivals_of(call: Call, winner: Bid) -> list[Bid]:
+    """CLR-4: the bids for a winner's task that it alone stood before."""
+    eligible = call.winners + call.rejected
+    return [
+        bid
+        for place, bid in enumerate(call.live)
+        if bid is not winner
+        and call.task(bid) == call.task(winner)
+        and not call.capped(bid.bidder, [other for other in call.live[:place] if other in eligible])
+    ]
 
 
 def grant(shard: Shard, market: Market, bid: Bid, slot: Slot, price: int, runner_up: Bid | None) -> None:
@@ -143,21 +187,35 @@ def matched(bids: list[int], reserves: list[int]) -> int:
     return max((q for q, (bid, reserve) in pairs if bid >= reserve), default=0)
 
 
-def vickrey_price(bid: Bid, winners: list[Bid], rejected_bids: list[Bid], reserves: list[int]) -> int:
-    """CLR-5, word by word; `reserves` are those of the sold slots, cheapest first."""
-    own = [winner for winner in winners if winner.bidder == bid.bidder]
-    others = [loser.price for loser in rejected_bids if loser.bidder != bid.bidder]
-    q, w, i = len(winners), len(own), own.index(bid) + 1
-    ith_best_of_others = others[i - 1] if i <= len(others) else 0
-    return max(ith_best_of_others, reserves[q - w + i - 1])
+def vickrey_price(call: Call, bid: Bid) -> int:
+    """CLR-5, word by word."""
+    own = [winner for winner in call.winners if winner.bidder == bid.bidder]
+    displaced = [other.price for other in displaced_by(call, bid.bidder)]
+    q, w, i = len(call.winners), len(own), own.index(bid) + 1
+    ith_displaced = displaced[i - 1] if i <= len(displaced) else 0
+    return max(ith_displaced, call.reserves[q - w + i - 1])
 
 
-def visits_needed(rule: str, book: list[Bid], eligible: list[Bid], sold: int) -> int:
+def displaced_by(call: Call, bidder: str) -> list[Bid]:
+    """CLR-5: the bids of others that could have a bidder's slots beside what the others win, best first."""
+    have = [winner for winner in call.winners if winner.bidder != bidder]
+    slots = len(call.winners) - len(have)
+    displaced: list[Bid] = []
+    for bid in call.live:
+        if bid.bidder == bidder or bid in have or len(displaced) == slots:
+            continue
+        if call.task(bid) not in map(call.task, have + displaced) and not call.capped(bid.bidder, have + displaced):
+            displaced.append(bid)
+    return displaced
+
+
+def visits_needed(call: Call, book: list[Bid]) -> int:
     """CLR-9: how far down the book a call has to look for its winners, the runner-up, and the bids that set prices."""
-    last_needed = [sold]
-    for bid in eligible[:sold] if rule == "vickrey" else ():
-        slots = sum(winner.bidder == bid.bidder for winner in eligible[:sold])
-        others = [place for place in range(sold, len(eligible)) if eligible[place].bidder != bid.bidder]
-        last_needed.append(others[slots - 1] if slots <= len(others) else len(eligible))
-    last = max(last_needed)
-    return book.index(eligible[last]) + 1 if last < len(eligible) else len(book)
+    if not call.rejected:
+        return len(book)
+    last = [book.index(call.rejected[0])]
+    for bidder in {bid.bidder for bid in call.winners} if call.market.rules.pricing_rule == "vickrey" else ():
+        displaced = displaced_by(call, bidder)
+        enough = len(displaced) == sum(bid.bidder == bidder for bid in call.winners)
+        last.append(book.index(displaced[-1]) if enough else len(book) - 1)
+    return max(last) + 1

@@ -163,9 +163,15 @@ class Shard:
         """Return the awards that have not ended."""
         return [slot.award for slot in self.slots.values() if slot.status == "awarded" and slot.award is not None]
 
-    def awarded_tasks(self, market_id: str) -> set[str]:
+    def task_of(self, market_id: str, bidder: str, task: str) -> tuple[str, ...]:
+        """Return what bids have in common that are for one task (BID-6)."""
+        private = self.markets[market_id].rules.task_scope == "bidder"
+        return (bidder, task) if private else (task,)
+
+    def awarded_tasks(self, market_id: str) -> set[tuple[str, ...]]:
         """Return the tasks that have an award in the market (BID-6)."""
-        return {award.bid.task for award in self.live_awards() if award.bid.market_id == market_id}
+        bids = [award.bid for award in self.live_awards() if award.bid.market_id == market_id]
+        return {self.task_of(market_id, bid.bidder, bid.task) for bid in bids}
 
     def count_slots(self, market_id: str) -> int:
         """Return how many slots are offered or awarded in the market."""
