@@ -180,12 +180,32 @@ def test_refusal_says_why(api: MarketApi) -> None:
     assert str(refused) == "FUNDS_INSUFFICIENT: max_price_tokens 51 (against 50)"
 
 
+def test_rivals_for_one_task_and_private_tasks(api: MarketApi) -> None:
+    """BID-6, CLR-4: in one market the rival's bid is paid, in the other both have their task of that name."""
+    for bidder_id in ("a", "b"):
+        api.open_account(bidder_id)
+        api.mint(bidder_id, 100, "grant:initial")
+    for market_id, task_scope in (("shared", "market"), ("private", "bidder")):
+        api.open_market(market_id, task_scope=task_scope)  # type: ignore[arg-type]  # the two values that there are
+        assert api.market(market_id).task_scope == task_scope
+        for number in range(2):
+            api.offer_slot(market_id, f"{market_id}-{number}")
+        api.place_bid(market_id, "a", "t", 20)
+        api.place_bid(market_id, "b", "t", 15)
+    assert [award.price_tokens for award in api.clear_round("shared").awards] == [15]
+    lost = api.bids("shared", bidder_id="b").items[0]
+    assert "a rival for its task, won with 20" in api.why(lost.bid_id).reason
+    private = api.clear_round("private")
+    assert [(award.bidder_id, award.price_tokens) for award in private.awards] == [("a", 0), ("b", 0)]
+
+
 INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("account_id", "no name", lambda api: api.open_account("no name")),
     ("amount_tokens", 0, lambda api: api.mint("a", 0, "grant:any")),
     ("amount_tokens", -1, lambda api: api.burn("a", -1, "fee:any")),
     ("reason", "", lambda api: api.transfer("a", "b", 1, "")),
     ("awards_per_bidder_max", -1, lambda api: api.open_market("x", awards_per_bidder_max=-1)),
+    ("task_scope", "slot", lambda api: api.open_market("x", task_scope="slot")),  # type: ignore[arg-type]
     ("slot_id", "", lambda api: api.offer_slot("m", "")),
     ("max_price_tokens", 0, lambda api: api.place_bid("m", "a", "t", 0)),
     ("bid_id", 0, lambda api: api.amend_bid(0, max_price_tokens=1)),
