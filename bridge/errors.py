@@ -49,7 +49,8 @@ class NotFound(Invalid):
 class Conflict(Invalid):
     """What is asked makes sense, but not as things are: a bounty that another has claimed, a budget that is used up.
 
-    Nothing was changed. It is about plain tables; what the market itself does not allow is `Refused`, and recorded.
+    Nothing was changed. It is about plain tables, or about a row that has left the journal; what the market itself does
+    not allow is `Refused`, and recorded.
     """
 
 

@@ -4,13 +4,14 @@ Rule of this file: the order of things. A retry is answered first, then a comman
 applied; nothing else changes the state. A broken invariant raises `AssertionError`, and the process must stop.
 """
 
-from engine.commands import Entry
+from engine.commands import Command, Entry
 from engine.decide import decide
 from engine.decide.refusals import refused
-from engine.events import Events, Repeated
+from engine.events import Event, Events, Rejected, Repeated
 from engine.evolve import evolve
 from engine.receipts import Receipt
 from engine.reject import Reject
+from engine.retries import fingerprint, is_kept
 from engine.state import State
 
 
@@ -32,6 +33,8 @@ class Engine:
         events = self._recall(entry) if entry.command_id else None
         if events is None:
             events = decide(self.state, entry)
+            if entry.command_id and is_kept(entry.command) and type(events[0]) is not Rejected:
+                events = self._refuse_without_room(entry) or events
         self.fold(entry, events)
         return events
 
@@ -44,15 +47,44 @@ class Engine:
         state.at_us = entry.at_us
         for event in events:
             evolve(state, event)
-        if entry.command_id and state.receipts.get(entry.actor, entry.command_id) is None:
+        if entry.command_id and not _is_recalled(events[0]):
             receipt = Receipt(entry.actor, entry.command_id, entry.seq, entry.at_us, entry.command, events)
             state.receipts.add(receipt)
+            if is_kept(entry.command) and type(events[0]) is not Rejected:
+                state.retries.add(entry.actor, entry.command_id, entry.seq, entry.at_us, entry.command)
 
     def _recall(self, entry: Entry) -> Events | None:
         """What a command with a known id is answered (IDM-1)."""
-        receipt = self.state.receipts.get(entry.actor, entry.command_id)
-        if receipt is None:
+        found = first_use(self.state, entry.actor, entry.command_id, entry.command, entry.at_us)
+        if found is None:
             return None
-        if receipt.command != entry.command:
-            return refused(Reject.COMMAND_ID_REUSED, "command_id", entry.command_id, receipt.seq)
-        return (Repeated(receipt.seq),)
+        first_seq, same = found
+        if same:
+            return (Repeated(first_seq),)
+        return refused(Reject.COMMAND_ID_REUSED, "command_id", entry.command_id, first_seq)
+
+    def _refuse_without_room(self, entry: Entry) -> Events | None:
+        """The refusal of what could be done, but not be remembered as long as is promised (IDM-1)."""
+        bound = self.state.retries.bound_met(entry.actor, entry.at_us)
+        return refused(Reject.RETRIES_FULL, "command_id", entry.command_id, bound) if bound else None
+
+
+def first_use(state: State, actor: str, command_id: str, command: Command, at_us: int) -> tuple[int, bool] | None:
+    """The row of this actor's first command under an id, and whether it was this very command; None if none is known.
+
+    About 0.2 us for what is recent, and for bids; up to ten for what moves tokens.
+    """
+    receipt = state.receipts.get(actor, command_id)
+    if receipt is not None:
+        return receipt.seq, receipt.command == command
+    if not is_kept(command):
+        return None
+    done = state.retries.find(actor, command_id, at_us)
+    return None if done is None else (done[0], done[1] == fingerprint(command))
+
+
+def _is_recalled(event: Event) -> bool:
+    """Whether a command begins with what is no reply of its own: the first use of its id stands."""
+    if type(event) is Rejected:
+        return event.reason is Reject.COMMAND_ID_REUSED
+    return type(event) is Repeated

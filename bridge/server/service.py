@@ -32,6 +32,8 @@ from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.verb import as_actor
 from engine.commands import TREASURY
+from engine.core import first_use
+from engine.state import State
 
 T = TypeVar("T")
 
@@ -60,6 +62,15 @@ class Service:
     def check_may(self, caller: Caller, request: Request) -> None:
         """Raise `Forbidden` as `submit` would, before anything is looked up for a request."""
         self._acting(caller, request)
+
+    def is_retry(self, caller: Caller, request: Request) -> bool:
+        """Whether the request's id was used before, so that only the engine has to be asked. Raises `Forbidden`."""
+        asked = self._acting(caller, request)
+
+        def query(state: State) -> bool:
+            return first_use(state, asked.actor, asked.command_id, asked.command, state.at_us) is not None
+
+        return bool(asked.command_id) and self.market.read(query)
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
@@ -181,7 +192,7 @@ class Service:
 
     def _acting(self, caller: Caller, request: Request) -> Request:
         """The request as that actor. Its verb has checked the rest of it already."""
-        actor = actor_of(caller.principal, request.command, caller.account, self.market.read)
+        actor = actor_of(caller.principal, request.command, caller.account, self.market.read, request.command_id)
         if actor == request.actor:
             return request
         verbs.check_actor(actor)

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass, fields
 
 from persistence.write_limits import Limits
-from tests.support.swarms import Swarm, lingering_swarm, small_swarm
+from tests.support.swarms import SMALL_RETRY_BOUNDS, Swarm, lingering_swarm, small_swarm
 
 # What may happen to one request to the database, beside being carried out and answered.
 FATES = ("lost before", "lost after", "late", "twice", "stalled")
@@ -123,5 +123,6 @@ def choose_swarm(rng: random.Random) -> Swarm:
     swarm.leases_us = rng.choice(((2_000, 20_000), (20_000, 500_000), (100_000_000,)))
     swarm.steps_us = (0,)
     swarm.id_chance = 0.0
-    swarm.bounds.pop("RECEIPTS_MAX", None)
+    for name in SMALL_RETRY_BOUNDS:
+        swarm.bounds.pop(name, None)
     return swarm
