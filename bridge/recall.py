@@ -1,9 +1,9 @@
-"""What is said again of commands that were done so long ago that only the journal knows what they caused (IDM-1).
+"""Retries as the engine knows them, and what is said again of those of which only the journal knows what they caused.
 
-Rule of this file: without waiting. Which rows are to be read, and what is made of them; nothing is done anew.
+Rule of this file: without waiting. Which rows are to be read, and what is made of them; nothing is done anew (IDM-1).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -12,7 +12,19 @@ from bridge.errors import Conflict, Unavailable, UnknownOutcome
 from bridge.messages import Request
 from bridge.questions import Durable
 from bridge.sequencer import Applied
+from engine.core import first_use
+from engine.state import State
 from persistence.queries import ReplyRow, replies
+
+
+def is_retry(request: Request) -> Callable[[State], bool]:
+    """The query for whether this request's id was used before by its actor. What is done then the engine says."""
+
+    def query(state: State) -> bool:
+        actor, command_id, command = request.actor, request.command_id, request.command
+        return bool(command_id) and first_use(state, actor, command_id, command, state.at_us) is not None
+
+    return query
 
 
 def known_by_row(applied: Sequence[Applied]) -> list[int]:

@@ -79,13 +79,14 @@ class Retries:
 
     def bound_met(self, actor: str, at_us: int) -> int:
         """The bound that keeps this actor from doing anything more that is to be remembered; 0 if there is room."""
-        within = self._within_reach(at_us)
-        of_actor = sum(one.by_actor.get(actor, 0) for one in within)
+        of_actor = of_accounts = 0
+        for one in self._within_reach(at_us):
+            of_actor += one.by_actor.get(actor, 0)
+            of_accounts += one.by_accounts
         if actor in STAFF:
             return limits.RETRIES_PER_STAFF_MAX if of_actor >= limits.RETRIES_PER_STAFF_MAX else 0
         if of_actor >= limits.RETRIES_PER_ACCOUNT_MAX:
             return limits.RETRIES_PER_ACCOUNT_MAX
-        of_accounts = sum(one.by_accounts for one in within)
         return limits.RETRIES_OF_ACCOUNTS_MAX if of_accounts >= limits.RETRIES_OF_ACCOUNTS_MAX else 0
 
     def add(self, actor: str, command_id: str, seq: int, at_us: int, command: Command) -> None:
@@ -117,8 +118,10 @@ class Retries:
 
     def _within_reach(self, at_us: int) -> list[Generation]:
         """The periods that are remembered at this time: the present one, and those of the day before it began."""
-        first = at_us // limits.RETRIES_PERIOD_US - limits.RETRIES_PERIODS_KEPT
-        return [one for one in self.generations if one.period >= first]
+        first, kept = at_us // limits.RETRIES_PERIOD_US - limits.RETRIES_PERIODS_KEPT, self.generations
+        if not kept or kept[0].period >= first:
+            return kept
+        return [one for one in kept if one.period >= first]
 
     def check(self) -> None:
         """Assert that all is in order and within bounds. O(commands remembered)."""

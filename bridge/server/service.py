@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from bridge import results, verbs
+from bridge import recall, results, verbs
 from bridge.access.authorize import acting_account, actor_of
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
@@ -32,8 +32,6 @@ from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.verb import as_actor
 from engine.commands import TREASURY
-from engine.core import first_use
-from engine.state import State
 
 T = TypeVar("T")
 
@@ -65,12 +63,7 @@ class Service:
 
     def is_retry(self, caller: Caller, request: Request) -> bool:
         """Whether the request's id was used before, so that only the engine has to be asked. Raises `Forbidden`."""
-        asked = self._acting(caller, request)
-
-        def query(state: State) -> bool:
-            return first_use(state, asked.actor, asked.command_id, asked.command, state.at_us) is not None
-
-        return bool(asked.command_id) and self.market.read(query)
+        return self.market.read(recall.is_retry(self._acting(caller, request)))
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
