@@ -108,13 +108,12 @@ class Retries:
             newest.by_actor[actor] = newest.by_actor.get(actor, 0) + 1
             newest.by_accounts += actor not in STAFF
 
-    def of_staff(self, at_us: int) -> int:
-        """The most that the admin or the operator has in memory."""
-        return max(sum(one.by_actor.get(actor, 0) for one in self._within_reach(at_us)) for actor in STAFF)
-
-    def of_accounts(self, at_us: int) -> int:
-        """What all accounts together have in memory."""
-        return sum(one.by_accounts for one in self._within_reach(at_us))
+    def of(self, actor: str, at_us: int) -> int:
+        """How many commands of the admin or the operator are remembered; of any other name, of all accounts."""
+        within = self._within_reach(at_us)
+        if actor in STAFF:
+            return sum(one.by_actor.get(actor, 0) for one in within)
+        return sum(one.by_accounts for one in within)
 
     def _within_reach(self, at_us: int) -> list[Generation]:
         """The periods that are remembered at this time: the present one, and those of the day before it began."""
