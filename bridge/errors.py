@@ -83,8 +83,8 @@ class NotLeader(Unavailable):
 class UnknownOutcome(ExchangeError):
     """It was applied but is not known to be durable. Send it again with its `command_id` to learn how it ended.
 
-    Within a day what moves tokens is done once, however often it is sent. Of bids and of what moves no tokens the market
-    remembers the last 65,536 that were done.
+    Within a day what moves tokens is done once, however often it is sent. Of bids, and of what moves no tokens, the
+    market remembers the last 65,536 that were done.
     """
 
     def __init__(self, message: str, seqs: range) -> None:
