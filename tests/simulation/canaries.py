@@ -17,6 +17,7 @@ from engine.decide import sweeps
 from engine.events import SweepFinished
 from engine.ledger import Ledger
 from engine.receipts import Receipts
+from engine.retries import Retries
 from persistence import recovery
 from persistence.errors import Unavailable
 from persistence.journal import Position
@@ -200,6 +201,11 @@ def receipts_are_forgotten_in_a_restart(patch: pytest.MonkeyPatch) -> None:
         return recovered
 
     patch.setattr(node, "bring_back", forget)
+
+
+@canary(seeds=20)
+def what_moved_tokens_is_forgotten_with_its_reply(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Retries, "find", lambda *_: None)
 
 
 @canary(seeds=6)

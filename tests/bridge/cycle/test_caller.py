@@ -433,7 +433,7 @@ async def test_what_breaks_it_is_told_and_raised(
 async def test_a_market_is_called_also_where_no_more_calls_can_be_remembered(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AUC-20, IDM-1: refused for want of room, the call is made without an id, in the same cycle."""
+    """IDM-1: refused for want of room, the call is made without an id, in the same cycle."""
     monkeypatch.setattr(engine.limits, "RETRIES_PER_STAFF_MAX", 2)
     with open_exchange(database_url) as market:
         furnish(market, "a")
