@@ -203,7 +203,7 @@ def receipts_are_forgotten_in_a_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node, "bring_back", forget)
 
 
-@canary(seeds=20)
+@canary(seeds=13)
 def what_moved_tokens_is_forgotten_with_its_reply(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Retries, "find", lambda *_: None)
 
