@@ -7,7 +7,7 @@ applied; nothing else changes the state. A broken invariant raises `AssertionErr
 from engine.commands import Command, Entry
 from engine.decide import decide
 from engine.decide.refusals import refused
-from engine.events import Event, Events, Rejected, Repeated
+from engine.events import Events, Rejected, Repeated
 from engine.evolve import evolve
 from engine.receipts import Receipt
 from engine.reject import Reject
@@ -30,11 +30,7 @@ class Engine:
         The entry must be the next one (`seq` one higher, `at_us` not before). Costs some microseconds, more for a call
         by the bids it visits. Never raises for what a caller may ask: refusals are `Rejected` events.
         """
-        events = self._recall(entry) if entry.command_id else None
-        if events is None:
-            events = decide(self.state, entry)
-            if entry.command_id and is_kept(entry.command) and type(events[0]) is not Rejected:
-                events = self._refuse_without_room(entry) or events
+        events = self._decide_once(entry) if entry.command_id else decide(self.state, entry)
         self.fold(entry, events)
         return events
 
@@ -47,26 +43,33 @@ class Engine:
         state.at_us = entry.at_us
         for event in events:
             evolve(state, event)
-        if entry.command_id and not _is_recalled(events[0]):
-            receipt = Receipt(entry.actor, entry.command_id, entry.seq, entry.at_us, entry.command, events)
-            state.receipts.add(receipt)
-            if is_kept(entry.command) and type(events[0]) is not Rejected:
-                state.retries.add(entry.actor, entry.command_id, entry.seq, entry.at_us, entry.command)
+        first = events[0]
+        # That an id is known is no reply of its own: the first use of the id stands.
+        if not entry.command_id or type(first) is Repeated:
+            return
+        if isinstance(first, Rejected):
+            if first.reason is Reject.COMMAND_ID_REUSED:
+                return
+        elif is_kept(entry.command):
+            state.retries.add(entry.actor, entry.command_id, entry.seq, entry.at_us, entry.command)
+        state.receipts.add(Receipt(entry.actor, entry.command_id, entry.seq, entry.at_us, entry.command, events))
 
-    def _recall(self, entry: Entry) -> Events | None:
-        """What a command with a known id is answered (IDM-1)."""
-        found = first_use(self.state, entry.actor, entry.command_id, entry.command, entry.at_us)
-        if found is None:
-            return None
-        first_seq, same = found
-        if same:
-            return (Repeated(first_seq),)
-        return refused(Reject.COMMAND_ID_REUSED, "command_id", entry.command_id, first_seq)
-
-    def _refuse_without_room(self, entry: Entry) -> Events | None:
-        """The refusal of what could be done, but not be remembered as long as is promised (IDM-1)."""
-        bound = self.state.retries.bound_met(entry.actor, entry.at_us)
-        return refused(Reject.RETRIES_FULL, "command_id", entry.command_id, bound) if bound else None
+    def _decide_once(self, entry: Entry) -> Events:
+        """What a command with an id causes, or what it is answered if its id is known (IDM-1)."""
+        state, command = self.state, entry.command
+        found = first_use(state, entry.actor, entry.command_id, command, entry.at_us)
+        if found is not None:
+            first_seq, same = found
+            if same:
+                return (Repeated(first_seq),)
+            return refused(Reject.COMMAND_ID_REUSED, "command_id", entry.command_id, first_seq)
+        events = decide(state, entry)
+        if is_kept(command) and type(events[0]) is not Rejected:
+            # It could be done, and not be remembered for as long as is promised.
+            bound = state.retries.bound_met(entry.actor, entry.at_us)
+            if bound:
+                return refused(Reject.RETRIES_FULL, "command_id", entry.command_id, bound)
+        return events
 
 
 def first_use(state: State, actor: str, command_id: str, command: Command, at_us: int) -> tuple[int, bool] | None:
@@ -81,10 +84,3 @@ def first_use(state: State, actor: str, command_id: str, command: Command, at_us
         return None
     done = state.retries.find(actor, command_id, at_us)
     return None if done is None else (done[0], done[1] == fingerprint(command))
-
-
-def _is_recalled(event: Event) -> bool:
-    """Whether a command begins with what is no reply of its own: the first use of its id stands."""
-    if type(event) is Rejected:
-        return event.reason is Reject.COMMAND_ID_REUSED
-    return type(event) is Repeated

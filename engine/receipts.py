@@ -53,16 +53,16 @@ class Receipts:
 
     def add(self, receipt: Receipt) -> None:
         """Remember a receipt and forget the oldest of its kind beyond the bound."""
-        window = self._refused if type(receipt.events[0]) is Rejected else self._done
-        earlier = self._by_id.setdefault((receipt.actor, receipt.command_id), receipt)
+        window, by_id = self._refused if type(receipt.events[0]) is Rejected else self._done, self._by_id
+        earlier = by_id.setdefault((receipt.actor, receipt.command_id), receipt)
         if earlier is not receipt:
             # Only a row of rules that forgot sooner does an id twice: the later counts.
             (self._done if earlier in self._done else self._refused).remove(earlier)
-            self._by_id[receipt.actor, receipt.command_id] = receipt
+            by_id[receipt.actor, receipt.command_id] = receipt
         window.append(receipt)
         while len(window) > limits.RECEIPTS_MAX:
             oldest = window.popleft()
-            del self._by_id[oldest.actor, oldest.command_id]
+            del by_id[oldest.actor, oldest.command_id]
 
     def check(self) -> None:
         """Assert that the windows are in order and within their bound."""

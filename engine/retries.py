@@ -20,6 +20,7 @@ from engine.commands import (
     ClearRound,
     Command,
     Mint,
+    PlaceBid,
     PlaceHold,
     ReleaseHold,
     SettleAward,
@@ -39,7 +40,11 @@ _MOVING: Final = frozenset((Mint, Burn, Transfer, PlaceHold, CaptureHold, Releas
 
 def is_kept(command: Command) -> bool:
     """Whether an accepted command with an id is remembered for a day. O(1)."""
-    if type(command) in _MOVING:
+    kind = type(command)
+    if kind is PlaceBid:
+        # The hot path.
+        return False
+    if kind in _MOVING:
         return True
     # One that names its award ends that award or none, for ever (SLT-3); one that does not might end the next.
     return isinstance(command, SettleAward | VoidAward) and command.award_id is None

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import bridge.sequencer
-from engine.core import Engine
+from engine import core
 from engine.decide import sweeps
 from engine.events import SweepFinished
 from engine.ledger import Ledger
@@ -237,7 +237,7 @@ def a_standby_is_promoted_where_it_stands(patch: pytest.MonkeyPatch) -> None:
 
 @canary(seeds=1)
 def a_retry_is_decided_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Engine, "_recall", lambda *_: None)
+    patch.setattr(core, "first_use", lambda *_: None)
 
 
 @canary(seeds=1)
