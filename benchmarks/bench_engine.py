@@ -58,6 +58,18 @@ def bench_place_bid_at_round_prices(benchmark: BenchmarkFixture) -> None:
     benchmark.pedantic(apply_all(engine), setup=entries, rounds=7)
 
 
+@pytest.mark.parametrize("command_id", ["", "k"], ids=["without an id", "with an id"])
+@pytest.mark.benchmark(group="Engine.apply: 10,000 x transfer")
+def bench_transfer(benchmark: BenchmarkFixture, command_id: str) -> None:
+    """With an id it is looked up among the retries of a day, and is one of them from then on (IDM-1)."""
+    engine = workload.open_engine()
+
+    def entries() -> tuple[tuple[list[Entry]], dict[str, object]]:
+        return (list(workload.transfers(engine.state.seq + 1, BATCH, command_id)),), {}
+
+    benchmark.pedantic(apply_all(engine), setup=entries, rounds=7)
+
+
 @pytest.mark.benchmark(group="Engine.apply: 1,000 x cancel_bid")
 def bench_cancel_bid(benchmark: BenchmarkFixture, full_engine: Engine) -> None:
     engine = full_engine

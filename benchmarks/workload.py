@@ -10,7 +10,18 @@ from typing import Final
 from msgspec.structs import replace
 
 from engine.book import Bid
-from engine.commands import ADMIN, OPERATOR, Command, Entry, Mint, OfferSlot, OpenAccount, OpenMarket, PlaceBid
+from engine.commands import (
+    ADMIN,
+    OPERATOR,
+    Command,
+    Entry,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    Transfer,
+)
 from engine.core import Engine
 
 SEED: Final = 20_261_121
@@ -57,6 +68,14 @@ def place_bids(first_seq: int, count: int, first_task: int = 0, price_step_token
             time_in_force="gtd",
         )
         yield Entry(first_seq + number - first_task, at_us, bidder_id, command)
+
+
+def transfers(first_seq: int, count: int, command_id: str = "") -> Iterator[Entry]:
+    """Stamped payments of one token, round the bidders; with an id of its own each, if one is given to begin with."""
+    for seq in range(first_seq, first_seq + count):
+        payer, payee = f"agent-{seq % BIDDERS}", f"agent-{(seq + 1) % BIDDERS}"
+        own_id = f"{command_id}{seq}" if command_id else ""
+        yield Entry(seq, seq * STEP_US, payer, Transfer(payer, payee, 1, "pay"), own_id)
 
 
 def later(command: Command, at_us: int) -> Command:

@@ -49,7 +49,8 @@ class NotFound(Invalid):
 class Conflict(Invalid):
     """What is asked makes sense, but not as things are: a bounty that another has claimed, a budget that is used up.
 
-    Nothing was changed. It is about plain tables; what the market itself does not allow is `Refused`, and recorded.
+    Nothing was changed. It is about plain tables, or about a row that has left the journal; what the market itself does
+    not allow is `Refused`, and recorded.
     """
 
 
@@ -80,7 +81,11 @@ class NotLeader(Unavailable):
 
 
 class UnknownOutcome(ExchangeError):
-    """It was applied but is not known to be durable. Send it again with its `command_id` to learn how it ended."""
+    """It was applied but is not known to be durable. Send it again with its `command_id` to learn how it ended.
+
+    Within a day what moves tokens is done once, however often it is sent. Of bids, and of what moves no tokens, the
+    market remembers the last 65,536 that were done.
+    """
 
     def __init__(self, message: str, seqs: range) -> None:
         super().__init__(message)

@@ -15,6 +15,7 @@ import psycopg
 from msgspec import Struct
 
 import persistence.errors
+from bridge import recall
 from bridge.change import Change, Place
 from bridge.clock import Clock
 from bridge.config import LLM_TOKENS_PER_TOKEN
@@ -227,12 +228,16 @@ class Node:
         check_ack(ack)
         began_s = time.perf_counter()
         reign, applied = self._apply(requests)
-        if ack == "durable":
+        known_by_row = recall.known_by_row(applied)
+        if ack == "durable" or known_by_row:
             try:
                 reign.write_behind.wait(applied[-1].journal_seq, self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+        if known_by_row:
+            with recall.in_doubt(known_by_row):
+                applied = recall.told_again(requests, applied, self._desk.ask(recall.first_replies(known_by_row)))
         return self._replies(reign, applied)
 
     async def submit_async(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
@@ -240,11 +245,16 @@ class Node:
         check_ack(ack)
         began_s = time.perf_counter()
         reign, applied = self._apply(requests)
-        if ack == "durable":
+        known_by_row = recall.known_by_row(applied)
+        if ack == "durable" or known_by_row:
             error = await reign.waiting.wait(applied[-1].journal_seq)
             if error is not None:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+        if known_by_row:
+            with recall.in_doubt(known_by_row):
+                rows = await self._desk.ask_async(recall.first_replies(known_by_row))
+                applied = recall.told_again(requests, applied, rows)
         return self._replies(reign, applied)
 
     def now(self) -> datetime:

@@ -38,7 +38,7 @@ from engine.events import (
     TransferPosted,
 )
 from engine.holds import NamedHold
-from engine.ledger import is_earning
+from engine.ledger import earning_of, is_earning
 from engine.market import LosingRound, Market
 from engine.slots import Award, Slot
 from engine.state import State
@@ -202,7 +202,7 @@ def _transfer_posted(state: State, event: TransferPosted) -> None:
     assert ledger.accounts[event.debit_account_id].balance_tokens == event.debit_balance_tokens, event
     assert ledger.accounts[event.credit_account_id].balance_tokens == event.credit_balance_tokens, event
     if is_earning(event.reason) and event.credit_account_id != ISSUANCE:
-        ledger.earnings.add((event.credit_account_id, event.reason, event.reference_type, event.reference_id))
+        ledger.earnings.put(earning_of(event.credit_account_id, event.reason, event.reference_type, event.reference_id))
 
 
 def _slot_offered(state: State, event: SlotOffered) -> None:

@@ -13,11 +13,13 @@ from msgspec import Struct
 from engine.book import Bid, Book
 from engine.codec import decode_command, decode_events
 from engine.codec import encode as encode_json
+from engine.digests import Digests
 from engine.events import MarketOpened
 from engine.holds import NamedHold
-from engine.ledger import Account, Earning, Hold
+from engine.ledger import Account, Hold
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
+from engine.retries import STAFF, VALUE_BYTES, Generation
 from engine.slots import Award, Slot
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class ImageError(ValueError):
 
 
 ReceiptRow = tuple[str, str, int, int, bytes, bytes]
+Rows = list[tuple[bytes, bytes]]
+"""The buckets of `Digests`, by their prefixes."""
 
 
 class _MarketImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -49,6 +53,12 @@ class _LosingImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     bids: list[Bid]
 
 
+class _GenerationImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    period: int
+    by_actor: list[tuple[str, int]]
+    done: Rows
+
+
 class _Head(Struct, frozen=True, array_like=True):
     """What every format begins with, whatever follows."""
 
@@ -63,7 +73,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     awards_granted: int
     transfers_posted: int
     accounts: list[Account]
-    earnings: list[Earning]
+    earnings: Rows
     markets: list[_MarketImage]
     losing: list[_LosingImage]
     slots: list[Slot]
@@ -72,6 +82,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     holds: list[NamedHold]
     holds_ended: list[NamedHold]
     receipts: list[ReceiptRow]
+    retries: list[_GenerationImage]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -90,7 +101,7 @@ def encode(state: "State") -> bytes:
         awards_granted=state.awards_granted,
         transfers_posted=ledger.transfers_posted,
         accounts=[account for _, account in sorted(ledger.accounts.items())],
-        earnings=sorted(ledger.earnings),
+        earnings=list(ledger.earnings.buckets()),
         markets=[
             _MarketImage(market.rules, market.rounds_called, list(market.resting), list(market.round_bids))
             for _, market in sorted(state.markets.items())
@@ -108,6 +119,10 @@ def encode(state: "State") -> bytes:
         receipts=[
             (row.actor, row.command_id, row.seq, row.at_us, encode_json(row.command), encode_json(row.events))
             for row in state.receipts
+        ],
+        retries=[
+            _GenerationImage(one.period, sorted(one.by_actor.items()), list(one.done.buckets()))
+            for one in state.retries.generations
         ],
     )
     return _encoder.encode(image)
@@ -137,7 +152,7 @@ def _restore(state: "State", image: _Image) -> None:
     state.bids_placed, state.awards_granted = image.bids_placed, image.awards_granted
     ledger.transfers_posted = image.transfers_posted
     ledger.accounts.update({account.account_id: account for account in image.accounts})
-    ledger.earnings.update(image.earnings)
+    ledger.earnings.fill(image.earnings)
     for market_image in image.markets:
         market = Market(market_image.rules)
         market.rounds_called = market_image.rounds_called
@@ -151,8 +166,7 @@ def _restore(state: "State", image: _Image) -> None:
     state.bid_deadlines.fill([(bid.ttl_at_us, bid.bid_id) for bid in state.bids.values() if bid.ttl_at_us is not None])
     _restore_supply(state, image)
     _restore_holds(state, image)
-    for actor, command_id, seq, at_us, command, events in image.receipts:
-        state.receipts.add(Receipt(actor, command_id, seq, at_us, decode_command(command), decode_events(events)))
+    _restore_replies(state, image)
 
 
 def _restore_book(state: "State", book: Book, market: Market, bids: list[Bid]) -> None:
@@ -194,3 +208,17 @@ def _restore_holds(state: "State", image: _Image) -> None:
         state.ledger.holds[hold.hold_id] = Hold(hold.account_id, hold.amount_tokens)
     for hold in image.holds_ended:
         state.holds.remember(hold)
+
+
+def _restore_replies(state: "State", image: _Image) -> None:
+    for actor, command_id, seq, at_us, command, events in image.receipts:
+        caused = decode_events(events)
+        if not caused:
+            raise ImageError(f"the receipt of row {seq} has no events")
+        state.receipts.add(Receipt(actor, command_id, seq, at_us, decode_command(command), caused))
+    for row in image.retries:
+        done = Digests(VALUE_BYTES)
+        done.fill(row.done)
+        by_actor = dict(row.by_actor)
+        by_accounts = sum(count for actor, count in by_actor.items() if actor not in STAFF)
+        state.retries.generations.append(Generation(row.period, by_actor, by_accounts, done))

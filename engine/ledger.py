@@ -9,16 +9,20 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from engine.commands import ISSUANCE, TREASURY, AccountKind
+from engine.digests import Digests, digest_of
 from engine.limits import TOKENS_MAX
 
 LedgerKind = AccountKind | Literal["system"]
-Earning = tuple[str, str, str, str]
-"""What makes an earning unique: credited account, reason, reference type, reference id (LED-4)."""
 
 
 def is_earning(reason: str) -> bool:
     """Whether a credit for this reason is paid once per reference (LED-4)."""
     return reason.startswith("earn:")
+
+
+def earning_of(account_id: str, reason: str, reference_type: str, reference_id: str) -> bytes:
+    """What makes an earning unique: the digest of the credited account, the reason and the reference (LED-4)."""
+    return digest_of(account_id, reason, reference_type, reference_id)
 
 
 class Account(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -52,14 +56,14 @@ class Hold(Struct, gc=False):
 class Ledger:
     """All accounts of a shard, their holds, and what has been earned.
 
-    Every method is O(1), except `check`.
+    Every method is O(1), except `check`. `earnings` has the digests of `earning_of`.
     """
 
     def __init__(self) -> None:
         """Begin with issuance and treasury, both at zero (LED-3)."""
         self.accounts: Final[dict[str, Account]] = {}
         self.holds: Final[dict[HoldId, Hold]] = {}
-        self.earnings: Final[set[Earning]] = set()
+        self.earnings: Final = Digests()
         self.transfers_posted: int = 0
         for account_id in (ISSUANCE, TREASURY):
             self.accounts[account_id] = Account(account_id, "system", 0, 0)
@@ -106,7 +110,7 @@ class Ledger:
         self.accounts[hold.account_id].held_tokens -= hold.tokens
 
     def check(self) -> None:
-        """Assert every property of the ledger. O(accounts + holds)."""
+        """Assert every property of the ledger. O(accounts + holds + earnings)."""
         # All balances, issuance negative, sum to zero (LED-1).
         assert sum(account.balance_tokens for account in self.accounts.values()) == 0, "balances do not sum to zero"
         # Every account is within its bounds (LED-2), and listed under its own name.
@@ -125,3 +129,5 @@ class Ledger:
             held_tokens[hold.account_id] += hold.tokens
         for account_id, account in self.accounts.items():
             assert account.held_tokens == held_tokens[account_id], (account, held_tokens[account_id])
+        # What was earned is in order. Its bound is not asked: rows of other rules may have had another.
+        self.earnings.check()

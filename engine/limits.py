@@ -46,11 +46,24 @@ HOLDS_PER_ACCOUNT_MAX: Final = 10_000
 HOLDS_MAX: Final = 500_000
 # Ended named holds that a shard remembers, so that a second end gets its own refusal instead of "unknown" (HLD-6).
 HOLDS_ENDED_KEPT: Final = 10_000
-# Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse.
-EARNINGS_MAX: Final = 4_000_000
-# Replies remembered for retries. A client retries within seconds: at 40,000 commands a second this is 1.6 s of
-# everybody's commands, and minutes at the usual rates; SQL keeps the rest of history.
+# Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse: at one a
+# second after two years. Each takes 16 bytes of memory and 14 of the image: 1 GB and 0.9 GB at the bound.
+EARNINGS_MAX: Final = 64_000_000
+# Whole replies remembered for retries (IDM-1): so many of what was done, and as many refusals. At 40,000 commands a
+# second that is 1.6 s of everybody's commands, and minutes at the usual rates. About 50 MB each.
 RECEIPTS_MAX: Final = 65_536
+# What moved tokens is remembered for a day, in periods that are forgotten whole: the present one and so many before it,
+# so 24 hours at least and 28 at most. More periods would forget more evenly, and each is one more place to look.
+RETRIES_PERIOD_US: Final = 4 * 3600 * 1_000_000
+RETRIES_PERIODS_KEPT: Final = 6
+# How much of it at a time; full means refuse (IDM-1). Each takes 34 bytes of memory and 30 of the image: 0.7 GB and
+# 0.6 GB if all three are full. The operator and the admin have room of their own, so no account can stop the market:
+# eighty commands a second, a thousand markets called every 12 s.
+RETRIES_PER_STAFF_MAX: Final = 8_000_000
+# One account: one command every two seconds, day and night.
+RETRIES_PER_ACCOUNT_MAX: Final = 50_000
+# All accounts together: eighty of them would have to be full.
+RETRIES_OF_ACCOUNTS_MAX: Final = 4_000_000
 
 # A lease is the use of one slot by one task; a month is longer than any task and short enough to unstick a market.
 LEASE_US_MAX: Final = 31 * 24 * 3600 * 1_000_000

@@ -76,3 +76,6 @@ class Reject(Enum):
     SUPPLY_EXCEEDED = "SUPPLY_EXCEEDED"
     HOLD_EXCEEDED = "HOLD_EXCEEDED"
     FUNDS_INSUFFICIENT = "FUNDS_INSUFFICIENT"
+
+    # It could be done, but a retry of it could not be known (IDM-1). Whoever gives no id is not told this.
+    RETRIES_FULL = "RETRIES_FULL"

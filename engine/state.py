@@ -13,6 +13,7 @@ from engine.holds import NamedHolds
 from engine.ledger import Ledger
 from engine.market import LosingRound, Market
 from engine.receipts import Receipts
+from engine.retries import Retries
 from engine.slots import Award, Slot
 
 
@@ -32,6 +33,7 @@ class State:
         "losing",
         "markets",
         "receipts",
+        "retries",
         "seq",
         "slots",
         "slots_ended",
@@ -58,6 +60,7 @@ class State:
         self.award_leases = Deadlines()
         self.holds = NamedHolds()
         self.receipts = Receipts()
+        self.retries = Retries()
 
     def encode(self) -> bytes:
         """The whole state as canonical bytes: equal states are equal bytes, whatever path led to them. O(state)."""
@@ -74,6 +77,7 @@ class State:
         """Assert every property of the state, from the leaves up. O(state)."""
         self.ledger.check()
         self.receipts.check()
+        self.retries.check()
         self.holds.check()
         self.bid_deadlines.check()
         self.award_leases.check()

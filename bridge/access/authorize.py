@@ -38,6 +38,7 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
+from engine.core import first_use
 from engine.state import State
 
 T = TypeVar("T")
@@ -54,11 +55,11 @@ class Read(Protocol):
         """The answer of a query at one moment."""
 
 
-def actor_of(principal: Principal, command: Command, account: str, read: Read) -> str:
+def actor_of(principal: Principal, command: Command, account: str, read: Read, command_id: str = "") -> str:
     """The actor as whom this key gives this command. O(1), and asks the state only for `SettleAward`.
 
-    `account` is the one that the caller has named, empty if none. Raises `Forbidden`, or `Invalid` where the key has
-    several accounts and none is named.
+    `account` is the one that the caller has named, empty if none. `command_id` tells a retry, of which the state is not
+    asked: it has moved on since. Raises `Forbidden`, or `Invalid` where the key has several accounts and none is named.
     """
     match command:
         case PlaceBid(bidder_id=bidder_id):
@@ -69,8 +70,8 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read) -
             return _as_provider(principal, provider_id)
         case WithdrawSlot() | VoidAward():
             return _about_a_slot(principal, account)
-        case SettleAward(slot_id=slot_id):
-            return _settling(principal, account, slot_id, read)
+        case SettleAward():
+            return _settling(principal, account, command, read, command_id)
         case ClearRound() | ExpireDue() | OpenMarket():
             return _staff(principal) or _forbid(principal, Scope.OPERATE)
         case Transfer(from_account_id=payer_id):
@@ -135,7 +136,7 @@ def _about_a_slot(principal: Principal, account: str) -> str:
     return _only(principal.providers)
 
 
-def _settling(principal: Principal, account: str, slot_id: str, read: Read) -> str:
+def _settling(principal: Principal, account: str, command: SettleAward, read: Read, command_id: str) -> str:
     """Who reports cost and impact: by either scope, but nobody makes up the impact that pays his own reward."""
     if not (account and (principal.may_bid_for(account) or principal.may_offer_for(account))):
         if staff := _staff(principal):
@@ -146,16 +147,17 @@ def _settling(principal: Principal, account: str, slot_id: str, read: Read) -> s
         account = _only(covered)
     # Before the command is applied the slot may be sold again, to other terms. Only by its provider, whose word on
     # impact counts anyway.
-    fault = read(lambda state: _fault_of_report(state, principal, account, slot_id))
+    fault = read(lambda state: _fault_of_report(state, principal, account, command, command_id))
     if fault:
         raise Forbidden(fault)
     return account
 
 
-def _fault_of_report(state: State, principal: Principal, account: str, slot_id: str) -> str:
+def _fault_of_report(state: State, principal: Principal, account: str, command: SettleAward, command_id: str) -> str:
     """Why this account may not report on this slot by this key, empty if it may or the engine will refuse it."""
+    slot_id = command.slot_id
     slot = state.slots.get(slot_id)
-    if slot is None:
+    if slot is None or (command_id and first_use(state, account, command_id, command, state.at_us)):
         return ""
     rules = state.markets[slot.market_id].rules
     if account == slot.winner_id:

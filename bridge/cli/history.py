@@ -58,7 +58,8 @@ def prune(
 
     First the snapshot is proved: the rows before it lead to it, and it leads to the journal's end. Each file is on the
     disk, read back and compared before its rows are deleted. An engine may run. Later `verify`, `rebuild-projections`
-    and whatever looks back beyond these rows need the folder: --archive.
+    and whatever looks back beyond these rows need the folder: --archive. Let a day of rows stay: what was done is told
+    again from them to whoever asks again (without them he hears which row it was).
     """
     config = config_of(url)
     # With --json stdout is the result alone.

@@ -49,8 +49,8 @@ class Client(Allocating):
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
     that grow, until it is known how it ended or `timeout_s` are over: then `Unavailable` if nothing can have happened,
-    else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers the last 65,536 commands
-    that had an id; what is sent again after that is a new command.
+    else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers for a day what
+    moved tokens, and the last 65,536 of all else; what is sent again after that is a new command.
     """
 
     open_account = Sent(verbs.open_account, Stamp)

@@ -18,9 +18,11 @@ from bridge.async_exchange import AsyncExchange
 from bridge.cycle import look
 from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Prospect, Rhythm, Seen
 from bridge.cycle.settings import Settings, passed_or_set
-from bridge.errors import ExchangeError, Invalid, NotFound, NotLeader, Unavailable
+from bridge.errors import ExchangeError, Invalid, NotFound, NotLeader, Refused, Unavailable
 from bridge.exchange import Exchange
+from bridge.results import Round
 from bridge.units import at_us, datetime_of, duration_of
+from engine.reject import Reject
 from persistence.market_cycles import CycleRow, Mode
 
 logger: Final = logging.getLogger(__name__)
@@ -217,7 +219,7 @@ class Caller:
     async def _call(self, course: Course, moment: Moment, prospect: Prospect, command_id: str) -> None:
         market_id = course.rhythm.market_id
         try:
-            cleared = await self._desk.clear_round(market_id, command_id=command_id)
+            cleared = await self._clear(market_id, command_id)
         except ExchangeError as error:
             # Unavailable says that nothing happened. Any other may have happened or is recorded; if it is lost all the
             # same, this process has ended, and the next to lead finds no receipt of this cycle.
@@ -233,6 +235,15 @@ class Caller:
         finally:
             course.under_way = False
             self._wake.set()
+
+    async def _clear(self, market_id: str, command_id: str) -> Round:
+        try:
+            return await self._desk.clear_round(market_id, command_id=command_id)
+        except Refused as refused:
+            if refused.reason is not Reject.RETRIES_FULL:
+                raise
+            # Without an id a takeover in this very cycle may call it twice, which is better than that nobody does.
+            return await self._desk.clear_round(market_id)
 
     def _note(self, course: Course, error: ExchangeError) -> None:
         """Each kind of failure is logged once, until a call succeeds; a change of the leader is none."""

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from bridge.cycle.schedule import Prospect, Seen
 from engine.book import best_first
-from engine.commands import OPERATOR
+from engine.commands import OPERATOR, ClearRound
+from engine.core import first_use
 from engine.decide.rounds import eligible
 from engine.market import Market
 from engine.state import State
@@ -61,7 +62,8 @@ def prospect(market_id: str, now_us: int, seen: Seen, command_id: str) -> Callab
             # Bids for one round lose at the call.
             changes=sells or len(market.round_bids) > 0,
             offered=any(slot.offer_seq > seen.seq or slot.available_at_us > seen.at_us for slot in available),
-            called=bool(command_id) and state.receipts.get(OPERATOR, command_id) is not None,
+            called=bool(command_id)
+            and first_use(state, OPERATOR, command_id, ClearRound(market_id), at_us) is not None,
             seen=Seen(state.seq, at_us),
         )
 

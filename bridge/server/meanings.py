@@ -53,6 +53,7 @@ MEANINGS: Final = {
     "supply-exceeded": "That would be more tokens than may ever exist.",
     "hold-exceeded": "The hold is smaller than that: capture less, or leave out the amount to capture all of it.",
     "funds-insufficient": "The available balance is too low. Bid less, or wait until holds come back, or earn.",
+    "retries-full": "No more can be remembered for retries: try again hours later, or without an Idempotency-Key.",
     "invalid": "A field has the wrong type, range or pattern; `field` and `detail` say which. Nothing happened.",
     "not-found": "There is nothing of this name.",
     "conflict": "Things are not as the request takes them to be; `field` and `detail` say which. Nothing happened.",

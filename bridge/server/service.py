@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from bridge import results, verbs
+from bridge import recall, results, verbs
 from bridge.access.authorize import acting_account, actor_of
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
@@ -60,6 +60,10 @@ class Service:
     def check_may(self, caller: Caller, request: Request) -> None:
         """Raise `Forbidden` as `submit` would, before anything is looked up for a request."""
         self._acting(caller, request)
+
+    def is_retry(self, caller: Caller, request: Request) -> bool:
+        """Whether the request's id was used before, so that only the engine has to be asked. Raises `Forbidden`."""
+        return self.market.read(recall.is_retry(self._acting(caller, request)))
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
@@ -181,7 +185,7 @@ class Service:
 
     def _acting(self, caller: Caller, request: Request) -> Request:
         """The request as that actor. Its verb has checked the rest of it already."""
-        actor = actor_of(caller.principal, request.command, caller.account, self.market.read)
+        actor = actor_of(caller.principal, request.command, caller.account, self.market.read, request.command_id)
         if actor == request.actor:
             return request
         verbs.check_actor(actor)

@@ -21,6 +21,8 @@ from bridge.node import Node
 from bridge.telemetry.histogram import Histogram
 from bridge.telemetry.proofs import Proofs
 from bridge.telemetry.requests import Requests
+from engine import limits
+from engine.commands import ADMIN, OPERATOR
 from engine.state import State
 
 T = TypeVar("T", bound=Metric)
@@ -153,7 +155,7 @@ class _Families(Collector):
     def _books(self) -> Iterator[Metric]:
         """What the live state says; nothing where this process does not lead."""
         try:
-            supply, markets = self._of.node.read(_figures)
+            supply, markets, memory = self._of.node.read(_figures)
         except ExchangeError:
             return
         label = ("market",)
@@ -164,6 +166,10 @@ class _Families(Collector):
         )
         yield _gauge("slots_offered", "Slots on sale.", label, ((key, one.slots_offered) for key, one in markets))
         yield _gauge("awards_live", "Slots in use.", label, ((key, one.awards_live) for key, one in markets))
+        # What is full is refused, so each stands beside its bound.
+        label = ("what",)
+        yield _gauge("remembered", "What is kept so that nothing is done twice.", label, memory)
+        yield _gauge("remembered_max", "The bound of each; full means refuse.", label, REMEMBERED_MAX)
 
     def _http(self) -> Iterator[Metric]:
         requests = self._of.requests
@@ -215,15 +221,25 @@ class _Families(Collector):
         yield _plain("award_waits", "Requests that wait for an award.", feed.watchers)
 
 
-def _figures(state: State) -> tuple[int, list[tuple[tuple[str, ...], MarketFigures]]]:
-    """All tokens, and each market. O(markets)."""
-    return state.ledger.supply_tokens, [
+Labels = tuple[str, ...]
+
+REMEMBERED_MAX: Final[list[tuple[Labels, int]]] = [
+    (("earnings",), limits.EARNINGS_MAX),
+    (("retries of accounts",), limits.RETRIES_OF_ACCOUNTS_MAX),
+    (("retries of the operator",), limits.RETRIES_PER_STAFF_MAX),
+    (("retries of the admin",), limits.RETRIES_PER_STAFF_MAX),
+]
+
+
+def _figures(state: State) -> tuple[int, list[tuple[Labels, MarketFigures]], list[tuple[Labels, int]]]:
+    """All tokens, each market, and what is remembered in the order of `REMEMBERED_MAX`. O(markets)."""
+    markets: list[tuple[Labels, MarketFigures]] = [
         ((name,), MarketFigures(market.bids_open, len(market.offers), len(market.tasks_awarded)))
         for name, market in state.markets.items()
     ]
-
-
-Labels = tuple[str, ...]
+    counts = len(state.ledger.earnings), *(state.retries.of(whose, state.at_us) for whose in ("", OPERATOR, ADMIN))
+    memory = [(label, count) for (label, _), count in zip(REMEMBERED_MAX, counts, strict=True)]
+    return state.ledger.supply_tokens, markets, memory
 
 
 def _filled(family: T, series: Iterable[tuple[Labels, float]]) -> T:

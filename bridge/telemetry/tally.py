@@ -61,10 +61,10 @@ class Tally:
         commands = self.commands
         with self._lock:
             for request, one in zip(requests, applied):  # noqa: B905 -- it costs, and the caller has just made one of the other
-                kind, first = type(request.command), one.events[0]
+                kind = type(request.command)
                 if one.repeated:
                     outcome = REPEATED
-                elif type(first) is Rejected:
+                elif type(first := one.events[0]) is Rejected:
                     outcome = first.reason.value
                 else:
                     outcome = DONE

@@ -30,6 +30,7 @@ _FOR_TOOLS: Final = {
     "bid-lost": "The bid lost in the last call and its hold is coming back. Place a new one.",
     "slot-settled": "The award was settled already: its price is paid. There is nothing left to do.",
     "lease-expired": "The award's lease has run out: it can no longer be settled. Settle sooner next time.",
+    "retries-full": "The market can remember no more of this account's calls for a repetition. Try again hours later.",
     "unauthorized": "The API key is missing or works no longer. You cannot repair this: tell whoever runs you.",
     "forbidden": "Your API key may not do this, and trying again does not help. Tell whoever runs you what you need.",
     "too-many-requests": "You ask more often than your API key may. Wait, then go on more slowly.",

@@ -10,7 +10,7 @@ from engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, 
 from engine.decide.refusals import refused
 from engine.events import AccountOpened, Events, TransferPosted
 from engine.holds import NamedHold
-from engine.ledger import Earning, Ledger, is_earning
+from engine.ledger import Ledger, earning_of, is_earning
 from engine.reject import Reject
 from engine.state import State
 
@@ -92,8 +92,7 @@ def refuse_earning(ledger: Ledger, credit_id: str, asked: Mint | Transfer | Name
         return None
     if not asked.reference_id:
         return refused(Reject.REFERENCE_MISSING, "reference_id", "", f"a reference for {asked.reason}")
-    earning: Earning = (credit_id, asked.reason, asked.reference_type, asked.reference_id)
-    if earning in ledger.earnings:
+    if earning_of(credit_id, asked.reason, asked.reference_type, asked.reference_id) in ledger.earnings:
         return refused(Reject.EARNING_DUPLICATE, "reference_id", asked.reference_id, "paid before")
     if len(ledger.earnings) >= limits.EARNINGS_MAX:
         return refused(Reject.EARNINGS_FULL, "reference_id", asked.reference_id, limits.EARNINGS_MAX)

@@ -2,7 +2,8 @@
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
 without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `candles` the
-figures of a chart, `earnings` what accounts were credited with, `idle` what has lain unused.
+figures of a chart, `earnings` what accounts were credited with, `idle` what has lain unused, `replies` what rows of the
+journal said.
 """
 
 from persistence.queries.candles import Candle, candles
@@ -31,6 +32,7 @@ from persistence.queries.pages import (
     statement_page,
     wallets_page,
 )
+from persistence.queries.replies import ReplyRow, replies
 from persistence.queries.tables import (
     AccountRow,
     OfferRow,
@@ -70,6 +72,7 @@ __all__ = [
     "OpenBidRow",
     "OutcomeRow",
     "Paging",
+    "ReplyRow",
     "RoundRow",
     "SlotRow",
     "StatementRow",
@@ -94,6 +97,7 @@ __all__ = [
     "offers",
     "open_bids",
     "outcome",
+    "replies",
     "rounds",
     "rounds_page",
     "slots_page",

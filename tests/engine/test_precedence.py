@@ -308,6 +308,12 @@ CHAINS = {
         t=20 capture h a amount=11 -> SAME_ACCOUNT
         capture h b amount=11 -> HOLD_EXPIRED
         """,
+    "transfer: without room for what it would be known by": """
+        bound RETRIES_PER_ACCOUNT_MAX 1
+        transfer a b 1 id=k1
+        transfer a b 100 id=k2 -> FUNDS_INSUFFICIENT
+        transfer a b 99 id=k3 -> RETRIES_FULL
+        """,
     "release": """
         hold h a 10
         release none by b -> HOLD_UNKNOWN
@@ -360,8 +366,8 @@ def test_a_reused_id_comes_before_everything() -> None:
 
 
 def test_funds_come_last() -> None:
-    """LED-7: whoever is told `FUNDS_INSUFFICIENT` could have done it with more tokens."""
-    assert ORDER[-1] == "FUNDS_INSUFFICIENT"
+    """LED-7, IDM-1: whoever is told `FUNDS_INSUFFICIENT` could have done it with more tokens, or without an id."""
+    assert ORDER[-2:] == ["FUNDS_INSUFFICIENT", "RETRIES_FULL"]
 
 
 def test_every_refusal_stands_in_a_chain() -> None:

@@ -1,18 +1,24 @@
 """The window of receipts by itself.
 
-Goal: the last `RECEIPTS_MAX` by actor and id, in order. Method: a small window filled by hand. IDM-1.
+Goal: the last `RECEIPTS_MAX` by actor and id, in order, of what was done and of refusals apart.
+Method: small windows filled by hand. IDM-1.
 """
 
 import pytest
 
 from engine import limits
 from engine.commands import ExpireDue
-from engine.events import SweepFinished
+from engine.events import Rejected, SweepFinished
 from engine.receipts import Receipt, Receipts
+from engine.reject import Reject
 
 
 def receipt(seq: int, actor: str = "a", command_id: str = "") -> Receipt:
     return Receipt(actor, command_id or f"k{seq}", seq, 0, ExpireDue(), (SweepFinished(0, 0, 0, False),))
+
+
+def refusal(seq: int) -> Receipt:
+    return Receipt("a", f"k{seq}", seq, 0, ExpireDue(), (Rejected(Reject.SLOT_UNKNOWN, "slot_id", "s", ""),))
 
 
 def window(*receipts: Receipt) -> Receipts:
@@ -53,4 +59,29 @@ def test_the_check_finds_disorder_and_too_many(monkeypatch: pytest.MonkeyPatch) 
     kept = window(receipt(1), receipt(2))
     monkeypatch.setattr(limits, "RECEIPTS_MAX", 1)
     with pytest.raises(AssertionError):
+        kept.check()
+
+
+def test_refusals_push_out_refusals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IDM-1: what costs nothing to ask forgets nothing that was done, and the other way round."""
+    monkeypatch.setattr(limits, "RECEIPTS_MAX", 2)
+    kept = window(receipt(1), refusal(2), refusal(3), refusal(4), refusal(5))
+    assert [one.seq for one in kept] == [1, 4, 5]
+    kept = window(refusal(1), receipt(2), receipt(3), receipt(4))
+    assert [one.seq for one in kept] == [3, 4, 1]
+    kept.check()
+
+
+def test_of_two_receipts_of_an_id_the_later_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """IDM-1: rows of rules that forgot sooner have them; the earlier one is gone at once, from whichever window."""
+    monkeypatch.setattr(limits, "RECEIPTS_MAX", 3)
+    done, refused = receipt(4, "a", "k1"), refusal(1)
+    for first, later in (
+        (receipt(1), done),
+        (refused, done),
+        (receipt(1), Receipt("a", "k1", 5, 0, ExpireDue(), refused.events)),
+    ):
+        kept = window(first, receipt(2), receipt(3), later)
+        assert kept.get("a", "k1") is later
+        assert len(kept) == 3
         kept.check()

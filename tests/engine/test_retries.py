@@ -112,22 +112,40 @@ def test_commands_without_an_id_happen_each_time() -> None:
 
 
 def test_the_window_is_the_last_commands_with_an_id() -> None:
-    """IDM-1: those without an id do not use it up; beyond the bound the oldest is forgotten and happens again."""
+    """IDM-1: those without an id do not use it up; beyond the bound the oldest is forgotten and asked anew."""
     assert RECEIPTS_MAX == 65_536
     play(
         WORLD
         + """
     bound RECEIPTS_MAX 2
-    mint a 1 id=k1
-    mint a 1 id=k2
-    mint a 1
-    mint a 1
-    mint a 1 id=k1 -> repeated 6
-    mint a 1 id=k3
-    mint a 1 id=k2 -> repeated 7
-    mint a 1 id=k1
-    mint a 1 id=k2
-    wallet a -> balance 107 held 0
+    bid a t1 1 id=k1 -> bid 1
+    bid a t2 1 id=k2 -> bid 2
+    bid a t3 1       -> bid 3
+    bid a t4 1       -> bid 4
+    bid a t1 1 id=k1 -> repeated 6
+    bid a t5 1 id=k3 -> bid 5
+    bid a t2 1 id=k2 -> repeated 7
+    bid a t1 1 id=k1 -> TASK_BID_OPEN
+    clear            -> no sale, lost 1 2 3 4 5
+    bid a t1 1 id=k1 -> repeated 13
+    bid a t2 1 id=k2 -> repeated 7
+    """
+    )
+
+
+def test_refusals_never_push_out_what_was_done() -> None:
+    """IDM-1: they cost nothing, so any stranger could send as many as it takes; their window is their own."""
+    play(
+        WORLD
+        + """
+    bound RECEIPTS_MAX 2
+    bid a t1 1 id=k          -> bid 1
+    bid b t1 900 id=x1       -> FUNDS_INSUFFICIENT
+    bid b t1 1 market=z id=x2 -> MARKET_UNKNOWN
+    bid b t1 1 market=z id=x3 -> MARKET_UNKNOWN
+    bid a t1 1 id=k          -> repeated 6
+    bid b t1 1 market=z id=x3 -> repeated 9
+    bid b t1 900 id=x1       -> FUNDS_INSUFFICIENT
     """
     )
 
@@ -138,14 +156,13 @@ def test_neither_a_repeat_nor_a_misuse_renews_the_place_of_the_first() -> None:
         WORLD
         + """
     bound RECEIPTS_MAX 2
-    mint a 1 id=k1
-    mint a 1 id=k2
-    mint a 1 id=k1 -> repeated 6
-    mint a 2 id=k1 -> COMMAND_ID_REUSED
-    mint a 1 id=k3
-    mint a 1 id=k2 -> repeated 7
-    mint a 1 id=k1
-    wallet a -> balance 104 held 0
+    slot s1 id=k1
+    slot s2 id=k2
+    slot s1 id=k1 -> repeated 6
+    slot s9 id=k1 -> COMMAND_ID_REUSED
+    slot s3 id=k3
+    slot s2 id=k2 -> repeated 7
+    slot s1 id=k1 -> SLOT_EXISTS
     """
     )
 

@@ -13,6 +13,7 @@ import pytest
 from engine.book import Book
 from engine.commands import ISSUANCE
 from engine.market import LosingRound
+from engine.retries import Generation
 from engine.state import State
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
@@ -361,8 +362,45 @@ def ended_hold_under_another_id(state: State) -> None:
 
 
 def receipts_out_of_order(state: State) -> None:
-    receipts = state.receipts._by_id
-    receipts.move_to_end(next(iter(receipts)))
+    state.receipts._done.rotate()
+
+
+def receipt_that_is_not_found(state: State) -> None:
+    state.receipts._by_id.popitem()
+
+
+def refusal_among_what_was_done(state: State) -> None:
+    state.receipts._done.append(state.receipts._refused.pop())
+
+
+def retry_that_is_nobodys(state: State) -> None:
+    state.retries.generations[0].by_actor.clear()
+
+
+def retry_that_is_counted_for_an_account(state: State) -> None:
+    state.retries.generations[0].by_accounts += 1
+
+
+def retries_out_of_order(state: State) -> None:
+    state.retries.generations.insert(0, Generation(7, {"a": 1}, 1, state.retries.generations[0].done))
+
+
+def retries_of_longer_than_a_day(state: State) -> None:
+    state.retries.generations.append(Generation(7, {"admin": 1}, 0, state.retries.generations[0].done))
+
+
+def digest_in_the_wrong_place(state: State) -> None:
+    (prefix, bucket), *_ = state.ledger.earnings._buckets.items()
+    state.ledger.earnings._buckets[prefix] = bucket * 2
+
+
+def half_a_digest(state: State) -> None:
+    for bucket in state.ledger.earnings._buckets.values():
+        bucket.pop()
+
+
+def count_of_digests(state: State) -> None:
+    state.ledger.earnings._count += 1
 
 
 DAMAGES = [
@@ -443,6 +481,15 @@ DAMAGES = [
     open_hold_among_the_ended,
     ended_hold_under_another_id,
     receipts_out_of_order,
+    receipt_that_is_not_found,
+    refusal_among_what_was_done,
+    retry_that_is_nobodys,
+    retry_that_is_counted_for_an_account,
+    retries_out_of_order,
+    retries_of_longer_than_a_day,
+    digest_in_the_wrong_place,
+    half_a_digest,
+    count_of_digests,
 ]
 
 

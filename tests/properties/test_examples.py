@@ -312,6 +312,8 @@ def test_a_retry_is_answered_by_the_first_reply(table: Table) -> None:
         assert table.do(refused, command_id="k") == (Repeated(1),)
         assert of_type(Rejected, table.do(ExpireDue(), command_id="k"))[0].reason.value == "COMMAND_ID_REUSED"
         assert of_type(SweepFinished, table.do(ExpireDue(), actor="operator", command_id="k"))
+        assert table.do(refused, command_id="k") == (Repeated(1),)
+        assert of_type(Rejected, table.do(refused, command_id="k2"))
         assert of_type(Rejected, table.do(refused, command_id="k"))
 
 

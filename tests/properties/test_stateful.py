@@ -65,6 +65,11 @@ SMALL = {
     "HOLDS_ENDED_KEPT": 1,
     "EARNINGS_MAX": 3,
     "RECEIPTS_MAX": 2,
+    "RETRIES_PERIOD_US": 8,
+    "RETRIES_PERIODS_KEPT": 1,
+    "RETRIES_PER_STAFF_MAX": 4,
+    "RETRIES_PER_ACCOUNT_MAX": 2,
+    "RETRIES_OF_ACCOUNTS_MAX": 3,
 }
 
 accounts = st.sampled_from(("agent", "quest", "provider"))

@@ -10,7 +10,8 @@ from typing import get_args
 
 import pytest
 
-from engine.commands import CaptureHold, Entry
+from engine import limits
+from engine.commands import CaptureHold, Command, Entry
 from engine.events import (
     AwardGranted,
     AwardLapsed,
@@ -32,9 +33,13 @@ from engine.events import (
 from engine.limits import TOKENS_MAX
 from engine.reject import Reject
 from tests.support.naive import NaiveMarket
+from tests.support.naive.retries import is_remembered_for_a_day
 from tests.support.streams import Stream, bounds
+from tests.support.swarms import lingering_swarm
 
-SEEDS = range(200)
+SEEDS = range(240)
+# Seeds of worlds in which due things wait long for a sweep.
+LINGERING = range(60)
 COMMANDS = 300
 
 SITUATIONS = {
@@ -58,6 +63,8 @@ SITUATIONS = {
     "a reward as large as the supply allows (SET-3)",
     "a slot offered again (SLT-2)",
     "a retry of a refused command (IDM-1)",
+    "a retry that is known only for a day (IDM-1)",
+    "a retry of what is forgotten after a day (IDM-1)",
     "a full supply (LED-4)",
     "a capture that gives a rest back (HLD-3)",
     "a capture that LED-4 refuses (HLD-3)",
@@ -76,6 +83,9 @@ class Observer:
         self.own_awards: set[int] = set()
         self.refused: set[int] = set()
         self.holds: set[str] = set()
+        # Of what was done under an id: the rows in order, and under which ids tokens moved when.
+        self.done: list[int] = []
+        self.moved: dict[tuple[str, str, Command], int] = {}
 
     def situations(self, entry: Entry, events: Events) -> Iterator[str]:
         """Yield what is remarkable in one entry and its events."""
@@ -84,8 +94,23 @@ class Observer:
             yield from self.of_bids_and_slots(entry, event)
             yield from self.after_the_call(event)
             yield from self.of_named_holds(entry, event)
+        yield from self.of_retries(entry, events[0])
         if isinstance(events[0], Rejected):
             self.refused.add(entry.seq)
+        elif entry.command_id and not isinstance(events[0], Repeated):
+            self.done.append(entry.seq)
+            if is_remembered_for_a_day(entry.command):
+                self.moved[entry.actor, entry.command_id, entry.command] = entry.at_us
+
+    def of_retries(self, entry: Entry, first: Event) -> Iterator[str]:
+        """Yield what is remarkable in how a command is known again, or no longer."""
+        moved_at_us = self.moved.get((entry.actor, entry.command_id, entry.command))
+        if isinstance(first, Repeated):
+            later = len([seq for seq in self.done if seq > first.first_seq])
+            if first.first_seq in self.done and later >= limits.RECEIPTS_MAX:
+                yield "a retry that is known only for a day (IDM-1)"
+        elif moved_at_us is not None and not isinstance(first, Rejected):
+            yield "a retry of what is forgotten after a day (IDM-1)"
 
     def at_the_call(self, event: Event, before: Events, after: Events) -> Iterator[str]:
         """Yield what is remarkable in an event of a call."""
@@ -178,8 +203,9 @@ class Observer:
 def counted() -> Counter[object]:
     """Count refusals, types of events and situations over all seeds."""
     counts: Counter[object] = Counter()
-    for stream_seed in SEEDS:
-        stream, naive, observer = Stream(stream_seed), NaiveMarket(), Observer()
+    streams = [Stream(seed) for seed in SEEDS] + [Stream(seed, choose_swarm=lingering_swarm) for seed in LINGERING]
+    for stream in streams:
+        naive, observer = NaiveMarket(), Observer()
         with bounds(stream.swarm.bounds):
             for _ in range(COMMANDS):
                 entry = stream.next_entry()
@@ -205,7 +231,7 @@ def test_streams_reach_the_rare_situations(counted: Counter[object]) -> None:
 
 def test_streams_do_not_drown_in_refusals(counted: Counter[object]) -> None:
     """At least a third of all commands change something, or the rare successes would hide what follows them."""
-    assert counted[Rejected] + counted[Repeated] < len(SEEDS) * COMMANDS * 2 / 3
+    assert counted[Rejected] + counted[Repeated] < (len(SEEDS) + len(LINGERING)) * COMMANDS * 2 / 3
 
 
 def test_a_stream_follows_from_its_seed(seed: int) -> None:

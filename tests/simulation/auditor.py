@@ -10,15 +10,27 @@ from collections.abc import Callable, Sequence
 
 from bridge.messages import Request
 from bridge.sequencer import Applied
+from engine import limits
 from engine.codec import encode
-from engine.commands import Entry
+from engine.commands import Command, Entry
 from engine.core import Engine
 from engine.events import Events, Rejected, Repeated, TransferPosted
+from engine.limits import RECEIPTS_MAX
 from engine.reject import Reject
 from persistence.errors import Fenced, PersistenceError, Unavailable
 from persistence.journal import Chain, Position, Stored
 from persistence.memory import MemoryDatabase
 from tests.simulation.world import Life, World
+from tests.support.naive.retries import is_remembered_for_a_day
+
+
+def may_be_forgotten(command: Command, events: Events, later: Command) -> bool:
+    """Whether what was done under an id may be new again: not what moved tokens, to another that does (IDM-1)."""
+    if limits.RECEIPTS_MAX == RECEIPTS_MAX:
+        # More commands than a world has.
+        return False
+    moved = is_remembered_for_a_day(command) and not isinstance(events[0], Rejected)
+    return not (moved and is_remembered_for_a_day(later))
 
 
 class Auditor:
@@ -87,7 +99,10 @@ class Auditor:
         elif isinstance(first, Rejected) and first.reason is Reject.COMMAND_ID_REUSED:
             assert self.rows[self.effects[key] - 1].command_json != row.command_json, row.seq
         else:
-            assert key not in self.effects, f"row {row.seq} does again what row {self.effects[key]} did: {key}"
+            if (before := self.effects.get(key)) is not None:
+                done = self.rows[before - 1]
+                forgotten = may_be_forgotten(done.entry().command, done.events(), row.entry().command)
+                assert forgotten, f"row {row.seq} does again what row {before} did: {key}"
             self.effects[key] = row.seq
 
     # --- what is said about it ---------------------------------------------------------------------------------
@@ -112,7 +127,11 @@ class Auditor:
             # It has no reply of its own that could be repeated: each attempt is a mistake of its own.
             return
         told = (applied.seq, applied.at_us, events_json)
-        assert self.told.setdefault((*mine[:2], command_json), told) == told, f"another reply to the retry {mine}"
+        before = self.told.get((*mine[:2], command_json), told)
+        if before != told:
+            forgotten = may_be_forgotten(request.command, database.rows[before[0] - 1].events(), request.command)
+            assert forgotten, f"another reply to the retry {mine}"
+        self.told[*mine[:2], command_json] = told
 
     def started(self, life: Life, engine: Engine, position: Position, database: MemoryDatabase) -> None:
         """A process has come back, from whatever, and is about to write."""

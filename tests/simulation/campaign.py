@@ -40,6 +40,7 @@ EVERY_FAULT = (
     "outcome unknown to a client",
     "client timeout",
     "retry answered from memory",
+    "retry answered from the journal",
     "snapshot taken",
     "recovery from a snapshot",
     "recovery passed over a snapshot",

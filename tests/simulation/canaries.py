@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 import bridge.sequencer
-from engine.core import Engine
+from engine import core
 from engine.decide import sweeps
 from engine.events import SweepFinished
 from engine.ledger import Ledger
 from engine.receipts import Receipts
+from engine.retries import Retries
 from persistence import recovery
 from persistence.errors import Unavailable
 from persistence.journal import Position
@@ -202,6 +203,11 @@ def receipts_are_forgotten_in_a_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(node, "bring_back", forget)
 
 
+@canary(seeds=13)
+def what_moved_tokens_is_forgotten_with_its_reply(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Retries, "find", lambda *_: None)
+
+
 @canary(seeds=6)
 def it_reads_before_it_claims(patch: pytest.MonkeyPatch) -> None:
     def claim_late(journal, snapshots) -> Recovered:
@@ -231,7 +237,7 @@ def a_standby_is_promoted_where_it_stands(patch: pytest.MonkeyPatch) -> None:
 
 @canary(seeds=1)
 def a_retry_is_decided_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Engine, "_recall", lambda *_: None)
+    patch.setattr(core, "first_use", lambda *_: None)
 
 
 @canary(seeds=1)

@@ -7,12 +7,14 @@ and the composition root do around them. What a node promises to clients it firs
 from collections.abc import Callable, Sequence
 
 import bridge.errors
+from bridge import recall
 from bridge.messages import Request
 from bridge.sequencer import Applied, Sequencer
 from engine.core import Engine
 from persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
 from persistence.journal import Position
 from persistence.outbox import Outbox
+from persistence.queries import ReplyRow
 from persistence.recovery import Recovered, Replica, check_arrival, recover, rehearse, still_mine
 from persistence.snapshots.follower import Follower
 from persistence.snapshots.store import SnapshotStore
@@ -219,12 +221,24 @@ class Node:
                 self.world.occurred("outcome unknown to a client")
                 reply(f"unknown outcome: {failure}")
                 return
-            for request, one in zip(requests, applied, strict=True):
+            told = self._told_again(requests, applied)
+            for request, one in zip(requests, told, strict=True):
                 self.store.auditor.acknowledge(self.store.database, request, one)
-            reply(applied)
+            reply(told)
 
         self._tell(outbox.on_durable(applied[-1].journal_seq, finish))
         self._pump()
+
+    def _told_again(self, requests: Sequence[Request], applied: list[Applied]) -> list[Applied]:
+        """The same, with what only the journal knows."""
+        seqs = recall.known_by_row(applied)
+        if not seqs:
+            return applied
+        self.world.counts["retry answered from the journal"] += len(seqs)
+        rows = [self.store.database.rows[seq - 1] for seq in seqs]
+        return recall.told_again(
+            requests, applied, {row.seq: ReplyRow(row.seq, row.at_us, row.events()) for row in rows}
+        )
 
     # --- the background writer, without its threads ------------------------------------------------------------
 

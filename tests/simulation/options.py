@@ -116,12 +116,14 @@ def draw(rng: random.Random) -> Options:
 def choose_swarm(rng: random.Random) -> Swarm:
     """Choose a small market whose deadlines are of the length of this world's delays.
 
-    Receipts keep their real bound: that a retry comes within the window is what a client promises (IDM-1).
+    A day stays a day, and the staff has room to close the market at the end. Where the window of whole replies is
+    short, only what moves tokens is known beyond it (IDM-1).
     """
     swarm = rng.choice((small_swarm, lingering_swarm))(rng)
     swarm.ttls_us = rng.choice(((1_000, 20_000), (5_000, 100_000, 500_000), (2_000_000,)))
     swarm.leases_us = rng.choice(((2_000, 20_000), (20_000, 500_000), (100_000_000,)))
     swarm.steps_us = (0,)
     swarm.id_chance = 0.0
-    swarm.bounds.pop("RECEIPTS_MAX", None)
+    for name in ("RETRIES_PERIOD_US", "RETRIES_PERIODS_KEPT", "RETRIES_PER_STAFF_MAX"):
+        swarm.bounds.pop(name, None)
     return swarm

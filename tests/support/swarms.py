@@ -44,6 +44,15 @@ SMALL_BOUNDS = {
     "SWEEP_ITEMS_MAX": (1, 5),
     "LOSERS_PER_CALL_MAX": (0, 4),
 }
+# The bounds of what retries are known by, lowered together: what is kept longest is forgotten only where all is small.
+SMALL_RETRY_BOUNDS = {
+    "RECEIPTS_MAX": (1, 2),
+    "RETRIES_PERIOD_US": (1, 100),
+    "RETRIES_PERIODS_KEPT": (0, 3),
+    "RETRIES_PER_STAFF_MAX": (3, 12),
+    "RETRIES_PER_ACCOUNT_MAX": (1, 3),
+    "RETRIES_OF_ACCOUNTS_MAX": (1, 6),
+}
 
 
 @dataclass
@@ -72,6 +81,9 @@ def small_swarm(rng: random.Random) -> Swarm:
     price_max = rng.choice((1, 2, 5, 20, 1000))
     weights = {name: weight * rng.choice(FACTORS) for name, weight in WEIGHTS.items()}
     low_bounds = {name: rng.randint(*ends) for name, ends in SMALL_BOUNDS.items() if rng.random() < 0.3}
+    forgetful = rng.random() < 0.3
+    if forgetful:
+        low_bounds |= {name: rng.randint(*ends) for name, ends in SMALL_RETRY_BOUNDS.items()}
     return Swarm(
         accounts=rng.randint(2, 9),
         markets=rng.randint(1, 3),
@@ -80,7 +92,7 @@ def small_swarm(rng: random.Random) -> Swarm:
         price_max=price_max,
         mint_max=price_max * rng.choice((4, 40, 400)),
         wrong_chance=rng.choice((0.0, 0.03, 0.15)),
-        id_chance=rng.choice((0.0, 0.1, 0.4)),
+        id_chance=0.4 if forgetful else rng.choice((0.0, 0.1, 0.4)),
         gtd_chance=rng.choice((0.1, 0.5, 0.9)),
         rich=rng.random() < 0.15,
         steps_us=rng.choice(((0, 0, 1), (0, 0, 1, 10), (0, 1, 5, 100))),

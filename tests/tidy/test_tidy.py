@@ -513,7 +513,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
         "s: list[int] = g()\nx = [*s]",
     ),
     (the_engine_orders_no_set, "engine/x.py", "self.s: set[int] = g()\nfor x in self.s: pass", "for x in self.t: pass"),
-    (the_engine_orders_no_set, "engine/x.py", "for x in ledger.earnings: pass", "for x in ledger.accounts: pass"),
+    (the_engine_orders_no_set, "engine/x.py", "for x in one._tasks_taken: pass", "for x in ledger.accounts: pass"),
     (the_engine_orders_no_set, "engine/x.py", "s = set()\nfor x in s | t: pass", "s = 1\nfor x in s | t: pass"),
     (the_engine_orders_no_set, "engine/x.py", "s = set()\n','.join(s)", "s = set()\nlen(s)"),
     (

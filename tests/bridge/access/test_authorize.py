@@ -39,7 +39,7 @@ from engine.commands import (
     WithdrawSlot,
 )
 from engine.core import Engine
-from engine.events import Events, Rejected
+from engine.events import Events, Rejected, Repeated
 from engine.reject import Reject
 from engine.state import State
 from persistence.api_keys import KeyRow
@@ -281,6 +281,25 @@ def test_bidding_for_a_provider_is_no_right_to_report_for_it() -> None:
     assert market.try_to(key("", offer="alpha"), SettleAward("won", 1, 1)) == FORBIDDEN
     assert market.try_to(key("", offer="alpha"), Transfer("alpha", "beta", 1, "tip")) == FORBIDDEN
     assert market.try_to(key("", bid="alpha"), SettleAward("won", 1, 1)) == "alpha"
+
+
+def test_a_report_that_is_sent_again_is_told_as_the_first_time() -> None:
+    """IDM-1: the slot has been sold anew meanwhile, where impact is paid for, which is no question to a retry."""
+    market, alpha = Market(), key("", bid="alpha")
+    report = SettleAward("won", 1, 1)
+    entry = Entry(market.engine.state.seq + 1, 1, "alpha", report, "report")
+    assert actor_of(alpha, report, "", market.read, "report") == "alpha"
+    assert not isinstance(market.engine.apply(entry)[0], Rejected)
+    market.award("won", "prov", "alpha")
+    assert actor_of(alpha, report, "", market.read, "report") == "alpha"
+    again = Entry(market.engine.state.seq + 1, 1, "alpha", report, "report")
+    assert market.engine.apply(again) == (Repeated(entry.seq),)
+    # What is new is asked as ever, and nobody is helped by the id of another.
+    for account, command_id in (("alpha", ""), ("alpha", "other")):
+        with pytest.raises(Forbidden, match="pays for impact"):
+            actor_of(alpha, report, account, market.read, command_id)
+    with pytest.raises(Forbidden):
+        actor_of(key("", bid="beta"), report, "alpha", market.read, "report")
 
 
 def test_a_slot_that_nobody_knows_is_the_engines_to_refuse() -> None:

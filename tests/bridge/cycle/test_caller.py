@@ -12,6 +12,7 @@ from itertools import count
 import psycopg
 import pytest
 
+import engine.limits
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
 from bridge.cycle.caller import CALLS_PER_STEP_MAX, Caller
 from bridge.units import at_us
@@ -426,3 +427,22 @@ async def test_what_breaks_it_is_told_and_raised(
     await until(lambda: any("has broken" in one.message for one in caplog.records))
     with pytest.raises(OverflowError):
         await caller.close()
+
+
+@awaited
+async def test_a_market_is_called_also_where_no_more_calls_can_be_remembered(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IDM-1: refused for want of room, the call is made without an id, in the same cycle."""
+    monkeypatch.setattr(engine.limits, "RETRIES_PER_STAFF_MAX", 2)
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+        set_to(database_url, Cycle("every", PERIOD_US))
+        async with Caller(market) as caller:
+            bidder = asyncio.create_task(bid_on(market))
+            await until(lambda: rounds(market) >= 5)
+            bidder.cancel()
+            assert caller.status("m").failures == 0
+    made = [row.command_id for row in clears(database_url) if "rejected" not in str(row.events)]
+    assert all(made[:2])
+    assert not any(made[2:])

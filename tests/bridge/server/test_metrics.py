@@ -6,6 +6,7 @@ Method: the service behind its front; the text is read by the client library's o
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine import limits
 from tests.bridge.server.conftest import Served
 
 Series = dict[tuple[str, ...], float]
@@ -107,3 +108,29 @@ def test_both_ways_of_a_bid_are_one_route(served: Served) -> None:
         bid = {"task_id": f"t{number}", "max_price_tokens": 1}
         assert served.ask("POST", "/api/v1/markets/m/bids" + query, key=key, json=bid).status_code == 201
     assert scraped(served)["http_requests_total"] == {("POST", "/api/v1/markets/{market_id}/bids", "201"): 3}
+
+
+def test_it_tells_how_full_is_what_may_not_be_forgotten(served: Served) -> None:
+    """LED-4, IDM-1: full means refuse, so whoever runs the market sees it come, each beside its bound."""
+    market = served.exchange
+    market.mint("a", 1, "earn:review", "paper", "p1")
+    market.mint("a", 1, "earn:review", "paper", "p2", command_id="k1")
+    market.transfer("a", "b", 1, "tip", command_id="k1")
+    market.transfer("b", "a", 1, "tip", command_id="k1")
+    market.transfer("b", "a", 1, "tip")
+    market.clear_round("m", command_id="k1")
+    market.clear_round("m", command_id="k2")
+    market.clear_round("m", command_id="k3")
+    found = scraped(served)
+    assert found["remembered"] == {
+        ("earnings",): 2,
+        ("retries of the admin",): 1,
+        ("retries of accounts",): 2,
+        ("retries of the operator",): 3,
+    }
+    assert found["remembered_max"] == {
+        ("earnings",): limits.EARNINGS_MAX,
+        ("retries of the admin",): limits.RETRIES_PER_STAFF_MAX,
+        ("retries of accounts",): limits.RETRIES_OF_ACCOUNTS_MAX,
+        ("retries of the operator",): limits.RETRIES_PER_STAFF_MAX,
+    }

@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from engine import limits
 from engine.commands import (
     AmendBid,
     Burn,
@@ -31,8 +30,8 @@ from engine.commands import (
 )
 from engine.events import Event, Events, Rejected, Repeated, RoundCleared
 from engine.reject import Reject
-from tests.support.naive import awards, bids, calls, holds, slots, tokens
-from tests.support.naive.shard import Shard, drop_oldest
+from tests.support.naive import awards, bids, calls, holds, retries, slots, tokens
+from tests.support.naive.shard import Shard
 
 PRECEDENCE = tuple(Reject)
 # For each command, what refuses it and what carries it out.
@@ -67,19 +66,17 @@ class NaiveMarket(Shard):
         self.seq, self.now, self.actor = entry.seq, entry.at_us, entry.actor
         if not entry.command_id:
             return self.decided(entry)
-        key = (entry.actor, entry.command_id)
-        if key in self.receipts:
-            first_seq, first_command = self.receipts[key]
+        if first := retries.first_use(self, entry):
+            first_seq, first_command = first
             return (Repeated(first_seq) if first_command == entry.command else rejected(Reject.COMMAND_ID_REUSED),)
         events = self.decided(entry)
-        self.receipts[key] = (entry.seq, entry.command)
-        drop_oldest(self.receipts, limits.RECEIPTS_MAX)
+        retries.remember(self, entry, isinstance(events[0], Rejected))
         return events
 
     def decided(self, entry: Entry) -> Events:
         """Refuse with the first declared of all refusals that apply, or act."""
         refuse, act = PLANS[type(entry.command)]
-        reasons = set(refuse(self, entry.command, entry.actor))
+        reasons = {*refuse(self, entry.command, entry.actor), *retries.refuse_to_remember(self, entry)}
         if reasons:
             return (rejected(min(reasons, key=PRECEDENCE.index)),)
         self.said = []

@@ -122,8 +122,11 @@ class Shard:
     # Oldest end first, at most HOLDS_ENDED_KEPT.
     holds_ended: dict[str, NamedHold] = field(default_factory=dict)
     earnings: set[tuple[str, str, str, str]] = field(default_factory=set)
-    # Oldest first, at most RECEIPTS_MAX.
+    # What was done and what was refused, each oldest first, at most RECEIPTS_MAX.
     receipts: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
+    # What moved tokens within the last periods, oldest first: when, whose, under which id, the row, and what it was.
+    moved: list[tuple[int, str, str, int, Command]] = field(default_factory=list)
     bids_ever: int = 0
     awards_ever: int = 0
     transfers_ever: int = 0
