@@ -14,7 +14,8 @@ from typing import Final
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from persistence.connections import BoundedConnection, pooled_parameters
+from persistence import session
+from persistence.connections import BoundedConnection, parameters
 from persistence.errors import Unavailable
 
 # Questions are short and PostgreSQL answers each on one processor; more would only take it from the writer.
@@ -53,7 +54,7 @@ class ReaderPool:
         self._pool: Final = ConnectionPool(
             url,
             connection_class=BoundedConnection,
-            kwargs=lambda: pooled_parameters(url, "callmarket tables", STATEMENT_S_MAX),
+            kwargs=lambda: parameters(url, "callmarket tables", STATEMENT_S_MAX),
             configure=_configure,
             min_size=0,
             max_size=CONNECTIONS_MAX,
@@ -134,3 +135,4 @@ def _end(connection: BoundedConnection) -> None:
 
 def _configure(connection: BoundedConnection) -> None:
     connection.answer_s_max = GREETING_S_MAX
+    session.settle(connection, read_only=True, writer=False)

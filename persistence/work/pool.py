@@ -11,7 +11,8 @@ from typing import Final
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from persistence.connections import BoundedConnection, pooled_parameters
+from persistence import session
+from persistence.connections import BoundedConnection, parameters
 from persistence.errors import Unavailable
 from persistence.reader_pool import CHECKOUT_S_MAX, GREETING_S_MAX, IDLE_S_MAX, RECONNECT_S_MAX
 
@@ -33,7 +34,8 @@ class WorkPool:
         self._pool: Final = ConnectionPool(
             url,
             connection_class=BoundedConnection,
-            kwargs=lambda: pooled_parameters(url, "callmarket work", STATEMENT_S_MAX, read_only=False),
+            kwargs=lambda: parameters(url, "callmarket work", STATEMENT_S_MAX),
+            configure=_configure,
             check=_greet,
             min_size=0,
             max_size=CONNECTIONS_MAX,
@@ -74,3 +76,8 @@ def _greet(connection: BoundedConnection) -> None:
     connection.answer_s_max = GREETING_S_MAX
     ConnectionPool.check_connection(connection)
     connection.answer_s_max = ANSWER_S_MAX
+
+
+def _configure(connection: BoundedConnection) -> None:
+    connection.answer_s_max = GREETING_S_MAX
+    session.settle(connection, read_only=False, writer=False)
