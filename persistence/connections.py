@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
@@ -112,6 +112,33 @@ def _fill(gen: PQGen[T]) -> T:
     except StopIteration as end:
         value: T = end.value
         return value
+
+
+def opened_for_pool(why: list[str], *, read_only: bool, answer_s_max: float) -> type[BoundedConnection]:
+    """The connections of one pool, settled as they are opened. Why the last one could not be is left in `why`.
+
+    A pool opens them in threads of its own, and tells who waits for one only that none came.
+    """
+
+    class Pooled(BoundedConnection):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            try:
+                connection = super().connect(conninfo, **options)
+            except psycopg.Error as error:
+                why[:] = [session.explained(error)]
+                raise
+            connection.answer_s_max = answer_s_max
+            try:
+                session.settle(connection, read_only=read_only, writer=False)
+            except (psycopg.Error, Unavailable) as error:
+                connection.close()
+                why[:] = [str(error)]
+                raise
+            why.clear()
+            return connection
+
+    return Pooled
 
 
 def _hear(unconfirmed: list[str], notice: Diagnostic) -> None:

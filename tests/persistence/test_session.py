@@ -272,9 +272,10 @@ def test_a_pooler_that_drops_the_options_is_named(database_url: str) -> None:
         for kind in ({"writer": True}, {"read_only": True}, {}):
             with pytest.raises(errors.Unavailable, match="pooler"):
                 connect(pooler.url, "test", **kind)
-        with closing(ReaderPool(pooler.url, 0)) as readers, pytest.raises(errors.Unavailable), readers.snapshot():
+        named = pytest.raises(errors.Unavailable, match="pooler")
+        with closing(ReaderPool(pooler.url, 0)) as readers, named, readers.snapshot():
             pass
-        with closing(WorkPool(pooler.url)) as workers, pytest.raises(errors.Unavailable), workers.use():
+        with closing(WorkPool(pooler.url)) as workers, named, workers.use():
             pass
     with psycopg.connect(database_url) as connection:
         assert connection.execute("SELECT count(*) FROM engine_writer").fetchone() == (0,), "nothing was written"
