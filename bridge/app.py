@@ -33,6 +33,7 @@ from persistence.leadership.vacancy import living_leader
 from persistence.lease import this_process
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
+from persistence.session import refuse_read_only
 from persistence.snapshots.folder import FolderSnapshots
 from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.snapshots.store import SnapshotStore
@@ -132,6 +133,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
     with ExitStack() as stack:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
+            refuse_read_only(connection)
             persistence.migrate.ensure_schema(connection)
             leader = None if takeover else living_leader(connection, config.shard_id)
             if leader is not None:
@@ -158,6 +160,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
     with ExitStack() as stack:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
+            refuse_read_only(connection)
             persistence.migrate.ensure_schema(connection)
         open_writer = _way_to_write(stack, writer_process=writer_process)
         node = _node(config, url, clock)

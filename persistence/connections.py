@@ -1,25 +1,24 @@
 """How a connection to the database is opened.
 
 Rule of this file: no connection can hang for ever, be left idle inside a transaction, or report a commit that is not on
-disk. Each number says why.
+disk. Each number says why; what a session is set to is in `session`.
 """
 
 import contextlib
-import logging
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import Diagnostic
 from psycopg.generators import send
 from psycopg.types.string import ByteaBinaryLoader
 from psycopg.waiting import Ready
 
+from persistence import session
 from persistence.errors import Unavailable
-
-logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -31,31 +30,9 @@ ANSWER_S_MAX: Final = 40.0
 # Sessions that the server has ended because a transaction took too long. By SQLSTATE they are no operational errors,
 # but that is what they are: nothing was written, and another session may do it.
 _ENDED: Final = (psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout)
-# What the promise needs of the server's configuration, where a connection cannot set it for itself.
-_DURABLE: Final = {"fsync": "on", "full_page_writes": "on"}
-_OPTIONS: Final = {
-    # The largest batch takes a second; a disk that stalls for half a minute is an outage.
-    "statement_timeout": "30s",
-    # The fence waits for the batch of a writer that is being replaced, and not longer than that batch may take.
-    "lock_timeout": "15s",
-    # A writer that is frozen inside its transaction would keep its successor waiting at the fence.
-    "idle_in_transaction_session_timeout": "60s",
-    # The fence counts on seeing what another writer has committed while it waited.
-    "default_transaction_isolation": "read\\ committed",
-    # JSON bytes, times and numbers in one form, whatever the server's configuration says.
-    "timezone": "UTC",
-    "client_encoding": "UTF8",
-}
-# Each update of the writer looks its rows up by primary key (`db_writes`). Without statistics, as on a fresh table, the
-# planner may think that reading the whole table is as good; the writer's plans must not depend on when it was analyzed.
-_WRITER_OPTIONS: Final = {
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
-    "enable_memoize": "off",
-    "jit": "off",
-}
+# What a commit says that nobody waited for any more: a cancelled wait for a synchronous standby. By the function's
+# name, because the words are in the server's language and the code is that of every warning.
+_UNCONFIRMED_BY: Final = "SyncRepWaitForLSN"
 
 
 class BoundedConnection(psycopg.Connection):
@@ -67,6 +44,12 @@ class BoundedConnection(psycopg.Connection):
 
     answer_s_max: float = ANSWER_S_MAX
     _filling = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Listen for the one warning that takes a commit back."""
+        super().__init__(*args, **options)
+        self._unconfirmed: Final[list[str]] = []
+        self.add_notice_handler(partial(_hear, self._unconfirmed))
 
     @contextlib.contextmanager
     def round_trip(self, pipeline: psycopg.Pipeline | None) -> Iterator[None]:
@@ -90,9 +73,20 @@ class BoundedConnection(psycopg.Connection):
         pipeline.sync()
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """Wait as psycopg does; where it would wait for ever, for `answer_s_max`."""
+        """Wait as psycopg does; where it would wait for ever, for `answer_s_max`.
+
+        A commit whose wait for a synchronous standby was cancelled is an error like a connection that was lost in it:
+        it is on the server's disk, and nobody knows whether anywhere else.
+        """
         if self._filling:
             return _fill(gen)
+        answer = self._wait(gen, interval, timeout)
+        if self._unconfirmed:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"the commit is not confirmed: {self._unconfirmed[0]}")
+        return answer
+
+    def _wait(self, gen: PQGen[T], interval: float, timeout: float | None) -> T:
         if timeout is not None:
             return super().wait(gen, interval, timeout)
         started = time.monotonic()
@@ -120,6 +114,38 @@ def _fill(gen: PQGen[T]) -> T:
         return value
 
 
+def opened_for_pool(why: list[str], *, read_only: bool, answer_s_max: float) -> type[BoundedConnection]:
+    """The connections of one pool, settled as they are opened. Why the last one could not be is left in `why`.
+
+    A pool opens them in threads of its own, and tells who waits for one only that none came.
+    """
+
+    class Pooled(BoundedConnection):
+        @classmethod
+        def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            try:
+                connection = super().connect(conninfo, **options)
+            except psycopg.Error as error:
+                why[:] = [session.explained(error)]
+                raise
+            connection.answer_s_max = answer_s_max
+            try:
+                session.settle(connection, read_only=read_only, writer=False)
+            except (psycopg.Error, Unavailable) as error:
+                connection.close()
+                why[:] = [str(error)]
+                raise
+            why.clear()
+            return connection
+
+    return Pooled
+
+
+def _hear(unconfirmed: list[str], notice: Diagnostic) -> None:
+    if notice.source_function == _UNCONFIRMED_BY:
+        unconfirmed.append(str(notice.message_primary))
+
+
 def connect(
     url: str,
     application_name: str,
@@ -130,50 +156,41 @@ def connect(
 ) -> BoundedConnection:
     """Open a connection in autocommit mode, so that a transaction is only where the code says so.
 
-    `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`; takes `CONNECT_TIMEOUT_S` at
-    most for each address that the URL names. Later, each wait for an answer takes `answer_s_max` (`ANSWER_S_MAX`) at
-    most, after which the connection is closed.
+    `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`, with what to do where the
+    session would not be what the code relies on (`session`); takes `CONNECT_TIMEOUT_S` at most for each address that
+    the URL names. Later, each wait for an answer takes `answer_s_max` (`ANSWER_S_MAX`) at most, after which the
+    connection is closed.
     """
-    settings = _OPTIONS | _WRITER_OPTIONS if writer else _OPTIONS
-    if read_only:
-        settings = settings | {"default_transaction_read_only": "on"}
     try:
-        connection = BoundedConnection.connect(url, **parameters(url, application_name, settings))
+        connection = BoundedConnection.connect(url, **parameters(url, application_name))
     except psycopg.Error as error:
-        raise Unavailable(
-            f"No connection to the database: {error}. Is the server running, is the URL right?"
-        ) from error
+        raise Unavailable(session.explained(error)) from error
     connection.answer_s_max = ANSWER_S_MAX if answer_s_max is None else answer_s_max
     # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
     connection.adapters.register_loader("json", ByteaBinaryLoader)
-    if writer:
-        try:
-            _insist_on_durability(connection)
-        except psycopg.Error as error:
-            connection.close()
-            raise Unavailable(f"The database does not answer: {error}") from error
+    try:
+        session.settle(connection, read_only=read_only, writer=writer)
+    except psycopg.Error as error:
+        connection.close()
+        raise Unavailable(f"The database does not answer: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
-def pooled_parameters(
-    url: str, application_name: str, statement_s_max: int, *, read_only: bool = True
-) -> dict[str, Any]:
-    """How a connection of a pool is opened: its statements end in time; one of readers cannot write."""
-    # A commit that is not on disk would be a claim that two workers have had.
-    access = {"default_transaction_read_only": "on"} if read_only else {"synchronous_commit": "on"}
-    return parameters(url, application_name, _OPTIONS | access | {"statement_timeout": f"{statement_s_max}s"})
+def parameters(url: str, application_name: str, statement_s_max: int | None = None) -> dict[str, Any]:
+    """What every connection is opened with, before it is settled. Raises `psycopg.ProgrammingError` if the URL is none.
 
-
-def parameters(url: str, application_name: str, settings: Mapping[str, str]) -> dict[str, Any]:
-    """What every connection is opened with. Raises `psycopg.ProgrammingError` if the URL is none."""
-    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    # Options in the URL (a search_path) stay; ours come after them and win.
-    named = str(conninfo_to_dict(url).get("options") or "")
+    Named here, they win over the URL and the environment.
+    """
     return {
         "autocommit": True,
         "application_name": application_name,
         "connect_timeout": CONNECT_TIMEOUT_S,
-        "options": f"{named} {options}".strip(),
+        "options": session.start_up_options(url, statement_s_max),
+        # Names and memos are of any language, whatever the shell's PGCLIENTENCODING says.
+        "client_encoding": "UTF8",
         # A dead peer is noticed after idle + interval * count, or when sent bytes stay unacknowledged for as long.
         "keepalives": 1,
         "keepalives_idle": 10,
@@ -181,26 +198,3 @@ def parameters(url: str, application_name: str, settings: Mapping[str, str]) -> 
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
     }
-
-
-def _insist_on_durability(connection: psycopg.Connection) -> None:
-    """Commits are waited for, even where the server or the role is configured not to.
-
-    What only the server's owner can set is asked for in the log.
-    """
-    query = """
-        SELECT name, setting FROM pg_settings WHERE name IN ('synchronous_commit', 'fsync', 'full_page_writes')
-    """
-    settings: dict[str, str] = dict(connection.execute(query).fetchall())
-    if settings.pop("synchronous_commit") == "off":
-        connection.execute("SET synchronous_commit = on")
-    for name, setting in settings.items():
-        if setting != _DURABLE[name]:
-            logger.warning(
-                "the server runs with %s = %s: what is acknowledged may be lost, or the whole database broken, when "
-                "its machine loses power. Set %s = %s.",
-                name,
-                setting,
-                name,
-                _DURABLE[name],
-            )

@@ -154,7 +154,12 @@ def _translate(error: psycopg.Error, first: int, last: int) -> NoReturn:
     """Turn the driver's error into ours: what may be tried again, and what may not."""
     batch = f"seq {first} to {last}"
     match error:
-        case psycopg.IntegrityError() | psycopg.DataError():
+        case psycopg.DataError():
+            raise PersistenceError(
+                f"The database cannot store a value of {batch}: {error}. Nothing was written, and no table needs to be "
+                "rebuilt. Somebody has changed the type or a check of a column: make it what the migrations say."
+            ) from error
+        case psycopg.IntegrityError():
             raise Diverged(
                 f"A table is not what the events of {batch} say it was: {error}. Nothing was written. "
                 "Run verify, then rebuild the tables from the journal.",

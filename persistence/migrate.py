@@ -21,6 +21,9 @@ from persistence.errors import SchemaError
 # Any fixed number, the same in all versions. Advisory locks are per database, so other databases do not wait.
 _LOCK_KEY: Final = 0x63616C6C6D6B74
 
+# In which every text of ours can be stored.
+_ENCODINGS: Final = ("UTF8", "SQL_ASCII")
+
 _TABLE: Final = sql.SQL("""
     CREATE TABLE IF NOT EXISTS schema_migrations (
         name        text         PRIMARY KEY,
@@ -47,8 +50,9 @@ def ensure_schema(connection: psycopg.Connection) -> list[str]:
     """Apply what is pending and return the names of what was applied. Safe to call always and from many processes.
 
     Objects are made in the first schema of the connection's search_path. Raises `SchemaError` if an applied file has
-    changed since or the database is newer than this code; then nothing is done.
+    changed since, the database is newer than this code, or it cannot store every text; then nothing is done.
     """
+    _refuse_encoding(connection)
     with connection.transaction():
         # Looked at before the lock is taken, so that the usual start waits for nobody.
         if not _pending(connection, load()):
@@ -66,6 +70,7 @@ def ensure_schema(connection: psycopg.Connection) -> list[str]:
 
 def pending(connection: psycopg.Connection) -> list[str]:
     """Return the names of the files that are still to be applied. Raises as `ensure_schema`; changes nothing."""
+    _refuse_encoding(connection)
     with connection.transaction():
         return [migration.name for migration in _pending(connection, load())]
 
@@ -75,6 +80,21 @@ def load() -> list[Migration]:
     folder = files("persistence") / "sql"
     found = sorted(path.name for path in folder.iterdir() if path.name.endswith(".sql"))
     return [Migration(name, (folder / name).read_bytes()) for name in found]
+
+
+def _refuse_encoding(connection: psycopg.Connection) -> None:
+    """Refuse a database that cannot store what the engine takes: a memo may be in any language. Raises `SchemaError`.
+
+    SQL_ASCII stores any bytes, and ours are UTF-8.
+    """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in _ENCODINGS:
+        raise SchemaError(
+            f"The database {connection.info.dbname!r} stores text as {encoding}, which has no room for most of the "
+            "world's characters: a single one would stop the market. Make another one with: CREATE DATABASE market "
+            "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'; then bring the old tables there with "
+            "pg_dump, if there are any."
+        )
 
 
 def _pending(connection: psycopg.Connection, known: list[Migration]) -> list[Migration]:

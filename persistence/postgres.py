@@ -67,7 +67,10 @@ class PostgresJournal(Journal):
     def position(self) -> Position:
         """See `Journal.position`."""
         with self._line.use() as connection:
-            return read_position(connection, self.shard_id)
+            found = read_position(connection, self.shard_id)
+            if not self.reader:
+                _confirm(connection)
+            return found
 
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
         """See `Journal.scan`. Each chunk is a query of its own, so that a long read holds back no vacuum.
@@ -143,6 +146,15 @@ def is_archived(shard_id: int, seq: int, archives: Sequence[Archive]) -> Archive
         "folder that has it (--archive FOLDER). An engine that finds no good snapshot after these rows needs one: "
         "`callmarket snapshot --archive FOLDER`."
     )
+
+
+def _confirm(connection: psycopg.Connection) -> None:
+    """Wait until all that this session has seen is where commits have to be. Raises `psycopg.Error`.
+
+    A commit whose writer was lost, or was told not to wait for the synchronous standby, is seen like any other, and is
+    not there yet. The commit of this message, which nobody reads, comes after it in the WAL and is waited for.
+    """
+    connection.execute("SELECT pg_logical_emit_message(true, 'callmarket', '')")
 
 
 def read_position(connection: psycopg.Connection, shard_id: int) -> Position:

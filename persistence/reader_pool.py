@@ -14,7 +14,7 @@ from typing import Final
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from persistence.connections import BoundedConnection, pooled_parameters
+from persistence.connections import BoundedConnection, opened_for_pool, parameters
 from persistence.errors import Unavailable
 
 # Questions are short and PostgreSQL answers each on one processor; more would only take it from the writer.
@@ -50,11 +50,11 @@ class ReaderPool:
     def __init__(self, url: str, shard_id: int) -> None:
         """Remember where; nothing is opened yet."""
         self._shard_id: Final = shard_id
+        self._why: Final[list[str]] = []
         self._pool: Final = ConnectionPool(
             url,
-            connection_class=BoundedConnection,
-            kwargs=lambda: pooled_parameters(url, "callmarket tables", STATEMENT_S_MAX),
-            configure=_configure,
+            connection_class=opened_for_pool(self._why, read_only=True, answer_s_max=GREETING_S_MAX),
+            kwargs=lambda: parameters(url, "callmarket tables", STATEMENT_S_MAX),
             min_size=0,
             max_size=CONNECTIONS_MAX,
             max_waiting=WAITING_MAX,
@@ -75,7 +75,7 @@ class ReaderPool:
         try:
             connection, seq = self._begun()
         except psycopg.OperationalError as error:
-            raise Unavailable(f"the database does not answer: {error}") from error
+            raise Unavailable(f"the database does not answer: {'; '.join([str(error), *self._why])}") from error
         try:
             yield Snapshot(connection, self._shard_id, seq)
             connection.execute("COMMIT")
@@ -130,7 +130,3 @@ def _end(connection: BoundedConnection) -> None:
         connection.execute("ROLLBACK")
     except psycopg.Error:
         connection.close()
-
-
-def _configure(connection: BoundedConnection) -> None:
-    connection.answer_s_max = GREETING_S_MAX

@@ -7,7 +7,6 @@ read here by plain SQL and executed again here by a fresh engine; the engine pro
 from collections.abc import Sequence
 from hashlib import sha256
 
-import psycopg
 from msgspec import Struct
 
 from bridge.demo import frames
@@ -19,6 +18,7 @@ from engine.codec import decode_command, encode
 from engine.commands import Entry
 from engine.core import Engine
 from engine.events import Repeated
+from persistence.connections import connect
 from persistence.verify import VerifyReport
 
 
@@ -46,7 +46,7 @@ def read_journal(url: str) -> list[Row]:
     query = """
         SELECT seq, at_us, actor, command_id, command::text, events::text FROM journal WHERE shard_id = %s ORDER BY seq
     """
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connect(url, "callmarket demo", read_only=True) as connection:
         return [Row(*row) for row in connection.execute(query, (SHARD_ID,))]
 
 

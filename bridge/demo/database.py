@@ -44,7 +44,11 @@ def _made(maintenance_url: str, name: str) -> Iterator[None]:
             raise DemoRunning(f"another demo is using the database {name}: wait for it to end")
         identifier = sql.Identifier(name)
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
-        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(identifier))
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").format(
+                identifier
+            )
+        )
         yield
 
 

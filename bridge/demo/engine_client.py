@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-import psycopg
 from msgspec import Struct
 
 from bridge.demo import frames
 from bridge.demo.options import SHARD_ID
 from bridge.errors import ExchangeError
 from bridge.messages import Reply, Request
+from persistence.connections import connect
 
 STOP_TIMEOUT_S: Final = 30.0
 JOURNALED_TIMEOUT_S: Final = 30.0
@@ -147,7 +147,7 @@ class EngineClient:
     def _wait_until_journaled(self, seq: int) -> None:
         """Ask PostgreSQL, not the process: its answers are not to be read any more."""
         deadline = time.monotonic() + JOURNALED_TIMEOUT_S
-        with psycopg.connect(self._url, autocommit=True) as connection:
+        with connect(self._url, "callmarket demo", read_only=True) as connection:
             while time.monotonic() < deadline:
                 row = connection.execute("SELECT max(seq) FROM journal WHERE shard_id = %s", (SHARD_ID,)).fetchone()
                 if row is not None and (row[0] or 0) >= seq:

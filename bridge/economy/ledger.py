@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
@@ -16,6 +15,7 @@ from bridge.economy.play import BEGINS_US, DAY_US, RESERVE_TOKENS
 from bridge.units import at_us
 from engine.commands import ISSUANCE, TREASURY
 from engine.reject import Reject
+from persistence.connections import connect
 
 GRANT: Final = "earn:grant"
 REVIEW: Final = "earn:review"
@@ -103,7 +103,10 @@ def read_ledger(url: str) -> list[Movement]:
     """All movements, in order."""
     query = """SELECT seq, "timestamp" AS at, from_account, to_account, amount AS tokens, reason, reference_id
         FROM token_ledger WHERE shard_id = %s ORDER BY id"""
-    with psycopg.connect(url) as connection, connection.cursor(row_factory=class_row(Movement)) as cursor:
+    with (
+        connect(url, "callmarket economy", read_only=True) as connection,
+        connection.cursor(row_factory=class_row(Movement)) as cursor,
+    ):
         return cursor.execute(query, (SHARD_ID,)).fetchall()
 
 
@@ -116,7 +119,10 @@ def read_refused(url: str) -> list[RefusedBid]:
             SELECT clearing_price_tokens FROM compute_auction_rounds AS round
             WHERE round.shard_id = refused.shard_id AND round.seq > refused.seq ORDER BY round.seq LIMIT 1) AS called
         WHERE shard_id = %s AND refused.seq > 0 AND reason = %s AND command_type = 'place_bid' ORDER BY refused.seq"""
-    with psycopg.connect(url) as connection, connection.cursor(row_factory=class_row(RefusedBid)) as cursor:
+    with (
+        connect(url, "callmarket economy", read_only=True) as connection,
+        connection.cursor(row_factory=class_row(RefusedBid)) as cursor,
+    ):
         return cursor.execute(query, (SHARD_ID, Reject.FUNDS_INSUFFICIENT.value)).fetchall()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 
@@ -25,8 +25,11 @@ from persistence.snapshots.store import Info, SnapshotStore
 
 # Rows of one file and one transaction: some 50 MB of rows, 9 MB of file, and a second of deleting.
 FILE_ROWS: Final = 100_000
-# Any fixed number, the same in all versions; with the shard it is the key of an advisory lock.
-_LOCK_KEY: Final = 0x63616C6D
+# The same in all versions. Advisory locks are the database's, which may have a market in each of several schemas.
+_LOCK: Final[LiteralString] = """
+    SELECT pg_try_advisory_lock(
+        hashtextextended(format('callmarket prune %%s of %%s', %s::int, 'journal'::regclass::oid), 0))
+"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def carry_out(
 def _be_alone(connection: psycopg.Connection, shard_id: int) -> None:
     """Take the lock of all who prune this shard; it ends with the connection. Raises `Unavailable` if it is held."""
     try:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCK_KEY, shard_id)).fetchone()
+        row = connection.execute(_LOCK, (shard_id,)).fetchone()
     except psycopg.Error as error:
         raise Unavailable(f"The database does not answer: {error}") from error
     if row != (True,):

@@ -14,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote
 
+from psycopg import pq
+
 from persistence.embedded.account import Account
 from persistence.errors import Unavailable
 
@@ -23,6 +25,25 @@ SOCKET_NAME = f".s.PGSQL.{PORT}"
 
 # The address of a Unix socket holds 104 bytes on macOS and 108 on Linux, the closing zero included.
 SOCKET_PATH_BYTES_MAX = 103
+
+
+# Of libpq's options: those that the URL names itself, those that the caller does, and those that mean nothing here.
+_NAMED_ELSEWHERE = ("user", "dbname", "host", "port", "service", "connect_timeout", "application_name")
+
+# Where libpq takes nothing for no value.
+_NEVER_EMPTY = {"sslcertmode": "allow", "min_protocol_version": "3.0", "max_protocol_version": "3.0"}
+
+
+def _defaults() -> dict[str, str]:
+    """The defaults of what the environment sets: by variables of its own, or by a service, which may set all."""
+    variables = os.environ
+    return {
+        option.keyword.decode(): (option.compiled or b"").decode() or _NEVER_EMPTY.get(option.keyword.decode(), "")
+        for option in pq.Conninfo.get_defaults()
+        if option.envvar is not None
+        and option.keyword.decode() not in _NAMED_ELSEWHERE
+        and ("PGSERVICE" in variables or option.envvar.decode() in variables)
+    }
 
 
 @dataclass(frozen=True)
@@ -64,9 +85,15 @@ class Home:
         return Path("/tmp") / f"callmarket-{digest}"  # noqa: S108  (owner and mode are checked where it is made)
 
     def url(self, database: str) -> str:
-        """Return the libpq URL of a database of this home's server."""
-        folder = quote(str(self.socket_folder), safe="")
-        return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?host={folder}&port={PORT}"
+        """Return the libpq URL of a database of this home's server.
+
+        What the shell says of other servers (`PGCHANNELBINDING`, `PGHOSTADDR`, ...) is not for this one: whatever
+        libpq would take from the environment of this process is named, with its default.
+        """
+        named = {"host": str(self.socket_folder), "port": str(PORT), **_defaults()}
+        return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?" + "&".join(
+            f"{keyword}={quote(value, safe='')}" for keyword, value in named.items()
+        )
 
     def make(self) -> None:
         """Make the home, or check the one that is there; the mode of an existing folder is its owner's business."""

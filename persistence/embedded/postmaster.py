@@ -70,9 +70,21 @@ class Postmaster:
         return _is_server_of(self.pid, self.home.data)
 
     def answers(self) -> bool:
-        """Say whether a connection through the socket is answered, even by "too many clients"."""
+        """Say whether a connection through the socket is answered, even by "too many clients".
+
+        Raises `Unavailable` where libpq cannot even try.
+        """
         conninfo = f"{self.home.url(SUPERUSER)}&connect_timeout={PING_S_MAX}"
-        return pq.PGconn.ping(conninfo.encode()) == pq.Ping.OK
+        found = pq.PGconn.ping(conninfo.encode())
+        if found == pq.Ping.NO_ATTEMPT:
+            refused = pq.PGconn.connect(conninfo.encode())
+            words = refused.get_error_message()
+            refused.finish()
+            raise Unavailable(
+                f"No connection to the private PostgreSQL can be tried: {words.strip()}. Is a variable PG... of the "
+                "environment wrong, such as PGSERVICE? Unset it."
+            )
+        return found == pq.Ping.OK
 
     def stop(self, mode: StopMode) -> None:
         """Send the signal for `mode` and wait until the process is gone."""

@@ -225,12 +225,15 @@ def _sign_in(connection: psycopg.Connection, shard_id: int, epoch: int, address:
 def _cut_off_writer(connection: psycopg.Connection, shard_id: int) -> None:
     """End the sessions of the shard's writer: one that hangs in a transaction would hold the fence till it times out.
 
-    Without the right to do so, that time-out is waited for.
+    The name alone may be that of another market's writer, in another schema; it holds no lock on our table. Without
+    the right to end a session, its time-out is waited for.
     """
     connection.execute(
         """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS activity
         WHERE application_name = %s AND datname = current_database() AND usename = current_user
+          AND EXISTS (SELECT FROM pg_locks AS held WHERE held.pid = activity.pid AND held.granted
+                        AND held.database = activity.datid AND held.relation = 'engine_writer'::regclass)
         """,
         (writer_name(shard_id),),
     )

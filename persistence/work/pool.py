@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 from psycopg_pool import ConnectionPool
 
-from persistence.connections import BoundedConnection, pooled_parameters
+from persistence.connections import BoundedConnection, opened_for_pool, parameters
 from persistence.errors import Unavailable
 from persistence.reader_pool import CHECKOUT_S_MAX, GREETING_S_MAX, IDLE_S_MAX, RECONNECT_S_MAX
 
@@ -30,10 +30,11 @@ class WorkPool:
 
     def __init__(self, url: str) -> None:
         """Remember where; nothing is opened yet."""
+        self._why: Final[list[str]] = []
         self._pool: Final = ConnectionPool(
             url,
-            connection_class=BoundedConnection,
-            kwargs=lambda: pooled_parameters(url, "callmarket work", STATEMENT_S_MAX, read_only=False),
+            connection_class=opened_for_pool(self._why, read_only=False, answer_s_max=GREETING_S_MAX),
+            kwargs=lambda: parameters(url, "callmarket work", STATEMENT_S_MAX),
             check=_greet,
             min_size=0,
             max_size=CONNECTIONS_MAX,
@@ -56,7 +57,7 @@ class WorkPool:
             self._pool.open()
             connection = self._pool.getconn()
         except psycopg.OperationalError as error:
-            raise Unavailable(f"the database does not answer: {error}") from error
+            raise Unavailable(f"the database does not answer: {'; '.join([str(error), *self._why])}") from error
         try:
             yield connection
         except psycopg.OperationalError as error:

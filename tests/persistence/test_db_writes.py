@@ -10,7 +10,7 @@ import time
 import psycopg
 import pytest
 
-from persistence import connections, db_writes, lease
+from persistence import db_writes, lease, session
 from persistence.connections import connect
 from persistence.db_writes import BATCH_ROWS_MAX, execute_journaled
 from persistence.errors import Diverged, Fenced, Gap, PersistenceError, Unavailable
@@ -153,6 +153,28 @@ def test_a_table_that_was_changed_stops_the_batch_whole(database_url: str, state
         assert (other.execute(COUNTS).fetchone(), journal.position()) == before
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE journal ADD CHECK (actor::integer > 0)",
+        "ALTER TABLE token_ledger ADD CHECK (amount / (amount - amount) > 0)",
+    ],
+)
+def test_a_value_that_a_column_has_no_room_for_is_told_as_that(database_url: str, statement: str):
+    """Rebuilding tables would not help, so nobody is told to."""
+    rows = bids(5)
+    with PostgresJournal(database_url, 0) as journal, connect(database_url, "test") as other:
+        journal.claim()
+        other.execute(statement)
+        with pytest.raises(
+            PersistenceError, match=r"cannot store a value of seq \d+ to \d+.*Nothing was written"
+        ) as caught:
+            journal.append(rows)
+        assert not isinstance(caught.value, Unavailable | Diverged)
+        assert "rebuild the" not in str(caught.value)
+        assert journal.position().last_seq == 0
+
+
 def test_a_missing_table_is_no_outage(database_url: str):
     rows = bids(5)
     with PostgresJournal(database_url, 0) as journal, connect(database_url, "test") as other:
@@ -276,14 +298,14 @@ def test_a_session_that_the_server_ends_for_its_slowness_is_an_outage(
             execute(*arguments)
 
         monkeypatch.setattr(db_writes, "_execute", slow_execute)
-        settings = ["idle_in_transaction_session_timeout"]
+        ways = [("idle_in_transaction_session_timeout", session._FROM_THE_START)]
         if other.info.server_version >= 170_000:
-            settings.append("transaction_timeout")
-        for name in settings:
-            monkeypatch.setitem(connections._OPTIONS, name, "50ms")
+            ways.append(("transaction_timeout", session._SESSION))
+        for name, settings in ways:
+            monkeypatch.setitem(settings, name, "50ms")
             journal.close()
             with pytest.raises(Unavailable, match="tried again"):
                 journal.append(rows)
-            monkeypatch.setitem(connections._OPTIONS, name, "60s")
+            monkeypatch.setitem(settings, name, "60s")
         assert journal.position().last_seq == 0
         journal.append(rows)

@@ -20,6 +20,7 @@ import psycopg
 import pytest
 from psycopg import pq
 
+from persistence.connections import connect
 from persistence.embedded import EmbeddedServer, ensure_database, ensure_server, server
 from persistence.embedded.account import Account
 from persistence.embedded.home import Home
@@ -178,6 +179,53 @@ def test_the_environment_of_the_caller_changes_nothing(home: Path, monkeypatch: 
     monkeypatch.setenv("PGPORT", "1")
     with ensure_server(home) as running:
         assert ask(running, "SELECT current_user") == "postgres"
+
+
+# Each variable of libpq that has an option, with a value that would keep us out, and what a service may set.
+SHELL = {
+    "PGCHANNELBINDING": "require",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGGSSENCMODE": "require",
+    "PGHOSTADDR": "127.0.0.1",
+    "PGMAXPROTOCOLVERSION": "3.0",
+    "PGMINPROTOCOLVERSION": "3.2",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGREQUIREAUTH": "scram-sha-256",
+    "PGREQUIREPEER": "somebody",
+    "PGREQUIRESSL": "1",
+    "PGSSLCERTMODE": "require",
+    "PGSSLMODE": "verify-full",
+    "PGSSLNEGOTIATION": "direct",
+    "PGTARGETSESSIONATTRS": "standby",
+}
+
+
+@pytest.mark.parametrize("name", [*SHELL, "PGSERVICE"])
+def test_what_the_shell_says_of_other_servers_is_not_for_the_private_one(
+    home: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started, found running by the next, used, and stopped by the last."""
+    (tmp_path / "services").write_text(
+        "[theirs]\nhostaddr=127.0.0.1\nsslmode=verify-full\nrequire_auth=scram-sha-256\noptions=-c work_mem=65\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    monkeypatch.setenv(name, SHELL.get(name, "theirs"))
+    with ensure_server(home) as running, ensure_server(home):
+        ensure_database(running.url("postgres"), "shell")
+        with connect(running.url("shell"), "test", writer=True) as connection:
+            assert connection.execute("SHOW work_mem").fetchone() == ("4MB",)
+    assert not is_running(home), "the last one has stopped it"
+
+
+def test_a_service_that_is_not_there_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all variables this one alone cannot be overruled; nobody is told to kill a healthy server for it."""
+    with ensure_server(home):
+        monkeypatch.setenv("PGSERVICE", "nowhere")
+        with pytest.raises(Unavailable, match=r'definition of service "nowhere" not found.*Unset it') as refused:
+            ensure_server(home)
+        assert "kill" not in str(refused.value)
+        monkeypatch.delenv("PGSERVICE")
+    assert not is_running(home)
 
 
 def test_a_database_is_made_once(home: Path) -> None:

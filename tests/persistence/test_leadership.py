@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from persistence import lease
 from persistence.connections import connect
@@ -18,6 +19,7 @@ from persistence.leadership import heartbeat, register
 from persistence.leadership.heartbeat import Heartbeat, News
 from persistence.leadership.register import Leader
 from persistence.leadership.vacancy import Doubt, living_leader
+from persistence.migrate import ensure_schema
 from tests.support.small_market import until
 
 
@@ -102,6 +104,33 @@ def test_writer_that_hangs_in_a_transaction_is_cut_off(connection: psycopg.Conne
         assert register.take(connection, 0, address="x", lease_s=5, after_epoch=1) == 2
         with pytest.raises(psycopg.OperationalError):
             frozen.execute("SELECT 1")
+
+
+def test_writer_of_another_market_in_the_same_database_is_left_alone(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two markets in two schemas, one role, shard 0 each: the writers share a name, and lock tables of their own."""
+    monkeypatch.setattr(register, "_CLAIM_ATTEMPTS_MAX", 2)
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA ours; CREATE SCHEMA theirs")
+    ours, theirs = (make_conninfo(empty_database_url, options=f"-c search_path={name}") for name in ("ours", "theirs"))
+    for url in (ours, theirs):
+        with connect(url, "test") as one:
+            ensure_schema(one)
+            lease.claim(one, 0)
+    name = register.writer_name(0)
+    with (
+        connect(ours, "test") as leader,
+        psycopg.connect(ours, application_name="psql") as foreign,
+        psycopg.connect(theirs, application_name=name) as busy,
+        psycopg.connect(theirs, application_name=name) as idle,
+    ):
+        busy.execute("UPDATE engine_writer SET last_seq = 0 WHERE shard_id = 0")
+        foreign.execute("SELECT FROM engine_writer FOR UPDATE")
+        with pytest.raises(Unavailable, match="stays locked"):
+            register.take(leader, 0, address="x", lease_s=5)
+        busy.execute("SELECT 1")
+        idle.execute("SELECT 1")
 
 
 def test_claim_waits_for_the_fence_longer_than_a_short_lease(connection: psycopg.Connection, database_url: str) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from bridge import open_exchange
 from engine.core import Engine
@@ -28,6 +29,7 @@ from persistence import durable_file, postgres
 from persistence.archive import files, prune
 from persistence.archive.journal import ArchivedJournal
 from persistence.archive.prune import Plan, Pruned, carry_out, plan
+from persistence.connections import connect
 from persistence.errors import Archived, Corrupt, Damaged, Unavailable
 from persistence.journal import Archive, Stored, first_seq
 from persistence.postgres import PostgresJournal
@@ -151,6 +153,18 @@ def test_a_cut_journal_is_the_same_history(place: Place, seed: int) -> None:
     with PostgresJournal(place.url, 0) as writer:
         assert recover(writer, place.snapshots).report.from_seq == ROWS
         assert recover(writer, place.snapshots).engine.state.encode() == place.images[ROWS]
+
+
+def test_markets_in_two_schemas_are_pruned_at_the_same_time(empty_database_url: str) -> None:
+    urls = [make_conninfo(empty_database_url, options=f"-c search_path={name}") for name in ("ours", "theirs")]
+    with psycopg.connect(empty_database_url, autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA ours CREATE TABLE journal (); CREATE SCHEMA theirs CREATE TABLE journal ()")
+    with connect(urls[0], "test") as ours, connect(urls[1], "test") as theirs, connect(urls[0], "test") as second:
+        prune._be_alone(ours, 0)
+        prune._be_alone(theirs, 0)
+        prune._be_alone(second, 1)
+        with pytest.raises(Unavailable, match="Another prune of this shard is at work"):
+            prune._be_alone(second, 0)
 
 
 def test_without_the_archive_each_reader_says_what_it_lacks(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""A proxy between a client and PostgreSQL that can cut the line at a chosen byte, or go silent.
+"""A proxy between a client and PostgreSQL: it can cut the line at a chosen byte, go silent, or act like a pooler.
 
 Rule of this file: it decides by what passes through, not by time, so a test that cuts "just after COMMIT reached the
 server" does so on every run. It speaks TCP to the client and whatever the URL says to the server.
@@ -16,6 +16,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 # When to cut: with the pattern not yet sent to the server; once the server has it; once the server has answered it,
 # with its answer thrown away; or in the middle, with half of what passes sent and the client's end reset.
 Moment = Literal["before", "sent", "answered", "torn"]
+
+# What becomes of the option `options` of the start-up packet: sent on; left out, or refused, as PgBouncer does by its
+# configuration.
+Options = Literal["sent", "dropped", "refused"]
+_REFUSAL = b"SFATAL\x00C08P01\x00Munsupported startup parameter: options\x00\x00"
 
 # The head of an array of json: one dimension, no NULL, the type's number. Batches that are not large send their journal
 # rows so, also once the statements are prepared and their text is not sent any more.
@@ -35,11 +40,12 @@ class Cut:
 class Proxy:
     """As a context manager; `url` leads through it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, options: Options = "sent") -> None:
         self.target = conninfo_to_dict(url)
+        self.options = options
         self.listener = socket.create_server(("127.0.0.1", 0))
-        port = self.listener.getsockname()[1]
-        self.url = make_conninfo(url, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable")
+        self.port = self.listener.getsockname()[1]
+        self.url = make_conninfo(url, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable")
         self.cuts: list[Cut] = []
         self.cuts_made = 0
         self.flowing = threading.Event()
@@ -109,6 +115,9 @@ class Proxy:
 
     def _to_server(self, client: socket.socket, server: socket.socket, drop_answers: threading.Event) -> None:
         with contextlib.suppress(OSError):
+            if self.options != "sent" and not self._began_as_by_pooler(client, server):
+                _close(client, server)
+                return
             while data := client.recv(1 << 20):
                 self.flowing.wait()
                 cut = self._due(data)
@@ -123,6 +132,18 @@ class Proxy:
                     break
         if not drop_answers.is_set():
             _close(client, server)
+
+    def _began_as_by_pooler(self, client: socket.socket, server: socket.socket) -> bool:
+        """Send on the first packet without its options; False if it was refused for them. It comes in one piece."""
+        packet = client.recv(1 << 20)
+        fields = packet[8:].removesuffix(b"\x00").split(b"\x00")
+        pairs = list(zip(fields[::2], fields[1::2], strict=False))
+        if self.options == "refused" and b"options" in dict(pairs):
+            client.sendall(b"E" + struct.pack(">i", 4 + len(_REFUSAL)) + _REFUSAL)
+            return False
+        kept = b"".join(name + b"\x00" + value + b"\x00" for name, value in pairs if name != b"options") + b"\x00"
+        server.sendall(struct.pack(">i", 8 + len(kept)) + packet[4:8] + kept)
+        return True
 
     def _to_client(self, client: socket.socket, server: socket.socket, drop_answers: threading.Event) -> None:
         with contextlib.suppress(OSError):
