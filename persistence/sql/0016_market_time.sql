@@ -27,7 +27,7 @@ CREATE TABLE market_time_words (
     reason    text         NOT NULL,
     PRIMARY KEY (shard_id, word_id)
 );
-COMMENT ON TABLE market_time_words IS 'What operators have said of the time, by `callmarket clock accept`; kept for ever.';
+COMMENT ON TABLE market_time_words IS 'What operators have said of the time, by `callmarket clock --accept`; kept for ever.';
 COMMENT ON COLUMN market_time_words.word_id IS 'Grows: the latest word is the one in force.';
 COMMENT ON COLUMN market_time_words.said_at IS 'When it was said, by the clock of the database.';
 COMMENT ON COLUMN market_time_words.time_us IS 'What time it was then, in microseconds since 1970: the word itself.';
