@@ -47,7 +47,7 @@ class Judge:
         self.offset_us = reading.wall_us - reading.steady_us
         self._slewed_us = reading.steady_us
         self._answer: Answer | None = None
-        # Where the database stood before the machine's clock leapt: its time less uptime.
+        # The database's time less uptime, before the machine's clock leapt, where it was surely ahead of it; else None.
         self._database_offset_us: int | None = None
         self.leapt_us: int | None = None
         """The steady moment of the leap that makes the time unknown; None while the machine's clock is believed."""
@@ -119,14 +119,18 @@ class Judge:
             self._slewed_us = reading.steady_us
             self.offset_us += max(-most_us, min(most_us, self.ahead_us(reading)))
         answer = self._answer
-        self._database_offset_us = None if answer is None else answer.database_us - answer.asked_us
+        self._database_offset_us = None
+        if answer is not None:
+            offset_us = answer.database_us - answer.answered_us
+            if offset_us - (reading.wall_us - reading.steady_us) > self.bound_us:
+                self._database_offset_us = offset_us
 
     def _caught_up(self, reading: Reading) -> bool:
         """Whether the machine stood still and was set to where the database has been all the time."""
         answer, before_us = self._answer, self._database_offset_us
         if answer is None or before_us is None or reading.steady_us - answer.answered_us > FRESH_US:
             return False
-        database_offset_us = answer.database_us - answer.asked_us
+        database_offset_us = answer.database_us - answer.answered_us
         waited_us = answer.answered_us - answer.asked_us
         return (
             0 < self.ahead_us(reading) <= STOOD_STILL_US_MAX
