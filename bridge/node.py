@@ -47,7 +47,7 @@ Role = Literal["standby", "leader", "ended"]
 class Readiness(Struct, frozen=True):
     """Whether a process takes commands and can make them durable; if not, why not, and who does.
 
-    `reason` is empty where it is ready.
+    `reason` is empty where it is ready, and in words that may be told to anybody.
     """
 
     ready: bool
@@ -137,10 +137,12 @@ class Node:
         role, reign = self.role, self._reign
         if reign is None:
             leader = "" if self._standby is None else self._standby.leader
-            reason = self._failure or self.time.fault or f"it stands by, and {leader or 'nobody'} leads"
+            reason = self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
+            if role == "ended":
+                reason = "it will never lead: its log says why"
             return Readiness(False, role, leader, 0, 0, 0.0, reason)
         if role == "ended":
-            reason = reign.end or "it is closed"
+            reason = "it leads no longer" if reign.lost else "it has stopped: its log says why"
             return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0, reason)
         writer = reign.write_behind.status()
         reason = self.time.fault or ("" if writer.state == "running" else reign.write_behind.congestion())

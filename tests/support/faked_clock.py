@@ -9,6 +9,7 @@ function that stands before the system's in the search path of the connections.
 import mmap
 import os
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +20,8 @@ from typing import Final
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+
+from tests.support.service_process import ROOT, clean
 
 VARIABLE: Final = "CALLMARKET_TEST_CLOCK_FILE"
 START: Final = ("-m", "tests.support.faked_clock")
@@ -42,6 +45,19 @@ class FakedClock:
         """What the two say, in this process: for parts that are given clocks."""
         wall_us, steady_us = _SHAPE.unpack_from(self._map)
         return time.time_ns() // 1_000 + wall_us, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000 + steady_us
+
+
+def command(clock: FakedClock, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line on the machine of this clock."""
+    return subprocess.run(
+        [sys.executable, *START, *arguments],
+        cwd=ROOT,
+        env=clean() | clock.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @contextmanager
@@ -95,7 +111,7 @@ def main() -> None:
 
     time.time_ns = faked_time_ns
     time.clock_gettime_ns = faked_clock_gettime_ns
-    # Only now: nothing of the market has read a clock.
+    # Only now, so that nothing of the market has read a clock.
     from bridge.cli.commands import main as command_line
 
     command_line()
