@@ -27,6 +27,21 @@ def steady_clock() -> int:
     return time.clock_gettime_ns(_STEADY) // 1_000
 
 
+class EvenClock:
+    """The time that it was when this was made, and what has passed since: nobody can set it.
+
+    For who measures long times without a database to compare with. A virtual machine that stood still leaves it behind.
+    """
+
+    def __init__(self, clock: Clock = system_clock, steady: Clock = steady_clock) -> None:
+        self._steady: Final = steady
+        self._offset_us: Final = clock() - steady()
+
+    def __call__(self) -> int:
+        """The time, so continued."""
+        return self._offset_us + self._steady()
+
+
 class TimeSource(Protocol):
     """What a market is driven by."""
 

@@ -55,7 +55,7 @@ def test_a_machine_whose_clock_is_not_the_databases_does_not_lead(database_url: 
     open_exchange(database_url).close()
     before = epochs(database_url)
     for takeover in (False, True):
-        with pytest.raises(Unavailable, match="(behind|ahead of) the database's"):
+        with pytest.raises(Unavailable, match=r"(behind|ahead of) the database's"):
             open_exchange(database_url, clock=lambda: system_clock() + apart_us, takeover=takeover)
     assert epochs(database_url) == before
     with open_exchange(database_url) as market:
