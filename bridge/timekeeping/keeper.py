@@ -52,18 +52,15 @@ class Timekeeper:
         self._fault = self._objection
         self._told_of_fault = False
         self._database_off = False
+        # Between these is the machine's clock less the steady one while it is believed; nothing is while it is not.
+        self._least_us, self._most_us = 1, 0
 
     # --- what time it is ---------------------------------------------------------------------------------------
 
     def stamp_us(self) -> int:
         """The market's time. Raises `Unavailable` while the machine's clock is not believed. Two readings of clocks."""
         steady_us, wall_us = self._steady(), self._clock()
-        judge = self._judge
-        if (
-            judge is not None
-            and judge.leapt_us is None
-            and -self._bound_us <= wall_us - steady_us - judge.offset_us <= self._bound_us
-        ):
+        if self._least_us <= wall_us - steady_us <= self._most_us:
             return wall_us + self._lead_us
         reading = self._look()
         if self._fault:
@@ -77,13 +74,10 @@ class Timekeeper:
     def real_us(self) -> int:
         """The time, as it is believed."""
         steady_us, wall_us = self._steady(), self._clock()
-        judge = self._judge
-        if judge is None:
+        if self._least_us <= wall_us - steady_us <= self._most_us:
             return wall_us
-        if judge.leapt_us is None and -self._bound_us <= wall_us - steady_us - judge.offset_us <= self._bound_us:
-            return wall_us
-        reading = self._look()
-        return reading.wall_us if judge.leapt_us is None else judge.believed_us(reading.steady_us)
+        reading, judge = self._look(), self._judge
+        return reading.wall_us if judge is None or judge.leapt_us is None else judge.believed_us(reading.steady_us)
 
     @property
     def fault(self) -> str:
@@ -206,6 +200,11 @@ class Timekeeper:
                 judge.see(reading)
                 self._database_off = judge.leapt_us is None and judge.database_is_off(reading.steady_us)
             fault = self._fault = self._words(reading)
+            # In this order, so that a thread which looks in between finds the way closed.
+            if judge is None or fault:
+                self._most_us, self._least_us = 0, 1
+            else:
+                self._least_us, self._most_us = judge.offset_us - self._bound_us, judge.offset_us + self._bound_us
             is_off = self._database_off
             told_before, self._told_of_fault = self._told_of_fault, bool(fault)
             database_ahead_us = None if judge is None else judge.database_ahead_us(reading.steady_us)
