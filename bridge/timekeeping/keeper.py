@@ -232,11 +232,12 @@ def machine_since_its_start() -> str:
     """A name of this machine that changes with each start of it, and with another idea of its uptime; or empty."""
     if sys.platform != "linux":
         return ""
+    name = ""
     with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        # Containers may count uptime of their own.
-        return f"{boot} {Path('/proc/self/ns/time').readlink()}"
-    return ""
+        name = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        # Containers may count uptime of their own, where the kernel lets them.
+        name = f"{name} {Path('/proc/self/ns/time').readlink()}"
+    return name
 
 
 if TYPE_CHECKING:

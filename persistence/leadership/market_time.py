@@ -10,7 +10,7 @@ import psycopg
 
 # The database's clock as the engine counts. Exact: `extract` gives a numeric.
 DATABASE_US: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-# Where somebody led within a day, nobody asks whether tokens are held: that may have to look at all accounts.
+# Where there was a leader or a row within a day, nobody asks whether tokens are held: that may have to look at all accounts.
 QUIET_US: Final = 86_400_000_000
 
 
@@ -39,8 +39,8 @@ class Word(NamedTuple):
 class View(NamedTuple):
     """All of it at one moment. `last_us` is the stamp of the last row, 0 before the first.
 
-    `holding`: whether any account has tokens held, so that something could expire or lapse; False where somebody led
-    within a day.
+    `holding`: whether any account has tokens held, so that something could expire or lapse; False where there
+    was a leader or a row within a day.
     """
 
     database_us: int
@@ -84,13 +84,14 @@ def look(connection: psycopg.Connection, shard_id: int) -> View:
     row = connection.execute(
         f"""
         SELECT {DATABASE_US},
-               coalesce((SELECT at_us FROM journal WHERE shard_id = shard.id ORDER BY seq DESC LIMIT 1), 0),
-               {DATABASE_US} - coalesce(leader.time_us, 0) > {QUIET_US}
+               coalesce(last.at_us, 0),
+               {DATABASE_US} - greatest(last.at_us, leader.time_us, 0) > {QUIET_US}
                    AND EXISTS (SELECT FROM token_accounts WHERE shard_id = shard.id AND held > 0),
                leader.machine, leader.uptime_us, leader.time_us, leader.clock_fault,
                word.word_id, word.said_us, word.time_us, word.lead_us
         FROM (SELECT %s::int AS id) AS shard
         LEFT JOIN engine_leader AS leader ON leader.shard_id = shard.id
+        LEFT JOIN LATERAL (SELECT at_us FROM journal WHERE shard_id = shard.id ORDER BY seq DESC LIMIT 1) AS last ON true
         LEFT JOIN LATERAL ({_LATEST_WORD}) AS word ON true
         """,  # noqa: S608 -- all of this file's
         (shard_id,),

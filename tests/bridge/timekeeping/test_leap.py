@@ -5,6 +5,7 @@ is right, or leaps too. What may not happen in between is looked for in the tabl
 """
 
 import json
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +158,53 @@ def test_two_that_leap_together_wait_for_a_word(database_url: str, clock: FakedC
         time.sleep(1)
         assert ends(database_url) == before
         clock.leap(0)
+        database.leap(0)
+        service.until(is_ready)
+        assert ends(database_url)[:3] == before[:3]
+
+
+def test_time_that_has_really_passed_is_no_leap(database_url: str, clock: FakedClock, tmp_path: Path) -> None:
+    """The process is stopped for longer than the bound; then the machine, with its database, was suspended for an hour."""
+    database = FakedDatabase(database_url)
+    with serve(database.url, clock, tmp_path / "home", clock_leap_s_max="1") as service:
+        furnish(service)
+        service.tell(signal.SIGSTOP)
+        time.sleep(3)
+        service.tell(signal.SIGCONT)
+        service.until(is_ready)
+        with market_of(service) as market:
+            market.open_account("thawed")
+        assert ends(database_url)[:3] == (["won", "open"], ["awarded"], ["open"])
+        clock.leap(3_600 * SECOND_US, 3_600 * SECOND_US)
+        database.leap(3_600 * SECOND_US)
+        end_s = time.monotonic() + WAIT_S_MAX
+        while ends(database_url)[:3] != (["lapsed", "expired"], ["lapsed"], ["expired"]):
+            assert time.monotonic() < end_s, (ends(database_url), service.log)
+            time.sleep(0.05)
+        assert is_ready(service.ready())
+        assert metric(service, "clock_leaps_total") == 0.0
+
+
+def test_a_database_that_leaps_alone_stops_nobody_who_leads(
+    database_url: str, clock: FakedClock, tmp_path: Path
+) -> None:
+    """It is said, and who starts then does not lead."""
+    database = FakedDatabase(database_url)
+    with serve(database.url, clock, tmp_path / "home") as service:
+        furnish(service)
+        before = ends(database_url)
+        database.leap(400 * DAY_US)
+        end_s = time.monotonic() + WAIT_S_MAX
+        while metric(service, "clock_database_ahead_seconds") < 86_400:
+            assert time.monotonic() < end_s, service.log
+            time.sleep(0.05)
+        with market_of(service) as market:
+            market.open_account("later")
+        assert is_ready(service.ready())
+        assert len([line for line in service.lines() if "the database's clock is 400 days" in line["event"]]) == 1
+        service.kill()
+    with serve(database.url, clock, tmp_path / "home") as service:
+        service.until(lambda told: "behind the database's" in told.json()["reason"])
         database.leap(0)
         service.until(is_ready)
         assert ends(database_url)[:3] == before[:3]
