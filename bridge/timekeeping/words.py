@@ -25,7 +25,7 @@ def long(us: int) -> str:
     if us < 120_000_000:
         return f"{us / 1_000_000:.1f} s"
     try:
-        return str(timedelta(seconds=us // 1_000_000))
+        return str(timedelta(seconds=(us + 500_000) // 1_000_000))
     except OverflowError:
         return f"{us // 1_000_000} s"
 

@@ -10,7 +10,7 @@ import psycopg
 
 # The database's clock as the engine counts. Exact: `extract` gives a numeric.
 DATABASE_US: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-# Where there was a leader or a row within a day, nobody asks whether tokens are held: that may have to look at all accounts.
+# Where there was a leader or a row within a day, nobody asks whether tokens are held: that may take all accounts.
 QUIET_US: Final = 86_400_000_000
 
 
@@ -91,7 +91,9 @@ def look(connection: psycopg.Connection, shard_id: int) -> View:
                word.word_id, word.said_us, word.time_us, word.lead_us
         FROM (SELECT %s::int AS id) AS shard
         LEFT JOIN engine_leader AS leader ON leader.shard_id = shard.id
-        LEFT JOIN LATERAL (SELECT at_us FROM journal WHERE shard_id = shard.id ORDER BY seq DESC LIMIT 1) AS last ON true
+        LEFT JOIN LATERAL (
+            SELECT at_us FROM journal WHERE shard_id = shard.id ORDER BY seq DESC LIMIT 1
+        ) AS last ON true
         LEFT JOIN LATERAL ({_LATEST_WORD}) AS word ON true
         """,  # noqa: S608 -- all of this file's
         (shard_id,),

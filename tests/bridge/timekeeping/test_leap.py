@@ -164,7 +164,7 @@ def test_two_that_leap_together_wait_for_a_word(database_url: str, clock: FakedC
 
 
 def test_time_that_has_really_passed_is_no_leap(database_url: str, clock: FakedClock, tmp_path: Path) -> None:
-    """The process is stopped for longer than the bound; then the machine, with its database, was suspended for an hour."""
+    """The process is stopped for longer than the bound; then the machine is suspended for an hour, with its database."""
     database = FakedDatabase(database_url)
     with serve(database.url, clock, tmp_path / "home", clock_leap_s_max="1") as service:
         furnish(service)
@@ -201,7 +201,7 @@ def test_a_database_that_leaps_alone_stops_nobody_who_leads(
         with market_of(service) as market:
             market.open_account("later")
         assert is_ready(service.ready())
-        assert len([line for line in service.lines() if "the database's clock is 400 days" in line["event"]]) == 1
+        assert len([line for line in service.lines() if "the database's clock is" in line["event"]]) == 1
         service.kill()
     with serve(database.url, clock, tmp_path / "home") as service:
         service.until(lambda told: "behind the database's" in told.json()["reason"])
