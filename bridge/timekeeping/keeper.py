@@ -62,7 +62,7 @@ class Timekeeper:
         steady_us, wall_us = self._steady(), self._clock()
         if self._least_us <= wall_us - steady_us <= self._most_us:
             return wall_us + self._lead_us
-        reading = self._look()
+        reading = self._read() if self._judge is None else self._look()
         if self._fault:
             raise Unavailable(self._fault, RETRY_AFTER_S)
         return reading.wall_us + self._lead_us
@@ -76,8 +76,11 @@ class Timekeeper:
         steady_us, wall_us = self._steady(), self._clock()
         if self._least_us <= wall_us - steady_us <= self._most_us:
             return wall_us
-        reading, judge = self._look(), self._judge
-        return reading.wall_us if judge is None or judge.leapt_us is None else judge.believed_us(reading.steady_us)
+        judge = self._judge
+        if judge is None:
+            return wall_us
+        reading = self._look()
+        return reading.wall_us if judge.leapt_us is None else judge.believed_us(reading.steady_us)
 
     @property
     def fault(self) -> str:

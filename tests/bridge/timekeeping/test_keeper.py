@@ -61,11 +61,15 @@ def keeper(clocks: Clocks) -> Timekeeper:
     return made
 
 
-def test_nothing_is_stamped_before_clocks_were_compared(clocks: Clocks) -> None:
+def test_nothing_is_stamped_before_clocks_were_compared(clocks: Clocks, caplog: pytest.LogCaptureFixture) -> None:
+    """That is no news: nothing is logged of it."""
     keeper = keeper_of(clocks)
     with pytest.raises(Unavailable, match="not been compared"):
         keeper.stamp_us()
     assert keeper.now_us() == NOW_US
+    assert keeper.objection(UP_US, view()) == ""
+    assert keeper.stamp_us() == NOW_US
+    assert caplog.records == []
 
 
 def test_a_leap_is_refused_at_the_first_stamp(keeper: Timekeeper, clocks: Clocks) -> None:

@@ -164,7 +164,7 @@ def test_two_that_leap_together_wait_for_a_word(database_url: str, clock: FakedC
 
 
 def test_time_that_has_really_passed_is_no_leap(database_url: str, clock: FakedClock, tmp_path: Path) -> None:
-    """The process is stopped for longer than the bound; then the machine is suspended for an hour, with its database."""
+    """The process is stopped for longer than the bound; then machine and database are suspended for an hour."""
     database = FakedDatabase(database_url)
     with serve(database.url, clock, tmp_path / "home", clock_leap_s_max="1") as service:
         furnish(service)
