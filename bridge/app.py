@@ -33,6 +33,7 @@ from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.standby import Standby, Succession
 from persistence.leadership.vacancy import living_leader
 from persistence.lease import this_process
+from persistence.line import FILES_DAMAGED
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 from persistence.snapshots.folder import FolderSnapshots
@@ -208,9 +209,16 @@ def _keeper(config: Config, clock: Clock) -> Timekeeper | None:
 
 
 def _insist_on_the_time(keeper: Timekeeper, connection: psycopg.Connection, shard_id: int) -> None:
-    """Raises `Unavailable` if it is not plain what time it is, or if the market's stands in the future."""
+    """Raises `Unavailable` if it is not plain what time it is, or if the market's stands in the future.
+
+    And `Corrupt`, if the last row cannot be read.
+    """
     asked_us = keeper.asking()
-    objection = keeper.objection(asked_us, market_time.look(connection, shard_id))
+    try:
+        view = market_time.look(connection, shard_id)
+    except FILES_DAMAGED as error:
+        raise persistence.errors.Corrupt(f"The server finds the files of its tables damaged: {error}") from error
+    objection = keeper.objection(asked_us, view)
     if objection:
         raise persistence.errors.Unavailable(f"shard {shard_id}: {objection}")
 
