@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import persistence.errors
 import persistence.migrate
-from bridge.clock import Clock, system_clock
+from bridge.clock import Clock, Declared, ManualClock, TimeSource, system_clock
 from bridge.config import Config, from_environment, with_changes
 from bridge.errors import Invalid, Unavailable
 from bridge.exchange import Exchange
@@ -24,13 +24,16 @@ from bridge.node import Node
 from bridge.reign import Parts, Reign
 from bridge.sequencer import Sequencer
 from bridge.telemetry.tally import Tally
+from bridge.timekeeping.keeper import Timekeeper
 from persistence.connections import connect
 from persistence.embedded import ensure_database, ensure_server
 from persistence.journal import RowWriter
+from persistence.leadership import market_time
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.standby import Standby, Succession
 from persistence.leadership.vacancy import living_leader
 from persistence.lease import this_process
+from persistence.line import FILES_DAMAGED
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 from persistence.session import refuse_read_only
@@ -70,13 +73,18 @@ def open_exchange(
     engine of its own, and leads as soon as nobody else does; until then every verb raises `NotLeader`, which names
     the leader by the `address` that it has given.
 
+    The machine's clock is compared with the database's, with the last leader's time and, from then on, with a clock
+    that nobody sets. Where it is not plain what time it is, the market does not open, or takes nothing: `Unavailable`
+    says what to do. `clock` replaces the machine's and is compared in the same way, unless it is a `ManualClock`, which
+    makes a time of its own.
+
     With `writer_process=True` the journal is written by a process of its own. That is worth its 50 MB where other
     threads of this process are busy, as `callmarket serve` is; beside idle ones it costs a batch some 0.1 ms.
 
     Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is led by
-    another; and of `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history is not
-    what it was, `SchemaError` if the tables are not those of this version, `Archived` if no snapshot is good and the
-    rows to begin with are in an archive. Then nothing is written.
+    another, and where the time is not plain; and of `persistence.errors`, because they need a person: `Corrupt` or
+    `Diverged` if the history is not what it was, `SchemaError` if the tables are not those of this version, `Archived`
+    if no snapshot is good and the rows to begin with are in an archive. Then nothing is written.
     """
     config = _settings(database_url=url, home=str(home) if home else None, shard_id=shard_id, address=address)
     return open_with(config, clock=clock, ack=ack, takeover=takeover, standby=standby, writer_process=writer_process)
@@ -130,6 +138,7 @@ def insist_on_assertions() -> None:
 
 def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: bool) -> Node:
     """A process that leads, from settings. Raises as `open_exchange`, in the words of persistence."""
+    keeper = _keeper(config, clock)
     with ExitStack() as stack:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
@@ -140,8 +149,11 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
                 raise persistence.errors.Unavailable(
                     f"shard {config.shard_id} is led by {leader}: close that one first, or stand by"
                 )
+            if keeper is not None:
+                # Before anybody is fenced off: whose time may be wrong takes nobody's place.
+                _insist_on_the_time(keeper, connection, config.shard_id)
         open_writer = _way_to_write(stack, writer_process=writer_process)
-        heartbeat = Heartbeat(url, config.shard_id, address=address_of(config), lease_s=config.lease_s)
+        heartbeat = Heartbeat(url, config.shard_id, address=address_of(config), lease_s=config.lease_s, watch=keeper)
         stack.callback(heartbeat.close)
         epoch = heartbeat.take()
         with (
@@ -149,8 +161,9 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
             snapshot_store(config, url) as snapshots,
         ):
             recovered = recover(journal, snapshots, epoch=epoch)
-        node = _node(config, url, clock)
-        node.lead(_reign(config, url, clock, Succession(heartbeat, recovered), open_writer))
+        time = keeper or Declared(clock)
+        node = _node(config, url, time)
+        node.lead(_reign(config, url, time, Succession(heartbeat, recovered), open_writer))
         node.release_with(stack.pop_all())
         return node
 
@@ -163,7 +176,9 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
             refuse_read_only(connection)
             persistence.migrate.ensure_schema(connection)
         open_writer = _way_to_write(stack, writer_process=writer_process)
-        node = _node(config, url, clock)
+        keeper = _keeper(config, clock)
+        time = keeper or Declared(clock)
+        node = _node(config, url, time)
         node.stand_by(
             Standby(
                 url,
@@ -171,7 +186,8 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
                 snapshot_store(config, url),
                 address=address_of(config),
                 lease_s=config.lease_s,
-                on_lead=lambda succession: node.lead(_reign(config, url, clock, succession, open_writer)),
+                watch=keeper,
+                on_lead=lambda succession: node.lead(_reign(config, url, time, succession, open_writer)),
                 on_failed=node.fail,
             )
         )
@@ -190,12 +206,32 @@ def address_of(config: Config) -> str:
     return config.address or this_process()
 
 
-def _node(config: Config, url: str, clock: Clock) -> Node:
+def _keeper(config: Config, clock: Clock) -> Timekeeper | None:
+    """What compares this clock with others; None for one that makes a time of its own."""
+    return None if isinstance(clock, ManualClock) else Timekeeper(config.clock_leap_s_max, clock)
+
+
+def _insist_on_the_time(keeper: Timekeeper, connection: psycopg.Connection, shard_id: int) -> None:
+    """Raises `Unavailable` if it is not plain what time it is, or if the market's stands in the future.
+
+    And `Corrupt`, if the last row cannot be read.
+    """
+    asked_us = keeper.asking()
+    try:
+        view = market_time.look(connection, shard_id)
+    except FILES_DAMAGED as error:
+        raise persistence.errors.Corrupt(f"The server finds the files of its tables damaged: {error}") from error
+    objection = keeper.objection(asked_us, view)
+    if objection:
+        raise persistence.errors.Unavailable(f"shard {shard_id}: {objection}")
+
+
+def _node(config: Config, url: str, time: TimeSource) -> Node:
     return Node(
         url=url,
         shard_id=config.shard_id,
         open_snapshots=lambda: snapshot_store(config, url),
-        clock=clock,
+        time=time,
         ack_timeout_s=config.ack_timeout_s,
         tally=Tally(),
         llm_tokens_per_token=config.llm_tokens_per_token,
@@ -207,7 +243,7 @@ def _way_to_write(stack: ExitStack, *, writer_process: bool) -> OpenWriter:
     return stack.enter_context(WriterProcesses()).open if writer_process else PostgresJournal
 
 
-def _reign(config: Config, url: str, clock: Clock, succession: Succession, open_writer: OpenWriter) -> Reign:
+def _reign(config: Config, url: str, time: TimeSource, succession: Succession, open_writer: OpenWriter) -> Reign:
     """Everything that leads, running."""
     heartbeat, recovered = succession.heartbeat, succession.recovered
     write_behind = WriteBehind(
@@ -216,7 +252,7 @@ def _reign(config: Config, url: str, clock: Clock, succession: Succession, open_
         Limits(queue_rows_max=config.queue_rows_max, outage_s_max=config.outage_limit_s),
         name=str(config.shard_id),
     )
-    sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, clock)
+    sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, time.stamp_us)
     feed = Feed(recovered.position.last_seq, lambda: PostgresJournal(url, config.shard_id, reader=True))
     return Reign(Parts(sequencer, write_behind, heartbeat, recovered.report, feed), config.ack_timeout_s)
 

@@ -65,6 +65,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A leader that does not renew its lease for so long is taken for dead by those who stand by. It renews five times
     as often, or five times a second."""
 
+    clock_leap_s_max: Annotated[float, Meta(ge=1, le=3_600)] = 5.0
+    """Up to so much the clocks of the machine and of the database may differ, from each other and from the time that
+    has passed. Beyond it the time is not believed: nothing is taken, and nothing expires."""
+
     snapshots_kept: Annotated[int, Meta(ge=1, le=1_000)] = 3
     """How many snapshots are kept: two may turn out damaged, and recovery still need not begin at the first row."""
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 import persistence.errors
 from bridge import recall
 from bridge.change import Change, Place
-from bridge.clock import Clock
+from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
@@ -46,7 +46,10 @@ Role = Literal["standby", "leader", "ended"]
 
 
 class Readiness(Struct, frozen=True):
-    """Whether a process takes commands and can make them durable; if not, why not, and who does."""
+    """Whether a process takes commands and can make them durable; if not, why not, and who does.
+
+    `reason` is empty where it is ready, and in words that may be told to anybody.
+    """
 
     ready: bool
     role: Role
@@ -54,6 +57,7 @@ class Readiness(Struct, frozen=True):
     durable_seq: int
     queue_rows: int
     outage_s: float
+    reason: str
 
 
 class Vitals(Struct, frozen=True):
@@ -81,7 +85,7 @@ class Node:
         url: str,
         shard_id: int,
         open_snapshots: Callable[[], SnapshotStore],
-        clock: Clock,
+        time: TimeSource,
         ack_timeout_s: float,
         tally: Tally,
         llm_tokens_per_token: int = LLM_TOKENS_PER_TOKEN,
@@ -90,7 +94,7 @@ class Node:
         self.url: Final = url
         self.shard_id: Final = shard_id
         self.open_snapshots: Final = open_snapshots
-        self._clock = clock
+        self.time: Final = time
         self._ack_timeout_s = ack_timeout_s
         self.tally: Final = tally
         self.llm_tokens_per_token: Final = llm_tokens_per_token
@@ -134,12 +138,16 @@ class Node:
         role, reign = self.role, self._reign
         if reign is None:
             leader = "" if self._standby is None else self._standby.leader
-            return Readiness(False, role, leader, 0, 0, 0.0)
+            reason = self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
+            if role == "ended":
+                reason = "it will never lead: its log says why"
+            return Readiness(False, role, leader, 0, 0, 0.0, reason)
         if role == "ended":
-            return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0)
+            reason = "it leads no longer" if reign.lost else "it has stopped: its log says why"
+            return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0, reason)
         writer = reign.write_behind.status()
-        ready = writer.state == "running"
-        return Readiness(ready, role, "", writer.durable_seq, writer.queue_rows, writer.outage_s)
+        reason = self.time.fault or ("" if writer.state == "running" else reign.write_behind.congestion())
+        return Readiness(not reason, role, "", writer.durable_seq, writer.queue_rows, writer.outage_s, reason)
 
     def vitals(self) -> Vitals:
         """How it stands, for who watches. Never waits for the database."""
@@ -149,7 +157,7 @@ class Node:
             return Vitals(role, 0, seq, seq, 0, 0, 0.0, 0.0)
         writer = reign.write_behind.status()
         oldest_us = writer.oldest_at_us
-        oldest_s = 0.0 if oldest_us is None else max(0, self._clock() - oldest_us) / 1_000_000
+        oldest_s = 0.0 if oldest_us is None else max(0, self.time.now_us() - oldest_us) / 1_000_000
         return Vitals(
             role=role,
             epoch=reign.epoch,
@@ -259,7 +267,7 @@ class Node:
 
     def now(self) -> datetime:
         """The exchange's time."""
-        return datetime_of(self._clock())
+        return datetime_of(self.time.now_us())
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
@@ -312,7 +320,7 @@ class Node:
         reign = self._ruling()
 
         def answer(state: State) -> T:
-            return question.answer(Moment(state, reign.write_behind.durable_seq, self._clock()))
+            return question.answer(Moment(state, reign.write_behind.durable_seq, self.time.now_us()))
 
         return reign.sequencer.read(answer)
 
@@ -339,8 +347,9 @@ class Node:
             if self._failure:
                 raise Unavailable(self._failure)
             leader = "" if self._standby is None else self._standby.leader
+            why = f": {self.time.fault}" if self.time.fault and not leader else ""
             raise NotLeader(
-                f"this process stands by, shard {self.shard_id} is led by {leader or 'nobody at this moment'}",
+                f"this process stands by, shard {self.shard_id} is led by {leader or 'nobody at this moment'}{why}",
                 leader,
                 RETRY_AFTER_S,
             )

@@ -49,10 +49,11 @@ class Sequencer:
     """Orders all mutations of one shard. Safe to call from any thread."""
 
     def __init__(self, engine: Engine, last_digest: bytes, write_behind: WriteBehind, clock: Clock) -> None:
+        """`clock` may raise `Unavailable`, while nobody can say what time it is: then nothing is taken."""
         self._engine = engine
         self._last_digest = last_digest
         self._write_behind = write_behind
-        self._clock = clock
+        self._stamp_us = clock
         self._lock = threading.Lock()
         self._broken: BaseException | None = None
         self._stopped = False
@@ -66,10 +67,10 @@ class Sequencer:
         if not 0 < len(requests) <= REQUESTS_PER_BATCH_MAX:
             raise Invalid("requests", len(requests), f"1 to {REQUESTS_PER_BATCH_MAX} requests")
         with self._lock:
-            self._admit(requests)
+            now_us = self._admit(requests)
             try:
                 rows: list[Sealed] = []
-                applied = [self._apply(request, rows) for request in requests]
+                applied = [self._apply(request, now_us, rows) for request in requests]
                 self._write_behind.enqueue(*rows)
                 return applied
             except BaseException as error:
@@ -99,11 +100,12 @@ class Sequencer:
             self._refuse_if_broken()
             return query(self._engine.state)
 
-    def _admit(self, requests: Sequence[Request]) -> None:
+    def _admit(self, requests: Sequence[Request]) -> int:
+        """The time of these requests, read once: a clock that leaps in the middle of a batch is not seen there."""
         self._refuse_if_broken()
         if self._stopped:
             raise Unavailable("nothing more is taken here", retry_after_s=RETRY_AFTER_S)
-        now_us = self._clock()
+        now_us = self._stamp_us()
         if type(now_us) is not int or not 0 <= now_us <= AT_US_MAX:
             # Seconds as a float, or nanoseconds: once recorded, the market's time could never come back from there.
             raise Invalid("clock", now_us, f"whole microseconds since 1970, at most {AT_US_MAX}")
@@ -114,11 +116,12 @@ class Sequencer:
         if not self._write_behind.has_room(len(requests)):
             cause = self._write_behind.congestion()
             raise Unavailable(f"the journal is behind and its queue is full ({cause}): try again", retry_after_s=1.0)
+        return now_us
 
-    def _apply(self, request: Request, rows: list[Sealed]) -> Applied:
+    def _apply(self, request: Request, now_us: int, rows: list[Sealed]) -> Applied:
         """Apply one request and add its row."""
         state = self._engine.state
-        at_us = max(state.at_us, request.now_us or 0, self._clock())
+        at_us = max(state.at_us, request.now_us or 0, now_us)
         entry = Entry(state.seq + 1, at_us, request.actor, request.command, request.command_id)
         events = self._engine.apply(entry)
         sealed = seal(self._last_digest, entry, events)

@@ -112,9 +112,11 @@ async def _serve_once(
         exchange = await asyncio.to_thread(open_with, config, standby=True, writer_process=True)
         stack.push_async_callback(asyncio.to_thread, exchange.close)
         admin_key_path = await asyncio.to_thread(
-            ensure_admin_key, exchange.node.url, exchange.node.shard_id, config.home_path
+            ensure_admin_key, exchange.node.url, exchange.node.shard_id, config.home_path, exchange.node.time.real_us
         )
-        keyring = await asyncio.to_thread(Keyring(exchange.node.url, exchange.node.shard_id).start)
+        keyring = await asyncio.to_thread(
+            Keyring(exchange.node.url, exchange.node.shard_id, exchange.node.time.real_us).start
+        )
         stack.push_async_callback(asyncio.to_thread, keyring.close)
         calls = await stack.enter_async_context(Caller(exchange))
         demurrage = Collector(exchange, demurrage_of(config))

@@ -63,6 +63,14 @@ def read_allocations(connection: psycopg.Connection, shard_id: int, day: date) -
         return cursor.execute(query, (shard_id, day)).fetchall()
 
 
+def today(connection: psycopg.Connection) -> date:
+    """The day that it is in UTC, by the clock of the database, as all times here. Raises `psycopg.Error`."""
+    row = connection.execute("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date").fetchone()
+    assert row is not None, "SELECT without FROM returns one row"
+    day: date = row[0]
+    return day
+
+
 def lock_allocations(connection: psycopg.Connection) -> None:
     """Let nobody else change any allocation until the transaction ends. They may be read."""
     connection.execute("LOCK TABLE quest_budget_allocations IN SHARE ROW EXCLUSIVE MODE")

@@ -68,6 +68,7 @@ class Keyring:
         self._asking: Final = threading.Lock()
         self._keys: dict[bytes, _Held] = {}
         self._version = -1
+        self._read_at_us = 0
         # Revoked here, but perhaps not recorded: not let in again by what is read. At most as many as there are keys.
         self._revoked_here: set[str] = set()
         self._looked_s = time.monotonic()
@@ -201,8 +202,10 @@ class Keyring:
         with self._line.use() as connection:
             # First the version: what changes between the two is read, and once more at the next look.
             version = api_keys.version(connection, self._shard_id)
-            if version != self._version:
-                rows = api_keys.working(connection, self._shard_id, datetime_of(self._clock()))
+            now_us = self._clock()
+            # Also where the clock was set back: by the time that it said, keys may have seemed to be expired.
+            if version != self._version or now_us < self._read_at_us:
+                rows = api_keys.working(connection, self._shard_id, datetime_of(now_us))
                 if len(rows) == api_keys.KEYS_MAX:
                     logger.warning("shard %d has %d keys that work: no more are read", self._shard_id, len(rows))
                 self._keys = {row.key_id.encode(): _held(row) for row in rows if row.key_id not in self._revoked_here}
@@ -210,6 +213,7 @@ class Keyring:
                 for key_id in tuple(self._revoked_here):
                     self._keys.pop(key_id.encode(), None)
                 self._version = version
+                self._read_at_us = now_us
         self._looked_s = time.monotonic()
 
 

@@ -15,7 +15,7 @@ from bridge.agent.settings import WorkerSettings
 from bridge.agent.slot import SlotLoop
 from bridge.agent.status import Board, WorkerStatus
 from bridge.agent.task import Hand
-from bridge.clock import Clock, system_clock
+from bridge.clock import Clock, EvenClock
 from bridge.errors import ExchangeError, Unavailable, UnknownOutcome
 from bridge.market_api import MarketApi
 from bridge.units import datetime_of
@@ -44,7 +44,7 @@ class Worker:
         settings: WorkerSettings,
         *,
         fallback: Fallback | None = None,
-        clock: Clock = system_clock,
+        clock: Clock | None = None,
     ) -> None:
         """Nothing is done yet. Raises `Invalid` for wrong settings."""
         settings.check()
@@ -52,7 +52,8 @@ class Worker:
         self._source: Final = source
         self._settings: Final = settings
         self._given_fallback: Final = fallback
-        self._clock: Final = clock
+        # By a clock that leaps, others would be taken for gone, and what they work on be worked twice.
+        self._clock: Final = clock or EvenClock()
         self._ending: Final = Ending()
         self._board: Final = Board(settings.slot_ids)
         self._hand: Final = Hand(source, work, self._ending, settings.attempts_max)

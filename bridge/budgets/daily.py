@@ -14,7 +14,7 @@ import psycopg
 
 import persistence.errors
 from bridge.budgets.split import split_again
-from bridge.clock import Clock, system_clock
+from bridge.clock import Clock
 from bridge.errors import Invalid, NotFound, Unavailable
 from bridge.reads import check_name
 from bridge.units import datetime_of
@@ -35,8 +35,12 @@ class DailyBudgets:
     asking again is safe: it tells.
     """
 
-    def __init__(self, url: str, shard_id: int = 0, clock: Clock = system_clock) -> None:
-        """Remember where the tables are; nothing is opened yet."""
+    def __init__(self, url: str, shard_id: int = 0, clock: Clock | None = None) -> None:
+        """Remember where the tables are; nothing is opened yet.
+
+        Without a clock days are the database's, the same for all processes: by the clock of a machine that leaps, the
+        budget of another day would be spent too.
+        """
         self._shard_id: Final = shard_id
         self._clock: Final = clock
         self._pool: Final = WorkPool(url)
@@ -57,7 +61,10 @@ class DailyBudgets:
 
     def today(self) -> date:
         """The day whose budget is spent now."""
-        return datetime_of(self._clock()).date()
+        if self._clock is not None:
+            return datetime_of(self._clock()).date()
+        with self._connection() as connection:
+            return quest_budgets.today(connection)
 
     def allocate(self, tokens: Mapping[str, int], day: date | None = None) -> list[AllocationRow]:
         """Write how a day (today) is split over quests, and return it as it is then.
@@ -80,8 +87,9 @@ class DailyBudgets:
 
     def allocations(self, day: date | None = None) -> list[AllocationRow]:
         """How a day (today) is split, and what is used of it, by quest; nothing if it was not split yet."""
+        day = day or self.today()
         with self._connection() as connection:
-            return quest_budgets.read_allocations(connection, self._shard_id, day or self.today())
+            return quest_budgets.read_allocations(connection, self._shard_id, day)
 
     def reserve(self, task_id: str, quest_id: str, tokens: int, worker_id: str) -> SpendingRow | None:
         """Set tokens of the quest's day aside for an attempt at a task: all of it, or nothing.
@@ -92,11 +100,10 @@ class DailyBudgets:
         for field, name in (("task_id", task_id), ("quest_id", quest_id), ("worker_id", worker_id)):
             check_name(field, name)
         check_tokens("tokens", tokens, 1)
+        today = self.today()
         with self._connection() as connection:
             try:
-                return quest_budgets.reserve(
-                    connection, self._shard_id, self.today(), quest_id, task_id, worker_id, tokens
-                )
+                return quest_budgets.reserve(connection, self._shard_id, today, quest_id, task_id, worker_id, tokens)
             except psycopg.errors.UniqueViolation:
                 # Already set aside; nothing, if it has ended just now: then it may be asked for again.
                 rows = quest_budgets.reserved(connection, self._shard_id, task_id)

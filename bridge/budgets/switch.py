@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
-from bridge.clock import Clock, system_clock
+from bridge.clock import Clock, EvenClock
 from bridge.config import DEFAULTS, Config
 from bridge.errors import ExchangeError
 from bridge.market_api import MarketApi
@@ -101,15 +101,16 @@ class AuctionSwitch:
     """
 
     def __init__(
-        self, market: MarketApi, market_id: str, clock: Clock = system_clock, config: Config = DEFAULTS
+        self, market: MarketApi, market_id: str, clock: Clock | None = None, config: Config = DEFAULTS
     ) -> None:
         """Nothing is asked yet, and the auction is trusted."""
         self._market: Final = market
         self._market_id: Final = market_id
-        self._clock: Final = clock
+        # By a clock that leaps, an auction would have sold nothing for years.
+        self._clock: Final = clock or EvenClock()
         self._look_s: Final = config.auction_look_s
         self._health: Final = Health(config)
-        self._status = SwitchStatus("auction", datetime_of(clock()), "", None)
+        self._status = SwitchStatus("auction", datetime_of(self._clock()), "", None)
         self._closed: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name=f"auction {market_id}", daemon=True)
 

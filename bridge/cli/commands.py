@@ -20,6 +20,7 @@ from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
 from bridge.cli.arena import arena
 from bridge.cli.budgets import budgets
+from bridge.cli.clock import clock
 from bridge.cli.cycle import cycle
 from bridge.cli.earning import earnings
 from bridge.cli.economy import economy
@@ -318,6 +319,7 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
 
 app.command(epilog="Example: callmarket arena --seeds 20 --bidders 3")(arena)
 app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
+app.command(epilog="Example: callmarket clock --accept 2026-11-30T12:00:00Z --reason 'the VM was paused'")(clock)
 app.command(epilog="Example: callmarket earnings alpha")(earnings)
 app.command(epilog="Example: callmarket economy --days 14 --report economy.html")(economy)
 app.command(epilog="Example: callmarket budgets hypothesis --rows 10")(budgets)

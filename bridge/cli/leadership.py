@@ -20,13 +20,17 @@ _POLL_S: Final = 0.05
 
 
 class LeaderView(Struct, frozen=True):
-    """Who leads, and whether it seems to be well: `alive`, `released`, `expired` or `disconnected`."""
+    """Who leads, and whether it seems to be well: `alive`, `released`, `expired` or `disconnected`.
+
+    `clock_fault`: why it takes nothing, where its machine's clock is not believed.
+    """
 
     address: str
     process: str
     sign: str
     renewed_s_ago: float
     handover_requested: bool
+    clock_fault: str
 
 
 class StandbyView(Struct, frozen=True):
@@ -36,6 +40,7 @@ class StandbyView(Struct, frozen=True):
     applied_seq: int
     rows_behind: int
     seen_s_ago: float
+    clock_fault: str
 
 
 class ProofView(Struct, frozen=True):
@@ -121,9 +126,15 @@ def hand_over(connection: psycopg.Connection, shard_id: int, timeout_s: float) -
 
 def _leader(leader: Leader) -> LeaderView:
     return LeaderView(
-        leader.address, leader.process, leader.sign, round(leader.renewed_s_ago, 2), leader.handover_requested
+        leader.address,
+        leader.process,
+        leader.sign,
+        round(leader.renewed_s_ago, 2),
+        leader.handover_requested,
+        leader.clock_fault,
     )
 
 
 def _standby(row: StandbyRow, last_seq: int) -> StandbyView:
-    return StandbyView(row.address, row.applied_seq, max(0, last_seq - row.applied_seq), round(row.seen_s_ago, 2))
+    rows_behind = max(0, last_seq - row.applied_seq)
+    return StandbyView(row.address, row.applied_seq, rows_behind, round(row.seen_s_ago, 2), row.clock_fault)

@@ -215,10 +215,12 @@ def status(row: Status) -> Renderable:
         if leader.handover_requested:
             led += ", asked to hand over"
     lines = [Text.assemble((f"shard {row.shard_id}", "bold"), f" at row {row.last_seq:,}, epoch {row.epoch}: {led}")]
-    lines += [
-        Text(f"  standby {one.address}: {one.rows_behind:,} rows behind, seen {one.seen_s_ago:.1f} s ago")
-        for one in row.standbys
-    ]
+    if row.leader is not None and row.leader.clock_fault:
+        lines.append(Text(f"  it takes nothing: {row.leader.clock_fault}"))
+    for one in row.standbys:
+        lines.append(Text(f"  standby {one.address}: {one.rows_behind:,} rows behind, seen {one.seen_s_ago:.1f} s ago"))
+        if one.clock_fault:
+            lines.append(Text(f"    it would not lead: {one.clock_fault}"))
     if not row.standbys:
         lines.append(Text("  nobody stands by"))
     proof = row.last_proven_restore

@@ -151,7 +151,8 @@ class Caller:
         while not self._closing and self._node.role != "ended":
             self._wake.clear()
             wait_s = LOOK_S
-            if self._node.role == "leader":
+            # Where nobody can say what time it is, nothing is due.
+            if self._node.role == "leader" and not self._node.time.fault:
                 try:
                     wait_s = self._step()
                 except Unavailable as error:

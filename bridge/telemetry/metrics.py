@@ -21,6 +21,7 @@ from bridge.node import Node
 from bridge.telemetry.histogram import Histogram
 from bridge.telemetry.proofs import Proofs
 from bridge.telemetry.requests import Requests
+from bridge.timekeeping.keeper import Timekeeper
 from engine import limits
 from engine.commands import ADMIN, OPERATOR
 from engine.state import State
@@ -80,6 +81,7 @@ class _Families(Collector):
         """Every family, each with all of its series."""
         yield from self._commands()
         yield from self._journal()
+        yield from self._time()
         yield from self._rounds()
         yield from self._books()
         yield from self._http()
@@ -119,6 +121,17 @@ class _Families(Collector):
         yield _plain("durable_lag_rows", "Rows applied and not durable.", vitals.applied_seq - vitals.durable_seq)
         yield _plain("durable_lag_seconds", "For how long the first of them has waited.", vitals.oldest_s)
         yield _plain("outage_seconds", "For how long the database has been away.", vitals.outage_s)
+
+    def _time(self) -> Iterator[Metric]:
+        source = self._of.node.time
+        yield _plain("clock_right", "Whether the time is believed: 0 means that nothing is taken.", not source.fault)
+        if isinstance(source, Timekeeper):
+            yield _counter("clock_leaps", "Leaps of the machine's clock.", (), [((), source.leaps)])
+            yield _plain("clock_ahead_seconds", "The machine's clock, of the time believed.", source.ahead_us / 1e6)
+            if (database_us := source.database_ahead_us) is not None:
+                text = "The database's clock, of the time believed; 0 where the question took longer than that."
+                yield _plain("clock_database_ahead_seconds", text, database_us / 1e6)
+            yield _plain("market_time_lead_seconds", "The market's time, of the clocks.", source.lead_us / 1e6)
 
     def _rounds(self) -> Iterator[Metric]:
         tally = self._of.node.tally

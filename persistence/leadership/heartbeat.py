@@ -13,7 +13,8 @@ import psycopg
 
 from persistence.connections import connect
 from persistence.errors import Fenced, Unavailable
-from persistence.leadership import register
+from persistence.leadership import market_time, register
+from persistence.leadership.market_time import Watch
 from persistence.line import Line
 
 logger: Final = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ News = Fenced | Literal["handover"]
 class Heartbeat:
     """Leads a shard, as others see it. Safe to call from any thread; `take` first and once."""
 
-    def __init__(self, url: str, shard_id: int, *, address: str, lease_s: float) -> None:
-        """Remember who we are; nothing is claimed yet."""
+    def __init__(self, url: str, shard_id: int, *, address: str, lease_s: float, watch: Watch | None = None) -> None:
+        """Remember who we are; nothing is claimed yet. `watch` hears at each renewal what the database's clock says."""
         self.shard_id: Final = shard_id
         self.address: Final = address
         self.lease_s: Final = lease_s
@@ -49,6 +50,7 @@ class Heartbeat:
         self._alive: Callable[[], bool] = lambda: True
         self._untold: list[News] = []
         self._asked_to_hand_over = False
+        self._watch_time: Final = watch
         self._successor = ""
         self._over: Final = threading.Event()
         self._closed: Final = threading.Event()
@@ -134,12 +136,16 @@ class Heartbeat:
                 statement(connection)
         except Unavailable as error:
             logger.debug("the lease of shard %d: %s", self.shard_id, error)
+            if self._watch_time is not None:
+                self._watch_time.silent()
             return False
         return True
 
     def _renew(self, connection: psycopg.Connection) -> None:
-        asked = register.renew(connection, self.shard_id, self.epoch)
-        if asked is None:
+        watch = self._watch_time
+        asked_us, evidence = (0, None) if watch is None else (watch.asking(), watch.evidence())
+        renewed = register.renew(connection, self.shard_id, self.epoch, evidence)
+        if renewed is None:
             self._over.set()
             self._watch(connection)
             by = f" ({self._successor})" if self._successor else ""
@@ -149,9 +155,19 @@ class Heartbeat:
                     "Stop this process."
                 )
             )
-        elif asked and not self._asked_to_hand_over:
+            return
+        if renewed.handover_requested and not self._asked_to_hand_over:
             self._asked_to_hand_over = True
             self._tell("handover")
+        if watch is not None:
+            watch.told(asked_us, renewed.database_us)
+            if renewed.word_id > watch.word_id:
+                self._hear_word(connection, watch)
+
+    def _hear_word(self, connection: psycopg.Connection, watch: Watch) -> None:
+        found = market_time.latest_word(connection, self.shard_id)
+        if found is not None:
+            watch.heard(*found)
 
     def _tell(self, news: News) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ import psycopg
 
 from persistence import lease
 from persistence.errors import Unavailable
+from persistence.leadership.market_time import DATABASE_US, Evidence
 
 # A standby says that it is there every second; silent for so long, it is none.
 STANDBY_SILENT_S_MAX: Final = 5
@@ -31,6 +32,7 @@ class Leader(NamedTuple):
     sign: Sign
     renewed_s_ago: float
     handover_requested: bool
+    clock_fault: str = ""
 
     def __str__(self) -> str:
         """For a person."""
@@ -43,6 +45,15 @@ class StandbyRow(NamedTuple):
     address: str
     applied_seq: int
     seen_s_ago: float
+    clock_fault: str
+
+
+class Renewal(NamedTuple):
+    """What a leader hears when it renews: the time of the database, and the latest word of operators (0: none)."""
+
+    handover_requested: bool
+    database_us: int
+    word_id: int
 
 
 class Proof(NamedTuple):
@@ -78,7 +89,7 @@ def look(connection: psycopg.Connection, shard_id: int) -> Leader | None:
                    ELSE 'alive'
                END,
                extract(epoch FROM clock_timestamp() - leader.renewed_at)::float8,
-               leader.handover_requested_at IS NOT NULL
+               leader.handover_requested_at IS NOT NULL, leader.clock_fault
         FROM engine_leader AS leader JOIN engine_writer AS writer USING (shard_id) WHERE shard_id = %s
         """,
         (session_name(shard_id), shard_id),
@@ -109,23 +120,27 @@ def take(
     raise Unavailable(f"The fence of shard {shard_id} stays locked: see pg_locks for who holds engine_writer.")
 
 
-def renew(connection: psycopg.Connection, shard_id: int, epoch: int) -> bool | None:
-    """Renew the lease of this epoch: whether a handover is asked for; None if the shard is another's by now.
+def renew(
+    connection: psycopg.Connection, shard_id: int, epoch: int, evidence: Evidence | None = None
+) -> Renewal | None:
+    """Renew the lease of this epoch; None if the shard is another's by now. `evidence` is the leader's of the time.
 
     It does not wait for the disk: a renewal that is lost with the server's machine was none.
     """
     row = connection.execute(
-        """
+        f"""
         WITH quick AS (SELECT set_config('synchronous_commit', 'off', true))
-        UPDATE engine_leader AS leader SET renewed_at = clock_timestamp(), backend_pid = pg_backend_pid()
+        UPDATE engine_leader AS leader SET renewed_at = clock_timestamp(), backend_pid = pg_backend_pid(),
+            machine = %(machine)s, uptime_us = %(uptime_us)s, time_us = %(time_us)s, clock_fault = %(fault)s
         FROM engine_writer AS writer, quick
         WHERE leader.shard_id = %(shard)s AND writer.shard_id = %(shard)s
           AND leader.epoch = %(epoch)s AND writer.epoch = %(epoch)s
-        RETURNING handover_requested_at IS NOT NULL
-        """,
-        {"shard": shard_id, "epoch": epoch},
+        RETURNING handover_requested_at IS NOT NULL, {DATABASE_US},
+            coalesce((SELECT max(word_id) FROM market_time_words WHERE shard_id = %(shard)s), 0)
+        """,  # noqa: S608 -- it is a constant
+        {"shard": shard_id, "epoch": epoch, **_columns(evidence)},
     ).fetchone()
-    return None if row is None else bool(row[0])
+    return None if row is None else Renewal(*row)
 
 
 def release(connection: psycopg.Connection, shard_id: int, epoch: int) -> None:
@@ -150,19 +165,25 @@ def request_handover(connection: psycopg.Connection, shard_id: int) -> bool:
     return asked.rowcount == 1
 
 
-def stand_by(connection: psycopg.Connection, shard_id: int, address: str, applied_seq: int) -> None:
-    """Say that this process follows, and how far it has come. Forgets those that have been silent for an hour."""
+def stand_by(
+    connection: psycopg.Connection, shard_id: int, address: str, applied_seq: int, clock_fault: str = ""
+) -> None:
+    """Say that this process follows, how far it has come, and what is wrong with its time.
+
+    Forgets those that have been silent for an hour.
+    """
     connection.execute(
         """
         WITH silent AS (
             DELETE FROM engine_standbys WHERE shard_id = %(shard)s AND address <> %(address)s
               AND seen_at < clock_timestamp() - interval '1 hour'
         )
-        INSERT INTO engine_standbys (shard_id, address, applied_seq, seen_at)
-        VALUES (%(shard)s, %(address)s, %(seq)s, clock_timestamp())
-        ON CONFLICT (shard_id, address) DO UPDATE SET applied_seq = excluded.applied_seq, seen_at = excluded.seen_at
+        INSERT INTO engine_standbys (shard_id, address, applied_seq, seen_at, clock_fault)
+        VALUES (%(shard)s, %(address)s, %(seq)s, clock_timestamp(), %(fault)s)
+        ON CONFLICT (shard_id, address) DO UPDATE SET applied_seq = excluded.applied_seq, seen_at = excluded.seen_at,
+            clock_fault = excluded.clock_fault
         """,
-        {"shard": shard_id, "address": address, "seq": applied_seq},
+        {"shard": shard_id, "address": address, "seq": applied_seq, "fault": clock_fault},
     )
 
 
@@ -175,8 +196,8 @@ def standbys(connection: psycopg.Connection, shard_id: int) -> list[StandbyRow]:
     """Those that stand by now, the one that is furthest first."""
     rows = connection.execute(
         """
-        SELECT address, applied_seq, extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM engine_standbys
-        WHERE shard_id = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
+        SELECT address, applied_seq, extract(epoch FROM clock_timestamp() - seen_at)::float8, clock_fault
+        FROM engine_standbys WHERE shard_id = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
         ORDER BY applied_seq DESC, address LIMIT 100
         """,
         (shard_id, STANDBY_SILENT_S_MAX),
@@ -216,7 +237,7 @@ def _sign_in(connection: psycopg.Connection, shard_id: int, epoch: int, address:
         VALUES (%s, %s, %s, pg_backend_pid(), %s, clock_timestamp())
         ON CONFLICT (shard_id) DO UPDATE SET epoch = excluded.epoch, address = excluded.address,
             backend_pid = excluded.backend_pid, lease_s = excluded.lease_s, renewed_at = excluded.renewed_at,
-            released_at = NULL, handover_requested_at = NULL
+            released_at = NULL, handover_requested_at = NULL, clock_fault = ''
         """,
         (shard_id, epoch, address, lease_s),
     )
@@ -237,3 +258,10 @@ def _cut_off_writer(connection: psycopg.Connection, shard_id: int) -> None:
         """,
         (writer_name(shard_id),),
     )
+
+
+def _columns(evidence: Evidence | None) -> dict[str, str | int | None]:
+    """The columns of what a leader holds for right; of one that does not say, as if nothing were known."""
+    if evidence is None:
+        return {"machine": "", "uptime_us": None, "time_us": None, "fault": ""}
+    return evidence._asdict()

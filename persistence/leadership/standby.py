@@ -16,8 +16,9 @@ import psycopg
 from persistence.connections import connect
 from persistence.errors import Fenced, PersistenceError, Unavailable
 from persistence.journal import Journal
-from persistence.leadership import register
+from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
+from persistence.leadership.market_time import Watch
 from persistence.leadership.register import Leader
 from persistence.leadership.vacancy import POLL_S, Doubt
 from persistence.line import Line
@@ -51,15 +52,21 @@ class Standby:
         *,
         address: str,
         lease_s: float,
+        watch: Watch | None = None,
         on_lead: Callable[[Succession], None],
         on_failed: Callable[[PersistenceError], None],
     ) -> None:
-        """Start following. Both calls come from its thread, one of them, once."""
+        """Start following. Both calls come from its thread, one of them, once.
+
+        With `watch`, it leads only while that has no objection to its time.
+        """
         self._url: Final = url
         self._shard_id: Final = shard_id
         self._snapshots: Final = snapshots
         self._address: Final = address
         self._lease_s: Final = lease_s
+        self._watch: Final = watch
+        self._clock_fault = ""
         self._on_lead: Final = on_lead
         self._on_failed: Final = on_failed
         self._journal: Final[Journal] = PostgresJournal(url, shard_id, reader=True)
@@ -122,15 +129,18 @@ class Standby:
             try:
                 self._follow()
                 with self._line.use() as connection:
+                    self._compare_clocks(connection)
                     self._publish(connection)
                     leader = self._leader = register.look(connection, self._shard_id)
-                if self._doubt.is_gone(leader, time.monotonic()):
+                if self._doubt.is_gone(leader, time.monotonic()) and not self._clock_fault:
                     succession = self._succeed(leader)
                     if succession is not None:
                         return succession
                 wait_s = POLL_S
             except Unavailable as error:
                 logger.warning("the standby of shard %d waits for the database: %s", self._shard_id, error)
+                if self._watch is not None:
+                    self._watch.silent()
                 self._doubt.forget()
                 wait_s = _RETRY_S
             self._closed.wait(wait_s)
@@ -143,17 +153,25 @@ class Standby:
         else:
             self._replica.follow(self._journal)
 
+    def _compare_clocks(self, connection: psycopg.Connection) -> None:
+        """A machine whose time may be wrong has to wait: what it stamped could never be taken back."""
+        if self._watch is not None:
+            asked_us = self._watch.asking()
+            self._clock_fault = self._watch.objection(asked_us, market_time.look(connection, self._shard_id))
+
     def _publish(self, connection: psycopg.Connection) -> None:
         now_s = time.monotonic()
         if now_s - self._published_s >= _PUBLISHED_EVERY_S:
-            register.stand_by(connection, self._shard_id, self._address, self.applied_seq)
+            register.stand_by(connection, self._shard_id, self._address, self.applied_seq, self._clock_fault)
             self._published_s = now_s
 
     def _succeed(self, leader: Leader | None) -> Succession | None:
         """Raise the epoch and come to the very end. None if another was faster."""
         began = time.perf_counter()
         after_epoch = self._journal.position().epoch if leader is None else leader.epoch
-        heartbeat = Heartbeat(self._url, self._shard_id, address=self._address, lease_s=self._lease_s)
+        heartbeat = Heartbeat(
+            self._url, self._shard_id, address=self._address, lease_s=self._lease_s, watch=self._watch
+        )
         if heartbeat.take(after_epoch) is None:
             self._doubt.forget()
             return None

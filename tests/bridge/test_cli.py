@@ -35,6 +35,7 @@ COMMANDS = (
     "recover",
     "status",
     "handover",
+    "clock",
     "arena",
     "cycle",
     "earnings",

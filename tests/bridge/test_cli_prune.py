@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import open_exchange
+from bridge import ManualClock, open_exchange
 from persistence.postgres import PostgresJournal
 from tests.bridge.test_cli import complaint, run
 from tests.support.sealed import bids
@@ -121,7 +121,7 @@ def test_without_any_good_snapshot_the_archive_makes_one(used_url: str, archive:
     said = complaint_after_warnings(run("recover", "--dry-run", url=used_url))
     assert "`callmarket snapshot --archive FOLDER`" in said
     assert as_json("snapshot", "--archive", archive, url=used_url)["snapshot"]["rows_replayed"] == 121
-    with open_exchange(used_url) as market:
+    with open_exchange(used_url, clock=ManualClock()) as market:
         assert market.recovery.from_seq == 121
         assert market.verify(Path(archive)).ok
 

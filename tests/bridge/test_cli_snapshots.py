@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import open_exchange
+from bridge import ManualClock, open_exchange
 from persistence.postgres import PostgresJournal
 from tests.support.sealed import bids
 
@@ -74,7 +74,7 @@ def test_a_snapshot_is_taken_listed_and_used(used_url: str) -> None:
     assert (found["report"]["from_seq"], found["report"]["rows"]) == (121, 0)
     whole = as_json(used_url, "recover", "--dry-run", "--whole")
     assert (whole["digest"], whole["report"]["from_seq"], whole["report"]["rows"]) == (taken["digest"], 0, 121)
-    with open_exchange(used_url) as market:
+    with open_exchange(used_url, clock=ManualClock()) as market:
         assert (market.recovery.from_seq, market.recovery.rows) == (121, 0)
 
 
@@ -141,7 +141,7 @@ def test_a_dry_run_that_fails_says_so(used_url: str) -> None:
 
 def test_nothing_is_claimed(used_url: str) -> None:
     """Beside an open exchange: its epoch stays, and it goes on writing."""
-    with open_exchange(used_url) as market:
+    with open_exchange(used_url, clock=ManualClock()) as market:
         epoch = as_json(used_url, "recover", "--dry-run")["epoch"]
         as_json(used_url, "snapshot")
         market.open_account("late")
@@ -194,7 +194,7 @@ def test_it_goes_on_until_it_is_told_to_end(used_url: str, tmp_path: Path, numbe
     """A follower: each snapshot replays what is new, none is taken where nothing is, and a signal ends it cleanly."""
     said = tmp_path / "said.json"
     with (
-        open_exchange(used_url) as market,
+        open_exchange(used_url, clock=ManualClock()) as market,
         said.open("w", encoding="utf-8") as stdout,
         subprocess.Popen(
             [sys.executable, "-m", "bridge", "snapshot", "--every", "0.1", "--json"],

@@ -33,6 +33,11 @@ def may_be_forgotten(command: Command, events: Events, later: Command) -> bool:
     return not (moved and is_remembered_for_a_day(later))
 
 
+# Two clocks may differ by the bound, and one of them from what is right by as much again.
+BOUND_S = 3.0
+AHEAD_US_MAX = int(2 * BOUND_S * 1_000_000)
+
+
 class Auditor:
     """Safety: every method is told what happened and raises `AssertionError` if it may not have."""
 
@@ -72,6 +77,8 @@ class Auditor:
     def _take(self, row: Stored) -> None:
         # The chain says: no gap, no step back of epoch or time, each digest that of its bytes and of the row before.
         entry, events = self.chain.follow(row), row.events()
+        # A stamp of a clock that leapt would end what has years to go, and could never be taken back.
+        assert row.at_us <= self.world.right_us + AHEAD_US_MAX, f"row {row.seq} is stamped {row.at_us}, in the future"
         self.rows.append(row)
         self.engine.fold(entry, events)
         for event in events:

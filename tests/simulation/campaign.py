@@ -37,6 +37,8 @@ EVERY_FAULT = (
     "a writer was drained",
     "an outage was too long",
     "queue full",
+    "a clock kept a node from leading",
+    "nothing is taken by a clock that leapt",
     "outcome unknown to a client",
     "client timeout",
     "retry answered from memory",

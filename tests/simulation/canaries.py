@@ -12,6 +12,8 @@ import msgspec
 import pytest
 
 import bridge.sequencer
+from bridge.timekeeping import opening
+from bridge.timekeeping.keeper import Timekeeper
 from engine import core
 from engine.decide import sweeps
 from engine.events import SweepFinished
@@ -96,7 +98,7 @@ def a_batch_in_doubt_is_dropped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "refused", drop)
 
 
-@canary(seeds=6)
+@canary(seeds=2)
 def a_row_is_skipped_on_retry(patch: pytest.MonkeyPatch) -> None:
     refused = Outbox.refused
 
@@ -121,7 +123,7 @@ def put_back_at_the_end_of_the_queue(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "refused", put_back)
 
 
-@canary(seeds=2)
+@canary(seeds=5)
 def nobody_is_told_of_a_failure(patch: pytest.MonkeyPatch) -> None:
     fail = Outbox.fail
 
@@ -208,7 +210,7 @@ def what_moved_tokens_is_forgotten_with_its_reply(patch: pytest.MonkeyPatch) -> 
     patch.setattr(Retries, "find", lambda *_: None)
 
 
-@canary(seeds=6)
+@canary(seeds=27)
 def it_reads_before_it_claims(patch: pytest.MonkeyPatch) -> None:
     def claim_late(journal, snapshots) -> Recovered:
         recovered, _ = rehearse(journal, snapshots)
@@ -223,7 +225,7 @@ def the_epoch_of_a_successor_is_taken_for_ones_own(patch: pytest.MonkeyPatch) ->
     patch.setattr(recovery, "_check_mine", lambda *_: None)
 
 
-@canary(seeds=11)
+@canary(seeds=18)
 def a_standby_is_promoted_where_it_stands(patch: pytest.MonkeyPatch) -> None:
     def promote(replica: Replica, journal) -> Position:
         epoch = journal.claim()
@@ -261,9 +263,19 @@ def a_token_is_lost_on_the_way(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Ledger, "post", post_less)
 
 
-@canary(seeds=9)
+@canary(seeds=2)
 def the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bridge.sequencer, "max", lambda *times: times[-1], raising=False)
+
+
+@canary(seeds=9)
+def a_leap_of_the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Timekeeper, "stamp_us", lambda self: self._clock())
+
+
+@canary(seeds=6)
+def a_machine_with_a_wrong_clock_leads(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(opening, "objection", lambda *_: "")
 
 
 @canary(seeds=1)

@@ -10,21 +10,25 @@ import bridge.errors
 from bridge import recall
 from bridge.messages import Request
 from bridge.sequencer import Applied, Sequencer
+from bridge.timekeeping.keeper import Timekeeper
 from engine.core import Engine
 from persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
 from persistence.journal import Position
+from persistence.leadership.market_time import View
 from persistence.outbox import Outbox
 from persistence.queries import ReplyRow
 from persistence.recovery import Recovered, Replica, check_arrival, recover, rehearse, still_mine
 from persistence.snapshots.follower import Follower
 from persistence.snapshots.store import SnapshotStore
+from tests.simulation.auditor import BOUND_S
 from tests.simulation.options import Options
 from tests.simulation.shelf import ProcessSnapshots, Shelf
 from tests.simulation.store import ProcessJournal, Store
 from tests.simulation.world import Crashed, Life, World
 
-START_US = 1_700_000_000_000_000
 FOLLOW_EVERY_US = 4_000
+COMPARE_EVERY_US = 5_000
+SETTLE_US = 12_000
 
 Reply = Callable[[list[Applied] | str], None]
 """Called with what was done and is durable, or with why that is not known."""
@@ -56,8 +60,10 @@ class Node:
         self.shelf = shelf
         self.role = "down"
         self.skew_us = 0
+        self.leap_us = 0
         self.lives = 0
         self.life = Life(f"node {number}")
+        self.keeper = self._new_keeper()
         self.replica: Replica | None = None
         self.outbox: Outbox | None = None
         self.sequencer: Sequencer | None = None
@@ -68,7 +74,14 @@ class Node:
 
     def clock(self) -> int:
         """This machine's idea of the time."""
-        return START_US + self.world.now_us + self.skew_us
+        return self.world.right_us + self.skew_us + self.leap_us
+
+    def steady(self) -> int:
+        """For how long it has been up."""
+        return self.world.now_us + self.world.passed_us
+
+    def _new_keeper(self) -> Timekeeper:
+        return Timekeeper(BOUND_S, self.clock, self.steady, machine="", settle_us=SETTLE_US)
 
     @property
     def epoch(self) -> int:
@@ -88,6 +101,8 @@ class Node:
         life = self._begin("starting")
 
         def start() -> tuple[Engine, Position]:
+            if objection := self._objection():
+                raise Unavailable(objection)
             snapshots = ProcessSnapshots(self.store, self.shelf, life, "recovering")
             recovered = bring_back(ProcessJournal(self.store, life, "recovering"), snapshots)
             if recovered.report.from_seq:
@@ -128,6 +143,8 @@ class Node:
 
     def be_promoted(self) -> bool:
         """Lead with the engine that has followed, if there is one at this moment; say whether it leads."""
+        if self.role == "following" and self._objection():
+            return False
         replica, self.replica = self.replica, None
         if self.role != "following" or replica is None:
             return False
@@ -161,6 +178,7 @@ class Node:
         assert self.role == "down", (self.life, self.role)
         self.lives += 1
         self.role = role
+        self.keeper = self._new_keeper()
         self.replica = None
         self.life = Life(f"node {self.number}.{self.lives}")
         self.world.note(f"{self.life} is {role}")
@@ -191,10 +209,34 @@ class Node:
         self.store.auditor.started(life, engine, position, self.store.database)
         self.outbox = Outbox(position, self.options.limits)
         # The outbox is to the sequencer what the background writer is: room, and a queue.
-        self.sequencer = Sequencer(engine, position.last_digest, self.outbox, self.clock)  # type: ignore[arg-type]
+        self.sequencer = Sequencer(engine, position.last_digest, self.outbox, self.keeper.stamp_us)  # type: ignore[arg-type]
         self.role = "leading"
         self.world.note(f"{life} leads after {position.last_seq} under epoch {position.epoch}")
         self._watch(life)
+        self._compare_clocks(life)
+
+    # --- what time it is ---------------------------------------------------------------------------------------
+
+    def _objection(self) -> str:
+        """Why it must not lead, by what its clock and the database say."""
+        if not self.store.up:
+            return "the database is away"
+        rows = self.store.database.rows
+        view = View(self.store.clock(), rows[-1].at_us if rows else 0, holding=False, evidence=None, word=None)
+        objection = self.keeper.objection(self.steady(), view)
+        if objection:
+            self.world.occurred("a clock kept a node from leading")
+        return objection
+
+    def _compare_clocks(self, life: Life) -> None:
+        """What the heartbeat does for a leader."""
+        if not life.alive or self.life is not life:
+            return
+        if self.store.up:
+            self.keeper.told(self.steady(), self.store.clock())
+        else:
+            self.keeper.silent()
+        self.world.after(COMPARE_EVERY_US, "", lambda: self._compare_clocks(life))
 
     # --- requests of clients -----------------------------------------------------------------------------------
 
@@ -209,6 +251,8 @@ class Node:
         except (bridge.errors.Unavailable, PersistenceError) as error:
             if "queue is full" in str(error):
                 self.world.occurred("queue full")
+            if self.keeper.fault:
+                self.world.occurred("nothing is taken by a clock that leapt")
             reply(f"unavailable: {error}")
             return
 

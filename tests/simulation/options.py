@@ -25,6 +25,8 @@ CHAOS_EVERY_US = {
     "restart of the database": 90_000,
     "outage of the database": 250_000,
     "clock jumps": 40_000,
+    "clock leaps": 100_000,
+    "clock of the database leaps": 150_000,
     "snapshot lost": 60_000,
     "snapshot torn": 60_000,
     "snapshot flipped": 60_000,

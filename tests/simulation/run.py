@@ -7,7 +7,7 @@ for the auditor. A failure says the seed, what the seed chose, and the last step
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ from persistence.recovery import rehearse
 from persistence.snapshots.follower import take
 from tests.simulation.auditor import Auditor
 from tests.simulation.clients import Client
-from tests.simulation.node import START_US, Node, Snapshotter
+from tests.simulation.node import Node, Snapshotter
 from tests.simulation.options import Options, choose_swarm, draw
 from tests.simulation.shelf import ProcessSnapshots, Shelf
 from tests.simulation.store import Store
@@ -33,7 +33,9 @@ HEAL_US_MAX = 20_000_000
 CONTROL_EVERY_US = 5_000
 SWEEPS_MAX = 2_000
 CLOCK_JUMPS_US = (-2_000_000, -30_000, -1_000, 1_000, 30_000, 500_000)
-
+# Each is taken back after a while.
+CLOCK_LEAPS_US = (-86_400_000_000, -10_000_000, 10_000_000, 3_600_000_000, 400 * 86_400_000_000)
+CLOCK_LEAPT_FOR_US = (500, 80_000)
 
 T = TypeVar("T")
 
@@ -113,6 +115,8 @@ class Simulation:
         world.run_until(self.options.fault_us)
         world.note("the faults end")
         world.healing = True
+        for node in self.nodes:
+            node.skew_us = 0
         deadline_us = world.now_us + HEAL_US_MAX
         healed = world.run_until(deadline_us, lambda: all(client.idle for client in self.clients))
         assert healed, f"not answered in time: {[client.name for client in self.clients if not client.idle]}"
@@ -132,7 +136,7 @@ class Simulation:
             left -= count
             commands = []
             for _ in range(count):
-                self.stream.at_us = max(self.auditor.chain.at_us, START_US + self.world.now_us)
+                self.stream.at_us = max(self.auditor.chain.at_us, self.world.right_us)
                 entry = self.stream.next_entry()
                 commands.append((entry.actor, entry.command))
             return commands
@@ -167,9 +171,7 @@ class Simulation:
             for hold in list(state.holds.open.values()):
                 if hold.expires_at_us is None:
                     yield ADMIN, ReleaseHold(hold.hold_id)
-            for node in self.nodes:
-                behind_us = max([0, *deadlines]) + 1 - node.clock()
-                node.skew_us += max(0, behind_us)
+            self.world.passed_us += max(0, max([0, *deadlines]) + 1 - self.world.right_us)
             more = True
             while more:
                 asked += 1
@@ -252,10 +254,31 @@ class Simulation:
                 self.store.go_away(self.options.outage_us)
             case "clock jumps":
                 self.world.rng.choice(self.nodes).skew_us += rng.choice(CLOCK_JUMPS_US)
+            case "clock leaps":
+                return self._leap(rng.choice(self.nodes), beside=[self.store])
+            case "clock of the database leaps":
+                return self._leap(self.store, beside=self.nodes)
             case "client restarted":
                 return self._one([client for client in self.clients if client.pending], Client.restart)
             case _:
                 return self.shelf.damage(self.world, name)
+        return True
+
+    def _leap(self, whose: Node | Store, beside: Sequence[Node | Store]) -> bool:
+        """Let a clock be wrong for a while, but not together with those beside it.
+
+        A machine and a database that have leapt by the same agree with each other, and who opens a market meanwhile has
+        no third clock to ask.
+        """
+        if any(clock.leap_us for clock in beside):
+            return False
+        leap_us = self.world.rng.choice(CLOCK_LEAPS_US)
+        whose.leap_us += leap_us
+
+        def go_back() -> None:
+            whose.leap_us -= leap_us
+
+        self.world.after(self.world.between(CLOCK_LEAPT_FOR_US), "a clock is set right", go_back)
         return True
 
     def _one(self, among: list[T], act: Callable[[T], None]) -> bool:

@@ -29,6 +29,11 @@ class Store:
         self.database = MemoryDatabase()
         self.up = True
         self.restarts = 0
+        self.leap_us = 0
+
+    def clock(self) -> int:
+        """The database's idea of the time."""
+        return self.world.right_us + self.leap_us
 
     def go_away(self, for_us: int) -> None:
         """Be stopped for a while: what was under way and not yet carried out never will be."""

@@ -96,6 +96,18 @@ def test_a_key_expires_by_the_clock_given(keys: Keyring, clock: ManualClock) -> 
     assert not gets_in(keys, issued.key)
 
 
+def test_a_key_that_was_read_by_a_clock_that_leapt_works_again(keys: Keyring, clock: ManualClock) -> None:
+    """While the clock is years ahead keys are read again, for another was made: those that seemed expired come back."""
+    issued = make(keys, expires_at=datetime_of(START_US) + timedelta(hours=1))
+    clock.set_us(2 * START_US)
+    version = keys._version
+    make(keys)
+    until(lambda: keys._version > version)
+    assert not gets_in(keys, issued.key)
+    clock.set_us(START_US)
+    until(lambda: gets_in(keys, issued.key))
+
+
 def test_a_key_that_is_revoked_here_is_refused_at_once(keys: Keyring, database_url: str, clock: ManualClock) -> None:
     issued, other = make(keys), make(keys)
     view = keys.revoke(issued.view.key_id)

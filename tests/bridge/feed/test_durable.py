@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Exchange, open_exchange
+from bridge import AsyncExchange, Exchange, ManualClock, open_exchange
 from bridge.errors import Invalid, Unavailable
 from bridge.feed import limits
 from bridge.feed.frames import Row
@@ -40,7 +40,9 @@ def journaled(url: str, after_seq: int = 0) -> list[Said]:
 
 
 @awaited
-async def test_who_hears_everything_has_the_book_of_the_exchange(market: Exchange, database_url: str) -> None:
+async def test_who_hears_everything_has_the_book_of_the_exchange(
+    market: Exchange, database_url: str, clock: ManualClock
+) -> None:
     """Over a restart too: the feed begins anew, the stream does not."""
     furnish(market, "a", "b", tokens=100_000)
     desk, client = AsyncExchange(market), ClientStream()
@@ -51,7 +53,7 @@ async def test_who_hears_everything_has_the_book_of_the_exchange(market: Exchang
     market.close()
     await reading
     assert client.end == {"reason": "it was handed over", "resume_after_seq": client.last_id}
-    with open_exchange(database_url) as again:
+    with open_exchange(database_url, clock=clock) as again:
         desk = AsyncExchange(again)
         assert client.last_id == again.durable_seq
         subscription = await again.node.feed.subscribe(after_seq=client.last_id)

@@ -1,0 +1,153 @@
+"""The command about time: `clock`.
+
+Rule of this file: it shows what the clocks say, and records what an operator says; who leads, or would, hears it and
+compares it with its own machine's clock. Nothing in the journal changes.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import psycopg
+import typer
+from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bridge.app import database_url
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
+from bridge.clock import system_clock
+from bridge.errors import Invalid
+from bridge.timekeeping import words
+from bridge.units import at_us
+from persistence.connections import connect
+from persistence.leadership import market_time, register
+from persistence.leadership.market_time import View
+from persistence.lease import this_process
+
+# Who says what time it is looks at a clock, and types: that takes so long at most.
+TYPED_US_MAX: Final = 90_000_000
+REASON_CHARACTERS_MAX: Final = 500
+
+
+class ClockView(Struct, frozen=True):
+    """What the clocks say at one moment, and the market's time; times to the second.
+
+    `market_ahead_s`: by how much the last row is ahead of the machine's clock and the market's lead together.
+    """
+
+    shard_id: int
+    machine_at: str
+    database_ahead_s: float
+    last_row_at: str
+    market_ahead_s: float
+    market_leads_by_s: float
+    leader_fault: str
+    standby_faults: dict[str, str]
+    accepted: bool
+
+    @property
+    def wrong(self) -> bool:
+        """Whether some process takes nothing because of its clock."""
+        return bool(self.leader_fault or self.standby_faults)
+
+
+def clock(
+    accept: Annotated[
+        str, typer.Option("--accept", help="Say that this is the time, with its zone: 2026-11-30T12:00:00Z.")
+    ] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, for those who come after you.")] = "",
+    database_is_wrong: Annotated[
+        bool, typer.Option("--database-is-wrong", help="Say so although the database's clock says another time.")
+    ] = False,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show what the clocks say and what is wrong with them; or say what time it is, where they cannot.
+
+    Where the market's time stands in the future, it goes on from there after that. Exit code 1 if a process takes
+    nothing because of its clock.
+    """
+    config = config_of(url)
+    if not accept and (reason or database_is_wrong):
+        raise Invalid("accept", "", "the time that it is")
+    with database_url(config) as resolved, connect(resolved, "callmarket cli") as connection:
+        bound_us = int(config.clock_leap_s_max * 1_000_000)
+        if accept:
+            _accept(connection, config.shard_id, accept, reason, bound_us, database_is_wrong=database_is_wrong)
+        found = _look(connection, config.shard_id, accepted=bool(accept))
+    show(found, as_json, lambda: _shown(found))
+    if found.wrong and not accept:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _accept(
+    connection: psycopg.Connection, shard_id: int, typed: str, reason: str, bound_us: int, *, database_is_wrong: bool
+) -> None:
+    """Record the word. Raises `Invalid`, and nothing is recorded, unless the time is this machine's."""
+    try:
+        said_us = at_us("accept", datetime.fromisoformat(typed))
+    except ValueError:
+        raise Invalid("accept", typed, "a time with its zone, as 2026-11-30T12:00:00Z") from None
+    if not 0 < len(reason) <= REASON_CHARACTERS_MAX or not reason.isprintable():
+        raise Invalid("reason", reason, f"1 to {REASON_CHARACTERS_MAX} characters: why it is accepted")
+    view = market_time.look(connection, shard_id)
+    now_us = system_clock()
+    if abs(said_us - now_us) > TYPED_US_MAX:
+        raise Invalid(
+            "accept",
+            typed,
+            f"the time of this machine's clock ({words.shown(now_us)}): set it right, or say what it says",
+        )
+    if abs(view.database_us - now_us) > bound_us and not database_is_wrong:
+        raise Invalid(
+            "accept",
+            typed,
+            f"a time that is also the database's ({words.shown(view.database_us)}), or --database-is-wrong",
+        )
+    ahead_us = view.last_us - now_us
+    lead_us = ahead_us if ahead_us > bound_us else 0
+    market_time.say(connection, shard_id, time_us=now_us, lead_us=lead_us, by=this_process(), reason=reason)
+
+
+def _look(connection: psycopg.Connection, shard_id: int, *, accepted: bool) -> ClockView:
+    view = market_time.look(connection, shard_id)
+    now_us = system_clock()
+    lead_us = _lead_us(view)
+    leader = register.look(connection, shard_id)
+    return ClockView(
+        shard_id=shard_id,
+        machine_at=words.shown(now_us),
+        database_ahead_s=round((view.database_us - now_us) / 1_000_000, 1),
+        last_row_at=words.shown(view.last_us) if view.last_us else "",
+        market_ahead_s=max(0.0, round((view.last_us - lead_us - now_us) / 1_000_000, 1)),
+        market_leads_by_s=round(lead_us / 1_000_000, 1),
+        leader_fault="" if leader is None or leader.sign != "alive" else leader.clock_fault,
+        standby_faults={
+            one.address: one.clock_fault for one in register.standbys(connection, shard_id) if one.clock_fault
+        },
+        accepted=accepted,
+    )
+
+
+def _lead_us(view: View) -> int:
+    return 0 if view.word is None else view.word.lead_us
+
+
+def _shown(row: ClockView) -> RenderableType:
+    lines = [
+        f"shard {row.shard_id}: this machine's clock says {row.machine_at}",
+        f"  the database's is {row.database_ahead_s:+.1f} s from it",
+        f"  the last row was stamped at {row.last_row_at}" if row.last_row_at else "  there is no row yet",
+    ]
+    if row.market_leads_by_s:
+        lines.append(f"  the market's time leads by {words.long(int(row.market_leads_by_s * 1_000_000))}")
+    if row.market_ahead_s:
+        lines.append(f"  the market's time is ahead by {words.long(int(row.market_ahead_s * 1_000_000))}")
+    if row.leader_fault:
+        lines.append(f"  the leader takes nothing: {row.leader_fault}")
+    lines += [f"  standby {address} would not lead: {fault}" for address, fault in row.standby_faults.items()]
+    if row.accepted:
+        lines.append(
+            "  accepted: who leads, or would, hears it within a second, and goes on if its clock says the same"
+        )
+    return Group(*(Text(line) for line in lines))
