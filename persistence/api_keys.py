@@ -16,6 +16,9 @@ import psycopg
 # read again in a quarter of a second.
 KEYS_MAX: Final = 10_000
 
+# A shorter beginning of an id is met by chance: with 10,000 keys four characters are still one key's alone, as a rule.
+PREFIX_CHARS_MIN: Final = 4
+
 
 @dataclass(frozen=True)
 class KeyRow:
@@ -77,6 +80,24 @@ def revoke(connection: psycopg.Connection, shard_id: int, key_id: str) -> KeyRow
         (shard_id, key_id),
     ).fetchall()
     return KeyRow(*rows[0]) if rows else None
+
+
+def matching(connection: psycopg.Connection, shard_id: int, text: str, rows_max: int) -> list[KeyRow]:
+    """The keys that a person may mean: of this id or name, or, from `PREFIX_CHARS_MIN` on, whose id begins so.
+
+    Those that are not revoked come first.
+    """
+    rows = connection.execute(
+        f"""
+        SELECT {_COLUMNS} FROM api_keys
+        WHERE shard_id = %(shard)s
+          AND (key_id = %(text)s OR name = %(text)s
+               OR (length(%(text)s) >= %(least)s AND starts_with(key_id, %(text)s)))
+        ORDER BY key_id = %(text)s DESC, revoked_at IS NULL DESC, created_at DESC, key_id LIMIT %(max)s
+        """,  # noqa: S608 -- as above
+        {"shard": shard_id, "text": text, "least": PREFIX_CHARS_MIN, "max": rows_max},
+    ).fetchall()
+    return [KeyRow(*row) for row in rows]
 
 
 def version(connection: psycopg.Connection, shard_id: int) -> int:

@@ -18,6 +18,7 @@ from psycopg.types.string import ByteaBinaryLoader
 from psycopg.waiting import Ready
 
 from persistence.errors import Unavailable
+from persistence.rights import REFUSED, refusal_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class BoundedConnection(psycopg.Connection):
     """A connection on which no single wait for the server takes longer than `answer_s_max`.
 
     After that it is closed, because what the server may still do is unknown, and `psycopg.OperationalError` says so.
+    What the role may not do raises `AccessDenied`, and `ReadOnly` where nobody may, instead of the driver's errors.
     Its cost does not show beside that of the shortest query (40 us).
     """
 
@@ -98,6 +100,8 @@ class BoundedConnection(psycopg.Connection):
         started = time.monotonic()
         try:
             return super().wait(gen, interval, self.answer_s_max)
+        except REFUSED as error:
+            raise refusal_of(error, self.info) from error
         except _ENDED as error:
             raise psycopg.OperationalError(f"the server has ended the session: {error}") from error
         except psycopg.OperationalError as error:
@@ -141,7 +145,8 @@ def connect(
         connection = BoundedConnection.connect(url, **parameters(url, application_name, settings))
     except psycopg.Error as error:
         raise Unavailable(
-            f"No connection to the database: {error}. Is the server running, is the URL right?"
+            f"No connection to the database: {_in_short(error)}. Start its server, or name another: --url, or "
+            "CALLMARKET_DATABASE_URL; without either a private PostgreSQL is started"
         ) from error
     connection.answer_s_max = ANSWER_S_MAX if answer_s_max is None else answer_s_max
     # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
@@ -153,6 +158,12 @@ def connect(
             connection.close()
             raise Unavailable(f"The database does not answer: {error}") from error
     return connection
+
+
+def _in_short(error: psycopg.Error) -> str:
+    """What libpq says, each thing once and without its questions: an attempt for each address says the same."""
+    lines = [line.strip() for line in str(error).splitlines() if not line.startswith("\t")]
+    return "; ".join(dict.fromkeys(line.rstrip(".") for line in lines if line))
 
 
 def pooled_parameters(

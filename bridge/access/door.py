@@ -52,9 +52,34 @@ class Door:
             principal = self._keyring.authenticate(key_text.bearer(authorization))
         except Unauthorized:
             self._count_failure(peer)
+            _tell_failure(peer)
             raise
         self.charge(principal, 1)
         return principal
+
+    async def admit(self, authorization: bytes | None, peer: str) -> Principal:
+        """`enter`, for asyncio; a key that was made elsewhere a moment ago is let in by a look at the table.
+
+        Only what has the shape of a key is worth that look, only a peer that has not failed too often, and all who wait
+        share it (`Keyring.catch_up`).
+        """
+        try:
+            principal = self._keyring.authenticate(key_text.bearer(authorization))
+        except Unauthorized:
+            self._count_failure(peer)
+            try:
+                principal = await self._once_more(authorization)
+            except Unauthorized:
+                _tell_failure(peer)
+                raise
+        self.charge(principal, 1)
+        return principal
+
+    async def _once_more(self, authorization: bytes | None) -> Principal:
+        key = key_text.bearer(authorization)
+        key_text.split(key)
+        await self._keyring.catch_up()
+        return self._keyring.authenticate(key)
 
     def charge(self, principal: Principal, cost: int) -> None:
         """Take more from the key's rate: the bids of a batch beyond the first.
@@ -77,7 +102,10 @@ class Door:
         wait_ns = self._failures.take(_site(peer), FAILURES_PER_S, FAILURES_BURST, 1, self._now_ns())
         if wait_ns:
             raise TooManyRequests("too many requests without a key that works", retry_after_s=wait_ns / _SECOND_NS)
-        logger.warning("a request from %s without a key that works", ascii(peer)[:80])
+
+
+def _tell_failure(peer: str) -> None:
+    logger.warning("a request from %s without a key that works", ascii(peer)[:80])
 
 
 @lru_cache(maxsize=1_024)
