@@ -243,7 +243,7 @@ def in_home(field: str, path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise Invalid(field, path, "a path without ~: there is no HOME here") from None
+        raise Invalid(field, path, "a path without ~, for there is no such home here") from None
 
 
 def shown(field: str, value: object) -> object:

@@ -39,6 +39,7 @@ class KeyRow:
 
 
 _COLUMNS: Final = ", ".join(one.name for one in fields(KeyRow))
+_COLUMNS_SHOWN: Final = _COLUMNS.replace("secret_sha256", "''::bytea")
 
 
 @contextmanager
@@ -120,9 +121,9 @@ def working(connection: psycopg.Connection, shard_id: int, now: datetime) -> lis
 
 
 def latest(connection: psycopg.Connection, shard_id: int, rows_max: int) -> list[KeyRow]:
-    """All keys, newest first, also those that work no longer."""
+    """All keys, newest first, also those that work no longer; without digests, to which who only looks has no right."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM api_keys WHERE shard_id = %s ORDER BY created_at DESC, key_id LIMIT %s",  # noqa: S608
+        f"SELECT {_COLUMNS_SHOWN} FROM api_keys WHERE shard_id = %s ORDER BY created_at DESC, key_id LIMIT %s",  # noqa: S608
         (shard_id, rows_max),
     ).fetchall()
     return [KeyRow(*row) for row in rows]

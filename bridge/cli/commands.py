@@ -6,6 +6,7 @@ of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 as
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -82,13 +83,23 @@ def main() -> None:
     try:
         with printing_anything():
             insist_on_assertions()
+            _check_arguments(sys.argv[1:])
             _run()
     except (Invalid, Archived) as error:
         fail(error, EXIT_USAGE)
     except (Corrupt, Diverged, Damaged) as error:
         fail(error, EXIT_WRONG)
-    except (ExchangeError, PersistenceError, psycopg.OperationalError) as error:
+    except (ExchangeError, PersistenceError, psycopg.Error) as error:
         fail(error, EXIT_UNAVAILABLE)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Bytes that are no text cannot be looked for in the tables. Raises `Invalid`."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise Invalid("argument", ascii(argument), "text in UTF-8") from None
 
 
 def _run() -> None:

@@ -29,18 +29,23 @@ _NAME: Final = "callmarket cli"
 def connected(url: str, *, writes: bool = False) -> Iterator[tuple[psycopg.Connection, int]]:
     """A connection to the market's database, for reading alone unless the command writes; and the shard."""
     config = config_of(url)
-    with market_database(config) as resolved, connect(resolved, _NAME, read_only=not writes) as connection:
+    with (
+        market_database(config, writes=writes) as resolved,
+        connect(resolved, _NAME, read_only=not writes) as connection,
+    ):
         yield connection, config.shard_id
 
 
 @contextmanager
-def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[str, Journal, SnapshotStore]]:
+def reading(
+    config: Config, archive: Path | None = None, *, writes: bool = False
+) -> Iterator[tuple[str, Journal, SnapshotStore]]:
     """The database, its journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
 
-    Raises `Unavailable` if there is no market.
+    `writes` says that the command will write by other ways. Raises `Unavailable` if there is no market.
     """
     with (
-        market_database(config) as url,
+        market_database(config, writes=writes) as url,
         opened(url, config.shard_id, archive) as journal,
         snapshot_store(config, url) as store,
     ):
@@ -48,10 +53,13 @@ def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[str, 
 
 
 @contextmanager
-def market_database(config: Config) -> Iterator[str]:
-    """The database, which must have a market. Raises `Unavailable`."""
+def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
+    """The database, which must have a market. Raises `Unavailable`.
+
+    A role without rights is told here what the whole command needs, so this connection is of its kind.
+    """
     with database_url(config) as url:
-        with connect(url, _NAME, read_only=True) as connection:
+        with connect(url, _NAME, read_only=not writes) as connection:
             missing = pending(connection)
         if len(missing) == len(load()):
             raise Unavailable(NO_MARKET)

@@ -66,7 +66,7 @@ def prune(
     def show_file(one: Archive) -> None:
         told.print(tables.archived(one), soft_wrap=True)
 
-    with reading(config, archive) as (resolved, journal, store):
+    with reading(config, archive, writes=True) as (resolved, journal, store):
         todo = plan(journal, store, config.shard_id, keep_rows)
         told.print(tables.planned(todo, archive), soft_wrap=True)
         pruned = Pruned(todo, ()) if dry_run else carry_out(resolved, journal, store, todo, archive, show_file)
@@ -107,7 +107,7 @@ def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: A
     For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
     """
     config = config_of(url)
-    with reading(config, archive) as (resolved, journal, _):
+    with reading(config, archive, writes=True) as (resolved, journal, _):
         rebuilt = rebuild(resolved, config.shard_id, journal)
     show(rebuilt, as_json, lambda: tables.rebuilt(rebuilt))
 

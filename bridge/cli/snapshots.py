@@ -158,7 +158,7 @@ def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal
 
 @contextmanager
 def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
-    with reading(config, archive) as (url, journal, store):
+    with reading(config, archive, writes=True) as (url, journal, store):
 
         def publish(seq: int, seconds: float) -> None:
             with connect(url, "callmarket cli") as connection:
