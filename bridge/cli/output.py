@@ -31,6 +31,8 @@ RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How man
 
 # Wider than any table: a row of it is a line, whoever reads the pipe.
 _PIPE_COLUMNS: Final = 10_000
+# The narrowest in which every table has room for what must stay in one piece; a narrower terminal wraps by itself.
+_COLUMNS_MIN: Final = 72
 _KIND_OF_CODE: Final = {EXIT_WRONG: "not-found", EXIT_USAGE: "usage", EXIT_UNAVAILABLE: "unavailable"}
 
 
@@ -51,7 +53,7 @@ def show(data: object, as_json: bool, render: Callable[[], RenderableType]) -> N
         print_json(data)
     else:
         piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-        console(columns=_PIPE_COLUMNS if piped else None).print(render())
+        console(columns=_PIPE_COLUMNS if piped else max(_COLUMNS_MIN, console().width)).print(render())
 
 
 def print_json(data: object) -> None:

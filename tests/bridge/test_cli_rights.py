@@ -17,10 +17,12 @@ import typer
 from bridge import AccessDenied, Unavailable, ensure_schema, open_exchange
 from bridge.budgets.daily import DailyBudgets
 from bridge.cli.commands import app
+from bridge.client import Client
 from bridge.work.tables import WorkTables
 from tests.bridge.test_cli import complaint, run, run_all
 from tests.support.own_server import OwnServer
 from tests.support.roles import role_on
+from tests.support.service_process import served
 from tests.support.small_market import furnish
 
 # A command that only looks.
@@ -202,3 +204,22 @@ def test_json_says_it_too(url: str) -> None:
     told = json.loads(ran.stderr)["error"]
     assert (told["type"], told["exit_code"]) == ("access-denied", 3)
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA public" in told["message"]
+
+
+def test_clients_of_a_service_without_a_right_are_told_once(own_url: str) -> None:
+    """The service says that it lacks one, its log says which; the client does not ask again and again."""
+    rights = (f"SELECT, INSERT, UPDATE, DELETE {ALL_TABLES}",)
+    with role_on(own_url, *rights) as url, served(url) as service:
+        service.until(lambda told: told.status_code == 200)
+        name = re.findall(r"//(\w+)@", url)[0]
+        with Client(service.url, service.key) as client:
+            client.open_account("a")
+            with psycopg.connect(own_url, autocommit=True) as connection:
+                connection.execute(f"REVOKE SELECT ON token_ledger FROM {name}".encode())
+            with pytest.raises(AccessDenied, match="its log says which right is missing"):
+                client.statement("a")
+            assert client.wallet("a").balance_tokens == 0
+        told = [
+            line for line in service.lines(level="error") if "permission denied for table token_ledger" in str(line)
+        ]
+        assert len(told) == 1, service.log

@@ -146,11 +146,11 @@ def test_tools_over_http() -> None:
         assert "Fatal" not in process.stderr.read()
 
 
-def test_a_service_that_others_can_reach_warns_of_plain_text(database_url: str) -> None:
+def test_a_service_that_others_can_reach_warns_of_plain_text(database_url: str, tmp_path: Path) -> None:
     """A key is a secret, and without TLS whoever is on the way reads it. On this machine nobody is."""
     for host, warned in (("0.0.0.0", 1), ("127.0.0.1", 0), ("::1", 0)):
         try:
-            with served(database_url, environment={"CALLMARKET_HOST": host}) as service:
+            with served(database_url, tmp_path / "home", {"CALLMARKET_HOST": host}) as service:
                 found = [line for line in service.lines(level="warning") if "in plain text" in line["event"]]
                 assert len(found) == warned, service.log
         except AssertionError:
