@@ -17,8 +17,8 @@ from psycopg.generators import send
 from psycopg.types.string import ByteaBinaryLoader
 from psycopg.waiting import Ready
 
-from persistence.errors import Unavailable
-from persistence.rights import REFUSED, refusal_of
+from persistence.errors import PersistenceError, Unavailable
+from persistence.rights import REFUSED, closed_database, refusal_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -134,9 +134,9 @@ def connect(
 ) -> BoundedConnection:
     """Open a connection in autocommit mode, so that a transaction is only where the code says so.
 
-    `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`; takes `CONNECT_TIMEOUT_S` at
-    most for each address that the URL names. Later, each wait for an answer takes `answer_s_max` (`ANSWER_S_MAX`) at
-    most, after which the connection is closed.
+    `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`, or `AccessDenied`; takes
+    `CONNECT_TIMEOUT_S` at most for each address that the URL names. Later, each wait for an answer takes `answer_s_max`
+    (`ANSWER_S_MAX`) at most, after which the connection is closed.
     """
     settings = _OPTIONS | _WRITER_OPTIONS if writer else _OPTIONS
     if read_only:
@@ -144,10 +144,7 @@ def connect(
     try:
         connection = BoundedConnection.connect(url, **parameters(url, application_name, settings))
     except psycopg.Error as error:
-        raise Unavailable(
-            f"No connection to the database: {_in_short(error)}. Start its server, or name another: --url, or "
-            "CALLMARKET_DATABASE_URL; without either a private PostgreSQL is started"
-        ) from error
+        raise _not_connected(error, url) from error
     connection.answer_s_max = ANSWER_S_MAX if answer_s_max is None else answer_s_max
     # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
     connection.adapters.register_loader("json", ByteaBinaryLoader)
@@ -158,6 +155,14 @@ def connect(
             connection.close()
             raise Unavailable(f"The database does not answer: {error}") from error
     return connection
+
+
+def _not_connected(error: psycopg.Error, url: str) -> PersistenceError:
+    """What to raise where there is no connection, with the next step."""
+    return closed_database(str(error), url) or Unavailable(
+        f"No connection to the database: {_in_short(error)}. Start its server, or name another: --url, or "
+        "CALLMARKET_DATABASE_URL; without either a private PostgreSQL is started"
+    )
 
 
 def _in_short(error: psycopg.Error) -> str:

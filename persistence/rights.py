@@ -3,18 +3,21 @@
 Rule of this file: pure; from the driver's error and what the server has told of the session to one of our errors.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from persistence.errors import AccessDenied, ReadOnly
 
 REFUSED: Final = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
 """What the server says where the role may not, or nobody may."""
 
+_CLOSED: Final = re.compile(r'permission denied for database "(.+?)"')
 # All that the market does to its tables; what only looks needs the first.
 _READING: Final = "SELECT"
 _WRITING: Final = "SELECT, INSERT, UPDATE, DELETE"
@@ -45,6 +48,21 @@ def making_tables(connection: psycopg.Connection) -> Iterator[None]:
             f"them run `callmarket migrate`, or, where there are none, its owner or a superuser grant: "
             f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}"
         ) from error
+
+
+def closed_database(said: str, url: str) -> AccessDenied | None:
+    """What to raise where a connection was refused because its role may not connect; None if that is not why.
+
+    libpq tells of a refused connection in words alone: a server that speaks another language is taken to be away.
+    """
+    found = _CLOSED.search(said)
+    if found is None:
+        return None
+    role = str(conninfo_to_dict(url).get("user") or "of this account")
+    return AccessDenied(
+        f"The database's role {role!r} lacks a right: {found[0]}. Its owner or a superuser grants it: "
+        f"GRANT CONNECT ON DATABASE {_quoted(found[1])} TO {_quoted(role)}"
+    )
 
 
 def unreachable_schema(schema: str, session: psycopg.ConnectionInfo) -> AccessDenied:
@@ -79,4 +97,4 @@ def _schema_of(session: psycopg.ConnectionInfo) -> str:
 
 
 def _quoted(name: str) -> str:
-    return sql.Identifier(name).as_string() if not name.isidentifier() or name != name.lower() else name
+    return sql.Identifier(name).as_string()

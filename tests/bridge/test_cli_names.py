@@ -5,7 +5,6 @@ what others would trip over; every command that shows them, as a process.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from engine.commands import OpenAccount
 from persistence.connections import connect
 from tests.bridge.test_cli import ROOT, as_json, complaint, run, run_all
 from tests.support.databases import TestServer
-from tests.support.service_process import served
+from tests.support.service_process import clean, served
 
 # Markup of the terminal's library, one of its emojis, what a shell, a URL, HTML, JSON or SQL reads specially; and the
 # longest.
@@ -63,6 +62,7 @@ def _furnish(market: Exchange) -> None:
         market.mint(name, 1_000, "grant:initial", "doi", REFERENCE, MEMO)
         market.place_bid(MARKET, name, TASK, 5)
     market.put_artifact("[art]", "type[b]")
+    market.place_hold("[hold]", LONG, 100, "stake", reference_type="artifact", reference_id="[art]")
     market.offer_slot(MARKET, "[slot]", provider_id=NAMES[0])
     market.clear_round(MARKET)
     market.offer_slot(MARKET, "[slot2]", provider_id=NAMES[1])
@@ -119,29 +119,25 @@ def test_a_narrow_terminal_cuts_nothing(url: str, columns: str) -> None:
 @pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])
 def test_a_locale_that_cannot_show_a_text_stops_no_command(url: str, locale: dict[str, str]) -> None:
     """JSON is UTF-8 wherever it is printed; a table shows what it cannot print by its number."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")} | locale
     for arguments in (["wallet", "--json", LONG], ["keys", "list", "--json"]):
-        ran = subprocess.run(
-            [sys.executable, "-m", "bridge", *arguments, "--url", url],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert (ran.returncode, ran.stderr) == (0, b""), ran
-        assert MEMO in ran.stdout.decode("utf-8"), ran.stdout
-        json.loads(ran.stdout)
+        found = in_bytes(*arguments, url=url, **locale).stdout
+        assert MEMO in found.decode("utf-8"), found
+        json.loads(found)
+    assert b"\\u2192" in in_bytes("keys", "list", url=url, **locale).stdout
+
+
+def in_bytes(*arguments: str, url: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """What a command writes, whatever the locale; it must succeed."""
     ran = subprocess.run(
-        [sys.executable, "-m", "bridge", "keys", "list", "--url", url],
+        [sys.executable, "-m", "bridge", *arguments, "--url", url],
         cwd=ROOT,
-        env=environment,
+        env=clean() | environment,
         capture_output=True,
         timeout=60,
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, b""), ran
-    assert b"\\u2192" in ran.stdout
+    return ran
 
 
 def test_numbers_are_numbers_in_json(url: str) -> None:

@@ -6,7 +6,9 @@ right, one that may only read and one whose sessions only read; each command as 
 """
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from bridge.cli.commands import app
 from bridge.client import Client
 from bridge.work.tables import WorkTables
 from tests.bridge.test_cli import complaint, run, run_all
-from tests.support.own_server import OwnServer
+from tests.support.databases import temporary_home
+from tests.support.own_server import OwnServer, open_own_server
 from tests.support.roles import role_on
 from tests.support.service_process import served
 from tests.support.small_market import furnish
@@ -82,7 +85,7 @@ def test_a_role_without_rights(url: str, tmp_path: Path) -> None:
     for arguments, one in zip(asked, ran, strict=True):
         said = complaint(one, 3)
         assert f"role '{name}' lacks a right: permission denied for" in said, (arguments, said)
-        assert f"GRANT USAGE ON SCHEMA public TO {name}" in said, (arguments, said)
+        assert f'GRANT USAGE ON SCHEMA "public" TO "{name}"' in said, (arguments, said)
         assert "again" not in said, (arguments, said)
 
 
@@ -93,7 +96,7 @@ def test_the_grant_that_is_named_is_enough(url: str, tmp_path: Path) -> None:
             complaint(run("wallet", "a", url=denied), 3),
             complaint(run("keys", "create", "--name", "x", url=denied), 3),
         ]
-        grants = [re.findall(r"GRANT [^;\n]+ TO \w+", one) for one in said]
+        grants = [re.findall(r'GRANT [^;\n]+ TO "\w+"', one) for one in said]
         for granted, commands in zip(grants, (READING, WRITING), strict=True):
             assert len(granted) == 2, said
             with psycopg.connect(url, autocommit=True) as connection:
@@ -115,7 +118,7 @@ def test_a_role_that_may_not_enter_the_schema(url: str) -> None:
                 for one in run_all([("wallet", "a"), ("verify",), ("migrate",)], url=denied):
                     said = complaint(one, 3)
                     assert "may not use the schema 'public'" in said
-                    assert "GRANT USAGE ON SCHEMA public TO" in said
+                    assert 'GRANT USAGE ON SCHEMA "public" TO' in said
         finally:
             connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
 
@@ -135,6 +138,46 @@ def test_a_session_that_only_reads(url: str, tmp_path: Path, only_reads: str) ->
             assert "again" not in said, (arguments, said)
 
 
+def test_a_role_that_may_not_connect(own_server: OwnServer) -> None:
+    with (
+        own_server.databases.fresh_database() as name,
+        own_server.databases.connect(name, autocommit=True) as connection,
+    ):
+        connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC".encode())
+        with role_on(own_server.databases.url(name)) as denied:
+            said = complaint(run("wallet", url=denied), 3)
+            assert re.search(rf'GRANT CONNECT ON DATABASE "{name}" TO "test_\w+"$', said.strip()), said
+            with pytest.raises(AccessDenied, match="GRANT CONNECT"):
+                open_exchange(denied)
+
+
+def test_a_replica(tmp_path: Path) -> None:
+    """Who reads is served; who writes is told where he is, and nothing of coming again."""
+    with open_own_server() as server, temporary_home() as copy, server.market_database() as url:
+        with open_exchange(url) as market:
+            furnish(market, "a")
+        name = url.rpartition("/")[2].partition("?")[0]
+        server.stop("fast")
+        shutil.copytree(server.home, copy, ignore=shutil.ignore_patterns("socket", "*.lock", "postmaster.pid"))
+        for path in (copy, *copy.rglob("*")):
+            found = (server.home / path.relative_to(copy)).stat()
+            os.chown(path, found.st_uid, found.st_gid)
+        (copy / "data" / "standby.signal").touch()
+        with open_own_server(copy) as standby:
+            replica = standby.databases.url(name)
+            reading = [("wallet", "a"), ("verify",), ("keys", "list"), ("recover", "--dry-run")]
+            for one in run_all(reading, url=replica):
+                assert (one.returncode, one.stderr) == (0, ""), one
+            writing = [asked for asked in WRITING if asked[0] != "handover" and "revoke" not in asked]
+            for arguments, one in zip(writing, run_all(writing, url=replica), strict=True):
+                said = complaint(one, 3)
+                assert "The database is a replica, which only reads: name the primary" in said, (arguments, said)
+                assert "again" not in said, (arguments, said)
+            with pytest.raises(AccessDenied, match="replica"):
+                open_exchange(replica)
+        server.start()
+
+
 def test_migrate_says_what_it_needs(own_server: OwnServer) -> None:
     """As PostgreSQL comes from version 15 on: nobody but the owner of the database may make tables."""
     with own_server.databases.fresh_database() as name, role_on(own_server.databases.url(name)) as denied:
@@ -143,9 +186,9 @@ def test_migrate_says_what_it_needs(own_server: OwnServer) -> None:
             assert (ran.returncode, ran.stdout, "Traceback" in ran.stderr) == (3, "", False), ran
             said = ran.stderr.splitlines()[-1]
             assert "permission denied for schema public" in said
-            assert re.search(r"GRANT USAGE, CREATE ON SCHEMA public TO test_\w+$", said), said
+            assert re.search(r'GRANT USAGE, CREATE ON SCHEMA "public" TO "test_\w+"$', said), said
         for opening in (open_exchange, ensure_schema):
-            with pytest.raises(AccessDenied, match="GRANT USAGE, CREATE ON SCHEMA public TO"):
+            with pytest.raises(AccessDenied, match='GRANT USAGE, CREATE ON SCHEMA "public" TO'):
                 opening(denied)
 
 
@@ -203,7 +246,7 @@ def test_json_says_it_too(url: str) -> None:
     assert (ran.returncode, ran.stdout) == (3, "")
     told = json.loads(ran.stderr)["error"]
     assert (told["type"], told["exit_code"]) == ("access-denied", 3)
-    assert "GRANT SELECT ON ALL TABLES IN SCHEMA public" in told["message"]
+    assert 'GRANT SELECT ON ALL TABLES IN SCHEMA "public"' in told["message"]
 
 
 def test_clients_of_a_service_without_a_right_are_told_once(own_url: str) -> None:
