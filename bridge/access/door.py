@@ -42,26 +42,13 @@ class Door:
         self._keys: Final = Buckets(KEYS_MAX)
         self._failures: Final = Buckets(PEERS_MAX)
 
-    def enter(self, authorization: bytes | None, peer: str) -> Principal:
+    async def enter(self, authorization: bytes | None, peer: str) -> Principal:
         """Who asks, by the value of its `Authorization` header; `peer` is the address that it comes from.
 
         It takes one request from the key's rate. Raises `Unauthorized`; or `TooManyRequests`, for who asks too often
-        and for who fails too often. About 5 us, ten times a bare SHA-256.
-        """
-        try:
-            principal = self._keyring.authenticate(key_text.bearer(authorization))
-        except Unauthorized:
-            self._count_failure(peer)
-            _tell_failure(peer)
-            raise
-        self.charge(principal, 1)
-        return principal
-
-    async def admit(self, authorization: bytes | None, peer: str) -> Principal:
-        """`enter`, for asyncio; a key that was made elsewhere a moment ago is let in by a look at the table.
-
-        Only what has the shape of a key is worth that look, only a peer that has not failed too often, and all who wait
-        share it (`Keyring.catch_up`).
+        and for who fails too often. About 5 us, ten times a bare SHA-256, and it waits for nothing where the key is
+        known. One that is not may have been made elsewhere a moment ago, so the table is looked at once more: only for
+        what has the shape of a key, only for a peer that has not failed too often, and for all who wait together.
         """
         try:
             principal = self._keyring.authenticate(key_text.bearer(authorization))
@@ -70,7 +57,7 @@ class Door:
             try:
                 principal = await self._once_more(authorization)
             except Unauthorized:
-                _tell_failure(peer)
+                logger.warning("a request from %s without a key that works", ascii(peer)[:80])
                 raise
         self.charge(principal, 1)
         return principal
@@ -102,10 +89,6 @@ class Door:
         wait_ns = self._failures.take(_site(peer), FAILURES_PER_S, FAILURES_BURST, 1, self._now_ns())
         if wait_ns:
             raise TooManyRequests("too many requests without a key that works", retry_after_s=wait_ns / _SECOND_NS)
-
-
-def _tell_failure(peer: str) -> None:
-    logger.warning("a request from %s without a key that works", ascii(peer)[:80])
 
 
 @lru_cache(maxsize=1_024)

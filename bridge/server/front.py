@@ -143,7 +143,7 @@ class Front:
     async def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
         peer = scope["client"][0] if scope["client"] else ""
         return Caller(
-            await self._service.door.admit(headers.authorization, peer),
+            await self._service.door.enter(headers.authorization, peer),
             account_name(headers.account) if headers.account is not None else "",
             idempotency_key(headers.idempotency_key) if headers.idempotency_key is not None else "",
             request_id,

@@ -69,7 +69,7 @@ def test_each_of_many_new_keys_is_let_in_the_first_time(keys: Counting, own_url:
     async def ask() -> None:
         for _ in range(10):
             key = await asyncio.to_thread(made_elsewhere, own_url)
-            assert (await Door(keys).admit(header(key), "peer")).name == "new"
+            assert (await Door(keys).enter(header(key), "peer")).name == "new"
 
     asyncio.run(ask())
 
@@ -80,7 +80,7 @@ def test_keys_that_are_none_share_a_few_looks(keys: Counting) -> None:
     unknown = [key_text.make()[0] for _ in range(4 * CATCHING_UP_MAX)]
 
     async def ask() -> list[object]:
-        asked = (door.admit(header(key), f"10.0.{n // 250}.{n % 250}") for n, key in enumerate(unknown))
+        asked = (door.enter(header(key), f"10.0.{n // 250}.{n % 250}") for n, key in enumerate(unknown))
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     before, began_s = keys.looks, time.monotonic()
@@ -95,7 +95,7 @@ def test_what_is_no_key_is_no_reason_to_look(keys: Counting, own_url: str) -> No
 
     async def fail(authorization: bytes | None) -> Exception:
         try:
-            await door.admit(authorization, peer)
+            await door.enter(authorization, peer)
         except (Unauthorized, TooManyRequests) as error:
             return error
         raise AssertionError("let in")
@@ -117,12 +117,12 @@ def test_a_database_that_does_not_answer_keeps_nobody_for_long(
 
     async def ask() -> None:
         door = Door(keys)
-        assert (await door.admit(header(known), "a")).name == "new"
+        assert (await door.enter(header(known), "a")).name == "new"
         with own_server.frozen():
             for _ in range(2):
                 with pytest.raises(Unauthorized):
-                    await door.admit(header(key_text.make()[0]), "b")
-                assert (await door.admit(header(known), "a")).name == "new"
+                    await door.enter(header(key_text.make()[0]), "b")
+                assert (await door.enter(header(known), "a")).name == "new"
 
     asyncio.run(ask())
 
