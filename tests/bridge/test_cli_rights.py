@@ -53,8 +53,8 @@ WRITING = (
     ("keys", "create", "--name", "x"),
     ("keys", "revoke", "the key"),
 )
-# They ask no database, or make one of their own.
-OTHERS = {"config", "mcp", "arena", "demo", "economy"}
+# They ask no database.
+OTHERS = {"config", "mcp", "arena"}
 ALL_TABLES = "ON ALL TABLES IN SCHEMA public"
 
 
@@ -74,7 +74,13 @@ def test_every_command_is_tried() -> None:
     """So that a new one is tried too."""
     command = typer.main.get_command(app)
     names = set(getattr(command, "commands"))  # noqa: B009 -- typer's type does not say that it is a group
-    assert {asked[0] for asked in (*READING, *WRITING)} | {"migrate", "prune", "serve"} | OTHERS == names
+    assert {asked[0] for asked in (*READING, *WRITING)} | {
+        "migrate",
+        "prune",
+        "serve",
+        "demo",
+        "economy",
+    } | OTHERS == names
 
 
 def test_a_role_without_rights(url: str, tmp_path: Path) -> None:
@@ -190,6 +196,18 @@ def test_migrate_says_what_it_needs(own_server: OwnServer) -> None:
         for opening in (open_exchange, ensure_schema):
             with pytest.raises(AccessDenied, match='GRANT USAGE, CREATE ON SCHEMA "public" TO'):
                 opening(denied)
+
+
+def test_who_plays_needs_a_database_of_his_own(url: str, tmp_path: Path) -> None:
+    with role_on(url) as denied:
+        for arguments in (["economy", "--days", "1"], ["demo", "--minutes", "1"]):
+            ran = run(*arguments, "--report", str(tmp_path / "x.html"), "--json", url=denied)
+            assert (ran.returncode, ran.stdout, "Traceback" in ran.stderr) == (3, "", False), ran
+            told = json.loads(ran.stderr.splitlines()[-1])["error"]
+            assert told["type"] == "access-denied"
+            assert re.search(
+                r'permission denied to create database\. .*: ALTER ROLE "test_\w+" CREATEDB$', told["message"]
+            )
 
 
 def test_only_the_owner_changes_tables(url: str) -> None:
