@@ -229,13 +229,8 @@ def with_changes(config: Config, changes: Mapping[str, object]) -> Config:
 
 
 def as_environment(config: Config) -> dict[str, str]:
-    """The variables that give a child these very settings, wherever they came from. Defaults are left out."""
-    defaults = msgspec.structs.asdict(DEFAULTS)
-    return {
-        PREFIX + field.upper(): str(value)
-        for field, value in msgspec.structs.asdict(config).items()
-        if value != defaults[field]
-    }
+    """The variables that give a child these very settings, wherever they came from: all, for its file has others."""
+    return {PREFIX + field.upper(): str(value) for field, value in msgspec.structs.asdict(config).items()}
 
 
 def in_home(field: str, path: str) -> Path:
