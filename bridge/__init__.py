@@ -8,6 +8,7 @@ from bridge.app import ensure_schema, open_exchange
 from bridge.async_exchange import AsyncExchange
 from bridge.clock import ManualClock, system_clock
 from bridge.errors import (
+    AccessDenied,
     Conflict,
     ExchangeError,
     Forbidden,
@@ -24,6 +25,7 @@ from bridge.exchange import Exchange
 from bridge.messages import Reply, Request
 
 __all__ = [
+    "AccessDenied",
     "AsyncExchange",
     "Conflict",
     "Exchange",

@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 import persistence.errors
 import persistence.migrate
 from bridge.clock import Clock, Declared, ManualClock, TimeSource, system_clock
-from bridge.config import Config, from_environment, with_changes
-from bridge.errors import Invalid, Unavailable
+from bridge.config import Config, from_environment, in_home, with_changes
+from bridge.errors import AccessDenied, Invalid, Unavailable
 from bridge.exchange import Exchange
 from bridge.feed.source import Feed
 from bridge.messages import Ack, check_ack
@@ -81,10 +81,11 @@ def open_exchange(
     With `writer_process=True` the journal is written by a process of its own. That is worth its 50 MB where other
     threads of this process are busy, as `callmarket serve` is; beside idle ones it costs a batch some 0.1 ms.
 
-    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there, gives no rights, or is led by
-    another, and where the time is not plain; and of `persistence.errors`, because they need a person: `Corrupt` or
-    `Diverged` if the history is not what it was, `SchemaError` if the tables are not those of this version, `Archived`
-    if no snapshot is good and the rows to begin with are in an archive. Then nothing is written.
+    Raises `Invalid` for a wrong setting, `Unavailable` if the database is not there or is led by another, and where the
+    time is not plain, `AccessDenied` if its role lacks a right or it is a replica, which no second try mends; and of
+    `persistence.errors`, because they need a person: `Corrupt` or `Diverged` if the history is not what it was,
+    `SchemaError` if the tables are not those of this version, `Archived` if no snapshot is good and the rows to begin
+    with are in an archive. Then nothing is written.
     """
     config = _settings(database_url=url, home=str(home) if home else None, shard_id=shard_id, address=address)
     return open_with(config, clock=clock, ack=ack, takeover=takeover, standby=standby, writer_process=writer_process)
@@ -109,8 +110,8 @@ def open_with(
             node = open_standby(config, clock, writer_process=writer_process)
         else:
             node = open_node(config, clock, takeover=takeover, writer_process=writer_process)
-    except (psycopg.Error, persistence.errors.Unavailable, persistence.errors.Fenced) as error:
-        raise Unavailable(str(error)) from error
+    except (psycopg.Error, persistence.errors.PersistenceError) as error:
+        raise _unopened(error) from error
     return Exchange(node, ack=ack)
 
 
@@ -119,15 +120,26 @@ def ensure_schema(url: str | None = None, *, home: Path | None = None) -> list[s
 
     `open_exchange` does so by itself; this is for whoever deploys, or reads the tables, where no market is open. `url`
     and `home` are as there. Any number of processes may ask at once, and again: nothing. Raises `Invalid` for a wrong
-    setting, `Unavailable` if the database is not there or gives no rights, `persistence.errors.SchemaError` if the
-    tables are not those of this version.
+    setting, `Unavailable` if the database is not there, `AccessDenied` if its role lacks a right,
+    `persistence.errors.SchemaError` if the tables are not those of this version.
     """
     config = _settings(database_url=url, home=str(home) if home else None)
     try:
         with database_url(config) as resolved, connect(resolved, "callmarket schema") as connection:
             return persistence.migrate.ensure_schema(connection)
-    except (psycopg.Error, persistence.errors.Unavailable) as error:
-        raise Unavailable(str(error)) from error
+    except (psycopg.Error, persistence.errors.PersistenceError) as error:
+        raise _unopened(error) from error
+
+
+def _unopened(error: psycopg.Error | persistence.errors.PersistenceError) -> Exception:
+    """What opening raises for this: the very error, where it needs a person."""
+    match error:
+        case persistence.errors.ReadOnly() | persistence.errors.AccessDenied():
+            return AccessDenied(str(error))
+        case psycopg.Error() | persistence.errors.Unavailable() | persistence.errors.Fenced():
+            return Unavailable(str(error))
+        case _:
+            return error
 
 
 def insist_on_assertions() -> None:
@@ -260,7 +272,7 @@ def _reign(config: Config, url: str, time: TimeSource, succession: Succession, o
 def snapshot_store(config: Config, url: str) -> SnapshotStore:
     """Where the snapshots of this shard are; nothing is opened yet."""
     if config.snapshots_folder:
-        return FolderSnapshots(Path(config.snapshots_folder).expanduser(), config.shard_id)
+        return FolderSnapshots(in_home("snapshots_folder", config.snapshots_folder), config.shard_id)
     return PostgresSnapshots(url, config.shard_id)
 
 

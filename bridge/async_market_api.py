@@ -138,7 +138,10 @@ class AsyncMarketApi(Protocol):
         """Bid for one slot for one task."""
 
     def place_bids(self, requests: Sequence[Request]) -> Awaitable[list[PlacedBid | Refused]]:
-        """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
+        """Place many bids at once (`verbs.place_bid` makes each); one outcome for each.
+
+        An `Exchange` takes 1,000 of them at most, in one piece; a `Client` sends any number, a thousand at a time.
+        """
 
     def amend_bid(
         self, bid_id: int, *, max_price_tokens: int | None = None, ttl_at: datetime | None = None, command_id: str = ""

@@ -4,9 +4,10 @@ Rule of this file: a setting has a name, a default, a bound and a reason; a wron
 that nobody knows is refused too. Nothing else in the project reads settings from the environment.
 """
 
+import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -159,7 +160,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def home_path(self) -> Path | None:
         """`home` as a path, None where it is not set."""
-        return Path(self.home).expanduser() if self.home else None
+        return in_home("home", self.home) if self.home else None
 
 
 DEFAULTS: Final = Config()
@@ -208,7 +209,7 @@ def load(environment: Mapping[str, str]) -> Loaded:
     """
     variables = _variables(environment)
     path = environment.get(FILE_VARIABLE, "")
-    from_file, lines = _of_file(Path(path).expanduser()) if path else ({}, {})
+    from_file, lines = _of_file(in_home(FILE_VARIABLE, path)) if path else ({}, {})
     try:
         given = msgspec.convert(variables, Config, strict=False)
     except msgspec.ValidationError as error:
@@ -231,6 +232,19 @@ def with_changes(config: Config, changes: Mapping[str, object]) -> Config:
         raise _wrong(error, changes, str) from None
 
 
+def as_environment(config: Config) -> dict[str, str]:
+    """The variables that give a child these very settings, wherever they came from: all, for its file has others."""
+    return {PREFIX + field.upper(): str(value) for field, value in msgspec.structs.asdict(config).items()}
+
+
+def in_home(field: str, path: str) -> Path:
+    """A path as people write it: `~` is the home of the account. Raises `Invalid` where that has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise Invalid(field, path, "a path without ~, for there is no such home here") from None
+
+
 def shown(field: str, value: object) -> object:
     """A value as it may be shown."""
     return NOT_SHOWN if field in SECRETS and value else value
@@ -246,9 +260,17 @@ def _variables(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         if name not in known:
             # Not its value, which may be a URL with a password.
-            raise Invalid("environment", name, f"one of the settings {', '.join(sorted([*known, FILE_VARIABLE]))}")
+            raise Invalid("environment", name, _one_of([*known, *of_others], name))
         values[known[name]] = value
     return values
+
+
+def _one_of(names: Iterable[str], mistyped: str) -> str:
+    """What is expected in place of a name that is none: the nearest, else where all of them are."""
+    # Without what they all begin with, which would make each look near.
+    short = {name.removeprefix(PREFIX): name for name in sorted(names)}
+    near = difflib.get_close_matches(mistyped.removeprefix(PREFIX), short, n=1)
+    return f"{short[near[0]] if near else 'one of the settings'} (docs/settings.md has them all)"
 
 
 def _of_file(path: Path) -> tuple[dict[str, Any], dict[str, Source]]:
@@ -268,7 +290,7 @@ def _of_file(path: Path) -> tuple[dict[str, Any], dict[str, Source]]:
     lines = {name: f"line {_line_of(name, text)} of {path}" for name in values}
     for name, line in lines.items():
         if name not in Config.__struct_fields__:
-            raise Invalid(line, name, f"one of the settings {', '.join(sorted(Config.__struct_fields__))}")
+            raise Invalid(line, name, _one_of(Config.__struct_fields__, name))
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:

@@ -16,6 +16,7 @@ import psycopg
 
 import persistence.errors
 from bridge.errors import Unavailable
+from bridge.failures import failure_of
 from bridge.questions import Durable
 from persistence.reader_pool import CONNECTIONS_MAX, WAITING_MAX, ReaderPool
 
@@ -38,12 +39,12 @@ class Desk:
         self._asked = 0
 
     def ask(self, question: Durable[T]) -> T:
-        """The answer. Raises what the question raises, or `Unavailable` if the tables do not answer in time."""
+        """The answer. Raises what the question raises, `AccessDenied`, or `Unavailable` if no answer comes in time."""
         try:
             with self._pool.snapshot() as snapshot:
                 return question.answer(snapshot, self._now())
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(str(error), RETRY_AFTER_S) from error
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
         except psycopg.DatabaseError as error:
             raise Unavailable(f"the database has failed a question: {error}") from error
 

@@ -1,7 +1,7 @@
 """What the exchange raises.
 
-Rule of this file: five kinds, told apart by what the caller knows afterwards: the market refused it, it made no sense,
-who asked may not ask that, it did not happen, or it may have happened.
+Rule of this file: six kinds, told apart by what the caller knows afterwards: the market refused it, it made no sense,
+who asked may not ask that, the market itself may not do it, it did not happen, or it may have happened.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -98,6 +98,13 @@ class Unauthorized(ExchangeError):
 
 class Forbidden(ExchangeError):
     """It is known who asks, and the API key does not allow it. Nothing was recorded."""
+
+
+class AccessDenied(ExchangeError):
+    """The database does not let the market do that: its role lacks a right, or it was opened where nobody may write.
+
+    Nothing happened, and nothing will by asking again: its words say what is to be granted, or what to name instead.
+    """
 
 
 def _at(value: int | str) -> int | str:

@@ -116,11 +116,14 @@ class Exchange(Allocating):
         return hold(conversations.refund_unfilled(now), self._submit_as_actor)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids at once (`verbs.place_bid` makes each); one durable wait for all, one outcome for each."""
+        """Place many bids at once (`verbs.place_bid` makes each), 1,000 at most; one outcome for each, one wait.
+
+        They are applied together, with nothing of others between them, so more are several calls and never split here.
+        """
         return hold(conversations.place_bids(requests), self._submit_as_actor)
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
-        """The raw way: requests in the engine's own terms. Refusals are `Rejected` events, not exceptions."""
+        """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised."""
         for request in requests:
             verbs.check(request)
         return self.node.submit(requests, ack or self.ack)

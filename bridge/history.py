@@ -7,7 +7,6 @@ What the past was is for `persistence.time_travel`; here a row that the journal 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,7 +43,7 @@ class BidThen(Struct, frozen=True):
     bidder_id: str
     task_id: str
     max_price_tokens: int
-    expected_value_usd: Decimal
+    expected_value_usd: float
     ttl_at: datetime | None
     time_in_force: str
 

@@ -21,8 +21,10 @@ from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
+from bridge.failures import failure_of
 from bridge.feed.source import Feed
 from bridge.messages import Ack, Reply, Request, check_ack
+from bridge.one_process import OneProcess
 from bridge.questions import Durable
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
@@ -101,10 +103,11 @@ class Node:
         self._resources = ExitStack()
         self._standby: Standby | None = None
         self._reign: Reign | None = None
-        self._failure = ""
+        self._failure: PersistenceError | None = None
         # Set when it is known whether this process will ever lead.
         self._decided = threading.Event()
         self._closed = False
+        self._process: Final = OneProcess("exchange")
         self._desk: Final = Desk(url, shard_id, self.now)
 
     def lead(self, reign: Reign) -> None:
@@ -118,7 +121,7 @@ class Node:
 
     def fail(self, error: PersistenceError) -> None:
         """It will never lead: `error` says why."""
-        self._failure = str(error)
+        self._failure = error
         self._decided.set()
 
     def release_with(self, resources: ExitStack) -> None:
@@ -129,7 +132,7 @@ class Node:
     def role(self) -> Role:
         """What this process is to the market at this moment."""
         reign = self._reign
-        if self._closed or self._failure or (reign is not None and reign.end):
+        if self._closed or not self._process.is_here or self._failure is not None or (reign is not None and reign.end):
             return "ended"
         return "standby" if reign is None else "leader"
 
@@ -171,9 +174,10 @@ class Node:
 
     def wait_until_leading(self, timeout_s: float | None) -> bool:
         """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
+        self._process.insist()
         self._decided.wait(timeout_s)
-        if self._failure:
-            raise Unavailable(self._failure)
+        if self._failure is not None:
+            raise failure_of(self._failure)
         return self.role == "leader"
 
     def wait_until_over(self, timeout_s: float | None) -> str:
@@ -276,14 +280,16 @@ class Node:
         try:
             with connect(self.url, "callmarket reader") as connection:
                 yield connection
-        except (psycopg.OperationalError, persistence.errors.Unavailable) as error:
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=1.0) from error
+        except psycopg.OperationalError as error:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def change(self, change: Change[T], by: str) -> T:
         """Make a change of plain tables, on a connection of its own, in the name of `by`.
 
-        Raises what the change raises, `Unavailable` where the database is not there, and `UnknownOutcome` where it
-        broke off in the middle: then the change is made again to learn how it ended.
+        Raises what the change raises, `Unavailable` where the database is not there, `AccessDenied` where it gives no
+        right, and `UnknownOutcome` where it broke off in the middle: made again, the change tells how it ended.
         """
         self._refuse_if_closed()
         try:
@@ -293,15 +299,18 @@ class Node:
         try:
             with connection:
                 return change.make(Place(connection, self.shard_id, by))
+        except (persistence.errors.ReadOnly, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=1.0) from error
         except psycopg.OperationalError as error:
             raise UnknownOutcome(f"the database broke off in the middle of a change: {error}", range(0)) from error
 
     def close(self) -> None:
         """Write what is queued, let others lead, and let go of the server. Again: nothing.
 
-        Raises `Unavailable` if something was left that could not be written; none of it was acknowledged.
+        Raises `Unavailable` if something was left that could not be written; none of it was acknowledged. In the child
+        of a fork it leaves all that is its parent's alone.
         """
-        if self._closed:
+        if self._closed or not self._process.is_here:
             return
         self._closed = True
         try:
@@ -342,10 +351,11 @@ class Node:
 
     def _leading(self) -> Reign:
         """The reign, over or not."""
+        self._process.insist()
         if self._reign is None:
             self._refuse_if_closed()
-            if self._failure:
-                raise Unavailable(self._failure)
+            if self._failure is not None:
+                raise failure_of(self._failure)
             leader = "" if self._standby is None else self._standby.leader
             why = f": {self.time.fault}" if self.time.fault and not leader else ""
             raise NotLeader(
@@ -375,6 +385,7 @@ class Node:
         )
 
     def _refuse_if_closed(self) -> None:
+        self._process.insist()
         if self._closed:
             raise Unavailable("the exchange is closed")
 

@@ -6,6 +6,7 @@ Rule of this file: as `app`, it only wires. Order matters: what answers is stopp
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from bridge.access.door import Door
 from bridge.access.first_key import ensure_admin_key
 from bridge.access.keyring import Keyring
 from bridge.app import open_with
-from bridge.config import Config
+from bridge.config import Config, as_environment
 from bridge.cycle.caller import Caller
 from bridge.earning.collector import Collector
 from bridge.earning.demurrage import demurrage_of
@@ -84,6 +85,7 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
     try:
         while ending == "over":
             listening = listening_socket(config.host, port)
+            _warn_of_plain_text(listening)
             # Where any port would do, it stays the same one for those who have found it.
             port = listening.getsockname()[1]
             ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen))
@@ -133,9 +135,10 @@ async def _serve_once(
         servers.append(server)
         background(stack, _watch(exchange, lambda: _end("over", endings, servers)))
         if config.snapshot_every_s:
-            environment = {**os.environ, "CALLMARKET_DATABASE_URL": exchange.node.url}
+            # The URL is no argument, which everybody can read: it may have a password.
+            environment = {**os.environ, **as_environment(config), "CALLMARKET_DATABASE_URL": exchange.node.url}
             leads = partial(_leads, exchange)
-            background(stack, take_snapshots(config.snapshot_every_s, environment, leads))
+            background(stack, take_snapshots(config.shard_id, config.snapshot_every_s, environment, leads))
         if not endings:
             logger.info("listening", extra={"url": url})
             supervisor.tell(supervisor.READY, os.environ)
@@ -146,6 +149,17 @@ async def _serve_once(
         exchange.wait_until_leading(0)
     # A signal may have come in those last moments too.
     return "signal" if "signal" in endings else "over"
+
+
+def _warn_of_plain_text(listening: socket.socket) -> None:
+    """Keys are secrets, and here they are sent as they are: on this machine that is fine, beyond it it is not."""
+    address = listening.getsockname()[0]
+    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        logger.warning(
+            "listening on %s: API keys come in plain text, and whoever is on the way can read them. Let a proxy with "
+            "TLS stand before it, and let only that reach this port (deploy/README.md)",
+            address,
+        )
 
 
 def _end(why: Ending, endings: list[Ending], servers: list[Server]) -> None:

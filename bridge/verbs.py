@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from bridge import units
 from bridge.errors import Invalid
 from bridge.messages import Request
+from bridge.names import check_new
 from bridge.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
@@ -32,6 +33,7 @@ def check(asked: Request) -> None:
         check_shape(command)
     except ShapeError as error:
         raise Invalid(error.field, error.value, error.bound) from None
+    check_new(command)
     check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")

@@ -16,6 +16,9 @@ import psycopg
 # read again in a quarter of a second.
 KEYS_MAX: Final = 10_000
 
+# A shorter beginning of an id is met by chance: with 10,000 keys four characters are still one key's alone, as a rule.
+PREFIX_CHARS_MIN: Final = 4
+
 
 @dataclass(frozen=True)
 class KeyRow:
@@ -36,6 +39,7 @@ class KeyRow:
 
 
 _COLUMNS: Final = ", ".join(one.name for one in fields(KeyRow))
+_COLUMNS_SHOWN: Final = _COLUMNS.replace("secret_sha256", "''::bytea")
 
 
 @contextmanager
@@ -79,6 +83,24 @@ def revoke(connection: psycopg.Connection, shard_id: int, key_id: str) -> KeyRow
     return KeyRow(*rows[0]) if rows else None
 
 
+def matching(connection: psycopg.Connection, shard_id: int, text: str, rows_max: int) -> list[KeyRow]:
+    """The keys that a person may mean: of this id or name, or, from `PREFIX_CHARS_MIN` on, whose id begins so.
+
+    Those that are not revoked come first.
+    """
+    rows = connection.execute(
+        f"""
+        SELECT {_COLUMNS} FROM api_keys
+        WHERE shard_id = %(shard)s
+          AND (key_id = %(text)s OR name = %(text)s
+               OR (length(%(text)s) >= %(least)s AND starts_with(key_id, %(text)s)))
+        ORDER BY key_id = %(text)s DESC, revoked_at IS NULL DESC, created_at DESC, key_id LIMIT %(max)s
+        """,  # noqa: S608 -- as above
+        {"shard": shard_id, "text": text, "least": PREFIX_CHARS_MIN, "max": rows_max},
+    ).fetchall()
+    return [KeyRow(*row) for row in rows]
+
+
 def version(connection: psycopg.Connection, shard_id: int) -> int:
     """A number that grows with each change of the shard's keys; 0 before the first."""
     row = connection.execute("SELECT version FROM api_key_versions WHERE shard_id = %s", (shard_id,)).fetchone()
@@ -99,9 +121,9 @@ def working(connection: psycopg.Connection, shard_id: int, now: datetime) -> lis
 
 
 def latest(connection: psycopg.Connection, shard_id: int, rows_max: int) -> list[KeyRow]:
-    """All keys, newest first, also those that work no longer."""
+    """All keys, newest first, also those that work no longer; without digests, to which who only looks has no right."""
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM api_keys WHERE shard_id = %s ORDER BY created_at DESC, key_id LIMIT %s",  # noqa: S608
+        f"SELECT {_COLUMNS_SHOWN} FROM api_keys WHERE shard_id = %s ORDER BY created_at DESC, key_id LIMIT %s",  # noqa: S608
         (shard_id, rows_max),
     ).fetchall()
     return [KeyRow(*row) for row in rows]

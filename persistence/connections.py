@@ -19,6 +19,7 @@ from psycopg.waiting import Ready
 
 from persistence import session
 from persistence.errors import Unavailable
+from persistence.rights import REFUSED, closed_database, refusal_of
 
 T = TypeVar("T")
 
@@ -39,6 +40,7 @@ class BoundedConnection(psycopg.Connection):
     """A connection on which no single wait for the server takes longer than `answer_s_max`.
 
     After that it is closed, because what the server may still do is unknown, and `psycopg.OperationalError` says so.
+    What the role may not do raises `AccessDenied`, and `ReadOnly` where nobody may, instead of the driver's errors.
     Its cost does not show beside that of the shortest query (40 us).
     """
 
@@ -92,6 +94,8 @@ class BoundedConnection(psycopg.Connection):
         started = time.monotonic()
         try:
             return super().wait(gen, interval, self.answer_s_max)
+        except REFUSED as error:
+            raise refusal_of(error, self.info) from error
         except _ENDED as error:
             raise psycopg.OperationalError(f"the server has ended the session: {error}") from error
         except psycopg.OperationalError as error:
@@ -156,15 +160,15 @@ def connect(
 ) -> BoundedConnection:
     """Open a connection in autocommit mode, so that a transaction is only where the code says so.
 
-    `application_name` is what a person sees in pg_stat_activity. Raises `Unavailable`, with what to do where the
-    session would not be what the code relies on (`session`); takes `CONNECT_TIMEOUT_S` at most for each address that
-    the URL names. Later, each wait for an answer takes `answer_s_max` (`ANSWER_S_MAX`) at most, after which the
-    connection is closed.
+    `application_name` is what a person sees in pg_stat_activity. Raises `AccessDenied`, or `Unavailable` with what to
+    do where the session would not be what the code relies on (`session`); takes `CONNECT_TIMEOUT_S` at most for each
+    address that the URL names. Later, each wait for an answer takes `answer_s_max` (`ANSWER_S_MAX`) at most, after
+    which the connection is closed.
     """
     try:
         connection = BoundedConnection.connect(url, **parameters(url, application_name))
     except psycopg.Error as error:
-        raise Unavailable(session.explained(error)) from error
+        raise closed_database(str(error), url) or Unavailable(session.explained(error)) from error
     connection.answer_s_max = ANSWER_S_MAX if answer_s_max is None else answer_s_max
     # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
     connection.adapters.register_loader("json", ByteaBinaryLoader)

@@ -41,7 +41,8 @@ def execute_journaled(connection: BoundedConnection, rows: Sequence[Sealed], *, 
     `rows` follow each other without a gap and are at most `BATCH_ROWS_MAX`; the connection is outside a transaction.
     Costs about 10 us a row in large batches, 1 ms and one flush of the disk for a single one. Nothing is written when
     it raises `Fenced`, `Gap`, `Corrupt` (the first row does not continue the stored chain) or `Diverged` (a table is
-    not what the events say it was). With `Unavailable` the transaction may or may not be in: look at the position.
+    not what the events say it was). With `Unavailable` the transaction may or may not be in: look at the position. A
+    database that has become read-only (`ReadOnly`) is a failover under way, or a disk that somebody is saving.
     """
     first, last = rows[0].entry.seq, rows[-1].entry.seq
     assert len(rows) <= BATCH_ROWS_MAX, len(rows)
@@ -165,8 +166,7 @@ def _translate(error: psycopg.Error, first: int, last: int) -> NoReturn:
                 "Run verify, then rebuild the tables from the journal.",
                 first,
             ) from error
-        # A database that has become read-only is a failover under way, or a disk that somebody is saving.
-        case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.errors.ReadOnlySqlTransaction():
+        case psycopg.OperationalError() | psycopg.InterfaceError():
             raise Unavailable(f"The database did not confirm {batch}: {error}. It is tried again.") from error
         case _:
             raise PersistenceError(

@@ -17,6 +17,17 @@ class Unavailable(PersistenceError):
     """
 
 
+class ReadOnly(Unavailable):
+    """The database takes no writes here: it is a replica, or its sessions are read-only.
+
+    Where a market runs, a failover is under way, and it is waited for. Where one is opened, it is the wrong database.
+    """
+
+
+class AccessDenied(PersistenceError):
+    """The database's role lacks a right, so nothing was done. Nobody mends that by trying again: somebody grants it."""
+
+
 class Fenced(PersistenceError):
     """Another writer holds a newer epoch of this shard: stop this process; it must not write again."""
 

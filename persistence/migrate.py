@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 
 from persistence.errors import SchemaError
+from persistence.rights import making_tables, unreachable_schema
 
 # Any fixed number, the same in all versions. Advisory locks are per database, so other databases do not wait.
 _LOCK_KEY: Final = 0x63616C6C6D6B74
@@ -50,22 +51,16 @@ def ensure_schema(connection: psycopg.Connection) -> list[str]:
     """Apply what is pending and return the names of what was applied. Safe to call always and from many processes.
 
     Objects are made in the first schema of the connection's search_path. Raises `SchemaError` if an applied file has
-    changed since, the database is newer than this code, or it cannot store every text; then nothing is done.
+    changed since, the database is newer than this code, or it cannot store every text, `AccessDenied` if the role may
+    not; then nothing is done.
     """
     _refuse_encoding(connection)
     with connection.transaction():
         # Looked at before the lock is taken, so that the usual start waits for nobody.
         if not _pending(connection, load()):
             return []
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
-        connection.execute(_TABLE)
-        applied = _pending(connection, load())
-        for migration in applied:
-            connection.execute(migration.content)
-            connection.execute(
-                "INSERT INTO schema_migrations (name, sha256) VALUES (%s, %b)", (migration.name, migration.digest)
-            )
-    return [migration.name for migration in applied]
+        with making_tables(connection):
+            return _apply(connection)
 
 
 def pending(connection: psycopg.Connection) -> list[str]:
@@ -73,6 +68,18 @@ def pending(connection: psycopg.Connection) -> list[str]:
     _refuse_encoding(connection)
     with connection.transaction():
         return [migration.name for migration in _pending(connection, load())]
+
+
+def _apply(connection: psycopg.Connection) -> list[str]:
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+    connection.execute(_TABLE)
+    applied = _pending(connection, load())
+    for migration in applied:
+        connection.execute(migration.content)
+        connection.execute(
+            "INSERT INTO schema_migrations (name, sha256) VALUES (%s, %b)", (migration.name, migration.digest)
+        )
+    return [migration.name for migration in applied]
 
 
 def load() -> list[Migration]:
@@ -101,6 +108,7 @@ def _pending(connection: psycopg.Connection, known: list[Migration]) -> list[Mig
     exists = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL").fetchone()
     assert exists is not None, "SELECT without FROM returns one row"
     if not exists[0]:
+        _refuse_if_hidden(connection)
         return known
     rows = connection.execute("SELECT name, sha256 FROM schema_migrations").fetchall()
     applied: dict[str, bytes] = {name: bytes(digest) for name, digest in rows}
@@ -117,3 +125,14 @@ def _pending(connection: psycopg.Connection, known: list[Migration]) -> list[Mig
                 "Restore the file as it was and put the change into a new one with the next number."
             )
     return [migration for migration in known if migration.name not in applied]
+
+
+def _refuse_if_hidden(connection: psycopg.Connection) -> None:
+    """To a role that may not use the schema its tables look as if there were none. Raises `AccessDenied`."""
+    hidden = connection.execute("""
+        SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relname = 'schema_migrations' AND NOT has_schema_privilege(nspname, 'USAGE')
+          AND nspname IN (SELECT btrim(name, ' "') FROM regexp_split_to_table(current_setting('search_path'), ',') name)
+    """).fetchone()
+    if hidden is not None:
+        raise unreachable_schema(hidden[0], connection.info)

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from persistence import rights
 from persistence.errors import Unavailable
 
 logger: Final = logging.getLogger(__name__)
@@ -127,24 +128,27 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
 
 
 def refuse_read_only(connection: psycopg.Connection) -> None:
-    """Refuse a session that could write nothing, with the reason. Raises `Unavailable`; asks nobody."""
-    if connection.info.parameter_status("in_hot_standby") == "on":
-        raise Unavailable(
-            "The server is a standby of PostgreSQL, which cannot be written: name the primary, or all servers with "
-            "target_session_attrs=read-write in the URL."
-        )
-    if connection.info.parameter_status("default_transaction_read_only") == "on":
-        raise Unavailable(
-            "The database takes no writes: default_transaction_read_only is on, by ALTER DATABASE, ALTER ROLE, the "
-            "server's configuration or the options of the URL. If nobody means it so, reset it there."
-        )
+    """Refuse a session that could write nothing. Raises `ReadOnly`, with the reason; asks nobody."""
+    reported = ("in_hot_standby", "default_transaction_read_only")
+    if any(connection.info.parameter_status(name) == "on" for name in reported):
+        raise rights.read_only(connection.info)
 
 
 def explained(error: psycopg.Error) -> str:
     """Why there is no connection, and what to do."""
-    if "unsupported startup parameter" in str(error):
-        return f"No connection to the database: {error}. That is a connection pooler, as PgBouncer. {DIRECTLY}"
-    return f"No connection to the database: {error}. Is the server running, is the URL right?"
+    words = f"No connection to the database: {_in_short(error)}"
+    if "unsupported startup parameter" in words:
+        return f"{words}. That is a connection pooler, as PgBouncer. {DIRECTLY}"
+    return (
+        f"{words}. Start its server, or name another: --url, or CALLMARKET_DATABASE_URL; without either a private "
+        "PostgreSQL is started"
+    )
+
+
+def _in_short(error: psycopg.Error) -> str:
+    """What libpq says, each thing once and without its questions: an attempt for each address says the same."""
+    lines = [line.strip() for line in str(error).splitlines() if not line.startswith("\t")]
+    return "; ".join(dict.fromkeys(line.rstrip(".") for line in lines if line))
 
 
 def _option(url: str, keyword: str) -> str:

@@ -18,6 +18,7 @@ from bridge.access.keyring import insert
 from bridge.access.principal import Scope
 from bridge.clock import Clock, system_clock
 from bridge.errors import Unauthorized, Unavailable
+from bridge.failures import failure_of
 from bridge.units import datetime_of
 from persistence import api_keys
 from persistence.api_keys import KeyRow
@@ -44,14 +45,16 @@ def ensure_admin_key(url: str, shard_id: int, home: Path | None, clock: Clock = 
             now_us = clock()
             rows = api_keys.working(connection, shard_id, datetime_of(now_us))
             admins = [row for row in rows if Scope.ADMIN in row.scopes]
-            folder = (home or default_home()).expanduser().resolve()
+            folder = (home or default_home()).resolve()
             if admins:
                 return next((path for row in admins if _holds(path := _file(folder, row), row)), None)
             issued, row = issue(NewKey(name=NAME, admin=True), f"first start, {this_process()}", now_us)
             path = _file(folder, row)
             _write(path, issued.key)
             insert(connection, shard_id, row)
-    except (psycopg.Error, persistence.errors.PersistenceError) as error:
+    except persistence.errors.PersistenceError as error:
+        raise failure_of(error, "no admin key") from error
+    except psycopg.Error as error:
         raise Unavailable(f"no admin key: {error}") from error
     except OSError as error:
         raise Unavailable(

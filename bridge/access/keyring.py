@@ -5,11 +5,16 @@ A database that is away lets nobody new in and shuts nobody out; what other proc
 its being there to read.
 """
 
+import asyncio
+import contextlib
 import hmac
 import logging
 import secrets
 import threading
 import time
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
 from datetime import datetime
 from hashlib import sha256
 from types import TracebackType
@@ -23,6 +28,7 @@ from bridge.access.issue import Issued, KeyView, NewKey, issue, principal_of, vi
 from bridge.access.principal import Principal
 from bridge.clock import Clock, system_clock
 from bridge.errors import Invalid, Unauthorized, Unavailable
+from bridge.failures import failure_of
 from bridge.units import at_us, datetime_of
 from persistence import api_keys
 from persistence.api_keys import KeyRow
@@ -33,6 +39,11 @@ logger: Final = logging.getLogger(__name__)
 
 # One indexed row twice a second: a key that another process revokes works here for no longer.
 POLL_S: Final = 0.5
+# A key that is not known may have been made a moment ago, so the row is looked at once more. Who asks with keys that
+# are none causes so many looks at most, one after the other, and so many of them wait for one; more are told at once.
+_LOOK_PAUSE_S: Final = 0.05
+CATCHING_UP_MAX: Final = 64
+_CATCH_UP_S_MAX: Final = 2.0
 # A server that does not answer this is away; whoever makes or revokes a key waits no longer either.
 _ANSWER_S_MAX: Final = 5.0
 # A page of keys for people: all that can work, and then some.
@@ -73,6 +84,9 @@ class Keyring:
         self._revoked_here: set[str] = set()
         self._looked_s = time.monotonic()
         self._closed: Final = threading.Event()
+        self._wanted: Final = threading.Event()
+        # Who waits for the next look, from whichever thread.
+        self._waiting: Final[deque[Future[None]]] = deque()
         self._thread: Final = threading.Thread(target=self._run, name=f"keys {shard_id}", daemon=True)
 
     def start(self) -> Self:
@@ -81,13 +95,14 @@ class Keyring:
             with self._asking:
                 self._look()
         except persistence.errors.PersistenceError as error:
-            raise Unavailable(f"the keys cannot be read: {error}") from error
+            raise failure_of(error, "the keys cannot be read") from error
         self._thread.start()
         return self
 
     def close(self) -> None:
         """Stop looking. Never raises; waits for a question that is under way."""
         self._closed.set()
+        self._wanted.set()
         if self._thread.is_alive():
             self._line.interrupt()
             self._thread.join()
@@ -120,6 +135,23 @@ class Keyring:
             raise Unauthorized(key_text.NOT_VALID)
         return principal
 
+    async def catch_up(self) -> None:
+        """Return when the keys have been looked at after this call; at once where too many wait, or nobody looks.
+
+        Takes 50 ms and a query at most, as a rule; two seconds where the database does not answer.
+        """
+        if (
+            len(self._waiting) >= CATCHING_UP_MAX
+            or not self._thread.is_alive()
+            or self.seconds_behind > _CATCH_UP_S_MAX
+        ):
+            return
+        looked: Future[None] = Future()
+        self._waiting.append(looked)
+        self._wanted.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(looked), _CATCH_UP_S_MAX)
+
     def issue(self, asked: NewKey, created_by: str) -> Issued:
         """Make a key, which works here at once.
 
@@ -132,7 +164,7 @@ class Keyring:
                 with self._line.use() as connection:
                     insert(connection, self._shard_id, row)
             except persistence.errors.PersistenceError as error:
-                raise Unavailable(f"no key was handed out: {error}") from error
+                raise failure_of(error, "no key was handed out") from error
             # What was read before it cannot be taken over any more: that is done under the same lock.
             self._keys[row.key_id.encode()] = _held(row)
         logger.info("key %s (%r) was made by %s", row.key_id, row.name, created_by)
@@ -155,9 +187,8 @@ class Keyring:
                 with self._line.use() as connection:
                     row = api_keys.revoke(connection, self._shard_id, key_id)
             except persistence.errors.PersistenceError as error:
-                raise Unavailable(
-                    f"key {key_id} is refused by this process, but that is not recorded, so try again: {error}"
-                ) from error
+                words = f"key {key_id} is refused by this process alone, because that could not be recorded"
+                raise failure_of(error, words) from error
             self._keys.pop(key_id.encode(), None)
             self._revoked_here.discard(key_id)
         if row is None:
@@ -174,7 +205,7 @@ class Keyring:
                 with self._line.use() as connection:
                     rows = api_keys.latest(connection, self._shard_id, rows_max)
             except persistence.errors.PersistenceError as error:
-                raise Unavailable(str(error)) from error
+                raise failure_of(error) from error
         now_us = self._clock()
         return tuple(view_of(row, now_us) for row in rows)
 
@@ -182,7 +213,12 @@ class Keyring:
 
     def _run(self) -> None:
         answered = True
-        while not self._closed.wait(POLL_S):
+        while True:
+            self._wanted.wait(POLL_S)
+            if self._closed.is_set():
+                break
+            self._wanted.clear()
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
             try:
                 with self._asking:
                     self._look()
@@ -196,6 +232,10 @@ class Keyring:
             except Exception:
                 # Without this thread nobody here would hear of a key that was revoked elsewhere.
                 logger.exception("looking for keys met a bug, and goes on")
+            finally:
+                _release(waiting)
+            self._closed.wait(_LOOK_PAUSE_S)
+        _release(list(self._waiting))
 
     def _look(self) -> None:
         """Read the keys if they have changed. Under `_asking`. Raises `PersistenceError`."""
@@ -228,6 +268,13 @@ def insert(connection: psycopg.Connection, shard_id: int, row: KeyRow) -> None:
     with api_keys.changing(connection, shard_id):
         if not api_keys.add(connection, shard_id, row):
             raise Unavailable(f"{api_keys.KEYS_MAX} keys work already: revoke some first")
+
+
+def _release(waiting: Iterable[Future[None]]) -> None:
+    """Let them go on, but for those that have given up."""
+    for looked in waiting:
+        if looked.set_running_or_notify_cancel():
+            looked.set_result(None)
 
 
 def _held(row: KeyRow) -> _Held:

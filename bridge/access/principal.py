@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from bridge.errors import Forbidden
+from bridge.names import EVERY_ACCOUNT
 from engine.commands import RESERVED_NAMES, TREASURY
 
 
@@ -27,8 +28,8 @@ class Scope(StrEnum):
     """Everything, as `admin`: open accounts, mint, burn, transfer for others, and make and revoke keys."""
 
 
-ANY: Final = "*"
-"""Instead of accounts: every one, also those opened later. An account of this very name cannot have its own key."""
+ANY: Final = EVERY_ACCOUNT
+"""Instead of accounts: every one, also those opened later. No account can be opened under this very name."""
 
 # The engine's own names. As an actor the first two are staff, and what the others hold is the market's.
 NEVER_BIDS: Final = frozenset(RESERVED_NAMES)

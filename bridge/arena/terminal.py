@@ -4,9 +4,9 @@ Rule of this file: it shows `ArenaResult` and computes nothing; it reads well at
 """
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from bridge.arena.contest import Estimate, Row
 from bridge.arena.deviations import RULES
@@ -14,6 +14,7 @@ from bridge.arena.findings import BIDS, shown_deviation
 from bridge.arena.result import ArenaResult, find_dominance, find_row
 from bridge.arena.scene import KINDS, WORLDS
 from bridge.arena.strategies import HONEST, STRATEGIES
+from bridge.demo.terminal import print_proof
 from engine.commands import PricingRule
 
 
@@ -28,9 +29,9 @@ def print_result(console: Console, result: ArenaResult) -> None:
     _print_efficiency(console, result)
     _head(console, "What this says")
     for sentence in result.findings:
-        console.print(Padding(escape(sentence), (0, 0, 1, 2), expand=False), highlight=False)
+        console.print(Padding(Text(sentence), (0, 0, 1, 2), expand=False), highlight=False)
     if result.report is not None:
-        console.print(f"Report: [bold]{escape(result.report)}[/]", soft_wrap=True, highlight=False)
+        console.print(Text.assemble("Report: ", (result.report, "bold")), soft_wrap=True)
 
 
 def percent(estimate: Estimate) -> str:
@@ -45,8 +46,9 @@ def percent(estimate: Estimate) -> str:
 def _print_setup(console: Console, result: ArenaResult) -> None:
     setup, games = result.setup, result.contest.games + result.duel.games
     console.print(
-        f"\n[bold]{len(STRATEGIES)} strategies, {len(RULES)} pricing rules, {games:,} games of {setup.rounds} rounds "
-        "on the real engine[/]",
+        f"\n{len(STRATEGIES)} strategies, {len(RULES)} pricing rules, {games:,} games of {setup.rounds} rounds "
+        "on the real engine",
+        style="bold",
         highlight=False,
     )
     text = (
@@ -61,9 +63,7 @@ def _print_setup(console: Console, result: ArenaResult) -> None:
 def _print_proofs(console: Console, result: ArenaResult) -> None:
     _head(console, "Where honesty should be dominant")
     for proof in result.proofs:
-        mark = "[green]ok[/]    " if proof.ok else "[bold red]FAILED[/]"
-        console.print(Padding(f"{mark}  {escape(proof.claim)}", (0, 0, 0, 2), expand=False), highlight=False)
-        console.print(Padding(escape(proof.detail), (0, 0, 0, 10), expand=False), style="dim", highlight=False)
+        print_proof(console, proof)
 
 
 def _print_small_rounds(console: Console, result: ArenaResult) -> None:
@@ -97,7 +97,7 @@ def _print_gains(console: Console, result: ArenaResult) -> None:
     table = _table("", *others)
     for rule in RULES:
         table.add_section()
-        table.add_row(f"[bold]{rule}[/]")
+        table.add_row(Text(rule, "bold"))
         for title, row in gains_rows(result, rule):
             by_name = {standing.strategy: standing for standing in row.standings}
             table.add_row(f"  {title}", *(_coloured(by_name[name].gain) for name in others))
@@ -114,11 +114,11 @@ def gains_rows(result: ArenaResult, rule: PricingRule) -> list[tuple[str, Row]]:
     return [*one, *many, ("many, two bidders", find_row(result.duel, "fresh", "multi", rule))]
 
 
-def _coloured(gain: Estimate) -> str:
+def _coloured(gain: Estimate) -> Text:
     text = f"{100 * gain.mean:+.1f}"
     if gain.low > 0:
-        return f"[red]{text} *[/]"
-    return f"[green]{text} *[/]" if gain.high < 0 else f"{text}  "
+        return Text(f"{text} *", "red")
+    return Text(f"{text} *", "green") if gain.high < 0 else Text(f"{text}  ")
 
 
 def _print_regret(console: Console, result: ArenaResult) -> None:
@@ -148,7 +148,7 @@ def _print_efficiency(console: Console, result: ArenaResult) -> None:
 
 
 def _head(console: Console, text: str) -> None:
-    console.print(f"\n[bold]{text}[/]", highlight=False)
+    console.print(f"\n{text}", style="bold", highlight=False)
 
 
 def _table(first: str, *columns: str) -> Table:

@@ -15,7 +15,9 @@ import psycopg
 import persistence.errors
 from bridge.budgets.split import split_again
 from bridge.clock import Clock
-from bridge.errors import Invalid, NotFound, Unavailable
+from bridge.errors import Invalid, NotFound
+from bridge.failures import failure_of
+from bridge.one_process import OneProcess
 from bridge.reads import check_name
 from bridge.units import datetime_of
 from bridge.work.checks import check_tokens
@@ -31,8 +33,8 @@ RETRY_AFTER_S: Final = 1.0
 class DailyBudgets:
     """The daily budgets of one shard, for many threads. Days are in UTC. Use it as a context manager.
 
-    Every method raises `Unavailable` where the database does not answer; what was asked may have been done then, and
-    asking again is safe: it tells.
+    Every method raises `AccessDenied` where the role lacks a right, and `Unavailable` where the database does not
+    answer; what was asked may have been done then, and asking again is safe: it tells.
     """
 
     def __init__(self, url: str, shard_id: int = 0, clock: Clock | None = None) -> None:
@@ -44,6 +46,7 @@ class DailyBudgets:
         self._shard_id: Final = shard_id
         self._clock: Final = clock
         self._pool: Final = WorkPool(url)
+        self._process: Final = OneProcess("daily budget")
 
     def __enter__(self) -> Self:
         """The budgets themselves."""
@@ -56,8 +59,9 @@ class DailyBudgets:
         self.close()
 
     def close(self) -> None:
-        """Close its connections. Again: nothing."""
-        self._pool.close()
+        """Close its connections. Again, or in the child of a fork: nothing."""
+        if self._process.is_here:
+            self._pool.close()
 
     def today(self) -> date:
         """The day whose budget is spent now."""
@@ -146,11 +150,12 @@ class DailyBudgets:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:
+        self._process.insist()
         try:
             with self._pool.use() as connection:
                 yield connection
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(str(error), RETRY_AFTER_S) from error
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
 
 
 def persist_allocations(budgets: DailyBudgets, tokens: Mapping[str, int], day: date | None = None) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from bridge.arena.options import (
     BIDDERS_MAX,
@@ -18,7 +17,7 @@ from bridge.arena.options import (
     SEEDS_MIN,
     ArenaOptions,
 )
-from bridge.cli.output import EXIT_WRONG, AsJson, print_json
+from bridge.cli.output import EXIT_WRONG, AsJson, console, print_json
 from bridge.demo.options import SEED
 
 _DEFAULTS = ArenaOptions()
@@ -45,7 +44,7 @@ def arena(
 
     options = ArenaOptions(seed=seed, seeds=seeds, rounds=rounds, bidders=bidders, report=report)
     # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
-    result = run_arena(options, Console(stderr=as_json))
+    result = run_arena(options, console(to_stderr=as_json))
     if as_json:
         print_json(result)
     if not result.ok:

@@ -6,15 +6,13 @@ of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 as
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
-from rich.console import Console
 
 from bridge.app import database_url, insist_on_assertions
 from bridge.cli import tables
@@ -22,6 +20,7 @@ from bridge.cli.arena import arena
 from bridge.cli.budgets import budgets
 from bridge.cli.clock import clock
 from bridge.cli.cycle import cycle
+from bridge.cli.database import connected, market_database
 from bridge.cli.earning import earnings
 from bridge.cli.economy import economy
 from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
@@ -37,26 +36,27 @@ from bridge.cli.output import (
     RowsMax,
     Url,
     config_of,
+    console,
     fail,
+    json_is_asked_for,
     one_market,
     print_json,
+    printing_anything,
     show,
 )
 from bridge.cli.serve import serve
 from bridge.cli.settings import print_settings
 from bridge.cli.snapshots import (
-    NO_MARKET,
     end_with_standard_input,
     give_way,
     listed,
-    market_database,
     rehearsed,
     take_forever,
     take_one,
     taken_row,
 )
 from bridge.clock import system_clock
-from bridge.config import FILE_VARIABLE
+from bridge.config import FILE_VARIABLE, with_changes
 from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
 from bridge.errors import ExchangeError, Invalid
 from bridge.units import datetime_of
@@ -82,16 +82,39 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; errors of the market are one line on stderr and an exit code."""
     try:
-        insist_on_assertions()
-        app()
+        with printing_anything():
+            insist_on_assertions()
+            _check_arguments(sys.argv[1:])
+            _run()
     except (Invalid, Archived) as error:
         fail(error, EXIT_USAGE)
     except (Corrupt, Diverged, Damaged) as error:
         fail(error, EXIT_WRONG)
-    except (ExchangeError, PersistenceError, psycopg.OperationalError) as error:
+    except (ExchangeError, PersistenceError, psycopg.Error) as error:
         fail(error, EXIT_UNAVAILABLE)
-    except psycopg.errors.UndefinedTable:
-        fail(NO_MARKET, EXIT_UNAVAILABLE)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Bytes that are no text cannot be looked for in the tables. Raises `Invalid`."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise Invalid("argument", ascii(argument), "text in UTF-8") from None
+
+
+def _run() -> None:
+    """Understand the command line and do it. What is not understood is told by typer, or, to a program, as JSON."""
+    if not json_is_asked_for(sys.argv[1:]):
+        app()
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        # Typer has no public name for what its parser raises.
+        if not hasattr(error, "format_message"):
+            raise
+        fail(error.format_message(), EXIT_USAGE)
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 @app.callback()
@@ -131,7 +154,7 @@ def demo(
         url=config.database_url or None,
     )
     # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
-    result = run_demo(options, Console(stderr=as_json))
+    result = run_demo(options, console(to_stderr=as_json))
     if as_json:
         print_json(result)
     if not result.ok:
@@ -151,7 +174,7 @@ def book(
     if as_of_seq is not None:
         book_then(config_of(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
-    with _connected(url) as (connection, shard_id):
+    with connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market)
         bids = queries.open_bids(connection, shard_id, market_id, rows)
         asks = queries.offers(connection, shard_id, market_id, rows)
@@ -171,7 +194,7 @@ def wallet(
     if as_of_seq is not None:
         wallet_then(config_of(url), archive, account, rows, as_of_seq, as_json=as_json)
         return
-    with _connected(url) as (connection, shard_id):
+    with connected(url) as (connection, shard_id):
         if not account:
             richest = queries.accounts(connection, shard_id, rows)
             show({"accounts": richest}, as_json, lambda: tables.wallets(richest))
@@ -196,7 +219,7 @@ def rounds(
     if as_of_seq is not None:
         rounds_then(config_of(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
-    with _connected(url) as (connection, shard_id):
+    with connected(url) as (connection, shard_id):
         market_id = _one_market(connection, shard_id, market) if market else None
         latest = queries.rounds(connection, shard_id, market_id, rows)
     show({"rounds": latest}, as_json, lambda: tables.rounds(latest))
@@ -209,7 +232,7 @@ def why(
     as_json: AsJson = False,
 ) -> None:
     """Say why a bid won or lost."""
-    with _connected(url) as (connection, shard_id):
+    with connected(url) as (connection, shard_id):
         found = queries.outcome(connection, shard_id, bid)
     if found is None:
         fail(f"no bid {bid}", EXIT_WRONG)
@@ -238,6 +261,9 @@ def snapshot(
         bool, typer.Option("--attached", help="End when standard input ends: whoever started this is gone.")
     ] = False,
     archive: ArchiveFolder = None,
+    shard: Annotated[
+        int | None, typer.Option("--shard", min=0, max=2**31 - 1, help="Of which shard. Default: CALLMARKET_SHARD_ID.")
+    ] = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
@@ -245,7 +271,7 @@ def snapshot(
 
     It recovers as the engine would, read-only, writes the state, reads it back and compares.
     """
-    config = config_of(url)
+    config = with_changes(config_of(url), {} if shard is None else {"shard_id": shard})
 
     def show_taken(taken: Taken | None) -> None:
         show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
@@ -289,7 +315,7 @@ def recover(
 @app.command(epilog="Example: callmarket status --json")
 def status(url: Url = "", as_json: AsJson = False) -> None:
     """Show who leads and who stands by, and when recovery was last proved. Exit code 1 if nobody leads."""
-    with _connected(url) as (connection, shard_id):
+    with connected(url) as (connection, shard_id):
         found = shard_status(connection, shard_id)
     show(found, as_json, lambda: tables.status(found))
     if not found.led:
@@ -303,7 +329,7 @@ def handover(
     as_json: AsJson = False,
 ) -> None:
     """Let a standby lead, and end the leader: it drains, commits and lets go. Exit code 3 if nobody stands by."""
-    with _connected(url) as (connection, shard_id):
+    with connected(url, writes=True) as (connection, shard_id):
         done = hand_over(connection, shard_id, wait)
     show(done, as_json, lambda: tables.handover(done))
 
@@ -311,7 +337,7 @@ def handover(
 @app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")
 def migrate(url: Url = "", as_json: AsJson = False) -> None:
     """Create or bring up to date the tables. Does nothing if they are."""
-    with _connected(url) as (connection, _):
+    with database_url(config_of(url)) as resolved, connect(resolved, "callmarket cli") as connection:
         names = pending(connection)
         ensure_schema(connection)
     show({"applied": names}, as_json, lambda: tables.migrated(names))
@@ -329,16 +355,6 @@ app.command(epilog="Example: callmarket serve --port 8321")(serve)
 app.command(epilog="Example: CALLMARKET_URL=http://127.0.0.1:8321 CALLMARKET_KEY=cmk_... callmarket mcp")(mcp)
 app.command("config", epilog="Example: callmarket --config market.toml config")(print_settings)
 app.command(epilog="Example: callmarket prune --archive /backup/journal --dry-run")(prune)
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
-    config = config_of(url)
-    with (
-        database_url(config) as resolved,
-        connect(resolved, "callmarket cli") as connection,
-    ):
-        yield connection, config.shard_id
 
 
 def _one_market(connection: psycopg.Connection, shard_id: int, market: str) -> str:

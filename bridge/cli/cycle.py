@@ -3,23 +3,19 @@
 Rule of this file: it reads and writes the setting; whoever leads reads it within a second. It calls nothing itself.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
-import psycopg
 import typer
 from msgspec import Struct
-from rich import box
 from rich.console import RenderableType
-from rich.table import Table
 
-from bridge.app import database_url
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, fail, show
+from bridge.cli.database import connected
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, fail, show
+from bridge.cli.tables import table
 from bridge.cycle.settings import cycle_of, period_of, set_cycle
 from bridge.errors import Invalid
-from persistence.connections import connect
 from persistence.lease import this_process
 from persistence.market_cycles import Cycle, CycleRow, Mode, read_cycles
 
@@ -46,7 +42,7 @@ def cycle(
     wanted = _wanted(every, on_offer=on_offer, asked=asked)
     if wanted is not None and not market:
         raise Invalid("market", "", "the market to set this for")
-    with _connected(url) as (connection, shard_id):
+    with connected(url, writes=wanted is not None) as (connection, shard_id):
         rows: Sequence[CycleRow] = [row for row in read_cycles(connection, shard_id) if market in ("", row.market_id)]
         if market and not rows:
             fail(f"no market {market!r}", EXIT_WRONG)
@@ -67,26 +63,17 @@ def _wanted(every: str, *, on_offer: bool, asked: bool) -> Cycle | None:
     return cycle_of("asked") if asked else None
 
 
-@contextmanager
-def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
-    config = config_of(url)
-    with database_url(config) as resolved, connect(resolved, "callmarket cli") as connection:
-        yield connection, config.shard_id
-
-
 def _view(row: CycleRow) -> CycleView:
     period_s = None if row.period_us is None else row.period_us / 1_000_000
     return CycleView(row.market_id, row.mode, period_s, row.updated_at, row.updated_by)
 
 
 def _table(views: Sequence[CycleView]) -> RenderableType:
-    table = Table(title="When markets are called", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for name in ("market", "called", "since", "set by"):
-        table.add_column(name)
+    shown = table("When markets are called", "market", "called", "since", "set by")
     for view in views:
         since = "-" if view.updated_at is None else view.updated_at.strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(view.market_id, _words(view), since, view.updated_by or "-")
-    return table
+        shown.add_row(view.market_id, _words(view), since, view.updated_by or "-")
+    return shown
 
 
 def _words(view: CycleView) -> str:

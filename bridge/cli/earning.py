@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from bridge.app import database_url
 from bridge.cli import tables
+from bridge.cli.database import connected
 from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, config_of, fail, show
 from bridge.clock import system_clock
 from bridge.earning.rates import configured_rates
 from bridge.units import datetime_of
 from persistence import queries
-from persistence.connections import connect
 from persistence.queries import Paging
 
 
@@ -25,14 +24,13 @@ def earnings(
     as_json: AsJson = False,
 ) -> None:
     """Show what an account earned, by reason and period; or the table of what work pays (`earnings_file`)."""
-    config = config_of(url)
     if not account:
-        rates = configured_rates(config)
+        rates = configured_rates(config_of(url))
         show(rates, as_json, lambda: tables.rates(rates))
         return
-    with database_url(config) as resolved, connect(resolved, "callmarket cli") as connection:
-        found = queries.earned(connection, config.shard_id, account, datetime_of(system_clock()))
+    with connected(url) as (connection, shard_id):
+        found = queries.earned(connection, shard_id, account, datetime_of(system_clock()))
         if found is None:
             fail(f"no account {account!r}", EXIT_WRONG)
-        credited = queries.credits_page(connection, config.shard_id, account, Paging(rows))
+        credited = queries.credits_page(connection, shard_id, account, Paging(rows))
     show({"earned": found, "credits": credited}, as_json, lambda: tables.earned(found, credited))

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, print_json
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, print_json
 from bridge.economy.options import DAYS, DAYS_MAX, DEMURRAGE_PPM, SEED, EconomyOptions
 
 
@@ -37,7 +36,7 @@ def economy(
         url=config.database_url or None,
     )
     # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
-    result = run_economy(options, Console(stderr=as_json))
+    result = run_economy(options, console(to_stderr=as_json))
     if as_json:
         print_json(result)
     if not result.ok:

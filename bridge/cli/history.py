@@ -5,18 +5,16 @@ Rule of this file: the past shows fewer columns than the tables of today: what a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
-from rich.console import Console
 
 from bridge.cli import tables
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, fail, one_market, print_json, show
-from bridge.cli.snapshots import reading
+from bridge.cli.database import reading
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
 from bridge.config import Config
 from bridge.history import AccountThen, BidThen, state_then
 from bridge.units import datetime_of
@@ -27,6 +25,7 @@ from engine.market import Market
 from engine.state import State
 from persistence.archive.prune import Pruned, carry_out, plan
 from persistence.connections import connect
+from persistence.journal import Archive
 from persistence.queries import OfferRow
 from persistence.rebuild import rebuild
 from persistence.time_travel import rounds_at, statement_at
@@ -63,18 +62,19 @@ def prune(
     """
     config = config_of(url)
     # With --json stdout is the result alone.
-    console = Console(stderr=as_json)
-    with reading(config, archive) as (resolved, journal, store):
+    told = console(to_stderr=as_json)
+
+    def show_file(one: Archive) -> None:
+        told.print(tables.archived(one), soft_wrap=True)
+
+    with reading(config, archive, writes=True) as (resolved, journal, store):
         todo = plan(journal, store, config.shard_id, keep_rows)
-        console.print(tables.planned(todo, archive))
-        if dry_run:
-            pruned = Pruned(todo, ())
-        else:
-            pruned = carry_out(resolved, journal, store, todo, archive, lambda one: console.print(tables.archived(one)))
+        told.print(tables.planned(todo, archive), soft_wrap=True)
+        pruned = Pruned(todo, ()) if dry_run else carry_out(resolved, journal, store, todo, archive, show_file)
     if as_json:
         print_json(_told(pruned, dry_run=dry_run))
     elif not dry_run:
-        console.print(tables.pruned(pruned, archive))
+        told.print(tables.pruned(pruned, archive), soft_wrap=True)
 
 
 def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
@@ -108,7 +108,7 @@ def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: A
     For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
     """
     config = config_of(url)
-    with reading(config, archive) as (resolved, journal, _):
+    with reading(config, archive, writes=True) as (resolved, journal, _):
         rebuilt = rebuild(resolved, config.shard_id, journal)
     show(rebuilt, as_json, lambda: tables.rebuilt(rebuilt))
 
@@ -123,7 +123,7 @@ def book_then(config: Config, archive: Path | None, market: str, rows: int, as_o
                 bid.bidder_id,
                 bid.task_id,
                 bid.max_price_tokens,
-                Decimal(bid.expected_value_microusd).scaleb(-6),
+                bid.expected_value_microusd / 1_000_000,
                 None if bid.ttl_at_us is None else datetime_of(bid.ttl_at_us),
                 bid.time_in_force,
             )

@@ -5,23 +5,19 @@ key is printed once, to stdout; servers that run hear of what is done here withi
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Final
 
-import psycopg
 import typer
 
 from bridge.access.issue import KeyView, NewKey, issue, new_key, view_of
-from bridge.access.keyring import check_id, insert
+from bridge.access.keyring import insert
 from bridge.cli import tables
-from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, config_of, fail, show
-from bridge.cli.snapshots import market_database
+from bridge.cli.database import connected
+from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, fail, show
 from bridge.clock import system_clock
 from bridge.errors import Invalid
 from bridge.units import datetime_of
 from persistence import api_keys
-from persistence.connections import connect
 from persistence.lease import this_process
 
 keys = typer.Typer(
@@ -32,6 +28,10 @@ keys = typer.Typer(
 )
 
 _UNITS_US: Final = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+# More than a person wants to see of those that are meant; the others are not needed to know that it was not one.
+_SHOWN_MAX: Final = 10
+# A name may stand on many keys that were revoked, and one that was not is wanted.
+_MATCHES_MAX: Final = 1_000
 _DURATION: Final = re.compile(r"([0-9]{1,6})([mhd])")
 
 
@@ -50,7 +50,9 @@ def create(
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything, and make keys.")] = False,
     expires: Annotated[str, typer.Option("--expires", help="After 90m, 12h or 30d it works no longer.")] = "",
     rate: Annotated[int, typer.Option("--rate", help="Requests and bids a second.")] = 1_000,
-    burst: Annotated[int, typer.Option("--burst", help="Requests at once, and the bids of a batch.")] = 2_000,
+    burst: Annotated[
+        int, typer.Option("--burst", help="Requests at once, and the bids of a batch, which are 1,000 at most.")
+    ] = 2_000,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +71,7 @@ def create(
         fields["expires_at"] = datetime_of(now_us + _duration_us(expires))
     asked: NewKey = new_key(fields)
     issued, row = issue(asked, f"command line, {this_process()}", now_us)
-    with _connected(url) as (connection, shard_id):
+    with connected(url, writes=True) as (connection, shard_id):
         insert(connection, shard_id, row)
     if not as_json:
         typer.echo(issued.key)
@@ -79,25 +81,47 @@ def create(
 @keys.command("list", epilog="Example: callmarket keys list --json")
 def list_keys(rows: RowsMax = 100, url: Url = "", as_json: AsJson = False) -> None:
     """List the keys, newest first, and what they may do; not the keys themselves, which are nowhere."""
-    with _connected(url) as (connection, shard_id):
+    with connected(url) as (connection, shard_id):
         found = _views(api_keys.latest(connection, shard_id, rows))
     show({"keys": found}, as_json, lambda: tables.keys(found))
 
 
-@keys.command(epilog="Example: callmarket keys revoke 4fQ0c1ZtR9aB")
+@keys.command(epilog="Example: callmarket keys revoke 4fQ0")
 def revoke(
-    key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")],
+    key: Annotated[
+        str,
+        typer.Argument(help="The key's id as `keys list` shows it, its first four characters or more, or its name."),
+    ],
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Take a key away for good. Servers refuse it within a second."""
-    check_id(key_id)
-    with _connected(url) as (connection, shard_id):
+    """Take a key away for good. Servers refuse it within a second. Again: nothing changes."""
+    with connected(url, writes=True) as (connection, shard_id):
+        key_id = _the_one(key, api_keys.matching(connection, shard_id, key, _MATCHES_MAX))
         row = api_keys.revoke(connection, shard_id, key_id)
-    if row is None:
-        fail(f"no key {key_id!r}", EXIT_WRONG)
+    assert row is not None, "keys are never deleted"
     found = _views([row])
     show(found[0], as_json, lambda: tables.keys(found))
+
+
+def _the_one(text: str, matches: list[api_keys.KeyRow]) -> str:
+    """The id of the key that is meant: of those that still work, or, where none does, of those that did.
+
+    What was typed may be a whole key or a part of its secret, so it is shown only where it is found.
+    """
+    if any(row.key_id == text for row in matches):
+        return text
+    meant = [row for row in matches if row.revoked_at is None] or matches
+    if not meant:
+        fail(
+            "no key of this id or name, nor one whose id begins so (four characters or more): see `keys list`",
+            EXIT_WRONG,
+        )
+    if len(meant) > 1:
+        listed = ", ".join(f"{row.key_id} ({row.name})" for row in meant[:_SHOWN_MAX])
+        more = ", ..." if len(meant) > _SHOWN_MAX else ""
+        raise Invalid("key", text, f"one key, by its id, and it fits {listed}{more}")
+    return meant[0].key_id
 
 
 def _views(rows: list[api_keys.KeyRow]) -> list[KeyView]:
@@ -110,10 +134,3 @@ def _duration_us(text: str) -> int:
     if found is None:
         raise Invalid("expires", text, "a number and m, h or d: 30d")
     return int(found[1]) * _UNITS_US[found[2]]
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[tuple[psycopg.Connection, int]]:
-    config = config_of(url)
-    with market_database(config) as resolved, connect(resolved, "callmarket cli") as connection:
-        yield connection, config.shard_id

@@ -1,11 +1,13 @@
 """What all commands of the command line share: options, settings, and how results and errors are told.
 
-Rule of this file: results go to stdout, as tables or as JSON alone; errors are one line on stderr and an exit code.
+Rule of this file: results go to stdout, as tables or as JSON alone; errors are one line on stderr and an exit code,
+with `--json` in JSON too. Names come from strangers: here, and nowhere else, it is said that text is only text.
 """
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Final, NoReturn
 
 import msgspec
@@ -13,17 +15,25 @@ import typer
 from rich.console import Console, RenderableType
 
 from bridge.config import Config, from_environment
-from bridge.errors import Invalid
+from bridge.errors import Invalid, Refused
 
 EXIT_WRONG: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 
+JSON_OPTION: Final = "--json"
+
 Url = Annotated[
     str, typer.Option("--url", help="PostgreSQL to use. Default: CALLMARKET_DATABASE_URL, else the private one.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsJson = Annotated[bool, typer.Option(JSON_OPTION, help="Print JSON, for programs: errors too, on stderr.")]
 RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How many rows at most.")]
+
+# Wider than any table: a row of it is a line, whoever reads the pipe.
+_PIPE_COLUMNS: Final = 10_000
+# The narrowest in which every table has room for what must stay in one piece; a narrower terminal wraps by itself.
+_COLUMNS_MIN: Final = 72
+_KIND_OF_CODE: Final = {EXIT_WRONG: "not-found", EXIT_USAGE: "usage", EXIT_UNAVAILABLE: "unavailable"}
 
 
 def config_of(url: str) -> Config:
@@ -32,25 +42,60 @@ def config_of(url: str) -> Config:
     return msgspec.structs.replace(config, database_url=url) if url else config
 
 
+def console(*, to_stderr: bool = False, columns: int | None = None) -> Console:
+    """Where a person reads: no name is taken for markup, for an emoji, or for something to be coloured."""
+    return Console(stderr=to_stderr, markup=False, emoji=False, highlight=False, width=columns)
+
+
 def show(data: object, as_json: bool, render: Callable[[], RenderableType]) -> None:
-    """Print a result, for a program or for a person."""
+    """Print a result, for a program or for a person; in a pipe it is as wide as it needs to be."""
     if as_json:
         print_json(data)
     else:
-        Console().print(render())
+        piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+        console(columns=_PIPE_COLUMNS if piped else max(_COLUMNS_MIN, console().width)).print(render())
 
 
 def print_json(data: object) -> None:
-    """Print a result for a program, which may wait for it at the other end of a pipe while this process goes on."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
+    """Print a result for a program, which may wait for it at the other end of a pipe while this process goes on.
+
+    JSON is UTF-8 (RFC 8259), whatever the locale says of this machine's text.
+    """
     sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def json_is_asked_for(arguments: Sequence[str]) -> bool:
+    """Whether a command line asks for JSON: known before it is understood, for its errors are told so too."""
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return JSON_OPTION in options
 
 
 def fail(error: object, code: int) -> NoReturn:
     """End with one line on stderr and an exit code."""
     line = " ".join(str(error).split())
-    Console(stderr=True).print(f"callmarket: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if json_is_asked_for(sys.argv[1:]):
+        sys.stderr.flush()
+        sys.stderr.buffer.write(msgspec.json.encode({"error": _told(error, line, code)}) + b"\n")
+        sys.stderr.buffer.flush()
+    else:
+        console(to_stderr=True).print(f"callmarket: {line}", style="red", soft_wrap=True)
     raise SystemExit(code)
+
+
+@contextmanager
+def printing_anything() -> Iterator[None]:
+    """Within this block a text that the locale cannot show is shown by its numbers, instead of failing the command."""
+    streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
+    before = [stream.errors for stream in streams]
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in zip(streams, before, strict=True):
+            stream.reconfigure(errors=errors)
 
 
 def one_market(market: str, market_ids: Sequence[str], when: str = "") -> str:
@@ -62,3 +107,18 @@ def one_market(market: str, market_ids: Sequence[str], when: str = "") -> str:
     if len(market_ids) == 1:
         return market_ids[0]
     raise Invalid("market", "", f"one of the markets {', '.join(market_ids)}" if market_ids else "an open market")
+
+
+def _told(error: object, line: str, code: int) -> dict[str, object]:
+    """An error for a program: what kind it is, its words, and, where they are known, the field, value and bound."""
+    kind = type(error).__name__ if isinstance(error, Exception) else ""
+    slug = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in kind).lstrip("-")
+    told: dict[str, object] = {"type": slug or _KIND_OF_CODE[code], "message": line, "exit_code": code}
+    match error:
+        case Invalid():
+            told |= {"field": error.field, "value": f"{error.value!s:.200}", "expected": error.expected}
+        case Refused():
+            told |= {"reason": error.reason.value, "field": error.field, "value": error.value, "bound": error.bound}
+        case _:
+            pass
+    return told

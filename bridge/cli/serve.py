@@ -7,9 +7,8 @@ import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from bridge.cli.output import AsJson, Url, config_of, print_json
+from bridge.cli.output import AsJson, Url, config_of, console, print_json
 from bridge.config import with_changes
 
 if TYPE_CHECKING:
@@ -39,14 +38,17 @@ def serve(
 
 def _welcome(ready: "Ready") -> None:
     """What a person needs next."""
-    console = Console(highlight=False)
-    console.print(f"[bold]callmarket[/bold] serves on [bold]{ready.url}[/bold]")
-    console.print(f"What it can do: {ready.url}/api/docs")
-    console.print(f"What goes on in it: {ready.url}/resources")
+    lines = [f"What it can do: {ready.url}/api/docs", f"What goes on in it: {ready.url}/resources"]
     if ready.admin_key_path:
-        console.print(f"The admin key is in {ready.admin_key_path}", soft_wrap=True)
-        console.print("For a client in another terminal:", soft_wrap=True)
         key = f'"$(cat {shlex.quote(ready.admin_key_path)})"'
-        console.print(f"export CALLMARKET_URL={ready.url} CALLMARKET_KEY={key}", soft_wrap=True, markup=False)
+        lines += [
+            f"The admin key is in {ready.admin_key_path}",
+            "For a client in another terminal:",
+            f"export CALLMARKET_URL={ready.url} CALLMARKET_KEY={key}",
+        ]
     else:
-        console.print("Its admin key is kept elsewhere; `callmarket keys create --admin` makes another.")
+        lines.append("Its admin key is kept elsewhere; `callmarket keys create --admin` makes another.")
+    told = console()
+    told.print(f"callmarket serves on {ready.url}", style="bold", soft_wrap=True)
+    for line in lines:
+        told.print(line, soft_wrap=True)

@@ -10,6 +10,7 @@ from msgspec import Struct
 from rich.table import Table
 
 from bridge.cli.output import AsJson, show
+from bridge.cli.tables import table
 from bridge.config import Config, load, shown
 
 
@@ -32,7 +33,7 @@ def print_settings(as_json: AsJson = False) -> None:
 
 
 def _table(settings: Sequence[Setting]) -> Table:
-    table = Table("setting", "value", "from")
+    shown_settings = table("settings", "setting", "value", "from")
     for one in settings:
-        table.add_row(one.name, str(one.value), one.source)
-    return table
+        shown_settings.add_row(one.name, str(one.value), one.source)
+    return shown_settings

@@ -5,10 +5,10 @@ beside a live engine at any time; besides snapshots it writes only when recovery
 arguments and prints what they return.
 """
 
+import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,26 +19,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.app import database_url, snapshot_store
+from bridge.cli.database import reading
 from bridge.config import Config
-from bridge.errors import Unavailable
-from bridge.history import opened
 from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
-from persistence.journal import Journal
 from persistence.leadership.register import publish_proof
-from persistence.migrate import pending
 from persistence.recovery import Report, rehearse
 from persistence.snapshots.follower import Follower, Taken
-from persistence.snapshots.store import SnapshotStore, belongs, check_readable
+from persistence.snapshots.store import belongs, check_readable
 
 logger: Final = logging.getLogger(__name__)
 
+_STANDARD_INPUT: Final = 0
 # Far enough behind the usual 0 to get what others leave, and before what an administrator calls the background.
 _NICENESS: Final = 10
-
-NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 
 
 class SnapshotRow(Struct, frozen=True):
@@ -76,8 +71,10 @@ def end_with_standard_input() -> None:
     """End this process, as by SIGTERM, when its standard input ends: a pipe does also when its writer is killed."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
-            pass
+        # Not `sys.stdin`: a thread that waits inside it holds its lock, without which the interpreter cannot end.
+        with contextlib.suppress(OSError):
+            while os.read(_STANDARD_INPUT, 1):
+                pass
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="standard input", daemon=True).start()
@@ -160,32 +157,8 @@ def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal
 
 
 @contextmanager
-def reading(config: Config, archive: Path | None = None) -> Iterator[tuple[str, Journal, SnapshotStore]]:
-    """The database, its journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
-
-    Raises `Unavailable` if there is no market.
-    """
-    with (
-        market_database(config) as url,
-        opened(url, config.shard_id, archive) as journal,
-        snapshot_store(config, url) as store,
-    ):
-        yield url, journal, store
-
-
-@contextmanager
-def market_database(config: Config) -> Iterator[str]:
-    """The database, which must have a market. Raises `Unavailable`."""
-    with database_url(config) as url:
-        with connect(url, "callmarket cli") as connection:
-            if pending(connection):
-                raise Unavailable(NO_MARKET)
-        yield url
-
-
-@contextmanager
 def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
-    with reading(config, archive) as (url, journal, store):
+    with reading(config, archive, writes=True) as (url, journal, store):
 
         def publish(seq: int, seconds: float) -> None:
             with connect(url, "callmarket cli") as connection:

@@ -45,12 +45,12 @@ def then(state: State, shown: Renderable) -> Renderable:
 
 def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[OfferRow]) -> Renderable:
     """The two sides of a market."""
-    demand = _table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
+    demand = table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
     for bid in bids:
         demand.add_row(
             str(bid.id), bid.bidder_id, bid.task_id, _tokens(bid.max_price_tokens), bid.time_in_force, _time(bid.ttl_at)
         )
-    supply = _table(f"{market_id}: slots on offer", "slot", "provider", "#reserve", "available")
+    supply = table(f"{market_id}: slots on offer", "slot", "provider", "#reserve", "available")
     for ask in asks:
         supply.add_row(
             ask.slot_id,
@@ -63,18 +63,18 @@ def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[Of
 
 def wallets(rows: Sequence[AccountRow | AccountThen]) -> Renderable:
     """Many accounts."""
-    table = _table("wallets", "account", "kind", "#balance", "#held", "#available")
+    shown = table("wallets", "account", "kind", "#balance", "#held", "#available")
     for row in rows:
-        table.add_row(row.account_id, row.kind, _tokens(row.balance), _tokens(row.held), _tokens(row.available))
-    return table
+        shown.add_row(row.account_id, row.kind, _tokens(row.balance), _tokens(row.held), _tokens(row.available))
+    return shown
 
 
 def wallet(row: AccountRow | AccountThen, movements: Sequence[StatementRow]) -> Renderable:
     """One account and its statement."""
-    table = _table("latest movements", "when", "reason", "other side", "#tokens", "#balance", "reference")
+    shown = table("latest movements", "when", "reason", "other side", "#tokens", "#balance", "reference")
     for one in movements:
         paid = one.from_account == row.account_id
-        table.add_row(
+        shown.add_row(
             _time(one.timestamp),
             one.reason,
             one.to_account if paid else one.from_account,
@@ -82,18 +82,18 @@ def wallet(row: AccountRow | AccountThen, movements: Sequence[StatementRow]) -> 
             _tokens(one.balance_after_from if paid else one.balance_after_to),
             f"{one.reference_type} {one.reference_id}".strip(),
         )
-    return Group(wallets([row]), Text(), table)
+    return Group(wallets([row]), Text(), shown)
 
 
 def earned(found: Earned, credited: Sequence[MovementRow]) -> Renderable:
     """What an account was credited with, by reason and period, and the latest credits."""
-    sums = _table("earned", "reason", "#24 hours", "#7 days", "#30 days", "#times")
+    sums = table("earned", "reason", "#24 hours", "#7 days", "#30 days", "#times")
     for one in found.by_reason:
         periods = (one.day_tokens, one.week_tokens, one.month_tokens)
         sums.add_row(one.reason, *map(_tokens, periods), _tokens(one.month_credits))
     periods = (found.day_tokens, found.week_tokens, found.month_tokens)
     sums.add_row("all", *map(_tokens, periods), "", style="bold")
-    latest = _table("latest", "when", "reason", "from", "#tokens", "reference")
+    latest = table("latest", "when", "reason", "from", "#tokens", "reference")
     for row in credited:
         reference = f"{row.reference_type} {row.reference_id}".strip()
         latest.add_row(_time(row.at), row.reason, row.from_account_id, _tokens(row.amount_tokens), reference)
@@ -102,21 +102,21 @@ def earned(found: Earned, credited: Sequence[MovementRow]) -> Renderable:
 
 def rates(found: Rates) -> Renderable:
     """What work pays."""
-    table = _table("what work pays", "action", "#base", *(f"#x {name}" for name in FACTORS), "#at most")
+    shown = table("what work pays", "action", "#base", *(f"#x {name}" for name in FACTORS), "#at most")
     for action, rate in found.actions.items():
         multipliers = (getattr(rate.factors, name) for name in FACTORS)
         cells = ("-" if one is None else f"{one[0]:g} to {one[1]:g}" for one in multipliers)
-        table.add_row(action, _tokens(rate.base_tokens), *cells, _tokens(rate.cap_tokens))
+        shown.add_row(action, _tokens(rate.base_tokens), *cells, _tokens(rate.cap_tokens))
     bound = f"{_tokens(found.daily_cap_tokens)} tokens" if found.daily_cap_tokens else "any amount"
-    return Group(table, Text(f"One account may earn {bound} in 24 hours.", style="dim"))
+    return Group(shown, Text(f"One account may earn {bound} in 24 hours.", style="dim"))
 
 
 def rounds(rows: Sequence[RoundRow]) -> Renderable:
     """Calls of markets."""
-    table = _table("rounds, newest first", "market", "#round", "called", "#slots", "#bids", "#awards", "#price")
+    shown = table("rounds, newest first", "market", "#round", "called", "#slots", "#bids", "#awards", "#price")
     for row in rows:
         price = "-" if row.clearing_price_tokens is None else _tokens(row.clearing_price_tokens)
-        table.add_row(
+        shown.add_row(
             row.market_id,
             str(row.round_no),
             _time(row.called_at),
@@ -125,7 +125,7 @@ def rounds(rows: Sequence[RoundRow]) -> Renderable:
             str(row.awards_granted),
             price,
         )
-    return table
+    return shown
 
 
 def outcome(row: OutcomeRow) -> Renderable:
@@ -150,9 +150,9 @@ def taken(row: Taken | None) -> Renderable:
 
 def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
     """All snapshots."""
-    table = _table("snapshots, newest first", "name", "#row", "#rows behind", "#age", "#bytes", "#stored", "good")
+    shown = table("snapshots, newest first", "name", "#row", "#rows behind", "#age", "#bytes", "#stored", "good")
     for row in rows:
-        table.add_row(
+        shown.add_row(
             row.name,
             f"{row.seq:,}",
             f"{row.rows_behind:,}",
@@ -162,7 +162,7 @@ def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
             f"{row.stored_bytes:,}",
             "yes" if row.good else f"no: {row.fault}",
         )
-    return table
+    return shown
 
 
 def rehearsal(row: Rehearsal) -> Renderable:
@@ -248,20 +248,16 @@ def new_key(row: KeyView) -> Renderable:
 
 
 def keys(rows: Sequence[KeyView]) -> Renderable:
-    """Keys, without their secrets."""
-    table = _table("keys, newest first", "key", "name", "may", "made", "expires", "#per second", "works")
+    """Keys, without their secrets. A terminal has room for days; the times and rates are in the JSON."""
+    shown = table("keys, newest first", "!key", "name", "may", "!made", "!expires", "works")
     for row in rows:
         may = [scope for scope in row.scopes if scope not in ("bid", "offer")]
         may += [f"bid: {account}" for account in row.accounts] + [f"offer: {account}" for account in row.providers]
-        if row.works:
-            works = "yes"
-        else:
-            works = "no: expired" if row.revoked_at is None else f"no: revoked {_time(row.revoked_at)}"
-        expires = "never" if row.expires_at is None else _time(row.expires_at)
-        # Names are what people type: no markup.
-        name, can = Text(row.name), Text(", ".join(may))
-        table.add_row(row.key_id, name, can, _time(row.created_at), expires, f"{row.rate_per_s:,}", works)
-    return table
+        ended = "no: expired" if row.revoked_at is None else "no: revoked"
+        works = "yes" if row.works else ended
+        expires = "never" if row.expires_at is None else f"{row.expires_at:%Y-%m-%d}"
+        shown.add_row(row.key_id, row.name, ", ".join(may), f"{row.created_at:%Y-%m-%d}", expires, works)
+    return shown
 
 
 def migrated(names: Sequence[str]) -> Renderable:
@@ -269,12 +265,24 @@ def migrated(names: Sequence[str]) -> Renderable:
     return Text(f"applied {', '.join(names)}" if names else "the tables are up to date")
 
 
-def _table(title: str, *columns: str) -> Table:
-    """A table; a column whose name begins with # holds numbers."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=box.SIMPLE_HEAD)
+def table(title: str, *columns: str) -> Table:
+    """A table; a column whose name begins with # holds numbers, and one with ! what must stay in one piece.
+
+    What is too wide goes on in the next line: a name that is cut is another name.
+    """
+    shown = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=box.SIMPLE_HEAD,
+        # Its title is a name too.
+        min_width=len(title) + 2,
+    )
     for name in columns:
-        table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left")
-    return table
+        numbers, whole = name.startswith("#"), name.startswith("!")
+        shown.add_column(name.lstrip("#!"), justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
+    return shown
 
 
 def _tokens(tokens: int) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from bridge.errors import (
+    AccessDenied,
     Conflict,
     ExchangeError,
     Forbidden,
@@ -103,6 +104,7 @@ _ERRORS: Final[dict[str, Callable[[Problem], ExchangeError]]] = {
     "conflict": lambda problem: _wrong_field(Conflict, problem),
     "unauthorized": lambda problem: Unauthorized(problem.detail),
     "forbidden": lambda problem: Forbidden(problem.detail),
+    "database-access-denied": lambda problem: AccessDenied(problem.detail),
     "too-many-requests": lambda problem: TooManyRequests(problem.detail, problem.retry_after_s or RETRY_AFTER_S),
     "not-leader": lambda problem: NotLeader(problem.detail, problem.leader, problem.retry_after_s or RETRY_AFTER_S),
     "unavailable": lambda problem: Unavailable(problem.detail, problem.retry_after_s),

@@ -17,6 +17,7 @@ from bridge.client.call import Call, alone
 from bridge.client.doubt import InDoubt
 from bridge.client.places import Places
 from bridge.errors import (
+    AccessDenied,
     ExchangeError,
     Forbidden,
     Invalid,
@@ -99,7 +100,7 @@ class Attempts(Generic[T]):
             case Refused():
                 self._places.current = self._at
                 raise error
-            case Invalid() | Forbidden() | Unauthorized():
+            case Invalid() | Forbidden() | Unauthorized() | AccessDenied():
                 raise self._end(error)
             case NotLeader():
                 return self._elsewhere(error, now_s, at_once=True)

@@ -28,6 +28,7 @@ from bridge.client.streaming import Listening
 from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.feed.messages import Message
 from bridge.messages import Ack, Request, check_ack
+from bridge.one_process import OneProcess
 from bridge.results import (
     AmendedBid,
     CapturedHold,
@@ -109,6 +110,7 @@ class AsyncClient(AllocatingAsync):
         check_ack(ack)
         if account:
             verbs.check_actor(account)
+        self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.AsyncClient(**wire.options(self._settings))
         self.account = account
@@ -171,6 +173,7 @@ class AsyncClient(AllocatingAsync):
         while True:
             began_s = time.monotonic()
             outcome: Answer | Fault = wire.STREAM_ENDED
+            self._process.insist()
             try:
                 async with self._http.sse(
                     attempts.url + listening.target, headers=listening.headers(), **wire.stream_options()
@@ -190,7 +193,8 @@ class AsyncClient(AllocatingAsync):
 
     async def close(self) -> None:
         """Close its connections, also those of `acting_as`. Again: nothing."""
-        await self._http.aclose()
+        if self._process.is_here:
+            await self._http.aclose()
 
     async def send(self, request: Request, kind: type[T]) -> T:
         """The result of one request that a verb has built."""
@@ -211,6 +215,7 @@ class AsyncClient(AllocatingAsync):
         return Attempts(call, settings.places, settings.timeout_s, time.monotonic(), random.random)
 
     async def _attempt(self, attempts: Attempts[T]) -> Answer | Fault:
+        self._process.insist()
         if self._http.is_closed:
             raise Unavailable("this client is closed")
         call, now_s = attempts.call, time.monotonic()

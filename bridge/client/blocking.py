@@ -27,6 +27,7 @@ from bridge.client.streaming import Listening
 from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from bridge.feed.messages import Message
 from bridge.messages import Ack, Request, check_ack
+from bridge.one_process import OneProcess
 from bridge.results import (
     AmendedBid,
     CapturedHold,
@@ -108,6 +109,7 @@ class Client(Allocating):
         check_ack(ack)
         if account:
             verbs.check_actor(account)
+        self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.Client(**wire.options(self._settings))
         self.account = account
@@ -170,6 +172,7 @@ class Client(Allocating):
         while True:
             began_s = time.monotonic()
             outcome: Answer | Fault = wire.STREAM_ENDED
+            self._process.insist()
             try:
                 with self._http.sse(
                     attempts.url + listening.target, headers=listening.headers(), **wire.stream_options()
@@ -188,7 +191,8 @@ class Client(Allocating):
 
     def close(self) -> None:
         """Close its connections, also those of `acting_as`. Again: nothing."""
-        self._http.close()
+        if self._process.is_here:
+            self._http.close()
 
     def send(self, request: Request, kind: type[T]) -> T:
         """The result of one request that a verb has built."""
@@ -209,6 +213,7 @@ class Client(Allocating):
         return Attempts(call, settings.places, settings.timeout_s, time.monotonic(), random.random)
 
     def _attempt(self, attempts: Attempts[T]) -> Answer | Fault:
+        self._process.insist()
         if self._http.is_closed:
             raise Unavailable("this client is closed")
         call, now_s = attempts.call, time.monotonic()

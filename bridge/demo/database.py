@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urlsplit
 
-import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+import persistence.errors
 from bridge.demo.options import DemoOptions
-from bridge.errors import Unavailable
+from bridge.errors import AccessDenied, Unavailable
+from persistence.connections import connect
 from persistence.embedded import ensure_server
 
 # Any fixed number, the same in all versions; it names "a demo runs on this server".
@@ -37,18 +38,25 @@ def fresh_database(options: DemoOptions) -> Iterator[str]:
 
 @contextmanager
 def _made(maintenance_url: str, name: str) -> Iterator[None]:
-    with psycopg.connect(maintenance_url, autocommit=True) as connection:
+    with connect(maintenance_url, "callmarket demo") as connection:
         key = f"{_LOCK_KEY}:{name}"
         row = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,)).fetchone()
         if row is None or not row[0]:
             raise DemoRunning(f"another demo is using the database {name}: wait for it to end")
-        identifier = sql.Identifier(name)
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").format(
-                identifier
+        try:
+            identifier = sql.Identifier(name)
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").format(
+                    identifier
+                )
             )
-        )
+        except persistence.errors.AccessDenied as error:
+            role = sql.Identifier(connection.info.user).as_string()
+            raise AccessDenied(
+                f"this makes a database {name} of its own: {error.__cause__}. A superuser allows it: "
+                f"ALTER ROLE {role} CREATEDB"
+            ) from error
         yield
 
 

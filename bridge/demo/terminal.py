@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from bridge.demo.audit import Proof
 from bridge.demo.compare import MEASURES_SELECTIVE, best, shown
 from bridge.demo.metrics import MEASURES, Measure, Metrics
 from bridge.demo.result import AUCTION, DemoResult
@@ -77,14 +78,14 @@ def print_result(console: Console, result: DemoResult) -> None:
     _print_economy(console, result)
     _print_proofs(console, result)
     if result.report is not None:
-        console.print(f"\nReport: [bold]{escape(result.report)}[/]", soft_wrap=True, highlight=False)
+        console.print(Text.assemble("\nReport: ", (result.report, "bold")), soft_wrap=True)
 
 
 def _print_scene(console: Console, result: DemoResult) -> None:
     scene = result.scene
     console.print(
-        f"\n[bold]{scene.tasks:,} real arrivals in {scene.minutes} minutes, {scene.slots} slots, "
-        f"load {scene.load:.2f}[/]",
+        f"\n{scene.tasks:,} real arrivals in {scene.minutes} minutes, {scene.slots} slots, load {scene.load:.2f}",
+        style="bold",
         highlight=False,
     )
     console.print(
@@ -108,14 +109,14 @@ def _table(rows: Sequence[Metrics], measures: Sequence[Measure]) -> Table:
         cells = []
         for row in rows:
             text = "-" if priced and row.policy != AUCTION else shown(one, row)
-            cells.append(f"[bold green]{text} *[/]" if text == winner else f"{text}  ")
+            cells.append(Text(f"{text} *", "bold green") if text == winner else Text(f"{text}  "))
         table.add_row(one.title, *cells)
     return table
 
 
 def _print_selective(console: Console, result: DemoResult) -> None:
     declined, tasks = result.economy.tasks_declined, result.scene.tasks
-    console.print("\n[bold]What the lead is made of[/]")
+    console.print("\nWhat the lead is made of", style="bold")
     text = (
         f"For {declined:,} of {tasks:,} tasks nobody bid: they were expected to burn more than they are worth. "
         "The other policies do them. Told to leave such tasks out, by a planner who knows every worth, they get:"
@@ -127,9 +128,9 @@ def _print_selective(console: Console, result: DemoResult) -> None:
 def _print_verdicts(console: Console, result: DemoResult) -> None:
     for outcome, head in (("better", "Where the auction does better"), ("worse", "Where it does worse")):
         found = [verdict.sentence for verdict in result.verdicts if verdict.outcome == outcome]
-        console.print(f"\n[bold]{head}[/] than the best of the others")
+        console.print(Text.assemble((f"\n{head}", "bold"), " than the best of the others"))
         for sentence in found or ["nowhere"]:
-            console.print(Padding(escape(sentence), (0, 0, 0, 2), expand=False), highlight=False)
+            console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False), highlight=False)
 
 
 def _print_other_seeds(console: Console, result: DemoResult) -> None:
@@ -141,7 +142,7 @@ def _print_other_seeds(console: Console, result: DemoResult) -> None:
     ranked = sorted(found.better_in.items(), key=lambda item: -item[1])
     often = [f"{titles[field]} {better} of {count}" for field, better in ranked if better]
     never = [titles[field] for field, better in ranked if not better]
-    console.print(f"\n[bold]With {count} other seeds[/] (in memory) the auction does better by", highlight=False)
+    console.print(Text.assemble((f"\nWith {count} other seeds", "bold"), " (in memory) the auction does better by"))
     console.print(Padding(", ".join(often or ["nothing"]), (0, 0, 0, 2), expand=False), highlight=False)
     if never:
         console.print(Padding(f"never by {', '.join(never)}", (0, 0, 0, 2), expand=False), style="dim", highlight=False)
@@ -149,7 +150,7 @@ def _print_other_seeds(console: Console, result: DemoResult) -> None:
 
 def _print_economy(console: Console, result: DemoResult) -> None:
     economy = result.economy
-    console.print("\n[bold]Priced out, and back[/]")
+    console.print("\nPriced out, and back", style="bold")
     lines = (
         f"{economy.bidders_priced_out} of {result.scene.quests + result.scene.agents} bidders were priced out at some "
         f"call, {economy.episodes} times; after {economy.episodes_won_after} of these they won again",
@@ -161,7 +162,7 @@ def _print_economy(console: Console, result: DemoResult) -> None:
 
 
 def _print_proofs(console: Console, result: DemoResult) -> None:
-    console.print("\n[bold]Proofs[/]")
+    console.print("\nProofs", style="bold")
     kill = result.kill
     if kill is not None:
         text = (
@@ -171,6 +172,11 @@ def _print_proofs(console: Console, result: DemoResult) -> None:
         )
         console.print(Padding(text, (0, 0, 0, 2), expand=False), highlight=False)
     for proof in result.proofs:
-        mark = "[green]ok[/]    " if proof.ok else "[bold red]FAILED[/]"
-        console.print(Padding(f"{mark}  {escape(proof.claim)}", (0, 0, 0, 2), expand=False), highlight=False)
-        console.print(Padding(escape(proof.detail), (0, 0, 0, 10), expand=False), style="dim", highlight=False)
+        print_proof(console, proof)
+
+
+def print_proof(console: Console, proof: Proof) -> None:
+    """Print one proof, whether it holds, and what it rests on."""
+    mark = ("ok    ", "green") if proof.ok else ("FAILED", "bold red")
+    console.print(Padding(Text.assemble(mark, f"  {proof.claim}"), (0, 0, 0, 2), expand=False), highlight=False)
+    console.print(Padding(Text(proof.detail), (0, 0, 0, 10), expand=False), style="dim", highlight=False)

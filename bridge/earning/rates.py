@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from bridge.config import Config
+from bridge.config import Config, in_home
 from bridge.errors import Invalid
 from bridge.units import Number, micros
 
@@ -116,7 +116,7 @@ def load_rates(path: Path) -> Rates:
 
 def configured_rates(config: Config) -> Rates:
     """The table of the settings: that of `earnings_file`, or the shipped one. Raises as `load_rates`."""
-    return load_rates(Path(config.earnings_file).expanduser()) if config.earnings_file else shipped_rates()
+    return load_rates(in_home("earnings_file", config.earnings_file)) if config.earnings_file else shipped_rates()
 
 
 class _Table(Struct, forbid_unknown_fields=True):

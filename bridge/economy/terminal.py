@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from bridge.demo.terminal import print_proof
 from bridge.economy.ledger import Day, Return
 from bridge.economy.result import EconomyResult
 
@@ -22,7 +23,8 @@ RETURNS_SHOWN: Final = 8
 def print_result(console: Console, result: EconomyResult) -> None:
     """Print everything that came out."""
     console.print(
-        f"\n[bold]{len(result.days)} days of {len(result.accounts)} bidders and {result.slots} slots an hour[/]",
+        f"\n{len(result.days)} days of {len(result.accounts)} bidders and {result.slots} slots an hour",
+        style="bold",
         highlight=False,
     )
     console.print(
@@ -32,12 +34,12 @@ def print_result(console: Console, result: EconomyResult) -> None:
         highlight=False,
     )
     console.print(_accounts(result))
-    console.print("\n[bold]Supply[/], in tokens")
+    console.print(Text.assemble(("\nSupply", "bold"), ", in tokens"))
     console.print(_supply(result.days))
     _print_returns(console, result.returns)
     _print_proofs(console, result)
     if result.report is not None:
-        console.print(f"\nReport: [bold]{escape(result.report)}[/]", soft_wrap=True, highlight=False)
+        console.print(Text.assemble("\nReport: ", (result.report, "bold")), soft_wrap=True)
 
 
 def _table(*names: str) -> Table:
@@ -83,11 +85,9 @@ def weeks(days: Sequence[Day]) -> Iterator[Sequence[Day]]:
 
 
 def _print_returns(console: Console, returns: Sequence[Return]) -> None:
-    console.print(
-        "\n[bold]Priced out, and back[/], the longest first" if returns else "\n[bold]Priced out, and back[/]"
-    )
+    console.print(Text.assemble(("\nPriced out, and back", "bold"), ", the longest first" if returns else ""))
     for one in longest_first(returns)[:RETURNS_SHOWN]:
-        console.print(Padding(told(one), (0, 0, 0, 2), expand=False), highlight=False)
+        console.print(Padding(Text(told(one)), (0, 0, 0, 2), expand=False), highlight=False)
     if len(returns) > RETURNS_SHOWN:
         console.print(Padding(f"and {len(returns) - RETURNS_SHOWN} more", (0, 0, 0, 2), expand=False), style="dim")
     if not returns:
@@ -114,8 +114,6 @@ def told(one: Return) -> str:
 
 
 def _print_proofs(console: Console, result: EconomyResult) -> None:
-    console.print("\n[bold]Proofs[/]")
+    console.print("\nProofs", style="bold")
     for proof in result.proofs:
-        mark = "[green]ok[/]    " if proof.ok else "[bold red]FAILED[/]"
-        console.print(Padding(f"{mark}  {escape(proof.claim)}", (0, 0, 0, 2), expand=False), highlight=False)
-        console.print(Padding(escape(proof.detail), (0, 0, 0, 10), expand=False), style="dim", highlight=False)
+        print_proof(console, proof)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 
 import persistence.errors
-from bridge.errors import Invalid, Unavailable
+from bridge.errors import Invalid
+from bridge.failures import failure_of
 from bridge.feed.frames import Row
 from engine.codec import GENESIS_DIGEST
 from persistence.journal import Chain, Journal, first_seq
@@ -29,8 +30,8 @@ def read_page(open_journal: OpenJournal, after_seq: int) -> list[Row]:
                 stored = next(chunks, ())
         except persistence.errors.Archived:
             raise _is_cut(after_seq, first_seq(journal)) from None
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=1.0) from error
     links = Chain(after_seq, None if after_seq else GENESIS_DIGEST)
     return [Row(links.follow(row), row.events(), len(row.command_json) + len(row.events_json)) for row in stored]
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from bridge import units
 from bridge.change import Change, Place
 from bridge.errors import Conflict, Invalid, NotFound
+from bridge.names import check_path_name
 from bridge.reads import check_name
 from bridge.resource_allocator.questions import (
     AllocationDetail,
@@ -36,6 +37,7 @@ Title = Annotated[str, Meta(max_length=TITLE_CHARS_MAX, pattern=r"^[^\x00-\x1f\x
 def put_artifact(artifact_id: str, artifact_type: str, title: str = "") -> Change[ArtifactDetail]:
     """Add an artifact, priced at 0.5 until somebody prices it; or change its type and title."""
     check_name("artifact_id", artifact_id)
+    check_path_name("artifact_id", artifact_id)
     check_name("artifact_type", artifact_type)
     _check_title(title)
 

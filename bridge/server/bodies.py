@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
 from bridge.resource_allocator.changes import Title
 from engine import limits
 from engine.commands import (
@@ -28,8 +29,6 @@ from engine.commands import (
 # One durable wait for all of them, and some ten milliseconds of the market's time.
 BIDS_PER_BATCH_MAX: Final = 1_000
 
-# What can be a part of a path: a name without `/`, and not `.` or `..`, which clients and proxies take for steps.
-PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
 PathName = Annotated[
     str,
     Meta(
@@ -37,6 +36,15 @@ PathName = Annotated[
         max_length=limits.NAME_CHARS_MAX,
         pattern=PATH_NAME_PATTERN,
         description="Visible ASCII without spaces and without `/`.",
+    ),
+]
+NewAccountName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=limits.NAME_CHARS_MAX,
+        pattern=ACCOUNT_PATTERN,
+        description="Visible ASCII without spaces and without `/`. Not `*`, which in a key is every account.",
     ),
 ]
 Lease = Annotated[timedelta, Meta(description="ISO 8601, as PT1H or PT90S; at most 31 days.")]
@@ -62,7 +70,7 @@ class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class NewAccount(Body, frozen=True):
     """Open a wallet with nothing in it."""
 
-    account_id: PathName
+    account_id: NewAccountName
     kind: Annotated[AccountKind, Meta(description="Agents and quests bid; providers offer.")] = "agent"
 
 

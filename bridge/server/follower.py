@@ -20,8 +20,10 @@ RESTART_S_MAX: Final = 300.0
 _END_S_MAX: Final = 10.0
 
 
-async def take_snapshots(every_s: float, environment: Mapping[str, str], leads: Callable[[], bool]) -> None:
-    """Keep `callmarket snapshot --every` running, once this process leads, until this task is cancelled."""
+async def take_snapshots(
+    shard_id: int, every_s: float, environment: Mapping[str, str], leads: Callable[[], bool]
+) -> None:
+    """Keep `callmarket snapshot --every` running for a shard, once this process leads, until this task is cancelled."""
     while not leads():  # noqa: ASYNC110 -- nothing wakes whoever waits for this, and a second is soon enough
         await asyncio.sleep(1.0)
     pause_s = RESTART_S_MIN
@@ -34,6 +36,8 @@ async def take_snapshots(every_s: float, environment: Mapping[str, str], leads: 
             "--every",
             str(every_s),
             "--attached",
+            "--shard",
+            str(shard_id),
             "--json",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,

@@ -107,7 +107,7 @@ class Front:
             # Every line that is logged on the way has it.
             bind_contextvars(request_id=request_id)
             if not _is_public(scope["path"]):
-                caller = self._admit(headers, scope, request_id)
+                caller = await self._admit(headers, scope, request_id)
                 market_id = market_of(scope)
                 if market_id:
                     scope["path_template"] = PLACING
@@ -140,10 +140,10 @@ class Front:
                 f"{self._changes_waiting_max} requests wait already: more would only wait longer", retry_after_s=1.0
             )
 
-    def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
+    async def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
         peer = scope["client"][0] if scope["client"] else ""
         return Caller(
-            self._service.door.enter(headers.authorization, peer),
+            await self._service.door.enter(headers.authorization, peer),
             account_name(headers.account) if headers.account is not None else "",
             idempotency_key(headers.idempotency_key) if headers.idempotency_key is not None else "",
             request_id,

@@ -63,5 +63,6 @@ MEANINGS: Final = {
     "not-leader": "Another process leads this market. Ask at `leader`, or here again in a moment.",
     "unavailable": "Nothing happened: the database is away or the queue is full. Try again, after pauses that grow.",
     "unknown-outcome": "It may have been done. Send it again with the same Idempotency-Key: it is done once.",
+    "database-access-denied": "The database gives the service no right to do this. Call the operator.",
     "internal": "An error of the service, whose log has it under the request id.",
 }

@@ -13,6 +13,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 from bridge.errors import (
+    AccessDenied,
     Conflict,
     ExchangeError,
     Forbidden,
@@ -30,6 +31,8 @@ from engine.reject import Reject
 
 # What a caller sent is shown back in short.
 _VALUE_CHARS_MAX: Final = 200
+
+DATABASE_DENIED: Final = "the database does not let the service do this: its log says which right is missing"
 
 _NOT_FOUND: Final = {
     Reject.MARKET_UNKNOWN,
@@ -99,6 +102,7 @@ def every_type() -> Mapping[str, HTTPStatus]:
         "not-leader": HTTPStatus.SERVICE_UNAVAILABLE,
         "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
         "unknown-outcome": HTTPStatus.GATEWAY_TIMEOUT,
+        "database-access-denied": HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     }
 
@@ -113,6 +117,9 @@ def _problem(error: Exception) -> Problem:
             return _own("unauthorized", HTTPStatus.UNAUTHORIZED, str(error))
         case Forbidden():
             return _own("forbidden", HTTPStatus.FORBIDDEN, str(error))
+        case AccessDenied():
+            # Its words name the database's role, tables and schema: they are for the log, not for every caller.
+            return _own("database-access-denied", HTTPStatus.INTERNAL_SERVER_ERROR, DATABASE_DENIED)
         case TooManyRequests():
             return _own("too-many-requests", HTTPStatus.TOO_MANY_REQUESTS, str(error), error.retry_after_s)
         case NotLeader():

@@ -23,6 +23,9 @@ _SECRET: Final = re.compile(
     r"|(?P<url>://[^/@\s:\"']*:)[^@\s\"']+(?=@)"
     r"|(?P<word>(?i:password\s*=\s*|bearer\s+))(?!cmk_)('[^']*'|[^\s'\"\\]+)"
 )
+# But for the ends of lines, which traces have.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL_ABOVE: Final = re.compile(r"[\x7f-\x9f]")
 _encode: Final = msgspec.json.Encoder(enc_hook=repr, order=None).encode
 
 
@@ -47,7 +50,10 @@ def configure(config: Config, to: TextIO | None = None) -> None:
     else:
         # Its own traces show the values of variables, which may be secrets, and break them over lines.
         plain = structlog.dev.plain_traceback
-        rendering = [structlog.dev.ConsoleRenderer(colors=on_terminal, timestamp_key="time", exception_formatter=plain)]
+        rendering = [
+            _printable,
+            structlog.dev.ConsoleRenderer(colors=on_terminal, timestamp_key="time", exception_formatter=plain),
+        ]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -79,6 +85,14 @@ def _blotted(_logger: object, _method: str, line: Any) -> str:
     return blot(str(line))
 
 
+def _printable(_logger: object, _method: str, event: Event) -> Event:
+    """What strangers send is text: a path may have bytes in it that a terminal would obey."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _CONTROL.sub(lambda found: ascii(found[0])[1:-1], value)
+    return event
+
+
 def _in_order(_logger: object, _method: str, event: Event) -> Event:
     """What is read first stands first."""
     first = {name: event.pop(name) for name in ("time", "level", "logger", "event") if name in event}
@@ -86,4 +100,5 @@ def _in_order(_logger: object, _method: str, event: Event) -> Event:
 
 
 def _to_json(event: Event, **_options: object) -> str:
-    return _encode(event).decode()
+    # JSON escapes the others itself.
+    return _CONTROL_ABOVE.sub(lambda found: f"\\u{ord(found[0]):04x}", _encode(event).decode())

@@ -7,6 +7,7 @@ headers, a model gets the words of its own tools. What nobody foresaw has no wor
 from typing import Final
 
 from bridge.errors import (
+    AccessDenied,
     ExchangeError,
     Forbidden,
     Invalid,
@@ -79,6 +80,8 @@ def _slug(error: ExchangeError) -> str:
             return "unauthorized"
         case Forbidden():
             return "forbidden"
+        case AccessDenied():
+            return "database-access-denied"
         case TooManyRequests():
             return "too-many-requests"
         case NotLeader():

@@ -15,6 +15,8 @@ import psycopg
 import persistence.errors
 from bridge.cursors import cursor, name_after
 from bridge.errors import Invalid, NotFound, Unavailable
+from bridge.failures import failure_of
+from bridge.one_process import OneProcess
 from bridge.reads import check_limit
 from bridge.work import checks
 from bridge.work.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
@@ -44,8 +46,8 @@ _TASK_COLUMNS: Final = (
 class WorkTables:
     """Quests and tasks in PostgreSQL, for many threads and processes. Use it as a context manager.
 
-    Every method raises `Unavailable` where the database does not answer in bounded time, `Invalid` for what makes no
-    sense; the rest is in `bridge.work.source`.
+    Every method raises `Unavailable` where the database does not answer in bounded time, `AccessDenied` where the role
+    lacks a right, `Invalid` for what makes no sense; the rest is in `bridge.work.source`.
     """
 
     def __init__(self, database_url: str, shard_id: int = 0) -> None:
@@ -53,6 +55,7 @@ class WorkTables:
         self._url: Final = database_url
         self._shard_id: Final = shard_id
         self._pool: Final = WorkPool(database_url)
+        self._process: Final = OneProcess("source of tasks")
 
     def __enter__(self) -> Self:
         """The source itself."""
@@ -65,15 +68,18 @@ class WorkTables:
         self.close()
 
     def close(self) -> None:
-        """Close its connections. Again: nothing."""
-        self._pool.close()
+        """Close its connections. Again, or in the child of a fork: nothing."""
+        if self._process.is_here:
+            self._pool.close()
 
     def ensure_schema(self) -> None:
         """Bring the tables up to date, where no market has done so. Raises `persistence.errors.SchemaError`."""
         try:
             with connect(self._url, "callmarket work") as connection:
                 ensure_schema(connection)
-        except (persistence.errors.Unavailable, psycopg.OperationalError) as error:
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
+        except psycopg.OperationalError as error:
             raise Unavailable(str(error), RETRY_AFTER_S) from error
 
     # --- what a platform fills in --------------------------------------------------------------------------------
@@ -200,11 +206,12 @@ class WorkTables:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:
+        self._process.insist()
         try:
             with self._pool.use() as connection:
                 yield connection
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(str(error), RETRY_AFTER_S) from error
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
 
 
 def page_of(rows: Sequence[Task], limit: int) -> TaskPage:

@@ -49,7 +49,7 @@ def run(
     """Run a small platform on a served market until its backlog is done."""
     # Ended by the system as by a person: the workers finish what they have in hand. A SIGKILL does no harm either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(stderr=as_json, highlight=False)
+    console = Console(stderr=as_json, highlight=False, markup=False, emoji=False)
     try:
         config = _config(budget_day_tokens)
         summary = _played(
@@ -131,7 +131,7 @@ def _played(
                 except Unavailable as error:
                     # The tables of work are away, and so the market is too: the workers wait, as this does.
                     told = f"no round: {error}"
-                console.print(told, soft_wrap=True, markup=False)
+                console.print(told, soft_wrap=True)
                 played += 1
                 for failed in (one for one in running if one.done()):
                     failed.result()

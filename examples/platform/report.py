@@ -121,7 +121,7 @@ def table_of(summary: Summary) -> Table:
         title="The platform", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, collapse_padding=True
     )
     for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading == "quest" else "right")
+        table.add_column(heading, justify="left" if heading == "quest" else "right", overflow="fold")
     for quest in summary.quests:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else value for value in astuple(quest)))
     table.caption = f"{summary.rounds} rounds; a supply of {summary.supply_tokens:,} tokens"

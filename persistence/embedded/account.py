@@ -63,6 +63,19 @@ class Account:
             )
         return cls(f"uid {uid}", uid, gid, borrowed=False)
 
+    def insist_on_name(self) -> None:
+        """Refuse, in words, what initdb would refuse in riddles: it asks the system for the name of its account."""
+        import pwd  # noqa: PLC0415  (as above)
+
+        try:
+            pwd.getpwuid(self.uid)
+        except KeyError:
+            raise Unavailable(
+                f"Uid {self.uid} has no name on this system (no entry in /etc/passwd), without which PostgreSQL does "
+                "not make its data folder: give it one, run as another user, or set CALLMARKET_DATABASE_URL to a "
+                "server of your own."
+            ) from None
+
     def run(
         self, command: Sequence[str | Path], *, environment: dict[str, str] | None = None, errors_to: int | None = None
     ) -> "subprocess.CompletedProcess[str]":

@@ -153,11 +153,20 @@ class EmbeddedServer:
 
 
 def default_home() -> Path:
-    """Return where the data lives if the caller does not say: the user's data folder, or /var/lib for root."""
+    """Return where the data lives if the caller does not say: the user's data folder, or /var/lib for root.
+
+    Raises `Unavailable` where the user has none.
+    """
     if sys.platform != "win32" and os.geteuid() == 0:
         # Root's own home is closed to the account that PostgreSQL runs as.
         return ROOT_HOME
-    return user_data_path("callmarket", appauthor=False)
+    try:
+        return user_data_path("callmarket", appauthor=False)
+    except RuntimeError as error:
+        raise Unavailable(
+            "There is no HOME to keep data in: set CALLMARKET_HOME to a folder (and CALLMARKET_DATABASE_URL to a "
+            "server of your own, if no private PostgreSQL is wanted)."
+        ) from error
 
 
 def ensure_server(home: Path | None = None) -> EmbeddedServer:
@@ -173,7 +182,7 @@ def ensure_server(home: Path | None = None) -> EmbeddedServer:
         raise Unavailable(
             "The embedded PostgreSQL is not supported on Windows: set CALLMARKET_DATABASE_URL to a server of your own."
         )
-    place = Home((home or default_home()).expanduser().resolve())
+    place = Home((home or default_home()).resolve())
     with _explained(place):
         place.make()
         with gate(place):
@@ -207,7 +216,10 @@ def _explained(home: Home) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"The embedded PostgreSQL in {home.path} failed: {error}") from error
+        raise Unavailable(
+            f"The private PostgreSQL in {home.path} failed: {error}. Set CALLMARKET_HOME to a folder that this process "
+            "may write, or CALLMARKET_DATABASE_URL to a server of your own."
+        ) from error
 
 
 def _start(home: Home) -> None:
@@ -229,6 +241,7 @@ def _start(home: Home) -> None:
 
 def _initialise(home: Home, account: Account, binaries: Binaries) -> None:
     """Make the data folder: whole or not at all, for a killed initdb leaves only a folder of another name."""
+    account.insist_on_name()
     for leftover in home.path.glob(f"{UNFINISHED_PREFIX}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     # A name of its own each time: an orphaned initdb that fails removes its folder by name.

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import psycopg
 
 from persistence.connections import connect
-from persistence.errors import Fenced, Unavailable
+from persistence.errors import AccessDenied, Fenced, Unavailable
 from persistence.leadership import market_time, register
 from persistence.leadership.market_time import Watch
 from persistence.line import Line
@@ -134,7 +134,8 @@ class Heartbeat:
         try:
             with self._line.use() as connection:
                 statement(connection)
-        except Unavailable as error:
+        except (Unavailable, AccessDenied) as error:
+            # A right that was taken away is no news of who leads either: the journal's writer says what it means.
             logger.debug("the lease of shard %d: %s", self.shard_id, error)
             if self._watch_time is not None:
                 self._watch_time.silent()

@@ -5,12 +5,11 @@ otherwise.
 """
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import psycopg
 from msgspec import Struct
-from psycopg.rows import class_row
+from psycopg.rows import class_row, kwargs_row
 
 from engine.limits import SEQ_MAX
 
@@ -24,8 +23,8 @@ class AccountRow(Struct, frozen=True):
     kind: str
     balance: int
     held: int
-    total_earned: Decimal
-    total_spent: Decimal
+    total_earned: int
+    total_spent: int
     updated_at: datetime
     seq: int
 
@@ -58,7 +57,7 @@ class OpenBidRow(Struct, frozen=True):
     bidder_id: str
     task_id: str
     max_price_tokens: int
-    expected_value_usd: Decimal
+    expected_value_usd: float
     ttl_at: datetime | None
     time_in_force: str
     placed_at: datetime
@@ -151,14 +150,14 @@ def accounts(connection: psycopg.Connection, shard_id: int, rows_max: int) -> li
     """The richest accounts first."""
     query = """SELECT account_id, kind, balance, held, total_earned, total_spent, updated_at, seq FROM token_accounts
         WHERE shard_id = %s ORDER BY balance DESC, account_id LIMIT %s"""
-    return _rows(connection, AccountRow, query, (shard_id, rows_max))
+    return _accounts(connection, query, (shard_id, rows_max))
 
 
 def account(connection: psycopg.Connection, shard_id: int, account_id: str) -> AccountRow | None:
     """One account, None if there is none of this name."""
     query = """SELECT account_id, kind, balance, held, total_earned, total_spent, updated_at, seq FROM token_accounts
         WHERE shard_id = %s AND account_id = %s"""
-    rows = _rows(connection, AccountRow, query, (shard_id, account_id))
+    rows = _accounts(connection, query, (shard_id, account_id))
     return rows[0] if rows else None
 
 
@@ -182,8 +181,8 @@ def statement(
 
 def open_bids(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[OpenBidRow]:
     """The best open bids of a market, best first, without losers that a sweep has yet to release."""
-    query = """SELECT id, bidder_id, task_id, max_price_tokens, expected_value_usd, ttl_at, time_in_force, placed_at
-        FROM compute_auction_bids AS bid
+    query = """SELECT id, bidder_id, task_id, max_price_tokens, expected_value_usd::float8 AS expected_value_usd,
+        ttl_at, time_in_force, placed_at FROM compute_auction_bids AS bid
         WHERE status = 'open' AND shard_id = %s AND market_id = %s
           AND (time_in_force = 'gtd' OR placed_seq > coalesce((
             SELECT max(seq) FROM compute_auction_rounds AS round
@@ -255,6 +254,18 @@ def outcome(connection: psycopg.Connection, shard_id: int, bid_id: int) -> Outco
           reason FROM bid_outcomes WHERE shard_id = %s AND bid_id = %s"""
     rows = _rows(connection, OutcomeRow, query, (shard_id, bid_id))
     return rows[0] if rows else None
+
+
+def _accounts(connection: psycopg.Connection, query: str, values: tuple[Any, ...]) -> list[AccountRow]:
+    with connection.cursor(row_factory=kwargs_row(_account)) as cursor:
+        return cursor.execute(query.encode(), values).fetchall()
+
+
+def _account(**columns: Any) -> AccountRow:
+    # The totals are numeric: they may pass the end of a bigint. They are whole.
+    for name in ("total_earned", "total_spent"):
+        columns[name] = int(columns[name])
+    return AccountRow(**columns)
 
 
 def _rows(

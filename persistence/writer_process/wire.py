@@ -12,7 +12,16 @@ import msgspec
 from msgspec import Struct
 
 from engine.codec import Sealed
-from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, Unavailable
+from persistence.errors import (
+    AccessDenied,
+    Corrupt,
+    Diverged,
+    Fenced,
+    Gap,
+    PersistenceError,
+    ReadOnly,
+    Unavailable,
+)
 from persistence.journal import Position, Stored
 
 T = TypeVar("T")
@@ -70,7 +79,10 @@ Request = Open | Append | Look
 Answer = Done | Failed
 
 # What a writer may meet; everything else is told as their root, which stops it.
-_KINDS: Final = {kind.__name__: kind for kind in (PersistenceError, Unavailable, Fenced, Gap, Corrupt, Diverged)}
+_KINDS: Final = {
+    kind.__name__: kind
+    for kind in (PersistenceError, Unavailable, ReadOnly, AccessDenied, Fenced, Gap, Corrupt, Diverged)
+}
 _encoder: Final = msgspec.msgpack.Encoder()
 _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
 _answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answer)

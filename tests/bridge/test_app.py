@@ -36,9 +36,11 @@ def test_takeover_fences_the_first_writer(database_url: str, clock: ManualClock)
     """The first one's next write fails with who is to blame, and nothing of it is recorded."""
     first = open_exchange(database_url, clock=clock)
     furnish(first, "a")
+    image = first.image()
     with open_exchange(database_url, clock=clock, takeover=True) as second:
-        assert second.image() == first.image()
-        with pytest.raises(UnknownOutcome, match="another writer has taken over"):
+        assert second.image() == image
+        # On a busy machine the first one's heartbeat may hear of it before this write does.
+        with pytest.raises((UnknownOutcome, Unavailable), match="another writer has taken over"):
             first.mint("a", 5, "grant:any", command_id="mine")
         for _ in range(2):
             with pytest.raises(Unavailable, match="another writer has taken over"):

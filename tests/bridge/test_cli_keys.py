@@ -83,9 +83,37 @@ def test_a_key_that_is_not_there_is_code_1(database_url: str) -> None:
     assert "no key" in complaint(run("keys", "revoke", "0" * 12, url=database_url), 1)
 
 
+def test_a_key_is_revoked_by_its_name_or_the_beginning_of_its_id(database_url: str) -> None:
+    """One that is meant, and no other; what fits several says which, and what fits none does not repeat it."""
+
+    def create(name: str) -> str:
+        return str(as_json("keys", "create", "--name", name, url=database_url)["view"]["key_id"])
+
+    def revoked() -> set[str]:
+        return {one["key_id"] for one in as_json("keys", "list", url=database_url)["keys"] if not one["works"]}
+
+    lab, old, new, other = create("lab [1]"), create("twice"), create("twice"), create("other")
+    assert as_json("keys", "revoke", "lab [1]", url=database_url)["key_id"] == lab
+    said = complaint(run("keys", "revoke", "twice", url=database_url), 2)
+    assert old in said
+    assert new in said
+    assert revoked() == {lab}
+    assert as_json("keys", "revoke", old[:8], url=database_url)["key_id"] == old
+    assert as_json("keys", "revoke", "twice", url=database_url)["key_id"] == new, "the one that works is meant"
+    assert as_json("keys", "revoke", old, url=database_url)["key_id"] == old, "again: nothing changes"
+    for none in (other[:3], "twic", other[1:8], "%", "_" * 12, ""):
+        said = complaint(run("keys", "revoke", none, url=database_url), 1)
+        assert "no key of this id or name" in said
+    assert revoked() == {lab, old, new}
+    same = create(other)
+    assert as_json("keys", "revoke", other, url=database_url)["key_id"] == other, "an id comes before a name"
+    assert revoked() == {lab, old, new, other}
+    assert same not in revoked()
+
+
 def test_a_whole_key_that_is_pasted_is_not_repeated(database_url: str) -> None:
     key = as_json("keys", "create", "--name", "x", url=database_url)["key"]
-    assert key[17:] not in complaint(run("keys", "revoke", key, url=database_url), 2)
+    assert key[17:] not in complaint(run("keys", "revoke", key, url=database_url), 1)
 
 
 def test_a_database_without_a_market_is_code_3(empty_database_url: str) -> None:

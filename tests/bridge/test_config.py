@@ -10,8 +10,10 @@ from bridge.config import (
     FILE_VARIABLE,
     NOT_SHOWN,
     Config,
+    as_environment,
     client_from_environment,
     from_environment,
+    in_home,
     load,
     shown,
     with_changes,
@@ -156,7 +158,7 @@ def test_settings_of_clients_are_no_mistake_of_a_market() -> None:
 
 
 WRONG_FILES = {
-    "an unknown name": ("port = 1\nprot = 2\n", "line 2 of {}", "prot", "one of the settings"),
+    "an unknown name": ("port = 1\nprot = 2\n", "line 2 of {}", "prot", "port (docs/settings.md"),
     "a bound": ("# the port\n\nport = 65536\n", "line 3 of {}: port", 65536, "<= 65535"),
     "a number as text": ('port = "80"\n', "line 1 of {}: port", "80", "int"),
     "a word that is none": ('home = "x"\nlog_level = "loud"\n', "line 2 of {}: log_level", "loud", "one of debug"),
@@ -220,3 +222,27 @@ def test_every_setting_is_documented_and_the_page_is_what_the_code_says() -> Non
     assert set(docstrings()) == set(Config.__struct_fields__)
     written = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     assert written == page(), "python3 -m tests.support.settings_page > docs/settings.md"
+
+
+def test_a_home_that_is_not_there_is_named_by_its_setting() -> None:
+    """`~` of an account that there is not, as `~` where there is no HOME."""
+    for field in ("home", "snapshots_folder", "earnings_file", "CALLMARKET_CONFIG"):
+        with pytest.raises(Invalid, match=f"{field}: expected a path without ~"):
+            in_home(field, "~no-such-account/x")
+    with pytest.raises(Invalid, match="CALLMARKET_CONFIG: expected a path without ~"):
+        load({"CALLMARKET_CONFIG": "~no-such-account/market.toml"})
+
+
+def test_a_mistyped_setting_is_told_the_one_that_is_near() -> None:
+    for wrong, near in (("CALLMARKET_PROT", "CALLMARKET_PORT"), ("CALLMARKET_DATABASE_URI", "CALLMARKET_DATABASE_URL")):
+        with pytest.raises(Invalid, match=rf"expected {near} .docs/settings.md has them all., got '{wrong}'"):
+            load({wrong: "1"})
+    with pytest.raises(Invalid, match=r"expected one of the settings .docs/settings.md has them all"):
+        load({"CALLMARKET_QQQQ": "1"})
+
+
+def test_a_child_is_given_the_very_settings() -> None:
+    """Wherever they came from: a file, a variable, a caller."""
+    assert from_environment(as_environment(Config())) == Config()
+    config = Config(shard_id=3, snapshots_folder="x y", lease_s=0.5, log_level="debug", demurrage_to="burn")
+    assert from_environment(as_environment(config)) == config

@@ -217,8 +217,10 @@ def test_invalid_request_is_not_recorded(market: Exchange) -> None:
 def test_no_text_that_is_let_in_can_harm_the_journal(market: Exchange) -> None:
     """Every character that a name or a memo may hold comes back from PostgreSQL as it went in (digest chain whole)."""
     name = "".join(map(chr, range(ord("!"), ord("~") + 1)))
-    market.open_account(name)
-    market.mint(name, 5, "grant:any", name, name, memo="\x01\t\n\\ \x7f € 𝄞 \u2028 ' \" {}", command_id=name)
+    # What is named in URLs has no slash.
+    account = name.replace("/", "")
+    market.open_account(account)
+    market.mint(account, 5, "grant:any", name, name, memo="\x01\t\n\\ \x7f € 𝄞 \u2028 ' \" {}", command_id=name)
     assert market.verify().ok
 
 

@@ -21,12 +21,13 @@ import pytest
 from psycopg import pq
 
 from persistence.connections import connect
-from persistence.embedded import EmbeddedServer, ensure_database, ensure_server, server
+from persistence.embedded import EmbeddedServer, default_home, ensure_database, ensure_server, server
 from persistence.embedded.account import Account
 from persistence.embedded.home import Home
 from persistence.embedded.postmaster import Postmaster
 from persistence.errors import Unavailable
 from tests.support.databases import temporary_home
+from tests.support.forked import in_a_child
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S_MAX = 60  # a busy machine is slow, not wrong
@@ -520,3 +521,41 @@ def test_the_server_does_not_run_as_root(home: Path) -> None:
 @as_root
 def test_roots_default_home_is_not_its_closed_one() -> None:
     assert server.default_home() == Path("/var/lib/callmarket")
+
+
+# A number that no account of a system has.
+NAMELESS_UID = 54_321
+
+
+def as_nameless(work: Callable[[], object], **environment: str) -> str:
+    """What this raises, done as an account that has no name, no home, and no environment but this."""
+
+    def change_and_work() -> None:
+        os.environ.clear()
+        os.environ.update(environment)
+        os.setgroups([])
+        os.setresgid(NAMELESS_UID, NAMELESS_UID, NAMELESS_UID)
+        os.setresuid(NAMELESS_UID, NAMELESS_UID, NAMELESS_UID)
+        work()
+
+    return in_a_child(change_and_work)
+
+
+@as_root
+def test_an_account_without_a_name_is_told_what_to_do(new_home: Path) -> None:
+    """As in a container that is run with a uid of its own: initdb would speak of a look-up that failed."""
+    new_home.mkdir(mode=0o700)
+    os.chown(new_home, NAMELESS_UID, NAMELESS_UID)
+    told = as_nameless(lambda: ensure_server(new_home))
+    assert told.startswith(f"Unavailable: Uid {NAMELESS_UID} has no name on this system"), told
+    assert "CALLMARKET_DATABASE_URL" in told
+
+
+@as_root
+def test_where_there_is_no_home_it_is_said_what_names_one() -> None:
+    default_home()  # what it imports at its first call is closed to the other account
+    told = as_nameless(ensure_server)
+    assert told.startswith("Unavailable: There is no HOME to keep data in: set CALLMARKET_HOME to a folder"), told
+    told = as_nameless(ensure_server, HOME="/proc")
+    assert told.startswith("Unavailable: The private PostgreSQL in /proc/"), told
+    assert "Set CALLMARKET_HOME to a folder that this process may write, or CALLMARKET_DATABASE_URL" in told

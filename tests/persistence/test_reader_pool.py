@@ -17,6 +17,7 @@ from bridge.desk import Desk
 from bridge.errors import Unavailable
 from bridge.questions import Durable
 from persistence import errors, reader_pool
+from persistence.errors import ReadOnly
 from persistence.queries import market_ids
 from persistence.reader_pool import CHECKOUT_S_MAX, CONNECTIONS_MAX, GREETING_S_MAX, WAITING_MAX, ReaderPool, Snapshot
 from tests.support.own_server import OwnServer, open_own_server
@@ -88,7 +89,7 @@ def test_nothing_is_opened_before_a_question_and_nothing_is_left_in_a_transactio
 
 
 def test_a_question_cannot_write_and_sees_one_moment(pool: ReaderPool, own_url: str) -> None:
-    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), pool.snapshot() as snapshot:
+    with pytest.raises(ReadOnly, match="only read"), pool.snapshot() as snapshot:
         snapshot.connection.execute("DELETE FROM engine_writer")
     with pool.snapshot() as snapshot, psycopg.connect(own_url, autocommit=True) as other:
         assert snapshot.seq == 0

@@ -86,7 +86,7 @@ class ServiceProcess:
     def children(self, module: str) -> list[int]:
         """Its child processes that run this module and live."""
         listed = subprocess.run(
-            ["ps", "-o", "pid=,stat=,args=", "--ppid", str(self.process.pid)],
+            ["ps", "-ww", "-o", "pid=,stat=,args=", "--ppid", str(self.process.pid)],
             capture_output=True,
             text=True,
             check=False,

@@ -333,6 +333,25 @@ def one_file_reads_the_clock(source: Source) -> Complaints:
         yield from imports_of(source, *(name for name in WALL_CLOCKS if name.startswith("time.")))
 
 
+def no_console_reads_markup(source: Source) -> Complaints:
+    """Names come from strangers, and a terminal's markup in one would be obeyed, or end the command."""
+    if source.layer in PRODUCT:
+        yield from imports_of(source, "rich.markup")
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and called(node) == "Console":
+                given = {one.arg: ast.unparse(one.value) for one in node.keywords}
+                if (given.get("markup"), given.get("emoji")) != ("False", "False"):
+                    yield node.lineno, "a Console without markup=False, emoji=False"
+
+
+def nothing_reads_standard_input_as_a_file(source: Source) -> Complaints:
+    """A thread that waits in it holds its lock, and the interpreter dies of that at its end: `os.read` holds none."""
+    if source.layer in PRODUCT:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.stdin":
+                yield node.lineno, "uses sys.stdin"
+
+
 # Sizes, names and docstrings
 
 
@@ -398,6 +417,8 @@ CODE_CHECKS: tuple[Check, ...] = (
     the_engine_orders_no_set,
     the_engine_matches_exhaustively,
     one_file_reads_the_clock,
+    no_console_reads_markup,
+    nothing_reads_standard_input_as_a_file,
     functions_fit_a_screen,
     files_are_short,
     files_open_with_a_docstring,
@@ -537,6 +558,10 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (one_file_reads_the_clock, "bridge/x.py", "from time import time", "from time import sleep"),
     (one_file_reads_the_clock, "bridge/x.py", "now = datetime.now(UTC)", "day = datetime(2020, 1, 1, tzinfo=UTC)"),
     (one_file_reads_the_clock, "bridge/x.py", "f = datetime.datetime.utcnow", "import datetime"),
+    (no_console_reads_markup, "bridge/x.py", "Console(stderr=True)", "Console(markup=False, emoji=False)"),
+    (no_console_reads_markup, "bridge/x.py", "Console(markup=True, emoji=False)", "console()"),
+    (no_console_reads_markup, "examples/x.py", "from rich.markup import escape", "from rich.text import Text"),
+    (nothing_reads_standard_input_as_a_file, "bridge/x.py", "sys.stdin.buffer.read(1)", "os.read(0, 1)"),
     (functions_fit_a_screen, "bridge/x.py", "def f():\n" + "    x = 1\n" * 70, "def f():\n" + "    x = 1\n" * 69),
     (functions_fit_a_screen, "dev.py", "async def f():\n" + "    x = 1\n" * 70, lines(71)),
     (files_are_short, "engine/x.py", lines(401), lines(400)),

@@ -15,7 +15,8 @@ from litestar.params import PathParameter, QueryParameter
 from bridge.cursors import Order
 from bridge.errors import Invalid
 from bridge.messages import Ack
-from bridge.server.bodies import PATH_NAME_PATTERN, Instant
+from bridge.names import PATH_NAME_PATTERN
+from bridge.server.bodies import Instant
 from bridge.server.caller import Caller
 from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.service import Service

@@ -1,5 +1,6 @@
 """The door: keys are held to their rate, failures to theirs, and nobody is shut out by others."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from bridge.access import door, key_text
 from bridge.access.door import Door
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
+from bridge.access.principal import Principal
 from bridge.errors import Invalid, TooManyRequests, Unauthorized, Unavailable
 
 SECOND_NS = 1_000_000_000
@@ -33,6 +35,10 @@ def header(key: str) -> bytes:
     return f"Bearer {key}".encode()
 
 
+def enter(entrance: Door, authorization: bytes | None, peer: str) -> Principal:
+    return asyncio.run(entrance.enter(authorization, peer))
+
+
 def unknown() -> bytes:
     return header(key_text.make()[0])
 
@@ -42,21 +48,21 @@ def test_a_key_is_held_to_its_rate_and_no_other_key_is(keys: Keyring) -> None:
     entrance = Door(keys, watch)
     mine, others = (keys.issue(NewKey(name=name, rate_per_s=10, burst=3), "x").key for name in "ab")
     for _ in range(3):
-        principal = entrance.enter(header(mine), "10.0.0.1")
+        principal = enter(entrance, header(mine), "10.0.0.1")
     with pytest.raises(TooManyRequests, match="10 times a second, 3 at once") as raised:
-        entrance.enter(header(mine), "10.0.0.2")
+        enter(entrance, header(mine), "10.0.0.2")
     assert raised.value.retry_after_s == pytest.approx(0.1)
     assert isinstance(raised.value, Unavailable)
-    entrance.enter(header(others), "10.0.0.1")
+    enter(entrance, header(others), "10.0.0.1")
     watch.now_ns += SECOND_NS // 10
-    assert entrance.enter(header(mine), "10.0.0.1") == principal
+    assert enter(entrance, header(mine), "10.0.0.1") == principal
 
 
 def test_each_bid_of_a_batch_counts(keys: Keyring) -> None:
     watch = Watch()
     entrance = Door(keys, watch)
     key = keys.issue(NewKey(name="a", rate_per_s=10, burst=10), "x").key
-    principal = entrance.enter(header(key), "peer")
+    principal = enter(entrance, header(key), "peer")
     entrance.charge(principal, 9)
     entrance.charge(principal, 0)
     with pytest.raises(TooManyRequests):
@@ -74,17 +80,17 @@ def test_who_fails_too_often_is_slowed_down(keys: Keyring, caplog: pytest.LogCap
     tries = [unknown(), b"Bearer x", None, b"\xff" * 10_000]
     for number in range(door.FAILURES_BURST):
         with pytest.raises(Unauthorized):
-            entrance.enter(tries[number % len(tries)], "10.0.0.1")
+            enter(entrance, tries[number % len(tries)], "10.0.0.1")
     for _ in range(100):
         with pytest.raises(TooManyRequests) as raised:
-            entrance.enter(unknown(), "10.0.0.1")
+            enter(entrance, unknown(), "10.0.0.1")
     assert raised.value.retry_after_s == pytest.approx(1 / door.FAILURES_PER_S)
     assert len(caplog.records) == door.FAILURES_BURST
     with pytest.raises(Unauthorized):
-        entrance.enter(unknown(), "10.0.0.2")
+        enter(entrance, unknown(), "10.0.0.2")
     watch.now_ns += SECOND_NS // door.FAILURES_PER_S
     with pytest.raises(Unauthorized):
-        entrance.enter(unknown(), "10.0.0.1")
+        enter(entrance, unknown(), "10.0.0.1")
 
 
 def test_a_key_that_works_gets_in_beside_those_who_fail(keys: Keyring) -> None:
@@ -93,8 +99,8 @@ def test_a_key_that_works_gets_in_beside_those_who_fail(keys: Keyring) -> None:
     key = keys.issue(NewKey(name="a"), "x").key
     for _ in range(door.FAILURES_BURST + 5):
         with pytest.raises((Unauthorized, TooManyRequests)):
-            entrance.enter(unknown(), "10.0.0.1")
-    assert entrance.enter(header(key), "10.0.0.1").name == "a"
+            enter(entrance, unknown(), "10.0.0.1")
+    assert enter(entrance, header(key), "10.0.0.1").name == "a"
 
 
 @pytest.mark.parametrize(
@@ -113,9 +119,9 @@ def test_what_is_one_peer(keys: Keyring, one: str, other: str, same: bool) -> No
     entrance = Door(keys, Watch())
     for _ in range(door.FAILURES_BURST):
         with pytest.raises(Unauthorized):
-            entrance.enter(None, one)
+            enter(entrance, None, one)
     with pytest.raises(TooManyRequests if same else Unauthorized):
-        entrance.enter(None, other)
+        enter(entrance, None, other)
 
 
 def test_no_more_peers_are_remembered_than_agreed(keys: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,13 +129,13 @@ def test_no_more_peers_are_remembered_than_agreed(keys: Keyring, monkeypatch: py
     entrance = Door(keys, Watch())
     for number in range(100):
         with pytest.raises(Unauthorized):
-            entrance.enter(None, f"10.0.0.{number}")
+            enter(entrance, None, f"10.0.0.{number}")
     assert len(entrance._failures) == 5
 
 
 def test_a_peer_cannot_write_lines_of_its_own_into_the_log(keys: Keyring, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(Unauthorized):
-        Door(keys, Watch()).enter(None, "1.2.3.4\nroot logged in \x1b[31m" + "x" * 1_000)
+        enter(Door(keys, Watch()), None, "1.2.3.4\nroot logged in \x1b[31m" + "x" * 1_000)
     (record,) = caplog.records
     assert record.getMessage().isprintable()
     assert len(record.getMessage()) < 200

@@ -121,3 +121,16 @@ def test_what_is_no_secret_stays() -> None:
         "2026-01-31T12:00:00Z",
     ):
         assert blot(text) == text
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_strangers_send_is_text_in_a_line(written: io.StringIO, log_format: str) -> None:
+    """A path may hold what a terminal obeys, or the end of a line: neither gets as far as the terminal."""
+    configure(Config(log_format=log_format), written)  # type: ignore[arg-type]
+    logging.getLogger("x").warning(
+        "asked by %s", "\x1b[31m\x9b", extra={"path": "/\x1b]0;title\x07\r\x7f\nroot: all well"}
+    )
+    text = written.getvalue()
+    assert text.count("\n") == 1
+    assert all(character.isprintable() for character in text.rstrip("\n")), text
+    assert "root: all well" in text

@@ -1,0 +1,68 @@
+"""The database of the command line: which one, and whether a market is in it.
+
+Rule of this file: it opens. A command that only reads says so to PostgreSQL, so that a replica or a role without more
+rights is enough for it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from bridge.app import database_url, snapshot_store
+from bridge.cli.output import config_of
+from bridge.config import Config
+from bridge.errors import Unavailable
+from bridge.history import opened
+from persistence.connections import connect
+from persistence.journal import Journal
+from persistence.migrate import load, pending
+from persistence.snapshots.store import SnapshotStore
+
+NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
+_NAME: Final = "callmarket cli"
+
+
+@contextmanager
+def connected(url: str, *, writes: bool = False) -> Iterator[tuple[psycopg.Connection, int]]:
+    """A connection to the market's database, for reading alone unless the command writes; and the shard."""
+    config = config_of(url)
+    with (
+        market_database(config, writes=writes) as resolved,
+        connect(resolved, _NAME, read_only=not writes) as connection,
+    ):
+        yield connection, config.shard_id
+
+
+@contextmanager
+def reading(
+    config: Config, archive: Path | None = None, *, writes: bool = False
+) -> Iterator[tuple[str, Journal, SnapshotStore]]:
+    """The database, its journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
+
+    `writes` says that the command will write by other ways. Raises `Unavailable` if there is no market.
+    """
+    with (
+        market_database(config, writes=writes) as url,
+        opened(url, config.shard_id, archive) as journal,
+        snapshot_store(config, url) as store,
+    ):
+        yield url, journal, store
+
+
+@contextmanager
+def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
+    """The database, which must have a market. Raises `Unavailable`.
+
+    A role without rights is told here what the whole command needs, so this connection is of its kind.
+    """
+    with database_url(config) as url:
+        with connect(url, _NAME, read_only=not writes) as connection:
+            missing = pending(connection)
+        if len(missing) == len(load()):
+            raise Unavailable(NO_MARKET)
+        if missing:
+            raise Unavailable("the tables are those of an earlier version: run `callmarket migrate`")
+        yield url

@@ -1,0 +1,43 @@
+"""Which names can be given: those that every way to the market can say afterwards.
+
+Rule of this file: pure. The engine takes any visible ASCII, and what has such a name from before keeps it. Here no new
+one is made that a URL cannot hold in a path, or that means something else where it is typed.
+"""
+
+import re
+from typing import Final
+
+from bridge.errors import Invalid
+from engine.commands import Command, OfferSlot, OpenAccount, OpenMarket, PlaceHold
+
+# Without `/`, and not `.` or `..`, which clients and proxies take for steps. The rest of ASCII can be escaped.
+PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
+_PATH_NAME: Final = re.compile(PATH_NAME_PATTERN)
+
+EVERY_ACCOUNT: Final = "*"
+"""In a key: every account, also those opened later. So no account can be opened under this name."""
+# The same, and not that one.
+ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|\*\Z)[!-.0-~]+\Z"
+
+
+def check_new(command: Command) -> None:
+    """Check the name of what a command makes, if it makes something that is named. Raises `Invalid`. Under 1 us."""
+    match command:
+        case OpenAccount(account_id=name):
+            if name == EVERY_ACCOUNT:
+                raise Invalid("account_id", name, "another name: in a key it stands for every account")
+            check_path_name("account_id", name)
+        case OpenMarket(market_id=name):
+            check_path_name("market_id", name)
+        case OfferSlot(slot_id=name):
+            check_path_name("slot_id", name)
+        case PlaceHold(hold_id=name):
+            check_path_name("hold_id", name)
+        case _:
+            pass
+
+
+def check_path_name(field: str, name: str) -> None:
+    """Check that a path can hold this name. Raises `Invalid`."""
+    if _PATH_NAME.match(name) is None:
+        raise Invalid(field, name, "a name without `/` that is not `.` or `..`: it has to stand in a URL")
