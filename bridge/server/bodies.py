@@ -29,6 +29,8 @@ BIDS_PER_BATCH_MAX: Final = 1_000
 
 # What can be a part of a path: a name without `/`, and not `.` or `..`, which clients and proxies take for steps.
 PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
+# How times are written, for who has written one in another way.
+AN_INSTANT: Final = "ISO 8601 with a time zone, as 2026-01-31T12:00:00Z"
 PathName = Annotated[
     str,
     Meta(

@@ -15,7 +15,7 @@ from litestar.params import PathParameter, QueryParameter
 from bridge.cursors import Order
 from bridge.errors import Invalid
 from bridge.messages import Ack
-from bridge.server.bodies import PATH_NAME_PATTERN, Instant
+from bridge.server.bodies import AN_INSTANT, PATH_NAME_PATTERN, Instant
 from bridge.server.caller import Caller
 from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.service import Service
@@ -85,7 +85,7 @@ def instant(field: str, text: str | None) -> datetime | None:
     try:
         return msgspec.convert(text, Instant)
     except msgspec.ValidationError:
-        raise Invalid(field, text, "ISO 8601 with a time zone, as 2026-01-31T12:00:00Z") from None
+        raise Invalid(field, text, AN_INSTANT) from None
 
 
 # What a command may be answered with.
