@@ -6,7 +6,6 @@ be told.
 """
 
 import functools
-import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
@@ -16,6 +15,7 @@ from litestar import Request
 
 from bridge.errors import Invalid
 from bridge.server.bodies import AN_INSTANT, PATH_NAME_PATTERN
+from bridge.server.once import check_once
 
 T = TypeVar("T")
 
@@ -58,24 +58,6 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise _wrong(error, body, decoder.type) from None
     check_once(body)
     return value
-
-
-def check_once(body: bytes) -> None:
-    """Check that no object of this JSON has a key twice: which of the values counts would be a guess. Raises `Invalid`.
-
-    Written again, without what stood twice, it has fewer quotation marks; unless some of them are escaped, where it has
-    to be read slowly.
-    """
-    if b"\\" in body or body.count(b'"') != msgspec.json.encode(msgspec.json.decode(body)).count(b'"'):
-        json.loads(body, object_pairs_hook=_once)
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(key for key in found if sum(key == other for other, _ in pairs) > 1)
-        raise Invalid(twice, "twice", "one value")
-    return found
 
 
 def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
