@@ -416,6 +416,22 @@ def test_who_leaves_the_stream_frees_it_whatever_it_has_sent_behind(service: Ser
         time.sleep(0.02)
 
 
+def test_a_browser_resumes_at_the_address_that_it_began_with(service: ServiceProcess) -> None:
+    """WHATWG HTML 9.2: an EventSource that began with `after_seq` sends the last id as a header to the same address."""
+    with service.client() as client:
+        placing = {"headers": {"Callmarket-Account": "a"}, "json": {"task_id": "resumed", "max_price_tokens": 5}}
+        last = client.post(BIDS, **placing).json()["stamp"]["seq"]
+    for header, first in ((b"", 1), (b"Last-Event-ID: %d\r\n" % (last - 1), last)):
+        with Line(service) as line:
+            line.send(ASKING.replace(b"/me", b"/events?after_seq=0") + key_of(service) + header + b"\r\n")
+            told = b""
+            while b"\nid: %d\n" % last not in told:
+                told += line.socket.recv(65_536)
+        assert b" 200 " in told.split(b"\r\n")[0]
+        ids = [int(part.split(b"\n")[0]) for part in told.split(b"\nid: ")[1:]]
+        assert ids[0] >= first
+
+
 # --- bodies and heads that are too large -----------------------------------------------------------------------------
 
 

@@ -169,3 +169,21 @@ def test_a_whole_number_has_one_spelling() -> None:
         assert whole(str(number), SEQ_MAX) == number
     for text in [*ODD, str(SEQ_MAX + 1)]:
         assert whole(text, SEQ_MAX) is None, text
+
+
+def test_what_is_wrong_with_a_parameter_is_told_by_its_own_name(served: Served) -> None:
+    """Not by that of the Python API, and not by that of a header where it was a parameter."""
+    key = served.key()
+    for path, field in (
+        ("/api/v1/events?kind=day", "kind"),
+        ("/api/v1/events?after_seq=9000", "after_seq"),
+        ("/api/v1/candles?market_id=m&interval_s=0.5", "interval_s"),
+        ("/api/v1/awards?status=won", "status"),
+        ("/api/v1/rounds?since=2026", "since"),
+        ("/api/v1/wallets/a%20b", "account_id"),
+    ):
+        told = served.ask("GET", path, key=key)
+        assert (told.status_code, told.json()["field"]) == (400, field), told.text
+        assert told.json()["bound"]
+    told = served.ask("GET", "/api/v1/events?after_seq=1", key=key, headers={"Last-Event-ID": "9000"})
+    assert (told.status_code, told.json()["field"]) == (400, "Last-Event-ID")
