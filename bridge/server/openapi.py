@@ -56,7 +56,7 @@ at one price.
 
 - Every request needs an API key, `Authorization: Bearer cmk_...`. Who acts is the key's account, never a field.
 - A command is answered when it is durable. `seq` is its row in the journal; everything up to `durable_seq` is safe.
-- A command with an `Idempotency-Key` can be sent again, and is done once.
+- A command with an `Idempotency-Key` can be sent again, and is done once; where it would not be, the key is refused.
 - Every error is a problem of RFC 9457: decide by `type`, which is a path here that says what to do about it.
 - Lists are pages: hand `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens whole.
 - A field or a parameter that is not in this document is refused.
