@@ -88,9 +88,9 @@ class AsyncExchange(AllocatingAsync):
         """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
         return await hold_async(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
 
-    async def refund_unfilled(self, now: datetime | None = None) -> Swept:
+    async def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
         """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
-        return await hold_async(conversations.refund_unfilled(now), self._submit_as_actor)
+        return await hold_async(conversations.refund_unfilled(now, command_id), self._submit_as_actor)
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids at once (`verbs.place_bid` makes each), 1,000 at most; one outcome for each, one wait.

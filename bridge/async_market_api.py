@@ -191,7 +191,7 @@ class AsyncMarketApi(Protocol):
     def release_hold(self, hold_id: str, *, command_id: str = "") -> Awaitable[ReleasedHold]:
         """End a named hold and give all of it back."""
 
-    def refund_unfilled(self, now: datetime | None = None) -> Awaitable[Swept]:
+    def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Awaitable[Swept]:
         """Sweep all that is due."""
 
     def quote(

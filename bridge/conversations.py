@@ -37,11 +37,14 @@ def clear_round(market_id: str, now: datetime | None, command_id: str) -> Conver
     return cleared
 
 
-def refund_unfilled(now: datetime | None) -> Conversation[Swept]:
-    """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
+def refund_unfilled(now: datetime | None, command_id: str = "") -> Conversation[Swept]:
+    """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6).
+
+    The first sweep has the command id; asked again, its result is told again, and what it left is swept.
+    """
     swept: Swept | None = None
-    for _ in range(SWEEPS_MAX):
-        (reply,) = yield [verbs.refund_unfilled(now)]
+    for number in range(SWEEPS_MAX):
+        (reply,) = yield [verbs.refund_unfilled(now, command_id="" if number else command_id)]
         more = results.swept(reply)
         swept = more if swept is None else results.swept_together(swept, more)
         if not swept.more_due:

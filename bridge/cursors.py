@@ -10,6 +10,7 @@ from typing import Literal
 
 from bridge.errors import Invalid
 from bridge.reads import check_name
+from bridge.spelling import whole
 from engine.limits import SEQ_MAX
 
 Order = Literal["newest", "oldest"]
@@ -32,10 +33,10 @@ def number_after(kind: str, after: str | None) -> int | None:
     text = _key(kind, after)
     if text is None:
         return None
-    # A number has one spelling: no sign, no zero before it, no digit of another script.
-    if not text.isascii() or not text.isdigit() or text != str(int(text[:17])) or int(text) > SEQ_MAX:
+    number = whole(text, SEQ_MAX)
+    if number is None:
         raise _wrong(after)
-    return int(text)
+    return number
 
 
 def name_after(kind: str, after: str | None) -> str | None:

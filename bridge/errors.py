@@ -4,6 +4,8 @@ Rule of this file: six kinds, told apart by what the caller knows afterwards: th
 who asked may not ask that, the market itself may not do it, it did not happen, or it may have happened.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from engine.events import Rejected
@@ -25,18 +27,26 @@ class Refused(ExchangeError):
         self.value = _at(rejected.value) if is_time else rejected.value
         self.bound = _at(rejected.bound) if is_time else rejected.bound
         self.seq = seq
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        """Reason, field, value and bound."""
         bound = f" (against {self.bound})" if self.bound != "" else ""
-        super().__init__(f"{self.reason.value}: {self.field} {self.value!r}{bound}")
+        return f"{self.reason.value}: {self.field} {self.value!r}{bound}"
 
 
 class Invalid(ExchangeError, ValueError):
     """The request has a field of the wrong type, range or pattern. Nothing was recorded."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: expected {expected}, got {_shown(value)}")
         self.field = field
         self.value = value
         self.expected = expected
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        """Field, bound and value."""
+        return f"{self.field}: expected {self.expected}, got {_shown(self.value)}"
 
 
 class NotFound(Invalid):
@@ -105,6 +115,16 @@ class AccessDenied(ExchangeError):
 
     Nothing happened, and nothing will by asking again: its words say what is to be granted, or what to name instead.
     """
+
+
+@contextmanager
+def told_as(**names: str) -> Iterator[None]:
+    """Tell what goes wrong inside by the names that the caller knows: of one field of the market, his name for it."""
+    try:
+        yield
+    except (Invalid, Refused) as error:
+        error.field = names.get(error.field, error.field)
+        raise
 
 
 def _at(value: int | str) -> int | str:

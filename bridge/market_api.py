@@ -197,7 +197,7 @@ class MarketApi(Protocol):
     def release_hold(self, hold_id: str, *, command_id: str = "") -> ReleasedHold:
         """End a named hold and give all of it back."""
 
-    def refund_unfilled(self, now: datetime | None = None) -> Swept:
+    def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
         """Sweep all that is due."""
 
     def quote(

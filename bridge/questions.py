@@ -330,7 +330,7 @@ def check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
 
 def _check_since(since: datetime | None) -> None:
     if since is not None:
-        units.at_us("since", since)
+        units.check_instant("since", since)
 
 
 def _check_id(field: str, number: int) -> None:

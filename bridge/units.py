@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
 from bridge.errors import Invalid
+from engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
 
 Number = int | float | Decimal
 """A number as people write it. A float counts as the decimal that Python prints for it."""
@@ -17,13 +18,21 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _MICROS: Final = Decimal(1_000_000)
 
 
-def at_us(field: str, at: datetime) -> int:
-    """Microseconds since 1970 of a date with a time zone. Raises `Invalid`."""
+def check_instant(field: str, at: datetime) -> None:
+    """Check that a date has a time zone. Raises `Invalid`."""
     if not isinstance(at, datetime):
         raise Invalid(field, at, "a datetime with a time zone")
     if at.utcoffset() is None:
         raise Invalid(field, at, "a datetime with a time zone")
-    return (at - _EPOCH) // _MICROSECOND
+
+
+def at_us(field: str, at: datetime) -> int:
+    """Microseconds since 1970 of a date with a time zone, within what the engine knows. Raises `Invalid`."""
+    check_instant(field, at)
+    found = (at - _EPOCH) // _MICROSECOND
+    if not 0 <= found <= AT_US_MAX:
+        raise Invalid(field, at.isoformat(), f"a time from 1970 to {datetime_of(AT_US_MAX):%Y-%m-%d}")
+    return found
 
 
 def duration_us(field: str, duration: timedelta) -> int:
@@ -33,16 +42,26 @@ def duration_us(field: str, duration: timedelta) -> int:
     return duration // _MICROSECOND
 
 
-def micros(field: str, number: Number) -> int:
-    """Millionths of a number, half to even. Raises `Invalid`."""
+def lease_us(field: str, lease: timedelta) -> int:
+    """Microseconds of a lease. Raises `Invalid` if it is not above 0, or longer than the engine lets one be."""
+    found = duration_us(field, lease)
+    if not 0 < found <= LEASE_US_MAX:
+        raise Invalid(field, str(lease), f"more than 0, at most {duration_of(LEASE_US_MAX).days} days")
+    return found
+
+
+def micros(field: str, number: Number, most: int = MICROS_MAX // 1_000_000) -> int:
+    """Millionths of a number from 0 to `most`, half to even. Raises `Invalid`."""
     if type(number) is float and number == 0:
         # What a bid without an expected value carries: most of them.
         return 0
     try:
-        exact = Decimal(str(number)) * _MICROS
-        return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+        found = int((Decimal(str(number)) * _MICROS).to_integral_value(rounding=ROUND_HALF_EVEN))
     except (ArithmeticError, ValueError):
-        raise Invalid(field, number, "a finite number") from None
+        raise Invalid(field, number, f"a finite number from 0 to {most}") from None
+    if not 0 <= found <= most * 1_000_000:
+        raise Invalid(field, number, f"a finite number from 0 to {most}")
+    return found
 
 
 def datetime_of(at_us: int) -> datetime:

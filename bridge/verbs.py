@@ -132,7 +132,7 @@ def open_market(
         pricing_rule=pricing_rule,
         reserve_price_tokens=reserve_price_tokens,
         awards_per_bidder_max=awards_per_bidder_max,
-        lease_us=units.duration_us("lease", lease),
+        lease_us=units.lease_us("lease", lease),
         lapse_policy=lapse_policy,
         reward_tokens_per_impact=reward_tokens_per_impact,
         reward_cap_tokens=reward_cap_tokens,
@@ -159,7 +159,7 @@ def offer_slot(
         available_at_us=0 if available_at is None else units.at_us("available_at", available_at),
         reserve_price_tokens=reserve_price_tokens,
         provider_id=provider_id,
-        lease_us=None if lease is None else units.duration_us("lease", lease),
+        lease_us=None if lease is None else units.lease_us("lease", lease),
     )
     return request(actor or OPERATOR, command, command_id)
 

@@ -89,8 +89,10 @@ def refusal_of(problem: Problem) -> Refused | Puzzling:
 
 
 def _wrong_field(kind: type[Invalid], problem: Problem) -> Invalid:
-    expected = problem.detail if problem.bound is None else str(problem.bound)
-    return kind(problem.field or "request", problem.value, expected)
+    if not problem.field or problem.bound is None:
+        # Words without a field of their own: no JSON, for example.
+        return kind(problem.field or "request", problem.value, problem.detail.removeprefix(f"{problem.field}: "))
+    return kind(problem.field, problem.value, str(problem.bound))
 
 
 def _unknown(problem: Problem) -> UnknownOutcome:

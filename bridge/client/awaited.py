@@ -137,9 +137,9 @@ class AsyncClient(AllocatingAsync):
         other.account = account
         return other
 
-    async def refund_unfilled(self, now: datetime | None = None) -> Swept:
+    async def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
         """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
-        return await self.send(verbs.refund_unfilled(now), Swept)
+        return await self.send(verbs.refund_unfilled(now, command_id=command_id), Swept)
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids in this order (`verbs.place_bid` makes each); one outcome for each.

@@ -136,9 +136,9 @@ class Client(Allocating):
         other.account = account
         return other
 
-    def refund_unfilled(self, now: datetime | None = None) -> Swept:
+    def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
         """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
-        return self.send(verbs.refund_unfilled(now), Swept)
+        return self.send(verbs.refund_unfilled(now, command_id=command_id), Swept)
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids in this order (`verbs.place_bid` makes each); one outcome for each.

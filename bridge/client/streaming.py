@@ -34,14 +34,19 @@ class Listening:
         query = [("market_id", one) for one in market_ids] + [("kind", one) for one in kinds]
         if bidder_id:
             query.append(("bidder_id", bidder_id))
-        self.target: Final = f"{PREFIX}/events" + (f"?{urlencode(query)}" if query else "")
+        self._query: Final = query
         self._after_seq = after_seq
         self._row: list[Message] = []
+
+    @property
+    def target(self) -> str:
+        """Where it goes on."""
+        return f"{PREFIX}/events?{urlencode([*self._query, ('after_seq', self._after_seq)])}"
 
     def headers(self) -> dict[str, str]:
         """What a new connection begins with; what was not whole is forgotten."""
         self._row = []
-        return {"Last-Event-ID": str(self._after_seq), "Accept": "text/event-stream", "Cache-Control": "no-store"}
+        return {"Accept": "text/event-stream", "Cache-Control": "no-store"}
 
     def call(self) -> Call[None]:
         """A connection as a call, whose attempts are those of any read."""

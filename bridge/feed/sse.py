@@ -14,6 +14,7 @@ from bridge.errors import Invalid
 from bridge.feed.frames import Delivery
 from bridge.feed.limits import HEARTBEAT_S, RETRY_MS
 from bridge.feed.subscription import End, Subscription
+from bridge.spelling import whole
 from engine.limits import SEQ_MAX
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -39,10 +40,10 @@ def after_seq_of(last_event_id: str) -> int | None:
     """The row that a client has seen last, from its `Last-Event-ID`; None where it has none. Raises `Invalid`."""
     if not last_event_id:
         return None
-    digits = last_event_id if last_event_id.isascii() and last_event_id.isdecimal() and len(last_event_id) < 17 else ""
-    if not digits or int(digits) > SEQ_MAX:
+    seq = whole(last_event_id, SEQ_MAX)
+    if seq is None:
         raise Invalid("Last-Event-ID", last_event_id, f"the id of an event, 0 to {SEQ_MAX}")
-    return int(digits)
+    return seq
 
 
 async def stream(subscription: Subscription, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ from bridge.resource_allocator.questions import (
     unknown_bounty,
 )
 from bridge.units import Number
-from engine.limits import MICROS_MAX, TOKENS_MAX
+from engine.limits import TOKENS_MAX
 from persistence import artifacts, resource_budgets
 from persistence.artifacts import ArtifactRow, BountyRow
 from persistence.resource_budgets import AllocationRow, BudgetRow, Spending
@@ -54,9 +54,7 @@ def set_market_price(artifact_id: str, market_price: Number) -> Change[ArtifactD
     Raises `NotFound` if there is none of this id.
     """
     check_name("artifact_id", artifact_id)
-    price_micros = units.micros("market_price", market_price)
-    if not 0 <= price_micros <= 1_000_000:
-        raise Invalid("market_price", market_price, "0 to 1")
+    price_micros = units.micros("market_price", market_price, most=1)
 
     def make(at: Place) -> ArtifactDetail:
         row = artifacts.set_market_price(at.connection, at.shard_id, artifact_id, price_micros, at.by)
@@ -107,8 +105,6 @@ def record_resource_spending(
     if type(tokens) is not int or not 1 <= tokens <= TOKENS_MAX:
         raise Invalid("tokens", tokens, f"whole tokens, 1 to {TOKENS_MAX}")
     impact_micros = None if impact is None else units.micros("impact", impact)
-    if impact_micros is not None and not 0 <= impact_micros <= MICROS_MAX:
-        raise Invalid("impact", impact, f"0 to {MICROS_MAX / 1_000_000:.0f}")
     spending = Spending(artifact_id, tokens, reference_type, reference_id, impact_micros)
 
     def make(at: Place) -> AllocationDetail:

@@ -9,7 +9,7 @@ Each of these may be sent again. They need a market that acknowledges when durab
 from datetime import datetime
 from typing import Final
 
-from bridge.errors import Conflict, NotFound, Refused
+from bridge.errors import Conflict, NotFound, Refused, told_as
 from bridge.hold_questions import HoldDetail, HoldRow
 from bridge.resource_allocator.api import AllocatorApi
 from bridge.resource_allocator.questions import BountyDetail, BountyRow
@@ -35,14 +35,16 @@ def stake(
     Raises `NotFound` if there is no such artifact, `Refused` as `place_hold`.
     """
     market.artifact(artifact_id)
-    return _placed(market, stake_id, account_id, tokens, STAKE, artifact_id, expires_at, "", command_id)
+    with told_as(hold_id="stake_id", amount_tokens="tokens"):
+        return _placed(market, stake_id, account_id, tokens, STAKE, artifact_id, expires_at, "", command_id)
 
 
 def unstake(market: AllocatorApi, stake_id: str, *, command_id: str = "") -> HoldDetail:
     """Take a stake back. Raises `NotFound` if there is no such stake, `Refused` as `release_hold`."""
-    check_stake(market.hold(stake_id))
-    _released(market, stake_id, command_id)
-    return market.hold(stake_id)
+    with told_as(hold_id="stake_id"):
+        check_stake(market.hold(stake_id))
+        _released(market, stake_id, command_id)
+        return market.hold(stake_id)
 
 
 def post_bounty(
@@ -61,7 +63,8 @@ def post_bounty(
     Raises `NotFound` if there is no such artifact, `Refused` as `place_hold`.
     """
     market.artifact(artifact_id)
-    _placed(market, bounty_id, account_id, tokens, BOUNTY, artifact_id, expires_at, description, command_id)
+    with told_as(hold_id="bounty_id", amount_tokens="tokens", memo="description"):
+        _placed(market, bounty_id, account_id, tokens, BOUNTY, artifact_id, expires_at, description, command_id)
     return market.bounty(bounty_id)
 
 
@@ -75,7 +78,8 @@ def pay_bounty(
     found = market.bounty(bounty_id)
     if found.status == "paid" and found.tokens_paid == (found.tokens_offered if tokens is None else tokens):
         return found
-    market.capture_hold(bounty_id, payee_of(found), tokens, command_id=command_id)
+    with told_as(hold_id="bounty_id", amount_tokens="tokens"):
+        market.capture_hold(bounty_id, payee_of(found), tokens, command_id=command_id)
     return market.bounty(bounty_id)
 
 
@@ -86,7 +90,8 @@ def withdraw_bounty(market: AllocatorApi, bounty_id: str, *, command_id: str = "
     moment the claimant learns that it was withdrawn.
     """
     check_unclaimed(market.bounty(bounty_id))
-    _released(market, bounty_id, command_id)
+    with told_as(hold_id="bounty_id"):
+        _released(market, bounty_id, command_id)
     return market.bounty(bounty_id)
 
 

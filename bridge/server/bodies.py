@@ -29,6 +29,8 @@ from engine.commands import (
 # One durable wait for all of them, and some ten milliseconds of the market's time.
 BIDS_PER_BATCH_MAX: Final = 1_000
 
+# How times are written, for who has written one in another way.
+AN_INSTANT: Final = "ISO 8601 with a time zone, as 2026-01-31T12:00:00Z"
 PathName = Annotated[
     str,
     Meta(

@@ -32,6 +32,7 @@ class Headers(Struct):
     idempotency_key: bytes | None = None
     request_id: bytes | None = None
     last_event_id: bytes | None = None
+    content_length: bytes | None = None
 
 
 class Caller(Struct):
@@ -56,6 +57,7 @@ _FIELDS: Final = {
     IDEMPOTENCY_HEADER.lower().encode(): "idempotency_key",
     REQUEST_ID_HEADER.lower().encode(): "request_id",
     b"last-event-id": "last_event_id",
+    b"content-length": "content_length",
 }
 
 

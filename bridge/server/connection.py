@@ -1,15 +1,22 @@
-"""One connection of the HTTP server, bounded: in number, in the time and in the size of a request's head.
+"""One connection of the HTTP server: where each message ends, and bounds in number, in time and in size.
 
-Rule of this file: who sends nothing, or a head in bits and pieces, costs a file descriptor for some seconds and then
-nothing more. The server has a time-out between requests and the front one for bodies; this is the one that was missing.
+Rule of this file: a message ends where the standard says (RFC 9112), and nothing of one is ever taken for another. What
+cannot be told apart is answered once and hung up on, after the answers that are owed. Who sends nothing, or a head in
+bits and pieces, costs a file descriptor for some seconds and then nothing more.
 """
 
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from bridge.server import heads
+from bridge.server.asgi import Message, Receive, Scope, Send
+from bridge.server.heads import BadMessage, Framing
 from bridge.server.one_write import OneWrite
+from bridge.server.problem import MEDIA_TYPE
 
 # Connections at a time: each costs some 50 kB. Agents share connections, or a proxy does it for them.
 CONNECTIONS_MAX: Final = 4_096
@@ -18,23 +25,39 @@ CONNECTIONS_MAX: Final = 4_096
 _FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 # From the first byte of a head, or the beginning of the connection, to the head's end.
 HEAD_S_MAX: Final = 10.0
-# Ours are some hundred bytes; proxies add cookies and traces.
-HEAD_BYTES_MAX: Final = 65_536
+HEAD_BYTES_MAX: Final = heads.HEAD_BYTES_MAX
+# Requests that wait for the answers before theirs. Each costs some kB.
+PIPELINE_MAX: Final = 64
+# What is read away of a body that nobody wants any more, in place of closing the connection.
+UNWANTED_BYTES_MAX: Final = 65_536
+# An answer that ends a connection is lost if the client is reset while it still sends: it is listened to for so long.
+LINGER_S_MAX: Final = 2.0
 
 
 class Connection(HttpToolsProtocol):
-    """A connection of uvicorn that waits for a head only so long."""
+    """A connection of uvicorn that holds each message to its bounds."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As uvicorn makes it."""
         super().__init__(*args, **options)
+        self.url = b""
         self._deadline: asyncio.TimerHandle | None = None
-        self._head_bytes = 0
         self._one_write: OneWrite | None = None
+        # Bytes that belong to no request that is under way: of a head, or of a body that was answered already.
+        self._loose_bytes = 0
+        self._in_head = False
+        self._in_body = False
+        self._framing = Framing()
+        self._bad: BadMessage | None = None
+        self._running: RequestResponseCycle | None = None
+        # Nothing more is read: the connection ends after the answers that are owed.
+        self._is_ending = False
+        self._has_heard_all = False
+        self._is_lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait, or tell that there is no room."""
-        self._one_write = OneWrite(transport)
+        self._one_write = OneWrite(transport, self._close)
         super().connection_made(self._one_write)  # type: ignore[arg-type]
         if len(self.connections) > CONNECTIONS_MAX:
             transport.write(_FULL)
@@ -44,43 +67,221 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; a head that is not whole by then has a bound in time and in bytes."""
-        super().data_received(data)
-        if self._is_answering():
+        if self._is_ending:
+            if not self._is_lingering:
+                # What comes now is for nobody: it stays with the client, whose answers are on their way.
+                self.flow.pause_reading()
             return
-        # Uvicorn's own time-out ended with the first byte, which may be the beginning of no request at all.
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_S_MAX, self._hang_up)
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._hang_up()
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError as error:
+            self._refuse(self._bad or heads.wrong("request", str(error), "HTTP/1.1"))
+            return
+        self._bound_what_is_loose(len(data))
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client has said all that it will say: who is owed an answer gets it.
+
+        A stream is for who still listens, and most who close one half have closed both.
+        """
+        last = self._last_owed()
+        if self._is_ending or last is None or self._is_streaming():
+            return False
+        self._has_heard_all = True
+        self._drop_what_is_not_whole()
+        self._end_after(last)
+        return True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or what stands after a body as if it were one: a proxy has not seen that, so it counts nowhere."""
+        if not self._in_head:
+            self._bad = heads.wrong("trailers", name, "none")
+            raise self._bad
+        super().on_header(name, value)
+
+    def on_message_begin(self) -> None:
+        """A message begins."""
+        super().on_message_begin()
+        self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """The head is whole: what follows has bounds of its own."""
+        """The head is whole: what follows has bounds of its own. Raises `BadMessage` for one that cannot be served."""
+        try:
+            self._framing = self._check_head()
+        except BadMessage as bad:
+            self._bad = bad
+            raise
+        self._in_head = False
         self._wait_no_longer()
+        if self.parser.should_upgrade():
+            return
+        self._in_body = True
+        self.expect_100_continue = self._framing.continues
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """A message is whole."""
+        if self.parser.should_upgrade():
+            return
+        self._in_body = False
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer has ended."""
         assert self._one_write is not None
         self._one_write.flush()
-        super().on_response_complete()
+        if not self._is_lingering:
+            super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Over."""
+        """Over, for all requests that are under way or wait."""
         self._wait_no_longer()
+        for cycle in self._owed():
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
-    def _is_answering(self) -> bool:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        is_long = self._in_body and cycle is self.cycle and _is_long(self._framing)
+        super()._start_asgi_task(cycle, _closing(cycle, app) if is_long else app)
+
+    def _check_head(self) -> Framing:
+        if len(self.pipeline) >= PIPELINE_MAX:
+            raise heads.wrong("request", "another", f"at most {PIPELINE_MAX} that wait for an answer")
+        method = self.parser.get_method()
+        self.url = heads.origin_form(method, self.url)
+        return heads.check_head(self.parser.get_http_version(), self.url, self.headers, HEAD_BYTES_MAX)
+
+    def _feed(self, data: bytes) -> None:
+        """Parse it. No other protocol is spoken here, so an offer to change to one is passed over (RFC 9110, 7.8)."""
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offer:
+                # The parser takes all that follows for the other protocol. A new one reads the same head without it.
+                data = self._head_without_offer() + data[offer.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _head_without_offer(self) -> bytes:
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _bound_what_is_loose(self, size: int) -> None:
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        is_answered = cycle is None or cycle.response_complete
+        if self._in_head or (self._in_body and is_answered):
+            self._loose_bytes += size
+        if self._in_head and self._loose_bytes > HEAD_BYTES_MAX:
+            self._refuse(heads.TOO_LARGE)
+        elif self._loose_bytes > UNWANTED_BYTES_MAX:
+            self._linger()
+        elif is_answered and self._deadline is None:
+            # Uvicorn's own time-out ended with the first byte, which may be the beginning of no request at all.
+            self._deadline = self.loop.call_later(HEAD_S_MAX, self._hang_up)
+
+    def _owed(self) -> list[RequestResponseCycle]:
+        """Who has no whole answer yet, in the order of the answers."""
+        running = [] if self._running is None or self._running.response_complete else [self._running]
+        return running + [cycle for cycle, _ in reversed(self.pipeline)]
+
+    def _last_owed(self) -> RequestResponseCycle | None:
+        """The last whole request that has no whole answer yet."""
+        owed = [cycle for cycle in self._owed() if not (self._in_body and cycle is self.cycle)]
+        return owed[-1] if owed else None
+
+    def _is_streaming(self) -> bool:
+        """Whether the answer that is under way has no known end."""
+        return any(cycle.chunked_encoding for cycle in self._owed())
+
+    def _drop_what_is_not_whole(self) -> None:
+        """Whoever waits for the rest of a request is told that there is nobody; one that has not begun never does."""
+        if not self._in_body:
+            return
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+        self.cycle.disconnected = True
+        self.cycle.waiting_for_100_continue = False
+        self.cycle.message_event.set()
+
+    def _end_after(self, last: RequestResponseCycle) -> None:
+        """End the connection with this answer."""
+        self._is_ending = True
+        last.keep_alive = False
+
+    def _refuse(self, bad: BadMessage) -> None:
+        """Answer what is no request, unless answers are owed before that, and end the connection."""
+        self.logger.warning("Invalid HTTP request received: %s", bad)
+        last = self._last_owed()
+        is_begun = last is not None or (self._in_body and self.cycle.response_started)
+        self._drop_what_is_not_whole()
+        if last is not None and not self._is_streaming():
+            self._end_after(last)
+            return
+        if not is_begun:
+            self.transport.write(self._answer_to(bad))
+        self._linger()
+
+    def _answer_to(self, bad: BadMessage) -> bytes:
+        body = msgspec.json.encode(bad.problem)
+        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        lines.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body)))
+        head = STATUS_LINE[bad.problem.status] + b"".join(lines) + b"connection: close\r\n\r\n"
+        is_head = self.url != b"" and self.parser.get_method() == b"HEAD"
+        return head if is_head else head + body
+
+    def _close(self) -> None:
+        """Close, after an answer that may be lost if the client still sends: then with patience."""
+        assert self._one_write is not None
+        is_sent_to = self._is_ending or (self._in_body and _is_long(self._framing))
+        if is_sent_to and not (self._is_lingering or self._has_heard_all or self.transport.is_closing()):
+            self._linger()
+        else:
+            self._one_write.hang_up()
+
+    def _linger(self) -> None:
+        """Send no more, and read away what still comes, for a moment."""
+        self._is_ending = self._is_lingering = True
+        self._wait_no_longer()
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        assert self._one_write is not None
+        self._one_write.flush()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_S_MAX, self._hang_up)
 
     def _wait_no_longer(self) -> None:
-        self._head_bytes = 0
+        self._loose_bytes = 0
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
     def _hang_up(self) -> None:
         self._wait_no_longer()
-        if not self.transport.is_closing():
-            self.transport.close()
+        assert self._one_write is not None
+        self._one_write.hang_up()
+
+
+def _is_long(framing: Framing) -> bool:
+    """Whether a body is better not read away when it is refused; one that waits to be sent may never come."""
+    return framing.chunked or framing.continues or framing.body_bytes > UNWANTED_BYTES_MAX
+
+
+def _closing(cycle: RequestResponseCycle, app: Any) -> Any:
+    """The application, for a request with a long body: an answer before its end says that it is the last one."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and cycle.more_body:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await app(scope, receive, answer)
+
+    return serve

@@ -28,7 +28,8 @@ from bridge.server.caller import (
     request_id_of,
 )
 from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
-from bridge.server.intake import Bounded, Gone
+from bridge.server.intake import Bounded, Gone, Read, check_length, whole_body
+from bridge.server.paths import check_path
 from bridge.server.placing import ROUTE as PLACING
 from bridge.server.placing import market_of, place
 from bridge.server.problems import problem_of
@@ -106,8 +107,10 @@ class Front:
                 request_id = request_id_of(headers.request_id) or request_id
             # Every line that is logged on the way has it.
             bind_contextvars(request_id=request_id)
+            check_path(scope["raw_path"])
             if not _is_public(scope["path"]):
                 caller = await self._admit(headers, scope, request_id)
+                check_length(headers.content_length)
                 market_id = market_of(scope)
                 if market_id:
                     scope["path_template"] = PLACING
@@ -116,7 +119,10 @@ class Front:
                     await answer_json(send, status, placed, (_HEADER, request_id.encode()))
                     return
             scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
-            await self._framework(scope, Bounded(receive), answer)
+            # What changes something begins when all of it is there: what is refused for its end has then done nothing.
+            is_read = caller is not None and changes
+            body = Read(await whole_body(receive), receive) if is_read else Bounded(receive)
+            await self._pass_on(scope, body, answer)
         except Gone:
             pass
         except (ExchangeError, HTTPException, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -129,6 +135,23 @@ class Front:
         finally:
             self._changes_waiting -= changes
             self._seen(scope, caller, status, time.perf_counter() - began_s, request_id)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To the framework, for which HEAD is a GET whose answer ends with its head."""
+        if scope["method"] != "HEAD":
+            await self._framework(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._framework(asked, receive, send_head)
+        finally:
+            scope["path_template"] = asked.get("path_template")
 
     async def _refuse(self, error: Exception, request_id: str, send: Send) -> None:
         await answer_problem(send, problem_of(error, request_id, self._service.durable_seq()))

@@ -16,10 +16,10 @@ from litestar.handlers import BaseRouteHandler
 
 from bridge.errors import ExchangeError, Invalid, Unauthorized
 from bridge.server import docs, openapi, resources
-from bridge.server.caller import Caller
+from bridge.server.caller import IDEMPOTENCY_HEADER, Caller
 from bridge.server.front import CALLER, REQUEST_ID
 from bridge.server.problem import MEDIA_TYPE
-from bridge.server.problems import headers_of, problem_of
+from bridge.server.problems import first_fault, headers_of, problem_of
 from bridge.server.routes import (
     accounts,
     artifacts,
@@ -38,6 +38,8 @@ from bridge.server.routes import (
 )
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest
+from bridge.spelling import whole
+from engine.limits import SEQ_MAX
 
 logger: Final = logging.getLogger(__name__)
 
@@ -68,6 +70,8 @@ def http_app(service: Service) -> Litestar:
     """The routes of a market."""
 
     def problem(request: AnyRequest, error: Exception) -> Response[Any]:
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.BAD_REQUEST:
+            error = _named(error, request)
         told = problem_of(error, request.scope["state"].get(REQUEST_ID, ""), service.durable_seq())
         if told.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             logger.error("request %s failed", told.request_id, exc_info=error)
@@ -115,7 +119,7 @@ def _routers() -> list[Router]:
             route_handlers=handlers,
             tags=[name],
             dependencies={"caller": Provide(given_caller)},
-            guards=[need_caller, know_options],
+            guards=[need_caller, know_options, know_numbers, honour_keys],
         )
 
     return [
@@ -146,5 +150,36 @@ def know_options(connection: AnyConnection, handler: BaseRouteHandler) -> None:
         if name not in known:
             expected = f"one of {', '.join(sorted(known))}" if known else "no parameters"
             raise Invalid(name, connection.query_params[name], expected)
-        if not known[name] and len(connection.query_params.getall(name)) > 1:
-            raise Invalid(name, "twice", "one value")
+        known[name].check(name, connection.query_params.getall(name))
+
+
+def know_numbers(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """A number in a path is written as in a parameter, though the framework knows more ways. Raises `Invalid`."""
+    for name, value in connection.path_params.items():
+        if isinstance(value, int):
+            text = _in_path(name, connection)
+            if whole(text, SEQ_MAX) != value:
+                raise Invalid(name, text, f"a whole number up to {SEQ_MAX}, in digits")
+
+
+def honour_keys(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Whoever sends an Idempotency-Key counts on it: where it would mean nothing it is refused. Raises `Invalid`."""
+    caller: Caller = connection.scope["state"][CALLER]
+    is_honoured = str(getattr(handler, "operation_id", "")) in document().keyed
+    asks = isinstance(connection, Request) and connection.method == "GET"
+    if caller.command_id and not (is_honoured or asks):
+        raise Invalid(IDEMPOTENCY_HEADER, caller.command_id, "none: it is not remembered here")
+
+
+def _in_path(name: str, connection: AnyConnection) -> str:
+    """A part of the path as it was written."""
+    steps = zip(connection.scope["path_template"].split("/"), connection.scope["path"].split("/"), strict=False)
+    return next((text for step, text in steps if step == f"{{{name}}}"), "")
+
+
+def _named(error: HTTPException, request: AnyRequest) -> Exception:
+    """A parameter or header of the wrong shape, by its name and with its value; anything else as it is."""
+    field, words = first_fault(error)
+    given = {**request.headers, **request.path_params, **request.query_params}
+    value = given.get(field, given.get(field.lower()))
+    return error if value is None else Invalid(field, value, words.removeprefix("Expected "))

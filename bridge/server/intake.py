@@ -43,6 +43,12 @@ class Gone(Exception):
     """The client hung up before its request was whole. There is nobody to answer."""
 
 
+def check_length(content_length: bytes | None) -> None:
+    """Raise `BodyTooLarge` for a body that says so, before any of it is read or asked for."""
+    if content_length is not None and int(content_length) > BODY_BYTES_MAX:
+        raise BodyTooLarge
+
+
 async def whole_body(receive: Receive) -> bytes:
     """The body. Raises `BodyTooLarge`, `BodyTooSlow` or `Gone`."""
     message = await _next(receive, BODY_S_MAX)
@@ -50,6 +56,22 @@ async def whole_body(receive: Receive) -> bytes:
     if message.get("more_body") or len(body) > BODY_BYTES_MAX:
         return await _rest(receive, body)
     return body
+
+
+class Read:
+    """A `receive` for the framework, of a body that is there."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        """Give this body, then go on with what `receive` has."""
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        """The next message."""
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
 
 
 class Bounded:

@@ -7,6 +7,7 @@ and goes without it when the answer ends, or the connection does.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 _BEGINNING: Final = b"HTTP/1.1 "
@@ -19,9 +20,10 @@ _NO_BODY: Final = b"\r\ncontent-length: 0\r\n"
 class OneWrite:
     """A transport that joins a head with what is written next. All else is the transport's own."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        """Write to this one."""
+    def __init__(self, transport: asyncio.Transport, on_close: Callable[[], None]) -> None:
+        """Write to this one. `on_close` is what to do where the server closes it: `hang_up`, at once or later."""
         self._transport = transport
+        self._on_close = on_close
         self._head = b""
 
     def write(self, data: bytes) -> None:
@@ -40,7 +42,11 @@ class OneWrite:
             self._transport.write(data)
 
     def close(self) -> None:
-        """Write what is here, and close."""
+        """As the connection closes."""
+        self._on_close()
+
+    def hang_up(self) -> None:
+        """Write what is here, and close. Again: nothing."""
         self.flush()
         self._transport.close()
 

@@ -6,7 +6,7 @@ routes, shapes from the very structs that are decoded and encoded, so that there
 
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -17,9 +17,11 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
+from bridge.errors import Invalid
 from bridge.server.caller import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_ID_HEADER
 from bridge.server.examples import BODIES, VALUES
 from bridge.server.problem import MEDIA_TYPE, Problem
+from bridge.spelling import whole
 from engine.limits import NAME_CHARS_MAX
 
 Node = dict[str, Any]
@@ -28,8 +30,6 @@ _REF: Final = "#/components/schemas/"
 _JSON: Final = "application/json"
 _PAGE: Final = re.compile(r"\bPage_(\w+)_$")
 _VISIBLE: Final = "^[!-~]+$"
-# Who sweeps twice has swept once: it needs no key to be sent again.
-_REPEATABLE: Final = "refund_unfilled"
 # Things that one of several accounts of a key may own; elsewhere the account is in the path or does not matter.
 _OWNED: Final = ("Bids", "Slots", "Commitments")
 
@@ -57,7 +57,7 @@ at one price.
 - Every request needs an API key, `Authorization: Bearer cmk_...`. Who acts is the key's account, never a field.
 - A command is answered when it is durable. `seq` is its row in the journal; everything up to `durable_seq` is safe.
 - A command with an `Idempotency-Key` can be sent again, and is done once: within a day if it moves tokens, otherwise \
-among the last 65,536 commands that were done.
+among the last 65,536 commands that were done. Where that would not be so, the key is refused.
 - Every error is a problem of RFC 9457: decide by `type`, which is a path here that says what to do about it.
 - Lists are pages: hand `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens whole.
 - A field or a parameter that is not in this document is refused.
@@ -87,6 +87,29 @@ def config() -> OpenAPIConfig:
     )
 
 
+class Option(msgspec.Struct, frozen=True):
+    """A query parameter."""
+
+    several: bool
+    """It may be given several times."""
+    bounds: tuple[int, int] | None
+    """Of a whole number, the least and the most."""
+    words: tuple[str, ...]
+    """Those that it may be, if not all."""
+
+    def check(self, name: str, values: Sequence[str]) -> None:
+        """Check that it is given once and written as it has to be. The rest is its type's. Raises `Invalid`."""
+        if not self.several and len(values) > 1:
+            raise Invalid(name, "twice", "one value")
+        if self.words and values[0] not in self.words:
+            raise Invalid(name, values[0], f"one of {', '.join(self.words)}")
+        if self.bounds is not None:
+            least, most = self.bounds
+            number = whole(values[0], most)
+            if number is None or number < least:
+                raise Invalid(name, values[0], f"a whole number from {least} to {most}, in digits")
+
+
 class Document:
     """The document as bytes, and what follows from it."""
 
@@ -109,12 +132,17 @@ class Document:
         self.tree: Final[Node] = msgspec.json.decode(self.body)
         """The document as a reader has it."""
         self.options: Final = {operation["operationId"]: _options(operation) for _, _, operation in operations(tree)}
-        """Of each operation its query parameters; True for those that may be given several times."""
+        """Of each operation its query parameters."""
+        self.keyed: Final = frozenset(
+            operation["operationId"] for _, _, operation in operations(tree) if _is_keyed(operation)
+        )
+        """The operations that an Idempotency-Key makes safe to send again."""
         self._methods: Final = [(_pattern(path), tuple(map(str.upper, item))) for path, item in tree["paths"].items()]
 
     def methods(self, path: str) -> tuple[str, ...]:
         """What can be done with a path, for who has tried something else."""
-        return next((methods for pattern, methods in self._methods if pattern.fullmatch(path)), ("GET",))
+        methods = next((methods for pattern, methods in self._methods if pattern.fullmatch(path)), ("GET",))
+        return (*methods, "HEAD") if "GET" in methods else methods
 
 
 def handlers_of(app: Litestar) -> Iterator[HTTPRouteHandler]:
@@ -248,9 +276,8 @@ def _headers_read(operation: Node) -> list[Node]:
     read: list[Node] = []
     if "504" not in operation["responses"]:
         return read
-    if operation["operationId"] != _REPEATABLE:
-        words = "Names this request. Sent again with the same key it is done once, and answered with what was done."
-        read.append(_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words))
+    words = "Names this request. Sent again with the same key it is done once, and answered with what was done."
+    read.append(_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words))
     if set(operation["tags"]) & set(_OWNED):
         words = "For whom the request is, where the key has several accounts. It has to be one of the key's."
         read.append(_header_read(ACCOUNT_HEADER, NAME_CHARS_MAX, words))
@@ -301,18 +328,28 @@ def _links() -> Node:
     return {name: {"operationId": name, "parameters": bid_id} for name in ("bid", "why", "amend_bid", "cancel_bid")}
 
 
-def _options(operation: Node) -> Mapping[str, bool]:
-    return {
-        parameter["name"]: '"array"' in msgspec.json.encode(parameter["schema"]).decode()
-        for parameter in operation.get("parameters", ())
-        if parameter["in"] == "query"
-    }
+def _is_keyed(operation: Node) -> bool:
+    return any(parameter["name"] == IDEMPOTENCY_HEADER for parameter in operation.get("parameters", ()))
+
+
+def _options(operation: Node) -> Mapping[str, Option]:
+    parameters = (one for one in operation.get("parameters", ()) if one["in"] == "query")
+    return {parameter["name"]: _option(parameter["schema"]) for parameter in parameters}
+
+
+def _option(schema: Node) -> Option:
+    kinds = [kind["type"] for kind in schema.get("oneOf", [schema])]
+    # The framework leaves out a bound that is 0.
+    bounds = (int(schema.get("minimum", 0)), int(schema["maximum"])) if "integer" in kinds else None
+    return Option("array" in kinds, bounds, tuple(word for word in schema.get("enum", ()) if word is not None))
 
 
 def _polished(value: Any, key: str = "") -> Any:
     """The same with names that people read, patterns that every JSON Schema knows, and text without indentation."""
     if isinstance(value, dict):
-        return {_renamed(name): _polished(item, name) for name, item in value.items()}
+        # That format is the one of RFC 3339, in which seconds have no fraction; ours have, as ISO 8601 allows.
+        told = {name: item for name, item in value.items() if (name, item) != ("format", "duration")}
+        return {_renamed(name): _polished(item, name) for name, item in told.items()}
     if isinstance(value, list):
         return [_polished(item) for item in value]
     if not isinstance(value, str):

@@ -16,6 +16,7 @@ from bridge.server.caller import Caller
 from bridge.server.intake import whole_body
 from bridge.server.routes.bids import bid_request
 from bridge.server.service import Service
+from bridge.server.strict import decoded
 
 # As the framework calls it.
 ROUTE: Final = "/api/v1/markets/{market_id}/bids"
@@ -35,7 +36,7 @@ def market_of(scope: Scope) -> str:
 
 
 async def place(service: Service, caller: Caller, market_id: str, receive: Receive) -> bytes:
-    """The answer to one request. Raises as the market does, and `msgspec.MsgspecError` for a body that is no bid."""
-    bid = _decoder.decode(await whole_body(receive))
+    """The answer to one request. Raises as the market and `strict.decoded` do."""
+    bid = decoded(await whole_body(receive), _decoder)
     request = bid_request(market_id, service.bidder(caller), bid, caller.command_id)
     return _encoder.encode(results.placed_bid(await service.submit(caller, request)))

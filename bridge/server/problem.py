@@ -26,7 +26,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     request_id: str = ""
     reason: str = ""
     field: str = ""
-    value: str | int | float | None = None
+    value: str | int | float | bool | None = None
     bound: str | int | None = None
     retry_after_s: float | None = None
     leader: str = ""

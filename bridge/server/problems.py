@@ -31,6 +31,8 @@ from engine.reject import Reject
 
 # What a caller sent is shown back in short.
 _VALUE_CHARS_MAX: Final = 200
+# What every reader of JSON has exactly.
+_INT_MAX: Final = 2**53 - 1
 
 DATABASE_DENIED: Final = "the database does not let the service do this: its log says which right is missing"
 
@@ -170,7 +172,7 @@ def _of_framework(error: HTTPException) -> Problem:
     """What the framework refuses: no such route, a method that is none, a parameter or body of the wrong shape."""
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:
-        return _malformed(*_first_fault(error))
+        return _malformed(*first_fault(error))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _own("internal", status, "an error of the service: the log has it")
     return Problem("about:blank", status.phrase, status, error.detail or status.description)
@@ -188,7 +190,7 @@ def _malformed(field: str, words: str) -> Problem:
     return msgspec.structs.replace(problem, field=field)
 
 
-def _first_fault(error: HTTPException) -> tuple[str, str]:
+def first_fault(error: HTTPException) -> tuple[str, str]:
     """The field and the words of the first thing that was wrong."""
     faults = error.extra if isinstance(error.extra, list) else []
     for fault in faults:
@@ -208,8 +210,8 @@ def _slug(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _shown(value: object) -> str | int | float | None:
-    if value is None or isinstance(value, bool | int | float):
+def _shown(value: object) -> str | int | float | bool | None:
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= _INT_MAX):
         return value
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= _VALUE_CHARS_MAX else text[: _VALUE_CHARS_MAX - 3] + "..."

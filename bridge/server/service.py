@@ -87,7 +87,7 @@ class Service:
     async def refund_unfilled(self, caller: Caller, now: datetime | None) -> Swept:
         """Sweep all that is due. Raises `Forbidden`."""
         actor = self._acting(caller, verbs.refund_unfilled(now)).actor
-        swept = await self.market.acting_as(actor).refund_unfilled(now)
+        swept = await self.market.acting_as(actor).refund_unfilled(now, command_id=caller.command_id)
         caller.seq = swept.stamp.seq
         return swept
 

@@ -13,9 +13,10 @@ from typing import Final, cast
 
 from bridge.access import key_text
 from bridge.errors import Invalid, Unauthorized
-from bridge.server.asgi import Application, Receive, Scope, Send
-from bridge.server.caller import account_name, read_headers
+from bridge.server.asgi import Application, Message, Receive, Scope, Send
+from bridge.server.caller import Headers, account_name, read_headers
 from bridge.server.http_server import Server, ending_on, listening_socket, url_of
+from bridge.server.once import check_once
 from bridge.tools.calls import Agent
 from bridge.tools.markets import Agents
 from bridge.tools.server import Context, tools_server
@@ -23,8 +24,9 @@ from bridge.tools.server import Context, tools_server
 PATH: Final = "/mcp"
 # Anybody else's business is not this server's: it listens here and nowhere else.
 HOST: Final = "127.0.0.1"
-# The longest call is a few names and numbers.
+# The longest call is a few names and numbers, and there at once.
 BODY_BYTES_MAX: Final = 65_536
+BODY_S_MAX: Final = 10.0
 
 
 def serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
@@ -79,23 +81,87 @@ class Running:
 
 
 def keyed(app: Application) -> Application:
-    """The application, for requests that carry what looks like a key. Whether it works is the market's to say."""
+    """The application, for whole requests that carry what looks like a key: if it works is the market's to say.
+
+    Nothing is asked but by POST. Without sessions there is no stream to open (GET), to resume or to end (DELETE).
+    """
 
     async def serve_one(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            key_text.split(key_text.bearer(read_headers(scope["headers"]).authorization))
+            headers = read_headers(scope["headers"])
+            key_text.split(key_text.bearer(headers.authorization))
         except (Unauthorized, Invalid) as error:
-            await _refuse(send, str(error))
+            await _refuse(send, 401, str(error), (b"www-authenticate", b'Bearer realm="callmarket"'))
             return
-        await app(scope, receive, send)
+        if scope["method"] != "POST":
+            await _refuse(send, 405, "there are no sessions here, and no streams: only POST", (b"allow", b"POST"))
+            return
+        try:
+            async with asyncio.timeout(BODY_S_MAX):
+                body = await _whole(headers, receive)
+        except _TooLarge:
+            await _refuse(send, 413, f"the body is larger than {BODY_BYTES_MAX} bytes")
+        except TimeoutError:
+            await _refuse(send, 408, f"the body was not there after {BODY_S_MAX:.0f} s")
+        except _Gone:
+            pass
+        else:
+            twice = _name_twice(body)
+            await (_refuse(send, 400, twice) if twice else app(scope, _read(body, receive), send))
 
     return serve_one
 
 
-async def _refuse(send: Send, words: str) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"www-authenticate", b'Bearer realm="callmarket"')]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": words.encode()})
+class _TooLarge(Exception):
+    """The body is over the bound."""
+
+
+class _Gone(Exception):
+    """There is nobody to answer."""
+
+
+async def _whole(headers: Headers, receive: Receive) -> bytes:
+    """The body. Raises `_TooLarge` or `_Gone`."""
+    if headers.content_length is not None and int(headers.content_length) > BODY_BYTES_MAX:
+        raise _TooLarge
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Gone
+        body += message["body"]
+        more = message["more_body"]
+        if len(body) > BODY_BYTES_MAX:
+            raise _TooLarge
+    return body
+
+
+def _name_twice(body: bytes) -> str:
+    """What is wrong if an object of this JSON has a name twice; no JSON the protocol has an answer of its own for."""
+    try:
+        check_once(body)
+    except Invalid as error:
+        return str(error)
+    except (ValueError, RecursionError):
+        pass
+    return ""
+
+
+def _read(body: bytes, receive: Receive) -> Receive:
+    """A `receive` of a body that is there."""
+    waiting = [body]
+
+    async def give() -> Message:
+        return {"type": "http.request", "body": waiting.pop(), "more_body": False} if waiting else await receive()
+
+    return give
+
+
+async def _refuse(send: Send, status: int, words: str, *more: tuple[bytes, bytes]) -> None:
+    body = words.encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _agent_of(agents: Agents, context: Context) -> AbstractAsyncContextManager[Agent]:

@@ -1,10 +1,15 @@
 """The tools on standard input and output, for the one client that has started this process.
 
-Rule of this file: stdout is the protocol's; logs go to stderr. The process ends when its input does.
+Rule of this file: stdout is the protocol's; logs go to stderr. The process ends when its input does, or when nobody
+reads its output any more.
 """
 
 import asyncio
+import os
+import select
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,10 +21,21 @@ from bridge.tools.server import Context, tools_server
 
 
 def serve(url: str, key: str, account: str) -> None:
-    """Serve the tools until the input ends, with this key for this account (empty: the key's only one)."""
+    """Serve the tools until input or output end, with this key for this account (empty: the key's only one)."""
     # There is nothing to save here, and the thread that reads the input could not be interrupted in another way.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # A duplicate: the SDK moves the descriptors while it serves.
+    threading.Thread(target=_end_with, args=(os.dup(sys.stdout.fileno()),), name="stdout", daemon=True).start()
     asyncio.run(_serve(url, key, account))
+
+
+def _end_with(output: int) -> None:
+    """End the process when nobody can read this any more: its client is gone, though its input may stay open."""
+    ends = select.poll()
+    # Not for writing: only for what is told unasked, an error or a hang-up.
+    ends.register(output, 0)
+    ends.poll()
+    os._exit(0)
 
 
 async def _serve(url: str, key: str, account: str) -> None:

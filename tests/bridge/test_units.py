@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import Invalid, Refused, units
+from bridge.errors import told_as
 from engine.events import Rejected
 from engine.limits import AT_US_MAX, MICROS_MAX
 from engine.reject import Reject
@@ -51,7 +52,8 @@ def test_duration_is_whole_microseconds() -> None:
         (Decimal("0.0000015"), 2),  # half to even
         (1e-9, 0),
         (0, 0),
-        (-2, -2_000_000),  # the engine's bounds refuse it, by its own name
+        (-1e-9, 0),
+        (9_007_199_254, 9_007_199_254_000_000),
     ],
 )
 def test_number_becomes_millionths(number: units.Number, millionths: int) -> None:
@@ -69,19 +71,45 @@ def test_number_becomes_millionths(number: units.Number, millionths: int) -> Non
         True,
         None,
         "much",
+        -2,
+        -0.000001,
+        9_007_199_255,
         pytest.param(10**5000, id="huge"),
     ],
 )
 def test_number_that_is_none_is_invalid(number: units.Number) -> None:
-    with pytest.raises(Invalid, match="impact: expected a finite number, got"):
+    with pytest.raises(Invalid, match="impact: expected a finite number from 0 to 9007199254, got"):
         units.micros("impact", number)
 
 
-@given(st.integers(0, MICROS_MAX))
+@given(st.integers(0, MICROS_MAX // 1_000_000 * 1_000_000))
 def test_number_there_and_back_is_exact(millionths: int) -> None:
     """Within what a float keeps: 2**53 millionths are printed with at most 16 digits."""
     assert units.micros("impact", Decimal(millionths) / 1_000_000) == millionths
     assert units.number_of(millionths) == millionths / 1_000_000
+
+
+@pytest.mark.parametrize("at", [datetime(1969, 12, 31, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)])
+def test_time_that_the_engine_does_not_know_is_invalid(at: datetime) -> None:
+    with pytest.raises(Invalid, match="ttl_at: expected a time from 1970 to 2255-06-05, got"):
+        units.at_us("ttl_at", at)
+
+
+@pytest.mark.parametrize("lease", [timedelta(0), timedelta(microseconds=-1), timedelta(days=31, microseconds=1)])
+def test_a_lease_has_bounds(lease: timedelta) -> None:
+    with pytest.raises(Invalid, match="lease: expected more than 0, at most 31 days, got"):
+        units.lease_us("lease", lease)
+
+
+def test_what_goes_wrong_is_told_by_the_callers_names() -> None:
+    with pytest.raises(Invalid, match="stake_id: expected a name, got 7") as invalid, told_as(hold_id="stake_id"):
+        raise Invalid("hold_id", 7, "a name")
+    assert invalid.value.field == "stake_id"
+    rejected = Rejected(Reject.HOLD_EXISTS, "hold_id", "h", "")
+    with pytest.raises(Refused, match="HOLD_EXISTS: stake_id 'h'"), told_as(hold_id="stake_id"):
+        raise Refused(rejected, 7)
+    with pytest.raises(Invalid, match="limit: "), told_as(hold_id="stake_id"):
+        raise Invalid("limit", 7, "less")
 
 
 def test_a_refusal_tells_times_as_people_write_them() -> None:

@@ -179,3 +179,17 @@ def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock
         stake(market, "s", "a", "h1", 1_001)
     assert refused.value.reason is Reject.FUNDS_INSUFFICIENT
     assert market.holds("a").items == ()
+    # A stake and a bounty are holds, which is nothing that their caller has to know.
+    for field, ask in (
+        ("tokens", lambda: stake(market, "s", "a", "h1", 0)),
+        ("stake_id", lambda: stake(market, "no id", "a", "h1", 1)),
+        ("tokens", lambda: post_bounty(market, "x", "a", "h1", 0, expires_at=SOON)),
+        ("bounty_id", lambda: post_bounty(market, "no id", "a", "h1", 1, expires_at=SOON)),
+        ("description", lambda: post_bounty(market, "x", "a", "h1", 1, expires_at=SOON, description="x" * 513)),
+    ):
+        with pytest.raises(Invalid) as caught:
+            ask()
+        assert caught.value.field == field
+    market.place_hold("taken", "a", 1, "other")
+    with pytest.raises(Refused, match="HOLD_EXISTS: stake_id 'taken'"):
+        stake(market, "taken", "a", "h1", 1)

@@ -5,7 +5,7 @@ Goal: a client can be moved from one way to another and notices nothing. Method:
 
 import inspect
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +17,8 @@ from bridge.results import PlacedBid
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
+
+LATE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def furnish(api: MarketApi, *bidder_ids: str, tokens: int = 1_000) -> None:
@@ -218,6 +220,16 @@ INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("amount_tokens", 0, lambda api: api.capture_hold("h", "a", 0)),
     ("hold_id", "", lambda api: api.release_hold("")),
     ("command_id", "no id", lambda api: api.open_account("fine", command_id="no id")),
+    # By the names that were given, not by those of the engine.
+    ("ttl_at", LATE.isoformat(), lambda api: api.place_bid("m", "a", "t", 5, ttl_at=LATE)),
+    ("ttl_at", LATE.isoformat(), lambda api: api.amend_bid(1, ttl_at=LATE)),
+    ("available_at", LATE.isoformat(), lambda api: api.offer_slot("m", "s", LATE)),
+    ("expires_at", LATE.isoformat(), lambda api: api.place_hold("h", "a", 1, "stake", expires_at=LATE)),
+    ("now", LATE.isoformat(), lambda api: api.clear_round("m", LATE)),
+    ("lease", "0:00:00", lambda api: api.open_market("x", lease=timedelta(0))),
+    ("lease", "32 days, 0:00:00", lambda api: api.offer_slot("m", "s", lease=timedelta(days=32))),
+    ("expected_value_usd", -1, lambda api: api.place_bid("m", "a", "t", 5, expected_value_usd=-1)),
+    ("actual_impact", 1e300, lambda api: api.settle("s", 1, 1e300)),
 ]
 
 
@@ -249,6 +261,8 @@ def test_a_retry_is_answered_with_the_first_reply(api: MarketApi) -> None:
     with pytest.raises(Refused) as caught:
         api.place_bid("m", "a", "t3", 1, command_id="bid")
     assert (caught.value.reason, caught.value.bound) == (Reject.COMMAND_ID_REUSED, first.stamp.seq)
+    sweeps = [api.refund_unfilled(command_id="sweep") for _ in range(2)]
+    assert sweeps[0].stamp.seq == sweeps[1].stamp.seq
     rounds = [api.clear_round("m", command_id="call") for _ in range(2)]
     assert [one.round_no for one in rounds] == [1, 1]
     assert api.market("m").rounds_called == 1

@@ -13,6 +13,7 @@ from litestar import delete, get, patch, post
 from litestar.params import FromQuery, JSONBody
 
 from bridge import results, units, verbs
+from bridge.errors import told_as
 from bridge.messages import Request
 from bridge.questions import BidDetail, BidRow, BidStatus, Outcome
 from bridge.results import AmendedBid, Page, PlacedBid, Stamp
@@ -66,11 +67,13 @@ async def place_bids(
     the whole batch may be sent again.
     """
     bidder_id = service.bidder(caller)
-    requests = [
-        bid_request(market_id, bidder_id, bid, f"{caller.command_id}/{number}" if caller.command_id else "")
-        for number, bid in enumerate(data.bids)
-    ]
-    return await service.place_bids(caller, requests, ack)
+    requests = []
+    for number, bid in enumerate(data.bids):
+        command_id = f"{caller.command_id}/{number}" if caller.command_id else ""
+        with told_as(ttl_at=f"bids[{number}].ttl_at"):
+            requests.append(bid_request(market_id, bidder_id, bid, command_id))
+    with told_as(requests="bids"):
+        return await service.place_bids(caller, requests, ack)
 
 
 @patch("/bids/{bid_id:int}", operation_id="amend_bid", summary="Amend a bid", responses=PAYMENT)

@@ -7,6 +7,7 @@ from litestar import delete, get, post
 from litestar.params import FromQuery, JSONBody
 
 from bridge import results, verbs
+from bridge.errors import told_as
 from bridge.resource_allocator.commitments import (
     ARTIFACT,
     BOUNTY,
@@ -42,17 +43,18 @@ async def stake(
     """
     account_id = service.bidder(caller)
     await service.market.artifact(artifact_id)
-    request = verbs.place_hold(
-        data.stake_id,
-        account_id,
-        data.tokens,
-        STAKE,
-        reference_type=ARTIFACT,
-        reference_id=artifact_id,
-        expires_at=data.expires_at,
-        command_id=caller.command_id,
-    )
-    return results.placed_hold(await service.submit(caller, request, ack))
+    with told_as(hold_id="stake_id", amount_tokens="tokens"):
+        request = verbs.place_hold(
+            data.stake_id,
+            account_id,
+            data.tokens,
+            STAKE,
+            reference_type=ARTIFACT,
+            reference_id=artifact_id,
+            expires_at=data.expires_at,
+            command_id=caller.command_id,
+        )
+        return results.placed_hold(await service.submit(caller, request, ack))
 
 
 @delete(
@@ -62,10 +64,11 @@ async def unstake(
     stake_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """Take all of a stake back. By whoever placed it, or the admin."""
-    request = verbs.release_hold(stake_id, command_id=caller.command_id)
-    if not service.is_retry(caller, request):
-        check_stake(await service.market.hold(stake_id))
-    return results.released_hold(await service.submit(caller, request, ack))
+    with told_as(hold_id="stake_id"):
+        request = verbs.release_hold(stake_id, command_id=caller.command_id)
+        if not service.is_retry(caller, request):
+            check_stake(await service.market.hold(stake_id))
+        return results.released_hold(await service.submit(caller, request, ack))
 
 
 @post("/artifacts/{artifact_id:str}/bounties", operation_id="post_bounty", summary="Post a bounty", responses=PAYMENT)
@@ -82,18 +85,19 @@ async def post_bounty(
     """
     account_id = service.bidder(caller)
     await service.market.artifact(artifact_id)
-    request = verbs.place_hold(
-        data.bounty_id,
-        account_id,
-        data.tokens,
-        BOUNTY,
-        reference_type=ARTIFACT,
-        reference_id=artifact_id,
-        expires_at=data.expires_at,
-        memo=data.description,
-        command_id=caller.command_id,
-    )
-    return results.placed_hold(await service.submit(caller, request, ack))
+    with told_as(hold_id="bounty_id", amount_tokens="tokens", memo="description"):
+        request = verbs.place_hold(
+            data.bounty_id,
+            account_id,
+            data.tokens,
+            BOUNTY,
+            reference_type=ARTIFACT,
+            reference_id=artifact_id,
+            expires_at=data.expires_at,
+            memo=data.description,
+            command_id=caller.command_id,
+        )
+        return results.placed_hold(await service.submit(caller, request, ack))
 
 
 @post(
@@ -126,8 +130,9 @@ async def pay_bounty(
     # Whom it pays is not known yet; who may release a hold may capture it.
     service.check_may(caller, verbs.release_hold(bounty_id))
     payee = payee_of(await service.market.bounty(bounty_id))
-    request = verbs.capture_hold(bounty_id, payee, data.tokens, command_id=caller.command_id)
-    return results.captured_hold(await service.submit(caller, request, ack))
+    with told_as(hold_id="bounty_id", amount_tokens="tokens"):
+        request = verbs.capture_hold(bounty_id, payee, data.tokens, command_id=caller.command_id)
+        return results.captured_hold(await service.submit(caller, request, ack))
 
 
 @delete(
@@ -141,11 +146,12 @@ async def withdraw_bounty(
     bounty_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """Take back a bounty that nobody has claimed. By whoever posted it, or the admin."""
-    request = verbs.release_hold(bounty_id, command_id=caller.command_id)
-    # The name may be another bounty's by now.
-    if not service.is_retry(caller, request):
-        check_unclaimed(await service.market.bounty(bounty_id))
-    return results.released_hold(await service.submit(caller, request, ack))
+    with told_as(hold_id="bounty_id"):
+        request = verbs.release_hold(bounty_id, command_id=caller.command_id)
+        # The name may be another bounty's by now.
+        if not service.is_retry(caller, request):
+            check_unclaimed(await service.market.bounty(bounty_id))
+        return results.released_hold(await service.submit(caller, request, ack))
 
 
 @get("/bounties", operation_id="bounties", summary="List bounties", responses=QUESTION)

@@ -16,7 +16,7 @@ from bridge.cursors import Order
 from bridge.errors import Invalid
 from bridge.messages import Ack
 from bridge.names import PATH_NAME_PATTERN
-from bridge.server.bodies import Instant
+from bridge.server.bodies import AN_INSTANT, Instant
 from bridge.server.caller import Caller
 from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.service import Service
@@ -86,7 +86,7 @@ def instant(field: str, text: str | None) -> datetime | None:
     try:
         return msgspec.convert(text, Instant)
     except msgspec.ValidationError:
-        raise Invalid(field, text, "ISO 8601 with a time zone, as 2026-01-31T12:00:00Z") from None
+        raise Invalid(field, text, AN_INSTANT) from None
 
 
 # What a command may be answered with.

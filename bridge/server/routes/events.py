@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp
 
-from bridge.errors import Invalid
+from bridge.errors import told_as
 from bridge.feed import sse
 from bridge.feed.filters import filter_of
 from bridge.server.event_stream import EventStream
@@ -48,14 +48,17 @@ async def events(
     """Rounds, awards, changes of the book and the durable watermark, as server-sent events, each once it is durable.
 
     The `id` of an event is its row: send it back as `Last-Event-ID`, or as `after_seq`, and the stream goes on without
-    a gap. Who reads too slowly is cut off with an event `end` that says where to go on. With 0 it begins at the first
-    row. Wallets and refusals are not in it.
+    a gap. Where both are given the header counts: browsers resume at the address that they began with. Who reads too
+    slowly is cut off with an event `end` that says where to go on. With 0 it begins at the first row. Wallets and
+    refusals are not in it.
     """
     resumed_seq = sse.after_seq_of(last_event_id or "")
-    if resumed_seq is not None and after_seq is not None:
-        raise Invalid("after_seq", after_seq, "none where Last-Event-ID is given")
-    wanted = filter_of(market_id or (), kind or (), bidder_id or "")
-    subscription = await service.node.feed.subscribe(wanted, after_seq if resumed_seq is None else resumed_seq)
+    with told_as(market_ids="market_id", kinds="kind"):
+        wanted = filter_of(market_id or (), kind or (), bidder_id or "")
+    if resumed_seq is None:
+        return EventStream(await service.node.feed.subscribe(wanted, after_seq))  # type: ignore[return-value]
+    with told_as(after_seq="Last-Event-ID"):
+        subscription = await service.node.feed.subscribe(wanted, resumed_seq)
     return EventStream(subscription)  # type: ignore[return-value]  # the same protocol in other words
 
 

@@ -11,6 +11,7 @@ from litestar.params import JSONBody
 
 from bridge import results, verbs
 from bridge.cycle.caller import CycleStatus
+from bridge.errors import told_as
 from bridge.figures import Candles, RecentStats
 from bridge.questions import RoundRow
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote
@@ -144,7 +145,8 @@ async def get_candles(
     market_id: Name, service: GivenService, period_s: PeriodS = 86_400.0, interval_s: PeriodS = 300.0
 ) -> Candles:
     """Clearing prices, supply and awards of a period up to now, in at most a thousand equal parts."""
-    return await service.market.get_candles(market_id, timedelta(seconds=period_s), timedelta(seconds=interval_s))
+    with told_as(interval="interval_s"):
+        return await service.market.get_candles(market_id, timedelta(seconds=period_s), timedelta(seconds=interval_s))
 
 
 @get("/markets/{market_id:str}/cycle", operation_id="cycle", summary="When it is called", responses=QUESTION)

@@ -40,6 +40,27 @@ def through(line: Proxy) -> str:
     return f"http://127.0.0.1:{line.listener.getsockname()[1]}"
 
 
+def test_a_name_that_http_cannot_have_is_told_as_such(service: Served, market: Exchange) -> None:
+    """In a body by the service, in a path by the client: the field, the value, and what is wrong with it."""
+    before = last_seq(market)
+    with Client(service.url, service.key(admin=True, operate=True, bid=("a",))) as client:
+        for field, ask in (
+            ("account_id", lambda: client.open_account("a/b")),
+            ("account_id", lambda: client.wallet("a/b")),
+            ("market_id", lambda: client.open_market("a/b")),
+            ("market_id", lambda: client.place_bid("a/b", "a", "t", 1)),
+            ("slot_id", lambda: client.offer_slot("m", "a/b")),
+            ("hold_id", lambda: client.place_hold("a/b", "a", 1, "stake")),
+            ("hold_id", lambda: client.release_hold("a/b")),
+        ):
+            with pytest.raises(Invalid, match=f"^{field}: expected .*without.*/.*, got 'a/b'$") as caught:
+                ask()
+            assert (caught.value.field, caught.value.value) == (field, "a/b")
+        with pytest.raises(Invalid, match=r"^after_seq: expected 0 to \d+, the last durable row, got 9000$"):
+            next(client.events(9_000))
+    assert last_seq(market) == before
+
+
 @pytest.mark.parametrize("moment", ["before", "sent", "answered", "torn"])
 def test_a_lost_reply_is_asked_for_again_and_done_once(
     service: Served, line: Proxy, market: Exchange, moment: Moment

@@ -330,12 +330,35 @@ def test_a_body_that_is_a_bomb_is_refused(town: Town, name: str) -> None:
         assert len(told.content) < 2_000, "what was sent is shown back in short"
 
 
-def test_a_field_that_stands_twice_is_one_bid_of_the_last(served: Served) -> None:
-    """As JSON parsers do; what is held is what the reply says."""
-    body = b'{"task_id": "t", "max_price_tokens": 5, "max_price_tokens": 7}'
-    told = served.ask("POST", "/api/v1/markets/m/bids", key=served.key(bid=("a",)), content=body)
-    assert (told.status_code, told.json()["held_tokens"]) == (201, 7)
-    assert served.exchange.wallet("a").held_tokens == 7
+TWICE: dict[str, tuple[str, bytes]] = {
+    "the same": ("max_price_tokens", b'{"task_id": "t", "max_price_tokens": 5, "max_price_tokens": 5}'),
+    "another": ("max_price_tokens", b'{"max_price_tokens": 7, "task_id": "t", "max_price_tokens": 5}'),
+    "escaped": ("task_id", b'{"task_id": "t", "max_price_tokens": 5, "task\\u005fid": "u"}'),
+    "beside escaped marks": ("task_id", b'{"task_id": "\\u0022\\u0022", "task_id": "\\"", "max_price_tokens": 5}'),
+    "null": ("ttl_at", b'{"task_id": "t", "max_price_tokens": 5, "ttl_at": null, "ttl_at": null}'),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_field_that_stands_twice_is_no_choice(town: Town, name: str) -> None:
+    """At any depth, and however it is written: JSON parsers take the first, the last or both."""
+    field, body = TWICE[name]
+    for path in ("/markets/m/bids", "/markets/m/bids?ack=durable"):
+        told = town.served.ask("POST", f"/api/v1{path}", key=town.owner, content=body)
+        town.refused(told, 400)
+        assert (told.json()["field"], told.json()["value"]) == (field, "twice")
+    batch = b'{"bids": [{"task_id": "first", "max_price_tokens": 5}, %b]}' % body
+    told = town.served.ask("POST", "/api/v1/markets/m/bids/batch", key=town.owner, content=batch)
+    town.refused(told, 400)
+    told = town.served.ask("POST", "/api/v1/markets/m/bids/batch", key=town.owner, content=b'{"bids": [], "bids": []}')
+    town.refused(told, 400)
+
+
+def test_marks_in_a_name_are_no_second_field(served: Served) -> None:
+    for number, task_id in enumerate(('a"b', '":"', "\\", '\\"', '"max_price_tokens":5')):
+        body = {"task_id": task_id, "max_price_tokens": 5 + number}
+        told = served.ask("POST", "/api/v1/markets/m/bids", key=served.key(bid=("a",)), json=body)
+        assert (told.status_code, told.json()["held_tokens"]) == (201, 5 + number)
 
 
 def test_a_body_that_never_comes_is_not_waited_for(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_a_head_leaves_with_its_body_and_never_later_than_its_answer() -> None:
         (["head", "body", "head", "body"], [head + b"{}"] * 2),
     ):
         recorded = Recorded()
-        transport = OneWrite(cast(asyncio.Transport, recorded))
+        transport = OneWrite(cast(asyncio.Transport, recorded), lambda: None)
         for step in steps:
             match step:
                 case "head":
@@ -77,7 +77,7 @@ def test_a_head_leaves_with_its_body_and_never_later_than_its_answer() -> None:
                 case "flush":
                     transport.flush()
                 case "close":
-                    transport.close()
+                    transport.hang_up()
         assert recorded.writes == writes, steps
 
 
@@ -88,5 +88,5 @@ def test_what_has_no_body_or_no_known_end_is_written_at_once() -> None:
         b"HTTP/1.1 100 Continue\r\n\r\n",
     ):
         recorded = Recorded()
-        OneWrite(cast(asyncio.Transport, recorded)).write(head)
+        OneWrite(cast(asyncio.Transport, recorded), lambda: None).write(head)
         assert recorded.writes == [head]

@@ -94,8 +94,9 @@ def test_a_browser_that_has_a_part_is_not_sent_it_again(served: Served) -> None:
 
 def test_what_is_not_part_of_it_is_not_there(served: Served) -> None:
     """The folder is no door to other files, and the page takes nothing."""
-    for path in ("/resources/index.html", "/resources/none.mjs", "/resources/%2e%2e/front.py"):
+    for path in ("/resources/index.html", "/resources/none.mjs", "/resources/front.py"):
         assert get(served, path).status_code == 404, path
+    assert get(served, "/resources/%2e%2e/front.py").status_code == 400
     assert served.ask("POST", RESOURCES_PATH, json={}).status_code == 405
 
 

@@ -1,6 +1,9 @@
 """The tools as an agent uses them: the SDK's own client, a child process or HTTP, and a market that is served."""
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -13,8 +16,21 @@ from bridge.tools.calls import Agent
 from bridge.tools.catalogue import BY_NAME
 from bridge.tools.markets import Agents, market_of
 from bridge.tools.server import RULES_URI, tools_server
-from tests.bridge.tools.conftest import Served, awaited, fail, lines_to, over_http, over_stdio, start, stop, use
+from tests.bridge.tools.conftest import (
+    Served,
+    awaited,
+    environment,
+    fail,
+    lines_to,
+    over_http,
+    over_stdio,
+    start,
+    stop,
+    use,
+)
 from tests.support.own_server import stopped_still
+from tests.support.service_process import ROOT
+from tests.support.small_market import WAIT_S_MAX
 
 WAYS = pytest.mark.parametrize("way", ["stdio", "http", "http of 2025"])
 NO_KEY = "cmk_" + "x" * 12 + "_" + "y" * 43
@@ -245,6 +261,70 @@ async def test_http_lets_in_only_who_brings_a_key_and_comes_from_here(served: Se
         assert (await http.post(tools_url, json=ask, headers=twice)).status_code == 401, "which of them counts?"
         long = {**ask, "params": {"_meta": {"x": "y" * 70_000}}}
         assert (await http.post(tools_url, json=long, headers=good)).status_code == 413
+
+
+@awaited
+async def test_http_answers_posts_alone_and_reads_each_name_once(served: Served, tools_url: str) -> None:
+    """No sessions: so there is no stream to open, to resume (Last-Event-ID) or to end. And an offer is passed over."""
+    good = {"Authorization": f"Bearer {served.key()}", "Accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient(headers=good) as http:
+        for method in ("GET", "DELETE", "HEAD", "OPTIONS", "PUT"):
+            for more in ({}, {"Last-Event-ID": "1"}, {"Mcp-Session-Id": "x"}):
+                answer = await http.request(method, tools_url, headers=more)
+                assert (answer.status_code, answer.headers["allow"]) == (405, "POST"), method
+        asked = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'
+        offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABk"}
+        answer = await http.post(tools_url, content=asked, headers={"Content-Type": "application/json", **offer})
+        assert answer.status_code == 200, answer.text
+        for twice in (
+            b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "method": "tools/call"}',
+            b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "quote", "arguments": '
+            b'{"market_id": "m", "max_price_tokens": 1, "max_price\\u005ftokens": 2}}}',
+        ):
+            answer = await http.post(tools_url, content=twice, headers={"Content-Type": "application/json"})
+            assert (answer.status_code, "twice" in answer.text) == (400, True), answer.text
+        for bad in (b"", b"{", b"\xff"):
+            answer = await http.post(tools_url, content=bad, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 400, answer.text
+
+
+@awaited
+async def test_a_number_is_a_number(served: Served, tools_url: str) -> None:
+    m, a = served.market("a")
+    async with over_http(tools_url, served.key(bid=[a])) as client:
+        for odd in ("5", " 5", "1e3", "0x10", True, None, 5.0, 5.5, 1e3, [5], -1, 2**53):
+            words = await fail(client, "place_bid", market_id=m, task_id="t", max_price_tokens=odd)
+            assert words.startswith("INVALID: max_price_tokens: "), words
+            assert "max_price_tokens" in await fail(client, "quote", market_id=m, max_price_tokens=odd)
+            assert "bid_id" in await fail(client, "why", bid_id=odd)
+        words = await fail(
+            client, "place_bid", market_id=m, task_id="t", max_price_tokens=5, ttl_at="9999-01-01T00:00:00Z"
+        )
+        assert "ttl_at: expected a time from 1970 to" in words, words
+        assert (await use(client, "wallet"))[0]["held_tokens"] == 0
+
+
+def test_stdio_ends_when_nobody_reads_its_output(served: Served) -> None:
+    """Though its input stays open: a client that died may have left that to another process."""
+    settings = environment(CALLMARKET_URL=served.url, CALLMARKET_KEY=served.key())
+    command = [sys.executable, "-m", "bridge", "mcp"]
+    hello = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }
+    for greets in (True, False):
+        process = subprocess.Popen(command, cwd=ROOT, env=settings, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin:
+            if greets:
+                process.stdin.write(json.dumps(hello).encode() + b"\n")
+                process.stdin.flush()
+                assert b"callmarket" in process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(WAIT_S_MAX) == 0
 
 
 @awaited

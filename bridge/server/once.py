@@ -1,0 +1,31 @@
+"""JSON in which each name of an object stands once.
+
+Of two values parsers take the first, the last, or both, so a proxy or a log might see another request than the market.
+Rule of this file: it is only asked whether; what the JSON means is decoded elsewhere.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bridge.errors import Invalid
+
+
+def check_once(body: bytes) -> None:
+    """Check that no object of this JSON has a key twice: which of the values counts would be a guess. Raises `Invalid`.
+
+    Written again, without what stood twice, it has fewer quotation marks; unless some of them are escaped, where it has
+    to be read slowly.
+    """
+    if b"\\" in body or body.count(b'"') != msgspec.json.encode(msgspec.json.decode(body)).count(b'"'):
+        json.loads(body, object_pairs_hook=_once)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for key in found if sum(key == other for other, _ in pairs) > 1)
+        raise Invalid(twice, "twice", "one value")
+    return found
