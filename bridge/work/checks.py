@@ -74,22 +74,26 @@ def check_filter(quest_id: str | None, status: TaskStatus | None) -> None:
         raise Invalid("status", status, f"one of {', '.join(get_args(TaskStatus))}")
 
 
-def check_claim(task_id: str, worker_id: str, payer: Payer, award_id: int | None) -> None:
+def check_claim(
+    task_id: str, worker_id: str, payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1
+) -> None:
     """Check what a claim is made of. Raises `Invalid`."""
     check_name("task_id", task_id)
     check_name("worker_id", worker_id)
-    check_payer(payer, award_id)
+    check_payer(payer, award_id, reservation_id, least)
 
 
-def check_payer(payer: Payer, award_id: int | None) -> None:
-    """Check who pays, and by which award. Raises `Invalid`."""
+def check_payer(payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1) -> None:
+    """Check who pays, and by which award or reservation. Raises `Invalid`."""
     if payer not in get_args(Payer):
         raise Invalid("payer", payer, f"one of {', '.join(get_args(Payer))}")
-    if payer == "budget":
-        if award_id is not None:
-            raise Invalid("award_id", award_id, "None where the budget pays")
-    elif type(award_id) is not int or not 0 < award_id <= SEQ_MAX:
-        raise Invalid("award_id", award_id, f"the award that pays, 1 to {SEQ_MAX}")
+    ids = {"auction": ("award_id", award_id), "budget": ("reservation_id", reservation_id)}
+    field, number = ids.pop(payer)
+    ((other_field, other),) = ids.values()
+    if other is not None:
+        raise Invalid(other_field, other, f"None where the {payer} pays")
+    if type(number) is not int or not least <= number <= SEQ_MAX:
+        raise Invalid(field, number, f"what pays, {least} to {SEQ_MAX}")
 
 
 def check_outcome(cost_tokens: int, impact: float) -> None:
