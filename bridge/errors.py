@@ -33,7 +33,7 @@ class Invalid(ExchangeError, ValueError):
     """The request has a field of the wrong type, range or pattern. Nothing was recorded."""
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        super().__init__(f"{field}: expected {expected}, got {_shown(value)}")
+        super().__init__(f"{field}: expected {expected}, got {shown(value)}")
         self.field = field
         self.value = value
         self.expected = expected
@@ -102,7 +102,8 @@ def _at(value: int | str) -> int | str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)).isoformat().replace("+00:00", "Z")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value of somebody's in the words of an error: what Python prints, cut where it is long."""
     try:
         return f"{value!r:.80}"
     except ValueError:

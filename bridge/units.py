@@ -3,6 +3,7 @@
 Rule of this file: exact or refused. Decimal arithmetic, half to even where something has to be rounded to a millionth.
 """
 
+import math
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -43,6 +44,14 @@ def micros(field: str, number: Number) -> int:
         return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
     except (ArithmeticError, ValueError):
         raise Invalid(field, number, "a finite number") from None
+
+
+def float_of(value: object) -> float:
+    """A number of somebody else's table as float64; NaN for what is none, or is larger than all of them."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is none is what this is about
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def datetime_of(at_us: int) -> datetime:

@@ -4,7 +4,6 @@ Rule of this file: every bound of what people give, checked at the edge, before 
 source of ours.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Final, get_args
 
@@ -128,8 +127,8 @@ def _check_once(field: str, name: str, ids: Iterable[str]) -> None:
 
 
 def _check_number(field: str, number: float, most: float) -> None:
-    # bool is an int, and no number that anybody means.
-    if type(number) not in (int, float) or not math.isfinite(number) or not 0 <= number <= most:
+    # bool is an int, and no number that anybody means. NaN is in no range.
+    if type(number) not in (int, float) or not 0 <= number <= most:
         raise Invalid(field, number, f"a finite number from 0 to {most:g}")
 
 

@@ -322,7 +322,7 @@ def test_a_claim_that_was_never_given_is_refused(filled: Backlog) -> None:
 @pytest.mark.parametrize(
     ("cost_tokens", "impact", "field"),
     [(-1, 0.0, "cost_tokens"), (2**53, 0.0, "cost_tokens"), (1.5, 0.0, "cost_tokens")]
-    + [(1, impact, "impact") for impact in (math.nan, -1.0, 1e10)],
+    + [(1, impact, "impact") for impact in (math.nan, math.inf, -1.0, 1e10, 10**400, True)],
 )
 def test_a_wrong_outcome_is_named(filled: Backlog, cost_tokens: Any, impact: float, field: str) -> None:
     claim = claimed(filled)
