@@ -15,7 +15,7 @@ import pytest
 
 from bridge import Exchange, Forbidden, Invalid, Refused, TooManyRequests, Unauthorized, Unavailable, verbs
 from bridge.client import AsyncClient, Client, InDoubt, each, each_async
-from bridge.results import PlacedBid
+from bridge.results import PlacedBid, all_placed
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served
 from tests.support.small_market import at, furnish, last_seq, until
@@ -182,7 +182,7 @@ def test_names_that_no_path_can_hold_go_nowhere(service: Served) -> None:
 
 
 def test_all_pages(service: Served, market: Exchange) -> None:
-    market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(25)])
+    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(25)]))
     key = service.key()
     with Client(service.url, key) as client:
         assert [bid.task_id for bid in each(client.bids, "m", limit=10, order="oldest")] == [f"t{n}" for n in range(25)]

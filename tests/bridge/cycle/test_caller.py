@@ -14,6 +14,7 @@ import pytest
 
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
 from bridge.cycle.caller import CALLS_PER_STEP_MAX, Caller
+from bridge.results import accepted
 from bridge.units import at_us
 from engine import codec
 from engine.commands import ClearRound
@@ -64,7 +65,7 @@ async def bid_on(market: Exchange, market_id: str = "m", task: str = "task") -> 
     """Bids for one round, one after the other: each round has something to lose."""
     desk = AsyncExchange(market)
     for number in count():
-        await desk.submit([verbs.place_bid(market_id, "a", f"{task}-{number}", 1)], "applied")
+        accepted(await desk.submit([verbs.place_bid(market_id, "a", f"{task}-{number}", 1)], "applied"))
         await asyncio.sleep(0.02)
 
 
@@ -174,17 +175,16 @@ async def test_markets_with_nothing_to_sell_do_not_hold_up_the_others(database_u
         furnish(market, "a", market_id="z")
         names = [f"m{number}" for number in range(CALLS_PER_STEP_MAX + 10)]
         never = at(2**52)
-        market.submit(
-            [
-                request
-                for name in names
-                for request in (
-                    verbs.open_market(name),
-                    verbs.place_bid(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
-                    verbs.offer_slot(name, f"slot-{name}", reserve_price_tokens=9),
-                )
-            ]
-        )
+        requests = [
+            request
+            for name in names
+            for request in (
+                verbs.open_market(name),
+                verbs.place_bid(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
+                verbs.offer_slot(name, f"slot-{name}", reserve_price_tokens=9),
+            )
+        ]
+        accepted(market.submit(requests))
         market.place_bid("z", "a", "t", 5)
         set_to(database_url, ON_OFFER, "z", *names)
         async with Caller(market) as caller:
@@ -208,8 +208,8 @@ async def test_holds_come_back_by_themselves(database_url: str) -> None:
             ttl_at = market.node.now() + timedelta(seconds=0.3)
             await desk.place_bid("m", "a", "t", 50, ttl_at=ttl_at, time_in_force="gtd")
             assert len((await desk.clear_round("n")).awards) == 1
-            await desk.submit([verbs.place_bid("m", "a", f"l{number}", 1) for number in range(300)])
-            await desk.submit([verbs.clear_round("m")])
+            accepted(await desk.submit([verbs.place_bid("m", "a", f"l{number}", 1) for number in range(300)]))
+            accepted(await desk.submit([verbs.clear_round("m")]))
             await until(lambda: market.wallet("a").held_tokens == 0)
             assert market.wallet("a").balance_tokens == 10_000
             assert caller.sweeps >= 1
