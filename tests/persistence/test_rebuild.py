@@ -43,6 +43,8 @@ def again(url: str, shard_id: int = 0) -> Rebuilt:
 def contents(url: str) -> dict[str, list[str]]:
     """Every row of every table as PostgreSQL writes it."""
     with psycopg.connect(url) as connection:
+        # As of one moment: the server may still be about what a process has asked it that was killed.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         return {
             table.name: [
                 row

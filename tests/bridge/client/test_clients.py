@@ -235,7 +235,8 @@ def test_the_stream_begins_now_and_says_no_to_nonsense(service: Served, market: 
         async with AsyncClient(service.url, service.key()) as client:
             stream = client.events(market_ids=("m",), kinds=("bid",))
             first = asyncio.ensure_future(anext(stream))
-            await asyncio.sleep(0.3)
+            while not market.node.feed.subscribers:  # noqa: ASYNC110 -- nobody announces it
+                await asyncio.sleep(0.005)
             await asyncio.to_thread(market.place_bid, "m", "a", "after", 10)
             heard = [(await first).task_id]  # type: ignore[union-attr]
             await stream.aclose()
