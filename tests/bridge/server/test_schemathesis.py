@@ -62,6 +62,7 @@ def check(service: ServiceProcess, seed: int, examples: int, *more: str) -> None
     assert "Traceback" not in service.log, service.log[-5_000:]
 
 
+@pytest.mark.timeout(600)  # half a minute on a quiet machine
 def test_the_service_does_what_its_document_says(service: ServiceProcess, seed: int) -> None:
     check(service, seed, 3, "--phases", "examples,coverage,fuzzing")
 
