@@ -37,10 +37,11 @@ DROPPED_VARIABLES = (
     "__PYVENV_LAUNCHER__",
 )
 
-# Much of the suite waits for other processes, each worker for its own PostgreSQL. A file stays with one worker, because
-# its tests share fixtures; files in their own order, because those with few tests are not the short ones.
+# Much of the suite waits for other processes, each worker for its own PostgreSQL: one worker more than there are cores
+# keeps them busy. A file stays with one worker, because its tests share fixtures; files in their own order, because
+# those with few tests are not the short ones.
 SIDE_BY_SIDE = (
-    *("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"),
+    *("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"),
     "--benchmark-disable",
 )
 

@@ -37,7 +37,7 @@ def sealed_bids(count: int) -> tuple[list[Sealed], list[Sealed]]:
     entries += workload.place_bids(len(entries) + 1, count)
     engine, rows, digest = Engine(), list[Sealed](), GENESIS_DIGEST
     for entry in entries:
-        row = seal(digest, entry, engine.apply(entry))
+        row = seal(digest, entry, workload.accepted(engine, entry))
         rows.append(row)
         digest = row.digest
     return rows[:-count], rows[-count:]

@@ -21,6 +21,7 @@ from benchmarks import workload
 from bridge.app import open_exchange
 from bridge.exchange import Exchange
 from bridge.messages import Request
+from bridge.results import accepted, stamp
 from engine.codec import Sealed
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
@@ -60,8 +61,8 @@ def bench_durable_commands(benchmark: BenchmarkFixture, database_url: str) -> No
 
         def run() -> None:
             for batch in batches[:-1]:
-                exchange.node.submit(batch, "applied")
-            exchange.node.submit(batches[-1], "durable")
+                accepted(exchange.node.submit(batch, "applied"))
+            accepted(exchange.node.submit(batches[-1], "durable"))
 
         benchmark.pedantic(run, rounds=1)
         assert exchange.durable_seq == exchange.read(lambda state: state.seq)
@@ -73,7 +74,7 @@ def bench_durable_latency(benchmark: BenchmarkFixture, database_url: str) -> Non
     """One agent that waits for each reply: a commit and a flush each."""
     with open_exchange(database_url) as exchange:
         waiting = iter([request for batch in requests(exchange, 1_000) for request in batch])
-        benchmark.pedantic(lambda: exchange.submit_one(next(waiting)), rounds=900, warmup_rounds=50)
+        benchmark.pedantic(lambda: stamp(exchange.submit_one(next(waiting))), rounds=900, warmup_rounds=50)
 
 
 @pytest.mark.benchmark(group="recovery of 100,000 rows")
@@ -81,7 +82,7 @@ def bench_recovery(benchmark: BenchmarkFixture, database_url: str) -> None:
     """Read, chain, decode, decide again, compare, check the state."""
     with open_exchange(database_url) as exchange:
         for batch in requests(exchange, COMMANDS):
-            exchange.node.submit(batch, "durable")
+            accepted(exchange.node.submit(batch, "durable"))
 
     def run() -> int:
         journal = PostgresJournal(database_url, 0)
@@ -99,7 +100,7 @@ def bench_bare_copy(benchmark: BenchmarkFixture, database_url: str) -> None:
     """The floor: the same journal bytes by COPY into the same table, with no engine and no tables beside it."""
     with open_exchange(database_url) as exchange:
         for batch in requests(exchange, COMMANDS):
-            exchange.node.submit(batch, "durable")
+            accepted(exchange.node.submit(batch, "durable"))
     rows = journal_rows(database_url)[-COMMANDS:]
     shards = iter(range(1, 10))
 

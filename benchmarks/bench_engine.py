@@ -119,7 +119,7 @@ def bench_life(benchmark: BenchmarkFixture) -> None:
 def bench_seal(benchmark: BenchmarkFixture) -> None:
     """Encoding and chaining, which durability adds to each command before any I/O."""
     engine = workload.open_engine()
-    applied = [(entry, engine.apply(entry)) for entry in workload.place_bids(engine.state.seq + 1, BATCH)]
+    applied = [(entry, workload.accepted(engine, entry)) for entry in workload.place_bids(engine.state.seq + 1, BATCH)]
 
     def seal_all() -> None:
         digest = GENESIS_DIGEST
@@ -134,6 +134,6 @@ def apply_all(engine: Engine) -> Callable[[list[Entry]], None]:
 
     def run(entries: list[Entry]) -> None:
         for entry in entries:
-            engine.apply(entry)
+            workload.accepted(engine, entry)
 
     return run

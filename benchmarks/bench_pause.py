@@ -27,6 +27,7 @@ from benchmarks import workload
 from bridge import open_exchange
 from bridge.exchange import Exchange
 from bridge.messages import Ack, Request
+from bridge.results import accepted
 from persistence.embedded import EmbeddedServer, ensure_database
 from persistence.snapshots.postgres import PostgresSnapshots
 
@@ -60,7 +61,7 @@ def market(server: EmbeddedServer) -> Iterator[Exchange]:
             exchange.acknowledging("applied").mint(f"agent-{number}", 10**12, "grant:initial")
         for batch in range(RESTING // BATCH):
             ack: Ack = "applied" if batch % DURABLE_EVERY else "durable"
-            exchange.node.submit(requests(BATCH), ack)
+            accepted(exchange.node.submit(requests(BATCH), ack))
         gc.collect()
         gc.freeze()
         yield exchange
@@ -97,7 +98,7 @@ def latencies_ms(exchange: Exchange, rate: int, ack: Ack) -> list[float]:
             early = due - time.perf_counter()
             if early > 0:
                 time.sleep(early)
-            exchange.node.submit([bids[turn]], ack)
+            accepted(exchange.node.submit([bids[turn]], ack))
             taken.append((time.perf_counter() - due) * 1_000)
         return taken
 

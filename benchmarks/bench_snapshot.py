@@ -46,7 +46,7 @@ def kept(request: pytest.FixtureRequest, server: EmbeddedServer) -> Kept:
     engine = workload.open_engine()
     workload.fill(engine, resting - 1)
     (last,) = workload.place_bids(engine.state.seq + 1, 1, first_task=resting - 1)
-    row = seal(GENESIS_DIGEST, last, engine.apply(last))
+    row = seal(GENESIS_DIGEST, last, workload.accepted(engine, last))
     image = engine.state.encode()
     name = f"snapshot_{resting}"
     ensure_database(server.url("postgres"), name)
@@ -57,7 +57,7 @@ def kept(request: pytest.FixtureRequest, server: EmbeddedServer) -> Kept:
         store.write(Snapshot(last.seq, last.at_us, row.digest, image))
     rows = [row]
     for entry in workload.place_bids(last.seq + 1, TAIL_ROWS, first_task=resting):
-        rows.append(seal(rows[-1].digest, entry, engine.apply(entry)))
+        rows.append(seal(rows[-1].digest, entry, workload.accepted(engine, entry)))
     copy_journal(url, rows)
     del engine, rows
     gc.collect()

@@ -25,6 +25,7 @@ from bridge.feed import sse
 from bridge.feed.filters import filter_of
 from bridge.messages import Reply, Request
 from bridge.node import Node
+from bridge.results import accepted
 
 AGENTS: Final = 2_000
 COMMANDS: Final = 20_000
@@ -73,7 +74,7 @@ async def answered(node: Node, requests: Iterator[Request], submit: Submit) -> N
 
     async def agent() -> None:
         for request in shared:
-            await submit(node, request)
+            accepted(await submit(node, request))
 
     await asyncio.gather(*(agent() for _ in range(AGENTS)))
 
@@ -106,8 +107,8 @@ def bench_writer(benchmark: BenchmarkFixture, database_url: str, who: str) -> No
 
         def run() -> None:
             for some in itertools.islice(batches, commands // batch - 1):
-                exchange.node.submit(some, "applied")
-            exchange.node.submit(next(batches), "durable")
+                accepted(exchange.node.submit(some, "applied"))
+            accepted(exchange.node.submit(next(batches), "durable"))
 
         benchmark.pedantic(run, rounds=ROUNDS, warmup_rounds=1)
     benchmark.extra_info["commands_per_s"] = round(commands / benchmark.stats.stats.median)

@@ -7,25 +7,36 @@ Rule of this file: nothing of it is measured; it is what the standby in `bench_t
 import signal
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from bridge import Exchange, Request, open_exchange, verbs
+from bridge.results import accepted
 from bridge.sequencer import REQUESTS_PER_BATCH_MAX
+
+# As many as a market of this size has: open bids are bounded for each bidder.
+BIDDERS = 1_000
+# Long after the last of it is over.
+TTL_AT = datetime.now(UTC) + timedelta(days=1)
 
 
 def bid(number: int) -> Request:
-    """A bid that rests."""
-    return verbs.place_bid("bench", "agent", f"task-{number}", 1 + number % 1_000, time_in_force="gtd")
+    """A bid that rests, of one of the bidders."""
+    return verbs.place_bid(
+        "bench", f"agent-{number % BIDDERS}", f"task-{number}", 1 + number % 1_000, time_in_force="gtd", ttl_at=TTL_AT
+    )
 
 
 def furnish(market: Exchange, resting: int) -> None:
-    """A market, a rich bidder, and its bids."""
+    """A market, rich bidders, and their bids."""
     market.open_market("bench")
-    market.open_account("agent")
-    market.mint("agent", 10**12, "grant:initial")
+    quick = market.acknowledging("applied")
+    for number in range(BIDDERS):
+        quick.open_account(f"agent-{number}")
+        quick.mint(f"agent-{number}", 10**10, "grant:initial")
     for first in range(0, resting, REQUESTS_PER_BATCH_MAX):
         last = min(first + REQUESTS_PER_BATCH_MAX, resting)
-        market.submit([bid(number) for number in range(first, last)], ack="applied")
+        accepted(market.submit([bid(number) for number in range(first, last)], ack="applied"))
 
 
 def main() -> None:
@@ -36,7 +47,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda *_: ended.set())
         furnish(market, resting)
         for number in count(resting):
-            market.submit([bid(number)])
+            accepted(market.submit([bid(number)]))
             if number == resting:
                 sys.stdout.write("ready\n")
                 sys.stdout.flush()

@@ -23,6 +23,7 @@ from engine.commands import (
     Transfer,
 )
 from engine.core import Engine
+from engine.events import Events, Rejected
 
 SEED: Final = 20_261_121
 BIDDERS: Final = 1_000
@@ -49,7 +50,14 @@ def open_engine() -> Engine:
 
 def apply(engine: Engine, actor: str, command: Command) -> None:
     """Apply a command as the next one."""
-    engine.apply(Entry(engine.state.seq + 1, engine.state.at_us, actor, command))
+    accepted(engine, Entry(engine.state.seq + 1, engine.state.at_us, actor, command))
+
+
+def accepted(engine: Engine, entry: Entry) -> Events:
+    """Apply an entry: a workload whose commands are refused measures something else than it says."""
+    events = engine.apply(entry)
+    assert not isinstance(events[0], Rejected), (entry, events)
+    return events
 
 
 def place_bids(first_seq: int, count: int, first_task: int = 0, price_step_tokens: int = 1) -> Iterator[Entry]:
@@ -88,7 +96,7 @@ def later(command: Command, at_us: int) -> Command:
 def fill(engine: Engine, count: int, price_step_tokens: int = 1) -> None:
     """Let this many bids rest."""
     for entry in place_bids(engine.state.seq + 1, count, price_step_tokens=price_step_tokens):
-        engine.apply(entry)
+        accepted(engine, entry)
 
 
 def offer_slots(engine: Engine, count: int) -> None:

@@ -46,7 +46,7 @@ class Invalid(ExchangeError, ValueError):
 
     def __str__(self) -> str:
         """Field, bound and value."""
-        return f"{self.field}: expected {self.expected}, got {_shown(self.value)}"
+        return f"{self.field}: expected {self.expected}, got {shown(self.value)}"
 
 
 class NotFound(Invalid):
@@ -134,7 +134,8 @@ def _at(value: int | str) -> int | str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)).isoformat().replace("+00:00", "Z")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value of somebody's in the words of an error: what Python prints, cut where it is long."""
     try:
         return f"{value!r:.80}"
     except ValueError:

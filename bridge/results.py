@@ -4,7 +4,7 @@ Rule of this file: pure; from a reply to one typed result per verb. Every result
 made it: its place in history, and whether that was durable.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -186,10 +186,27 @@ def stamp(reply: Reply) -> Stamp:
     return Stamp(reply.seq, reply.durable_seq, datetime_of(reply.at_us), reply.repeated)
 
 
+def accepted(replies: Sequence[Reply]) -> Sequence[Reply]:
+    """The replies to what `submit` was given, where nothing may be refused. Raises `Refused` for the first that was."""
+    for reply in replies:
+        stamp(reply)
+    return replies
+
+
 def placed_bid(reply: Reply) -> PlacedBid:
     """The result of `place_bid`."""
     made, event = stamp(reply), _only(reply.events, BidPlaced)
     return PlacedBid(event.bid_id, event.max_price_tokens, made)
+
+
+def all_placed(outcomes: Sequence[PlacedBid | Refused]) -> list[PlacedBid]:
+    """What `place_bids` returned, where nothing may be refused. Raises the first refusal."""
+    placed = []
+    for outcome in outcomes:
+        if isinstance(outcome, Refused):
+            raise outcome
+        placed.append(outcome)
+    return placed
 
 
 def placed_or_refused(reply: Reply) -> PlacedBid | Refused:

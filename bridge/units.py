@@ -3,6 +3,7 @@
 Rule of this file: exact or refused. Decimal arithmetic, half to even where something has to be rounded to a millionth.
 """
 
+import math
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -62,6 +63,14 @@ def micros(field: str, number: Number, most: int = MICROS_MAX // 1_000_000) -> i
     if not 0 <= found <= most * 1_000_000:
         raise Invalid(field, number, f"a finite number from 0 to {most}")
     return found
+
+
+def float_of(value: object) -> float:
+    """A number of somebody else's table as float64; NaN for what is none, or is larger than all of them."""
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is none is what this is about
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def datetime_of(at_us: int) -> datetime:

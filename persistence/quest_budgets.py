@@ -132,15 +132,6 @@ def reserved(
         return cursor.execute(query, values).fetchall()
 
 
-def latest(connection: psycopg.Connection, shard_id: int, task_id: str, worker_id: str) -> SpendingRow | None:
-    """The latest reservation of a worker for a task, ended or not; None if there was none."""
-    query = f"""SELECT {_SPENDING} FROM quest_budget_spendings
-        WHERE shard_id = %s AND task_id = %s AND worker_id = %s
-        ORDER BY reservation_id DESC LIMIT 1"""  # noqa: S608  (a constant)
-    with connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
-        return cursor.execute(query, (shard_id, task_id, worker_id)).fetchone()
-
-
 def end(
     connection: psycopg.Connection, shard_id: int, reservation_id: int, cost_tokens: int | None
 ) -> SpendingRow | None:

@@ -46,7 +46,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[TestServer]:
-    """Yield one server for the whole session; fsync is on, as in production."""
+    """Yield one server for the whole session, set as in production."""
     with open_test_server() as server:
         yield server
 

@@ -3,13 +3,18 @@
 Rule of this file: pure functions. The same gaps and budgets give the same order, whatever order they come in.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from bridge.errors import Invalid
+from bridge.errors import shown
+from bridge.units import float_of
+from engine.limits import SEQ_MAX, TOKENS_MAX
+
+logger: Final = logging.getLogger(__name__)
 
 # The seeds' blend.
 UCB_SHARE: Final = 0.7
@@ -38,10 +43,7 @@ class ScoredGap(Struct, frozen=True):
 
 
 def get_top_gap(gaps: Sequence[Gap], budgets_tokens: Mapping[str, float]) -> Gap | None:
-    """The gap to look at next; None if there is none. `budgets_tokens` are the resource budgets by artifact. O(gaps).
-
-    Raises `Invalid` as `score_gaps`.
-    """
+    """The gap to look at next; None if there is none. `budgets_tokens` has the resource budgets by artifact. O(n)."""
     scored = score_gaps(gaps, budgets_tokens)
     return min(scored, key=_place).gap if scored else None
 
@@ -53,11 +55,11 @@ def score_gaps(gaps: Iterable[Gap], budgets_tokens: Mapping[str, float]) -> list
     Analysis of the Multiarmed Bandit Problem", figure 1): each gap is visited once before any is visited twice, so
     those never visited come first, the better paid ones before. Equal ones stand in the order of their ids.
 
-    Raises `Invalid` for a reward outside 0 to 1, and for negative or infinite visits and budgets.
+    A gap whose reward is outside 0 to 1, or whose visits are no whole number from 0 to `SEQ_MAX`, is passed over, and a
+    budget that is no number from 0 to `TOKENS_MAX` counts as none; the log names both. So one wrong row of a platform
+    does not keep its agents from the others.
     """
-    known = list(gaps)
-    for gap in known:
-        _check(gap)
+    known = [gap for gap in gaps if _is_sound(gap)]
     tokens = [_budget_of(gap, budgets_tokens) for gap in known]
     most_tokens = max(tokens, default=0.0)
     visits = sum(gap.visits for gap in known)
@@ -73,7 +75,7 @@ def score_gaps(gaps: Iterable[Gap], budgets_tokens: Mapping[str, float]) -> list
 def _ucb1(gap: Gap, visits: int) -> float:
     if gap.visits == 0:
         return math.inf
-    return gap.mean_reward + math.sqrt(2 * math.log(visits) / gap.visits)
+    return float_of(gap.mean_reward) + math.sqrt(2 * math.log(visits) / gap.visits)
 
 
 def _place(scored: ScoredGap) -> tuple[float, float, str]:
@@ -81,14 +83,23 @@ def _place(scored: ScoredGap) -> tuple[float, float, str]:
 
 
 def _budget_of(gap: Gap, budgets_tokens: Mapping[str, float]) -> float:
-    tokens = budgets_tokens.get(gap.artifact_id, 0.0) if gap.artifact_id else 0.0
-    if not 0 <= tokens < math.inf:
-        raise Invalid(f"budgets_tokens[{gap.artifact_id!r}]", tokens, "a finite number from 0")
-    return float(tokens)
+    given = budgets_tokens.get(gap.artifact_id, 0.0) if gap.artifact_id else 0.0
+    tokens = float_of(given)
+    if not 0 <= tokens <= TOKENS_MAX:
+        _complain(f"budgets_tokens[{gap.artifact_id!r}]", given, f"a number from 0 to {TOKENS_MAX}")
+        return 0.0
+    return tokens
 
 
-def _check(gap: Gap) -> None:
-    if type(gap.visits) is not int or gap.visits < 0:
-        raise Invalid(f"visits of {gap.gap_id}", gap.visits, "a whole number from 0")
-    if not 0 <= gap.mean_reward <= 1:
-        raise Invalid(f"mean_reward of {gap.gap_id}", gap.mean_reward, "0 to 1, for which UCB1 is made")
+def _is_sound(gap: Gap) -> bool:
+    if type(gap.visits) is not int or not 0 <= gap.visits <= SEQ_MAX:
+        _complain(f"visits of {gap.gap_id}", gap.visits, f"a whole number from 0 to {SEQ_MAX}")
+        return False
+    if not 0 <= float_of(gap.mean_reward) <= 1:
+        _complain(f"mean_reward of {gap.gap_id}", gap.mean_reward, "0 to 1, for which UCB1 is made")
+        return False
+    return True
+
+
+def _complain(field: str, value: object, expected: str) -> None:
+    logger.warning("%s: expected %s, got %s", field, expected, shown(value))

@@ -55,19 +55,17 @@ class NextTask(Protocol):
 
 
 class Budget(Protocol):
-    """The daily budget, which pays while the auction cannot. A reservation is known by its task and worker.
+    """The daily budget, which pays while the auction cannot. Both may raise `Unavailable`."""
 
-    Both may raise `Unavailable`, and are asked again then.
-    """
+    def reserve(self, task: Task, worker_id: str) -> int | None:
+        """Set aside what this task may burn of what its quest has today; None if too little is left, or it is taken.
 
-    def reserve(self, task: Task, worker_id: str) -> bool:
-        """Set aside what this task may burn of what its quest has today; False if too little is left.
-
-        Again: the same reservation. One that is never ended counts as spent.
+        Returns the reservation's id, from 1, which is that of no other attempt and larger than that of any before it at
+        this task: the claim carries it, as one by award carries the award's. One that is never ended counts as spent.
         """
 
-    def spend(self, task: Task, worker_id: str, cost_tokens: int) -> None:
-        """End the reservation: so much was burned, whether or not the work succeeded. Without one: nothing."""
+    def spend(self, reservation_id: int, cost_tokens: int) -> None:
+        """End a reservation: so much was burned, whether or not the work succeeded. Ended already: nothing."""
 
 
 class AuctionHealth(Protocol):

@@ -156,21 +156,24 @@ class SlotLoop:
         try:
             task_id = fallback.services.next_task(worker_id)
             task = None if task_id is None else self._source.tasks([task_id]).get(task_id)
-            if task is None or not fallback.budget.reserve(task, worker_id):
-                return False
+            reservation_id = None if task is None else fallback.budget.reserve(task, worker_id)
         except Unavailable as error:
             logger.warning("the budget cannot be asked: %s", error)
             return False
-        claim = self._ending.insist(lambda: self._source.claim(task.task_id, worker_id, "budget"))
+        if task_id is None or reservation_id is None:
+            return False
+        claim = self._ending.insist(
+            lambda: self._source.claim(task_id, worker_id, "budget", reservation_id=reservation_id)
+        )
         completion = None
         if claim is None:
             self._board.count("turned_away")
         else:
-            self._board.show(self._slot_id, SlotStatus("working", task.task_id))
+            self._board.show(self._slot_id, SlotStatus("working", task_id))
             completion = self._hand.do(claim, None)
             self._count(completion)
         cost_tokens = 0 if completion is None else completion.cost_tokens
-        self._ending.insist(lambda: fallback.budget.spend(task, worker_id, cost_tokens))
+        self._ending.insist(lambda: fallback.budget.spend(reservation_id, cost_tokens))
         return claim is not None
 
     # --- on sale ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from bridge.clock import Clock, EvenClock
 from bridge.errors import ExchangeError, Unavailable, UnknownOutcome
 from bridge.market_api import MarketApi
 from bridge.units import datetime_of
-from bridge.work.model import Claim, Payer
+from bridge.work.model import Payer
 from bridge.work.source import TaskSource
 
 logger: Final = logging.getLogger(__name__)
@@ -129,13 +129,11 @@ class Worker:
         """End what this worker had in hand when it last ended."""
         left = take_stock(self._market, self._source, self._ending, self._hand, self._settings.worker_id)
         for claim in left:
-            if claim.payer == "budget" and self._given_fallback is not None:
-                self._give_back(self._given_fallback, claim)
+            if claim.reservation_id is not None and self._given_fallback is not None:
+                self._give_back(self._given_fallback, claim.reservation_id)
 
-    def _give_back(self, fallback: Fallback, claim: Claim) -> None:
-        task = self._ending.insist(lambda: self._source.tasks([claim.task_id])).get(claim.task_id)
-        if task is not None:
-            self._ending.insist(lambda: fallback.budget.spend(task, claim.worker_id, 0))
+    def _give_back(self, fallback: Fallback, reservation_id: int) -> None:
+        self._ending.insist(lambda: fallback.budget.spend(reservation_id, 0))
 
     def _fallback(self) -> Fallback | None:
         """What to fall back on now; says so when that changes."""

@@ -127,13 +127,6 @@ class DailyBudgets:
         """There was no attempt: all of it goes back. Ended already: how, unchanged. Raises `NotFound`."""
         return self._end(reservation_id, None)
 
-    def latest(self, task_id: str, worker_id: str) -> SpendingRow | None:
-        """The latest reservation of a worker for a task, ended or not; None if there was none."""
-        check_name("task_id", task_id)
-        check_name("worker_id", worker_id)
-        with self._connection() as connection:
-            return quest_budgets.latest(connection, self._shard_id, task_id, worker_id)
-
     def reserved(self, older_than_s: float = 0) -> list[SpendingRow]:
         """All that is set aside at this moment, and has been for so long, oldest first."""
         with self._connection() as connection:

@@ -7,6 +7,7 @@ then claims it in its source, and tells what it has cost: nothing, if another ha
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from bridge.budgets.daily import DailyBudgets
 from bridge.clock import Clock, system_clock
 from bridge.config import DEFAULTS, Config
+from bridge.errors import NotFound
 from bridge.ev_scorer import ScoredTask, get_quest_budget_allocation, score_all, score_tasks
 from bridge.work.model import Task
 from bridge.work.source import TaskSource
@@ -50,6 +52,9 @@ class BudgetServices:
         self._day: date | None = None
         # Tasks that somebody was told of since the ranking. One that fails comes again with the next, a minute later.
         self._told: set[str] = set()
+        # Reservations that somebody in this process has and has not ended. No question waits while this lock is held.
+        self._given_lock: Final = threading.Lock()
+        self._given: set[int] = set()
 
     def next_task(self, worker_id: str) -> str | None:  # noqa: ARG002 -- here all workers are alike
         """The best open task that its quest can still pay today, and that nobody has reserved; None if there is none.
@@ -74,22 +79,30 @@ class BudgetServices:
                         return task_id
         return None
 
-    def reserve(self, task: Task, worker_id: str) -> bool:
-        """Set aside what the task is thought to burn of what its quest has today; False if too little is left.
+    def reserve(self, task: Task, worker_id: str) -> int | None:
+        """Set aside what the task is thought to burn of what its quest has today; None if too little is left.
 
-        Again: the same reservation. Raises `Unavailable`.
+        None too where the task is set aside for another, or for another slot of this worker. Raises `Unavailable`.
         """
         scored = score_tasks([task], self._source.mean_cost_tokens(), self._config)[0]
-        return self._budgets.reserve(task.task_id, task.quest_id, scored.cost_tokens, worker_id) is not None
+        made = self._budgets.reserve(task.task_id, task.quest_id, scored.cost_tokens, worker_id)
+        if made is None:
+            return None
+        with self._given_lock:
+            # A worker's reservation is told to it again, and its slots share its name: one of them has it.
+            if made.reservation_id in self._given:
+                return None
+            self._given.add(made.reservation_id)
+        return made.reservation_id
 
-    def spend(self, task: Task, worker_id: str, cost_tokens: int) -> None:
-        """End the worker's reservation for the task: so much was burned. Again, or without one: nothing.
-
-        Raises `Unavailable`.
-        """
-        made = self._budgets.latest(task.task_id, worker_id)
-        if made is not None:
-            self._budgets.spend(made.reservation_id, cost_tokens)
+    def spend(self, reservation_id: int, cost_tokens: int) -> None:
+        """End a reservation: so much was burned. Again, or where there is none: nothing. Raises `Unavailable`."""
+        # A claim from before they were kept has 0, which is none.
+        if reservation_id:
+            # Rows of past days may have been deleted.
+            with suppress(NotFound):
+                self._budgets.spend(reservation_id, cost_tokens)
+        self._forget(reservation_id)
 
     def tidy(self) -> list[SpendingRow]:
         """End what workers have left behind: those that were killed after they reserved, or before they told the cost.
@@ -102,16 +115,23 @@ class BudgetServices:
 
     def _end(self, row: SpendingRow) -> SpendingRow | None:
         holder = self._source.holder(row.task_id)
-        if holder is not None and (holder.payer, holder.worker_id) == ("budget", row.worker_id):
+        if holder is not None and holder.reservation_id == row.reservation_id:
             return None
-        completion = self._source.completion(row.task_id, "budget")
-        if completion is None or completion.worker_id != row.worker_id or completion.finished_at < row.reserved_at:
+        completion = self._source.completion(row.task_id, "budget", reservation_id=row.reservation_id)
+        if completion is None:
             logger.warning(
                 "budget: %s never began %s; its %d tokens go back", row.worker_id, row.task_id, row.reserved_tokens
             )
-            return self._budgets.release(row.reservation_id)
-        logger.warning("budget: %s did not tell what %s has cost; its source did", row.worker_id, row.task_id)
-        return self._budgets.spend(row.reservation_id, completion.cost_tokens)
+            ended = self._budgets.release(row.reservation_id)
+        else:
+            logger.warning("budget: %s did not tell what %s has cost; its source did", row.worker_id, row.task_id)
+            ended = self._budgets.spend(row.reservation_id, completion.cost_tokens)
+        self._forget(row.reservation_id)
+        return ended
+
+    def _forget(self, reservation_id: int) -> None:
+        with self._given_lock:
+            self._given.discard(reservation_id)
 
     def _rank(self) -> None:
         """Rank the backlog and split the day, if that was not done today and within the last minute."""

@@ -4,6 +4,7 @@ Rule of this file: pure, over columns of numbers. float64, one operation after t
 formula is written, so that a loop in plain Python gives the very same numbers.
 """
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,9 +15,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from bridge.config import DEFAULTS, Config
-from bridge.errors import Invalid
+from bridge.errors import shown
+from bridge.units import float_of
+from bridge.work.checks import WEIGHT_MAX
 from bridge.work.model import Task
 from engine.limits import TOKENS_MAX
+
+logger: Final = logging.getLogger(__name__)
 
 # For a task of which nobody has said how tractable it is (BRG-2).
 TRACTABILITY: Final = 0.7
@@ -90,19 +95,20 @@ def score_tasks(tasks: Sequence[Task], mean_cost_tokens: Mapping[str, float], co
 
     `mean_cost_tokens` is what finished work has cost by `task_type`, and all of it under the empty type; it stands in
     for a task's own `estimated_cost_tokens`, and `ev_default_cost_tokens` for both. Nothing costs less than a token. A
-    task whose numbers are none that can be reckoned with (not finite, negative, beyond what float64 or tokens hold) has
-    no score and is named in `unsound`: one wrong row does not stop a backlog. Raises `Invalid` for a wrong mean.
+    task whose numbers are none that can be reckoned with (not finite, negative, beyond `WEIGHT_MAX` or all tokens) has
+    no score and is named in `unsound`, and a mean of that kind counts as unknown: one wrong row stops no backlog.
     O(n): 100,000 tasks in less than a tenth of a second, most of it the reading of their fields.
     """
     costs = _costs(tasks, mean_cost_tokens, float(config.ev_default_cost_tokens))
     importance = _column([task.importance for task in tasks])
     tractability = _column([TRACTABILITY if task.tractability is None else task.tractability for task in tasks])
     downstream = _column([task.downstream_impact for task in tasks])
+    # Whatever is sound is small enough for any product, and any sum of them, to be finite.
+    measures = (importance, tractability, downstream)
+    sound = np.logical_and.reduce([(column >= 0) & (column <= WEIGHT_MAX) for column in measures])
+    sound &= (costs >= 0) & (costs <= TOKENS_MAX)
     with np.errstate(over="ignore", invalid="ignore"):
         values = importance * tractability * downstream / np.maximum(costs, COST_TOKENS_MIN)
-        columns = (importance, tractability, downstream, values)
-        sound = np.logical_and.reduce([(column >= 0) & np.isfinite(column) for column in columns])
-        sound &= (costs >= 0) & (costs <= TOKENS_MAX)
     unsound = {index: _complaint(tasks[index]) for index in np.flatnonzero(~sound).tolist()}
     costs = np.where(sound, np.maximum(costs, COST_TOKENS_MIN), COST_TOKENS_MIN)
     scale = float(config.ev_default_cost_tokens) * config.ev_tokens_per_impact
@@ -110,13 +116,17 @@ def score_tasks(tasks: Sequence[Task], mean_cost_tokens: Mapping[str, float], co
 
 
 def _costs(tasks: Sequence[Task], means: Mapping[str, float], default: float) -> Column:
+    known = {task_type: float_of(mean) for task_type, mean in means.items()}
     for task_type, mean in means.items():
-        if not 0 <= mean <= TOKENS_MAX:
-            raise Invalid(f"mean_cost_tokens[{task_type!r}]", mean, f"a number from 0 to {TOKENS_MAX}")
-    of_all = means.get("", default)
+        if not _is_tokens(known[task_type]):
+            logger.warning(
+                "mean_cost_tokens[%r]: expected a number from 0 to %d, got %s", task_type, TOKENS_MAX, shown(mean)
+            )
+            del known[task_type]
+    of_all = known.get("", default)
     return _column(
         [
-            means.get(task.task_type, of_all) if task.estimated_cost_tokens is None else task.estimated_cost_tokens
+            known.get(task.task_type, of_all) if task.estimated_cost_tokens is None else task.estimated_cost_tokens
             for task in tasks
         ]
     )
@@ -124,36 +134,32 @@ def _costs(tasks: Sequence[Task], means: Mapping[str, float], default: float) ->
 
 def _column(values: Sequence[Any]) -> Column:
     try:
-        return np.array(values, dtype=np.float64)
+        column = np.array(values, dtype=np.float64)
+        if column.ndim == 1:
+            return column
     except (TypeError, ValueError, OverflowError):
-        # Some are no numbers: one by one, to find which.
-        return np.array([_float(value) for value in values], dtype=np.float64)
-
-
-def _float(value: Any) -> float:
-    """A number of somebody else's table; NaN for what is none."""
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+        pass
+    # Some are no numbers: one by one, to find which.
+    return np.array([float_of(value) for value in values], dtype=np.float64)
 
 
 def _complaint(task: Task) -> str:
     """Which of its numbers is wrong, and what was expected."""
+    measure, tractability, cost = f"a number from 0 to {WEIGHT_MAX:g}", task.tractability, task.estimated_cost_tokens
     bounds: tuple[tuple[str, Any, Callable[[float], bool], str], ...] = (
-        ("importance", task.importance, _is_measure, "a number from 0 on"),
-        ("tractability", task.tractability or 0, _is_measure, "a number from 0 on, or nothing"),
-        ("downstream_impact", task.downstream_impact, _is_measure, "a number from 0 on"),
-        ("estimated_cost_tokens", task.estimated_cost_tokens or 0, _is_tokens, f"0 to {TOKENS_MAX} tokens"),
+        ("importance", task.importance, _is_measure, measure),
+        ("tractability", 0 if tractability is None else tractability, _is_measure, f"{measure}, or nothing"),
+        ("downstream_impact", task.downstream_impact, _is_measure, measure),
+        ("estimated_cost_tokens", 0 if cost is None else cost, _is_tokens, f"0 to {TOKENS_MAX} tokens"),
     )
     for field, value, is_sound, expected in bounds:
-        if not is_sound(_float(value)):
-            return f"{field}: expected {expected}, got {value!r:.80}"
-    return "importance, tractability and downstream_impact: their product is beyond any number"
+        if not is_sound(float_of(value)):
+            return f"{field}: expected {expected}, got {shown(value)}"
+    return "one of its numbers: expected one that float64 holds"
 
 
 def _is_measure(value: float) -> bool:
-    return 0 <= value < math.inf
+    return 0 <= value <= WEIGHT_MAX
 
 
 def _is_tokens(value: float) -> bool:

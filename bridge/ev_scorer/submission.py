@@ -5,7 +5,6 @@ wallet's backlog. What the market refuses is an entry of the report.
 """
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +22,8 @@ from bridge.market_api import MarketApi
 from bridge.reads import ROWS_MAX
 from bridge.results import Page
 from bridge.server.bodies import BIDS_PER_BATCH_MAX
-from bridge.units import at_us
+from bridge.units import at_us, float_of
+from bridge.work.checks import BID_FRACTION_MAX
 from bridge.work.model import Quest, Task
 from bridge.work.source import TaskSource
 
@@ -166,10 +166,11 @@ def _backlog(
     tasks: list[Task] = []
     fractions: dict[str, float] = {}
     for quest in quests:
-        is_sound = 0 <= quest.bid_fraction < math.inf
+        fraction = float_of(quest.bid_fraction)
+        is_sound = 0 <= fraction <= BID_FRACTION_MAX
         if not is_sound:
             wallet.skip("", UNSOUND)
-        fractions[quest.quest_id] = quest.bid_fraction if is_sound else 0.0
+        fractions[quest.quest_id] = fraction if is_sound else 0.0
         tasks += source.open_tasks(quest.quest_id)
     return tasks, fractions
 

@@ -4,6 +4,7 @@ Rule of this file: over any way to a market, and nothing that only one of them c
 in the tables' view `resource_budgets`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,7 @@ from bridge.reads import ROWS_MAX
 from bridge.resource_allocator.api import AllocatorApi
 from bridge.resource_allocator.questions import AllocationDetail, ResourceBudget, ResourceBudgetDetail
 from bridge.results import Page
-from bridge.units import Number
+from bridge.units import Number, float_of
 from bridge.work.model import Task
 
 _NONE: Final[Mapping[str, float]] = {}
@@ -64,10 +65,16 @@ def order_by_resource_budget(
 ) -> list[Task]:
     """The tasks whose artifacts have most left to spend first; equals by expected value, by task id, then by id.
 
-    What is in neither mapping counts as 0. O(n log n).
+    What is in neither mapping counts as 0, and so does what is no number: it moves no other task. O(n log n).
     """
 
-    def place(task: Task) -> tuple[int, float, str]:
-        return -budgets.get(task.artifact_id, 0), -expected_values.get(task.task_id, 0.0), task.task_id
+    def place(task: Task) -> tuple[float, float, str]:
+        return -_number(budgets.get(task.artifact_id)), -_number(expected_values.get(task.task_id)), task.task_id
 
     return sorted(tasks, key=place)
+
+
+def _number(given: object) -> float:
+    number = float_of(given)
+    # NaN is neither more nor less than anything, and would leave the others in no order at all.
+    return 0.0 if math.isnan(number) else number

@@ -4,7 +4,6 @@ Rule of this file: every bound of what people give, checked at the edge, before 
 source of ours.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Final, get_args
 
@@ -74,22 +73,26 @@ def check_filter(quest_id: str | None, status: TaskStatus | None) -> None:
         raise Invalid("status", status, f"one of {', '.join(get_args(TaskStatus))}")
 
 
-def check_claim(task_id: str, worker_id: str, payer: Payer, award_id: int | None) -> None:
+def check_claim(
+    task_id: str, worker_id: str, payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1
+) -> None:
     """Check what a claim is made of. Raises `Invalid`."""
     check_name("task_id", task_id)
     check_name("worker_id", worker_id)
-    check_payer(payer, award_id)
+    check_payer(payer, award_id, reservation_id, least)
 
 
-def check_payer(payer: Payer, award_id: int | None) -> None:
-    """Check who pays, and by which award. Raises `Invalid`."""
+def check_payer(payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1) -> None:
+    """Check who pays, and by which award or reservation. Raises `Invalid`."""
     if payer not in get_args(Payer):
         raise Invalid("payer", payer, f"one of {', '.join(get_args(Payer))}")
-    if payer == "budget":
-        if award_id is not None:
-            raise Invalid("award_id", award_id, "None where the budget pays")
-    elif type(award_id) is not int or not 0 < award_id <= SEQ_MAX:
-        raise Invalid("award_id", award_id, f"the award that pays, 1 to {SEQ_MAX}")
+    ids = {"auction": ("award_id", award_id), "budget": ("reservation_id", reservation_id)}
+    field, number = ids.pop(payer)
+    ((other_field, other),) = ids.values()
+    if other is not None:
+        raise Invalid(other_field, other, f"None where the {payer} pays")
+    if type(number) is not int or not least <= number <= SEQ_MAX:
+        raise Invalid(field, number, f"what pays, {least} to {SEQ_MAX}")
 
 
 def check_outcome(cost_tokens: int, impact: float) -> None:
@@ -124,8 +127,8 @@ def _check_once(field: str, name: str, ids: Iterable[str]) -> None:
 
 
 def _check_number(field: str, number: float, most: float) -> None:
-    # bool is an int, and no number that anybody means.
-    if type(number) not in (int, float) or not math.isfinite(number) or not 0 <= number <= most:
+    # bool is an int, and no number that anybody means. NaN is in no range.
+    if type(number) not in (int, float) or not 0 <= number <= most:
         raise Invalid(field, number, f"a finite number from 0 to {most:g}")
 
 

@@ -6,7 +6,6 @@ dictionaries under one lock.
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
@@ -30,7 +29,8 @@ class MemoryWork:
         self._quests: dict[str, Quest] = {}
         self._tasks: dict[str, Task] = {}
         self._claims: dict[str, Claim] = {}
-        self._latest_award_ids: dict[str, int] = {}
+        # The latest award, and the latest reservation, that had a task in hand.
+        self._latest_ids: dict[tuple[str, Payer], int] = {}
         # How each claim ended, in the order of their ends.
         self._ended: list[tuple[Claim, Completion]] = []
         self._costs: dict[str, list[int]] = {}
@@ -105,25 +105,31 @@ class MemoryWork:
         with self._lock:
             return means([(name, len(tokens), sum(tokens)) for name, tokens in self._costs.items()])
 
-    def claim(self, task_id: str, worker_id: str, payer: Payer, award_id: int | None = None) -> Claim | None:
+    def claim(
+        self,
+        task_id: str,
+        worker_id: str,
+        payer: Payer,
+        award_id: int | None = None,
+        reservation_id: int | None = None,
+    ) -> Claim | None:
         """Take a task in hand."""
-        checks.check_claim(task_id, worker_id, payer, award_id)
+        checks.check_claim(task_id, worker_id, payer, award_id, reservation_id)
+        wanted = Claim(task_id, worker_id, payer, award_id, reservation_id, datetime_of(self._clock()))
         with self._lock:
             held = self._claims.get(task_id)
             if held is not None:
-                return held if (held.worker_id, held.payer, held.award_id) == (worker_id, payer, award_id) else None
+                return held if msgspec.structs.replace(wanted, claimed_at=held.claimed_at) == held else None
             task = self._tasks.get(task_id)
             if task is None or task.status != "open":
                 return None
-            if award_id is not None:
-                if award_id <= self._latest_award_ids.get(task_id, 0):
-                    return None
-                self._latest_award_ids[task_id] = award_id
+            pays_id = award_id or reservation_id or 0
+            if pays_id <= self._latest_ids.get((task_id, payer), 0):
+                return None
+            self._latest_ids[task_id, payer] = pays_id
             self._tasks[task_id] = msgspec.structs.replace(task, status="awarded")
-            # Unlike any other claim of it, also where the clock stands still.
-            at = datetime_of(self._clock()) + timedelta(microseconds=len(self._ended))
-            self._claims[task_id] = Claim(task_id, worker_id, payer, award_id, at)
-            return self._claims[task_id]
+            self._claims[task_id] = wanted
+            return wanted
 
     def holder(self, task_id: str) -> Claim | None:
         """Who has a task in hand."""
@@ -137,15 +143,24 @@ class MemoryWork:
             found = [claim for claim in self._claims.values() if worker_id in (None, claim.worker_id)]
         return sorted(found, key=lambda claim: claim.task_id)[: checks.CLAIMS_MAX]
 
-    def completion(self, task_id: str, payer: Payer, award_id: int | None = None) -> Completion | None:
-        """How the claim for this award, or the budget's latest, ended. O(completions)."""
+    def completion(
+        self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
+    ) -> Completion | None:
+        """How the claim for this award or reservation ended. O(completions)."""
         checks.check_task_ids([task_id])
-        checks.check_payer(payer, award_id)
+        checks.check_payer(payer, award_id, reservation_id)
+        wanted = (task_id, payer, award_id, reservation_id)
         with self._lock:
-            for _, completion in reversed(self._ended):
-                if (completion.task_id, completion.payer, completion.award_id) == (task_id, payer, award_id):
-                    return completion
-        return None
+            ended = (one for _, one in self._ended)
+            return next(
+                (one for one in ended if (one.task_id, one.payer, one.award_id, one.reservation_id) == wanted), None
+            )
+
+    def done(self, task_id: str) -> Completion | None:
+        """The attempt that succeeded. O(completions)."""
+        checks.check_task_ids([task_id])
+        with self._lock:
+            return next((one for _, one in self._ended if one.task_id == task_id and one.succeeded), None)
 
     def complete(self, claim: Claim, cost_tokens: int, impact: float) -> Completion:
         """The work is done."""
@@ -158,7 +173,7 @@ class MemoryWork:
         return self._end(claim, "open" if again else "failed", cost_tokens, 0.0, checks.reason_of(reason))
 
     def _end(self, claim: Claim, status: TaskStatus, cost_tokens: int, impact: float, reason: str) -> Completion:
-        checks.check_claim(claim.task_id, claim.worker_id, claim.payer, claim.award_id)
+        checks.check_claim(claim.task_id, claim.worker_id, claim.payer, claim.award_id, claim.reservation_id, least=0)
         with self._lock:
             if self._claims.get(claim.task_id) != claim:
                 for ended, completion in reversed(self._ended):
@@ -172,6 +187,7 @@ class MemoryWork:
                 worker_id=claim.worker_id,
                 payer=claim.payer,
                 award_id=claim.award_id,
+                reservation_id=claim.reservation_id,
                 succeeded=succeeded,
                 cost_tokens=cost_tokens,
                 impact=impact,

@@ -52,14 +52,15 @@ class Task(Struct, frozen=True):
 class Claim(Struct, frozen=True):
     """That a worker has a task in hand, and who pays for it. A task has at most one.
 
-    `award_id` is the award that pays (`payer` is `auction`), and so the fencing token; None where the budget does.
-    `claimed_at` tells two claims of one worker apart.
+    What pays is the fencing token: `award_id` where `payer` is `auction`, `reservation_id` where it is `budget`; the
+    other is None. A reservation of 0 is one of which nothing is known, by a claim from before they were kept.
     """
 
     task_id: str
     worker_id: str
     payer: Payer
     award_id: int | None
+    reservation_id: int | None
     claimed_at: datetime
 
 
@@ -70,6 +71,7 @@ class Completion(Struct, frozen=True):
     worker_id: str
     payer: Payer
     award_id: int | None
+    reservation_id: int | None
     succeeded: bool
     cost_tokens: int
     impact: float

@@ -32,13 +32,20 @@ class TaskSource(Protocol):
         Without finished work it is empty.
         """
 
-    def claim(self, task_id: str, worker_id: str, payer: Payer, award_id: int | None = None) -> Claim | None:
-        """Take a task in hand: `open` -> `awarded`.
+    def claim(
+        self,
+        task_id: str,
+        worker_id: str,
+        payer: Payer,
+        award_id: int | None = None,
+        reservation_id: int | None = None,
+    ) -> Claim | None:
+        """Take a task in hand: `open` -> `awarded`. It names what pays: an award, or a reservation of the budget.
 
-        None if that cannot be: another claim has it, it has ended, there is no such task, or the award is not newer
-        than the latest one that had the task in hand (award ids only grow, so a stale worker is fenced off). Whoever
-        asks again for what they have (same worker, payer and award) gets the same claim. Of any number that ask at the
-        same moment one gets it; therefore no task is ever paid for twice.
+        None if that cannot be: another claim has it, it has ended, there is no such task, or the award or reservation
+        is not newer than the latest of its kind that had the task in hand (ids only grow, so a stale worker is fenced
+        off). Whoever asks again for what they have (same worker, payer and id) gets the same claim. Of any number that
+        ask at the same moment one gets it; therefore no task is ever paid for twice. Raises `Invalid`.
         """
 
     def holder(self, task_id: str) -> Claim | None:
@@ -47,8 +54,13 @@ class TaskSource(Protocol):
     def claims(self, worker_id: str | None = None) -> Sequence[Claim]:
         """What is in hand, by task: of one worker, who finds out after a restart, or of all."""
 
-    def completion(self, task_id: str, payer: Payer, award_id: int | None = None) -> Completion | None:
-        """How the claim for this award (or the budget's latest claim) ended; None if it has not, or there was none."""
+    def completion(
+        self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
+    ) -> Completion | None:
+        """How the claim for this award or reservation ended; None if it has not, or never was. Raises `Invalid`."""
+
+    def done(self, task_id: str) -> Completion | None:
+        """The attempt that succeeded, whoever paid for it; None if none has. A task has at most one."""
 
     def complete(self, claim: Claim, cost_tokens: int, impact: float) -> Completion:
         """The work is done: `awarded` -> `done`. If the claim has ended already: how, unchanged.

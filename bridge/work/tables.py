@@ -149,10 +149,23 @@ class WorkTables:
         """What finished work has cost on average, by the type that it had then; of all under "". O(types)."""
         return means(self._ask(statements.costs))
 
-    def claim(self, task_id: str, worker_id: str, payer: Payer, award_id: int | None = None) -> Claim | None:
+    def claim(
+        self,
+        task_id: str,
+        worker_id: str,
+        payer: Payer,
+        award_id: int | None = None,
+        reservation_id: int | None = None,
+    ) -> Claim | None:
         """Take a task in hand; of any number that ask one gets it."""
-        checks.check_claim(task_id, worker_id, payer, award_id)
-        values = {"task_id": task_id, "worker_id": worker_id, "payer": payer, "award_id": award_id}
+        checks.check_claim(task_id, worker_id, payer, award_id, reservation_id)
+        values = {
+            "task_id": task_id,
+            "worker_id": worker_id,
+            "payer": payer,
+            "award_id": award_id,
+            "reservation_id": reservation_id,
+        }
         taken: Claim | None = self._ask_for(Claim, statements.claim, values)
         return taken or self._ask_for(Claim, statements.held_claim, values)
 
@@ -165,11 +178,18 @@ class WorkTables:
         """What is in hand, by task: of one worker, or of all; the first `checks.CLAIMS_MAX`."""
         return self._ask_for(Claim, statements.claims, worker_id, checks.CLAIMS_MAX)
 
-    def completion(self, task_id: str, payer: Payer, award_id: int | None = None) -> Completion | None:
-        """How the claim for this award, or the budget's latest, ended."""
+    def completion(
+        self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
+    ) -> Completion | None:
+        """How the claim for this award or reservation ended."""
         checks.check_task_ids([task_id])
-        checks.check_payer(payer, award_id)
-        return self._ask_for(Completion, statements.completion, task_id, payer, award_id)
+        checks.check_payer(payer, award_id, reservation_id)
+        return self._ask_for(Completion, statements.completion, task_id, award_id, reservation_id)
+
+    def done(self, task_id: str) -> Completion | None:
+        """The attempt that succeeded. O(attempts at the task)."""
+        checks.check_task_ids([task_id])
+        return self._ask_for(Completion, statements.done, task_id)
 
     def complete(self, claim: Claim, cost_tokens: int, impact: float) -> Completion:
         """The work is done."""
@@ -182,7 +202,7 @@ class WorkTables:
         return self._end(claim, "open" if again else "failed", cost_tokens, 0.0, checks.reason_of(reason))
 
     def _end(self, claim: Claim, status: TaskStatus, cost_tokens: int, impact: float, reason: str) -> Completion:
-        checks.check_claim(claim.task_id, claim.worker_id, claim.payer, claim.award_id)
+        checks.check_claim(claim.task_id, claim.worker_id, claim.payer, claim.award_id, claim.reservation_id, least=0)
         values = {field: getattr(claim, field) for field in Claim.__struct_fields__} | {
             "status": status,
             "succeeded": status == "done",

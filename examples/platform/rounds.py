@@ -10,7 +10,7 @@ from typing import Final
 
 from bridge.agent import Gap, get_top_gap
 from bridge.budgets.switch import AuctionSwitch
-from bridge.client import Client, each
+from bridge.client import Client
 from bridge.clock import system_clock
 from bridge.config import Config
 from bridge.earning import Context, reward_action
@@ -101,11 +101,9 @@ class Rounds:
         fresh = [task for task in self._done() if task.task_id not in self._accounted]
         if not fresh:
             return
-        award_ids: dict[str, list[int]] = defaultdict(list)
-        for award in each(self._market.awards, MARKET, limit=ROWS_MAX):
-            award_ids[award.task_id].append(award.award_id)
         for task in fresh:
-            completion = self._completion(task.task_id, award_ids[task.task_id])
+            completion = self._work.done(task.task_id)
+            assert completion is not None, "a task that is done has an attempt that succeeded"
             # First, while the bounty is still there to fund it.
             self._spend(task, completion)
             if task.task_id == BOUNTY_TASK:
@@ -114,13 +112,6 @@ class Rounds:
             if task.quest_id != POOR:
                 self._to_review[task.task_id] = task
             self._accounted.add(task.task_id)
-
-    def _completion(self, task_id: str, award_ids: list[int]) -> Completion:
-        """The one that succeeded: of several attempts, by any of its awards or by the budget."""
-        found = [self._work.completion(task_id, "budget")]
-        found += [self._work.completion(task_id, "auction", award_id) for award_id in award_ids]
-        (done,) = [one for one in found if one is not None and one.succeeded]
-        return done
 
     def _spend(self, task: Task, completion: Completion) -> None:
         """Deduct the work from the budget of what it was about."""

@@ -18,11 +18,13 @@ Values = Mapping[str, Any]
 _QUEST: Final = "quest_id, account_id, bid_fraction"
 _TASK: Final = """task_id, quest_id, importance, downstream_impact, tractability, estimated_cost_tokens, task_type,
     artifact_id, blocked, status, failed_attempts"""
-_CLAIM: Final = "task_id, worker_id, payer, award_id, claimed_at"
-_COMPLETION: Final = "task_id, worker_id, payer, award_id, succeeded, cost_tokens, impact, finished_at, reason"
+_CLAIM: Final = "task_id, worker_id, payer, award_id, reservation_id, claimed_at"
+_COMPLETION: Final = """task_id, worker_id, payer, award_id, reservation_id, succeeded, cost_tokens, impact,
+    finished_at, reason"""
 # The claim that is meant: all of what was said of it, for the same worker may have had the task before.
 _THIS_CLAIM: Final = """shard_id = %(shard)s AND task_id = %(task_id)s AND worker_id = %(worker_id)s
-    AND payer = %(payer)s AND award_id IS NOT DISTINCT FROM %(award_id)s"""
+    AND payer = %(payer)s AND award_id IS NOT DISTINCT FROM %(award_id)s
+    AND reservation_id IS NOT DISTINCT FROM %(reservation_id)s"""
 
 
 def quests(connection: psycopg.Connection, kind: type[R], shard_id: int) -> list[R]:
@@ -117,21 +119,24 @@ def costs(connection: psycopg.Connection, shard_id: int) -> list[tuple[str, int,
 
 
 def claim(connection: psycopg.Connection, kind: type[R], shard_id: int, values: Values) -> R | None:
-    """Take an open task in hand, if the award is newer than the latest that had it; None if that cannot be."""
+    """Take an open task in hand, if what pays is newer than the latest of its kind that had it; else None."""
     query = f"""WITH taken AS (
             UPDATE work_tasks SET status = 'awarded', updated_at = clock_timestamp(),
-                latest_award_id = coalesce(%(award_id)s, latest_award_id)
+                latest_award_id = coalesce(%(award_id)s, latest_award_id),
+                latest_reservation_id = coalesce(%(reservation_id)s, latest_reservation_id)
             WHERE shard_id = %(shard)s AND task_id = %(task_id)s AND status = 'open'
                 AND (%(award_id)s::bigint IS NULL OR %(award_id)s > latest_award_id)
+                AND (%(reservation_id)s::bigint IS NULL OR %(reservation_id)s > latest_reservation_id)
             RETURNING shard_id, task_id)
         INSERT INTO work_claims (shard_id, {_CLAIM})
-        SELECT shard_id, task_id, %(worker_id)s, %(payer)s, %(award_id)s, clock_timestamp() FROM taken
+        SELECT shard_id, task_id, %(worker_id)s, %(payer)s, %(award_id)s, %(reservation_id)s, clock_timestamp()
+        FROM taken
         RETURNING {_CLAIM}"""  # noqa: S608
     return _one(connection, kind, query, shard_id, **values)
 
 
 def held_claim(connection: psycopg.Connection, kind: type[R], shard_id: int, values: Values) -> R | None:
-    """The claim that this worker has already, for the same payer and award."""
+    """The claim that this worker has already, for the same payer, award and reservation."""
     return _one(connection, kind, f"SELECT {_CLAIM} FROM work_claims WHERE {_THIS_CLAIM}", shard_id, **values)  # noqa: S608
 
 
@@ -180,13 +185,26 @@ def completion_of_claim(connection: psycopg.Connection, kind: type[R], shard_id:
 
 
 def completion(
-    connection: psycopg.Connection, kind: type[R], shard_id: int, task_id: str, payer: str, award_id: int | None
+    connection: psycopg.Connection,
+    kind: type[R],
+    shard_id: int,
+    task_id: str,
+    award_id: int | None,
+    reservation_id: int | None,
 ) -> R | None:
-    """How the latest claim for this payer and award ended."""
-    query = f"""SELECT {_COMPLETION} FROM work_completions WHERE shard_id = %(shard)s AND task_id = %(task_id)s
-        AND payer = %(payer)s AND award_id IS NOT DISTINCT FROM %(award_id)s
-        ORDER BY completion_id DESC LIMIT 1"""  # noqa: S608
-    return _one(connection, kind, query, shard_id, task_id=task_id, payer=payer, award_id=award_id)
+    """How the claim for this award, or for this reservation of the budget, ended."""
+    # Each has an index of its own, which finds one row.
+    pays = "award_id = %(award_id)s" if reservation_id is None else "reservation_id = %(reservation_id)s"
+    query = f"""SELECT {_COMPLETION} FROM work_completions
+        WHERE shard_id = %(shard)s AND task_id = %(task_id)s AND {pays}"""  # noqa: S608
+    return _one(connection, kind, query, shard_id, task_id=task_id, award_id=award_id, reservation_id=reservation_id)
+
+
+def done(connection: psycopg.Connection, kind: type[R], shard_id: int, task_id: str) -> R | None:
+    """The attempt at a task that succeeded: a task that is done is never claimed again, so there is one at most."""
+    query = f"""SELECT {_COMPLETION} FROM work_completions
+        WHERE shard_id = %(shard)s AND task_id = %(task_id)s AND succeeded"""  # noqa: S608
+    return _one(connection, kind, query, shard_id, task_id=task_id)
 
 
 def _of_quest(quest_id: str | None) -> str:

@@ -11,7 +11,7 @@ import pytest
 from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, open_exchange
 from persistence.errors import Corrupt, PersistenceError
 from tests.support.client_log import read_rows
-from tests.support.small_market import furnish, last_seq
+from tests.support.small_market import furnish, last_seq, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,9 +59,11 @@ def test_error_inside_the_block_is_not_replaced_by_one_of_closing(database_url: 
     def lose_the_shard() -> None:
         with open_exchange(database_url) as first:
             open_exchange(database_url, takeover=True).close()
-            first.open_account("a")
+            # So that closing fails, whether its heart or a command has heard of it.
+            until(lambda: first.role == "ended")
+            raise UnknownOutcome("lost on the way", range(1, 2))
 
-    with pytest.raises(UnknownOutcome):
+    with pytest.raises(UnknownOutcome, match="lost on the way"):
         lose_the_shard()
 
 

@@ -20,7 +20,7 @@ from bridge import (
     open_exchange,
     verbs,
 )
-from bridge.results import PlacedBid
+from bridge.results import PlacedBid, accepted
 from engine import limits
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
@@ -100,7 +100,7 @@ async def test_acknowledging_and_acting_are_taken_over(market: Exchange) -> None
     with pytest.raises(Refused) as caught:
         await desk.place_bid("m", "a", "t", 5)
     assert (caught.value.reason, caught.value.value) == (Reject.NOT_PERMITTED, "b")
-    replies = await desk.submit([verbs.open_account(f"n{number}") for number in range(1_000)])
+    replies = accepted(await desk.submit([verbs.open_account(f"n{number}") for number in range(1_000)]))
     assert len({reply.seq for reply in replies}) == 1_000
 
 
@@ -127,7 +127,7 @@ async def test_clear_round_releases_all_losers(market: Exchange) -> None:
     """BID-4, SET-6: as `Exchange.clear_round`."""
     furnish(market, "a", tokens=10_000)
     desk = AsyncExchange(market)
-    await desk.submit([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)])
+    accepted(await desk.submit([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)]))
     cleared = await desk.clear_round("m", at(START_US))
     assert cleared.losers_remaining == 750 - limits.LOSERS_PER_CALL_MAX
     assert (await desk.wallet("a")).held_tokens == 0

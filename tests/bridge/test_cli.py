@@ -14,8 +14,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from bridge import Exchange, ManualClock, open_exchange
+from bridge.cli.commands import app
 from tests.bridge.conftest import START_US
 from tests.support.databases import TestServer
 from tests.support.small_market import furnish
@@ -65,6 +67,14 @@ def run_all(asked: Sequence[Sequence[str]], url: str = "") -> list[subprocess.Co
     """Run some commands, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda arguments: run(*arguments, url=url), asked))
+
+
+def assert_helps(*command: str) -> None:
+    """The help of a command has an example. In this process: a start for each takes longer than all the rest of it."""
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: callmarket {' '.join(command)}" in shown.stdout
+    assert "--json" in shown.stdout
 
 
 def as_json(*arguments: str, url: str) -> Any:
@@ -239,10 +249,9 @@ def test_empty_database_is_code_3_and_says_what_to_do(empty_database_url: str) -
 
 
 def test_help_has_an_example() -> None:
-    for command, ran in zip(COMMANDS, run_all([[command, "--help"] for command in COMMANDS]), strict=True):
-        assert ran.returncode == 0
-        assert f"Example: callmarket {command}" in ran.stdout
-        assert "--json" in ran.stdout
+    assert "Example: callmarket why" in run("why", "--help").stdout
+    for command in COMMANDS:
+        assert_helps(command)
 
 
 def test_no_command_shows_all_of_them() -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound, Refused, open_exchange, verbs
-from bridge.results import PlacedBid
+from bridge.results import PlacedBid, accepted, all_placed
 from engine import limits
 from engine.commands import ClearRound
 from engine.reject import Reject
@@ -283,7 +283,7 @@ def test_clear_round_releases_all_losers(market: Exchange) -> None:
     """BID-4, SET-6: the call ends the first hundred, sweeps of five hundred the others, and every token is back."""
     furnish(market, "a", tokens=10_000)
     market.offer_slot("m", "s")
-    market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)])
+    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)]))
     cleared = market.clear_round("m")
     assert cleared.losers_remaining == 750 - 1 - limits.LOSERS_PER_CALL_MAX
     assert market.wallet("a").held_tokens == 10
@@ -296,9 +296,9 @@ def test_clear_round_releases_all_losers(market: Exchange) -> None:
 def test_retried_call_releases_what_the_first_could_not(market: Exchange) -> None:
     """IDM-1, BID-4: the caller died between the call and its sweeps; the retry is the same round, and ends them."""
     furnish(market, "a", tokens=10_000)
-    market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)])
+    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)]))
     asked = verbs.clear_round("m", command_id="round-1")
-    market.submit([asked])
+    accepted(market.submit([asked]))
     assert market.wallet("a").held_tokens == 50 * 10
     again = market.clear_round("m", command_id="round-1")
     assert (again.stamp.repeated, again.round_no, again.losers_remaining) == (True, 1, 50)
@@ -362,7 +362,7 @@ def test_durable_reply_is_in_the_journal(market: Exchange, database_url: str) ->
 def test_applied_reply_says_whether_it_is_durable(market: Exchange) -> None:
     """ack="applied" is answered at once; the watermark tells when it is in the journal."""
     eager = market.acknowledging("applied")
-    eager.submit([verbs.open_account(f"a{number}") for number in range(1_000)])
+    accepted(eager.submit([verbs.open_account(f"a{number}") for number in range(1_000)]))
     stamp = eager.open_account("last")
     assert stamp.seq == 1_001
     assert not stamp.durable or stamp.seq <= market.durable_seq

@@ -11,6 +11,7 @@ from datetime import datetime
 import pytest
 
 from bridge import Request, Unavailable, UnknownOutcome, open_exchange, verbs
+from bridge.results import accepted, all_placed
 from tests.support.client_log import read_rows
 from tests.support.own_server import OwnServer
 from tests.support.small_market import furnish, in_threads, last_seq, until
@@ -124,7 +125,7 @@ def test_round_stands_though_its_sweeps_fail(database_url: str, monkeypatch: pyt
     """BID-4: a call that is durable is not reported as failed because of what came after it; a later sweep ends it."""
     market = open_exchange(database_url)
     furnish(market, "a", tokens=10_000)
-    market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)])
+    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)]))
     build = verbs.refund_unfilled
 
     def after_a_takeover(now: datetime | None = None) -> Request:
@@ -149,7 +150,7 @@ def test_round_stands_though_its_sweeps_fail(database_url: str, monkeypatch: pyt
 def test_closing_writes_what_is_queued(database_url: str) -> None:
     market = open_exchange(database_url, ack="applied")
     for batch in range(5):
-        market.submit([verbs.open_account(f"a{batch}-{number}") for number in range(1_000)])
+        accepted(market.submit([verbs.open_account(f"a{batch}-{number}") for number in range(1_000)]))
     market.close()
     market.close()
     assert len(read_rows(database_url)) == 5_000

@@ -13,7 +13,7 @@ from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused, verbs
 from bridge.async_market_api import AsyncMarketApi
 from bridge.client import AsyncClient, Client
 from bridge.market_api import MarketApi
-from bridge.results import PlacedBid
+from bridge.results import PlacedBid, all_placed
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
@@ -138,7 +138,7 @@ def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) 
 def test_clearing_releases_all_losers(api: MarketApi) -> None:
     """BID-4, SET-6: more losers than one call and one sweep release."""
     furnish(api, "a", tokens=10_000)
-    api.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)])
+    all_placed(api.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)]))
     assert api.clear_round("m").losers_remaining == 650
     assert api.wallet("a").held_tokens == 0
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.workload import accepted
 from engine.book import Bid, Book
 from engine.commands import (
     ClearRound,
@@ -50,7 +51,7 @@ def crowded(resting: int, force: TimeInForce) -> Engine:
         for number in range(resting)
     ]
     for seq, command in enumerate(commands, 1):
-        engine.apply(Entry(seq, 0, "admin", command))
+        accepted(engine, Entry(seq, 0, "admin", command))
     return engine
 
 

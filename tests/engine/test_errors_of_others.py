@@ -6,6 +6,7 @@ twice and from bytes.
 
 import pytest
 
+from benchmarks.workload import accepted
 from engine.codec import decode_events, encode
 from engine.commands import Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid, SettleAward
 from engine.core import Engine
@@ -145,13 +146,13 @@ def test_a_stale_cancel_after_a_win() -> None:
 def test_a_mass_expiry_stalls_the_engine(bids: int) -> None:
     """SET-6: a step costs the same however many wait, so no command waits for all of them."""
     engine = Engine()
-    engine.apply(Entry(1, 0, "admin", OpenMarket("m")))
+    accepted(engine, Entry(1, 0, "admin", OpenMarket("m")))
     for number in range(10):
-        engine.apply(Entry(2 + 2 * number, 0, "admin", OpenAccount(f"a{number}", "agent")))
-        engine.apply(Entry(3 + 2 * number, 0, "admin", Mint(f"a{number}", TOKENS_MAX // 10, "grant:initial")))
+        accepted(engine, Entry(2 + 2 * number, 0, "admin", OpenAccount(f"a{number}", "agent")))
+        accepted(engine, Entry(3 + 2 * number, 0, "admin", Mint(f"a{number}", TOKENS_MAX // 10, "grant:initial")))
     for number in range(bids):
         bid = PlaceBid("m", f"a{number % 10}", f"t{number}", 1 + number, ttl_at_us=1_000, time_in_force="gtd")
-        engine.apply(Entry(22 + number, 0, "admin", bid))
+        accepted(engine, Entry(22 + number, 0, "admin", bid))
     sweep = Entry(engine.state.seq + 1, 1_000, "operator", ExpireDue())
     assert operations(engine, sweep) < 60 * SWEEP_ITEMS_MAX
     assert len(engine.state.bids) == bids - SWEEP_ITEMS_MAX

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from benchmarks.workload import accepted
 from engine.commands import ClearRound, Command, Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid
 from engine.core import Engine
 from engine.events import BidsExpired, SweepFinished
@@ -161,7 +162,7 @@ def expiring(deadlines: list[int]) -> Engine:
         for number, ttl_at_us in enumerate(deadlines)
     ]
     for seq, command in enumerate(commands, 1):
-        engine.apply(Entry(seq, 0, "admin", command))
+        accepted(engine, Entry(seq, 0, "admin", command))
     return engine
 
 

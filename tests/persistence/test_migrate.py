@@ -5,6 +5,7 @@ import multiprocessing
 import psycopg
 import pytest
 
+from bridge.work.tables import WorkTables
 from persistence import migrate
 from persistence.errors import SchemaError
 from persistence.migrate import Migration, ensure_schema, load, pending
@@ -29,6 +30,42 @@ def test_an_empty_database_gets_everything_once(empty_database_url: str):
 
 def test_files_are_numbered_without_gaps():
     assert [name[:5] for name in NAMES] == [f"{number:04}_" for number in range(1, len(NAMES) + 1)]
+
+
+def test_attempts_that_the_budget_pays_get_the_reservations_that_pay(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """0016 on a database in use: what is in hand goes on under the id of its reservation, or 0 where there is none."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        with monkeypatch.context() as before:
+            before.setattr(migrate, "load", lambda: KNOWN[:15])
+            ensure_schema(connection)
+        connection.execute(
+            "INSERT INTO work_quests VALUES (0, 'q', 'wallet', 0.6, now());"
+            "INSERT INTO work_tasks (shard_id, task_id, quest_id, importance, downstream_impact, task_type,"
+            " artifact_id, blocked, status, updated_at) SELECT 0, task, 'q', 1, 1, '', '', false, 'awarded', now()"
+            " FROM unnest('{known,unknown,sold}'::text[]) AS task;"
+            "INSERT INTO work_claims VALUES (0, 'known', 'w', 'budget', NULL, now()),"
+            " (0, 'unknown', 'w', 'budget', NULL, now()), (0, 'sold', 'w', 'auction', 7, now());"
+            "INSERT INTO work_completions (shard_id, task_id, worker_id, payer, award_id, succeeded, cost_tokens,"
+            " impact, claimed_at, finished_at, reason) SELECT 0, 'known', 'w', 'budget', NULL, false, 1, 0, now(),"
+            " now(), 'no' FROM generate_series(1, 2);"
+            "INSERT INTO quest_budget_allocations VALUES (0, current_date, 'q', 100, 20, 0, 0, now());"
+            "INSERT INTO quest_budget_spendings (shard_id, task_id, worker_id, day, quest, status, reserved_tokens,"
+            " reserved_at, ended_at) VALUES (0, 'known', 'w', current_date, 'q', 'released', 9, now(), now()),"
+            " (0, 'known', 'w', current_date, 'q', 'reserved', 9, now(), NULL)"
+        )
+        assert ensure_schema(connection) == NAMES[15:]
+        claims = connection.execute("SELECT task_id, reservation_id FROM work_claims ORDER BY task_id").fetchall()
+        assert claims == [("known", 2), ("sold", None), ("unknown", 0)]
+        fences = connection.execute("SELECT latest_reservation_id FROM work_tasks ORDER BY task_id").fetchall()
+        assert fences == [(2,), (0,), (0,)]
+        assert connection.execute("SELECT DISTINCT reservation_id FROM work_completions").fetchall() == [(0,)]
+    # The worker that has them in hand ends them, as after every restart.
+    with WorkTables(empty_database_url) as work:
+        for claim in work.claims("w"):
+            work.fail(claim, "its worker was upgraded")
+        assert work.counts()["open"] == 3
 
 
 def start(url: str, barrier, results) -> None:

@@ -24,7 +24,7 @@ from tests.support.own_server import OwnServer, open_own_server
 from tests.support.small_market import WAIT_S_MAX, in_threads, until
 
 # What a question may take where nobody answers, and some room for a busy machine.
-REFUSED_S_MAX = CHECKOUT_S_MAX + GREETING_S_MAX + 5.0
+REFUSED_S_MAX = CHECKOUT_S_MAX + GREETING_S_MAX + 30.0
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.support.sealed import Story, batches, story
 from tests.support.swarms import long_swarm
 
 ROWS = 900
-MOMENTS = 12
+MOMENTS = 6
 
 
 def live_answers(url: str, state: State) -> dict[str, object]:

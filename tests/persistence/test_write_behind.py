@@ -290,7 +290,8 @@ def test_closing_while_the_database_is_away_gives_up_in_time(held: Held):
     started = time.monotonic()
     with pytest.raises(Unavailable, match="not on disk"):
         writer.close(drain_s_max=0.2)
-    assert time.monotonic() - started < 5
+    # Not the five minutes that an outage may take: a bound for a hang, and no performance.
+    assert time.monotonic() - started < WAIT_S
     assert not writer._thread.is_alive()
 
 

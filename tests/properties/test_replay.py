@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.workload import accepted
 from engine import codec
 from engine.codec import GENESIS_DIGEST, seal
 from engine.commands import CancelBid, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
@@ -99,7 +100,7 @@ def test_a_replaced_bid_stays_replaced_in_a_snapshot() -> None:
     engine = Engine()
     with bounds({"BIDS_PER_BIDDER_MAX": 1}):
         for seq, (at_us, command) in enumerate(commands, 1):
-            engine.apply(Entry(seq, at_us, "admin", command))
+            accepted(engine, Entry(seq, at_us, "admin", command))
         engine = Engine(State.decode(engine.state.encode()))
         (event,) = engine.apply(Entry(len(commands) + 1, 110, "admin", PlaceBid("m", "A", "other", 9)))
     assert isinstance(event, BidPlaced)

@@ -15,7 +15,7 @@ def main(url: str, shard_id: int, worker_id: str, tasks: int) -> None:
         work.claims(worker_id)
         print("ready", flush=True)  # noqa: T201
         sys.stdin.readline()
-        got = [n for n in range(tasks) if work.claim(f"t{n}", worker_id, "budget") is not None]
+        got = [n for n in range(tasks) if work.claim(f"t{n}", worker_id, "budget", reservation_id=1) is not None]
         print(json.dumps(got), flush=True)  # noqa: T201
 
 

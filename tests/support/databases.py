@@ -28,6 +28,11 @@ from persistence.embedded.postmaster import Postmaster
 EXTERNAL_URL_VARIABLE = "CALLMARKET_TEST_DATABASE_URL"
 HOME_PREFIX = "callmarket-test-"
 ABANDONED_AGE_S_MIN = 3600
+# A file system in memory, where there is one. Each run makes and drops hundreds of databases, of 9 MB each; on a disk
+# that others use too, this is most of what tests wait for. Room is needed for the WAL of a server (2 GB at most), for
+# the servers of some workers, and for their databases.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES_MIN = 8 * 2**30
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ class TestServer:
 
 def remove_abandoned_homes() -> None:
     """Stop and remove what test runs left that were killed before they could do it themselves."""
-    for home in Path(tempfile.gettempdir()).glob(f"{HOME_PREFIX}*/home"):
+    places = {MEMORY, Path(tempfile.gettempdir())}
+    for home in (home for place in places for home in place.glob(f"{HOME_PREFIX}*/home")):
         found = home.stat()
         # A young one may be just starting; the lock tells of the rest whether its run is still alive.
         if found.st_uid != os.geteuid() or time.time() - found.st_mtime < ABANDONED_AGE_S_MIN:
@@ -86,12 +92,12 @@ def remove_abandoned_homes() -> None:
 
 
 @contextmanager
-def temporary_home() -> Iterator[Path]:
-    """Yield a folder that the embedded server may live in, and remove it afterwards.
+def temporary_home(place: Path | None = None) -> Iterator[Path]:
+    """Yield a folder that the embedded server may live in, on the disk or in a place that is named; it is removed.
 
     Not pytest's `tmp_path`: that one is closed to other accounts, and as root the server runs under another account.
     """
-    parent = Path(tempfile.mkdtemp(prefix=HOME_PREFIX))
+    parent = Path(tempfile.mkdtemp(prefix=HOME_PREFIX, dir=place))
     try:
         parent.chmod(0o711)
         yield parent / "home"
@@ -99,15 +105,26 @@ def temporary_home() -> Iterator[Path]:
         shutil.rmtree(parent, ignore_errors=True)
 
 
+def _roomy_memory() -> Path | None:
+    """Where files cost no disk; None where that is too small, as in many containers."""
+    if not os.access(MEMORY, os.W_OK) or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+        return None
+    return MEMORY
+
+
 @contextmanager
 def open_test_server() -> Iterator[TestServer]:
-    """Yield the server of this run: the one that the environment names, or an embedded one that ends with the run."""
+    """Yield the server of this run: the one that the environment names, or an embedded one that ends with the run.
+
+    It is set as in production, with fsync, and nobody stops it. Servers that tests stop, kill, fill or freeze are
+    others (`own_server`, `tests/faults`), and theirs lie on the disk.
+    """
     external_url = os.environ.get(EXTERNAL_URL_VARIABLE)
     if external_url:
         yield TestServer(external_url)
         return
     remove_abandoned_homes()
-    with temporary_home() as home:
+    with temporary_home(_roomy_memory()) as home:
         server = ensure_server(home)
         try:
             yield TestServer(server.url("postgres"))

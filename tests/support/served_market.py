@@ -7,20 +7,19 @@ own is `service_process`.
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from bridge import Exchange
 from bridge.access.door import Door
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
 from bridge.cycle.caller import Caller
-from bridge.server.asgi import Application
 from bridge.server.front import Front
-from bridge.server.http_app import http_app
 from bridge.server.http_server import Server, listening_socket, url_of
 from bridge.server.service import Service
+from tests.support.routes import routes_of
 from tests.support.small_market import WAIT_S_MAX
 
 
@@ -45,10 +44,12 @@ class Served:
 @contextmanager
 def served(owner: Exchange) -> Iterator[Served]:
     """Serve it within the block."""
-    with Keyring(owner.node.url, owner.node.shard_id) as keyring, listening_socket("127.0.0.1", 0) as listening:
+    with ExitStack() as stack:
+        keyring = stack.enter_context(Keyring(owner.node.url, owner.node.shard_id))
+        listening = stack.enter_context(listening_socket("127.0.0.1", 0))
         market = Served(url_of(listening), keyring)
         service = Service(owner, Door(keyring), keyring, Caller(owner), lambda: (b"", ""))
-        front = Front(cast(Application, http_app(service)), service, market.see)
+        front = Front(stack.enter_context(routes_of(service)), service, market.see)
         server = Server(front, on_ending=owner.node.end_streams)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
         thread.start()

@@ -5,6 +5,7 @@ worker are the real ones.
 """
 
 import logging
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -26,7 +27,8 @@ class Platform:
         self.queue = list(queue)
         self.purse_tokens = purse_tokens
         self.is_usable = False
-        self.reserved: dict[tuple[str, str], int] = {}
+        self.reserved: dict[int, str] = {}
+        self._ids = count(1)
         self.spent: list[tuple[str, int]] = []
 
     def usable(self) -> bool:
@@ -35,19 +37,19 @@ class Platform:
     def next_task(self, _: str) -> str | None:
         return self.queue.pop(0) if self.queue else None
 
-    def reserve(self, task: Task, worker_id: str) -> bool:
+    def reserve(self, task: Task, worker_id: str) -> int | None:
         if self.purse_tokens < 100:
-            return False
-        if (task.task_id, worker_id) not in self.reserved:
-            self.purse_tokens -= 100
-            self.reserved[task.task_id, worker_id] = 100
-        return True
+            return None
+        self.purse_tokens -= 100
+        reservation_id = next(self._ids)
+        self.reserved[reservation_id] = task.task_id
+        return reservation_id
 
-    def spend(self, task: Task, worker_id: str, cost_tokens: int) -> None:
-        reserved = self.reserved.pop((task.task_id, worker_id), None)
-        if reserved is not None:
-            self.purse_tokens += reserved - cost_tokens
-            self.spent.append((task.task_id, cost_tokens))
+    def spend(self, reservation_id: int, cost_tokens: int) -> None:
+        task_id = self.reserved.pop(reservation_id, None)
+        if task_id is not None:
+            self.purse_tokens += 100 - cost_tokens
+            self.spent.append((task_id, cost_tokens))
 
 
 def worker(stage: Stage, labour: Labour, platform: Platform, worker_id: str = "w", **said: Any) -> Worker:
@@ -67,7 +69,7 @@ def test_while_the_market_is_away_the_budget_pays(stage: Stage, caplog: pytest.L
         until(lambda: platform.spent == [(task_id, 60)])
         assert one.active == one.status().active == "budget"
         assert stage.source.tasks([task_id])[task_id].status == "done"
-        completion = stage.source.completion(task_id, "budget")
+        completion = stage.source.completion(task_id, "budget", reservation_id=1)
         assert completion is not None
         assert (completion.cost_tokens, completion.payer) == (60, "budget")
         assert (labour.begun[0].price_tokens, labour.begun[0].lease_until) == (None, None)
@@ -209,8 +211,8 @@ def test_after_a_restart_the_reservation_is_given_back(stage: Stage) -> None:
     labour, task_id = Labour(), stage.task()
     platform = Platform()
     worker_id = stage.settings().worker_id
-    assert platform.reserve(stage.source.tasks([task_id])[task_id], worker_id)
-    assert stage.source.claim(task_id, worker_id, "budget") is not None
+    reservation_id = platform.reserve(stage.source.tasks([task_id])[task_id], worker_id)
+    assert stage.source.claim(task_id, worker_id, "budget", reservation_id=reservation_id) is not None
     with running(worker(stage, labour, platform)):
         until(lambda: platform.spent == [(task_id, 0)])
     assert labour.begun == []

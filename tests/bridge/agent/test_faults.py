@@ -122,7 +122,8 @@ def test_a_worker_that_is_told_to_end_while_the_market_is_away_ends(stage: Stage
 def left_in_hand(stage: Stage, task_id: str, award_id: int | None, worker_id: str = "w") -> Claim:
     """What a worker leaves that dies in the middle of its work."""
     payer: Any = "budget" if award_id is None else "auction"
-    claim = stage.source.claim(task_id, stage.settings(worker_id).worker_id, payer, award_id)
+    reservation_id = 1 if award_id is None else None
+    claim = stage.source.claim(task_id, stage.settings(worker_id).worker_id, payer, award_id, reservation_id)
     assert claim is not None
     return claim
 

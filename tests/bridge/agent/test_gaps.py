@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from bridge.agent import Gap, get_top_gap, score_gaps
-from bridge.errors import Invalid
 
 
 def test_seventy_percent_ucb_and_thirty_percent_budget() -> None:
@@ -61,16 +60,29 @@ def test_equal_ones_stand_in_the_order_of_their_ids() -> None:
     [
         (Gap("g", -1, 0.5), {}, "visits of g"),
         (Gap("g", 1.5, 0.5), {}, "visits of g"),  # type: ignore[arg-type]
+        (Gap("g", 10**400, 0.5), {}, "visits of g"),
         (Gap("g", 1, 1.1), {}, "mean_reward of g"),
         (Gap("g", 1, math.nan), {}, "mean_reward of g"),
+        (Gap("g", 1, "good"), {}, "mean_reward of g"),  # type: ignore[arg-type]
         (Gap("g", 1, 0.5, "h"), {"h": -1.0}, "budgets_tokens['h']"),
         (Gap("g", 1, 0.5, "h"), {"h": math.inf}, "budgets_tokens['h']"),
+        (Gap("g", 1, 0.5, "h"), {"h": 10**400}, "budgets_tokens['h']"),
+        (Gap("g", 1, 0.5, "h"), {"h": None}, "budgets_tokens['h']"),
     ],
 )
-def test_what_makes_no_sense_is_named(gap: Gap, budgets: dict[str, Any], field: str) -> None:
-    with pytest.raises(Invalid) as refused:
-        get_top_gap([gap], budgets)
-    assert refused.value.field == field
+def test_what_makes_no_sense_is_named_and_moves_no_other(
+    gap: Gap, budgets: dict[str, Any], field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gap of that kind is passed over, and such a budget counts as none."""
+    others = [Gap("a", 3, 0.5, "i"), Gap("b", 3, 0.4, "j")]
+    budgets |= {"i": 10, "j": 20}
+    told = score_gaps([others[0], gap, others[1]], budgets)
+    assert field in caplog.text
+    if field.startswith("budgets"):
+        assert told == score_gaps([*others, gap], budgets | {"h": 0})
+    else:
+        assert told == score_gaps(others, budgets)
+    assert get_top_gap([gap, *others], budgets) == told[0].gap
 
 
 def test_the_same_whatever_the_order(seed: int) -> None:

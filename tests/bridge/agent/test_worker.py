@@ -126,7 +126,7 @@ def test_work_can_say_that_another_try_would_not_help(stage: Stage) -> None:
 def test_a_task_that_another_has_is_voided_and_never_worked(stage: Stage) -> None:
     """Nobody pays twice: the budget pays for it already."""
     labour, task_id = Labour(), stage.task()
-    assert stage.source.claim(task_id, "somebody", "budget") is not None
+    assert stage.source.claim(task_id, "somebody", "budget", reservation_id=1) is not None
     award_id = stage.award(task_id)
     one = worker(stage, labour)
     with running(one):

@@ -15,7 +15,7 @@ import pytest
 
 from bridge import Exchange, Forbidden, Invalid, Refused, TooManyRequests, Unauthorized, Unavailable, verbs
 from bridge.client import AsyncClient, Client, InDoubt, each, each_async
-from bridge.results import PlacedBid
+from bridge.results import PlacedBid, all_placed
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served
 from tests.support.small_market import at, furnish, last_seq, until
@@ -203,7 +203,7 @@ def test_names_that_no_path_can_hold_go_nowhere(service: Served) -> None:
 
 
 def test_all_pages(service: Served, market: Exchange) -> None:
-    market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(25)])
+    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(25)]))
     key = service.key()
     with Client(service.url, key) as client:
         assert [bid.task_id for bid in each(client.bids, "m", limit=10, order="oldest")] == [f"t{n}" for n in range(25)]
@@ -256,7 +256,8 @@ def test_the_stream_begins_now_and_says_no_to_nonsense(service: Served, market: 
         async with AsyncClient(service.url, service.key()) as client:
             stream = client.events(market_ids=("m",), kinds=("bid",))
             first = asyncio.ensure_future(anext(stream))
-            await asyncio.sleep(0.3)
+            while not market.node.feed.subscribers:  # noqa: ASYNC110 -- nobody announces it
+                await asyncio.sleep(0.005)
             await asyncio.to_thread(market.place_bid, "m", "a", "after", 10)
             heard = [(await first).task_id]  # type: ignore[union-attr]
             await stream.aclose()

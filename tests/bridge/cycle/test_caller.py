@@ -15,6 +15,7 @@ import pytest
 import engine.limits
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
 from bridge.cycle.caller import CALLS_PER_STEP_MAX, Caller
+from bridge.results import accepted
 from bridge.units import at_us
 from engine import codec
 from engine.commands import ClearRound
@@ -36,6 +37,16 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S_MAX):
         while not true():  # noqa: ASYNC110 -- nobody announces it
             await asyncio.sleep(0.005)
+
+
+async def until_still(read: Callable[[], int]) -> None:
+    """Wait until a number that grew stays the same for three periods: what was under way may still count."""
+    before = -1
+    async with asyncio.timeout(WAIT_S_MAX):
+        while (now := read()) != before:
+            before = now
+            await asyncio.sleep(3 * PERIOD_US / 1_000_000)
+    assert before > 0
 
 
 def set_to(url: str, cycle: Cycle, *market_ids: str) -> None:
@@ -65,7 +76,7 @@ async def bid_on(market: Exchange, market_id: str = "m", task: str = "task") -> 
     """Bids for one round, one after the other: each round has something to lose."""
     desk = AsyncExchange(market)
     for number in count():
-        await desk.submit([verbs.place_bid(market_id, "a", f"{task}-{number}", 1)], "applied")
+        accepted(await desk.submit([verbs.place_bid(market_id, "a", f"{task}-{number}", 1)], "applied"))
         await asyncio.sleep(0.02)
 
 
@@ -175,17 +186,16 @@ async def test_markets_with_nothing_to_sell_do_not_hold_up_the_others(database_u
         furnish(market, "a", market_id="z")
         names = [f"m{number}" for number in range(CALLS_PER_STEP_MAX + 10)]
         never = at(2**52)
-        market.submit(
-            [
-                request
-                for name in names
-                for request in (
-                    verbs.open_market(name),
-                    verbs.place_bid(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
-                    verbs.offer_slot(name, f"slot-{name}", reserve_price_tokens=9),
-                )
-            ]
-        )
+        requests = [
+            request
+            for name in names
+            for request in (
+                verbs.open_market(name),
+                verbs.place_bid(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
+                verbs.offer_slot(name, f"slot-{name}", reserve_price_tokens=9),
+            )
+        ]
+        accepted(market.submit(requests))
         market.place_bid("z", "a", "t", 5)
         set_to(database_url, ON_OFFER, "z", *names)
         async with Caller(market) as caller:
@@ -209,15 +219,13 @@ async def test_holds_come_back_by_themselves(database_url: str) -> None:
             ttl_at = market.node.now() + timedelta(seconds=0.3)
             await desk.place_bid("m", "a", "t", 50, ttl_at=ttl_at, time_in_force="gtd")
             assert len((await desk.clear_round("n")).awards) == 1
-            await desk.submit([verbs.place_bid("m", "a", f"l{number}", 1) for number in range(300)])
-            await desk.submit([verbs.clear_round("m")])
+            accepted(await desk.submit([verbs.place_bid("m", "a", f"l{number}", 1) for number in range(300)]))
+            accepted(await desk.submit([verbs.clear_round("m")]))
             await until(lambda: market.wallet("a").held_tokens == 0)
             assert market.wallet("a").balance_tokens == 10_000
             assert caller.sweeps >= 1
-            await asyncio.sleep(0.5)
-            sweeps = caller.sweeps
-            await asyncio.sleep(0.6)
-            assert caller.sweeps == sweeps, "with nothing due nothing is swept"
+            # With nothing due nothing is swept.
+            await until_still(lambda: caller.sweeps)
         assert market.verify().ok
 
 
@@ -234,10 +242,7 @@ async def test_setting_holds_soon_after_it_was_changed_by_anybody(database_url: 
             set_to(database_url, Cycle("asked"))
             await caller.read_settings()
             await until(lambda: caller.status("m").mode == "asked")
-            await asyncio.sleep(0.05)
-            called = rounds(market)
-            await asyncio.sleep(0.6)
-            assert rounds(market) == called > 0
+            await until_still(lambda: rounds(market))
             bidder.cancel()
             with pytest.raises(Invalid, match="market_id"):
                 caller.status("none")

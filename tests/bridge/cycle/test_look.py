@@ -6,6 +6,7 @@ from datetime import timedelta
 from bridge import Exchange, ManualClock, Refused, verbs
 from bridge.cycle import look
 from bridge.cycle.schedule import Prospect, Seen
+from bridge.results import accepted
 from bridge.units import datetime_of
 from engine.events import BidsExpired, BidsLost, RoundCleared
 from tests.bridge.conftest import START_US
@@ -91,8 +92,8 @@ def test_overview(market: Exchange, clock: ManualClock) -> None:
     clock.set_us(START_US + 3 * SECOND_US)
     market.refund_unfilled()
     assert overview() == look.Overview(8, START_US + 3 * SECOND_US, None, frozenset())
-    market.submit([verbs.place_bid("m", "a", f"t{number}", 1) for number in range(150)])
-    market.submit([verbs.clear_round("m")])
+    accepted(market.submit([verbs.place_bid("m", "a", f"t{number}", 1) for number in range(150)]))
+    accepted(market.submit([verbs.clear_round("m")]))
     assert overview().sweep_us == 0
     market.refund_unfilled()
     assert overview().sweep_us is None

@@ -86,3 +86,14 @@ def test_quests_share_a_day_by_what_their_tasks_are_worth() -> None:
     assert get_quest_budget_allocation(source, 1_000) == {"a": 750, "b": 250, "c": 0}
     assert get_quest_budget_allocation(source, config=Config(budget_day_tokens=8)) == {"a": 6, "b": 2, "c": 0}
     assert get_quest_budget_allocation(MemoryTasks([Quest("a", "wa")]), 1_000) == {"a": 0}
+
+
+@pytest.mark.parametrize("huge", [1e308, 1.7e308, 10**400])
+def test_numbers_without_a_sum_leave_the_other_quests_their_part(huge: float) -> None:
+    """BRG-2, BRG-4: each is finite and their sum is not; they are passed over, and the day is split over the others."""
+    source = MemoryTasks(
+        [Quest("q", "wq"), Quest("r", "wr")],
+        [task("a", huge, 1), task("b", huge, 1), task("c", 0.25, 1), task("d", 0.75, 1, quest_id="r")],
+    )
+    assert get_quest_budget_allocation(source, 1_000) == {"q": 250, "r": 750}
+    assert [one.task.task_id for one in get_priority_queue(source, 100)] == ["d", "c"]

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from bridge.budgets.split import split
 from bridge.config import DEFAULTS, Config
-from bridge.errors import Invalid
 from bridge.ev_scorer import score_tasks
 from bridge.work.model import Task
 from engine.limits import TOKENS_MAX
@@ -87,10 +87,17 @@ def test_a_task_at_the_usual_cost_is_worth_its_expected_impact() -> None:
         ("importance", None),
         ("importance", "much"),
         ("importance", 10**400),
+        pytest.param("importance", 10**5_000, id="importance-too-long-to-print"),
+        ("importance", 1e308),
+        ("importance", 1_000_001),
         ("downstream_impact", -math.inf),
         ("downstream_impact", "x" * 500),
         ("tractability", math.nan),
         ("tractability", -1e-300),
+        ("tractability", 1e7),
+        ("tractability", ""),
+        ("tractability", [0.5]),
+        ("estimated_cost_tokens", ""),
         ("estimated_cost_tokens", -1),
         ("estimated_cost_tokens", TOKENS_MAX + 1),
         ("estimated_cost_tokens", 10**400),
@@ -113,17 +120,26 @@ def test_a_wrong_number_is_named_and_moves_no_other_task(seed: int, field: str, 
     assert [scored for scored in after.ranked() if scored.task is tasks[20]]
 
 
-def test_a_product_beyond_all_numbers_is_no_score() -> None:
-    """BRG-2, Precisely: each number is sound, their product is not."""
-    huge = Task("t", "q", importance=1e200, downstream_impact=1e200, tractability=1.0)
-    scores = score_tasks([huge], {})
-    assert "product" in scores.unsound[0]
-    assert scores[0].ev_tokens == 0
+@pytest.mark.parametrize("huge", [1e308, 1.7e308, 1e200])
+def test_numbers_whose_product_or_sum_is_none_stop_no_other_task(huge: float) -> None:
+    """BRG-2, Precisely: each of them is finite; their product, or the sum over a quest, would not be."""
+    tasks = [Task(f"t{number}", "q", huge, huge if number else 1.0, 1.0, 1) for number in range(3)]
+    scores = score_tasks([*tasks, Task("good", "q", 0.5, 0.5, 1.0, 1)], {})
+    assert sorted(scores.unsound) == [0, 1, 2]
+    assert scores.sum_by_quest() == {"q": 0.25}
+
+
+def test_the_largest_sound_numbers_have_finite_sums() -> None:
+    """BRG-2: at the bounds nothing overflows, however many there are."""
+    scores = score_tasks([Task(f"t{number}", "q", 1e6, 1e6, 1e6, 1) for number in range(1_000)], {})
+    assert not scores.unsound
+    assert scores.sum_by_quest() == {"q": 1e21}
+    assert split(1_000, scores.sum_by_quest()) == {"q": 1_000}
 
 
 def test_what_is_worth_more_than_all_tokens_is_worth_all_tokens() -> None:
     """BRG-1: a bid is at most all the tokens that there can be."""
-    scores = score_tasks([Task("t", "q", 1e305, 1.0, 1.0, estimated_cost_tokens=1)], {})
+    scores = score_tasks([Task("t", "q", 1e6, 1e6, 1.0, estimated_cost_tokens=1)], {})
     assert (scores[0].ev_tokens, dict(scores.unsound)) == (TOKENS_MAX, {})
 
 
@@ -133,11 +149,18 @@ def test_decimals_of_a_database_are_numbers() -> None:
     assert score_tasks([exact], {})[0].ev_per_token == 0.25 / 100
 
 
-@pytest.mark.parametrize("mean", [math.nan, math.inf, -1.0, TOKENS_MAX * 2.0])
-def test_a_wrong_mean_is_refused_by_its_type(mean: float) -> None:
-    """BRG-2: it would be in the score of every task, so nothing is scored."""
-    with pytest.raises(Invalid, match=r"mean_cost_tokens\['debate'\]"):
-        score_tasks([], {"debate": mean})
+@pytest.mark.parametrize("mean", [math.nan, math.inf, -1.0, TOKENS_MAX * 2.0, 10**400, None, "many"])
+@pytest.mark.parametrize("task_type", ["debate", ""])
+def test_a_wrong_mean_is_named_and_counts_as_unknown(
+    task_type: str, mean: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """BRG-2, Precisely: the next of what a cost is estimated by stands in for it."""
+    tasks = [Task("t", "q", 1.0, 1.0, 1.0, task_type="debate"), Task("u", "q", 1.0, 1.0, 1.0, task_type="other")]
+    means: dict[str, Any] = {"": 200.0, "debate": 50.0}
+    known = {name: tokens for name, tokens in means.items() if name != task_type}
+    expected = score_tasks(tasks, known).cost_tokens.tolist()
+    assert score_tasks(tasks, means | {task_type: mean}).cost_tokens.tolist() == expected
+    assert f"mean_cost_tokens[{task_type!r}]" in caplog.text
 
 
 def test_no_tasks() -> None:

@@ -4,6 +4,7 @@ Goal: what is in the book is what the backlog is worth; submitting again changes
 in the middle and an answer that was lost are reported, not raised, and no task ever has two bids.
 """
 
+import math
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -273,11 +274,12 @@ def test_quests_that_share_a_wallet_share_its_cap(market: MarketApi) -> None:
     assert stage.book() == {"q1": 300, "q2": 300, "r1": 100}
 
 
-def test_one_wallet_that_is_not_there_stops_no_other(market: MarketApi) -> None:
-    """BRG-1: nor does one whose fraction is no number."""
+@pytest.mark.parametrize("fraction", [math.nan, math.inf, -0.1, 11.0, 10**400, None, "half"])
+def test_one_wallet_that_is_not_there_stops_no_other(market: MarketApi, fraction: Any) -> None:
+    """BRG-1: nor does one whose fraction is no number, or out of bounds."""
     stage = Stage(market, 900)
     stage.task("t")
-    stage.source.put(Quest("a", "wallet-of-nobody"), Quest("b", stage.account_id, bid_fraction=float("nan")))
+    stage.source.put(Quest("a", "wallet-of-nobody"), Quest("b", stage.account_id, bid_fraction=fraction))
     stage.task("of-nobody", quest_id="a")
     stage.task("of-nan", quest_id="b")
     assert numbers(stage.submit()) == (1, 0, 0, 0, {"NotFound": 1, "unsound": 1, "zero": 1})

@@ -1,7 +1,9 @@
 """Tasks by the budgets of their artifacts, in both currencies; and changes whose connection breaks."""
 
 import itertools
+import math
 import random
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,18 @@ def test_the_task_with_most_left_to_spend_comes_first(seed: int) -> None:
     rng.shuffle(tasks)
     assert order_by_resource_budget(tasks, budgets, values) == ordered
     assert [one.task_id for one in order_by_resource_budget([task("y"), task("x")], {})] == ["x", "y"]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, None, "much", 10**400])
+def test_what_is_no_number_counts_as_none_and_moves_no_other(seed: int, wrong: Any) -> None:
+    """NaN is neither more nor less than anything, and would leave the others in any order."""
+    tasks = [task(f"t{number:02}", f"a{number}") for number in range(30)]
+    random.Random(seed).shuffle(tasks)
+    budgets = {f"a{number}": number for number in range(30)}
+    order = [f"t{number:02}" for number in (*range(29, 15, -1), *range(14, 0, -1), 0, 15)]
+    assert [one.task_id for one in order_by_resource_budget(tasks, budgets | {"a15": wrong})] == order
+    values = {f"t{number:02}": float(number) for number in range(30)}
+    assert [one.task_id for one in order_by_resource_budget(tasks, {}, values | {"t15": wrong})] == order
 
 
 def test_a_budget_is_told_in_tokens_of_a_model_too(database_url: str) -> None:

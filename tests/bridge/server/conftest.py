@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, cast
+from contextlib import ExitStack
+from typing import Any
 
 import httpx2
 import pytest
@@ -15,13 +16,12 @@ from bridge.config import Config
 from bridge.cycle.caller import Caller
 from bridge.earning.collector import Collector
 from bridge.earning.demurrage import demurrage_of
-from bridge.server.asgi import Application
 from bridge.server.front import Front
-from bridge.server.http_app import http_app
 from bridge.server.service import Service
 from bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
 from bridge.telemetry.proofs import Proofs
 from bridge.telemetry.requests import Requests
+from tests.support.routes import routes_of
 
 BASE = "http://market.test"
 
@@ -29,7 +29,7 @@ BASE = "http://market.test"
 class Served:
     """An application, and the keys that its market knows."""
 
-    def __init__(self, exchange: Exchange, keyring: Keyring) -> None:
+    def __init__(self, exchange: Exchange, keyring: Keyring, stack: ExitStack) -> None:
         self.exchange = exchange
         self.keyring = keyring
         calls = Caller(exchange)
@@ -41,7 +41,7 @@ class Served:
         scrape = lambda: (metrics.text(), CONTENT_TYPE)  # noqa: E731
         self.service = Service(exchange, Door(keyring), keyring, calls, scrape)
         self.seen: list[tuple[str, int]] = []
-        self.app = Front(cast(Application, http_app(self.service)), self.service, self._see)
+        self.app = Front(stack.enter_context(routes_of(self.service)), self.service, self._see)
 
     def key(self, **scopes: Any) -> str:
         """A new key."""
@@ -79,4 +79,5 @@ def served(database_url: str, clock: ManualClock) -> Iterator[Served]:
             exchange.open_account(account_id, kind)  # type: ignore[arg-type]
         exchange.mint("a", 10_000, "grant:initial")
         exchange.mint("b", 10_000, "grant:initial")
-        yield Served(exchange, keyring)
+        with ExitStack() as stack:
+            yield Served(exchange, keyring, stack)

@@ -18,8 +18,9 @@ from tests.support.cases import BY_ID
 from tests.support.service_process import ServiceProcess, served
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-# Its answer never ends.
-LEFT_OUT = ("events",)
+# The first one's answer never ends. The second takes a key away, and now and then the checker's own, which it has read
+# in a list of them: then all that it asks is answered with 401. Its examples are tried in `test_openapi`.
+LEFT_OUT = ("events", "revoke_key")
 # The service as a user starts it, but for one bound: a checker fails hundreds of times a second from one address and
 # wants to be told 401 each time. The bound itself has tests of its own.
 _OPEN = """\
@@ -61,6 +62,7 @@ def check(service: ServiceProcess, seed: int, examples: int, *more: str) -> None
     assert "Traceback" not in service.log, service.log[-5_000:]
 
 
+@pytest.mark.timeout(600)  # half a minute on a quiet machine
 def test_the_service_does_what_its_document_says(service: ServiceProcess, seed: int) -> None:
     check(service, seed, 3, "--phases", "examples,coverage,fuzzing")
 

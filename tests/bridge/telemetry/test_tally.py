@@ -32,7 +32,6 @@ def test_commands_are_counted_by_kind_and_by_how_they_ended(database_url: str, c
             ("settle_award", "done"): 1,
         }
         commands = sum(counts(tally).values())
-        assert tally.apply.counts[-1] == 0, "none of them took a second"
         assert sum(tally.apply.counts) == commands
         assert sum(tally.ack.counts) == commands, "each was waited for"
         assert tally.not_taken == tally.unknown_outcomes == 0

@@ -27,8 +27,17 @@ def task(task_id: str = "t", **said: Any) -> Task:
     return Task(**{"task_id": task_id, "quest_id": "q", "importance": 0.5, "downstream_impact": 0.5} | said)
 
 
-def claimed(work: Backlog, task_id: str = "t", worker_id: str = "w", award_id: int | None = 7) -> Claim:
-    claim = work.claim(task_id, worker_id, "budget" if award_id is None else "auction", award_id)
+def ask(work: Backlog, task_id: str, worker_id: str, award_id: int | None, reservation_id: int = 1) -> Claim | None:
+    """Ask for a task by an award, or by a reservation where there is none."""
+    if award_id is None:
+        return work.claim(task_id, worker_id, "budget", reservation_id=reservation_id)
+    return work.claim(task_id, worker_id, "auction", award_id)
+
+
+def claimed(
+    work: Backlog, task_id: str = "t", worker_id: str = "w", award_id: int | None = 7, reservation_id: int = 1
+) -> Claim:
+    claim = ask(work, task_id, worker_id, award_id, reservation_id)
     assert claim is not None
     return claim
 
@@ -169,15 +178,16 @@ def test_a_claim_is_told_again_and_to_nobody_else(filled: Backlog) -> None:
     assert claimed(filled) == claim == filled.holder("t")
     assert filled.tasks(["t"])["t"].status == "awarded"
     for worker_id, award_id in (("other", 7), ("w", 8), ("w", 6), ("w", None), ("other", None)):
-        assert filled.claim("t", worker_id, "budget" if award_id is None else "auction", award_id) is None
+        assert ask(filled, "t", worker_id, award_id) is None
     assert filled.claims("w") == [claim] == filled.claims()
     assert filled.claims("other") == []
 
 
 def test_what_is_not_there_is_not_claimed(filled: Backlog) -> None:
-    assert filled.claim("none", "w", "budget") is None
+    assert ask(filled, "none", "w", None) is None
     assert filled.holder("none") is None
-    assert filled.completion("none", "budget") is None
+    assert filled.completion("none", "budget", reservation_id=1) is None
+    assert filled.done("none") is None
 
 
 def test_what_has_ended_is_not_claimed(filled: Backlog) -> None:
@@ -185,8 +195,8 @@ def test_what_has_ended_is_not_claimed(filled: Backlog) -> None:
     filled.complete(claimed(filled, "t"), 1, 1.0)
     filled.fail(claimed(filled, "u", award_id=8), "no", again=False)
     for task_id in ("t", "u"):
-        assert filled.claim(task_id, "w", "budget") is None
-        assert filled.claim(task_id, "w", "auction", 99) is None
+        assert ask(filled, task_id, "w", None, 99) is None
+        assert ask(filled, task_id, "w", 99) is None
 
 
 def test_an_award_that_is_not_newer_is_fenced_off(filled: Backlog) -> None:
@@ -194,28 +204,47 @@ def test_an_award_that_is_not_newer_is_fenced_off(filled: Backlog) -> None:
     filled.fail(claimed(filled, award_id=7), "died")
     assert filled.claim("t", "w", "auction", 7) is None
     assert filled.claim("t", "stale", "auction", 6) is None
-    # The budget is not fenced, and leaves the fence as it is.
+    # The budget has a fence of its own, and leaves this one as it is.
     filled.fail(claimed(filled, award_id=None), "no")
     assert filled.claim("t", "w", "auction", 7) is None
     assert claimed(filled, award_id=8).award_id == 8
 
 
+def test_a_reservation_that_is_not_newer_is_fenced_off(filled: Backlog) -> None:
+    """As an award: who asks again after the end of its claim, or comes after a newer reservation, gets nothing."""
+    filled.fail(claimed(filled, award_id=None, reservation_id=7), "died")
+    assert ask(filled, "t", "w", None, 7) is None
+    assert ask(filled, "t", "stale", None, 6) is None
+    filled.fail(claimed(filled, award_id=3), "no")
+    assert ask(filled, "t", "w", None, 7) is None
+    assert claimed(filled, award_id=None, reservation_id=8).reservation_id == 8
+
+
 @pytest.mark.parametrize(
-    ("task_id", "worker_id", "payer", "award_id", "field"),
+    ("task_id", "worker_id", "payer", "award_id", "reservation_id", "field"),
     [
-        ("", "w", "budget", None, "task_id"),
-        ("t", "a b", "budget", None, "worker_id"),
-        ("t", "w", "barter", None, "payer"),
-        ("t", "w", "budget", 7, "award_id"),
-        ("t", "w", "auction", None, "award_id"),
-        ("t", "w", "auction", 0, "award_id"),
+        ("", "w", "budget", None, 1, "task_id"),
+        ("t", "a b", "budget", None, 1, "worker_id"),
+        ("t", "w", "barter", None, None, "payer"),
+        ("t", "w", "budget", 7, 1, "award_id"),
+        ("t", "w", "budget", None, None, "reservation_id"),
+        ("t", "w", "budget", None, 0, "reservation_id"),
+        ("t", "w", "auction", None, None, "award_id"),
+        ("t", "w", "auction", 0, None, "award_id"),
+        ("t", "w", "auction", 7, 1, "reservation_id"),
     ],
 )
 def test_a_wrong_claim_is_named(
-    filled: Backlog, task_id: str, worker_id: str, payer: Any, award_id: int | None, field: str
+    filled: Backlog,
+    task_id: str,
+    worker_id: str,
+    payer: Any,
+    award_id: int | None,
+    reservation_id: int | None,
+    field: str,
 ) -> None:
     with pytest.raises(Invalid) as refused:
-        filled.claim(task_id, worker_id, payer, award_id)
+        filled.claim(task_id, worker_id, payer, award_id, reservation_id)
     assert refused.value.field == field
     assert filled.claims() == []
 
@@ -225,11 +254,10 @@ def test_of_many_one_gets_it(filled: Backlog, task_id: str) -> None:
     """Threads that ask at the same moment, by award and by budget: one claim, whoever has it."""
     got: list[Claim | None] = []
 
-    def ask(number: int) -> None:
-        award_id = number if number % 2 else None
-        got.append(filled.claim(task_id, f"w{number}", "auction" if award_id else "budget", award_id))
+    def race(number: int) -> None:
+        got.append(ask(filled, task_id, f"w{number}", number if number % 2 else None, number + 1))
 
-    assert in_threads([lambda n=n: ask(n) for n in range(12)]) == []
+    assert in_threads([lambda n=n: race(n) for n in range(12)]) == []
     (winner,) = [claim for claim in got if claim is not None]
     assert filled.holder(task_id) == winner
 
@@ -244,7 +272,7 @@ def test_done_once(filled: Backlog) -> None:
     # Whatever is said later, and by however many.
     assert filled.complete(claim, 1, 0.0) == done
     assert filled.fail(claim, "too late") == done
-    assert filled.completion("t", "auction", 7) == done
+    assert filled.completion("t", "auction", 7) == done == filled.done("t")
     assert filled.tasks(["t"])["t"].status == "done"
     assert filled.holder("t") is None
 
@@ -264,15 +292,18 @@ def test_failed_and_tried_again_or_not(filled: Backlog) -> None:
 
 
 def test_two_claims_of_one_worker_are_two(filled: Backlog) -> None:
-    """By the budget they differ in nothing but their time."""
-    first = claimed(filled, award_id=None)
+    """Each is known by what pays for it, before and after the other."""
+    first = claimed(filled, award_id=None, reservation_id=4)
     failed = filled.fail(first, "died")
-    second = claimed(filled, award_id=None)
+    second = claimed(filled, award_id=None, reservation_id=5)
     assert second != first
     assert filled.complete(first, 1, 1.0) == failed
+    assert filled.done("t") is None
     done = filled.complete(second, 5, 1.0)
-    assert filled.completion("t", "budget") == done
-    assert filled.completion("t", "auction", 7) is None
+    assert filled.completion("t", "budget", reservation_id=4) == failed
+    assert filled.completion("t", "budget", reservation_id=5) == done == filled.done("t")
+    assert filled.completion("t", "budget", reservation_id=6) is None
+    assert filled.completion("t", "auction", 5) is None
 
 
 def test_a_claim_that_was_never_given_is_refused(filled: Backlog) -> None:
@@ -291,7 +322,7 @@ def test_a_claim_that_was_never_given_is_refused(filled: Backlog) -> None:
 @pytest.mark.parametrize(
     ("cost_tokens", "impact", "field"),
     [(-1, 0.0, "cost_tokens"), (2**53, 0.0, "cost_tokens"), (1.5, 0.0, "cost_tokens")]
-    + [(1, impact, "impact") for impact in (math.nan, -1.0, 1e10)],
+    + [(1, impact, "impact") for impact in (math.nan, math.inf, -1.0, 1e10, 10**400, True)],
 )
 def test_a_wrong_outcome_is_named(filled: Backlog, cost_tokens: Any, impact: float, field: str) -> None:
     claim = claimed(filled)
@@ -329,12 +360,12 @@ def test_the_mean_cost_is_that_of_finished_work_by_type(filled: Backlog) -> None
 def anything(rng: random.Random, work: Backlog, claims: list[Claim | None]) -> Any:
     """One random call; what it says, without times."""
     task_id, worker_id = rng.choice("tuvwx"), rng.choice("ab")
-    award_id = rng.choice([None, None, *range(1, 30)])
+    award_id, reservation_id = rng.choice([None, None, *range(1, 30)]), rng.randrange(1, 60)
     claim_no = rng.randrange(len(claims) + 1)
     cost, again = rng.randrange(100), rng.random() < 0.7
-    match rng.randrange(9):
+    match rng.randrange(10):
         case 0 | 1 | 2:
-            claims.append(work.claim(task_id, worker_id, "budget" if award_id is None else "auction", award_id))
+            claims.append(ask(work, task_id, worker_id, award_id, reservation_id))
             return claims[-1]
         case 3 if claim_no < len(claims) and (claim := claims[claim_no]):
             return work.complete(claim, cost, cost / 7)
@@ -344,8 +375,12 @@ def anything(rng: random.Random, work: Backlog, claims: list[Claim | None]) -> A
             return work.put_tasks([task(task_id, importance=cost / 100, task_type=worker_id)])
         case 7:
             return work.block([task_id, "none"]) if again else work.unblock([task_id])
+        case 8:
+            return work.done(task_id)
         case _:
-            return work.completion(task_id, "budget" if award_id is None else "auction", award_id)
+            if award_id is None:
+                return work.completion(task_id, "budget", reservation_id=reservation_id)
+            return work.completion(task_id, "auction", award_id)
 
 
 def whole(work: Backlog) -> Any:
