@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from bridge.arena.contest import Contest, hold_contest
-from bridge.arena.deviations import try_everything
 from bridge.arena.findings import findings, proofs
 from bridge.arena.options import BIDDERS_MIN, ArenaOptions, check
 from bridge.arena.result import ArenaResult, Setup
 from bridge.arena.scene import KINDS, WORLDS, Draw, draw
+from bridge.arena.small_rounds import try_everything
 from bridge.arena.terminal import print_result
 from bridge.demo.terminal import Stage
 
