@@ -25,6 +25,8 @@ VALUE_MAX: Final = 6
 ROUNDS_DRAWN: Final = 20
 OTHERS: Final = {"single": 4, "multi": 2}
 TASKS: Final = {"single": 1, "multi": 2}
+# Where tasks are shared there are so many beside those of the focal bidder.
+SHARED_MORE: Final = 2
 
 
 class Dominance(Struct, frozen=True):
@@ -103,10 +105,12 @@ def draw_round(random: np.random.Generator, kind: Kind, situation: Situation = "
 
 
 def _named(random: np.random.Generator, others: int, tasks: int, *, shared: bool) -> list[list[str]]:
-    """Which tasks each of the others bids for: its own or, where tasks are shared, any."""
+    """Which tasks each of the others bids for: its own or, where tasks are shared, some of the same few."""
     everybodys = [f"t{number}" for number in range(1, (others + 1) * tasks + 1)]
     if shared:
-        return [[str(task) for task in random.choice(everybodys, tasks, replace=False)] for _ in range(others)]
+        # So few that most tasks have rivals.
+        wanted = everybodys[: tasks + SHARED_MORE]
+        return [[str(task) for task in random.choice(wanted, tasks, replace=False)] for _ in range(others)]
     return [everybodys[(seat + 1) * tasks : (seat + 2) * tasks] for seat in range(others)]
 
 

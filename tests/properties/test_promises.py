@@ -175,7 +175,7 @@ FREE, SHARED, CAPPED, PRIVATE = Kind(), Kind(shared=True), Kind(capped=True), Ki
 @pytest.mark.parametrize("kind", [FREE, SHARED, CAPPED, PRIVATE], ids=str)
 @pytest.mark.parametrize(("tasks_of_liar", "foreign"), [(1, 0), (1, 2), (2, 1), (3, 0)])
 def test_vickrey_makes_truth_the_best_policy(tasks_of_liar: int, foreign: int, kind: Kind, seed: int) -> None:
-    """CLR-5, BID-6: under `vickrey` no bidder gains by misreporting.
+    """CLR-5, BID-6, AUC-13: under `vickrey` no bidder gains by misreporting.
 
     Not with several tasks, not by bids for tasks of others, not where tasks are shared; nor under a cap, as long as no
     two of the others name one task.
@@ -192,7 +192,7 @@ def test_vickrey_makes_truth_the_best_policy(tasks_of_liar: int, foreign: int, k
 @pytest.mark.parametrize("kind", [FREE, SHARED, CAPPED, PRIVATE], ids=str)
 @pytest.mark.parametrize("foreign", [0, 2])
 def test_first_rejected_makes_truth_the_best_policy_for_one_task_each(foreign: int, kind: Kind, seed: int) -> None:
-    """CLR-4, BID-6: under `first_rejected` nobody with one task gains by a lie, nor by bids for others' tasks."""
+    """CLR-4, BID-6, AUC-13: under `first_rejected` nobody with one task gains by a lie, nor by bids for others'."""
     rng = random.Random(seed)
     for _ in range(INSTANCES // (1 + foreign)):
         instance = random_instance(rng, 1, foreign, (1,) * rng.randint(1, 4), kind)
@@ -258,7 +258,7 @@ def all_of_a_small_world(value_max: int) -> Iterator[Instance]:
 @pytest.mark.parametrize("value_max", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pricing_rule", ["first_rejected", "vickrey"])
 def test_no_lie_pays_in_all_of_a_small_world(pricing_rule: PricingRule, value_max: int) -> None:
-    """CLR-2 to CLR-5, BID-3, BID-6: own, shared and foreign tasks, reserves, caps and deadlines: each lie is tried."""
+    """CLR-2 to CLR-5, BID-3, BID-6, AUC-13: own, shared and foreign tasks, reserves, caps, deadlines: each lie."""
     markets = 0
     for instance in all_of_a_small_world(value_max):
         markets += 1
