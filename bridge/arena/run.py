@@ -22,7 +22,7 @@ from bridge.demo.terminal import Stage
 def run_arena(options: ArenaOptions, console: Console) -> ArenaResult:
     """Run the arena, show it on the console, write the report, and return the result; `ok` is the verdict.
 
-    Takes some ten seconds, and two to three for each seed. Raises `Invalid` for a wrong option, before it does anything.
+    Takes some ten seconds, and two to three for each seed. Raises `Invalid` for a wrong option, at once.
     """
     check(options)
     seconds: dict[str, float] = {}
