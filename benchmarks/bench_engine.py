@@ -100,6 +100,45 @@ def bench_clear_round(benchmark: BenchmarkFixture, full_engine: Engine, slots: i
     benchmark.extra_info["bids_visited"] = cleared.bids_visited
 
 
+@pytest.fixture(scope="module", params=["first_rejected", "vickrey"])
+def priced_engine(request: pytest.FixtureRequest) -> Engine:
+    """An engine under a pricing rule with 100,000 resting bids, no two of them for one task."""
+    engine = workload.open_engine(request.param)
+    workload.fill(engine, 100_000)
+    gc.collect()
+    gc.freeze()
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("rivals", "whale"),
+    [(0, 0), (1, 0), (10, 0), (0, 50)],
+    ids=["no task shared", "1 rival", "10 rivals", "50 winners of one bidder"],
+)
+@pytest.mark.benchmark(group="clear_round: k = 100, 100k resting")
+def bench_clear_round_with_rivals(benchmark: BenchmarkFixture, priced_engine: Engine, rivals: int, whale: int) -> None:
+    """A call that sells 100 slots, by what its winners have beside them: rivals for each task, or a large bidder."""
+    engine, slots = priced_engine, 100
+    undo: list[CancelBid | SettleAward] = []
+
+    def setup() -> tuple[tuple[Entry], dict[str, object]]:
+        tidy()
+        undo.extend(CancelBid(bid_id) for bid_id in workload.place_winners(engine, slots, rivals, whale))
+        undo.extend(SettleAward(slot_id, 0, 0) for slot_id in workload.offer_slots(engine, slots))
+        return (Entry(engine.state.seq + 1, engine.state.at_us, OPERATOR, ClearRound(workload.MARKET)),), {}
+
+    def tidy() -> None:
+        while undo:
+            workload.apply(engine, OPERATOR if isinstance(undo[-1], SettleAward) else "admin", undo.pop())
+
+    events = benchmark.pedantic(engine.apply, setup=setup, rounds=30, warmup_rounds=2)
+    tidy()
+    cleared = events[-1]
+    assert isinstance(cleared, RoundCleared)
+    assert cleared.awards_granted == slots
+    benchmark.extra_info["bids_visited"] = cleared.bids_visited
+
+
 @pytest.mark.benchmark(group="Engine.apply: a whole life (offer, place, clear, settle) of 1,000 bids")
 def bench_life(benchmark: BenchmarkFixture) -> None:
     engine = workload.open_engine()

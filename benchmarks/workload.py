@@ -20,6 +20,7 @@ from engine.commands import (
     OpenAccount,
     OpenMarket,
     PlaceBid,
+    PricingRule,
     Transfer,
 )
 from engine.core import Engine
@@ -38,10 +39,10 @@ TTL_US: Final = 3_600_000_000
 TTL_SPREAD_US: Final = 1_000_000
 
 
-def open_engine() -> Engine:
+def open_engine(pricing_rule: PricingRule = "first_rejected") -> Engine:
     """An engine with one market and rich bidders."""
     engine = Engine()
-    apply(engine, ADMIN, OpenMarket(MARKET))
+    apply(engine, ADMIN, OpenMarket(MARKET, pricing_rule))
     for number in range(BIDDERS):
         apply(engine, ADMIN, OpenAccount(f"agent-{number}", "agent"))
         apply(engine, ADMIN, Mint(f"agent-{number}", 10**12, "grant:initial"))
@@ -99,10 +100,34 @@ def fill(engine: Engine, count: int, price_step_tokens: int = 1) -> None:
         accepted(engine, entry)
 
 
-def offer_slots(engine: Engine, count: int) -> None:
-    """Offer this many slots, under names not used before."""
-    for _ in range(count):
-        apply(engine, OPERATOR, OfferSlot(MARKET, f"slot-{engine.state.seq}", 0))
+def place_winners(engine: Engine, count: int, rivals: int, whale: int) -> list[int]:
+    """Let so many bids stand above all others, each with so many rivals for its task; returns the ids of the rivals.
+
+    The first `whale` of them are of one bidder, all others of a bidder each.
+    """
+    first_task = engine.state.bids_placed
+    for number in range(count):
+        bidder = 0 if number < whale else number
+        _place_above(engine, bidder, first_task + number, 3 * PRICE_MAX_TOKENS + number)
+    first_rival = engine.state.bids_placed + 1
+    for number in range(count * rivals):
+        bidder = count + number % (BIDDERS - count)
+        _place_above(engine, bidder, first_task + number % count, 2 * PRICE_MAX_TOKENS + number)
+    return list(range(first_rival, engine.state.bids_placed + 1))
+
+
+def _place_above(engine: Engine, bidder: int, task: int, price_tokens: int) -> None:
+    ttl_at_us = engine.state.at_us + TTL_US
+    bid = PlaceBid(MARKET, f"agent-{bidder}", f"top-{task}", price_tokens, 1_000, ttl_at_us, "gtd")
+    apply(engine, ADMIN, bid)
+
+
+def offer_slots(engine: Engine, count: int) -> list[str]:
+    """Offer this many slots, under names not used before, which are returned."""
+    slot_ids = [f"slot-{engine.state.seq + number}" for number in range(count)]
+    for slot_id in slot_ids:
+        apply(engine, OPERATOR, OfferSlot(MARKET, slot_id, 0))
+    return slot_ids
 
 
 def bids(count: int, first_id: int = 1) -> list[Bid]:

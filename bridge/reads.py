@@ -141,7 +141,8 @@ class Quote(Struct, frozen=True):
     `price_tokens` is what it would pay, None unless it wins. `rank` is its place among the eligible bids, None where it
     would be passed over, or is out of reach. `bids_ahead` counts those before it, up to one more than there are slots.
     `replaces_bid_id` is the bidder's open bid for the task: amend that one. The clearing prices are those of the call
-    with this bid, and without. `winning_price_tokens` is the lowest price that would win now, None where none would.
+    with this bid, and without; a bid whose task others want may pay more (`price_tokens`). `winning_price_tokens` is
+    the lowest price that would win now, None where none would.
     """
 
     market_id: str

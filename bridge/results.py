@@ -94,7 +94,10 @@ class Award(Struct, frozen=True):
 
 
 class Round(Struct, frozen=True):
-    """One call of a market. The price is None where nobody won, or where each winner pays a price of its own."""
+    """One call of a market. The price is None where nobody won, or where each winner pays a price of its own.
+
+    What each pays is in its award: where another bidder bid for the same task it may be more than that price.
+    """
 
     market_id: str
     round_no: int

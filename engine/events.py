@@ -161,10 +161,11 @@ class AwardGranted(EventBase, frozen=True, gc=False, tag="award_granted"):
 class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
     """A market was called, after its awards (CLR-7).
 
-    `slots_available` and `bids_open` are supply and demand at the call. `clearing_price_tokens` is the one price of all
-    winners, None where nobody won or each pays a price of its own. `bids_visited` is what the call cost (CLR-9).
-    `losers_remaining` bids have lost but are still to be released by sweeps. `next_reserve_tokens` is the reserve of
-    the cheapest slot that was not sold, None where all were or, in a row of rules 1 or 2, where it is not known.
+    `slots_available` and `bids_open` are supply and demand at the call. `clearing_price_tokens` is the one price of
+    the round, None where nobody won or each pays a price of its own; a winner with rivals for its task may pay more,
+    as its award says (CLR-4). `bids_visited` is what the call cost (CLR-9). `losers_remaining` bids have lost but
+    are still to be released by sweeps. `next_reserve_tokens` is the reserve of the cheapest slot that was not sold,
+    None where all were or, in a row of rules 1 or 2, where it is not known.
     """
 
     market_id: str

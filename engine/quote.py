@@ -34,8 +34,8 @@ class Quote(Struct, frozen=True):
     where it would be passed over, or where it is further back than the first that cannot win. `bids_ahead` counts the
     eligible bids before it, up to one more than there are slots. `replaces_bid_id` is the bidder's open bid for the
     task, which an amendment would give this price. The two clearing prices are those of the call with this bid and of
-    the call as things are, None where there is no one price. `winning_price_tokens` is the lowest that would win,
-    whatever the bidder has, None where none would.
+    the call as things are, None where there is no one price; who has a rival for its task may pay more.
+    `winning_price_tokens` is the lowest that would win, whatever the bidder has, None where none would.
     """
 
     wins: bool

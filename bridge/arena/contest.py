@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from bridge.arena.best_possible import best_possible_tokens
-from bridge.arena.deviations import RULES, OneRound, best_reply
+from bridge.arena.deviations import RULES, OneRound, best_reply, round_of
 from bridge.arena.game import Bids, Played, play
 from bridge.arena.scene import Draw, Kind, Scene, World, scene
 from bridge.arena.strategies import HONEST, STRATEGIES
@@ -147,7 +147,7 @@ def _hindsight_tokens(stage: Scene, rule: PricingRule, field: Sequence[str], pla
     """What the best replies would have gained in a game, which is played again to see its bids."""
     rounds: list[OneRound] = []
     play(stage, rule, [STRATEGIES[name]() for name in field], lambda bids: rounds.append(_one_round(stage.slots, bids)))
-    replies = [best_reply(one, rule, one.least_bids) for one in rounds]
+    replies = [best_reply(one, rule, one.least_replies) for one in rounds]
     # Round by round it was the same game.
     assert sum(reply.honest_tokens for reply in replies) == played.utility_tokens(FOCAL)
     return sum(reply.gain_tokens for reply in replies)
@@ -157,7 +157,7 @@ def _one_round(slots: int, bids: Bids) -> OneRound:
     """A round of an honest focal bidder, whose bids are therefore its values."""
     place = next(place for place, (seat, _) in enumerate(bids) if seat == FOCAL)
     others = tuple(prices for seat, prices in bids if seat != FOCAL)
-    return OneRound(slots, bids[place][1], others, place)
+    return round_of(slots, bids[place][1], others, place)
 
 
 def _row(world: World, kind: Kind, rule: PricingRule, cell: _Cell) -> Row:

@@ -3,14 +3,25 @@
 Rule of this file: every sentence is computed; a result that goes the other way changes the words, not only the numbers.
 """
 
+from collections.abc import Mapping
+from typing import Final
+
 from bridge.arena.contest import Contest, Estimate, Row
-from bridge.arena.deviations import RULES, Deviation, Dominance, promised
+from bridge.arena.deviations import AGAIN, RULES, Bids, Deviation
 from bridge.arena.result import find_dominance, find_row
-from bridge.arena.scene import KINDS, World
+from bridge.arena.scene import KINDS, Kind, World
+from bridge.arena.small_rounds import SITUATIONS, Dominance, Situation, promised
 from bridge.demo.audit import Proof
 from engine.commands import PricingRule
 
 BIDS = {"single": "one bid each", "multi": "many bids each"}
+SITUATION: Final[Mapping[Situation, str]] = {
+    "own": "own tasks",
+    "shared": "shared tasks",
+    "private": "task_scope bidder",
+    "capped": "own tasks, a cap",
+    "capped and shared": "shared tasks, a cap",
+}
 
 
 def proofs(dominance: tuple[Dominance, ...], contest: Contest, duel: Contest) -> tuple[Proof, ...]:
@@ -19,24 +30,30 @@ def proofs(dominance: tuple[Dominance, ...], contest: Contest, duel: Contest) ->
     for rule in RULES:
         for kind in KINDS:
             if promised(rule, kind):
-                small = find_dominance(dominance, kind, rule)
+                small = [
+                    find_dominance(dominance, kind, rule, situation)
+                    for situation in SITUATIONS
+                    if promised(rule, kind, situation)
+                ]
                 rows = [
                     row
                     for row in (*contest.rows, *duel.rows)
                     if (row.world, row.kind, row.pricing_rule) == ("fresh", kind, rule)
                 ]
-                found.append(_proof(small, rows))
+                found.append(_proof(rule, kind, small, rows))
     return tuple(found)
 
 
-def _proof(small: Dominance, rows: list[Row]) -> Proof:
+def _proof(rule: PricingRule, kind: Kind, small: list[Dominance], rows: list[Row]) -> Proof:
     regrets = [field.hindsight for row in rows for field in (row.mixed, row.all_honest) if field.hindsight is not None]
     exact = all(regret.mean == regret.high == 0 for regret in regrets)
+    with_gain = sum(one.rounds_with_gain for one in small)
+    rounds, tried = sum(one.rounds for one in small), sum(one.deviations for one in small)
     return Proof(
-        f"{small.pricing_rule}, {BIDS[small.kind]}: no bid earns more than the honest one",
-        small.rounds_with_gain == 0 and exact,
-        f"{small.rounds_with_gain} of {small.rounds} small rounds in which some other does ({small.deviations:,} bids "
-        f"tried); best reply in rounds of the trace: {shown(max(regrets, key=lambda regret: regret.mean))}",
+        f"{rule}, {BIDS[kind]}: no bid earns more than the honest one",
+        with_gain == 0 and exact,
+        f"{with_gain} of {rounds} small rounds in which some other does ({tried:,} replies tried); best reply in "
+        f"rounds of the trace: {shown(max(regrets, key=lambda regret: regret.mean))}",
     )
 
 
@@ -46,6 +63,7 @@ def findings(dominance: tuple[Dominance, ...], contest: Contest, duel: Contest) 
     two, two_mended = (find_row(duel, "fresh", "multi", rule) for rule in ("first_rejected", "vickrey"))
     small = find_dominance(dominance, "multi", "first_rejected")
     return (
+        _rivals(dominance),
         f"Many bids each under first_rejected: in {small.rounds_with_gain} of {small.rounds} small rounds another bid "
         f"earns more. On the trace, with {many.bidders} bidders, the best reply in hindsight would earn "
         f"{_hindsight(many)} more; of the strategies, {_best_other(many)}. With two bidders, {_best_other(two)}.",
@@ -56,6 +74,19 @@ def findings(dominance: tuple[Dominance, ...], contest: Contest, duel: Contest) 
         _reaction(contest),
         _beyond(contest, "wallets", "Wallets that are too small"),
         _beyond(contest, "waiting", "Tasks that may wait for a cheaper round"),
+    )
+
+
+def _rivals(dominance: tuple[Dominance, ...]) -> str:
+    """Whether bids for the tasks of others pay, where that is promised not to be, and where a cap meets them."""
+    small = [one for one in dominance if promised(one.pricing_rule, one.kind, one.situation)]
+    with_gain = sum(one.rounds_with_gain for one in small)
+    capped = find_dominance(dominance, "multi", "vickrey", "capped and shared")
+    rounds = sum(one.rounds for one in small)
+    return (
+        "Rivals for one task, and bids for the tasks of others, above theirs and below: where honesty should be "
+        f"dominant, another bid earns more in {with_gain} of {rounds} small rounds. Where a cap meets shared tasks "
+        f"nothing is promised: under vickrey another bid earns more in {capped.rounds_with_gain} of {capped.rounds}."
     )
 
 
@@ -96,17 +127,21 @@ def shown(estimate: Estimate, *, signed: bool = False) -> str:
 
 def shown_deviation(deviation: Deviation) -> str:
     """A round in which another bid earns more, with all of its numbers."""
-    one = deviation.round
-    others = ", ".join(_prices(prices) for prices in one.others_tokens)
-    bids = _prices(deviation.bids_tokens)
+    one, reply = deviation.round, deviation.reply
+    others = "; ".join(_bids(bids) for bids in one.others)
+    told = tuple((task, price) for task, price in zip(one.tasks, reply.own_tokens, strict=True) if price)
+    cap = f", at most {one.cap} a bidder" if one.cap else ""
+    values = _bids(tuple(zip(one.tasks, one.values_tokens, strict=True)))
     return (
-        f"{one.slots} slots; others bid {others}. A bidder values its tasks at {_prices(one.values_tokens)}: bidding "
-        f"so earns {deviation.honest_tokens}, bidding {bids} earns {deviation.utility_tokens}."
+        f"{one.slots} slot{'s' if one.slots > 1 else ''}{cap}; the others bid {others}. A bidder values {values}: "
+        f"bidding so earns {deviation.honest_tokens}, bidding {_bids(told + reply.others)} earns "
+        f"{deviation.utility_tokens}."
     )
 
 
-def _prices(prices: tuple[int, ...]) -> str:
-    return " and ".join(str(price) if price else "none" for price in prices)
+def _bids(bids: Bids) -> str:
+    named = [f"{task.replace(AGAIN, ' again')} at {price}" for task, price in bids]
+    return " and ".join(named) if named else "nothing"
 
 
 def _hindsight(row: Row) -> str:

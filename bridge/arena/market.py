@@ -26,6 +26,7 @@ from engine.commands import (
     PlaceBid,
     PricingRule,
     SettleAward,
+    TaskScope,
 )
 from engine.events import AwardGranted, Event, Rejected, RoundCleared, SweepFinished
 
@@ -50,7 +51,14 @@ class Called(Struct, frozen=True):
 class ArenaMarket:
     """A market with a wallet for each seat. All bids are for one round, and what is won is settled at once."""
 
-    def __init__(self, pricing_rule: PricingRule, slots: int, wallets_tokens: Sequence[int]) -> None:
+    def __init__(
+        self,
+        pricing_rule: PricingRule,
+        slots: int,
+        wallets_tokens: Sequence[int],
+        awards_per_bidder_max: int = 0,
+        task_scope: TaskScope = "market",
+    ) -> None:
         """Open it, with so many slots in each round. Every wallet begins with at least one token."""
         self._market = MemoryMarket()
         self._books = Books()
@@ -60,7 +68,8 @@ class ArenaMarket:
         self._to_offer = [f"slot-{number}" for number in range(slots)]
         self._names = [f"seat-{seat}" for seat in range(len(wallets_tokens))]
         self._seats = {name: seat for seat, name in enumerate(self._names)}
-        opening: list[tuple[str, Command]] = [(ADMIN, OpenMarket(MARKET, pricing_rule))]
+        rules = OpenMarket(MARKET, pricing_rule, awards_per_bidder_max=awards_per_bidder_max, task_scope=task_scope)
+        opening: list[tuple[str, Command]] = [(ADMIN, rules)]
         for name, wallet in zip(self._names, wallets_tokens, strict=True):
             opening += [(ADMIN, OpenAccount(name, "agent")), (ADMIN, Mint(name, wallet, "grant:initial"))]
         self._do(opening)

@@ -11,10 +11,11 @@ from string import Template
 
 from bridge.arena import figures
 from bridge.arena.contest import Estimate
-from bridge.arena.deviations import RULES, promised
-from bridge.arena.findings import BIDS, shown_deviation
+from bridge.arena.deviations import RULES
+from bridge.arena.findings import BIDS, SITUATION, shown_deviation
 from bridge.arena.result import ArenaResult, find_dominance, find_row
 from bridge.arena.scene import KINDS, WORLDS
+from bridge.arena.small_rounds import SITUATIONS, promised
 from bridge.arena.strategies import STRATEGIES
 from bridge.arena.terminal import gains_rows, percent
 from bridge.demo.report import data_text, proof_rows
@@ -69,18 +70,23 @@ def _headline(result: ArenaResult) -> str:
 
 def _small_rounds(result: ArenaResult) -> str:
     rows: list[_Line] = []
-    for rule in RULES:
-        found = [find_dominance(result.dominance, kind, rule) for kind in KINDS]
-        cells = [f"{one.rounds_with_gain} of {one.rounds}" for one in found]
-        rows.append((rule, cells, [promised(rule, one.kind) and one.rounds_with_gain == 0 for one in found]))
-    return _table(["", *(BIDS[kind] for kind in KINDS)], rows)
+    for kind in KINDS:
+        rows.append((BIDS[kind], [], []))
+        for situation in SITUATIONS:
+            found = [find_dominance(result.dominance, kind, rule, situation) for rule in RULES]
+            cells = [f"{one.rounds_with_gain} of {one.rounds}" for one in found]
+            kept = [promised(one.pricing_rule, kind, situation) and one.rounds_with_gain == 0 for one in found]
+            rows.append((SITUATION[situation], cells, kept))
+    return _table(["", *RULES], rows, dense=True)
 
 
 def _examples(result: ArenaResult) -> Sequence[str]:
+    """Of tasks of their own, of what no rule promises, and of whatever breaks a promise."""
     return [
-        f"{one.pricing_rule}, {BIDS[one.kind]}: {shown_deviation(one.largest)}"
+        f"{one.pricing_rule}, {BIDS[one.kind]}, {SITUATION[one.situation]}: {shown_deviation(one.largest)}"
         for one in result.dominance
         if one.largest is not None
+        and (one.situation in ("own", "capped and shared") or promised(one.pricing_rule, one.kind, one.situation))
     ]
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from bridge.arena.contest import Contest, Row
-from bridge.arena.deviations import Dominance
 from bridge.arena.scene import Kind, World
+from bridge.arena.small_rounds import Dominance, Situation
 from bridge.demo.audit import Proof
 from engine.commands import PricingRule
 
@@ -43,6 +43,9 @@ def find_row(contest: Contest, world: World, kind: Kind, pricing_rule: PricingRu
     return next(row for row in contest.rows if (row.world, row.kind, row.pricing_rule) == wanted)
 
 
-def find_dominance(found: tuple[Dominance, ...], kind: Kind, pricing_rule: PricingRule) -> Dominance:
+def find_dominance(
+    found: tuple[Dominance, ...], kind: Kind, pricing_rule: PricingRule, situation: Situation = "own"
+) -> Dominance:
     """What was found in small rounds with a kind of bidders under a rule."""
-    return next(one for one in found if (one.kind, one.pricing_rule) == (kind, pricing_rule))
+    wanted = (kind, pricing_rule, situation)
+    return next(one for one in found if (one.kind, one.pricing_rule, one.situation) == wanted)

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from bridge.arena.contest import Contest, hold_contest
-from bridge.arena.deviations import try_everything
 from bridge.arena.findings import findings, proofs
 from bridge.arena.options import BIDDERS_MIN, ArenaOptions, check
 from bridge.arena.result import ArenaResult, Setup
 from bridge.arena.scene import KINDS, WORLDS, Draw, draw
+from bridge.arena.small_rounds import try_everything
 from bridge.arena.terminal import print_result
 from bridge.demo.terminal import Stage
 
@@ -22,7 +22,7 @@ from bridge.demo.terminal import Stage
 def run_arena(options: ArenaOptions, console: Console) -> ArenaResult:
     """Run the arena, show it on the console, write the report, and return the result; `ok` is the verdict.
 
-    Takes two to three seconds for each seed. Raises `Invalid` for a wrong option, before anything is done.
+    Takes some ten seconds, and two to three for each seed. Raises `Invalid` for a wrong option, at once.
     """
     check(options)
     seconds: dict[str, float] = {}

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from bridge.arena.contest import Estimate, Row
 from bridge.arena.deviations import RULES
-from bridge.arena.findings import BIDS, shown_deviation
+from bridge.arena.findings import BIDS, SITUATION, shown_deviation
 from bridge.arena.result import ArenaResult, find_dominance, find_row
 from bridge.arena.scene import KINDS, WORLDS
+from bridge.arena.small_rounds import SITUATIONS, promised
 from bridge.arena.strategies import HONEST, STRATEGIES
 from bridge.demo.terminal import print_proof
 from engine.commands import PricingRule
@@ -67,12 +68,19 @@ def _print_proofs(console: Console, result: ArenaResult) -> None:
 
 
 def _print_small_rounds(console: Console, result: ArenaResult) -> None:
-    _head(console, "Small rounds, every possible bid tried: in how many does one earn more?")
-    table = _table("", *(BIDS[kind] for kind in KINDS))
-    for rule in RULES:
-        cells = [find_dominance(result.dominance, kind, rule) for kind in KINDS]
-        table.add_row(rule, *(f"{one.rounds_with_gain} of {one.rounds}" for one in cells))
+    rounds = result.dominance[0].rounds
+    _head(console, f"Of {rounds} small rounds each: in how many does another bid earn more?")
+    table = _table("", *RULES)
+    for kind in KINDS:
+        table.add_section()
+        table.add_row(f"[bold]{BIDS[kind]}[/]")
+        for situation in SITUATIONS:
+            found = [find_dominance(result.dominance, kind, rule, situation) for rule in RULES]
+            marks = ("*" if promised(one.pricing_rule, kind, situation) else " " for one in found)
+            cells = (f"{one.rounds_with_gain} {mark}" for one, mark in zip(found, marks, strict=True))
+            table.add_row(f"  {SITUATION[situation]}", *cells)
     console.print(table)
+    console.print("* honesty should be dominant there: 0 is promised", style="dim", highlight=False)
     example = find_dominance(result.dominance, "multi", "first_rejected").largest
     if example is not None:
         text = f"first_rejected, for example: {shown_deviation(example)}"

@@ -70,7 +70,7 @@ from persistence.verify import verify as verify_journal
 
 app = typer.Typer(
     name="callmarket",
-    help="A call market for agent compute: agents bid tokens for slots, rounds clear at one price.",
+    help="A call market for agent compute: agents bid tokens for slots, and the best bids win.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -123,7 +123,7 @@ def settings_file(
         Path | None, typer.Option(help=f"The settings, as TOML; the environment wins. Default: {FILE_VARIABLE}.")
     ] = None,
 ) -> None:
-    """A call market for agent compute: agents bid tokens for slots, rounds clear at one price."""
+    """A call market for agent compute: agents bid tokens for slots, and the best bids win."""
     if config is not None:
         # Where the processes that this one starts look too.
         os.environ[FILE_VARIABLE] = str(config.absolute())

@@ -144,7 +144,7 @@ def _selective_note(result: DemoResult) -> str:
 def _price_note(result: DemoResult) -> str:
     economy, auction = result.economy, result.auction
     return (
-        f"One price for all slots of a call: the highest bid that got none. Its median is "
+        f"No two bid for one task, so all slots of a call have one price: the highest bid that got none. Its median is "
         f"{economy.price_median_tokens:,} tokens, its highest {economy.price_max_tokens:,}; where there were more "
         f"slots than bids it falls to 0. The slots earned {auction.revenue_tokens:,} tokens."
     )

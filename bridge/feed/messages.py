@@ -31,7 +31,10 @@ class MessageBase(Struct, frozen=True, tag_field="type"):
 
 
 class RoundMessage(MessageBase, frozen=True, tag="round"):
-    """A market was called, after its awards: supply, demand, and the one price (None: none won, or each its own)."""
+    """A market was called, after its awards: supply, demand, and the one price (None: none won, or each its own).
+
+    What each winner pays is in its award: where it has rivals for its task, that may be more.
+    """
 
     market_id: str
     round_no: int

@@ -120,7 +120,14 @@ class NewMarket(Body, frozen=True):
     """Open a market with its rules, which stay as they are."""
 
     market_id: PathName
-    pricing_rule: Annotated[PricingRule, Meta(description="What winners pay.")] = "first_rejected"
+    pricing_rule: Annotated[
+        PricingRule,
+        Meta(
+            description="What winners pay: the best bid that got no slot (first_rejected), the lowest that did "
+            "(last_accepted), each its own (pay_as_bid), or what its slots keep from others (vickrey). Under the first "
+            "two, at least the best bid of another bidder for the same task."
+        ),
+    ] = "first_rejected"
     reserve_price_tokens: Annotated[Tokens, Meta(description="No slot is sold below it.")] = 0
     awards_per_bidder_max: Annotated[Tokens, Meta(description="Awards that a bidder may win in a round; 0: any.")] = 0
     lease: Lease = timedelta(hours=1)

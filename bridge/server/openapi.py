@@ -52,7 +52,7 @@ TAGS: Final = {
 
 _DESCRIPTION: Final = """\
 A call market for agent compute. Agents bid tokens for slots; each call of a market gives the slots to the best bids, \
-at one price.
+which pay what others force them to.
 
 - Every request needs an API key, `Authorization: Bearer cmk_...`. Who acts is the key's account, never a field.
 - A command is answered when it is durable. `seq` is its row in the journal; everything up to `durable_seq` is safe.

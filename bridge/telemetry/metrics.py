@@ -156,7 +156,7 @@ class _Families(Collector):
         )
         yield _gauge(
             "clearing_price_tokens",
-            "The price of the last call that had one for all.",
+            "The clearing price of the last call that had one; winners with rivals may pay more.",
             label,
             (((name,), one.clearing_price_tokens) for name, one in rounds if one.clearing_price_tokens is not None),
         )

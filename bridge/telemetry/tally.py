@@ -35,7 +35,7 @@ class RoundsTally(Struct):
     bids_open: int = 0
     awards_granted: int = 0
     clearing_price_tokens: int | None = None
-    """Of the last round that had one price for all."""
+    """Of the last round that had one."""
 
 
 class Tally:

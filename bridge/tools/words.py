@@ -22,7 +22,9 @@ def markets(found: Page[MarketRow]) -> str:
         return "No market is open: an operator opens one."
     rows = (
         f"{row.market_id}: {row.slots_offered} slots on offer, {row.bids_open} open bids; rule {row.pricing_rule}, "
-        f"lapsed awards: {row.lapse_policy}" + (", pays for impact" if row.reward_tokens_per_impact else "")
+        f"lapsed awards: {row.lapse_policy}"
+        + (", pays for impact" if row.reward_tokens_per_impact else "")
+        + (", each bidder's task_ids are its own" if row.task_scope == "bidder" else "")
         for row in found.items
     )
     return _lines(f"{len(found.items)} markets:", rows)

@@ -99,7 +99,7 @@ class TopWinRow(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """Sums over the rounds of a period. Prices are over rounds that have one price."""
+    """Sums over the rounds of a period. Prices are those that the winners paid, each award counting once."""
 
     rounds: int
     slots_available: int
@@ -219,27 +219,29 @@ def stats(
     period: timedelta = timedelta(hours=24),
     rows_max: int = 1_000,
 ) -> Stats:
-    """Clearing prices, fill rate and the ten best winning bids beside their impact, for a period up to `until`.
+    """Prices paid, fill rate and the ten best winning bids beside their impact, for a period up to `until`.
 
     Costs the rounds and awards of the period.
     """
     since = until - period
     bound = {"shard": shard_id, "market": market_id, "since": since, "until": until, "max": rows_max}
-    period_sql = "shard_id = %(shard)s AND market_id = %(market)s AND called_at > %(since)s AND called_at <= %(until)s"
-    totals = f"""SELECT count(*) AS rounds, coalesce(sum(slots_available), 0)::bigint AS slots_available,
-          coalesce(sum(awards_granted), 0)::bigint AS awards_granted, min(clearing_price_tokens) AS price_min_tokens,
-          percentile_cont(0.5) WITHIN GROUP (ORDER BY clearing_price_tokens) AS price_median_tokens,
-          max(clearing_price_tokens) AS price_max_tokens
-        FROM compute_auction_rounds WHERE {period_sql}"""  # noqa: S608 -- only the constant above is put in
+    of_market = "shard_id = %(shard)s AND market_id = %(market)s"
+    called = f"{of_market} AND called_at > %(since)s AND called_at <= %(until)s"
+    awarded = f"{of_market} AND slot_started_at > %(since)s AND slot_started_at <= %(until)s"
+    totals = f"""SELECT * FROM
+        (SELECT count(*) AS rounds, coalesce(sum(slots_available), 0)::bigint AS slots_available,
+           coalesce(sum(awards_granted), 0)::bigint AS awards_granted
+         FROM compute_auction_rounds WHERE {called}) AS calls,
+        (SELECT min(clearing_price_tokens) AS price_min_tokens, max(clearing_price_tokens) AS price_max_tokens,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY clearing_price_tokens) AS price_median_tokens
+         FROM compute_auction_clears WHERE {awarded}) AS paid"""  # noqa: S608 -- only the constants above are put in
     latest = f"""SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted,
-          clearing_price_tokens, seq FROM compute_auction_rounds WHERE {period_sql}
-        ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
-    wins = """SELECT award_id, bidder_id, winning_task_id, clearing_price_tokens + premium_tokens AS bid_tokens,
+          clearing_price_tokens, seq FROM compute_auction_rounds WHERE {called}
+        ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""  # noqa: S608 -- only the constants above are put in
+    wins = f"""SELECT award_id, bidder_id, winning_task_id, clearing_price_tokens + premium_tokens AS bid_tokens,
           clearing_price_tokens, status, actual_cost_tokens, actual_impact::float8 AS actual_impact
-        FROM compute_auction_clears
-        WHERE shard_id = %(shard)s AND market_id = %(market)s
-          AND slot_started_at > %(since)s AND slot_started_at <= %(until)s
-        ORDER BY bid_tokens DESC, award_id LIMIT 10"""
+        FROM compute_auction_clears WHERE {awarded}
+        ORDER BY bid_tokens DESC, award_id LIMIT 10"""  # noqa: S608 -- only the constants above are put in
     return Stats(
         since=since,
         totals=_rows(connection, Totals, totals, bound)[0],

@@ -307,6 +307,29 @@ def test_candles(lived: MarketApi) -> None:
     assert lived.get_candles("other").candles == ()
 
 
+@pytest.mark.parametrize(
+    ("pricing_rule", "paid"), [("first_rejected", (900, 0)), ("pay_as_bid", (1_000, 20)), ("vickrey", (900, 0))]
+)
+def test_figures_are_of_what_was_paid(api: MarketApi, pricing_rule: PricingRule, paid: tuple[int, int]) -> None:
+    """CLR-4, CLR-5, BID-6: not of the round's price, which winners with rivals exceed and not all rounds have."""
+    api.open_market("m", pricing_rule=pricing_rule)
+    for bidder_id, task_id, price_tokens in (("a", "t", 1_000), ("b", "t", 900), ("a", "u", 20)):
+        if task_id == "t":
+            api.open_account(bidder_id, "agent")
+            api.mint(bidder_id, 2_000, "grant:initial")
+        api.place_bid("m", bidder_id, task_id, price_tokens)
+    for number in range(3):
+        api.offer_slot("m", f"s{number}")
+    called = api.clear_round("m")
+    assert called.clearing_price_tokens == (0 if pricing_rule == "first_rejected" else None)
+    totals = api.get_recent_stats("m").totals
+    assert (totals.price_max_tokens, totals.price_min_tokens) == paid
+    assert totals.price_median_tokens == sum(paid) / 2
+    (candle,) = api.get_candles("m").candles
+    assert (candle.open_price_tokens, candle.close_price_tokens) == paid
+    assert (candle.high_price_tokens, candle.low_price_tokens) == paid
+
+
 def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> None:
     """BRG-4: how a day is split, what is left, and who gave out work last: nobody, the auction, the budget."""
     today = at(clock()).date()

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.workload import accepted
 from engine.book import Bid, Book
+from engine.clearing import Eligible, match
 from engine.commands import (
     ClearRound,
     Command,
@@ -155,3 +156,26 @@ def test_bids_that_are_passed_over_are_visited_and_no_others() -> None:
     (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
     assert (cleared.awards_granted, cleared.clearing_price_tokens) == (2, 50)
     assert cleared.bids_visited == 30 + 2
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_task_that_everybody_wants_is_looked_at_once_for_each_bid(rule: PricingRule) -> None:
+    """CLR-9: not once for each bid and each winner: hundreds of winners have a bid on one task, two slots each."""
+    looks = 0
+
+    def task_of(bid: Bid) -> str:
+        nonlocal looks
+        looks += 1
+        return bid.task_id
+
+    bidders = 200
+    own = [(f"a{n}", f"{task}{n}", 1_000 - n) for task in ("t", "u") for n in range(bidders)]
+    hot = [(f"a{n}", "hot", 500 - n) for n in range(bidders)]
+    ordered = sorted((*own, *hot), key=lambda one: -one[2])
+    bids = [
+        Bid(seq, "m", bidder, task, price, 0, None, "round", seq, 1, False)
+        for seq, (bidder, task, price) in enumerate((*ordered, ("last", "v", 1)), 1)
+    ]
+    result = match(Eligible(iter(bids), 0, {}, 0, task_of), [0] * len(own), rule)
+    assert len(result.winners) == len(own)
+    assert looks <= 10 * len(bids)

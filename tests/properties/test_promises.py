@@ -7,175 +7,36 @@ not promise truthfulness are tried too, for a search that finds no lie anywhere 
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations, combinations_with_replacement, permutations, product
-from operator import attrgetter
 
 import pytest
 
-from engine.book import Bid, priority
-from engine.clearing import Eligible, match
-from engine.commands import (
-    ClearRound,
-    Command,
-    Entry,
-    Mint,
-    OfferSlot,
-    OpenAccount,
-    OpenMarket,
-    PlaceBid,
-    PricingRule,
-    TaskScope,
+from engine.commands import PricingRule
+from tests.support.lies import (
+    CAPPED,
+    FREE,
+    PRIVATE,
+    SHARED,
+    Instance,
+    Kind,
+    by_the_pure_function,
+    played,
+    profitable_lie,
+    random_instance,
+    through_the_engine,
+    utility,
 )
-from engine.core import Engine
-from engine.events import AwardGranted, Events, Rejected, RoundCleared
 from tests.support.streams import PRICING_RULES
 
-VALUE_MAX = 5
 INSTANCES = 120
-
-
-@dataclass(frozen=True)
-class Instance:
-    """A market before its call: who bids what for which task, in order of time, and the reserves.
-
-    A price of 0 is no bid. Bids of `late` bidders are past their deadline at the call, and `awarded` tasks have an
-    award already; where tasks are `private`, that award is of their one bidder.
-    """
-
-    bids: tuple[tuple[str, str, int], ...]
-    reserves: tuple[int, ...]
-    cap: int = 0
-    private: bool = False
-    late: tuple[str, ...] = ()
-    awarded: tuple[str, ...] = ()
-
-    def replaced(self, bidder: str, prices: Sequence[int]) -> "Instance":
-        """Return the market in which one bidder names other prices for its tasks, 0 for no bid."""
-        left = iter(prices)
-        bids = tuple((who, task, next(left) if who == bidder else price) for who, task, price in self.bids)
-        return replace(self, bids=bids)
-
-    def prices_of(self, bidder: str) -> list[int]:
-        """Return what a bidder names, in order of time."""
-        return [price for who, _, price in self.bids if who == bidder]
-
-
-def played(instance: Instance, pricing_rule: PricingRule) -> tuple[list[AwardGranted], RoundCleared]:
-    """Play a market through the engine and return its awards, best bid first, and its round."""
-    engine = Engine()
-    events: Events = ()
-    for seq, (at_us, command) in enumerate(commands_of(instance, pricing_rule), 1):
-        events = engine.apply(Entry(seq, at_us, "admin", command))
-        assert not isinstance(events[0], Rejected), events
-    cleared = [event for event in events if isinstance(event, RoundCleared)]
-    return [event for event in events if isinstance(event, AwardGranted)], cleared[0]
-
-
-def commands_of(instance: Instance, pricing_rule: PricingRule) -> Iterator[tuple[int, Command]]:
-    scope: TaskScope = "bidder" if instance.private else "market"
-    yield 1, OpenMarket("m", pricing_rule, awards_per_bidder_max=instance.cap, task_scope=scope)
-    for bidder in sorted({bidder for bidder, _, _ in instance.bids} | {"earlier"}):
-        yield 1, OpenAccount(bidder, "agent")
-        yield 1, Mint(bidder, 1_000, "grant:first")
-    for index, task in enumerate(instance.awarded):
-        yield 1, OfferSlot("m", f"earlier{index}", 0)
-        yield 1, PlaceBid("m", "earlier", task, 1)
-        yield 1, ClearRound("m")
-    for index, reserve in enumerate(instance.reserves):
-        yield 1, OfferSlot("m", f"slot{index}", 0, reserve)
-    for bidder, task, price in instance.bids:
-        if price > 0 and task not in instance.awarded:
-            yield 1, PlaceBid("m", bidder, task, price, 0, 2 if bidder in instance.late else 9, "gtd")
-    yield 2, ClearRound("m")
-
-
-Call = Callable[[Instance, PricingRule], list[tuple[str, str, int]]]
-"""Plays a market and returns bidder, task and price of each award."""
-
-
-def through_the_engine(instance: Instance, pricing_rule: PricingRule) -> list[tuple[str, str, int]]:
-    """The market as its users meet it."""
-    return [(award.bidder_id, award.task_id, award.price_tokens) for award in played(instance, pricing_rule)[0]]
-
-
-def by_the_pure_function(instance: Instance, pricing_rule: PricingRule) -> list[tuple[str, str, int]]:
-    """The same without an engine around it, fifty times as fast."""
-    bids = [
-        Bid(number, "m", bidder, task, price, 0, 1 if bidder in instance.late else None, "round", number, 1, False)
-        for number, (bidder, task, price) in enumerate(instance.bids, 1)
-        if price > 0
-    ]
-    key = (lambda bid: f"{bid.bidder_id} {bid.task_id}") if instance.private else attrgetter("task_id")
-    awarded = dict.fromkeys(instance.awarded, 1)
-    walk = Eligible(iter(sorted(bids, key=priority)), 1, awarded, instance.cap, key)
-    result = match(walk, sorted(instance.reserves), pricing_rule)
-    return [
-        (bid.bidder_id, bid.task_id, price) for bid, price in zip(result.winners, result.prices_tokens, strict=True)
-    ]
-
-
-def utility(bidder: str, truth: Instance, told: Instance, pricing_rule: PricingRule, call: Call) -> int:
-    """Return what the bidder's tasks are worth to it, less what it pays, if it tells this."""
-    values = {task: value for who, task, value in truth.bids if who == bidder}
-    return sum(values[task] - price for winner, task, price in call(told, pricing_rule) if winner == bidder)
-
-
-def profitable_lie(bidder: str, truth: Instance, pricing_rule: PricingRule, call: Call) -> Instance | None:
-    """Try every other vector of prices for the bidder's tasks. Return one that beats the truth, if there is one."""
-    honest = utility(bidder, truth, truth, pricing_rule, call)
-    highest = max(price for _, _, price in truth.bids) + 1
-    for prices in product(range(highest + 1), repeat=len(truth.prices_of(bidder))):
-        lie = truth.replaced(bidder, prices)
-        if utility(bidder, truth, lie, pricing_rule, call) > honest:
-            return lie
-    return None
-
-
-def random_instance(
-    rng: random.Random, tasks_of_liar: int, foreign: int, others: tuple[int, ...], kind: "Kind"
-) -> Instance:
-    """Draw values and an order of time.
-
-    The liar may bid for `foreign` tasks that are worth nothing to it, and its own may be worth nothing: then it tells
-    the truth by not bidding. Where tasks are shared, the others bid for each other's and for the liar's too.
-    """
-    bids = [("liar", f"l{index}", rng.randint(0, VALUE_MAX)) for index in range(tasks_of_liar)]
-    for other, count in enumerate(others):
-        own = [f"o{other}.{index}" for index in range(count)]
-        tasks = [rng.choice([*own, *(task for _, task, _ in bids)]) if kind.shared else task for task in own]
-        bids += [(f"other{other}", task, rng.randint(1, VALUE_MAX)) for task in dict.fromkeys(tasks)]
-    theirs = sorted({task for _, task, _ in bids} - {task for who, task, _ in bids if who == "liar"})
-    bids += [("liar", task, 0) for task in rng.sample(theirs, min(foreign, len(theirs)))]
-    rng.shuffle(bids)
-    reserves = tuple(rng.choice((0, 0, rng.randint(0, VALUE_MAX))) for _ in range(rng.randint(1, 4)))
-    return Instance(
-        tuple(bids),
-        reserves,
-        rng.choice((0, 1, 2)) if kind.capped else 0,
-        kind.private,
-        ("other0",) if rng.random() < 0.2 else (),
-        (rng.choice(bids)[1],) if rng.random() < 0.2 and not kind.private else (),
-    )
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a market may have."""
-
-    shared: bool = False
-    capped: bool = False
-    private: bool = False
-
-
-FREE, SHARED, CAPPED, PRIVATE = Kind(), Kind(shared=True), Kind(capped=True), Kind(True, True, True)
 
 
 @pytest.mark.parametrize("kind", [FREE, SHARED, CAPPED, PRIVATE], ids=str)
 @pytest.mark.parametrize(("tasks_of_liar", "foreign"), [(1, 0), (1, 2), (2, 1), (3, 0)])
 def test_vickrey_makes_truth_the_best_policy(tasks_of_liar: int, foreign: int, kind: Kind, seed: int) -> None:
-    """CLR-5, BID-6: under `vickrey` no bidder gains by misreporting.
+    """CLR-5, BID-6, AUC-13: under `vickrey` no bidder gains by misreporting.
 
     Not with several tasks, not by bids for tasks of others, not where tasks are shared; nor under a cap, as long as no
     two of the others name one task.
@@ -192,12 +53,33 @@ def test_vickrey_makes_truth_the_best_policy(tasks_of_liar: int, foreign: int, k
 @pytest.mark.parametrize("kind", [FREE, SHARED, CAPPED, PRIVATE], ids=str)
 @pytest.mark.parametrize("foreign", [0, 2])
 def test_first_rejected_makes_truth_the_best_policy_for_one_task_each(foreign: int, kind: Kind, seed: int) -> None:
-    """CLR-4, BID-6: under `first_rejected` nobody with one task gains by a lie, nor by bids for others' tasks."""
+    """CLR-4, BID-6, AUC-13: under `first_rejected` nobody with one task gains by a lie, nor by bids for others'."""
     rng = random.Random(seed)
     for _ in range(INSTANCES // (1 + foreign)):
-        instance = random_instance(rng, 1, foreign, (1,) * rng.randint(1, 4), kind)
+        instance = random_instance(rng, 1, foreign, tuple(rng.choices((1, 1, 2, 3), k=rng.randint(1, 4))), kind)
         lie = profitable_lie("liar", instance, "first_rejected", by_the_pure_function)
         assert lie is None, f"truth {instance}\nlie {lie}"
+
+
+@pytest.mark.parametrize("kind", [FREE, SHARED, CAPPED, PRIVATE], ids=str)
+@pytest.mark.parametrize(("pricing_rule", "tasks_of_liar"), [("first_rejected", 1), ("vickrey", 2)])
+def test_no_other_place_in_time_pays(pricing_rule: PricingRule, tasks_of_liar: int, kind: Kind, seed: int) -> None:
+    """BID-2, BID-5, CLR-4, CLR-5: nor to bid first, last, in another order, or again, with whatever prices."""
+    rng = random.Random(seed)
+    for _ in range(INSTANCES // 4):
+        instance = random_instance(rng, tasks_of_liar, 1, tuple(rng.choices((1, 2), k=rng.randint(1, 3))), kind)
+        lie = profitable_lie("liar", instance, pricing_rule, by_the_pure_function, moving=True)
+        assert lie is None, f"truth {instance}\nlie {lie}"
+
+
+@pytest.mark.parametrize("pricing_rule", ["first_rejected", "vickrey"])
+def test_a_second_name_for_a_task_is_outside_the_promise(pricing_rule: PricingRule) -> None:
+    """CLR-5: who bids for a task with rivals under a name of its own has none, and the work is sold twice."""
+    rival, slots = ("rival", "t", 6), (0, 0)
+    truth = Instance((rival, ("liar", "t", 5)), slots)
+    renamed = Instance((rival, ("liar", "t-again", 5)), slots)
+    assert utility("liar", truth, truth, pricing_rule, through_the_engine) == 0
+    assert ("liar", "t-again", 0) in through_the_engine(renamed, pricing_rule)
 
 
 def test_the_price_of_one_bid_each_is_that_of_vickrey(seed: int) -> None:
@@ -235,14 +117,14 @@ def test_the_pure_function_is_what_the_engine_does(seed: int) -> None:
             assert by_the_pure_function(instance, rule) == through_the_engine(instance, rule), (instance, rule)
 
 
-def all_of_a_small_world(value_max: int) -> Iterator[Instance]:
+def all_of_a_small_world(value_max: int, second_max: int) -> Iterator[Instance]:
     """Every market of the liar and two rivals over three tasks: who bids for what, at any value, in two orders of time.
 
-    The liar bids for a task of its own and perhaps for one that is worth nothing to it; each rival for one of three
-    tasks, on time or late; the market has a cap, private tasks, or neither.
+    The liar bids for a task and perhaps for a second one, worth from nothing to `second_max` to it; each rival for one
+    of three tasks, on time or late; the market has a cap, private tasks, or neither.
     """
-    for mine, foreign in product(range(value_max + 1), (0, None)):
-        own = [("liar", "a", mine)] + ([("liar", "b", foreign)] if foreign is not None else [])
+    for mine, second in product(range(value_max + 1), (None, *range(second_max + 1))):
+        own = [("liar", "a", mine)] + ([("liar", "b", second)] if second is not None else [])
         for task1, task2 in product(("a", "b", "c"), repeat=2):
             for value1, value2 in product(range(1, value_max + 1), repeat=2):
                 rivals = [("r1", task1, value1), ("r2", task2, value2)]
@@ -258,9 +140,12 @@ def all_of_a_small_world(value_max: int) -> Iterator[Instance]:
 @pytest.mark.parametrize("value_max", [2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pricing_rule", ["first_rejected", "vickrey"])
 def test_no_lie_pays_in_all_of_a_small_world(pricing_rule: PricingRule, value_max: int) -> None:
-    """CLR-2 to CLR-5, BID-3, BID-6: own, shared and foreign tasks, reserves, caps and deadlines: each lie is tried."""
+    """CLR-2 to CLR-5, BID-3, BID-6, AUC-13: own, shared and foreign tasks, reserves, caps, deadlines: each lie.
+
+    Under `vickrey` the liar may have two tasks that are worth something to it, under `first_rejected` one (CLR-5).
+    """
     markets = 0
-    for instance in all_of_a_small_world(value_max):
+    for instance in all_of_a_small_world(value_max, value_max if pricing_rule == "vickrey" else 0):
         markets += 1
         lie = profitable_lie("liar", instance, pricing_rule, by_the_pure_function)
         assert lie is None, f"truth {instance}\nlie {lie}"

@@ -31,11 +31,11 @@ export function parts(marketId) {
 
 export class Panel {
   #day = new Card("Last 24 hours", "", "wide");
-  #history = new Card("Clearing prices", "each point five minutes of calls, with the range of their prices", "wide");
+  #history = new Card("Prices paid", "each point five minutes of calls, with the range of what winners paid", "wide");
   #depth = new Card("Demand and supply", "the open book, as a call meets it");
   #book = new Card("Open book");
   #wins = new Card("Top 10 winning bids of the last 24 hours", "what was bid and paid against what came of it", "wide");
-  #rounds = new Card("Latest calls", "supply, demand and price of each", "wide");
+  #rounds = new Card("Latest calls", "supply, demand and clearing price of each; a winner whose task others wanted may pay more", "wide");
   #chart = new HistoryChart();
 
   constructor(root) {
@@ -71,7 +71,7 @@ function day(stats, market, cycle, now) {
   const last = stats.rounds[0];
   const prices =
     totals.price_min_tokens === null
-      ? "no call had one price"
+      ? "nothing was sold"
       : `${whole(totals.price_min_tokens)} to ${tokens(totals.price_max_tokens)}`;
   return tiles(
     tile(

@@ -42,8 +42,8 @@ export function kept(messages, message, seenSeq) {
 export function liveCandles(answer, messages) {
   const step = secondsOf(answer.interval) * 1000;
   const candles = answer.candles.map((candle) => ({ ...candle, at: Date.parse(candle.opens_at) }));
-  for (const round of after(answer, messages, "round")) {
-    const at = Math.floor(Date.parse(round.at) / step) * step;
+  for (const message of after(answer, messages, "round", "award.granted")) {
+    const at = Math.floor(Date.parse(message.at) / step) * step;
     let last = candles.at(-1);
     if (!last || last.at < at) {
       last = {
@@ -52,25 +52,28 @@ export function liveCandles(answer, messages) {
         slots_available: 0,
         awards_granted: 0,
         bids_open_max: 0,
-        open_price_tokens: round.clearing_price_tokens,
+        open_price_tokens: null,
         high_price_tokens: null,
         low_price_tokens: null,
         close_price_tokens: null,
       };
       candles.push(last);
     }
-    addRound(last, round);
+    if (message.type === "round") addRound(last, message);
+    else addPrice(last, message.price_tokens);
   }
   return candles;
 }
 
 function addRound(candle, round) {
-  const price = round.clearing_price_tokens;
   candle.rounds += 1;
   candle.slots_available += round.slots_available;
   candle.awards_granted += round.awards_granted;
   candle.bids_open_max = Math.max(candle.bids_open_max, round.bids_open);
-  if (price === null) return;
+}
+
+// What a winner pays: awards come before the round that granted them.
+function addPrice(candle, price) {
   candle.open_price_tokens ??= price;
   candle.high_price_tokens = Math.max(candle.high_price_tokens ?? price, price);
   candle.low_price_tokens = Math.min(candle.low_price_tokens ?? price, price);
@@ -83,15 +86,14 @@ export function liveStats(answer, messages) {
   const totals = { ...answer.totals };
   let rounds = answer.rounds;
   for (const round of after(answer, messages, "round")) {
-    const price = round.clearing_price_tokens;
     totals.rounds += 1;
     totals.slots_available += round.slots_available;
     totals.awards_granted += round.awards_granted;
-    if (price !== null) {
-      totals.price_min_tokens = Math.min(totals.price_min_tokens ?? price, price);
-      totals.price_max_tokens = Math.max(totals.price_max_tokens ?? price, price);
-    }
     rounds = [{ ...round, called_at: round.at }, ...rounds].slice(0, Math.max(answer.rounds.length, 20));
+  }
+  for (const { price_tokens: price } of after(answer, messages, "award.granted")) {
+    totals.price_min_tokens = Math.min(totals.price_min_tokens ?? price, price);
+    totals.price_max_tokens = Math.max(totals.price_max_tokens ?? price, price);
   }
   const ended = new Map();
   for (const message of after(answer, messages, "award.settled"))
@@ -107,6 +109,6 @@ export function liveStats(answer, messages) {
   return { ...answer, totals, rounds, top_wins: wins };
 }
 
-function after(answer, messages, type) {
-  return messages.filter((message) => message.type === type && message.seq > answer.seq);
+function after(answer, messages, ...types) {
+  return messages.filter((message) => types.includes(message.type) && message.seq > answer.seq);
 }

@@ -28,7 +28,7 @@ export class HistoryChart {
       class: "chart",
       tabindex: "0",
       role: "slider",
-      "aria-label": "Clearing prices, slots and bids of the last 24 hours; arrow keys go through them",
+      "aria-label": "Prices paid, slots and bids of the last 24 hours; arrow keys go through them",
     });
     this.words = el("p", { class: "readout", "aria-live": "polite" });
     this.element = el("figure", { class: "history" }, this.svg, el("figcaption", {}, this.words));
@@ -91,7 +91,7 @@ export class HistoryChart {
   #prices(width) {
     const priced = this.#candles.filter((candle) => candle.close_price_tokens !== null);
     if (!priced.length)
-      return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "no call had one price in this time")];
+      return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "nothing was sold in this time")];
     const marks = ticks(
       Math.min(...priced.map((candle) => candle.low_price_tokens)),
       Math.max(...priced.map((candle) => candle.high_price_tokens)),
@@ -111,7 +111,7 @@ export class HistoryChart {
       .map(([cx, cy]) => svg("circle", { class: "dot", cx, cy, r: 2.5 }));
     return [
       ...axis(marks, y, width),
-      svg("text", { class: "lane", x: LEFT + 4, y: PRICE[0] - 2 }, "clearing price, tokens"),
+      svg("text", { class: "lane", x: LEFT + 4, y: PRICE[0] - 2 }, "price paid, tokens"),
       svg("path", { class: "band", d: band.join("") }),
       svg("path", { class: "price", d: close.join("") }),
       ...dots,
@@ -199,7 +199,7 @@ function axis(marks, y, width) {
 function told(candle, stepMs) {
   const { low_price_tokens: low, high_price_tokens: high, close_price_tokens: close } = candle;
   const range = low === high ? "" : `, ${whole(low)} to ${whole(high)}`;
-  const price = close === null ? "no single price" : `${tokens(close)}${range}`;
+  const price = close === null ? "nothing sold" : `${tokens(close)}${range}`;
   const { awards_granted: awards, slots_available: slots } = candle;
   return [
     `${bothClocks(candle.at)} to ${clock(candle.at + stepMs)}: ${price}`,

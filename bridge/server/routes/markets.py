@@ -77,7 +77,7 @@ async def open_market(
     responses=COMMAND,
 )
 async def clear_round(market_id: PathId, caller: GivenCaller, service: GivenService, now: Time = None) -> Round:
-    """Match bids and slots at one price, award, and release the losers. Needs the scope `operate`.
+    """Match bids and slots, price and award, and release the losers. Needs the scope `operate`.
 
     `now` is for who drives the market's time: it may not be ahead of the service's clock by more than a second.
     """
@@ -133,7 +133,7 @@ async def get_quote(
 async def get_recent_stats(
     market_id: PathId, service: GivenService, period_s: PeriodS = 86_400.0, limit: Limit = 1_000
 ) -> RecentStats:
-    """Clearing prices, fill rate, and the ten best winning bids beside their impact, of a period up to now.
+    """Prices paid, fill rate, and the ten best winning bids beside their impact, of a period up to now.
 
     `limit` is how many of its rounds are listed at most, the newest first; the totals count all.
     """
@@ -144,7 +144,7 @@ async def get_recent_stats(
 async def get_candles(
     market_id: Name, service: GivenService, period_s: PeriodS = 86_400.0, interval_s: PeriodS = 300.0
 ) -> Candles:
-    """Clearing prices, supply and awards of a period up to now, in at most a thousand equal parts."""
+    """Prices paid, supply and awards of a period up to now, in at most a thousand equal parts."""
     with told_as(interval="interval_s"):
         return await service.market.get_candles(market_id, timedelta(seconds=period_s), timedelta(seconds=interval_s))
 

@@ -55,7 +55,7 @@ async def withdraw_slot(
 async def settle(
     slot_id: PathId, data: JSONBody[Settlement], caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> Settled:
-    """Report the work of an award done: the clearing price is captured, cost and impact are recorded.
+    """Report the work of an award done: the price of the award is captured, cost and impact are recorded.
 
     By the provider or an operator; by the bidder too where the market pays no reward for impact.
     """

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bridge.arena.deviations import Deviation, OneRound
+from bridge.arena.deviations import Deviation, Reply, round_of
 from bridge.arena.findings import findings, proofs
 from bridge.arena.options import BIDDERS_MAX, ROUNDS_MAX, SEEDS_MAX, ArenaOptions
 from bridge.arena.report import render
@@ -41,7 +41,7 @@ def result(shown: io.StringIO, tmp_path_factory: pytest.TempPathFactory) -> Aren
 
 def broken(result: ArenaResult) -> ArenaResult:
     """The same arena, had a bid under `vickrey` earned more than the honest one."""
-    gain = Deviation(OneRound(1, (5,), ((3,),), 0), 2, (4,), 3)
+    gain = Deviation(round_of(1, (5,), ((3,),)), 2, Reply((4,)), 3)
     dominance = tuple(
         msgspec.structs.replace(one, rounds_with_gain=1, largest=gain) if one.pricing_rule == "vickrey" else one
         for one in result.dominance
@@ -87,7 +87,7 @@ def test_a_broken_promise_is_loud(result: ArenaResult):
     assert "FAILED  vickrey, many bids each" in stream.getvalue()
     page = render(wrong)
     assert "Honesty is not dominant where it should be." in page
-    assert "vickrey, one bid each: 1 slots; others bid 3." in page
+    assert "vickrey, one bid each, own tasks: 1 slot; the others bid t2 at 3." in page
     assert page.count('class="failed"') == 2
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from bridge.arena.contest import FOCAL, Contest, Row, hold_contest, opponents, ratio
-from bridge.arena.deviations import RULES, promised
+from bridge.arena.deviations import RULES
 from bridge.arena.game import play
 from bridge.arena.result import find_row
 from bridge.arena.scene import KINDS, WORLDS, scene
+from bridge.arena.small_rounds import promised
 from bridge.arena.strategies import HONEST, STRATEGIES
 from tests.bridge.arena.arenas import BIDDERS, small_draw
 

@@ -138,6 +138,7 @@ const round = (seq, at, price, more = {}) => ({
   clearing_price_tokens: price,
   ...more,
 });
+const award = (seq, at, price) => ({ type: "award.granted", seq, at, price_tokens: price });
 const CANDLES = {
   seq: 10,
   interval: "PT300S",
@@ -156,16 +157,20 @@ const CANDLES = {
   ],
 };
 
-test("a call after the answer is laid over it once, and what the answer knew is not counted again", () => {
+test("a call after the answer is laid over it once, with what its winners pay, and nothing is counted again", () => {
   const before = structuredClone(CANDLES);
   const [one, two, ...none] = feed.liveCandles(CANDLES, [
+    award(10, "2026-05-04T11:56:00Z", 1),
     round(10, "2026-05-04T11:56:00Z", 1),
-    round(11, "2026-05-04T11:57:00Z", 70),
+    award(11, "2026-05-04T11:57:00Z", 75),
+    award(11, "2026-05-04T11:57:00Z", 70),
+    round(11, "2026-05-04T11:57:00Z", 0),
     round(12, "2026-05-04T11:58:00Z", null),
-    round(13, "2026-05-04T12:00:00Z", 20, { bids_open: 30 }),
+    award(13, "2026-05-04T12:00:00Z", 20),
+    round(13, "2026-05-04T12:00:00Z", null, { bids_open: 30 }),
   ]);
   assert.equal(none.length, 0);
-  assert.deepEqual([one.rounds, one.high_price_tokens, one.low_price_tokens, one.close_price_tokens], [4, 70, 50, 70]);
+  assert.deepEqual([one.rounds, one.high_price_tokens, one.low_price_tokens, one.close_price_tokens], [4, 75, 50, 70]);
   assert.deepEqual([one.slots_available, one.awards_granted, one.bids_open_max], [10, 8, 9]);
   assert.deepEqual(
     [two.at, two.rounds, two.open_price_tokens, two.low_price_tokens, two.bids_open_max],
@@ -194,12 +199,15 @@ const STATS = {
 test("a settlement fills in what its bid was good for", () => {
   const found = feed.liveStats(STATS, [
     { type: "award.settled", seq: 9, award_id: 5, actual_cost_tokens: 1, actual_impact: 1 },
-    round(11, "2026-05-04T11:57:00Z", 70),
+    award(11, "2026-05-04T11:57:00Z", 70),
+    award(11, "2026-05-04T11:57:00Z", 65),
+    round(11, "2026-05-04T11:57:00Z", 0),
     { type: "award.settled", seq: 12, award_id: 4, actual_cost_tokens: 30, actual_impact: 2.5 },
   ]);
   assert.deepEqual(found.top_wins[0], { award_id: 4, status: "settled", actual_cost_tokens: 30, actual_impact: 2.5 });
   assert.equal(found.top_wins[1].status, "awarded");
-  assert.deepEqual([found.totals.rounds, found.totals.slots_available, found.totals.price_max_tokens], [2, 5, 70]);
+  assert.deepEqual([found.totals.rounds, found.totals.slots_available], [2, 5]);
+  assert.deepEqual([found.totals.price_min_tokens, found.totals.price_max_tokens], [65, 70]);
   assert.deepEqual(
     found.rounds.map((one) => one.round_no),
     [11, 1],

@@ -54,6 +54,12 @@ async def test_an_agent_quotes_bids_waits_settles_and_looks_at_its_wallet(
         listed, words = await use(client, "markets")
         assert m in [row["market_id"] for row in listed["items"]]
         assert m in words
+        # Whose a task_id is decides whether a bid on another's name competes with it (BID-6).
+        await asyncio.to_thread(served.admin.open_market, f"{m}-own", task_scope="bidder")
+        _, words = await use(client, "markets")
+        for name, own in ((m, False), (f"{m}-own", True)):
+            line = next(line for line in words.splitlines() if f"{name}:" in line)
+            assert ("task_ids are its own" in line) == own
         await asyncio.to_thread(served.admin.offer_slot, m, f"slot-{m}")
         await asyncio.to_thread(served.admin.place_bid, m, b, "rival", 300)
         quote, words = await use(client, "quote", market_id=m, max_price_tokens=500)
