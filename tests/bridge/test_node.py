@@ -128,9 +128,9 @@ def test_round_stands_though_its_sweeps_fail(database_url: str, monkeypatch: pyt
     all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)]))
     build = verbs.refund_unfilled
 
-    def after_a_takeover(now: datetime | None = None) -> Request:
+    def after_a_takeover(now: datetime | None = None, command_id: str = "") -> Request:
         open_exchange(database_url, takeover=True).close()
-        return build(now)
+        return build(now, command_id=command_id)
 
     with monkeypatch.context() as patch:
         patch.setattr(verbs, "refund_unfilled", after_a_takeover)

@@ -109,6 +109,7 @@ def test_every_table_is_verified_or_known_not_to_be():
         "journal_archives",
         "engine_leader",
         "engine_standbys",
+        "market_time_words",
         "proven_restores",
         "api_keys",
         "api_key_versions",

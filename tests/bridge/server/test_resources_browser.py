@@ -14,7 +14,10 @@ import pytest
 
 from bridge import Exchange, open_exchange
 from bridge.budgets.daily import DailyBudgets
+from bridge.messages import Request
 from bridge.resource_allocator import post_bounty, stake
+from bridge.results import accepted
+from engine import commands
 from tests.support.browser import CHROMIUM, Browser, browser
 from tests.support.proxy import Proxy
 from tests.support.served_market import Served, served
@@ -57,16 +60,20 @@ class Town:
 def town(module_database_url: str) -> Iterator[Town]:
     """A market with calls, a book, budgets and artifacts, and names that strangers gave."""
     with open_exchange(module_database_url) as market, served(market) as service:
-        for name in ("m", "quiet", EVIL):
+        for name in ("m", "quiet"):
             market.open_market(name)
-        for account_id in ("a", "b", EVIL, "poor"):
+        for account_id in ("a", "b", "poor"):
             market.open_account(account_id)
+        # As a market may have them from before such names were refused.
+        older = (commands.OpenMarket(EVIL), commands.OpenAccount(EVIL, "agent"))
+        accepted(market.node.submit([Request(commands.ADMIN, command) for command in older], "durable"))
+        for account_id in ("a", "b", EVIL, "poor"):
             market.mint(account_id, 3 if account_id == "poor" else 1_000_000, "grant:initial")
         place = Town(market, service)
         place.call(1_200, impact=2.5)
         place.call(900, EVIL, EVIL_TASK)
         market.place_bid("m", EVIL, "<b>open</b>", max_price_tokens=777, time_in_force="gtd", ttl_at=_soon())
-        market.offer_slot("m", "<i>slot</i>", available_at=_soon(), reserve_price_tokens=42)
+        market.offer_slot("m", "<i>slot", available_at=_soon(), reserve_price_tokens=42)
         market.put_artifact("h-1", "hypothesis", "<b>Sleep</b> clears amyloid")
         stake(market, "stake-1", "a", "h-1", 20_000)
         post_bounty(market, "bounty-1", "b", "h-1", 300, expires_at=_soon())
@@ -166,7 +173,7 @@ def test_the_auction_is_shown_with_its_figures(page: Browser, town: Town) -> Non
     assert ["900" in row[3] for row in top if row[0] == EVIL] == [True]
     assert cells(page, "Best open bids")[0][:3] == ["777", EVIL, "<b>open</b>"]
     (ask,) = cells(page, "Slots on offer")
-    assert (ask[0], ask[2], ask[3]) == ("<i>slot</i>", "42", "treasury")
+    assert (ask[0], ask[2], ask[3]) == ("<i>slot", "42", "treasury")
     assert [row[2:4] for row in cells(page, "The latest calls, newest first")][-1] == ["1,200", "1"]
 
 
