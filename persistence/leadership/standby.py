@@ -149,6 +149,9 @@ class Standby:
 
     def _follow(self) -> None:
         if self._replica is None:
+            # The first replay may be long: who asks meanwhile is told who leads.
+            with self._line.use() as connection:
+                self._leader = register.look(connection, self._shard_id)
             self._replica = rehearse(self._journal, self._snapshots)[1]
         else:
             self._replica.follow(self._journal)
