@@ -57,6 +57,7 @@ def told_again(requests: Sequence[Request], applied: Sequence[Applied], rows: Ma
 def _told_again(request: Request, one: Applied, rows: Mapping[int, ReplyRow]) -> Applied:
     row = rows.get(one.seq)
     if row is None:
-        where = f"a new id: this was done as row {one.seq}, which has left the journal for a file (`callmarket prune`)"
+        # Not "a new id": whoever sent a payment again under one would pay twice.
+        where = f"no second try: this was done as row {one.seq}, which has left the journal for a file of `prune`"
         raise Conflict("command_id", request.command_id, where)
     return msgspec.structs.replace(one, at_us=row.at_us, events=row.events)

@@ -201,6 +201,7 @@ class _Places:
         self._open: list[Bid] = []
         self._rivals_of: dict[str, list[Bid]] = {}
         self._kept_for_task: dict[str, int] = {}
+        self._best_of_open_task: dict[str, int] = {}
         # Bidders of kept bids, and winners with rivals. All other winners of so many slots displace the same bids.
         self._unlike: set[str] = set()
         self._displaced_by_alike: dict[int, list[int]] = {}
@@ -255,6 +256,14 @@ class _Places:
         task = self._task_key(bid)
         winner_id = self._winner_of.get(task)
         kept = self._kept_for_task.get(task, 0)
+        if self._cap:
+            # Whoever stays away, the best bid for a task that nobody has comes in as long as its bidder is under the
+            # cap. So a bidder with so many of them is at the cap before any more of its bids, which cost nobody a look.
+            best = self._best_of_open_task.get(bid.bidder_id, 0)
+            if self._won.get(bid.bidder_id, 0) + best >= self._cap:
+                return winner_id
+            if winner_id is None and not kept:
+                self._best_of_open_task[bid.bidder_id] = best + 1
         # A task has one winner and no two bids of one bidder. So without a cap only its best bid counts or, if nobody
         # has the task, the second best too: that is for the bidder of the best. A task that all want costs no more.
         if self._cap or kept < (2 if winner_id is None else 1):

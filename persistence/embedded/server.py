@@ -199,7 +199,9 @@ def ensure_server(home: Path | None = None) -> EmbeddedServer:
 def ensure_database(url: str, name: str) -> None:
     """Create the database `name` on the server of `url` if it is missing; two callers at once are fine."""
     try:
-        with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        with psycopg.connect(
+            make_conninfo(url, dbname="postgres"), autocommit=True, connect_timeout=postmaster.PING_S_MAX
+        ) as connection:
             if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 return
             try:

@@ -21,6 +21,7 @@ from bridge.budgets.daily import DailyBudgets
 from bridge.cli.commands import app
 from bridge.client import Client
 from bridge.work.tables import WorkTables
+from persistence import migrate
 from tests.bridge.test_cli import complaint, run, run_all
 from tests.support.databases import temporary_home
 from tests.support.own_server import OwnServer, open_own_server
@@ -54,6 +55,8 @@ WRITING = (
     ("keys", "create", "--name", "x"),
     ("keys", "revoke", "the key"),
 )
+# The other half of `clock`.
+ACCEPTED = ("clock", "--accept", "2026-11-30T12:00:00Z", "--reason", "x")
 # They ask no database.
 OTHERS = {"config", "mcp", "arena"}
 ALL_TABLES = "ON ALL TABLES IN SCHEMA public"
@@ -114,6 +117,22 @@ def test_the_grant_that_is_named_is_enough(url: str, tmp_path: Path) -> None:
                 code = {"status": 1, "handover": 3}.get(arguments[0], 0)
                 assert one.returncode == code, (arguments, one)
                 assert "lacks a right" not in one.stderr
+
+
+def test_a_database_without_a_market(empty_database_url: str, tmp_path: Path) -> None:
+    """Every command says what to do, in our words and not in the server's."""
+    for one in run_all([*READING, *WRITING, ACCEPTED, ("prune", "--archive", str(tmp_path))], url=empty_database_url):
+        assert "this database has no market yet: run `callmarket migrate`" in complaint(one, 3)
+
+
+def test_tables_of_an_earlier_version(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do they where only the latest tables are missing."""
+    # The first that knew who leads; what came later is not there.
+    first = migrate.load()[:5]
+    monkeypatch.setattr(migrate, "load", lambda: first)
+    ensure_schema(empty_database_url)
+    for one in run_all([("clock",), ACCEPTED, ("wallet", "a"), ("snapshot",)], url=empty_database_url):
+        assert "the tables are those of an earlier version: run `callmarket migrate`" in complaint(one, 3)
 
 
 def test_a_role_that_may_not_enter_the_schema(url: str) -> None:

@@ -163,8 +163,9 @@ def test_a_row_that_left_the_journal_is_named(
             PostgresSnapshots(database_url, 0) as snapshots,
         ):
             carry_out(database_url, archived, snapshots, plan(archived, snapshots, 0, 0), tmp_path, lambda _: None)
-        with pytest.raises(Conflict, match=f"done as row {seq}, which has left the journal"):
+        with pytest.raises(Conflict, match=f"done as row {seq}, which has left the journal") as told:
             pay(market)
+        assert "new id" not in str(told.value), "under a new one it would be paid twice"
         assert market.wallet("b").balance_tokens == 1_100
 
 

@@ -179,3 +179,37 @@ def test_a_task_that_everybody_wants_is_looked_at_once_for_each_bid(rule: Pricin
     result = match(Eligible(iter(bids), 0, {}, 0, task_of), [0] * len(own), rule)
     assert len(result.winners) == len(own)
     assert looks <= 10 * len(bids)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("won", [0, 1, 2])
+def test_bids_beyond_the_cap_of_one_bidder_are_not_looked_at_for_each_winner(rule: PricingRule, won: int) -> None:
+    """CLR-9: one bidder, with more bids than it may win, cannot make a call of many winners long."""
+    looks = 0
+
+    def task_of(bid: Bid) -> str:
+        nonlocal looks
+        looks += 1
+        return bid.task_id
+
+    cap, winners, more = 2, 200, 2_000
+    named = [(f"a{n}", f"{task}{n}", 1_000) for task in ("t", "u") for n in range(winners)]
+    named += [("greedy", f"v{n}", 1_000) for n in range(won)]
+    sold = len(named)
+    # All winners have a further bid, so no two of them displace the same by being alike.
+    if won == cap:
+        # Somebody is to end the walk of the call before these.
+        named.append(("last", "w", 500))
+    named += [("greedy", f"x{n}", 500) for n in range(more)]
+    named += [(f"a{n}", f"y{n}", 400) for n in range(winners)]
+    bids = [
+        Bid(seq, "m", bidder, task, price, 0, None, "round", seq, 1, False)
+        for seq, (bidder, task, price) in enumerate(named, 1)
+    ]
+    result = match(Eligible(iter(bids), 0, {}, cap, task_of), [0] * sold, rule)
+    assert len(result.winners) == sold
+    if rule == "vickrey":
+        # Of two slots one goes to whoever is not at the cap, and the other only to whoever may still win two.
+        assert set(result.prices_tokens[:winners]) == {500}
+        assert set(result.prices_tokens[winners : 2 * winners]) == {500 if won == 0 else 0}
+    assert looks <= 10 * len(bids)

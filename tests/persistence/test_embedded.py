@@ -186,6 +186,8 @@ def test_the_environment_of_the_caller_changes_nothing(home: Path, monkeypatch: 
 SHELL = {
     "PGCHANNELBINDING": "require",
     "PGCLIENTENCODING": "LATIN1",
+    # Read by the driver, and no number.
+    "PGCONNECT_TIMEOUT": "soon",
     "PGGSSENCMODE": "require",
     "PGHOSTADDR": "127.0.0.1",
     "PGMAXPROTOCOLVERSION": "3.0",

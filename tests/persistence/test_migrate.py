@@ -5,6 +5,9 @@ import multiprocessing
 import psycopg
 import pytest
 
+from bridge.budgets import fallback
+from bridge.budgets.daily import DailyBudgets
+from bridge.budgets.fallback import BudgetServices
 from bridge.work.tables import WorkTables
 from persistence import migrate
 from persistence.errors import SchemaError
@@ -66,6 +69,39 @@ def test_attempts_that_the_budget_pays_get_the_reservations_that_pay(
         for claim in work.claims("w"):
             work.fail(claim, "its worker was upgraded")
         assert work.counts()["open"] == 3
+
+
+def test_costs_that_were_not_told_yet_are_charged_all_the_same(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """0017, BRG-4: on a database in use, whose workers were ended between the end of their work and its cost."""
+    with psycopg.connect(empty_database_url, autocommit=True) as connection:
+        with monkeypatch.context() as before:
+            before.setattr(migrate, "load", lambda: KNOWN[:15])
+            ensure_schema(connection)
+        connection.execute(
+            "INSERT INTO work_quests VALUES (0, 'q', 'wallet', 0.6, now());"
+            "INSERT INTO work_tasks (shard_id, task_id, quest_id, importance, downstream_impact, task_type,"
+            " artifact_id, blocked, status, updated_at) SELECT 0, task, 'q', 1, 1, '', '', false, 'open', now()"
+            " FROM unnest('{done,twice,again,working,never,sold}'::text[]) AS task;"
+            "INSERT INTO quest_budget_allocations VALUES (0, current_date, 'q', 1000, 600, 0, 0, now());"
+            "INSERT INTO quest_budget_spendings (shard_id, task_id, worker_id, day, quest, status, reserved_tokens,"
+            " reserved_at) SELECT 0, task, 'w', current_date, 'q', 'reserved', 100, now() - interval '1 h'"
+            " FROM unnest('{done,twice,again,working,never,sold}'::text[]) AS task;"
+            "INSERT INTO work_claims VALUES (0, 'working', 'w', 'budget', NULL, now());"
+            # `again` was reserved after an attempt that was charged; `working` is another try with one reservation.
+            "INSERT INTO work_completions (shard_id, task_id, worker_id, payer, award_id, succeeded, cost_tokens,"
+            " impact, claimed_at, finished_at, reason) SELECT 0, task, 'w', payer, award, false, cost, 0, at, at, 'no'"
+            " FROM (VALUES ('done', 'budget', NULL, 70, now()), ('twice', 'budget', NULL, 1, now()),"
+            " ('twice', 'budget', NULL, 40, now()), ('again', 'budget', NULL, 3, now() - interval '2 h'),"
+            " ('working', 'budget', NULL, 5, now()), ('sold', 'auction', 7, 9, now()))"
+            " AS ended (task, payer, award, cost, at)"
+        )
+        ensure_schema(connection)
+    monkeypatch.setattr(fallback, "ABANDONED_S_MIN", 0.0)
+    with WorkTables(empty_database_url) as work, DailyBudgets(empty_database_url) as budgets:
+        ended = {row.task_id: row.charged_tokens for row in BudgetServices(work, budgets).tidy()}
+    assert ended == {"done": 70, "twice": 40, "again": None, "never": None, "sold": None}
 
 
 def start(url: str, barrier, results) -> None:
