@@ -98,7 +98,8 @@ class Connection(HttpToolsProtocol):
         if not self._in_head:
             self._bad = heads.wrong("trailers", name, "none")
             raise self._bad
-        super().on_header(name, value)
+        # Spaces and tabs around a value are no part of it (RFC 9110, 5.5); the parser takes off those before it only.
+        super().on_header(name, value.rstrip(b" \t"))
 
     def on_message_begin(self) -> None:
         """A message begins."""
