@@ -40,6 +40,7 @@ from bridge.cli.output import (
     fail,
     json_is_asked_for,
     one_market,
+    open_what_is_closed,
     print_json,
     printing_anything,
     show,
@@ -81,6 +82,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; errors of the market are one line on stderr and an exit code."""
+    open_what_is_closed()
     try:
         with printing_anything():
             insist_on_assertions()
