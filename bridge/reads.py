@@ -295,8 +295,9 @@ def check_name(field: str, name: str) -> None:
         raise Invalid(field, name, error.bound) from None
 
 
-def _market_of(state: State, market_id: str) -> Market:
-    market = state.markets.get(market_id)
+def _market_of(state: State, market_id: object) -> Market:
+    # A list could not even be looked for.
+    market = state.markets.get(market_id) if isinstance(market_id, str) else None
     if market is None:
         raise NotFound("market_id", market_id, "an open market")
     return market
