@@ -1,7 +1,7 @@
 """The command `callmarket`: the demo, and questions to a market that is running or not.
 
 Rule of this file: arguments in, tables or JSON out. Reading commands use only what is committed, never take the place
-of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
+of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 not done.
 """
 
 import os

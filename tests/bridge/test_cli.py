@@ -1,6 +1,6 @@
 """The command line, as a person or a program uses it: real processes, their output, and their exit codes.
 
-Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
+Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 not done, as where the database is not there.
 """
 
 import json
