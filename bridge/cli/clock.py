@@ -13,13 +13,12 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bridge.app import database_url
+from bridge.cli.database import connected
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
 from bridge.clock import system_clock
 from bridge.errors import Invalid
 from bridge.timekeeping import words
 from bridge.units import at_us
-from persistence.connections import connect
 from persistence.leadership import market_time, register
 from persistence.leadership.market_time import View
 from persistence.lease import this_process
@@ -70,7 +69,7 @@ def clock(
     config = config_of(url)
     if not accept and (reason or database_is_wrong):
         raise Invalid("accept", "", "the time that it is")
-    with database_url(config) as resolved, connect(resolved, "callmarket cli") as connection:
+    with connected(url, writes=bool(accept)) as (connection, _):
         bound_us = int(config.clock_leap_s_max * 1_000_000)
         if accept:
             _accept(connection, config.shard_id, accept, reason, bound_us, database_is_wrong=database_is_wrong)

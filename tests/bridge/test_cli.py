@@ -273,7 +273,7 @@ def test_mistyped_url_shows_no_secret() -> None:
 
 
 def test_empty_database_is_code_3_and_says_what_to_do(empty_database_url: str) -> None:
-    for ran in run_all(READING, url=empty_database_url):
+    for ran in run_all([*READING, ["clock"]], url=empty_database_url):
         assert "run `callmarket migrate`" in complaint(ran, 3)
 
 
