@@ -451,6 +451,8 @@ def test_what_is_no_name_is_nowhere(lived: MarketApi, name: Any) -> None:
     for ask in (lived.market, lived.get_order_book, lambda name: lived.quote(name, 5)):
         with pytest.raises(Invalid, match="market_id"):
             ask(name)
+    with pytest.raises(Invalid, match="account_id"):
+        lived.wallet(name)
 
 
 def test_a_cursor_is_only_good_for_its_list(lived: MarketApi) -> None:
