@@ -19,6 +19,8 @@ from persistence.reader_pool import Snapshot
 
 # Nobody sees less on a chart.
 INTERVAL_US_MIN: Final = 1_000_000
+# A hundred years: far longer ones are beyond what the database can count in.
+INTERVAL_US_MAX: Final = 36_525 * 86_400_000_000
 
 
 class RecentStats(Stats, frozen=True):
@@ -76,6 +78,8 @@ def get_candles(
     interval_us = units.duration_us("interval", interval)
     if interval_us < INTERVAL_US_MIN or interval_us * ROWS_MAX < period_us:
         raise Invalid("interval", str(interval), f"at least a second, and at least a part in {ROWS_MAX} of the period")
+    if interval_us > INTERVAL_US_MAX:
+        raise Invalid("interval", str(interval), "at most a hundred years")
 
     def answer(at: Snapshot, now: datetime) -> Candles:
         check_market(at, market_id)

@@ -6,7 +6,7 @@ durable, and says up to which row: `seq` and `durable_seq` are equal. The querie
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar, get_args
 
 import msgspec
@@ -331,6 +331,10 @@ def check_one_of(field: str, value: str, allowed: Sequence[str]) -> None:
 def _check_since(since: datetime | None) -> None:
     if since is not None:
         units.check_instant("since", since)
+        try:
+            since.astimezone(UTC)
+        except OverflowError:
+            raise Invalid("since", since.isoformat(), "a time that is in the years 1 to 9999 of UTC too") from None
 
 
 def _check_id(field: str, number: int) -> None:

@@ -4,7 +4,7 @@ Rule of this file: questions to the state, answered under the sequencer's lock: 
 Each answer says the `seq` that it saw, and up to where everything is durable.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
@@ -166,7 +166,7 @@ def wallet(account_id: str) -> Live[Wallet]:
     """A wallet, live. Raises `NotFound` if there is no such account."""
 
     def answer(moment: Moment) -> Wallet:
-        account = moment.state.ledger.accounts.get(account_id)
+        account = _found(moment.state.ledger.accounts, account_id)
         if account is None:
             raise NotFound("account_id", account_id, "an open account")
         return Wallet(
@@ -295,8 +295,13 @@ def check_name(field: str, name: str) -> None:
         raise Invalid(field, name, error.bound) from None
 
 
-def _market_of(state: State, market_id: str) -> Market:
-    market = state.markets.get(market_id)
+def _found(named: Mapping[str, T], name: object) -> T | None:
+    """What has this name; a list could not even be looked for."""
+    return named.get(name) if isinstance(name, str) else None
+
+
+def _market_of(state: State, market_id: object) -> Market:
+    market = _found(state.markets, market_id)
     if market is None:
         raise NotFound("market_id", market_id, "an open market")
     return market

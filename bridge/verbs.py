@@ -39,11 +39,14 @@ def check(asked: Request) -> None:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")
 
 
-def check_bids(requests: Sequence[Request]) -> None:
-    """Check that all requests are bids. Raises `Invalid`."""
+def check_bids(requests: object) -> None:
+    """Check that these are requests, and all of them bids. Raises `Invalid`."""
+    if not isinstance(requests, Sequence):
+        raise Invalid("requests", requests, "a list of bids, made by verbs.place_bid")
     for asked in requests:
-        if not isinstance(asked.command, commands.PlaceBid):
-            raise Invalid("requests", asked.command, "bids, made by verbs.place_bid")
+        found = asked.command if isinstance(asked, Request) else asked
+        if not isinstance(asked, Request) or not isinstance(found, commands.PlaceBid):
+            raise Invalid("requests", found, "bids, made by verbs.place_bid")
 
 
 def check_actor(actor: str, command_id: str = "") -> None:

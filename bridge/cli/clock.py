@@ -135,7 +135,7 @@ def _lead_us(view: View) -> int:
 def _shown(row: ClockView) -> RenderableType:
     lines = [
         f"shard {row.shard_id}: this machine's clock says {row.machine_at}",
-        f"  the database's is {row.database_ahead_s:+.1f} s from it",
+        f"  the database's is {round(row.database_ahead_s, 1) + 0.0:+.1f} s from it",
         f"  the last row was stamped at {row.last_row_at}" if row.last_row_at else "  there is no row yet",
     ]
     if row.market_leads_by_s:

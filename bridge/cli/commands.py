@@ -1,7 +1,7 @@
 """The command `callmarket`: the demo, and questions to a market that is running or not.
 
 Rule of this file: arguments in, tables or JSON out. Reading commands use only what is committed, never take the place
-of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
+of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 not done.
 """
 
 import os
@@ -40,6 +40,7 @@ from bridge.cli.output import (
     fail,
     json_is_asked_for,
     one_market,
+    open_what_is_closed,
     print_json,
     printing_anything,
     show,
@@ -81,6 +82,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; errors of the market are one line on stderr and an exit code."""
+    open_what_is_closed()
     try:
         with printing_anything():
             insist_on_assertions()

@@ -51,8 +51,9 @@ def show(data: object, as_json: bool, render: Callable[[], RenderableType]) -> N
     """Print a result, for a program or for a person; in a pipe it is as wide as it needs to be."""
     if as_json:
         print_json(data)
-    else:
-        piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+        return
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    with _writing():
         console(columns=_PIPE_COLUMNS if piped else max(_COLUMNS_MIN, console().width)).print(render())
 
 
@@ -61,9 +62,30 @@ def print_json(data: object) -> None:
 
     JSON is UTF-8 (RFC 8259), whatever the locale says of this machine's text.
     """
-    sys.stdout.flush()
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
-    sys.stdout.buffer.flush()
+    with _writing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Within this block a result is written. One that finds no room is not one that is wrong: it has another code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # nobody reads it any more, as behind `| head`
+    except OSError as error:
+        # What is left of it is tried once more when the process ends, and would change the code again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        fail(f"the result cannot be written to stdout: {error.strerror}", EXIT_UNAVAILABLE)
+
+
+def open_what_is_closed() -> None:
+    """Where a process is started without stdin, stdout or stderr (`>&-`), nothing else takes the place of one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def json_is_asked_for(arguments: Sequence[str]) -> bool:

@@ -132,7 +132,7 @@ def awards(
     answer comes as soon as there is one, or empty after so long.
     """
     questions.awards(market_id, bidder_id, status, since=since, limit=limit, after=after, order=order)
-    if not 0 <= wait_s <= WAIT_S_MAX:
+    if type(wait_s) not in (int, float) or not 0 <= wait_s <= WAIT_S_MAX:
         raise Invalid("wait_s", wait_s, f"0 to {WAIT_S_MAX:g} seconds")
     if wait_s and not bidder_id:
         raise Invalid("bidder_id", bidder_id, "the account whose awards are waited for")

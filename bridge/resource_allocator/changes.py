@@ -138,6 +138,8 @@ def _check_same(row: AllocationRow, asked: Spending) -> None:
 
 
 def _check_title(title: str) -> None:
+    if not isinstance(title, str):
+        raise Invalid("title", title, "`str`")
     try:
         # By way of JSON, which says no to text that no database can hold.
         msgspec.json.decode(msgspec.json.encode(title), type=Title)

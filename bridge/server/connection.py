@@ -1,8 +1,8 @@
 """One connection of the HTTP server: where each message ends, and bounds in number, in time and in size.
 
 Rule of this file: a message ends where the standard says (RFC 9112), and nothing of one is ever taken for another. What
-cannot be told apart is answered once and hung up on, after the answers that are owed. Who sends nothing, or a head in
-bits and pieces, costs a file descriptor for some seconds and then nothing more.
+cannot be told apart is answered once and hung up on; behind answers that are owed, it is hung up on after them. Who
+sends nothing, or a head in bits and pieces, costs a file descriptor for some seconds and then nothing more.
 """
 
 import asyncio
@@ -98,7 +98,8 @@ class Connection(HttpToolsProtocol):
         if not self._in_head:
             self._bad = heads.wrong("trailers", name, "none")
             raise self._bad
-        super().on_header(name, value)
+        # Spaces and tabs around a value are no part of it (RFC 9110, 5.5); the parser takes off those before it only.
+        super().on_header(name, value.rstrip(b" \t"))
 
     def on_message_begin(self) -> None:
         """A message begins."""

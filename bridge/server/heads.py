@@ -24,6 +24,8 @@ _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 # No body comes near it; beyond it the parser would not know the number.
 _LENGTH_MAX: Final = 2**63 - 1
+# Of each line, beside its name and value: a colon, a space and the line's end.
+_LINE_BYTES: Final = 4
 _CHECKED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _VALUE_CHARS_MAX: Final = 200
 
@@ -92,7 +94,7 @@ def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes
     size = len(target)
     found: dict[bytes, bytes] = {}
     for name, value in headers:
-        size += len(name) + len(value)
+        size += len(name) + len(value) + _LINE_BYTES
         if name in _CHECKED:
             if name in found:
                 raise wrong(name.decode().title(), "twice", "one header of this name")

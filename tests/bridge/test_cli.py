@@ -1,6 +1,6 @@
 """The command line, as a person or a program uses it: real processes, their output, and their exit codes.
 
-Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 the database is not there.
+Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 not done, as where the database is not there.
 """
 
 import json
@@ -56,6 +56,18 @@ def run(*arguments: str, url: str = "", **environment: str) -> subprocess.Comple
         [sys.executable, "-m", "bridge", *arguments],
         cwd=ROOT,
         env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def redirected(arguments: Sequence[str], how: str, url: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of a command behind which a shell has redirected its streams so."""
+    return subprocess.run(
+        ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "bridge", *arguments, "--url", url],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,
@@ -236,6 +248,23 @@ def test_database_that_is_not_there_is_code_3_and_shows_no_secret() -> None:
         assert "secret" not in said
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
+def test_a_result_that_finds_no_room_is_not_one_that_is_wrong(used_url: str, options: list[str]) -> None:
+    """On a full disk `verify` would else end as if the history were damaged."""
+    ran = redirected(["verify", *options], "> /dev/full", used_url)
+    assert (ran.returncode, ran.stderr.count("\n")) == (3, 1), ran
+    assert "cannot be written" in ran.stderr
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_process_may_be_started_without_any_of_its_streams(used_url: str, redirection: str) -> None:
+    for command in (["wallet"], ["verify", "--json"]):
+        ran = redirected(command, redirection, used_url)
+        assert (ran.returncode, ran.stderr) == (0, ""), ran
+        assert (ran.stdout == "") == (">&- 2" in redirection or redirection == ">&-")
+    assert redirected(["wallet", "nobody"], redirection, used_url).returncode == 1
+
+
 def test_mistyped_url_shows_no_secret() -> None:
     """Not by the option, nor by the environment, nor in a setting that does not exist."""
     url = "postgres//me:secret@here/market"
@@ -244,7 +273,7 @@ def test_mistyped_url_shows_no_secret() -> None:
 
 
 def test_empty_database_is_code_3_and_says_what_to_do(empty_database_url: str) -> None:
-    for ran in run_all(READING, url=empty_database_url):
+    for ran in run_all([*READING, ["clock"]], url=empty_database_url):
         assert "run `callmarket migrate`" in complaint(ran, 3)
 
 

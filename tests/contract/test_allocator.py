@@ -142,6 +142,7 @@ def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock
         (lambda: market.put_artifact("", "paper"), "artifact_id"),
         (lambda: market.put_artifact("x", "two words"), "artifact_type"),
         (lambda: market.put_artifact("x", "paper", "line\nbreak"), "title"),
+        (lambda: market.put_artifact("x", "paper", cast(Any, b"title")), "title"),
         (lambda: market.put_artifact("x", "paper", "x" * 201), "title"),
         (lambda: market.set_market_price("h1", 1.000001), "market_price"),
         (lambda: market.set_market_price("h1", -0.1), "market_price"),

@@ -5,7 +5,7 @@ orders.
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -432,6 +432,9 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("period", lambda api: api.get_candles("m", 5)),  # type: ignore[arg-type]
     ("interval", lambda api: api.get_candles("m", timedelta(seconds=1), timedelta(seconds=0.5))),
     ("interval", lambda api: api.get_candles("m", timedelta(seconds=1_001), timedelta(seconds=1))),
+    ("interval", lambda api: api.get_candles("m", timedelta.max, timedelta.max)),
+    ("since", lambda api: api.awards(since=datetime.max.replace(tzinfo=timezone(timedelta(hours=-14))))),
+    ("since", lambda api: api.get_rounds(since=datetime.min.replace(tzinfo=timezone(timedelta(hours=14))))),
 ]
 
 
@@ -441,6 +444,15 @@ def test_what_makes_no_sense_is_invalid(lived: MarketApi) -> None:
             ask(lived)
         assert caught.value.field == field
         assert not isinstance(caught.value, NotFound)
+
+
+@pytest.mark.parametrize("name", [[], {}, [1], None, b"m", 5])
+def test_what_is_no_name_is_nowhere(lived: MarketApi, name: Any) -> None:
+    for ask in (lived.market, lived.get_order_book, lambda name: lived.quote(name, 5)):
+        with pytest.raises(Invalid, match="market_id"):
+            ask(name)
+    with pytest.raises(Invalid, match="account_id"):
+        lived.wallet(name)
 
 
 def test_a_cursor_is_only_good_for_its_list(lived: MarketApi) -> None:

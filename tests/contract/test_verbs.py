@@ -6,6 +6,7 @@ Goal: a client can be moved from one way to another and notices nothing. Method:
 import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -243,6 +244,9 @@ def test_what_makes_no_sense_is_invalid_and_not_recorded(api: MarketApi) -> None
         assert caught.value.expected
     with pytest.raises(Invalid, match="requests: expected bids"):
         api.place_bids([verbs.clear_round("m")])
+    for requests in (None, 5, object(), [None], [5], "bids", b"bids", [{"task_id": "t"}], iter(())):
+        with pytest.raises(Invalid, match="requests: expected"):
+            api.place_bids(cast(Any, requests))
     assert api.wallet("a").seq == before
 
 

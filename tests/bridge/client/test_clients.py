@@ -227,7 +227,7 @@ def test_waiting_for_an_award(service: Served, market: Exchange) -> None:
         (award,) = client.awards(bidder_id="a", wait_s=60).items
         caller.join()
         assert award.task_id == "t"
-        for wrong in ({"bidder_id": "a", "wait_s": 61}, {"wait_s": 1}):
+        for wrong in ({"bidder_id": "a", "wait_s": 61}, {"bidder_id": "a", "wait_s": "5"}, {"wait_s": 1}):
             with pytest.raises(Invalid):
                 client.awards(**wrong)
 

@@ -307,6 +307,36 @@ def test_chunk_extensions_and_odd_sizes_are_read_by_the_standard(service: Servic
     assert "chunks" in tasks(service, "a")
 
 
+@pytest.mark.parametrize("blank", [" ", "\t", " \t "], ids=["space", "tab", "both"])
+def test_blanks_around_a_value_are_no_part_of_it(service: ServiceProcess, blank: str, seed: int) -> None:
+    """RFC 9110, 5.5: before it and behind it, in each header that is read here.
+
+    Around `chunked` the parser knows spaces only, and refuses what it does not know.
+    """
+    task = f"blank-{len(blank)}-{ord(blank[0])}"
+    fields = {
+        "Host": "x",
+        "Authorization": f"Bearer {service.key}",
+        "Callmarket-Account": "a",
+        "Idempotency-Key": task,
+        "Request-Id": task,
+        "Expect": "100-continue",
+        "Connection": "close",
+    }
+    body = bid(task)
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    for framing, sent in (({"Content-Length": str(len(body))}, body), ({"Transfer-Encoding": "chunked"}, chunks)):
+        lines = [f"{name}:{blank}{value}{blank}\r\n" for name, value in fields.items()]
+        lines += [f"{name}: {value} \r\n" for name, value in framing.items()]
+        message = f"POST {BIDS} HTTP/1.1\r\n{''.join(lines)}\r\n".encode() + sent
+        for parts in ways(message, random.Random(seed)):
+            with Line(service) as line:
+                told = line.answers(*parts)
+            assert [answer.status for answer in told] == [201], (seed, told)
+            assert f"\r\nrequest-id: {task}\r\n".encode() in told[0].head + b"\r\n"
+    assert task in tasks(service, "a")
+
+
 @pytest.mark.parametrize("field", ["Authorization", "Callmarket-Account", "Idempotency-Key", "Host", "Content-Length"])
 def test_what_stands_after_a_body_counts_for_nothing(service: ServiceProcess, field: str, seed: int) -> None:
     """Trailers: a proxy that keeps rules about headers has not seen them. Not for this request, nor for the next."""
@@ -447,6 +477,13 @@ def test_a_head_has_a_bound_however_it_comes(service: ServiceProcess, size: int,
     assert [answer.status for answer in told] in ([431], [200, 431], [200]), told
     assert len(told) <= 1 + behind
     assert told[-1].status == 431 or behind
+
+
+def test_a_head_of_many_short_lines_is_as_large_as_it_is(service: ServiceProcess) -> None:
+    """What stands between a name and a value, and behind it, counts too: here that is half of it."""
+    with Line(service) as line:
+        told = line.answers(ASKING + key_of(service) + b"X: y\r\n" * 12_000 + b"\r\n")
+    assert [answer.status for answer in told] == [431]
 
 
 def test_a_head_that_never_ends_is_bounded_while_another_is_answered(service: ServiceProcess) -> None:

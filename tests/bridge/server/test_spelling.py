@@ -131,6 +131,16 @@ def test_both_routes_tell_what_is_wrong_in_the_same_words(served: Served) -> Non
         assert (told.status_code, told.json()["field"], told.json()["bound"]) == (400, f"bids[1].{field}", seen[0][2])
 
 
+@pytest.mark.parametrize("name", ["a b", "a/b", ".", "..", "ü", ""])
+def test_what_a_new_name_may_be_is_told_in_words(served: Served, name: str) -> None:
+    """Not as the pattern that it is checked by; of an account as of a market."""
+    key = served.key(admin=True)
+    for path, field in (("/api/v1/wallets", "account_id"), ("/api/v1/markets", "market_id")):
+        told = served.ask("POST", path, key=key, json={field: name})
+        assert (told.status_code, told.json()["field"], told.json()["value"]) == (400, field, name)
+        assert "regex" not in told.text
+
+
 def test_an_idempotency_key_is_honoured_or_refused(served: Served) -> None:
     """Never passed over: who sends one counts on it. For questions there is nothing that could be done twice."""
     key = served.key(admin=True, operate=True, bid=("a",))
