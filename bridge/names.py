@@ -5,10 +5,10 @@ one is made that a URL cannot hold in a path, or that means something else where
 """
 
 import re
-from typing import Final
+from typing import Any, Final, get_args
 
 from bridge.errors import Invalid
-from engine.commands import Command, OfferSlot, OpenAccount, OpenMarket, PlaceHold
+from engine.commands import Command, Memo, Name, OfferSlot, OpenAccount, OpenMarket, PlaceHold, Reason, Reference
 
 # Without `/`, and not `.` or `..`, which clients and proxies take for steps. The rest of ASCII can be escaped.
 PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
@@ -18,6 +18,33 @@ EVERY_ACCOUNT: Final = "*"
 """In a key: every account, also those opened later. So no account can be opened under this name."""
 # The same, and not that one.
 ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|\*\Z)[!-.0-~]+\Z"
+
+_NAME: Final = "visible ASCII without spaces"
+
+
+def _pattern(kind: Any) -> str:
+    pattern: str = get_args(kind)[1].pattern
+    return pattern
+
+
+# What a text that matches is.
+_IN_WORDS: Final = {
+    PATH_NAME_PATTERN: f"{_NAME} and without `/`, and not `.` or `..`",
+    ACCOUNT_PATTERN: f"{_NAME} and without `/`, and not `.`, `..` or `*`",
+    _pattern(Name): _NAME,
+    _pattern(Reference): f"{_NAME}, or nothing",
+    _pattern(Reason): "lower-case words in parts, as `earn:review`",
+    _pattern(Memo): "a text without NUL",
+}
+
+
+def in_words(told: str) -> str:
+    """What the decoder says is expected of a text, as a person says it; anything else as it is."""
+    for pattern, words in _IN_WORDS.items():
+        # Tools write the end as every JSON Schema does.
+        for spelling in (pattern, pattern.replace(r"\Z", "$")):
+            told = told.replace(f"`str` matching regex {spelling!r}", words)
+    return told
 
 
 def check_new(command: Command) -> None:

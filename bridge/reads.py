@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from bridge import units
 from bridge.errors import Invalid, NotFound
+from bridge.names import in_words
 from bridge.results import Page
 from bridge.units import datetime_of, duration_of
 from engine import quote as quotes
@@ -292,7 +293,7 @@ def check_name(field: str, name: str) -> None:
     try:
         check_names(name, "")
     except ShapeError as error:
-        raise Invalid(field, name, error.bound) from None
+        raise Invalid(field, name, in_words(error.bound)) from None
 
 
 def _found(named: Mapping[str, T], name: object) -> T | None:

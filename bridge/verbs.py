@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from bridge import units
 from bridge.errors import Invalid
 from bridge.messages import Request
-from bridge.names import check_new
+from bridge.names import check_new, in_words
 from bridge.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
@@ -32,7 +32,7 @@ def check(asked: Request) -> None:
     try:
         check_shape(command)
     except ShapeError as error:
-        raise Invalid(error.field, error.value, error.bound) from None
+        raise Invalid(error.field, error.value, in_words(error.bound)) from None
     check_new(command)
     check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
@@ -54,7 +54,7 @@ def check_actor(actor: str, command_id: str = "") -> None:
     try:
         check_names(actor, command_id)
     except ShapeError as error:
-        raise Invalid(error.field, error.value, error.bound) from None
+        raise Invalid(error.field, error.value, in_words(error.bound)) from None
 
 
 def open_account(

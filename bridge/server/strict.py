@@ -14,7 +14,7 @@ import msgspec
 from litestar import Request
 
 from bridge.errors import Invalid
-from bridge.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
+from bridge.names import in_words
 from bridge.server.bodies import AN_INSTANT
 from bridge.server.once import check_once
 
@@ -22,11 +22,8 @@ T = TypeVar("T")
 
 _FIELD: Final = re.compile("Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
-_NAME: Final = "visible ASCII without spaces and without `/`, and not"
 # What the decoder says of a value that is not what its field takes, as what it takes.
 _EXPECTED: Final = {
-    f"`str` matching regex {PATH_NAME_PATTERN!r}": f"{_NAME} `.` or `..`",
-    f"`str` matching regex {ACCOUNT_PATTERN!r}": f"{_NAME} `.`, `..` or `*`",
     "Invalid RFC3339 encoded datetime": AN_INSTANT,
     "`datetime` with a timezone component": AN_INSTANT,
     "Invalid ISO8601 duration": "an ISO 8601 duration, as PT90S",
@@ -77,7 +74,7 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
         expected = f"one of {', '.join(_choices(kind, path))}"
     else:
         expected = words.removeprefix("Expected ").partition(", got ")[0]
-    return Invalid(path or "body", _value_at(path, body), _EXPECTED.get(expected, expected))
+    return Invalid(path or "body", _value_at(path, body), _EXPECTED.get(expected, in_words(expected)))
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from bridge.errors import ExchangeError
+from bridge.names import in_words
 from bridge.tools.calls import Agent, Call, command_id_of
 from bridge.tools.catalogue import BY_NAME, TOOLS, Tool
 from bridge.tools.faults import told
@@ -120,7 +121,8 @@ def _failed(words: str) -> types.CallToolResult:
 
 
 def _field_first(error: msgspec.ValidationError) -> str:
-    words, _, path = str(error).partition(" - at `$.")
+    told, _, path = str(error).partition(" - at `$.")
+    words = in_words(told)
     return f"{path.rstrip('`')}: {words}" if path else words
 
 

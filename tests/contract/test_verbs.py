@@ -202,6 +202,25 @@ def test_rivals_for_one_task_and_private_tasks(api: MarketApi) -> None:
     assert [(award.bidder_id, award.price_tokens) for award in private.awards] == [("a", 0), ("b", 0)]
 
 
+WORDS: dict[str, tuple[str, Callable[[MarketApi], object]]] = {
+    "task": ("visible ASCII without spaces", lambda api: api.place_bid("m", "a", "a task", 1)),
+    "reason": ("as `earn:review`", lambda api: api.mint("a", 1, "Any Reason")),
+    "reference": ("visible ASCII without spaces, or nothing", lambda api: api.mint("a", 1, "grant:any", "a paper")),
+    "memo": ("without NUL", lambda api: api.mint("a", 1, "grant:any", memo="\0")),
+    "market": ("without", lambda api: api.open_market("a/b")),
+    "command id": ("visible ASCII without spaces", lambda api: api.burn("a", 1, "fee:any", command_id="an id")),
+}
+
+
+@pytest.mark.parametrize("what", WORDS)
+def test_what_a_text_may_be_is_told_in_words(api: MarketApi, what: str) -> None:
+    """And not as the pattern that it did not match."""
+    words, wrong = WORDS[what]
+    with pytest.raises(Invalid, match=words) as caught:
+        wrong(api)
+    assert "regex" not in str(caught.value)
+
+
 INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("account_id", "no name", lambda api: api.open_account("no name")),
     ("amount_tokens", 0, lambda api: api.mint("a", 0, "grant:any")),

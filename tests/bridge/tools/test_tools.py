@@ -307,6 +307,8 @@ async def test_a_number_is_a_number(served: Served, tools_url: str) -> None:
             client, "place_bid", market_id=m, task_id="t", max_price_tokens=5, ttl_at="9999-01-01T00:00:00Z"
         )
         assert "ttl_at: expected a time from 1970 to" in words, words
+        words = await fail(client, "place_bid", market_id=m, task_id="a task", max_price_tokens=5)
+        assert words.startswith("INVALID: task_id: Expected visible ASCII without spaces. "), words
         assert (await use(client, "wallet"))[0]["held_tokens"] == 0
 
 
