@@ -5,6 +5,7 @@ contract: what came after the last `id` is forgotten when it resumes.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -51,7 +52,10 @@ class ClientBook:
         bids = [bid for bid in self.bids.values() if bid["market_id"] == market_id]
         asks = [offer for offer in self.offers.values() if offer["market_id"] == market_id]
         bids.sort(key=lambda bid: (-bid["max_price_tokens"], bid["priority_seq"]))
-        asks.sort(key=lambda ask: (ask["reserve_price_tokens"], ask["available_at"], ask["offer_seq"]))
+        # As times, not as texts: one on the full second is written without a fraction.
+        asks.sort(
+            key=lambda ask: (ask["reserve_price_tokens"], datetime.fromisoformat(ask["available_at"]), ask["offer_seq"])
+        )
         bid_fields = ("bid_id", "bidder_id", "task_id", "max_price_tokens", "ttl_at", "time_in_force")
         ask_fields = ("slot_id", "available_at", "reserve_price_tokens", "provider_id")
         return {
