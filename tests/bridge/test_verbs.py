@@ -86,8 +86,8 @@ INVALID: list[tuple[str, Callable[[], Request], str]] = [
     ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", Stamp(5)), "JSON"),
     ("task_id", lambda: verbs.place_bid("m", "a", "", 5), "length >= 1"),
     ("task_id", lambda: verbs.place_bid("m", "a", "x" * 129, 5), "length <= 128"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "two words", 5), "regex"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "line\n", 5), "regex"),
+    ("task_id", lambda: verbs.place_bid("m", "a", "two words", 5), "visible ASCII without spaces"),
+    ("task_id", lambda: verbs.place_bid("m", "a", "line\n", 5), "visible ASCII without spaces"),
     ("task_id", lambda: verbs.place_bid("m", "a", "\ud800", 5), "JSON"),
     ("task_id", lambda: verbs.place_bid("m", "a", uuid.UUID(int=7), 5), "a plain str"),  # type: ignore[arg-type]
     ("task_id", lambda: verbs.place_bid("m", "a", b"bytes", 5), "a plain str"),  # type: ignore[arg-type]
@@ -101,17 +101,17 @@ INVALID: list[tuple[str, Callable[[], Request], str]] = [
     ("bid_id", lambda: verbs.cancel_bid(0), ">= 1"),
     ("kind", lambda: verbs.open_account("a", "system"), "one of agent, quest, provider"),  # type: ignore[arg-type]
     ("kind", lambda: verbs.open_account("a", Kind.AGENT), "one of agent"),  # type: ignore[arg-type]
-    ("actor", lambda: verbs.open_account("a", actor="no body"), "regex"),
+    ("actor", lambda: verbs.open_account("a", actor="no body"), "visible ASCII without spaces"),
     ("actor", lambda: verbs.open_account("a", actor=Kind.AGENT), "a plain str"),
-    ("command_id", lambda: verbs.open_account("a", command_id="a b"), "regex"),
+    ("command_id", lambda: verbs.open_account("a", command_id="a b"), "visible ASCII without spaces"),
     ("command_id", lambda: verbs.open_account("a", command_id="x" * 129), "length <= 128"),
     ("command_id", lambda: verbs.open_account("a", command_id=None), "a plain str"),  # type: ignore[arg-type]
     ("command_id", lambda: verbs.open_account("a", command_id=7), "a plain str"),  # type: ignore[arg-type]
-    ("reason", lambda: verbs.mint("a", 5, ""), "regex"),
-    ("reason", lambda: verbs.mint("a", 5, "Not This"), "regex"),
-    ("memo", lambda: verbs.mint("a", 5, "x", memo="\0"), "regex"),
+    ("reason", lambda: verbs.mint("a", 5, ""), "lower-case words"),
+    ("reason", lambda: verbs.mint("a", 5, "Not This"), "lower-case words"),
+    ("memo", lambda: verbs.mint("a", 5, "x", memo="\0"), "a text without NUL"),
     ("memo", lambda: verbs.mint("a", 5, "x", memo="x" * 513), "length <= 512"),
-    ("reference_id", lambda: verbs.mint("a", 5, "x", "bill", "no spaces"), "regex"),
+    ("reference_id", lambda: verbs.mint("a", 5, "x", "bill", "no spaces"), "or nothing"),
     ("lease", lambda: verbs.open_market("m", lease=60), "a timedelta"),  # type: ignore[arg-type]
     ("lease", lambda: verbs.open_market("m", lease=timedelta(0)), "more than 0"),
     ("lease", lambda: verbs.offer_slot("m", "s", lease=timedelta(days=32)), "at most 31 days"),

@@ -313,6 +313,8 @@ def test_wallets_show_who_is_priced_out(page: Browser, town: Town) -> None:
     """LED-7: who has less available than the last price, and nothing held."""
     town.call(500)
     enter(page, town, "#wallets/m")
+    # The last price may come after the wallets.
+    page.until("document.querySelector('#panel-wallets').textContent.includes('priced out')")
     rows = cells(page, "Wallets of agents and quests, those with least available first")
     assert (rows[0][0], rows[0][2], rows[0][-1]) == ("poor", "3", "priced out")
     assert [row[-1] for row in rows[1:]] == [""] * (len(rows) - 1)
