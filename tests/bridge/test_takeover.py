@@ -127,7 +127,8 @@ def callmarket(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")},
         capture_output=True,
         text=True,
-        timeout=60,
+        # A snapshot after ten lives replays some hundred thousand rows, and gives way to the market and its clients.
+        timeout=600,
         check=False,
     )
 
