@@ -74,7 +74,7 @@ def test_attempts_that_the_budget_pays_get_the_reservations_that_pay(
 def test_costs_that_were_not_told_yet_are_charged_all_the_same(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
-    """0017, BRG-4: on a database in use, whose workers were ended between the end of their work and its cost."""
+    """0016, BRG-4: on a database in use, whose workers were ended between the end of their work and its cost."""
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         with monkeypatch.context() as before:
             before.setattr(migrate, "load", lambda: KNOWN[:15])
