@@ -18,9 +18,9 @@ from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
 from bridge.clock import system_clock
 from bridge.errors import Invalid
 from bridge.timekeeping import words
+from bridge.timekeeping.opening import lead_of
 from bridge.units import at_us
 from persistence.leadership import market_time, register
-from persistence.leadership.market_time import View
 from persistence.lease import this_process
 
 # Who says what time it is looks at a clock, and types: that takes so long at most.
@@ -111,7 +111,7 @@ def _accept(
 def _look(connection: psycopg.Connection, shard_id: int, *, accepted: bool) -> ClockView:
     view = market_time.look(connection, shard_id)
     now_us = system_clock()
-    lead_us = _lead_us(view)
+    lead_us = lead_of(view.word)
     leader = register.look(connection, shard_id)
     return ClockView(
         shard_id=shard_id,
@@ -128,14 +128,10 @@ def _look(connection: psycopg.Connection, shard_id: int, *, accepted: bool) -> C
     )
 
 
-def _lead_us(view: View) -> int:
-    return 0 if view.word is None else view.word.lead_us
-
-
 def _shown(row: ClockView) -> RenderableType:
     lines = [
         f"shard {row.shard_id}: this machine's clock says {row.machine_at}",
-        f"  the database's is {round(row.database_ahead_s, 1) + 0.0:+.1f} s from it",
+        f"  the database's is {row.database_ahead_s + 0.0:+.1f} s from it",
         f"  the last row was stamped at {row.last_row_at}" if row.last_row_at else "  there is no row yet",
     ]
     if row.market_leads_by_s:

@@ -35,6 +35,14 @@ class Answer(NamedTuple):
     answered_us: int
     database_us: int
 
+    def ahead_us(self, offset_us: int) -> int:
+        """By how much the database's clock is surely ahead of the steady one and this offset; 0 where it may agree.
+
+        It was read at some moment between: only what no such moment explains is a difference.
+        """
+        most, least = (self.database_us - offset_us - moment_us for moment_us in (self.asked_us, self.answered_us))
+        return max(0, least) + min(0, most)
+
 
 class Judge:
     """Three clocks of one process, from the moment in which they were held for right."""
@@ -67,10 +75,7 @@ class Judge:
         answer = self._answer
         if answer is None or steady_us - answer.answered_us > FRESH_US:
             return None
-        # It was read at some moment between: only what no such moment explains is a difference.
-        most = answer.database_us - self.believed_us(answer.asked_us)
-        least = answer.database_us - self.believed_us(answer.answered_us)
-        return max(0, least) + min(0, most)
+        return answer.ahead_us(self.offset_us)
 
     def database_is_off(self, steady_us: int) -> bool:
         """Whether the database's clock is surely not what is believed: by itself that stops nobody."""

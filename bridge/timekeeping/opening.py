@@ -32,9 +32,7 @@ def objection(reading: Reading, answer: Answer, view: View, machine: str, bound_
     """Why a process whose clock was not compared with any before must not lead; empty if it may."""
     wall_us = reading.wall_us
     if not vouched(view.word, reading, view.database_us, bound_us):
-        # The answer was made at some moment between: only what no such moment explains is a difference.
-        elapsed_us = answer.answered_us - answer.asked_us
-        ahead_us = max(0, answer.database_us - wall_us) + min(0, answer.database_us - (wall_us - elapsed_us))
+        ahead_us = answer.ahead_us(wall_us - reading.steady_us)
         if abs(ahead_us) > bound_us:
             return words.apart(wall_us, ahead_us)
         evidence = view.evidence
