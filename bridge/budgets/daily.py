@@ -80,8 +80,8 @@ class DailyBudgets:
             check_name("quest_id", quest_id)
             check_tokens(f"allocated_tokens[{quest_id!r}]", part)
         check_tokens("allocated_tokens", sum(tokens.values()))
-        day = day or self.today()
         with self._connection() as connection, connection.transaction():
+            day = day or self._today(connection)
             quest_budgets.lock_allocations(connection)
             used = {
                 row.quest: row.used_tokens for row in quest_budgets.read_allocations(connection, self._shard_id, day)
@@ -91,9 +91,8 @@ class DailyBudgets:
 
     def allocations(self, day: date | None = None) -> list[AllocationRow]:
         """How a day (today) is split, and what is used of it, by quest; nothing if it was not split yet."""
-        day = day or self.today()
         with self._connection() as connection:
-            return quest_budgets.read_allocations(connection, self._shard_id, day)
+            return quest_budgets.read_allocations(connection, self._shard_id, day or self._today(connection))
 
     def reserve(self, task_id: str, quest_id: str, tokens: int, worker_id: str) -> SpendingRow | None:
         """Set tokens of the quest's day aside for an attempt at a task: all of it, or nothing.
@@ -104,8 +103,8 @@ class DailyBudgets:
         for field, name in (("task_id", task_id), ("quest_id", quest_id), ("worker_id", worker_id)):
             check_name(field, name)
         check_tokens("tokens", tokens, 1)
-        today = self.today()
         with self._connection() as connection:
+            today = self._today(connection)
             try:
                 return quest_budgets.reserve(connection, self._shard_id, today, quest_id, task_id, worker_id, tokens)
             except psycopg.errors.UniqueViolation:
@@ -131,6 +130,10 @@ class DailyBudgets:
         """All that is set aside at this moment, and has been for so long, oldest first."""
         with self._connection() as connection:
             return quest_budgets.reserved(connection, self._shard_id, older_than_s=older_than_s)
+
+    def _today(self, connection: psycopg.Connection) -> date:
+        """As `today`, for who has a connection already."""
+        return quest_budgets.today(connection) if self._clock is None else self.today()
 
     def _end(self, reservation_id: int, cost_tokens: int | None) -> SpendingRow:
         if type(reservation_id) is not int or not 0 < reservation_id <= SEQ_MAX:

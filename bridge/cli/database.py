@@ -29,10 +29,8 @@ _NAME: Final = "callmarket cli"
 def connected(url: str, *, writes: bool = False) -> Iterator[tuple[psycopg.Connection, int]]:
     """A connection to the market's database, for reading alone unless the command writes; and the shard."""
     config = config_of(url)
-    with (
-        market_database(config, writes=writes) as resolved,
-        connect(resolved, _NAME, read_only=not writes) as connection,
-    ):
+    with database_url(config) as resolved, connect(resolved, _NAME, read_only=not writes) as connection:
+        _insist_on_market(connection)
         yield connection, config.shard_id
 
 
@@ -60,9 +58,13 @@ def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
     """
     with database_url(config) as url:
         with connect(url, _NAME, read_only=not writes) as connection:
-            missing = pending(connection)
-        if len(missing) == len(load()):
-            raise Unavailable(NO_MARKET)
-        if missing:
-            raise Unavailable("the tables are those of an earlier version: run `callmarket migrate`")
+            _insist_on_market(connection)
         yield url
+
+
+def _insist_on_market(connection: psycopg.Connection) -> None:
+    missing = pending(connection)
+    if len(missing) == len(load()):
+        raise Unavailable(NO_MARKET)
+    if missing:
+        raise Unavailable("the tables are those of an earlier version: run `callmarket migrate`")
