@@ -36,6 +36,8 @@ START_S_MAX = 180
 STOP_S_MAX = 120
 # A server that says "ready" in its file and still does not answer has lost its socket.
 SILENCE_S_MAX = 10
+# The change from one program to the next takes microseconds; the kernel's own threads never have arguments.
+EXEC_S_MAX = 1
 # Orphans of a killed server end as soon as they notice; a statement that is running ends first.
 ORPHANS_S_MAX = 30
 ORPHANS_POLL_S = 0.3
@@ -190,11 +192,7 @@ def _clear_locks(home: Home) -> None:
 
 def _is_server_of(pid: int, data: Path) -> bool:
     if Path("/proc/self/cmdline").exists():
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
-        return b"\0-D\0" + os.fsencode(data) + b"\0" in command
+        return b"\0-D\0" + os.fsencode(data) + b"\0" in _command_line(pid)
     # macOS has no /proc.
     shown = subprocess.run(  # noqa: S603  (an argument list, of constants and a number)
         ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)],
@@ -204,6 +202,25 @@ def _is_server_of(pid: int, data: Path) -> bool:
         check=False,
     )
     return f" -D {data} " in shown.stdout
+
+
+def _command_line(pid: int) -> bytes:
+    """Read the arguments of a process; nothing if it has ended.
+
+    Between two programs (execve) a process that lives has none for a moment, just as a zombie has none for good. A
+    server that was looked at in that moment was taken for one that had ended. So an empty answer is asked again.
+    """
+    process = Path(f"/proc/{pid}")
+    deadline_s = time.monotonic() + EXEC_S_MAX
+    while True:
+        try:
+            command = (process / "cmdline").read_bytes()
+            state = (process / "stat").read_text(encoding="utf-8", errors="replace").rpartition(") ")[2][:1]
+        except (FileNotFoundError, ProcessLookupError):
+            return b""
+        if command or state in "ZX" or time.monotonic() > deadline_s:
+            return command
+        time.sleep(POLL_S / 10)
 
 
 def tail(text: str) -> str:

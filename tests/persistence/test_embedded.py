@@ -402,6 +402,20 @@ def test_a_server_that_does_not_start_shows_its_log(home: Path) -> None:
         settings.write_text(kept)
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks the kernel through /proc")
+def test_a_process_that_changes_its_program_is_alive(tmp_path: Path) -> None:
+    """Between two programs a process has no arguments for a moment; a server in that moment has not ended."""
+    script = tmp_path / "again"
+    script.write_text('#!/bin/sh\ntest "$1" -eq 0 || exec "$0" "$(($1 - 1))" "$2" "$3"\n')
+    script.chmod(0o700)
+    home = Home(tmp_path)
+    with subprocess.Popen([script, "500", "-D", home.data]) as process:
+        found = Postmaster(home, process.pid, "starting")
+        while found.is_alive():
+            pass
+        assert os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None, "it still runs"
+
+
 def test_a_home_that_everybody_may_write_is_refused(new_home: Path) -> None:
     new_home.mkdir()
     new_home.chmod(0o777)
