@@ -1,8 +1,8 @@
 """The one way in which the market's tables are written: `execute_journaled`.
 
 Rule of this file: one batch is one transaction, and its first statement is the fence. The fence moves
-`engine_writer.last_seq` from my first seq - 1 to my last, if the epoch is mine and my first row continues the digest
-that is stored there. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that the
+`engine_writer.last_seq` from the row before my first to my last, if the epoch is mine and my first row continues the
+digest that is stored there. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that the
 row has moved: nothing it sent is kept. Its answer is awaited before anything else is sent, because what is already on
 the way would be executed whatever the fence said.
 
@@ -29,7 +29,7 @@ BATCH_ROWS_MAX: Final = 20_000
 # `%b`: in binary, as everything here.
 _FENCE: Final[LiteralString] = """
     UPDATE engine_writer SET last_seq = %(last_seq)b, last_digest = %(last_digest)b
-    WHERE shard_id = %(shard_id)b AND epoch = %(epoch)b AND last_seq = %(first_seq)b - 1
+    WHERE shard_id = %(shard_id)b AND epoch = %(epoch)b AND last_seq = %(after_seq)b
       AND journal_digest(last_digest, %(first_seq)b, %(at_us)b, %(rules)b, %(actor)b, %(command_id)b,
                          %(command)b::json, %(events)b::json) = %(digest)b
 """
@@ -106,6 +106,7 @@ def _begin_at_fence(
         "last_seq": Int8(last.entry.seq),
         "last_digest": last.digest,
         "first_seq": Int8(first.entry.seq),
+        "after_seq": Int8(first.entry.after_seq),
         "at_us": Int8(first.entry.at_us),
         "rules": Int4(first.rules),
         "actor": first.entry.actor,
@@ -139,7 +140,7 @@ def _raise_fence(connection: psycopg.Connection, first: Sealed, shard_id: int, e
             "Nothing was written. Stop this process."
         )
     seq = first.entry.seq
-    if last_seq != seq - 1:
+    if last_seq != first.entry.after_seq:
         raise Gap(
             f"Shard {shard_id} ends at seq {last_seq}, and this batch begins at {seq}. Nothing was written. "
             "Stop and recover from the journal."

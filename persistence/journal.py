@@ -13,6 +13,7 @@ import msgspec
 from engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_events
 from engine.commands import Entry
 from engine.events import Events
+from engine.limits import HISTORY_ROWS
 from persistence.errors import Corrupt
 
 
@@ -101,12 +102,11 @@ class Chain:
     def follow(self, row: Stored) -> Entry:
         """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
         seq = row.seq
-        if seq != self.seq + 1:
-            raise Corrupt(f"Row {self.seq + 1} is missing: row {self.seq} is followed by row {seq}", self.seq + 1)
+        # Of a row in its place only the command can be wrong; one out of place may say that history goes on there.
+        entry = row.entry() if seq == self.seq + 1 else self._after_a_loss(row)
         if row.epoch < self.epoch or row.at_us < self.at_us:
             before = f"epoch {self.epoch} at {self.at_us} us"
             raise Corrupt(f"Row {seq} steps back, to epoch {row.epoch} at {row.at_us} us after {before}", seq)
-        entry = row.entry()
         digest = row.digest
         if self.digest is not None:
             digest = chain(self.digest, entry, row.rules, row.command_json, row.events_json)
@@ -117,6 +117,15 @@ class Chain:
         self.epoch = row.epoch
         self.at_us = row.at_us
         return entry
+
+    def _after_a_loss(self, row: Stored) -> Entry:
+        """The entry of a row that does not have the next seq, if it says so (HST-1). Raises `Corrupt`."""
+        missing = self.seq + 1
+        if row.seq % HISTORY_ROWS == 0 and row.seq > self.seq:
+            entry = row.entry()
+            if entry.after_seq == self.seq:
+                return entry
+        raise Corrupt(f"Row {missing} is missing: row {self.seq} is followed by row {row.seq}", missing)
 
 
 class RowWriter(Protocol):

@@ -24,6 +24,7 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HistoryBegun,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
@@ -151,7 +152,7 @@ class Changes:
                 self._free_hold(event.placed_seq, event.account_id, event.released_tokens, "released")
             case HoldsExpired():
                 self._expire_holds(event)
-            case Rejected() | Repeated() | SweepFinished():
+            case Rejected() | Repeated() | SweepFinished() | HistoryBegun():
                 pass  # The journal has it; no table changes.
             case _ as never:
                 assert_never(never)
