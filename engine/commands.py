@@ -248,8 +248,9 @@ Command = (
 class Entry(Struct, frozen=True, gc=False):
     """A stamped command: its place in the one order, its time, and who asks.
 
-    `seq` is gapless from 1, but for where rows were lost (`after_seq`); `at_us` never goes back. `command_id`, where not empty, makes a retry safe: the same id of
-    the same actor with the same command is answered with the first reply and changes nothing.
+    `seq` is gapless from 1, but for where rows were lost (`after_seq`); `at_us` never goes back. `command_id`, where
+    not empty, makes a retry safe: the same id of the same actor with the same command is answered with the first reply
+    and changes nothing.
     """
 
     seq: int

@@ -27,8 +27,8 @@ class Engine:
     def apply(self, entry: Entry) -> Events:
         """Decide a command and change the state by what follows. Returns its events, at least one.
 
-        The entry must be the next one (`after_seq` is the last one's seq, `at_us` not before). Costs some microseconds, more for a call
-        by the bids it visits. Never raises for what a caller may ask: refusals are `Rejected` events.
+        The entry must be the next one (`after_seq` is the last one's seq, `at_us` not before). Costs some microseconds,
+        more for a call by the bids it visits. Never raises for what a caller may ask: refusals are `Rejected` events.
         """
         events = self._decide_once(entry) if entry.command_id else decide(self.state, entry)
         self.fold(entry, events)

@@ -2,9 +2,9 @@
 
 Rule of this file: one batch is one transaction, and its first statement is the fence. The fence moves
 `engine_writer.last_seq` from the row before my first to my last, if the epoch is mine and my first row continues the
-digest that is stored there. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that the
-row has moved: nothing it sent is kept. Its answer is awaited before anything else is sent, because what is already on
-the way would be executed whatever the fence said.
+digest that is stored there. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that
+the row has moved: nothing it sent is kept. Its answer is awaited before anything else is sent, because what is already
+on the way would be executed whatever the fence said.
 
 A batch is three round trips: BEGIN and fence; all rows; COMMIT, after what each statement found has been compared. More
 of them would each cost the interpreter (`BoundedConnection.round_trip`). Only a batch with many new rows takes more.
@@ -134,6 +134,11 @@ def _raise_fence(connection: psycopg.Connection, first: Sealed, shard_id: int, e
     if found is None:
         raise Fenced(f"Shard {shard_id} has no writer: its row in engine_writer is gone. Claim the shard first.")
     stored_epoch, last_seq = found
+    if stored_epoch < epoch:
+        raise Gap(
+            f"Shard {shard_id} is written by epoch {stored_epoch}, before mine, {epoch}: the database went back. "
+            "Nothing was written. Stop and recover from the journal."
+        )
     if stored_epoch != epoch:
         raise Fenced(
             f"Shard {shard_id} is written by epoch {stored_epoch}, mine is {epoch}: another writer has taken over. "

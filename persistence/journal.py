@@ -14,7 +14,7 @@ from engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_e
 from engine.commands import Entry
 from engine.events import Events
 from engine.limits import HISTORY_ROWS
-from persistence.errors import Corrupt
+from persistence.errors import Corrupt, RowsLost
 
 
 class Position(NamedTuple):
@@ -190,3 +190,12 @@ def first_seq(journal: Journal) -> int:
     """The seq of the first row that has not been archived, whether it is there yet or not. Raises `Unavailable`."""
     archives = journal.archived()
     return archives[-1].last_seq + 1 if archives else 1
+
+
+def went_back(acknowledged: Position, last_seq: int, last_digest: bytes) -> RowsLost | None:
+    """What a journal that ends there lacks of what was acknowledged; None if it has all of it, as far as this says."""
+    if last_seq < acknowledged.last_seq:
+        return RowsLost(last_seq, acknowledged.last_seq)
+    if last_seq == acknowledged.last_seq and last_digest != acknowledged.last_digest:
+        return RowsLost(last_seq, acknowledged.last_seq, other=True)
+    return None

@@ -10,7 +10,7 @@ or from which the rest does not follow, is passed over for the one before, and a
 import gc
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -80,10 +80,12 @@ class Recovered:
 class Replica:
     """An engine that follows a journal, and the proof of how far it has come."""
 
-    __slots__ = ("chain", "engine", "rows", "rows_folded")
+    __slots__ = ("applied", "chain", "engine", "rows", "rows_folded")
 
     def __init__(self, engine: Engine | None = None, chain: Chain | None = None) -> None:
         """Begin before the first row, or where an engine and the chain of its rows stand."""
+        # Is given each row that was applied; nobody as a rule.
+        self.applied: Callable[[Stored], None] | None = None
         self.engine = engine or Engine()
         self.chain = chain or Chain()
         self.rows = 0
@@ -99,6 +101,8 @@ class Replica:
                     replay(self.engine, self.chain, row)
                     self.rows += 1
                     self.rows_folded += row.rules < RULES
+                    if self.applied is not None:
+                        self.applied(row)
                     if row.seq == until_seq:
                         return
 

@@ -36,6 +36,10 @@ class Feed:
         """The last row that it has."""
         return self._ring.last_seq
 
+    def after(self, seq: int) -> Sequence[Row]:
+        """The rows after a seq that are in memory."""
+        return self._ring.latest_after(seq)
+
     @property
     def subscribers(self) -> int:
         """How many streams are open."""
