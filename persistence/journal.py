@@ -186,6 +186,13 @@ class Journal(RowWriter, Protocol):
                     yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
 
 
+def rows_after(seq: int, last_seq: int) -> int:
+    """How many rows follow one; where history went on after a loss between the two, those since then."""
+    if seq // HISTORY_ROWS == last_seq // HISTORY_ROWS:
+        return max(0, last_seq - seq)
+    return last_seq % HISTORY_ROWS + 1
+
+
 def first_seq(journal: Journal) -> int:
     """The seq of the first row that has not been archived, whether it is there yet or not. Raises `Unavailable`."""
     archives = journal.archived()

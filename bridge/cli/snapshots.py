@@ -24,6 +24,7 @@ from bridge.config import Config
 from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
+from persistence.journal import rows_after
 from persistence.leadership.register import publish_proof
 from persistence.recovery import Report, rehearse
 from persistence.snapshots.follower import Follower, Taken
@@ -137,7 +138,7 @@ def listed(config: Config) -> list[SnapshotRow]:
                 SnapshotRow(
                     info.name,
                     info.seq,
-                    max(0, last_seq - info.seq),
+                    rows_after(info.seq, last_seq),
                     info.taken_at,
                     info.image_bytes,
                     info.stored_bytes,

@@ -219,8 +219,7 @@ def status(row: Status) -> Renderable:
         lines.append(Text(f"  it takes nothing: {row.leader.clock_fault}"))
     for one in row.standbys:
         lines.append(Text(f"  standby {one.address}: {one.rows_behind:,} rows behind, seen {one.seen_s_ago:.1f} s ago"))
-        if one.clock_fault:
-            lines.append(Text(f"    it would not lead: {one.clock_fault}"))
+        lines += [Text(f"    it would not lead: {fault}") for fault in (one.clock_fault, one.loss) if fault]
     if not row.standbys:
         lines.append(Text("  nobody stands by"))
     proof = row.last_proven_restore

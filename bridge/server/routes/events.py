@@ -36,7 +36,7 @@ STREAM = ResponseSpec(
 )
 
 
-@get("/events", operation_id="events", summary="Live stream", responses={**problems(), 200: STREAM})
+@get("/events", operation_id="events", summary="Live stream", responses={**problems(410), 200: STREAM})
 async def events(
     service: GivenService,
     after_seq: AfterSeq = None,
