@@ -122,15 +122,13 @@ def _outcome(row: LostRow, ending: Ending, seq: int, what: str) -> Outcome:
 
 def _difference(then: Events, now: Events) -> str:
     """The first thing that came out otherwise, in words; empty if nothing did."""
-    if len(then) != len(now):
-        return f"{len(then)} events then, {len(now)} now"
-    for one, other in zip(then, now, strict=True):
+    for one, other in zip(then, now, strict=False):
         before, after = _what(one), _what(other)
         if before != after:
             names = [name for name in before if before[name] != after.get(name)]
             said = ", ".join(f"{name} {before[name]!r} then, {after.get(name)!r} now" for name in names[:3])
             return f"{before['type']}: {said}" if said else f"{before['type']} then, {after['type']} now"
-    return ""
+    return "" if len(then) == len(now) else f"{len(then)} events then, {len(now)} now"
 
 
 def _what(event: Event) -> dict[str, object]:

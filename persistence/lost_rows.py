@@ -87,7 +87,10 @@ class Recent:
         self._bytes = 0
 
     def add(self, row: Stored) -> None:
-        """Keep the next row. O(1)."""
+        """Keep the next row. O(1). A recovery that begins again, from another snapshot, gives the same rows anew."""
+        if self._rows and row.seq <= self._rows[-1].seq:
+            self._rows.clear()
+            self._bytes = 0
         self._rows.append(row)
         self._bytes += _size(row)
         while len(self._rows) > ROWS_MAX or self._bytes > BYTES_MAX:

@@ -179,10 +179,8 @@ class Standby:
         # The first replay may be long: who asks meanwhile is told who leads.
         with self._line.use() as connection:
             self._leader = register.look(connection, self._shard_id)
-        replica = rehearse(self._journal, self._snapshots)[1]
         self._recent = Recent()
-        replica.applied = self._recent.add
-        self._replica = replica
+        replica = self._replica = rehearse(self._journal, self._snapshots, applied=self._recent.add)[1]
         self._keep(replica)
 
     def _go_on(self, replica: Replica) -> None:
