@@ -204,10 +204,10 @@ class Standby:
     def _keep(self, replica: Replica) -> None:
         """Remember outside the database how far it has come."""
         digest = replica.chain.digest
-        if replica.chain.seq == 0 or digest is None:
-            return
-        if not self._high_water.begun:
-            self._high_water.begin(self._journal.market_id(), replica.chain.seq, digest)
+        assert digest is not None, "a replica knows the digest of its last row"
+        # A shard that nobody has claimed yet is no market; whoever leads it first begins.
+        if not self._high_water.begun and (market_id := self._journal.market_id()):
+            self._high_water.begin(market_id, replica.chain.seq, digest)
         self._high_water.keep(replica.chain.seq, digest)
 
     def _lose(self, error: RowsLost) -> None:
@@ -280,6 +280,7 @@ class Standby:
             # The database may have gone back since it was looked at.
             self._go_on(replica)
             check_arrival(replica.chain, position)
+            self._keep(replica)
         rows, seconds = replica.rows - before, time.perf_counter() - began
         report = Report(rows, 0, seconds, from_seq=position.last_seq - rows, tail_seconds=seconds)
         return Recovered(replica.engine, position, report)
