@@ -10,6 +10,7 @@ locked by the process that writes it; a leader and a standby that share a folder
 lead reads all.
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -146,6 +147,8 @@ class HighWater:
             self._flusher = None
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.fsync(descriptor)
             os.close(descriptor)
 
     def _stem(self, market_id: str) -> str:

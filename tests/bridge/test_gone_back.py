@@ -5,6 +5,7 @@ command line as a person runs it; and clients that hold what the lost rows have 
 """
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -244,3 +245,24 @@ def test_another_process_led_meanwhile(
     for folder in (marks_folder, tmp_path):
         monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(folder))
         open_exchange(database_url).close()
+
+
+def test_a_snapshot_file_of_a_lost_row_is_enough(
+    database_url: str, backups: Backups, older: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine that led is gone with its marks: who has the snapshots sees that the journal has less."""
+    monkeypatch.setenv("CALLMARKET_SNAPSHOTS_FOLDER", str(tmp_path / "snapshots"))
+    monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "gone"))
+    lose_rows(database_url)
+    environment = clean() | {name: os.environ[name] for name in ("CALLMARKET_SNAPSHOTS_FOLDER",)}
+    command = [sys.executable, "-m", "bridge", "snapshot", "--url", database_url]
+    assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False).returncode == 0
+    backups.go_back(older)
+    monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "new"))
+    with pytest.raises(RowsLost, match=WENT_BACK):
+        open_exchange(database_url)
+    environment |= {"CALLMARKET_MARKS_FOLDER": str(tmp_path / "new")}
+    command = [sys.executable, "-m", "bridge", "accept-loss", "--from", "6", "--url", database_url]
+    assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False).returncode == 0
+    with open_exchange(database_url) as market:
+        assert len(market.recovery.passed_over) == 1
