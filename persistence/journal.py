@@ -186,6 +186,22 @@ class Journal(RowWriter, Protocol):
                     yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
 
 
+def unbroken(journal: Journal, after_seq: int, last_seq: int) -> list[tuple[int, int]]:
+    """The rows after one and up to another, as ranges without a gap: more than one where rows were lost (HST-1).
+
+    One question for each history that is passed. Raises `Unavailable`, or `Archived` where such a row is.
+    """
+    ranges, first = [], after_seq + 1
+    for begun in range((after_seq // HISTORY_ROWS + 1) * HISTORY_ROWS, last_seq + 1, HISTORY_ROWS):
+        row = journal.row_at(begun)
+        before = begun - 1 if row is None else row.entry().after_seq
+        if before != begun - 1:
+            ranges.append((first, before))
+            first = begun
+    ranges.append((first, last_seq))
+    return [(one, last) for one, last in ranges if one <= last]
+
+
 def rows_after(seq: int, last_seq: int) -> int:
     """How many rows follow one; where history went on after a loss between the two, those since then."""
     if seq // HISTORY_ROWS == last_seq // HISTORY_ROWS:

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Exchange, Unavailable, UnknownOutcome, open_exchange
+from bridge import Exchange, Gone, Unavailable, UnknownOutcome, open_exchange
 from engine.limits import HISTORY_ROWS
 from persistence.errors import RowsLost
 from persistence.postgres import PostgresJournal
@@ -266,3 +266,35 @@ def test_a_snapshot_file_of_a_lost_row_is_enough(
     assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False).returncode == 0
     with open_exchange(database_url) as market:
         assert len(market.recovery.passed_over) == 1
+
+
+def test_a_history_with_a_loss_in_it_is_pruned_looked_back_at_and_rebuilt(
+    database_url: str, backups: Backups, older: str, marks_folder: Path, tmp_path: Path
+) -> None:
+    """HST-1: a file of archived rows has no gap in it, and what reads the whole goes over the loss."""
+    lose_rows(database_url)
+    backups.go_back(older)
+    told(callmarket(database_url, marks_folder, "accept-loss", "--from", "6", "--json"))
+    archive = str(tmp_path / "archive")
+    with open_exchange(database_url) as market:
+        place(market, 3)
+        told(callmarket(database_url, marks_folder, "snapshot", "--json"))
+        place(market, 2)
+        last = market.durable_seq
+        with pytest.raises(Gone, match="as_of_seq"):
+            market.wallet("a", as_of_seq=10)
+        assert market.wallet("a", as_of_seq=5).held_tokens == 0
+        assert market.wallet("a", as_of_seq=HISTORY_ROWS + 3).held_tokens > 0
+        assert market.read(lambda state: state.seq) == last
+    for options in (("--dry-run",), ()):
+        done = callmarket(database_url, marks_folder, "prune", "--archive", archive, *options, "--json")
+        assert done.returncode == 0, done
+    ranges = [(one["first_seq"], one["last_seq"]) for one in json.loads(done.stdout)["archives"]]
+    assert ranges == [(1, 5), (HISTORY_ROWS, HISTORY_ROWS + 2)]
+    told(callmarket(database_url, marks_folder, "verify", "--archive", archive, "--json"))
+    told(callmarket(database_url, marks_folder, "rebuild-projections", "--archive", archive, "--json"))
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
+    with open_exchange(database_url) as market:
+        assert market.durable_seq == last
+        assert market.wallet("a", as_of_seq=3, archive=tmp_path / "archive").balance_tokens == 1_000
