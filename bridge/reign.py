@@ -50,6 +50,7 @@ class Reign:
         self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
         self._lock: Final = threading.Lock()
         self._save_lost: Final = parts.save_lost
+        self._saving: Final = threading.Lock()
         self._saved = ""
         self._handed_over = False
         self.over: Final = threading.Event()
@@ -137,13 +138,16 @@ class Reign:
     def _keep_what_is_lost(self) -> None:
         """Of what was acknowledged and is in the journal no more, this process may have the last copy."""
         failure = self.write_behind.failure
-        if not isinstance(failure, RowsLost) or self._saved:
+        if not isinstance(failure, RowsLost):
             return
-        try:
-            self._saved = self._save_lost(self.feed.after(failure.last_seq))
-        except PersistenceError as error:
-            self._saved = f" They cannot be written down: {error}."
-        logger.error("%s%s", failure, self._saved)
+        with self._saving:
+            if self._saved:
+                return
+            try:
+                self._saved = self._save_lost(self.feed.after(failure.last_seq))
+            except PersistenceError as error:
+                self._saved = f" They cannot be written down: {error}."
+            logger.error("%s%s", failure, self._saved)
 
     def _hand_over_quietly(self) -> None:
         try:

@@ -4,6 +4,7 @@ Goal: whatever the interleaving, a batch is in whole or not at all, and only the
 """
 
 import random
+import select
 import threading
 import time
 
@@ -19,6 +20,7 @@ from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 from persistence.statements import COPY_ROWS_MIN
 from persistence.verify import verify
+from tests.support.proxy import Proxy
 from tests.support.sealed import bids
 from tests.support.writers import assert_whole
 
@@ -350,3 +352,26 @@ def test_a_trigger_that_only_looks_is_nobodys_business(database_url: str) -> Non
         )
         execute_journaled(connection, rows, shard_id=0, epoch=epoch)
     assert_whole(database_url, rows)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("how", ["cut", "terminated"])
+def test_a_connection_that_broke_before_a_batch_is_told_in_its_own_words(
+    database_url: str, how: str, first: bool
+) -> None:
+    """And not in the driver's about its pipeline, which hide what has happened."""
+    rows = bids(3)
+    with Proxy(database_url) as proxy, connect(proxy.url, "test", writer=True) as connection:
+        epoch = lease.claim(connection, 0)
+        assert epoch is not None
+        if not first:
+            execute_journaled(connection, rows[:3], shard_id=0, epoch=epoch)
+        if how == "cut":
+            proxy.cut_all()
+        else:
+            with psycopg.connect(database_url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", (connection.info.backend_pid,))
+        # The end has come when the socket can be read.
+        select.select([connection.fileno()], [], [], 60)
+        with pytest.raises(Unavailable, match=r"closed the connection|reset by peer|Broken pipe"):
+            execute_journaled(connection, rows[0 if first else 3 :], shard_id=0, epoch=epoch)
