@@ -4,8 +4,8 @@ Rule of this file: it is the only place that wires. It decides nothing about the
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ from bridge.clock import Clock, Declared, ManualClock, TimeSource, system_clock
 from bridge.config import Config, from_environment, in_home, with_changes
 from bridge.errors import AccessDenied, Invalid, Unavailable
 from bridge.exchange import Exchange
+from bridge.feed.frames import Row
 from bridge.feed.source import Feed
 from bridge.messages import Ack, check_ack
 from bridge.node import Node
@@ -26,7 +27,8 @@ from bridge.sequencer import Sequencer
 from bridge.telemetry.tally import Tally
 from bridge.timekeeping.keeper import Timekeeper
 from persistence.connections import connect
-from persistence.embedded import ensure_database, ensure_server
+from persistence.embedded import default_home, ensure_database, ensure_server
+from persistence.high_water import HighWater, lost_since
 from persistence.journal import RowWriter
 from persistence.leadership import market_time
 from persistence.leadership.heartbeat import Heartbeat
@@ -34,6 +36,7 @@ from persistence.leadership.standby import Standby, Succession
 from persistence.leadership.vacancy import living_leader
 from persistence.lease import this_process
 from persistence.line import FILES_DAMAGED
+from persistence.lost_rows import LostRow, save
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 from persistence.session import refuse_read_only
@@ -164,6 +167,8 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
             if keeper is not None:
                 # Before anybody is fenced off: whose time may be wrong takes nobody's place.
                 _insist_on_the_time(keeper, connection, config.shard_id)
+        marks = stack.enter_context(closing(high_water(config)))
+        _insist_on_history(url, config.shard_id, marks)
         open_writer = _way_to_write(stack, writer_process=writer_process)
         heartbeat = Heartbeat(url, config.shard_id, address=address_of(config), lease_s=config.lease_s, watch=keeper)
         stack.callback(heartbeat.close)
@@ -173,9 +178,10 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
             snapshot_store(config, url) as snapshots,
         ):
             recovered = recover(journal, snapshots, epoch=epoch)
+            marks.begin(journal.market_id(), recovered.position.last_seq, recovered.position.last_digest)
         time = keeper or Declared(clock)
         node = _node(config, url, time)
-        node.lead(_reign(config, url, time, Succession(heartbeat, recovered), open_writer))
+        node.lead(_reign(config, url, time, Succession(heartbeat, recovered), open_writer, marks))
         node.release_with(stack.pop_all())
         return node
 
@@ -187,6 +193,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
         with connect(url, "callmarket opening") as connection:
             refuse_read_only(connection)
             persistence.migrate.ensure_schema(connection)
+        marks = stack.enter_context(closing(high_water(config)))
         open_writer = _way_to_write(stack, writer_process=writer_process)
         keeper = _keeper(config, clock)
         time = keeper or Declared(clock)
@@ -198,8 +205,9 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
                 snapshot_store(config, url),
                 address=address_of(config),
                 lease_s=config.lease_s,
+                high_water=marks,
                 watch=keeper,
-                on_lead=lambda succession: node.lead(_reign(config, url, time, succession, open_writer)),
+                on_lead=lambda succession: node.lead(_reign(config, url, time, succession, open_writer, marks)),
                 on_failed=node.fail,
             )
         )
@@ -255,18 +263,57 @@ def _way_to_write(stack: ExitStack, *, writer_process: bool) -> OpenWriter:
     return stack.enter_context(WriterProcesses()).open if writer_process else PostgresJournal
 
 
-def _reign(config: Config, url: str, time: TimeSource, succession: Succession, open_writer: OpenWriter) -> Reign:
+def _insist_on_history(url: str, shard_id: int, marks: HighWater) -> None:
+    """Raises `RowsLost` if the journal lacks what was acknowledged, before anybody is fenced off."""
+    with PostgresJournal(url, shard_id, reader=True) as journal:
+        market_id = journal.market_id()
+        loss = lost_since(journal, marks.highest(market_id)) if market_id else None
+    if loss is not None:
+        raise loss
+
+
+def high_water(config: Config) -> HighWater:
+    """What this process keeps of what it has acknowledged; nothing is opened yet."""
+    also = [in_home("snapshots_folder", config.snapshots_folder)] if config.snapshots_folder else []
+    return HighWater(_marks_folder(config), config.shard_id, also)
+
+
+def _marks_folder(config: Config) -> Path | None:
+    """None where no folder is named, and the account has no home."""
+    if config.marks_folder:
+        return in_home("marks_folder", config.marks_folder)
+    try:
+        return (config.home_path or default_home()) / "marks"
+    except persistence.errors.Unavailable:
+        return None
+
+
+def _reign(
+    config: Config,
+    url: str,
+    time: TimeSource,
+    succession: Succession,
+    open_writer: OpenWriter,
+    marks: HighWater,
+) -> Reign:
     """Everything that leads, running."""
     heartbeat, recovered = succession.heartbeat, succession.recovered
     write_behind = WriteBehind(
         lambda: open_writer(url, config.shard_id, heartbeat.epoch),
         recovered.position,
         Limits(queue_rows_max=config.queue_rows_max, outage_s_max=config.outage_limit_s),
+        keep=marks.keep,
         name=str(config.shard_id),
     )
     sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, time.stamp_us)
     feed = Feed(recovered.position.last_seq, lambda: PostgresJournal(url, config.shard_id, reader=True))
-    return Reign(Parts(sequencer, write_behind, heartbeat, recovered.report, feed), config.ack_timeout_s)
+
+    def save_lost(rows: Sequence[Row]) -> str:
+        lost = [LostRow.of(row.entry, row.events) for row in rows]
+        return save(marks.folder, marks.market_id, config.shard_id, lost)
+
+    parts = Parts(sequencer, write_behind, heartbeat, recovered.report, feed, save_lost)
+    return Reign(parts, config.ack_timeout_s)
 
 
 def snapshot_store(config: Config, url: str) -> SnapshotStore:

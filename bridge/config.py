@@ -76,6 +76,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     snapshots_folder: str = ""
     """Where snapshots are kept as files. Empty: in the database, beside the journal."""
 
+    marks_folder: str = ""
+    """Where each process keeps the last row that it acknowledged, outside the database: a journal that has less has
+    gone back, and is not led. Empty: `marks` in the home. On this machine, for every batch is written there first."""
+
     host: Annotated[str, Meta(min_length=1, max_length=253)] = "127.0.0.1"
     """Where the service listens. The default is this machine alone; anything else belongs behind TLS."""
 

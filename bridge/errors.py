@@ -64,6 +64,13 @@ class Conflict(Invalid):
     """
 
 
+class Gone(Invalid):
+    """The request goes on after a row that was acknowledged and is lost (HST-1): what it knows since is not so.
+
+    Nothing was done. Its words say from where it can go on: from a fresh look, as the order book with its seq.
+    """
+
+
 class Unavailable(ExchangeError):
     """The exchange cannot take requests now. Nothing happened; try again after `retry_after_s`, if that is set."""
 

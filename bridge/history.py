@@ -13,11 +13,13 @@ from typing import TypeVar
 import psycopg
 from msgspec import Struct
 
-from bridge.errors import Invalid
+from bridge.errors import Gone, Invalid
 from bridge.node import Node
 from bridge.reads import Live, Moment
+from engine.limits import HISTORY_ROWS
 from engine.state import State
 from persistence.archive.journal import ArchivedJournal
+from persistence.errors import Archived
 from persistence.journal import Journal
 from persistence.postgres import PostgresJournal
 from persistence.snapshots.store import SnapshotStore
@@ -59,7 +61,18 @@ def state_then(journal: Journal, snapshots: SnapshotStore, as_of_seq: int) -> St
     last_seq = journal.position().last_seq
     if type(as_of_seq) is not int or not 1 <= as_of_seq <= last_seq:
         raise Invalid("as_of_seq", as_of_seq, f"1 to {last_seq}" if last_seq else "a row, and the journal is empty")
+    if as_of_seq // HISTORY_ROWS < last_seq // HISTORY_ROWS and _is_lost(journal, as_of_seq):
+        raise Gone("as_of_seq", as_of_seq, "a row that is left: this one was lost, if it was ever there")
     return state_at(journal, snapshots, as_of_seq)
+
+
+def _is_lost(journal: Journal, seq: int) -> bool:
+    """Whether history has gone on without this row (HST-1)."""
+    try:
+        return journal.row_at(seq) is None
+    except Archived:
+        # Whoever looks for it there finds out.
+        return False
 
 
 @contextmanager

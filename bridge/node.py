@@ -4,15 +4,15 @@ Rule of this file: a reply leaves only as its caller asked: when durable, or at 
 from the process that leads. Threads and asyncio wait differently and get the same answers.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
-from msgspec import Struct
 
 import persistence.errors
 from bridge import recall
@@ -31,51 +31,20 @@ from bridge.reign import Reign
 from bridge.sequencer import RETRY_AFTER_S, Applied
 from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
+from bridge.vitals import Readiness, Role, Vitals
 from engine.state import State
 from persistence.connections import connect
-from persistence.errors import PersistenceError
+from persistence.errors import PersistenceError, RowsLost
 from persistence.leadership.standby import Standby
 from persistence.recovery import Report
 from persistence.snapshots.store import SnapshotStore
+
+logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 # A change is a few short statements; one that waits longer for another on the same row is told so.
 CHANGE_S_MAX: Final = 20.0
-
-Role = Literal["standby", "leader", "ended"]
-"""Whether this process follows, leads, or has done so: then it is to be started again."""
-
-
-class Readiness(Struct, frozen=True):
-    """Whether a process takes commands and can make them durable; if not, why not, and who does.
-
-    `reason` is empty where it is ready, and in words that may be told to anybody.
-    """
-
-    ready: bool
-    role: Role
-    leader: str
-    durable_seq: int
-    queue_rows: int
-    outage_s: float
-    reason: str
-
-
-class Vitals(Struct, frozen=True):
-    """A process in figures. `epoch` is 0 and nothing waits where it does not lead.
-
-    `oldest_s`: for how long the first row that is not durable has waited; 0 if none waits.
-    """
-
-    role: Role
-    epoch: int
-    applied_seq: int
-    durable_seq: int
-    queue_rows: int
-    queue_bytes: int
-    oldest_s: float
-    outage_s: float
 
 
 class Node:
@@ -141,16 +110,26 @@ class Node:
         role, reign = self.role, self._reign
         if reign is None:
             leader = "" if self._standby is None else self._standby.leader
-            reason = self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
+            loss = "" if self._standby is None else self._standby.loss
+            reason = loss or self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
             if role == "ended":
                 reason = "it will never lead: its log says why"
             return Readiness(False, role, leader, 0, 0, 0.0, reason)
         if role == "ended":
-            reason = "it leads no longer" if reign.lost else "it has stopped: its log says why"
+            reason = reign.loss or ("it leads no longer" if reign.lost else "it has stopped: its log says why")
             return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0, reason)
         writer = reign.write_behind.status()
         reason = self.time.fault or ("" if writer.state == "running" else reign.write_behind.congestion())
-        return Readiness(not reason, role, "", writer.durable_seq, writer.queue_rows, writer.outage_s, reason)
+        return Readiness(
+            ready=not reason,
+            role=role,
+            leader="",
+            durable_seq=writer.durable_seq,
+            queue_rows=writer.queue_rows,
+            outage_s=writer.outage_s,
+            reason=reason,
+            durability=reign.durability_fault,
+        )
 
     def vitals(self) -> Vitals:
         """How it stands, for who watches. Never waits for the database."""
@@ -318,6 +297,9 @@ class Node:
                 self._standby.close()
             if self._reign is not None:
                 self._reign.close()
+        except RowsLost:
+            # Whoever waited was told; this process has nothing to write, and is well.
+            logger.warning("closed: %s", self._reign and self._reign.end)
         except PersistenceError as error:
             raise Unavailable(str(error)) from error
         finally:
@@ -357,7 +339,8 @@ class Node:
             if self._failure is not None:
                 raise failure_of(self._failure)
             leader = "" if self._standby is None else self._standby.leader
-            why = f": {self.time.fault}" if self.time.fault and not leader else ""
+            fault = ("" if self._standby is None else self._standby.loss) or self.time.fault
+            why = f": {fault}" if fault and not leader else ""
             raise NotLeader(
                 f"this process stands by, shard {self.shard_id} is led by {leader or 'nobody at this moment'}{why}",
                 leader,

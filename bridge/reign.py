@@ -6,13 +6,15 @@ the journal; what it could not acknowledge is resolved by whoever leads next.
 
 import logging
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bridge.feed.frames import Row
 from bridge.feed.source import Feed
 from bridge.sequencer import Sequencer
 from bridge.waiting import Waiting
-from persistence.errors import Fenced, PersistenceError
+from persistence.errors import Fenced, PersistenceError, RowsLost
 from persistence.leadership.heartbeat import Heartbeat, News
 from persistence.recovery import Report
 from persistence.write_behind import WriteBehind
@@ -29,6 +31,8 @@ class Parts:
     heartbeat: Heartbeat
     recovery: Report
     feed: Feed
+    save_lost: Callable[[Sequence[Row]], str]
+    """Writes rows that the journal has lost to a file, and says where that is. Never raises."""
 
 
 class Reign:
@@ -45,9 +49,12 @@ class Reign:
         parts.write_behind.listen(parts.feed)
         self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
         self._lock: Final = threading.Lock()
+        self._save_lost: Final = parts.save_lost
+        self._saving: Final = threading.Lock()
+        self._saved = ""
         self._handed_over = False
         self.over: Final = threading.Event()
-        parts.heartbeat.listen(self._hear, self._is_alive)
+        parts.heartbeat.listen(self._hear, self._is_alive, lambda: self.write_behind.durable)
 
     @property
     def epoch(self) -> int:
@@ -59,7 +66,7 @@ class Reign:
         """Why it is over; empty while it is not."""
         failure = self.write_behind.failure
         if failure is not None:
-            return f"the journal has stopped: {failure}"
+            return f"the journal has stopped: {failure}{self._saved}"
         if not self.sequencer.works:
             return "the engine stopped in the middle of a command: restart it"
         return "it was handed over" if self._handed_over else ""
@@ -68,6 +75,17 @@ class Reign:
     def lost(self) -> bool:
         """Whether others lead, or are about to, while this process is well."""
         return self._handed_over or isinstance(self.write_behind.failure, Fenced)
+
+    @property
+    def loss(self) -> str:
+        """Which acknowledged rows the journal lacks, and where they are; empty if none is known to be lost."""
+        failure = self.write_behind.failure
+        return f"{failure}{self._saved}" if isinstance(failure, RowsLost) else ""
+
+    @property
+    def durability_fault(self) -> str:
+        """See `Heartbeat.durability_fault`."""
+        return self._heartbeat.durability_fault
 
     @property
     def successor(self) -> str:
@@ -105,7 +123,7 @@ class Reign:
 
     def _hear(self, news: News) -> None:
         """From the heartbeat's thread, which must go on renewing while we drain."""
-        if isinstance(news, Fenced):
+        if isinstance(news, Fenced | RowsLost):
             self.write_behind.stop(news)
             self._be_over()
             return
@@ -113,8 +131,19 @@ class Reign:
         threading.Thread(target=self._hand_over_quietly, name="handover", daemon=True).start()
 
     def _be_over(self) -> None:
+        self._keep_what_is_lost()
         self.feed.end(self.end)
         self.over.set()
+
+    def _keep_what_is_lost(self) -> None:
+        """Of what was acknowledged and is in the journal no more, this process may have the last copy."""
+        failure = self.write_behind.failure
+        if not isinstance(failure, RowsLost):
+            return
+        with self._saving:
+            if not self._saved:
+                self._saved = self._save_lost(self.feed.after(failure.last_seq))
+                logger.error("%s%s", failure, self._saved)
 
     def _hand_over_quietly(self) -> None:
         try:

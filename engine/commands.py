@@ -25,6 +25,7 @@ AtUs = Annotated[int, Meta(ge=0, le=limits.AT_US_MAX)]
 LeaseUs = Annotated[int, Meta(ge=1, le=limits.LEASE_US_MAX)]
 Micros = Annotated[int, Meta(ge=0, le=limits.MICROS_MAX)]
 Identity = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
+Seq = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
 
 AccountKind = Literal["agent", "quest", "provider"]
 PricingRule = Literal["first_rejected", "last_accepted", "pay_as_bid", "vickrey"]
@@ -211,6 +212,17 @@ class ReleaseHold(CommandBase, frozen=True, gc=False, tag="release_hold"):
     hold_id: Name
 
 
+class BeginHistory(CommandBase, frozen=True, gc=False, tag="begin_history"):
+    """Go on after `after_seq`, the last row that is left, though later ones were acknowledged (HST-1). By the admin.
+
+    Only a row at a multiple of `limits.HISTORY_ROWS` can say so; nobody sends it to a running market. `lost_seq` is the
+    last row that is known to be lost, 0 where none is known.
+    """
+
+    after_seq: Seq
+    lost_seq: Seq = 0
+
+
 Command = (
     PlaceBid
     | CancelBid
@@ -229,14 +241,16 @@ Command = (
     | PlaceHold
     | CaptureHold
     | ReleaseHold
+    | BeginHistory
 )
 
 
 class Entry(Struct, frozen=True, gc=False):
     """A stamped command: its place in the one order, its time, and who asks.
 
-    `seq` is gapless from 1; `at_us` never goes back. `command_id`, where not empty, makes a retry safe: the same id of
-    the same actor with the same command is answered with the first reply and changes nothing.
+    `seq` is gapless from 1, but for where rows were lost (`after_seq`); `at_us` never goes back. `command_id`, where
+    not empty, makes a retry safe: the same id of the same actor with the same command is answered with the first reply
+    and changes nothing.
     """
 
     seq: int
@@ -244,3 +258,10 @@ class Entry(Struct, frozen=True, gc=False):
     actor: str
     command: Command
     command_id: str = ""
+
+    @property
+    def after_seq(self) -> int:
+        """The seq of the row before: one less, but for the row with which history goes on after a loss (HST-1)."""
+        if type(self.command) is BeginHistory and self.seq % limits.HISTORY_ROWS == 0:
+            return self.command.after_seq
+        return self.seq - 1

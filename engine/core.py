@@ -27,8 +27,8 @@ class Engine:
     def apply(self, entry: Entry) -> Events:
         """Decide a command and change the state by what follows. Returns its events, at least one.
 
-        The entry must be the next one (`seq` one higher, `at_us` not before). Costs some microseconds, more for a call
-        by the bids it visits. Never raises for what a caller may ask: refusals are `Rejected` events.
+        The entry must be the next one (`after_seq` is the last one's seq, `at_us` not before). Costs some microseconds,
+        more for a call by the bids it visits. Never raises for what a caller may ask: refusals are `Rejected` events.
         """
         events = self._decide_once(entry) if entry.command_id else decide(self.state, entry)
         self.fold(entry, events)
@@ -37,7 +37,7 @@ class Engine:
     def fold(self, entry: Entry, events: Events) -> None:
         """Change the state by events that were decided before, perhaps under older rules."""
         state = self.state
-        assert entry.seq == state.seq + 1, (entry.seq, state.seq)
+        assert entry.after_seq == state.seq < entry.seq, (entry.seq, entry.after_seq, state.seq)
         assert entry.at_us >= state.at_us, (entry.at_us, state.at_us)
         state.seq = entry.seq
         state.at_us = entry.at_us

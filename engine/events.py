@@ -271,6 +271,13 @@ class HoldsExpired(EventBase, frozen=True, gc=False, tag="holds_expired"):
     released_tokens: tuple[int, ...]
 
 
+class HistoryBegun(EventBase, frozen=True, gc=False, tag="history_begun"):
+    """Rows after `after_seq` were lost, up to `lost_seq` at the least; from here on all numbers are new (HST-1)."""
+
+    after_seq: int
+    lost_seq: int
+
+
 Event = (
     BidPlaced
     | BidsLost
@@ -294,6 +301,7 @@ Event = (
     | HoldCaptured
     | HoldReleased
     | HoldsExpired
+    | HistoryBegun
 )
 Events = tuple[Event, ...]
 

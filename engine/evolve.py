@@ -22,6 +22,7 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HistoryBegun,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
@@ -83,6 +84,9 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
             _holds_ended(state, (event.hold_id,), "released")
         case HoldsExpired():
             _holds_ended(state, event.hold_ids, "expired")
+        case HistoryBegun():
+            # Every bid had a row of its own and every award a bid, so no id that was lost is beyond the seqs that were.
+            state.bids_placed = state.awards_granted = state.seq
         case Rejected() | Repeated() | SweepFinished():
             pass
         case _ as never:

@@ -33,6 +33,9 @@ class Reject(Enum):
     SLOT_EXISTS = "SLOT_EXISTS"
     HOLD_EXISTS = "HOLD_EXISTS"
 
+    # The row before is there: nothing was lost.
+    HISTORY_CONTINUES = "HISTORY_CONTINUES"
+
     # The kind of account cannot take this part.
     ACCOUNT_KIND = "ACCOUNT_KIND"
     SAME_ACCOUNT = "SAME_ACCOUNT"

@@ -47,7 +47,7 @@ class State:
         self.markets: dict[str, Market] = {}
         # Every bid with a hold and no award: open, or lost and still to be released.
         self.bids: dict[int, Bid] = {}
-        # The last id given: ids are dense, so a bid that is not here and not above this has ended.
+        # The last id given: a bid that is not here and not above this has ended, or was lost (HST-1).
         self.bids_placed = 0
         self.bid_deadlines = Deadlines()
         # Losers to release, by (market, round), in the order of the calls.

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.abc import PQGen
 from psycopg.errors import Diagnostic
 from psycopg.generators import send
+from psycopg.pq import ConnStatus
 from psycopg.types.string import ByteaBinaryLoader
 from psycopg.waiting import Ready
 
@@ -63,16 +64,29 @@ class BoundedConnection(psycopg.Connection):
         if pipeline is None:
             yield
             return
-        self._filling = True
         try:
-            yield
-        finally:
-            self._filling = False
-        # First all of it: `sync` waits for answers, and for ever where the socket has not taken what was asked.
-        self.wait(send(self.pgconn))
-        # Not the end of the pipeline: that sends a message more, after which the server does not count the time for
-        # which a transaction is idle, and would wait for a process that is frozen here.
-        pipeline.sync()
+            self._filling = True
+            try:
+                yield
+            finally:
+                self._filling = False
+            # First all of it: `sync` waits for answers, and for ever where the socket has not taken what was asked.
+            self.wait(send(self.pgconn))
+            # Not the end of the pipeline: that sends a message more, after which the server does not count the time for
+            # which a transaction is idle, and would wait for a process that is frozen here.
+            pipeline.sync()
+        except psycopg.OperationalError as error:
+            raise self._in_its_own_words(error) from error
+
+    def _in_its_own_words(self, error: psycopg.OperationalError) -> psycopg.OperationalError:
+        """The same, but for a connection that broke while a pipeline was filled.
+
+        The driver then says of the pipeline that there is none, and libpq still knows what has happened.
+        """
+        words = self.pgconn.get_error_message().strip() if self.pgconn.status == ConnStatus.BAD else ""
+        if not words or error.sqlstate is not None or words in str(error):
+            return error
+        return psycopg.OperationalError(words)
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait as psycopg does; where it would wait for ever, for `answer_s_max`.

@@ -1,10 +1,10 @@
 """The one way in which the market's tables are written: `execute_journaled`.
 
 Rule of this file: one batch is one transaction, and its first statement is the fence. The fence moves
-`engine_writer.last_seq` from my first seq - 1 to my last, if the epoch is mine and my first row continues the digest
-that is stored there. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that the
-row has moved: nothing it sent is kept. Its answer is awaited before anything else is sent, because what is already on
-the way would be executed whatever the fence said.
+`engine_writer.last_seq` from the row before my first to my last, if the epoch is mine and my first row continues the
+digest that is stored there. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that
+the row has moved: nothing it sent is kept. Its answer is awaited before anything else is sent, because what is already
+on the way would be executed whatever the fence said.
 
 A batch is three round trips: BEGIN and fence; all rows; COMMIT, after what each statement found has been compared. More
 of them would each cost the interpreter (`BoundedConnection.round_trip`). Only a batch with many new rows takes more.
@@ -26,13 +26,23 @@ from persistence.statements import Batch, Copy, batch_of
 # Rows in one transaction. At this size the fixed cost of a transaction is below 1 % and its work below a second.
 BATCH_ROWS_MAX: Final = 20_000
 
+# What may change a row on its way into the journal: a trigger before each row (bits 1, 2, 4: row, before, insert), or a
+# rule. None is ours. What the table would have then is not what was acknowledged, and the next recovery would fail.
+_CHANGES_ROWS: Final[LiteralString] = """
+    SELECT 'trigger ' || tgname FROM pg_trigger
+    WHERE tgrelid = 'journal'::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 7 = 7
+    UNION ALL
+    SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class = 'journal'::regclass AND ev_type = '3'
+"""
+
 # `%b`: in binary, as everything here.
-_FENCE: Final[LiteralString] = """
+_FENCE: Final[LiteralString] = f"""
     UPDATE engine_writer SET last_seq = %(last_seq)b, last_digest = %(last_digest)b
-    WHERE shard_id = %(shard_id)b AND epoch = %(epoch)b AND last_seq = %(first_seq)b - 1
+    WHERE shard_id = %(shard_id)b AND epoch = %(epoch)b AND last_seq = %(after_seq)b
       AND journal_digest(last_digest, %(first_seq)b, %(at_us)b, %(rules)b, %(actor)b, %(command_id)b,
                          %(command)b::json, %(events)b::json) = %(digest)b
-"""
+      AND NOT EXISTS ({_CHANGES_ROWS})
+"""  # noqa: S608 -- constants
 
 
 def execute_journaled(connection: BoundedConnection, rows: Sequence[Sealed], *, shard_id: int, epoch: int) -> None:
@@ -106,6 +116,7 @@ def _begin_at_fence(
         "last_seq": Int8(last.entry.seq),
         "last_digest": last.digest,
         "first_seq": Int8(first.entry.seq),
+        "after_seq": Int8(first.entry.after_seq),
         "at_us": Int8(first.entry.at_us),
         "rules": Int4(first.rules),
         "actor": first.entry.actor,
@@ -129,17 +140,28 @@ def _roll_back(connection: psycopg.Connection) -> None:
 
 def _raise_fence(connection: psycopg.Connection, first: Sealed, shard_id: int, epoch: int) -> NoReturn:
     """Say why the fence held; raising rolls back."""
+    changing = connection.execute(_CHANGES_ROWS).fetchone()
+    if changing is not None:
+        raise PersistenceError(
+            f"A {changing[0]} on the table journal may change rows on their way into it, so what would be there might "
+            "not be what is acknowledged. Nothing was written. Drop it; one that only looks is to be AFTER INSERT."
+        )
     found = connection.execute("SELECT epoch, last_seq FROM engine_writer WHERE shard_id = %s", (shard_id,)).fetchone()
     if found is None:
         raise Fenced(f"Shard {shard_id} has no writer: its row in engine_writer is gone. Claim the shard first.")
     stored_epoch, last_seq = found
+    if stored_epoch < epoch:
+        raise Gap(
+            f"Shard {shard_id} is written by epoch {stored_epoch}, before mine, {epoch}: the database went back. "
+            "Nothing was written. Stop and recover from the journal."
+        )
     if stored_epoch != epoch:
         raise Fenced(
             f"Shard {shard_id} is written by epoch {stored_epoch}, mine is {epoch}: another writer has taken over. "
             "Nothing was written. Stop this process."
         )
     seq = first.entry.seq
-    if last_seq != seq - 1:
+    if last_seq != first.entry.after_seq:
         raise Gap(
             f"Shard {shard_id} ends at seq {last_seq}, and this batch begins at {seq}. Nothing was written. "
             "Stop and recover from the journal."

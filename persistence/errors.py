@@ -36,6 +36,35 @@ class Gap(PersistenceError):
     """The database's last row is not the one before my first: stop, and recover from the journal."""
 
 
+class RowsLost(PersistenceError):
+    """The journal lacks rows that were acknowledged: the database has gone back to an earlier state.
+
+    Nobody leads it before an operator has brought them back or accepted the loss: what comes would be taken for them.
+    """
+
+    def __init__(self, last_seq: int, lost_seq: int, *, other: bool = False) -> None:
+        """The journal ends at `last_seq`, and `lost_seq` was acknowledged; `other`: the row there is another one."""
+        self.last_seq = last_seq
+        self.lost_seq = lost_seq
+        self.other = other
+        what = f"rows {last_seq + 1} to {lost_seq}" if lost_seq > last_seq + 1 else f"row {lost_seq}"
+        found = f"the journal went back from row {lost_seq} to row {last_seq}: {what}, which"
+        if other:
+            found = f"row {lost_seq} of the journal is not the one that was acknowledged: others, up to that one, which"
+        super().__init__(
+            f"{found} had been acknowledged, are lost. Bring the database back as it was, or accept the loss with "
+            "`callmarket accept-loss`; until then nobody should lead it."
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """It is copied for each who waits."""
+        return _rows_lost, (self.last_seq, self.lost_seq, self.other)
+
+
+def _rows_lost(last_seq: int, lost_seq: int, other: bool) -> RowsLost:
+    return RowsLost(last_seq, lost_seq, other=other)
+
+
 class Corrupt(PersistenceError):
     """The journal's own bytes are wrong (a changed byte, a missing or a swapped row): restore from a backup.
 

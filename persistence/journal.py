@@ -13,7 +13,8 @@ import msgspec
 from engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_events
 from engine.commands import Entry
 from engine.events import Events
-from persistence.errors import Corrupt
+from engine.limits import HISTORY_ROWS
+from persistence.errors import Corrupt, RowsLost
 
 
 class Position(NamedTuple):
@@ -101,12 +102,11 @@ class Chain:
     def follow(self, row: Stored) -> Entry:
         """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
         seq = row.seq
-        if seq != self.seq + 1:
-            raise Corrupt(f"Row {self.seq + 1} is missing: row {self.seq} is followed by row {seq}", self.seq + 1)
+        # Of a row in its place only the command can be wrong; one out of place may say that history goes on there.
+        entry = row.entry() if seq == self.seq + 1 else self._after_a_loss(row)
         if row.epoch < self.epoch or row.at_us < self.at_us:
             before = f"epoch {self.epoch} at {self.at_us} us"
             raise Corrupt(f"Row {seq} steps back, to epoch {row.epoch} at {row.at_us} us after {before}", seq)
-        entry = row.entry()
         digest = row.digest
         if self.digest is not None:
             digest = chain(self.digest, entry, row.rules, row.command_json, row.events_json)
@@ -117,6 +117,15 @@ class Chain:
         self.epoch = row.epoch
         self.at_us = row.at_us
         return entry
+
+    def _after_a_loss(self, row: Stored) -> Entry:
+        """The entry of a row that does not have the next seq, if it says so (HST-1). Raises `Corrupt`."""
+        missing = self.seq + 1
+        if row.seq % HISTORY_ROWS == 0 and row.seq > self.seq:
+            entry = row.entry()
+            if entry.after_seq == self.seq:
+                return entry
+        raise Corrupt(f"Row {missing} is missing: row {self.seq} is followed by row {row.seq}", missing)
 
 
 class RowWriter(Protocol):
@@ -177,7 +186,39 @@ class Journal(RowWriter, Protocol):
                     yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
 
 
+def unbroken(journal: Journal, after_seq: int, last_seq: int) -> list[tuple[int, int]]:
+    """The rows after one and up to another, as ranges without a gap: more than one where rows were lost (HST-1).
+
+    One question for each history that is passed. Raises `Unavailable`, or `Archived` where such a row is.
+    """
+    ranges, first = [], after_seq + 1
+    for begun in range((after_seq // HISTORY_ROWS + 1) * HISTORY_ROWS, last_seq + 1, HISTORY_ROWS):
+        row = journal.row_at(begun)
+        before = begun - 1 if row is None else row.entry().after_seq
+        if before != begun - 1:
+            ranges.append((first, before))
+            first = begun
+    ranges.append((first, last_seq))
+    return [(one, last) for one, last in ranges if one <= last]
+
+
+def rows_after(seq: int, last_seq: int) -> int:
+    """How many rows follow one; where history went on after a loss between the two, those since then."""
+    if seq // HISTORY_ROWS == last_seq // HISTORY_ROWS:
+        return max(0, last_seq - seq)
+    return last_seq % HISTORY_ROWS + 1
+
+
 def first_seq(journal: Journal) -> int:
     """The seq of the first row that has not been archived, whether it is there yet or not. Raises `Unavailable`."""
     archives = journal.archived()
     return archives[-1].last_seq + 1 if archives else 1
+
+
+def went_back(acknowledged: Position, last_seq: int, last_digest: bytes) -> RowsLost | None:
+    """What a journal that ends there lacks of what was acknowledged; None if it has all of it, as far as this says."""
+    if last_seq < acknowledged.last_seq:
+        return RowsLost(last_seq, acknowledged.last_seq)
+    if last_seq == acknowledged.last_seq and last_digest != acknowledged.last_digest:
+        return RowsLost(last_seq, acknowledged.last_seq, other=True)
+    return None

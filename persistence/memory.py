@@ -4,6 +4,7 @@ Rule of this file: it refuses exactly what the database refuses. It keeps the en
 read back has been through the same decoding.
 """
 
+from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from threading import Lock
 
@@ -54,13 +55,14 @@ class MemoryJournal(Journal):
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
         """See `Journal.scan`."""
         rows = self.database.rows
-        for start in range(after_seq, len(rows), SCAN_ROWS):
+        for start in range(_place_after(rows, after_seq), len(rows), SCAN_ROWS):
             yield rows[start : start + SCAN_ROWS]
 
     def row_at(self, seq: int) -> Stored | None:
         """See `Journal.row_at`."""
         rows = self.database.rows
-        return rows[seq - 1] if 1 <= seq <= len(rows) else None
+        place = _place_after(rows, seq) - 1
+        return rows[place] if place >= 0 and rows[place].seq == seq else None
 
     def position(self) -> Position:
         """See `Journal.position`."""
@@ -76,8 +78,17 @@ class MemoryJournal(Journal):
         seq = first.entry.seq
         if position.epoch != self.epoch or self.epoch == 0:
             raise Fenced(f"The shard is written by epoch {position.epoch}, mine is {self.epoch}. Nothing was written.")
-        if position.last_seq != seq - 1:
+        if position.last_seq != first.entry.after_seq:
             raise Gap(f"The shard ends at seq {position.last_seq}, this batch begins at {seq}. Nothing was written.")
         digest = chain(position.last_digest, first.entry, first.rules, first.command_json, first.events_json)
         if digest != first.digest:
             raise Corrupt(f"Row {seq} does not continue the stored digest. Nothing was written.", seq)
+
+
+def _place_after(rows: Sequence[Stored], seq: int) -> int:
+    """Where the rows after a seq begin. Their places follow from their seqs, but for rows that were lost."""
+    return seq if seq <= len(rows) and (seq == 0 or rows[seq - 1].seq == seq) else bisect_right(rows, seq, key=_seq_of)
+
+
+def _seq_of(row: Stored) -> int:
+    return row.seq

@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from engine.codec import Sealed
 from persistence.errors import Fenced, Gap, PersistenceError, Unavailable
-from persistence.journal import Position
+from persistence.journal import Position, went_back
 from persistence.write_limits import Limits
 
 Callback = Callable[[PersistenceError | None], None]
@@ -171,6 +171,8 @@ class Outbox:
         first, last = self.batch[0].entry.seq, self.batch[-1].entry.seq
         if (position.last_seq, position.last_digest) == (last, self.batch[-1].digest):
             return self.sent()
+        if loss := went_back(self.durable, position.last_seq, position.last_digest):
+            return self.fail(loss)
         if position.epoch != self.durable.epoch:
             return self.fail(
                 Fenced(

@@ -72,6 +72,11 @@ class PostgresJournal(Journal):
                 _confirm(connection)
             return found
 
+    def market_id(self) -> str:
+        """Which market this is, wherever its rows go; empty before the first claim. Raises `Unavailable`."""
+        with self._line.use() as connection:
+            return read_market_id(connection, self.shard_id)
+
     def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
         """See `Journal.scan`. Each chunk is a query of its own, so that a long read holds back no vacuum.
 
@@ -155,6 +160,12 @@ def _confirm(connection: psycopg.Connection) -> None:
     not there yet. The commit of this message, which nobody reads, comes after it in the WAL and is waited for.
     """
     connection.execute("SELECT pg_logical_emit_message(true, 'callmarket', '')")
+
+
+def read_market_id(connection: psycopg.Connection, shard_id: int) -> str:
+    """Read which market a shard is, for ever; empty before its first claim. Raises `psycopg.Error`."""
+    row = connection.execute("SELECT market_id::text FROM engine_writer WHERE shard_id = %s", (shard_id,)).fetchone()
+    return "" if row is None else row[0]
 
 
 def read_position(connection: psycopg.Connection, shard_id: int) -> Position:

@@ -24,6 +24,7 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HistoryBegun,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
@@ -70,6 +71,7 @@ class Changes:
         "bids_changed",
         "clears",
         "clears_changed",
+        "history_seq",
         "holds",
         "ledger",
         "markets",
@@ -93,6 +95,8 @@ class Changes:
         self.accounts: dict[str, AccountRow] = {}
         self.accounts_changed: dict[str, AccountChange] = {}
         self.holds = HoldRows()
+        # The row with which history went on after a loss, 0 if it never did: ids of bids and awards go on after it.
+        self.history_seq = 0
         # Of the row being added: when it happened, as PostgreSQL counts, and its place.
         self._at = 0
         self._seq = 0
@@ -151,6 +155,8 @@ class Changes:
                 self._free_hold(event.placed_seq, event.account_id, event.released_tokens, "released")
             case HoldsExpired():
                 self._expire_holds(event)
+            case HistoryBegun():
+                self.history_seq = self._seq
             case Rejected() | Repeated() | SweepFinished():
                 pass  # The journal has it; no table changes.
             case _ as never:

@@ -10,7 +10,7 @@ or from which the rest does not follow, is passed over for the one before, and a
 import gc
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -80,10 +80,12 @@ class Recovered:
 class Replica:
     """An engine that follows a journal, and the proof of how far it has come."""
 
-    __slots__ = ("chain", "engine", "rows", "rows_folded")
+    __slots__ = ("applied", "chain", "engine", "rows", "rows_folded")
 
     def __init__(self, engine: Engine | None = None, chain: Chain | None = None) -> None:
         """Begin before the first row, or where an engine and the chain of its rows stand."""
+        # Is given each row that was applied; nobody as a rule.
+        self.applied: Callable[[Stored], None] | None = None
         self.engine = engine or Engine()
         self.chain = chain or Chain()
         self.rows = 0
@@ -99,6 +101,8 @@ class Replica:
                     replay(self.engine, self.chain, row)
                     self.rows += 1
                     self.rows_folded += row.rules < RULES
+                    if self.applied is not None:
+                        self.applied(row)
                     if row.seq == until_seq:
                         return
 
@@ -140,14 +144,18 @@ def _check_mine(journal: Journal, epoch: int, cause: Corrupt | None) -> None:
 
 
 def rehearse(
-    journal: Journal, snapshots: SnapshotStore | None = None, until_seq: int | None = None
+    journal: Journal,
+    snapshots: SnapshotStore | None = None,
+    until_seq: int | None = None,
+    *,
+    applied: Callable[[Stored], None] | None = None,
 ) -> tuple[Recovered, Replica]:
-    """All of recovery, read-only: nothing is claimed, and a writer may go on meanwhile.
+    """All of recovery, read-only: nothing is claimed, and a writer may go on meanwhile. `applied` is given each row.
 
     The replica stands where the journal ended when this began, or at row `until_seq`, and may follow from there. Raises
     as `recover`.
     """
-    return _bring_back(journal, snapshots, alone=False, until_seq=until_seq)
+    return _bring_back(journal, snapshots, alone=False, until_seq=until_seq, applied=applied)
 
 
 def _known(snapshots: SnapshotStore | None) -> tuple[Sequence[Info], list[PassedOver]]:
@@ -170,7 +178,12 @@ def _position_then(journal: Journal, seq: int) -> Position:
 
 
 def _bring_back(
-    journal: Journal, snapshots: SnapshotStore | None, *, alone: bool, until_seq: int | None = None
+    journal: Journal,
+    snapshots: SnapshotStore | None,
+    *,
+    alone: bool,
+    until_seq: int | None = None,
+    applied: Callable[[Stored], None] | None = None,
 ) -> tuple[Recovered, Replica]:
     """The engine at the end of the journal, or at a row before, from the newest snapshot that leads there.
 
@@ -187,6 +200,7 @@ def _bring_back(
         image_started = time.perf_counter()
         try:
             replica = Replica() if snapshots is None or info is None else restore(journal, snapshots, info)
+            replica.applied = applied
             tail_started = time.perf_counter()
             # Where nobody writes there must be no row beyond the end.
             replica.follow(journal, None if alone else position.last_seq)

@@ -73,7 +73,7 @@ DIRECTLY: Final = (
 
 _LOOK: Final = f"""
     SELECT current_setting('{_MARK}', true), current_setting('session_replication_role'), current_setting('fsync'),
-           current_setting('full_page_writes'),
+           current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
            -- Where commits are not waited for they are from now on; other values are kept, but no reload changes them.
            set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
                                             ELSE current_setting('synchronous_commit') END, false)
@@ -111,7 +111,7 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
     # The names as values of one SELECT: on a new session a FROM alone would double what it costs.
     row = connection.execute((_LOOK + _SET * len(wanted)).encode(), list(chain(*wanted.items()))).fetchone()
     assert row is not None, "SELECT without FROM returns one row"
-    mark, replication_role, fsync, full_page_writes = row[:4]
+    mark, replication_role, fsync, full_page_writes, standbys, waited_for = row[:6]
     if f"-c {_MARK}={mark}" not in connection.info.options or connection.info.encoding != "utf-8":
         raise Unavailable(
             "Something between this process and PostgreSQL, as a connection pooler (PgBouncer), has dropped the "
@@ -124,7 +124,14 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
         )
     if writer:
         refuse_read_only(connection)
-        _warn_of_what_may_be_lost({"fsync": fsync, "full_page_writes": full_page_writes})
+        for words in what_may_be_lost(fsync, full_page_writes):
+            logger.warning("%s", words)
+        if waited_for == "local" and standbys:
+            logger.warning(
+                "synchronous_commit = local, by the server's configuration, the database or the role: no commit waits "
+                "for the synchronous standbys (%s), so a failover to one may lose what was acknowledged.",
+                standbys,
+            )
 
 
 def refuse_read_only(connection: psycopg.Connection) -> None:
@@ -167,14 +174,14 @@ def _option(url: str, keyword: str) -> str:
     return "" if value is None else value.decode()
 
 
-def _warn_of_what_may_be_lost(durable: dict[str, str]) -> None:
-    """Say what the promise needs of the server's configuration, where a connection cannot set it for itself."""
-    for name, setting in durable.items():
-        if setting != "on":
-            logger.warning(
-                "the server runs with %s = %s: what is acknowledged may be lost, or the whole database broken, when "
-                "its machine loses power. Set %s = on.",
-                name,
-                setting,
-                name,
-            )
+def what_may_be_lost(fsync: str, full_page_writes: str) -> list[str]:
+    """What the promise needs of the server's configuration and does not have, in words.
+
+    A connection cannot set these for itself, and a reload may change them at any moment.
+    """
+    return [
+        f"the server runs with {name} = {setting}: what is acknowledged may be lost, or the whole database broken, "
+        f"when its machine loses power. Set {name} = on."
+        for name, setting in (("fsync", fsync), ("full_page_writes", full_page_writes))
+        if setting != "on"
+    ]

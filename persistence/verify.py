@@ -100,7 +100,7 @@ def verify(url: str, shard_id: int, archive: Path | None = None) -> VerifyReport
     finally:
         connection.close()
     seconds = time.perf_counter() - started
-    return VerifyReport(shard_id, verifier.chain.seq, verifier.table_rows, seconds, verifier.first_bad_seq, differences)
+    return VerifyReport(shard_id, verifier.rows, verifier.table_rows, seconds, verifier.first_bad_seq, differences)
 
 
 class _Verifier:
@@ -113,6 +113,7 @@ class _Verifier:
         self.engine = Engine()
         self.chain = Chain()
         self.changes = Changes()
+        self.rows = 0
         self.table_rows = 0
         self.first_bad_seq: int | None = None
 
@@ -154,6 +155,7 @@ class _Verifier:
     def _follow(self, rows: Iterable[Stored]) -> None:
         for row in rows:
             entry, events = replay(self.engine, self.chain, row)
+            self.rows += 1
             self.changes.add(Sealed(entry, events, row.rules, row.command_json, row.events_json, row.digest))
 
     def _compare(self, table: Table, expected: Iterable[Struct]) -> Iterator[str]:
@@ -262,7 +264,10 @@ def disagreements(state: State, changes: Changes) -> Iterator[str]:
         rounds[call.market_id] = max(rounds[call.market_id], call.round_no)
     called = {market_id: market.rounds_called for market_id, market in state.markets.items()}
     yield from _unlike("markets and rounds", rounds, called)
-    counts = (len(changes.bids), len(changes.clears), len(changes.ledger))
+    # Where rows were lost, ids go on from the row that says so.
+    begun = changes.history_seq
+    last_bid_id, last_award_id = (begun + sum(one > begun for one in ids) for ids in (changes.bids, changes.clears))
+    counts = (last_bid_id, last_award_id, len(changes.ledger))
     counted = (state.bids_placed, state.awards_granted, ledger.transfers_posted)
     if counts != counted:
         yield f"bids, awards and transfers: the events make {counts}, the engine counted {counted}"

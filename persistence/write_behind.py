@@ -64,11 +64,16 @@ class WriteBehind:
         position: Position,
         limits: Limits | None = None,
         *,
+        keep: Callable[[int, bytes], None] | None = None,
         name: str = "0",
     ) -> None:
-        """Start the threads."""
+        """Start the threads.
+
+        `keep` is told the last row of each batch and its digest before anybody else is; it neither waits nor raises.
+        """
         self.limits = limits or Limits()
         self._open_journal = open_journal
+        self._keep = keep
         self._journal: RowWriter | None = None
         # The outbox, the journal and `_closed` are guarded by this lock; `_wake` is for the writer's thread alone.
         self._lock = threading.Lock()
@@ -115,6 +120,11 @@ class WriteBehind:
     def durable_digest(self) -> bytes:
         """The digest of that row."""
         return self._outbox.durable.last_digest
+
+    @property
+    def durable(self) -> Position:
+        """Both, at one moment, with the epoch under which this writer writes."""
+        return self._outbox.durable
 
     @property
     def failure(self) -> PersistenceError | None:
@@ -268,6 +278,8 @@ class WriteBehind:
             self._refused(error)
             return
         rows = outbox.batch
+        if self._keep is not None and (position is None or position.last_digest == rows[-1].digest):
+            self._keep(rows[-1].entry.seq, rows[-1].digest)
         with self._lock:
             due = outbox.sent() if position is None else outbox.looked(position)
             # The batch is done with only when it is in. Who listens from later on has it before its beginning.

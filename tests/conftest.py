@@ -6,6 +6,7 @@ its failure can be repeated with `--seed`.
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -34,6 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Print the seed of this run."""
     return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def marks_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what markets of the tests acknowledge away from this machine's own."""
+    folder = tmp_path_factory.mktemp("marks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CALLMARKET_MARKS_FOLDER", str(folder))
+        yield folder
 
 
 @pytest.fixture

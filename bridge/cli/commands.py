@@ -27,6 +27,7 @@ from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild
 from bridge.cli.keys import keys
 from bridge.cli.leadership import hand_over
 from bridge.cli.leadership import status as shard_status
+from bridge.cli.loss import accept_loss, replay_lost
 from bridge.cli.mcp import mcp
 from bridge.cli.output import (
     EXIT_UNAVAILABLE,
@@ -348,6 +349,8 @@ def migrate(url: Url = "", as_json: AsJson = False) -> None:
 app.command(epilog="Example: callmarket arena --seeds 20 --bidders 3")(arena)
 app.command(epilog="Example: callmarket cycle agents --every 60s")(cycle)
 app.command(epilog="Example: callmarket clock --accept 2026-11-30T12:00:00Z --reason 'the VM was paused'")(clock)
+app.command(epilog="Example: callmarket accept-loss --from 26")(accept_loss)
+app.command(epilog="Example: callmarket replay-lost marks/lost-...-26-66.jsonl")(replay_lost)
 app.command(epilog="Example: callmarket earnings alpha")(earnings)
 app.command(epilog="Example: callmarket economy --days 14 --report economy.html")(economy)
 app.command(epilog="Example: callmarket budgets hypothesis --rows 10")(budgets)

@@ -12,6 +12,7 @@ import psycopg
 from msgspec import Struct
 
 from bridge.errors import Unavailable
+from persistence.journal import rows_after
 from persistence.leadership import register
 from persistence.leadership.register import Leader, StandbyRow
 from persistence.postgres import read_position
@@ -34,13 +35,14 @@ class LeaderView(Struct, frozen=True):
 
 
 class StandbyView(Struct, frozen=True):
-    """Who stands by."""
+    """Who stands by. `loss`: why it does not lead, where the journal lacks what was acknowledged."""
 
     address: str
     applied_seq: int
     rows_behind: int
     seen_s_ago: float
     clock_fault: str
+    loss: str
 
 
 class ProofView(Struct, frozen=True):
@@ -95,7 +97,7 @@ def status(connection: psycopg.Connection, shard_id: int) -> Status:
         if proof is None
         else ProofView(
             seq=proof.seq,
-            rows_behind=max(0, position.last_seq - proof.seq),
+            rows_behind=rows_after(proof.seq, position.last_seq),
             seconds=round(proof.seconds, 3),
             proven_at=proof.proven_at,
             age_s=round(proof.age_s, 1),
@@ -136,5 +138,5 @@ def _leader(leader: Leader) -> LeaderView:
 
 
 def _standby(row: StandbyRow, last_seq: int) -> StandbyView:
-    rows_behind = max(0, last_seq - row.applied_seq)
-    return StandbyView(row.address, row.applied_seq, rows_behind, round(row.seen_s_ago, 2), row.clock_fault)
+    rows_behind = rows_after(row.applied_seq, last_seq)
+    return StandbyView(row.address, row.applied_seq, rows_behind, round(row.seen_s_ago, 2), row.clock_fault, row.loss)

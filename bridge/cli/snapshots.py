@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -20,14 +20,17 @@ from typing import Final
 from msgspec import Struct
 
 from bridge.cli.database import reading
-from bridge.config import Config
+from bridge.config import Config, in_home
 from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
+from persistence.high_water import HighWater
+from persistence.journal import rows_after
 from persistence.leadership.register import publish_proof
+from persistence.postgres import read_market_id
 from persistence.recovery import Report, rehearse
 from persistence.snapshots.follower import Follower, Taken
-from persistence.snapshots.store import belongs, check_readable
+from persistence.snapshots.store import Info, belongs, check_readable
 
 logger: Final = logging.getLogger(__name__)
 
@@ -137,7 +140,7 @@ def listed(config: Config) -> list[SnapshotRow]:
                 SnapshotRow(
                     info.name,
                     info.seq,
-                    max(0, last_seq - info.seq),
+                    rows_after(info.seq, last_seq),
                     info.taken_at,
                     info.image_bytes,
                     info.stored_bytes,
@@ -160,9 +163,14 @@ def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal
 def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
     with reading(config, archive, writes=True) as (url, journal, store):
 
-        def publish(seq: int, seconds: float) -> None:
+        def publish(info: Info, seconds: float) -> None:
             with connect(url, "callmarket cli") as connection:
-                publish_proof(connection, config.shard_id, seq, seconds)
+                publish_proof(connection, config.shard_id, info.seq, seconds)
+                market_id = read_market_id(connection, config.shard_id)
+            if config.snapshots_folder:
+                # Who has the snapshots, and not what a leader has kept, sees by this what a journal lacks.
+                with closing(HighWater(in_home("snapshots_folder", config.snapshots_folder), config.shard_id)) as mark:
+                    mark.begin(market_id, info.seq, info.digest)
 
         yield Follower(journal, store, config.snapshots_kept, publish)
 

@@ -20,7 +20,7 @@ from bridge.history import AccountThen, BidThen
 from bridge.units import datetime_of
 from engine.state import State
 from persistence.archive.prune import Plan, Pruned
-from persistence.journal import Archive
+from persistence.journal import Archive, rows_after
 from persistence.queries import (
     AccountRow,
     Earned,
@@ -181,7 +181,7 @@ def planned(row: Plan, folder: Path) -> Renderable:
         return Text(f"shard {row.shard_id}: nothing to move, the journal begins at row {row.first_seq:,}")
     lines = [
         f"shard {row.shard_id}: rows {row.first_seq:,} to {row.last_seq:,} ({row.rows:,} of {row.end_seq:,}) "
-        f"go to {folder}, files: {row.files:,}; {row.end_seq - row.last_seq:,} rows stay",
+        f"go to {folder}, files: {row.files:,}; {rows_after(row.last_seq, row.end_seq):,} rows stay",
         f"proved: rows before it lead to snapshot {row.snapshot.name} of row {row.snapshot.seq:,}, and it leads "
         f"to row {row.end_seq:,}",
         *map(str, row.passed_over),
@@ -219,8 +219,7 @@ def status(row: Status) -> Renderable:
         lines.append(Text(f"  it takes nothing: {row.leader.clock_fault}"))
     for one in row.standbys:
         lines.append(Text(f"  standby {one.address}: {one.rows_behind:,} rows behind, seen {one.seen_s_ago:.1f} s ago"))
-        if one.clock_fault:
-            lines.append(Text(f"    it would not lead: {one.clock_fault}"))
+        lines += [Text(f"    it would not lead: {fault}") for fault in (one.clock_fault, one.loss) if fault]
     if not row.standbys:
         lines.append(Text("  nobody stands by"))
     proof = row.last_proven_restore

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
+from bridge.errors import Invalid
 from bridge.messages import Ack, Request
 from bridge.server import bodies
 from bridge.units import datetime_of, duration_of, number_of
@@ -18,6 +19,7 @@ from engine.commands import (
     OPERATOR,
     TREASURY,
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -116,6 +118,8 @@ def _route(command: Command) -> tuple[str, str, Struct | None]:
         case Transfer():
             where = path("wallets", ("from_account_id", command.from_account_id), "transfers")
             return "POST", where, _new_transfer(command)
+        case BeginHistory():
+            raise Invalid("command", "begin_history", "a command of a running market: see `callmarket accept-loss`")
         case _ as never:
             assert_never(never)
 

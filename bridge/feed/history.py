@@ -8,11 +8,12 @@ from collections.abc import Callable
 from contextlib import closing
 
 import persistence.errors
-from bridge.errors import Invalid
+from bridge.errors import Gone, Invalid
 from bridge.failures import failure_of
 from bridge.feed.frames import Row
 from engine.codec import GENESIS_DIGEST
-from persistence.journal import Chain, Journal, first_seq
+from engine.limits import HISTORY_ROWS
+from persistence.journal import Chain, Journal, Stored, first_seq
 
 OpenJournal = Callable[[], Journal]
 """Makes a journal for reading alone; nothing is opened before it is asked."""
@@ -32,8 +33,24 @@ def read_page(open_journal: OpenJournal, after_seq: int) -> list[Row]:
             raise _is_cut(after_seq, first_seq(journal)) from None
         except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
+    if stored:
+        _insist_on_the_row(stored[0], after_seq)
     links = Chain(after_seq, None if after_seq else GENESIS_DIGEST)
     return [Row(links.follow(row), row.events(), len(row.command_json) + len(row.events_json)) for row in stored]
+
+
+def _insist_on_the_row(following: Stored, after_seq: int) -> None:
+    """Raises `Gone` where the rows that follow do not follow this one: it was lost, and history went on elsewhere."""
+    if following.seq % HISTORY_ROWS:
+        return
+    last_seq = following.entry().after_seq
+    if last_seq < after_seq:
+        raise Gone(
+            "after_seq",
+            after_seq,
+            f"a row that is left: rows after {last_seq} were lost, and history goes on at row {following.seq}. Begin "
+            f"anew with the order book and its seq, or go on after {last_seq}",
+        )
 
 
 def _is_cut(after_seq: int, first: int) -> Invalid:

@@ -38,6 +38,12 @@ class Ring:
             found = [self._rows[at % self._rows_max] for at in range(seq + 1, last_seq + 1)]
             return [row for row in found if row is not None]
 
+    def latest_after(self, seq: int) -> list[Row]:
+        """Those of the rows after a seq that are here, up to the last. O(rows)."""
+        with self._lock:
+            kept = range(max(seq + 1, self.first_seq), self.last_seq + 1)
+            return [row for at in kept if (row := self._rows[at % self._rows_max]) is not None]
+
     def _add(self, row: Row) -> None:
         seq = row.seq
         assert seq == self.last_seq + 1, (seq, self.last_seq)

@@ -40,6 +40,7 @@ from engine.events import (
     BidsLost,
     Event,
     Events,
+    HistoryBegun,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
@@ -63,6 +64,7 @@ _Unsaid = (
     | HoldReleased
     | HoldsExpired
     | SweepFinished
+    | HistoryBegun
     | Rejected
     | Repeated
 )
@@ -220,7 +222,7 @@ def _of_markets(
             )
         case AccountOpened() | TransferPosted() | SweepFinished() | Rejected() | Repeated():
             return None
-        case HoldPlaced() | HoldCaptured() | HoldReleased() | HoldsExpired():
+        case HoldPlaced() | HoldCaptured() | HoldReleased() | HoldsExpired() | HistoryBegun():
             return None
         case _ as never:
             assert_never(never)

@@ -36,6 +36,10 @@ class Feed:
         """The last row that it has."""
         return self._ring.last_seq
 
+    def after(self, seq: int) -> Sequence[Row]:
+        """The rows after a seq that are in memory."""
+        return self._ring.latest_after(seq)
+
     @property
     def subscribers(self) -> int:
         """How many streams are open."""
@@ -50,7 +54,8 @@ class Feed:
         """Everything durable after a row that a filter lets through; None: from now on.
 
         From memory, or from the journal for who was away for long. Raises `Invalid` for a row that is not durable yet,
-        or one after which rows have been archived (it says from where they can be had); `Unavailable` if there are too
+        or one after which rows have been archived (it says from where they can be had); `Gone` for one that was lost
+        (HST-1); `Unavailable` if there are too
         many subscribers, the database does not answer, or this process leads no longer.
         """
         if after_seq is not None and (type(after_seq) is not int or not 0 <= after_seq <= self.seq):

@@ -17,6 +17,7 @@ from bridge.errors import (
     Conflict,
     ExchangeError,
     Forbidden,
+    Gone,
     Invalid,
     NotFound,
     NotLeader,
@@ -98,6 +99,7 @@ def every_type() -> Mapping[str, HTTPStatus]:
         "invalid": HTTPStatus.BAD_REQUEST,
         "not-found": HTTPStatus.NOT_FOUND,
         "conflict": HTTPStatus.CONFLICT,
+        "gone": HTTPStatus.GONE,
         "unauthorized": HTTPStatus.UNAUTHORIZED,
         "forbidden": HTTPStatus.FORBIDDEN,
         "too-many-requests": HTTPStatus.TOO_MANY_REQUESTS,
@@ -161,6 +163,8 @@ def _wrong_field(error: Invalid) -> Problem:
     match error:
         case NotFound():
             problem = _own("not-found", HTTPStatus.NOT_FOUND, str(error))
+        case Gone():
+            problem = _own("gone", HTTPStatus.GONE, str(error))
         case Conflict():
             problem = _own("conflict", HTTPStatus.CONFLICT, str(error))
         case _:

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from engine.commands import (
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -26,7 +27,7 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.decide import accounts, awards, bids, holds, rounds, slots, sweeps
+from engine.decide import accounts, awards, bids, histories, holds, rounds, slots, sweeps
 from engine.events import Events
 from engine.state import State
 
@@ -68,5 +69,7 @@ def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exh
             return holds.capture(state, entry, command)
         case ReleaseHold() as command:
             return holds.release(state, entry, command)
+        case BeginHistory() as command:
+            return histories.begin(entry, command)
         case _ as never:
             assert_never(never)

@@ -45,7 +45,8 @@ class ArchivedJournal(Journal):
             return self._journal.row_at(seq)
         except Archived:
             archive = next(archive for archive in self.archived() if seq <= archive.last_seq)
-            return next(rows[0] for rows in self._rows(archive, seq - 1))
+            row = next(rows[0] for rows in self._rows(archive, seq - 1))
+            return row if row.seq == seq else None
 
     def archived(self) -> Sequence[Archive]:
         """See `Journal.archived`."""

@@ -16,10 +16,11 @@ from typing import Final, LiteralString
 
 import psycopg
 
+from engine.limits import HISTORY_ROWS
 from persistence.archive.files import read_archive, write_archive
 from persistence.connections import connect
 from persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError, Unavailable
-from persistence.journal import Archive, Chain, Journal, Stored, first_seq
+from persistence.journal import Archive, Chain, Journal, Stored, first_seq, unbroken
 from persistence.recovery import PassedOver, check_end, rehearse, restore
 from persistence.snapshots.store import Info, SnapshotStore
 
@@ -42,16 +43,18 @@ class Plan:
     end_seq: int
     snapshot: Info | None
     passed_over: tuple[PassedOver, ...]
+    ranges: tuple[tuple[int, int], ...] = ()
+    """The same rows, for each file: none has a gap in it."""
 
     @property
     def rows(self) -> int:
         """How many rows would be moved."""
-        return max(0, self.last_seq - self.first_seq + 1)
+        return sum(last - first + 1 for first, last in self.ranges)
 
     @property
     def files(self) -> int:
         """How many files would be written."""
-        return -(-self.rows // FILE_ROWS)
+        return len(self.ranges)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def plan(journal: Journal, snapshots: SnapshotStore, shard_id: int, keep_rows: i
     infos = snapshots.list()
     passed: list[PassedOver] = []
     for info in reversed(infos):
-        last = min(info.seq - 1, position.last_seq - keep_rows)
+        last = min(_before(journal, info.seq), _back(journal, position.last_seq, keep_rows))
         if last < begins:
             continue
         try:
@@ -86,7 +89,8 @@ def plan(journal: Journal, snapshots: SnapshotStore, shard_id: int, keep_rows: i
         except (Damaged, Diverged, Archived) as error:
             passed.append(PassedOver(info.seq, info.name, str(error)))
             continue
-        return Plan(shard_id, begins, last, position.last_seq, info, tuple(passed))
+        ranges = tuple(_of_files(unbroken(journal, begins - 1, last)))
+        return Plan(shard_id, begins, last, position.last_seq, info, tuple(passed), ranges)
     if passed or not any(info.seq >= begins for info in infos):
         said = "".join(f"; {one}" for one in passed)
         raise Damaged(
@@ -114,9 +118,8 @@ def carry_out(
         )
         if before.seq + 1 != todo.first_seq:
             raise Unavailable("Another prune of this shard has moved rows since this was planned. Nothing was moved.")
-        for first in range(todo.first_seq, todo.last_seq + 1, FILE_ROWS):
-            last = min(first + FILE_ROWS - 1, todo.last_seq)
-            archive = _archive(journal, todo.shard_id, before, last, folder)
+        for first, last in todo.ranges:
+            archive = _archive(journal, todo.shard_id, before, first, last, folder)
             _record_and_delete(connection, todo.shard_id, archive, todo.snapshot, snapshots.kind)
             archives.append(archive)
             told(archive)
@@ -137,7 +140,7 @@ def _prove(journal: Journal, snapshots: SnapshotStore, info: Info) -> None:
     """Check that the rows before a snapshot lead to it and that it leads to the end. Raises as `plan`."""
     replica = restore(journal, snapshots, info)
     # From an older snapshot if there is a good one, else from the first row.
-    _, led = rehearse(journal, snapshots, info.seq - 1)
+    _, led = rehearse(journal, snapshots, _before(journal, info.seq))
     led.follow(journal, info.seq)
     if led.engine.state.encode() != replica.engine.state.encode():
         raise Damaged("the rows before it lead to another state")
@@ -147,12 +150,33 @@ def _prove(journal: Journal, snapshots: SnapshotStore, info: Info) -> None:
     check_end(replica.engine, replica.chain, position)
 
 
-def _archive(journal: Journal, shard_id: int, chain: Chain, last: int, folder: Path) -> Archive:
+def _before(journal: Journal, seq: int) -> int:
+    """The row before one; that of another history has no place here, and is told so when it is proved."""
+    row = journal.row_at(seq)
+    return seq - 1 if row is None else row.entry().after_seq
+
+
+def _back(journal: Journal, seq: int, rows: int) -> int:
+    """The row that is followed by so many, up to this one."""
+    for first, last in reversed(unbroken(journal, 0, seq) if rows > seq % HISTORY_ROWS else [(0, seq)]):
+        if rows <= last - first:
+            return last - rows
+        rows -= last - first + 1
+    return -rows
+
+
+def _of_files(ranges: Sequence[tuple[int, int]]) -> Generator[tuple[int, int], None, None]:
+    """Ranges that are no longer than a file."""
+    for first, last in ranges:
+        for start in range(first, last + 1, FILE_ROWS):
+            yield start, min(start + FILE_ROWS - 1, last)
+
+
+def _archive(journal: Journal, shard_id: int, chain: Chain, first: int, last: int, folder: Path) -> Archive:
     """Write the rows after a chain's end to a file and compare it with the table; the chain then stands at its end."""
     end = journal.row_at(last)
     if end is None or chain.digest is None:
         raise Corrupt(f"Row {last} is missing", last)
-    first = chain.seq + 1
     empty = Archive(first, last, end.epoch, end.at_us, chain.digest, end.digest, "", 0, b"")
     with closing(_chained(journal, chain, last)) as rows:
         archive = write_archive(folder, shard_id, rows, empty)
@@ -166,7 +190,8 @@ def _archive(journal: Journal, shard_id: int, chain: Chain, last: int, folder: P
                     "file away and run it again",
                     seq,
                 )
-    following = journal.row_at(last + 1)
+    with closing(journal.scan(last)) as chunks:
+        following = next(iter(next(chunks, ())), None)
     if following is None:
         raise Corrupt(f"Row {last + 1} is missing", last + 1)
     Chain(chain.seq, chain.digest, chain.epoch, chain.at_us).follow(following)

@@ -12,10 +12,13 @@ from typing import Final, Literal
 import psycopg
 
 from persistence.connections import connect
-from persistence.errors import AccessDenied, Fenced, Unavailable
+from persistence.errors import AccessDenied, Fenced, RowsLost, Unavailable
+from persistence.journal import Position, went_back
 from persistence.leadership import market_time, register
 from persistence.leadership.market_time import Watch
 from persistence.line import Line
+from persistence.postgres import read_position
+from persistence.session import what_may_be_lost
 
 logger: Final = logging.getLogger(__name__)
 
@@ -27,8 +30,8 @@ _RETRY_S: Final = 0.1
 # A session that hangs on a frozen server is given up after so long; the thread then sees its connection cut.
 _PATIENCE_S: Final = 1.0
 
-News = Fenced | Literal["handover"]
-"""What a leader may hear: that another leads by now, or that it is asked to hand over."""
+News = Fenced | RowsLost | Literal["handover"]
+"""What a leader may hear: that another leads by now, that the journal went back, or that it is asked to hand over."""
 
 
 class Heartbeat:
@@ -48,6 +51,8 @@ class Heartbeat:
         self._lock: Final = threading.Lock()
         self._listener: Callable[[News], None] | None = None
         self._alive: Callable[[], bool] = lambda: True
+        self._acknowledged: Callable[[], Position] | None = None
+        self._durability_fault = ""
         self._untold: list[News] = []
         self._asked_to_hand_over = False
         self._watch_time: Final = watch
@@ -73,14 +78,18 @@ class Heartbeat:
         self._thread.start()
         return epoch
 
-    def listen(self, listener: Callable[[News], None], alive: Callable[[], bool]) -> None:
+    def listen(
+        self, listener: Callable[[News], None], alive: Callable[[], bool], acknowledged: Callable[[], Position]
+    ) -> None:
         """Say whom to tell, also of what has happened already, and how to see that what leads is still able to.
 
-        Each news comes once; the listener must not block. Where `alive` says no, the lease is let go.
+        Each news comes once; the listener must not block. Where `alive` says no, the lease is let go. `acknowledged` is
+        the last row that anybody was told of: a journal that has less has gone back.
         """
         with self._lock:
             self._listener = listener
             self._alive = alive
+            self._acknowledged = acknowledged
             untold, self._untold = self._untold, []
         for news in untold:
             listener(news)
@@ -89,6 +98,11 @@ class Heartbeat:
     def successor(self) -> str:
         """The address of who leads after us, as far as it is known; else empty."""
         return self._successor
+
+    @property
+    def durability_fault(self) -> str:
+        """Why what is acknowledged might not survive a loss of power, by the server's settings; empty if it does."""
+        return self._durability_fault
 
     def release(self) -> None:
         """Let others lead at once, instead of after the lease. Nothing may be written after it. Never raises.
@@ -145,18 +159,18 @@ class Heartbeat:
     def _renew(self, connection: psycopg.Connection) -> None:
         watch = self._watch_time
         asked_us, evidence = (0, None) if watch is None else (watch.asking(), watch.evidence())
+        # Before the database is asked: what is acknowledged meanwhile may be behind its answer.
+        acknowledged = None if self._acknowledged is None else self._acknowledged()
         renewed = register.renew(connection, self.shard_id, self.epoch, evidence)
         if renewed is None:
             self._over.set()
-            self._watch(connection)
-            by = f" ({self._successor})" if self._successor else ""
-            self._tell(
-                Fenced(
-                    f"Epoch {self.epoch} of shard {self.shard_id} is over: another writer has taken over{by}. "
-                    "Stop this process."
-                )
-            )
+            self._tell(self._why_over(connection, acknowledged))
             return
+        if acknowledged is not None and (loss := went_back(acknowledged, renewed.last_seq, renewed.last_digest)):
+            self._over.set()
+            self._tell(loss)
+            return
+        self._look_at_settings(renewed)
         if renewed.handover_requested and not self._asked_to_hand_over:
             self._asked_to_hand_over = True
             self._tell("handover")
@@ -164,6 +178,35 @@ class Heartbeat:
             watch.told(asked_us, renewed.database_us)
             if renewed.word_id > watch.word_id:
                 self._hear_word(connection, watch)
+
+    def _why_over(self, connection: psycopg.Connection, acknowledged: Position | None) -> Fenced | RowsLost:
+        """The shard is not written by our epoch: another's is newer, or the database is older than ours."""
+        position = read_position(connection, self.shard_id)
+        loss = None if acknowledged is None else went_back(acknowledged, position.last_seq, position.last_digest)
+        if loss is not None:
+            return loss
+        self._watch(connection)
+        if position.epoch < self.epoch:
+            return Fenced(
+                f"The database went back from epoch {self.epoch} of shard {self.shard_id} to epoch {position.epoch}, "
+                "and lacks nothing that was acknowledged. Start this process again."
+            )
+        by = f" ({self._successor})" if self._successor else ""
+        return Fenced(
+            f"Epoch {self.epoch} of shard {self.shard_id} is over: another writer has taken over{by}. "
+            "Stop this process."
+        )
+
+    def _look_at_settings(self, renewed: register.Renewal) -> None:
+        """Say so, once, when what the promise needs of the server is switched off, or on again."""
+        fault = "; ".join(what_may_be_lost(renewed.fsync, renewed.full_page_writes))
+        if fault == self._durability_fault:
+            return
+        self._durability_fault = fault
+        if fault:
+            logger.error("while shard %d is led: %s", self.shard_id, fault)
+        else:
+            logger.warning("shard %d: the server keeps what is acknowledged again", self.shard_id)
 
     def _hear_word(self, connection: psycopg.Connection, watch: Watch) -> None:
         found = market_time.latest_word(connection, self.shard_id)

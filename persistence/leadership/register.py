@@ -46,14 +46,23 @@ class StandbyRow(NamedTuple):
     applied_seq: int
     seen_s_ago: float
     clock_fault: str
+    loss: str
 
 
 class Renewal(NamedTuple):
-    """What a leader hears when it renews: the time of the database, and the latest word of operators (0: none)."""
+    """What a leader hears when it renews: the time of the database, and the latest word of operators (0: none).
+
+    `last_seq` and `last_digest` are where the journal ends. `fsync` and `full_page_writes` are settings of the server
+    that a reload may change, and no connection can set for itself.
+    """
 
     handover_requested: bool
     database_us: int
     word_id: int
+    last_seq: int
+    last_digest: bytes
+    fsync: str
+    full_page_writes: str
 
 
 class Proof(NamedTuple):
@@ -136,7 +145,8 @@ def renew(
         WHERE leader.shard_id = %(shard)s AND writer.shard_id = %(shard)s
           AND leader.epoch = %(epoch)s AND writer.epoch = %(epoch)s
         RETURNING handover_requested_at IS NOT NULL, {DATABASE_US},
-            coalesce((SELECT max(word_id) FROM market_time_words WHERE shard_id = %(shard)s), 0)
+            coalesce((SELECT max(word_id) FROM market_time_words WHERE shard_id = %(shard)s), 0),
+            writer.last_seq, writer.last_digest, current_setting('fsync'), current_setting('full_page_writes')
         """,  # noqa: S608 -- it is a constant
         {"shard": shard_id, "epoch": epoch, **_columns(evidence)},
     ).fetchone()
@@ -166,9 +176,9 @@ def request_handover(connection: psycopg.Connection, shard_id: int) -> bool:
 
 
 def stand_by(
-    connection: psycopg.Connection, shard_id: int, address: str, applied_seq: int, clock_fault: str = ""
+    connection: psycopg.Connection, shard_id: int, address: str, applied_seq: int, clock_fault: str = "", loss: str = ""
 ) -> None:
-    """Say that this process follows, how far it has come, and what is wrong with its time.
+    """Say that this process follows, how far it has come, what is wrong with its time, and what the journal lacks.
 
     Forgets those that have been silent for an hour.
     """
@@ -178,12 +188,12 @@ def stand_by(
             DELETE FROM engine_standbys WHERE shard_id = %(shard)s AND address <> %(address)s
               AND seen_at < clock_timestamp() - interval '1 hour'
         )
-        INSERT INTO engine_standbys (shard_id, address, applied_seq, seen_at, clock_fault)
-        VALUES (%(shard)s, %(address)s, %(seq)s, clock_timestamp(), %(fault)s)
+        INSERT INTO engine_standbys (shard_id, address, applied_seq, seen_at, clock_fault, loss)
+        VALUES (%(shard)s, %(address)s, %(seq)s, clock_timestamp(), %(fault)s, %(loss)s)
         ON CONFLICT (shard_id, address) DO UPDATE SET applied_seq = excluded.applied_seq, seen_at = excluded.seen_at,
-            clock_fault = excluded.clock_fault
+            clock_fault = excluded.clock_fault, loss = excluded.loss
         """,
-        {"shard": shard_id, "address": address, "seq": applied_seq, "fault": clock_fault},
+        {"shard": shard_id, "address": address, "seq": applied_seq, "fault": clock_fault, "loss": loss},
     )
 
 
@@ -196,7 +206,7 @@ def standbys(connection: psycopg.Connection, shard_id: int) -> list[StandbyRow]:
     """Those that stand by now, the one that is furthest first."""
     rows = connection.execute(
         """
-        SELECT address, applied_seq, extract(epoch FROM clock_timestamp() - seen_at)::float8, clock_fault
+        SELECT address, applied_seq, extract(epoch FROM clock_timestamp() - seen_at)::float8, clock_fault, loss
         FROM engine_standbys WHERE shard_id = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
         ORDER BY applied_seq DESC, address LIMIT 100
         """,

@@ -2,6 +2,7 @@
 
 Rule of this file: it may be wrong about who is alive, and only costs that one its place. It leads from the journal's
 very end, under an epoch of its own, or not at all; and never with an engine that a row did not come out of as written.
+Nor from a journal that lacks what was acknowledged: it says so, keeps the rows that it has, and waits for an operator.
 """
 
 import logging
@@ -14,14 +15,16 @@ from typing import Final
 import psycopg
 
 from persistence.connections import connect
-from persistence.errors import Fenced, PersistenceError, Unavailable
-from persistence.journal import Journal
+from persistence.errors import Corrupt, Fenced, PersistenceError, RowsLost, Unavailable
+from persistence.high_water import HighWater, lost_since
+from persistence.journal import Position, went_back
 from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.market_time import Watch
 from persistence.leadership.register import Leader
 from persistence.leadership.vacancy import POLL_S, Doubt
 from persistence.line import Line
+from persistence.lost_rows import Recent, save
 from persistence.postgres import PostgresJournal
 from persistence.recovery import Recovered, Replica, Report, check_arrival, rehearse, still_mine
 from persistence.snapshots.store import SnapshotStore
@@ -52,13 +55,15 @@ class Standby:
         *,
         address: str,
         lease_s: float,
+        high_water: HighWater,
         watch: Watch | None = None,
         on_lead: Callable[[Succession], None],
         on_failed: Callable[[PersistenceError], None],
     ) -> None:
         """Start following. Both calls come from its thread, one of them, once.
 
-        With `watch`, it leads only while that has no objection to its time.
+        With `watch`, it leads only while that has no objection to its time. `high_water` is read before it leads, and
+        told how far it has come; it is the leader's afterwards, and closed by nobody here.
         """
         self._url: Final = url
         self._shard_id: Final = shard_id
@@ -69,10 +74,13 @@ class Standby:
         self._clock_fault = ""
         self._on_lead: Final = on_lead
         self._on_failed: Final = on_failed
-        self._journal: Final[Journal] = PostgresJournal(url, shard_id, reader=True)
+        self._high_water: Final = high_water
+        self._journal: Final = PostgresJournal(url, shard_id, reader=True)
         self._line: Final = Line(lambda: connect(url, f"callmarket standby {shard_id}", answer_s_max=lease_s))
         self._doubt: Final = Doubt()
         self._replica: Replica | None = None
+        self._recent = Recent()
+        self._loss = ""
         self._leader: Leader | None = None
         self._published_s = float("-inf")
         self._closed: Final = threading.Event()
@@ -89,6 +97,11 @@ class Standby:
         """The address of who leads, empty while nobody is known to."""
         leader = self._leader
         return leader.address if leader is not None and leader.sign == "alive" else ""
+
+    @property
+    def loss(self) -> str:
+        """Which acknowledged rows the journal lacks, and where they are; empty if nothing is lost."""
+        return self._loss
 
     def close(self) -> None:
         """Stop following. Again: nothing. Never raises; waits for a replay or a connection that is under way."""
@@ -132,7 +145,8 @@ class Standby:
                     self._compare_clocks(connection)
                     self._publish(connection)
                     leader = self._leader = register.look(connection, self._shard_id)
-                if self._doubt.is_gone(leader, time.monotonic()) and not self._clock_fault:
+                gone = self._doubt.is_gone(leader, time.monotonic())
+                if gone and not self._clock_fault and not self._loss:
                     succession = self._succeed(leader)
                     if succession is not None:
                         return succession
@@ -148,13 +162,69 @@ class Standby:
         return None
 
     def _follow(self) -> None:
-        if self._replica is None:
-            # The first replay may be long: who asks meanwhile is told who leads.
-            with self._line.use() as connection:
-                self._leader = register.look(connection, self._shard_id)
-            self._replica = rehearse(self._journal, self._snapshots)[1]
-        else:
-            self._replica.follow(self._journal)
+        """Come to the journal's end, if it has what was acknowledged; else say what it lacks, and wait."""
+        try:
+            if self._replica is None:
+                self._begin()
+            else:
+                self._go_on(self._replica)
+            if self._loss:
+                logger.warning("shard %d: its journal lacks nothing any more that was not accepted", self._shard_id)
+                self._loss = ""
+        except RowsLost as error:
+            self._lose(error)
+
+    def _begin(self) -> None:
+        market_id = self._journal.market_id()
+        if market_id and (loss := lost_since(self._journal, self._high_water.highest(market_id))):
+            raise loss
+        # The first replay may be long: who asks meanwhile is told who leads.
+        with self._line.use() as connection:
+            self._leader = register.look(connection, self._shard_id)
+        self._recent = Recent()
+        replica = self._replica = rehearse(self._journal, self._snapshots, applied=self._recent.add)[1]
+        self._keep(replica)
+
+    def _go_on(self, replica: Replica) -> None:
+        """Apply what is new. Raises `RowsLost` where the journal lacks what was applied, or has it otherwise."""
+        assert replica.chain.digest is not None, "a replica knows the digest of its last row"
+        before = Position(replica.chain.epoch, replica.chain.seq, replica.chain.digest)
+        position = self._journal.position()
+        if loss := went_back(before, position.last_seq, position.last_digest):
+            raise loss
+        try:
+            replica.follow(self._journal)
+        except Corrupt:
+            row = self._journal.row_at(before.last_seq) if before.last_seq else None
+            if before.last_seq == 0 or (row is not None and row.digest == before.last_digest):
+                raise
+            # What comes now continues another row than the one that was applied.
+            raise RowsLost(position.last_seq, before.last_seq, other=True) from None
+        if replica.chain.seq > before.last_seq:
+            self._keep(replica)
+
+    def _keep(self, replica: Replica) -> None:
+        """Remember outside the database how far it has come."""
+        digest = replica.chain.digest
+        assert digest is not None, "a replica knows the digest of its last row"
+        # A shard that nobody has claimed yet is no market; whoever leads it first begins.
+        if not self._high_water.begun and (market_id := self._journal.market_id()):
+            self._high_water.begin(market_id, replica.chain.seq, digest)
+        self._high_water.keep(replica.chain.seq, digest)
+
+    def _lose(self, error: RowsLost) -> None:
+        """Keep the rows that the journal lacks, where this process has them, and begin anew once that is settled."""
+        kept = ""
+        if self._replica is not None:
+            after_seq = min(self._recent.last_common(self._journal), error.last_seq)
+            rows = self._recent.after(after_seq)
+            kept = save(self._high_water.folder, self._high_water.market_id, self._shard_id, rows)
+            # Only now: a database that was away in the middle of this is asked once more.
+            self._replica = None
+        words = f"{error}{kept}"
+        if self._loss == "":
+            logger.error("the standby of shard %d: %s", self._shard_id, words)
+            self._loss = words
 
     def _compare_clocks(self, connection: psycopg.Connection) -> None:
         """A machine whose time may be wrong has to wait: what it stamped could never be taken back."""
@@ -165,7 +235,9 @@ class Standby:
     def _publish(self, connection: psycopg.Connection) -> None:
         now_s = time.monotonic()
         if now_s - self._published_s >= _PUBLISHED_EVERY_S:
-            register.stand_by(connection, self._shard_id, self._address, self.applied_seq, self._clock_fault)
+            register.stand_by(
+                connection, self._shard_id, self._address, self.applied_seq, self._clock_fault, self._loss
+            )
             self._published_s = now_s
 
     def _succeed(self, leader: Leader | None) -> Succession | None:
@@ -186,6 +258,10 @@ class Standby:
             heartbeat.close()
             logger.warning("shard %d: %s", self._shard_id, error)
             return None
+        except RowsLost as error:
+            heartbeat.close()
+            self._lose(error)
+            return None
         except BaseException:
             # Whoever comes next need not wait for our lease to run out.
             heartbeat.close()
@@ -203,8 +279,10 @@ class Standby:
         before = replica.rows
         with still_mine(self._journal, epoch):
             position = self._journal.position()
-            replica.follow(self._journal)
+            # The database may have gone back since it was looked at.
+            self._go_on(replica)
             check_arrival(replica.chain, position)
+            self._keep(replica)
         rows, seconds = replica.rows - before, time.perf_counter() - began
         report = Report(rows, 0, seconds, from_seq=position.last_seq - rows, tail_seconds=seconds)
         return Recovered(replica.engine, position, report)

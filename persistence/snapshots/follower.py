@@ -42,11 +42,11 @@ class Follower:
     """
 
     def __init__(
-        self, journal: Journal, store: SnapshotStore, keep: int, publish: Callable[[int, float], None] | None = None
+        self, journal: Journal, store: SnapshotStore, keep: int, publish: Callable[[Info, float], None] | None = None
     ) -> None:
         """Follow this journal; nothing is read yet. A reader's is best: it could not write if it tried.
 
-        `publish` is told of each proof: the row whose state came back from the store as it was, and the seconds.
+        `publish` is told of each proof: the snapshot whose state came back from the store as it was, and the seconds.
         """
         self._publish = publish
         self._journal = journal
@@ -79,7 +79,7 @@ class Follower:
             forgotten = tuple(self._store.prune(self._keep, info, first_seq(self._journal)))
             taken = Taken(info, rows, time.perf_counter() - started, passed_over, forgotten)
             if self._publish is not None:
-                self._publish(info.seq, taken.seconds)
+                self._publish(info, taken.seconds)
             self._taken_seq = info.seq
         self._replica = replica
         return taken

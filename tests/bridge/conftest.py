@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,12 @@ START_US = 1_800_000_000_000_000
 
 
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings(monkeypatch: pytest.MonkeyPatch, marks_folder: Path) -> None:
     """Settings of whoever runs the tests are none of theirs."""
     for name in os.environ:
         if name.startswith("CALLMARKET_") and not name.startswith("CALLMARKET_TEST_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(marks_folder))
 
 
 @pytest.fixture

@@ -180,7 +180,7 @@ def test_a_folder_may_keep_them(used_url: str, tmp_path: Path) -> None:
     settings = {"CALLMARKET_SNAPSHOTS_FOLDER": str(tmp_path / "kept"), "CALLMARKET_SNAPSHOTS_KEPT": "1"}
     for _ in range(2):
         as_json(used_url, "snapshot", **settings)
-    (path,) = (tmp_path / "kept").iterdir()
+    (path,) = (tmp_path / "kept").glob("*.snapshot")
     (listed,) = as_json(used_url, "snapshots", **settings)["snapshots"]
     assert (listed["name"], listed["good"]) == (path.name, True)
     assert as_json(used_url, "recover", "--dry-run", **settings)["report"]["from_seq"] == 121

@@ -31,6 +31,7 @@ GOOD = {
     "lease_s": ("2.5", 2.5),
     "snapshots_kept": ("2", 2),
     "snapshots_folder": ("/srv/snapshots", "/srv/snapshots"),
+    "marks_folder": ("/srv/marks", "/srv/marks"),
     "host": ("::1", "::1"),
     "port": ("0", 0),
     "snapshot_every_s": ("0", 0.0),
@@ -226,7 +227,7 @@ def test_every_setting_is_documented_and_the_page_is_what_the_code_says() -> Non
 
 def test_a_home_that_is_not_there_is_named_by_its_setting() -> None:
     """`~` of an account that there is not, as `~` where there is no HOME."""
-    for field in ("home", "snapshots_folder", "earnings_file", "CALLMARKET_CONFIG"):
+    for field in ("home", "snapshots_folder", "marks_folder", "earnings_file", "CALLMARKET_CONFIG"):
         with pytest.raises(Invalid, match=f"{field}: expected a path without ~"):
             in_home(field, "~no-such-account/x")
     with pytest.raises(Invalid, match="CALLMARKET_CONFIG: expected a path without ~"):

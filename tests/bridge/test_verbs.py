@@ -74,7 +74,8 @@ def test_verb_builds_its_request(built: Request, expected: Request) -> None:
 
 def test_every_command_has_a_verb() -> None:
     built = {type(built.command) for built, _ in REQUESTS}
-    assert built == set(commands.Command.__args__)
+    # What rows were lost is said on the command line, while nobody leads.
+    assert built == set(commands.Command.__args__) - {commands.BeginHistory}
 
 
 INVALID: list[tuple[str, Callable[[], Request], str]] = [

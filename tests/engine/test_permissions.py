@@ -53,6 +53,7 @@ TABLE = [
     ("capture kept other", set()),
     ("release its", {"payer"}),
     ("release kept", set()),
+    ("history", set()),
 ]
 
 

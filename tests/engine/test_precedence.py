@@ -322,6 +322,11 @@ CHAINS = {
         release h by b -> NOT_PERMITTED
         release h -> HOLD_RELEASED
         """,
+    "history": """
+        history after=5 by operator -> NOT_PERMITTED
+        history by operator -> NOT_PERMITTED
+        history after=5 -> HISTORY_CONTINUES
+        """,
 }
 
 

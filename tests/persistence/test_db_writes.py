@@ -4,6 +4,7 @@ Goal: whatever the interleaving, a batch is in whole or not at all, and only the
 """
 
 import random
+import select
 import threading
 import time
 
@@ -19,7 +20,9 @@ from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 from persistence.statements import COPY_ROWS_MIN
 from persistence.verify import verify
+from tests.support.proxy import Proxy
 from tests.support.sealed import bids
+from tests.support.writers import assert_whole
 
 COUNTS = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM compute_auction_bids)"
 
@@ -309,3 +312,66 @@ def test_a_session_that_the_server_ends_for_its_slowness_is_an_outage(
             monkeypatch.setitem(settings, name, "60s")
         assert journal.position().last_seq == 0
         journal.append(rows)
+
+
+@pytest.mark.parametrize("count", [1, 2 * COPY_ROWS_MIN])
+@pytest.mark.parametrize("what", ["trigger", "rule"])
+def test_what_would_change_rows_on_their_way_is_refused(database_url: str, what: str, count: int) -> None:
+    """Made while the writer is at work, too: its next batch is not written, and the error names it."""
+    rows = bids(3 + count)
+    trigger = """
+        CREATE FUNCTION lie() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.events := '[]'; RETURN NEW; END $$;
+        CREATE TRIGGER lying BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION lie()
+    """
+    rule = "CREATE RULE lying AS ON INSERT TO journal DO INSTEAD NOTHING"
+    with connect(database_url, "test", writer=True) as connection:
+        epoch = lease.claim(connection, 0)
+        assert epoch is not None
+        execute_journaled(connection, rows[:24], shard_id=0, epoch=epoch)
+        with psycopg.connect(database_url, autocommit=True) as other:
+            other.execute(trigger if what == "trigger" else rule)
+            with pytest.raises(PersistenceError, match=f"A {what} lying on the table journal may change rows"):
+                execute_journaled(connection, rows[24:], shard_id=0, epoch=epoch)
+            other.execute(f"DROP {what.upper()} lying ON journal")
+        execute_journaled(connection, rows[24:], shard_id=0, epoch=epoch)
+    assert_whole(database_url, rows)
+
+
+def test_a_trigger_that_only_looks_is_nobodys_business(database_url: str) -> None:
+    """As those that replicate a table or keep an audit of it."""
+    rows = bids(3)
+    with connect(database_url, "test", writer=True) as connection:
+        epoch = lease.claim(connection, 0)
+        assert epoch is not None
+        connection.execute(
+            """
+            CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+            CREATE TRIGGER looking AFTER INSERT ON journal FOR EACH ROW EXECUTE FUNCTION look()
+            """
+        )
+        execute_journaled(connection, rows, shard_id=0, epoch=epoch)
+    assert_whole(database_url, rows)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("how", ["cut", "terminated"])
+def test_a_connection_that_broke_before_a_batch_is_told_in_its_own_words(
+    database_url: str, how: str, first: bool
+) -> None:
+    """And not in the driver's about its pipeline, which hide what has happened."""
+    rows = bids(3)
+    with Proxy(database_url) as proxy, connect(proxy.url, "test", writer=True) as connection:
+        epoch = lease.claim(connection, 0)
+        assert epoch is not None
+        if not first:
+            execute_journaled(connection, rows[:3], shard_id=0, epoch=epoch)
+        if how == "cut":
+            proxy.cut_all()
+        else:
+            with psycopg.connect(database_url, autocommit=True) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 10000)", (connection.info.backend_pid,))
+        # The end has come when the socket can be read.
+        select.select([connection.fileno()], [], [], 60)
+        with pytest.raises(Unavailable, match=r"closed the connection|reset by peer|Broken pipe"):
+            execute_journaled(connection, rows[0 if first else 3 :], shard_id=0, epoch=epoch)

@@ -12,9 +12,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from engine.codec import GENESIS_DIGEST
 from persistence import lease
 from persistence.connections import connect
 from persistence.errors import Fenced, Unavailable
+from persistence.journal import Position
 from persistence.leadership import heartbeat, register
 from persistence.leadership.heartbeat import Heartbeat, News
 from persistence.leadership.register import Leader
@@ -243,7 +245,7 @@ class Listener:
     def __init__(self, one: Heartbeat) -> None:
         self.heard: list[News] = []
         self.alive = True
-        one.listen(self.heard.append, lambda: self.alive)
+        one.listen(self.heard.append, lambda: self.alive, lambda: Position(1, 0, GENESIS_DIGEST))
 
 
 def test_leader_hears_that_it_was_replaced(connection: psycopg.Connection, leader: Heartbeat) -> None:

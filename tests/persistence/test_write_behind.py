@@ -11,7 +11,7 @@ import time
 import psycopg
 import pytest
 
-from persistence.errors import Corrupt, Fenced, Gap, PersistenceError, Unavailable
+from persistence.errors import Corrupt, Fenced, Gap, PersistenceError, RowsLost, Unavailable
 from persistence.journal import Position
 from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.postgres import PostgresJournal
@@ -503,8 +503,8 @@ def test_a_writer_told_of_a_wrong_position_meets_the_fence(database_url: str):
     journal.close()
     writer = WriteBehind(lambda: PostgresJournal(database_url, 0, epoch), Position(epoch, 12, rows[11].digest), QUICK)
     feed(writer, rows[12:])
-    with pytest.raises(Gap):
+    with pytest.raises(RowsLost, match="went back from row 12 to row 10"):
         writer.wait(20, WAIT_S)
-    with pytest.raises(Gap):
+    with pytest.raises(RowsLost, match="went back from row 12 to row 10"):
         writer.close()
     assert stored(database_url) == rows[:10]

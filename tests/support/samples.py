@@ -6,6 +6,7 @@ added, and a new field gets its value in a new instance.
 
 from engine.commands import (
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -36,6 +37,7 @@ from engine.events import (
     BidsExpired,
     BidsLost,
     Event,
+    HistoryBegun,
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
@@ -71,6 +73,7 @@ COMMANDS: tuple[Command, ...] = (
     ReleaseHold("h1"),
     # From rules 3 on.
     OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18, "bidder"),
+    BeginHistory(36, 37),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -107,6 +110,7 @@ EVENTS: tuple[Event, ...] = (
     # From rules 3 on.
     MarketOpened("m1", "pay_as_bid", 47, 48, 49, "charge", 50, 51, "bidder"),
     RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90, 120),
+    HistoryBegun(121, 122),
 )
 
 # A script whose state has something in every row of its image.

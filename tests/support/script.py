@@ -60,6 +60,7 @@ from engine.commands import (
     ADMIN,
     OPERATOR,
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -179,6 +180,8 @@ VERBS = {
     ),
     "capture": Verb(CaptureHold, ("hold_id", "to_account_id"), {"amount": "amount_tokens"}, actor="@hold_id"),
     "release": Verb(ReleaseHold, ("hold_id",), actor="@hold_id"),
+    # Without `after` it is the row with which history goes on after a loss.
+    "history": Verb(BeginHistory, (), {"after": "after_seq", "lost": "lost_seq"}, actor=ADMIN),
 }
 
 
@@ -249,8 +252,13 @@ class Script:
         if verb.command in (PlaceBid, OfferSlot, ClearRound):
             fields["market_id"] = self._market_id
         command_id = _read_words(verb, words, fields)
+        last_seq = self.engine.state.seq
+        seq = last_seq + 1
+        if verb.command is BeginHistory and "after_seq" not in fields:
+            seq = (last_seq // limits.HISTORY_ROWS + 1) * limits.HISTORY_ROWS
+            fields["after_seq"] = str(last_seq)
         command: Command = msgspec.convert(fields, verb.command, strict=False)
-        entry = Entry(self.engine.state.seq + 1, self.at_us, actor or self._actor(verb, command), command, command_id)
+        entry = Entry(seq, self.at_us, actor or self._actor(verb, command), command, command_id)
         with bounds(self._bounds):
             events = self.engine.apply(entry)
         self.entries.append(entry)

@@ -18,6 +18,7 @@ from engine.commands import (
     RESERVED_NAMES,
     TREASURY,
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -330,3 +331,7 @@ class Stream:
 
     def _expire_due(self) -> tuple[str, ExpireDue]:
         return self._actor(OPERATOR, ADMIN), ExpireDue()
+
+    def _begin_history(self) -> tuple[str, BeginHistory]:
+        """Whom nothing was lost to: refused."""
+        return self._actor(ADMIN), BeginHistory(self.rng.randrange(100), self.rng.randrange(100))

@@ -26,6 +26,7 @@ WEIGHTS = {
     "place_hold": 5.0,
     "capture_hold": 2.0,
     "release_hold": 1.0,
+    "begin_history": 0.5,
 }
 FACTORS = (0.2, 1.0, 1.0, 3.0)
 # The bounds that a stream may lower, and to what.

@@ -66,6 +66,7 @@ _SPECS: Final = {
         404: "There is nothing of this name.",
         408: "The body came too slowly.",
         409: "The market's state does not allow it; `reason` says why.",
+        410: "The row after which it goes on was acknowledged and is lost: begin anew.",
         413: "The body is too large.",
         422: "The request contradicts itself, or its Idempotency-Key was used for another one.",
         429: "More requests than this key may make; see Retry-After.",

@@ -36,7 +36,7 @@ STREAM = ResponseSpec(
 )
 
 
-@get("/events", operation_id="events", summary="Live stream", responses={**problems(), 200: STREAM})
+@get("/events", operation_id="events", summary="Live stream", responses={**problems(410), 200: STREAM})
 async def events(
     service: GivenService,
     after_seq: AfterSeq = None,
@@ -49,8 +49,8 @@ async def events(
 
     The `id` of an event is its row: send it back as `Last-Event-ID`, or as `after_seq`, and the stream goes on without
     a gap. Where both are given the header counts: browsers resume at the address that they began with. Who reads too
-    slowly is cut off with an event `end` that says where to go on. With 0 it begins at the first row. Wallets and
-    refusals are not in it.
+    slowly is cut off with an event `end` that says where to go on. With 0 it begins at the first row. After a row that
+    was lost it does not go on, and says so (410). Wallets and refusals are not in it.
     """
     resumed_seq = sse.after_seq_of(last_event_id or "")
     with told_as(market_ids="market_id", kinds="kind"):

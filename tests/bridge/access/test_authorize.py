@@ -19,6 +19,7 @@ from bridge.units import datetime_of
 from engine import commands
 from engine.commands import (
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -118,6 +119,7 @@ TABLE: list[tuple[Command, dict[str, str]]] = [
     (OpenAccount("new", "agent"), {"admin": "admin", "admin alpha": "admin"}),
     (Mint("alpha", 5, "grant:any"), {"admin": "admin", "admin alpha": "admin"}),
     (Burn("alpha", 5, "fee:any"), {"admin": "admin", "admin alpha": "admin"}),
+    (BeginHistory(5), {}),
 ]
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.commands import (
     AmendBid,
+    BeginHistory,
     Burn,
     CancelBid,
     CaptureHold,
@@ -30,7 +31,7 @@ from engine.commands import (
 )
 from engine.events import Event, Events, Rejected, Repeated, RoundCleared
 from engine.reject import Reject
-from tests.support.naive import awards, bids, calls, holds, retries, slots, tokens
+from tests.support.naive import awards, bids, calls, histories, holds, retries, slots, tokens
 from tests.support.naive.shard import Shard
 
 PRECEDENCE = tuple(Reject)
@@ -53,6 +54,7 @@ PLANS: dict[type, tuple[Any, Any]] = {
     CaptureHold: (holds.refuse_capture_hold, holds.capture_hold),
     ReleaseHold: (holds.refuse_release_hold, holds.release_hold),
     ExpireDue: (awards.refuse_expire_due, awards.expire_due),
+    BeginHistory: (histories.refuse_begin_history, histories.begin_history),
 }
 
 
@@ -61,9 +63,8 @@ class NaiveMarket(Shard):
 
     def apply(self, entry: Entry) -> Events:
         """Decide and change, as `Engine.apply`."""
-        assert entry.seq == self.seq + 1, entry
         assert entry.at_us >= self.now, entry
-        self.seq, self.now, self.actor = entry.seq, entry.at_us, entry.actor
+        self.before, self.seq, self.now, self.actor = self.seq, entry.seq, entry.at_us, entry.actor
         if not entry.command_id:
             return self.decided(entry)
         if first := retries.first_use(self, entry):

@@ -107,6 +107,8 @@ class NamedHold:
 class Shard:
     """All that the market remembers."""
 
+    # The seq of the row before this one.
+    before: int = 0
     seq: int = 0
     now: int = 0
     actor: str = ""

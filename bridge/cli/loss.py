@@ -1,0 +1,200 @@
+"""The commands about rows that were acknowledged and are lost: `accept-loss`, `replay-lost`.
+
+Rule of this file: it looks before it changes, and what it changes has been named: the first row that is lost, or the
+file of those that somebody still had.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from msgspec import Struct
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bridge.app import high_water, open_with, snapshot_store
+from bridge.cli.database import market_database
+from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
+from bridge.config import Config
+from bridge.errors import Invalid, Unavailable
+from bridge.exchange import Exchange
+from bridge.replaying import Outcome, Replaying, counted
+from engine.limits import SEQ_MAX
+from persistence import losses, lost_rows
+from persistence.connections import connect
+from persistence.high_water import HighWater
+from persistence.leadership import register
+from persistence.leadership.vacancy import living_leader
+from persistence.postgres import PostgresJournal
+
+_LEAD_S_MAX: Final = 60.0
+_POLL_S: Final = 0.1
+
+
+class LossView(Struct, frozen=True):
+    """What a journal lacks of what was acknowledged; `first_lost_seq` is 0 where nothing is known to be lost.
+
+    Where its last row accepts a loss, `history_seq` is that row, and `accepted_from_seq` the first that was lost.
+    """
+
+    shard_id: int
+    market_id: str
+    last_seq: int
+    first_lost_seq: int
+    last_lost_seq: int
+    accepted_from_seq: int
+    history_seq: int
+    leader: str
+    files: tuple[str, ...]
+    words: str
+
+
+class Replayed(Struct, frozen=True):
+    """What became of the rows of a file."""
+
+    file: str
+    first_seq: int
+    last_seq: int
+    rows: int
+    endings: dict[str, int]
+    told: tuple[Outcome, ...]
+    """Those that were refused, or came out otherwise."""
+
+
+def accept_loss(
+    first: Annotated[
+        int, typer.Option("--from", min=0, max=SEQ_MAX, help="The first row that is lost: accept it. Without: look.")
+    ] = 0,
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show which acknowledged rows the journal lacks; or accept that they are lost, and let history go on.
+
+    Whoever led this journal, or would, then leads it: every row, bid and award that comes has a number that no lost one
+    had. Bring the database back as it was instead, if you can. Exit code 1 if rows are lost and not accepted.
+    """
+    config = config_of(url)
+    with market_database(config, writes=bool(first)) as resolved, closing(high_water(config)) as marks:
+        found = _look(config, resolved, marks)
+        # Again: nothing, so that whoever was interrupted may ask once more.
+        if first and first != found.accepted_from_seq:
+            _accept(config, resolved, marks, found, first)
+            found = _look(config, resolved, marks)
+    show(found, as_json, lambda: _shown(found))
+    if found.first_lost_seq:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def replay_lost(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What a standby or a leader has written.")],
+    url: Url = "",
+    as_json: AsJson = False,
+) -> None:
+    """Do the rows of a file of lost rows again, with their actors and ids, on the history that goes on without them.
+
+    It leads the market meanwhile: whoever does is asked to hand over, and leads again afterwards if it stands by. Run
+    again, it does nothing twice. Exit code 1 if a row was refused or came out otherwise; it is told which.
+    """
+    config = config_of(url)
+    try:
+        head, rows = lost_rows.read(file)
+    except OSError as error:
+        raise Invalid("file", str(file), f"a file that can be read ({error.strerror})") from None
+    with _leading(config) as market:
+        with PostgresJournal(market.node.url, config.shard_id, reader=True) as journal:
+            market_id = journal.market_id()
+        if (head.market_id, head.shard_id) != (market_id, config.shard_id):
+            whose = f"market {head.market_id}, shard {head.shard_id}"
+            raise Invalid("file", str(file), f"rows of market {market_id}, shard {config.shard_id}, not of {whose}")
+        outcomes = _replay(market, head.market_id, rows)
+    told = tuple(one for one in outcomes if one.ending in ("refused", "differs"))
+    endings = {str(ending): count for ending, count in counted(outcomes).items()}
+    done = Replayed(str(file), head.first_seq, head.last_seq, len(rows), endings, told)
+    show(done, as_json, lambda: _shown_replay(done))
+    if told:
+        raise typer.Exit(EXIT_WRONG)
+
+
+def _look(config: Config, url: str, marks: HighWater) -> LossView:
+    with PostgresJournal(url, config.shard_id, reader=True) as journal:
+        found = losses.look(journal, marks)
+    with connect(url, "callmarket cli", read_only=True) as connection:
+        leader = register.look(connection, config.shard_id)
+    folder, last_seq = marks.folder, found.position.last_seq
+    accepted = found.accepted_after_seq
+    return LossView(
+        shard_id=config.shard_id,
+        market_id=found.market_id,
+        last_seq=last_seq,
+        first_lost_seq=0 if found.loss is None else last_seq + 1,
+        last_lost_seq=0 if found.loss is None else found.loss.lost_seq,
+        accepted_from_seq=0 if accepted is None else accepted + 1,
+        history_seq=0 if accepted is None else last_seq,
+        leader=leader.address if leader is not None and leader.sign == "alive" else "",
+        files=tuple(map(str, lost_rows.files(folder, found.market_id, config.shard_id))) if folder else (),
+        words="" if found.loss is None else str(found.loss),
+    )
+
+
+def _accept(config: Config, url: str, marks: HighWater, found: LossView, first: int) -> None:
+    if first != found.last_seq + 1:
+        raise Invalid("from", first, f"{found.last_seq + 1}: the journal ends at row {found.last_seq}")
+    with connect(url, "callmarket cli") as connection:
+        leader = living_leader(connection, config.shard_id)
+    if leader is not None:
+        raise Unavailable(f"shard {config.shard_id} is led by {leader}, so its history goes on: close that one first")
+    with PostgresJournal(url, config.shard_id) as journal, snapshot_store(config, url) as snapshots:
+        losses.accept(journal, snapshots, marks, found.last_seq)
+
+
+@contextmanager
+def _leading(config: Config) -> Iterator[Exchange]:
+    """The market, led by this process."""
+    with open_with(config, standby=True) as market:
+        deadline_s = time.monotonic() + _LEAD_S_MAX
+        while not market.wait_until_leading(_POLL_S):
+            reason = market.node.readiness().reason
+            if time.monotonic() > deadline_s or "lost" in reason:
+                raise Unavailable(f"this process cannot lead shard {config.shard_id}: {reason}")
+            with connect(market.node.url, "callmarket cli") as connection:
+                register.request_handover(connection, config.shard_id)
+        yield market
+
+
+def _replay(market: Exchange, market_id: str, rows: list[lost_rows.LostRow]) -> list[Outcome]:
+    replaying, outcomes = Replaying(market_id), []
+    for row in rows:
+        request = replaying.request(row)
+        if request is None:
+            outcomes.append(replaying.left_out(row))
+            continue
+        # All of them are waited for when the market is closed; one is enough where this process dies: it is run again.
+        (reply,) = market.submit([request], ack="applied")
+        outcomes.append(replaying.heard(row, reply))
+    return outcomes
+
+
+def _shown(row: LossView) -> RenderableType:
+    lines = [f"shard {row.shard_id}: the journal ends at row {row.last_seq}"]
+    if row.history_seq:
+        lost = f"the loss of rows from {row.accepted_from_seq} on"
+        lines.append(f"  {lost} is accepted: history goes on at row {row.history_seq}")
+    elif row.words:
+        lines.append(f"  {row.words}")
+        lines.append(f"  to accept it: callmarket accept-loss --from {row.first_lost_seq}")
+    else:
+        lines.append("  it lacks nothing that is known here to have been acknowledged")
+    if row.leader:
+        lines.append(f"  led by {row.leader}")
+    lines += [f"  rows that somebody still had: {path}" for path in row.files]
+    return Group(*map(Text, lines))
+
+
+def _shown_replay(row: Replayed) -> RenderableType:
+    said = ", ".join(f"{count} {ending}" for ending, count in row.endings.items() if count)
+    lines = [f"rows {row.first_seq} to {row.last_seq}: {said}"]
+    lines += [f"  row {one.lost_seq} ({one.command} by {one.actor}) {one.ending}: {one.what}" for one in row.told]
+    return Group(*map(Text, lines))
