@@ -163,7 +163,8 @@ class Client(Allocating):
     ) -> Generator[Message, None, None]:
         """What becomes durable after this row, by default from now on, without end: each message once, in order.
 
-        A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`.
+        A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`,
+        and `Unauthorized` when the key is revoked or expires.
         """
         if after_seq is None:
             after_seq = self.markets().durable_seq

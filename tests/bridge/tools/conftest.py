@@ -66,6 +66,17 @@ class Served:
         assert made.status_code == 201, made.text
         return str(made.json()["key"])
 
+    def revoke(self, key: str) -> None:
+        """Take a key away."""
+        headers = {"Authorization": f"Bearer {self._admin_key}"}
+        assert httpx2.delete(f"{self.url}/api/v1/keys/{key[4:16]}", headers=headers).status_code == 200
+
+    def waits(self) -> int:
+        """How many wait for an award."""
+        headers = {"Authorization": f"Bearer {self._admin_key}"}
+        lines = httpx2.get(f"{self.url}/metrics", headers=headers).text.splitlines()
+        return int(float(next(line.split()[1] for line in lines if line.startswith("callmarket_award_waits "))))
+
     def market(self, *bidder_ids: str) -> tuple[str, ...]:
         """A new market, and new accounts with 1,000 tokens each: their names."""
         self._names += 1
