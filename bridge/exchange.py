@@ -18,12 +18,13 @@ from bridge.conversations import hold
 from bridge.cursors import Order
 from bridge.errors import Invalid, Refused, Unavailable
 from bridge.messages import Ack, Reply, Request, check_ack
-from bridge.node import Node, Role
+from bridge.node import Node
 from bridge.questions import Durable
 from bridge.read import Read
 from bridge.reads import Live, OrderBook, Wallet
 from bridge.resource_allocator.methods import Allocating
 from bridge.results import Page, PlacedBid, Round, Swept
+from bridge.standing import Role
 from bridge.verb import Verb, as_actor
 from engine.state import State
 from persistence.migrate import ensure_schema

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 import psycopg
-from msgspec import Struct
 
 import persistence.errors
 from bridge import recall
@@ -28,7 +27,8 @@ from bridge.one_process import OneProcess
 from bridge.questions import Durable
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
-from bridge.sequencer import RETRY_AFTER_S, Applied
+from bridge.sequencer import RETRY_AFTER_S, Applied, last_row
+from bridge.standing import Readiness, Role, Vitals
 from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
 from engine.state import State
@@ -42,40 +42,6 @@ T = TypeVar("T")
 
 # A change is a few short statements; one that waits longer for another on the same row is told so.
 CHANGE_S_MAX: Final = 20.0
-
-Role = Literal["standby", "leader", "ended"]
-"""Whether this process follows, leads, or has done so: then it is to be started again."""
-
-
-class Readiness(Struct, frozen=True):
-    """Whether a process takes commands and can make them durable; if not, why not, and who does.
-
-    `reason` is empty where it is ready, and in words that may be told to anybody.
-    """
-
-    ready: bool
-    role: Role
-    leader: str
-    durable_seq: int
-    queue_rows: int
-    outage_s: float
-    reason: str
-
-
-class Vitals(Struct, frozen=True):
-    """A process in figures. `epoch` is 0 and nothing waits where it does not lead.
-
-    `oldest_s`: for how long the first row that is not durable has waited; 0 if none waits.
-    """
-
-    role: Role
-    epoch: int
-    applied_seq: int
-    durable_seq: int
-    queue_rows: int
-    queue_bytes: int
-    oldest_s: float
-    outage_s: float
 
 
 class Node:
@@ -135,6 +101,14 @@ class Node:
         if self._closed or not self._process.is_here or self._failure is not None or (reign is not None and reign.end):
             return "ended"
         return "standby" if reign is None else "leader"
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has led, and others do by now or will in a moment, while this process is well.
+
+        Then it may stand by again; whatever else ended it has to be looked at, or begun anew.
+        """
+        return self._reign is not None and self._reign.lost
 
     def readiness(self) -> Readiness:
         """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
@@ -243,7 +217,7 @@ class Node:
         known_by_row = recall.known_by_row(applied)
         if ack == "durable" or known_by_row:
             try:
-                reign.write_behind.wait(applied[-1].journal_seq, self._ack_timeout_s)
+                reign.write_behind.wait(last_row(applied), self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
@@ -259,7 +233,7 @@ class Node:
         reign, applied = self._apply(requests)
         known_by_row = recall.known_by_row(applied)
         if ack == "durable" or known_by_row:
-            error = await reign.waiting.wait(applied[-1].journal_seq)
+            error = await reign.waiting.wait(last_row(applied))
             if error is not None:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
@@ -395,6 +369,6 @@ class Node:
 
     def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:
         self.tally.unknown(len(applied))
-        seqs = range(applied[0].journal_seq, applied[-1].journal_seq + 1)
+        seqs = range(applied[0].journal_seq, last_row(applied) + 1)
         reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
         return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)

@@ -20,10 +20,11 @@ from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.market_time import Watch
 from persistence.leadership.register import Leader
+from persistence.leadership.succession import succeed
 from persistence.leadership.vacancy import POLL_S, Doubt
 from persistence.line import Line
 from persistence.postgres import PostgresJournal
-from persistence.recovery import Recovered, Replica, Report, check_arrival, rehearse, still_mine
+from persistence.recovery import Recovered, Replica, Report, rehearse
 from persistence.snapshots.store import SnapshotStore
 
 logger: Final = logging.getLogger(__name__)
@@ -170,44 +171,50 @@ class Standby:
 
     def _succeed(self, leader: Leader | None) -> Succession | None:
         """Raise the epoch and come to the very end. None if another was faster."""
-        began = time.perf_counter()
-        after_epoch = self._journal.position().epoch if leader is None else leader.epoch
+        began_s = time.perf_counter()
+        seen_epoch = self._seen_epoch(leader)
+        replica = self._replica
+        if seen_epoch is None or replica is None:
+            return None
+        before = replica.rows
         heartbeat = Heartbeat(
             self._url, self._shard_id, address=self._address, lease_s=self._lease_s, watch=self._watch
         )
-        if heartbeat.take(after_epoch) is None:
-            self._doubt.forget()
-            return None
         try:
-            recovered = self._arrive(began, heartbeat.epoch)
+            position = succeed(self._journal, replica, seen_epoch, heartbeat.take)
+            if position is None:
+                self._doubt.forget()
+                return None
             with self._line.use() as connection:
                 register.stand_down(connection, self._shard_id, self._address)
         except Fenced as error:
             heartbeat.close()
+            self._replica = None
             logger.warning("shard %d: %s", self._shard_id, error)
             return None
         except BaseException:
             # Whoever comes next need not wait for our lease to run out.
             heartbeat.close()
             raise
-        before = "nobody" if leader is None else f"{leader} ({leader.sign})"
         logger.warning(
-            "shard %d: this process leads from row %d on, after %s", self._shard_id, self.applied_seq, before
+            "shard %d: this process leads from row %d on, after %s",
+            self._shard_id,
+            position.last_seq,
+            "nobody" if leader is None else f"{leader} ({leader.sign})",
         )
-        return Succession(heartbeat, recovered)
-
-    def _arrive(self, began: float, epoch: int) -> Recovered:
-        """Follow to where the last writer ended. Every row came out as written, so the state is not checked again."""
-        replica = self._replica
-        assert replica is not None, "it follows before it leads"
-        before = replica.rows
-        with still_mine(self._journal, epoch):
-            position = self._journal.position()
-            replica.follow(self._journal)
-            check_arrival(replica.chain, position)
-        rows, seconds = replica.rows - before, time.perf_counter() - began
+        rows, seconds = replica.rows - before, time.perf_counter() - began_s
         report = Report(rows, 0, seconds, from_seq=position.last_seq - rows, tail_seconds=seconds)
-        return Recovered(replica.engine, position, report)
+        return Succession(heartbeat, Recovered(replica.engine, position, report))
+
+    def _seen_epoch(self, leader: Leader | None) -> int | None:
+        """The epoch of the moment at which nobody was seen to lead. None if somebody does by now."""
+        if leader is not None:
+            return leader.epoch
+        # The register does not tell it of a shard that nobody ever led. In this order: whoever claims such a shard
+        # after the epoch was read is seen, or has raised it.
+        epoch = self._journal.position().epoch
+        with self._line.use() as connection:
+            return epoch if register.look(connection, self._shard_id) is None else None
 
     def _say_goodbye(self) -> None:
         try:

@@ -57,6 +57,11 @@ def canary(seeds: int) -> Callable[[Plant], Plant]:
 
 
 @canary(seeds=1)
+def acknowledged_when_the_first_row_of_a_batch_is_durable(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(node, "last_row", lambda applied: applied[0].journal_seq)
+
+
+@canary(seeds=1)
 def acknowledged_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "on_durable", lambda *arguments: [(arguments[-1], None)])
 
@@ -226,12 +231,23 @@ def the_epoch_of_a_successor_is_taken_for_ones_own(patch: pytest.MonkeyPatch) ->
 
 
 @canary(seeds=18)
-def a_standby_is_promoted_where_it_stands(patch: pytest.MonkeyPatch) -> None:
-    def promote(replica: Replica, journal) -> Position:
-        epoch = journal.claim()
-        return Position(epoch, replica.chain.seq, replica.chain.digest)
+def a_standby_leads_without_reading_to_the_end(patch: pytest.MonkeyPatch) -> None:
+    def promote(_journal, replica: Replica, seen_epoch, claim) -> Position | None:
+        epoch = claim(seen_epoch)
+        return None if epoch is None else Position(epoch, replica.chain.seq, replica.chain.digest)
 
-    patch.setattr(node, "promote", promote)
+    patch.setattr(node, "succeed", promote)
+
+
+@canary(seeds=18)
+def a_standby_reads_to_the_end_before_it_claims(patch: pytest.MonkeyPatch) -> None:
+    def promote(journal, replica: Replica, seen_epoch, claim) -> Position | None:
+        replica.follow(journal)
+        position = journal.position()
+        epoch = claim(seen_epoch)
+        return None if epoch is None else position._replace(epoch=epoch)
+
+    patch.setattr(node, "succeed", promote)
 
 
 # --- the market ----------------------------------------------------------------------------------------------------

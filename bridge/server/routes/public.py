@@ -12,11 +12,11 @@ from litestar.params import PathParameter
 from msgspec import Struct
 
 from bridge.errors import NotFound
-from bridge.node import Readiness
 from bridge.server.meanings import MEANINGS
 from bridge.server.problem import TYPE_PREFIX
 from bridge.server.problems import every_type
 from bridge.server.routes.common import GivenService, only_problems
+from bridge.standing import Readiness
 
 # Nobody asks for a key here, so nobody is held to a rate either.
 PUBLIC: Final = only_problems(400, 500)
