@@ -13,6 +13,7 @@ import pytest
 
 import bridge.sequencer
 from bridge.timekeeping import opening
+from bridge.timekeeping.judge import Judge
 from bridge.timekeeping.keeper import Timekeeper
 from engine import core
 from engine.decide import sweeps
@@ -280,13 +281,19 @@ def a_token_is_lost_on_the_way(patch: pytest.MonkeyPatch) -> None:
 
 
 @canary(seeds=2)
-def the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
+def a_clock_that_is_set_back_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bridge.sequencer, "max", lambda *times: times[-1], raising=False)
 
 
 @canary(seeds=9)
 def a_leap_of_the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Timekeeper, "stamp_us", lambda self: self._clock())
+
+
+@canary(seeds=9)
+def a_leap_ahead_is_believed(patch: pytest.MonkeyPatch) -> None:
+    ahead_us = Judge.ahead_us
+    patch.setattr(Judge, "ahead_us", lambda self, reading: min(0, ahead_us(self, reading)))
 
 
 @canary(seeds=6)
