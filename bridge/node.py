@@ -15,7 +15,7 @@ import psycopg
 
 import persistence.errors
 from bridge import recall
-from bridge.change import Change, Place
+from bridge.change import Change, Place, check_change
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
@@ -24,7 +24,7 @@ from bridge.failures import failure_of
 from bridge.feed.source import Feed
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.one_process import OneProcess
-from bridge.questions import Durable
+from bridge.questions import Durable, check_question
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
 from bridge.sequencer import RETRY_AFTER_S, Applied, last_row
@@ -199,6 +199,7 @@ class Node:
         """
         if isinstance(question, Live):
             return self._ask_live(question)
+        check_question(question)
         self._refuse_if_closed()
         return self._desk.ask(question)
 
@@ -206,6 +207,7 @@ class Node:
         """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it."""
         if isinstance(question, Live):
             return self._ask_live(question)
+        check_question(question)
         self._refuse_if_closed()
         return await self._desk.ask_async(question)
 
@@ -265,6 +267,7 @@ class Node:
         Raises what the change raises, `Unavailable` where the database is not there, `AccessDenied` where it gives no
         right, and `UnknownOutcome` where it broke off in the middle: made again, the change tells how it ended.
         """
+        check_change(change)
         self._refuse_if_closed()
         try:
             connection = connect(self.url, "callmarket changes", answer_s_max=CHANGE_S_MAX)

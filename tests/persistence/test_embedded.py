@@ -221,7 +221,7 @@ def test_what_the_shell_says_of_other_servers_is_not_for_the_private_one(
 
 
 def test_a_service_that_is_not_there_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all variables this one alone cannot be overruled; nobody is told to kill a healthy server for it."""
+    """No option of a connection overrules it; nobody is told to kill a healthy server for it."""
     with ensure_server(home):
         monkeypatch.setenv("PGSERVICE", "nowhere")
         with pytest.raises(Unavailable, match=r'definition of service "nowhere" not found.*Unset it') as refused:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 import pytest
@@ -35,10 +35,12 @@ def environment(**settings: str) -> dict[str, str]:
     return clean() | settings
 
 
-def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+def start(*arguments: str, errors_to: IO[bytes] | None = None, **settings: str) -> subprocess.Popen[str]:
     """A process of the command line."""
     command = [sys.executable, "-m", "bridge", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, stderr=errors_to, text=True
+    )
 
 
 def stop(process: subprocess.Popen[str]) -> None:

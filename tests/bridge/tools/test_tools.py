@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -420,3 +421,22 @@ def test_a_key_after_the_body_is_none(tools_url: str) -> None:
                 line.sendall(part)
             told = line.makefile("rb").readline()
         assert int(told.split()[1]) in statuses, (parts, told)
+
+
+def test_what_is_refused_is_logged_as_all_the_rest(tmp_path: Path) -> None:
+    """In JSON where no person reads it, whatever stands in a stranger's header."""
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        process = start("mcp", "--http", "--port", "0", errors_to=errors, CALLMARKET_URL="http://127.0.0.1:9")
+        (line,) = lines_to(process, "")
+        ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        good = {"Authorization": f"Bearer {NO_KEY}", "Accept": "application/json, text/event-stream"}
+        with httpx2.Client() as client:
+            for number in range(4):
+                wrong = {"Host": f"market{number}.example.org"} if number % 2 else {"Origin": 'http://x"y.org'}
+                answer = client.post(line.removeprefix("tools on ").strip(), json=ask, headers=good | wrong)
+                assert answer.status_code == (421 if number % 2 else 403)
+        stop(process)
+    lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
+    assert {one["level"] for one in lines} == {"warning"}, lines
+    assert any("market1.example.org" in one["event"] for one in lines)
