@@ -5,6 +5,7 @@ looked at, four times a second, and not those who came in with them.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -13,6 +14,8 @@ from bridge.access.keyring import Keyring
 from bridge.access.principal import Principal
 from bridge.errors import Unauthorized
 from bridge.loops import PerLoop
+
+logger: Final = logging.getLogger(__name__)
 
 # With the half second in which the keyring hears of what other processes revoke, it is less than a second.
 LOOK_S: Final = 0.25
@@ -73,10 +76,20 @@ class _Here:
 
     def _look(self) -> None:
         """O(keys that are here), and those who go."""
-        for principal in list(self._visits):
-            try:
-                self._keyring.present(principal)
-            except Unauthorized as error:
-                for visit in self._visits.pop(principal):
-                    visit.on_end(str(error))
-        self._timer = self._loop.call_later(LOOK_S, self._look) if self._visits else None
+        try:
+            for principal in list(self._visits):
+                try:
+                    self._keyring.present(principal)
+                except Unauthorized as error:
+                    for visit in self._visits.pop(principal):
+                        _tell(visit, str(error))
+        finally:
+            self._timer = self._loop.call_later(LOOK_S, self._look) if self._visits else None
+
+
+def _tell(visit: _Visit, why: str) -> None:
+    try:
+        visit.on_end(why)
+    except Exception:
+        # What one of them does wrong must not keep the others inside.
+        logger.exception("somebody whose key has ended did not go")

@@ -80,6 +80,21 @@ async def test_who_has_gone_is_told_nothing_and_nobody_is_looked_at(keys: Keyrin
         await until_told(told, 1)
 
 
+@awaited
+async def test_one_that_fails_keeps_nobody_else_inside(keys: Keyring, clock: ManualClock) -> None:
+    first, second, inside, told = made(keys, clock), made(keys, clock), Stays(keys), list[str]()
+
+    def fail(why: str) -> None:
+        told.append(why)
+        raise RuntimeError(why)
+
+    with inside.stay(first, fail), inside.stay(first, fail), inside.stay(second, told.append):
+        await asyncio.to_thread(keys.revoke, first.key_id)
+        await until_told(told, 2)
+        await asyncio.to_thread(keys.revoke, second.key_id)
+        await until_told(told, 3)
+
+
 def test_each_loop_tells_its_own(keys: Keyring, clock: ManualClock) -> None:
     principal, inside = made(keys, clock), Stays(keys)
     keys.revoke(principal.key_id)
