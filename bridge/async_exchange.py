@@ -101,12 +101,16 @@ class AsyncExchange(AllocatingAsync):
 
     async def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised."""
-        for request in requests:
-            verbs.check(request)
+        verbs.check_all(requests)
         return await self._node.submit_async(requests, ack or self._ack)
 
     async def submit_one(self, request: Request) -> Reply:
-        """One request of a verb, as this exchange's actor."""
+        """One request, as this exchange's actor: the raw way too."""
+        verbs.check(request)
+        return await self.submit_checked(request)
+
+    async def submit_checked(self, request: Request) -> Reply:
+        """See `SubmittingAsync`. For verbs alone: what is wrong with a request is not looked for again."""
         return (await self._submit_as_actor([request]))[0]
 
     async def ask(self, question: Live[T] | Durable[T]) -> T:

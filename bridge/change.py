@@ -12,6 +12,8 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 
 import psycopg
 
+from bridge.errors import Invalid
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -30,6 +32,12 @@ class Change(Generic[T]):
     """A change that was checked. `make` raises `NotFound` or `Conflict`, and then has changed nothing."""
 
     make: Callable[[Place], T]
+
+
+def check_change(change: object) -> None:
+    """Check that it is one. Raises `Invalid`."""
+    if not isinstance(change, Change):
+        raise Invalid("change", change, "a Change, as the functions of bridge.resource_allocator.changes make it")
 
 
 class Changing(Protocol):

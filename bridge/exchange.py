@@ -24,6 +24,7 @@ from bridge.read import Read
 from bridge.reads import Live, OrderBook, Wallet
 from bridge.resource_allocator.methods import Allocating
 from bridge.results import Page, PlacedBid, Round, Swept
+from bridge.vitals import Role
 from bridge.verb import Verb, as_actor
 from bridge.vitals import Role
 from engine.state import State
@@ -125,12 +126,16 @@ class Exchange(Allocating):
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised."""
-        for request in requests:
-            verbs.check(request)
+        verbs.check_all(requests)
         return self.node.submit(requests, ack or self.ack)
 
     def submit_one(self, request: Request) -> Reply:
-        """One request of a verb, as this exchange's actor."""
+        """One request, as this exchange's actor: the raw way too."""
+        verbs.check(request)
+        return self.submit_checked(request)
+
+    def submit_checked(self, request: Request) -> Reply:
+        """See `Submitting`. For verbs alone: what is wrong with a request is not looked for again."""
         return self._submit_as_actor([request])[0]
 
     def ask(self, question: Live[T] | Durable[T]) -> T:

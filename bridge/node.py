@@ -16,7 +16,7 @@ import psycopg
 
 import persistence.errors
 from bridge import recall
-from bridge.change import Change, Place
+from bridge.change import Change, Place, check_change
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
@@ -25,10 +25,11 @@ from bridge.failures import failure_of
 from bridge.feed.source import Feed
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.one_process import OneProcess
-from bridge.questions import Durable
+from bridge.questions import Durable, check_question
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
-from bridge.sequencer import RETRY_AFTER_S, Applied
+from bridge.sequencer import RETRY_AFTER_S, Applied, last_row
+from bridge.vitals import Readiness, Role, Vitals
 from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
 from bridge.vitals import Readiness, Role, Vitals
@@ -104,6 +105,14 @@ class Node:
         if self._closed or not self._process.is_here or self._failure is not None or (reign is not None and reign.end):
             return "ended"
         return "standby" if reign is None else "leader"
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has led and leads no longer, while this process is well: others do, or the journal went back.
+
+        Then it may stand by again; whatever else ended it has to be looked at, or begun anew.
+        """
+        return self._reign is not None and (self._reign.lost or bool(self._reign.loss))
 
     def readiness(self) -> Readiness:
         """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
@@ -204,6 +213,7 @@ class Node:
         """
         if isinstance(question, Live):
             return self._ask_live(question)
+        check_question(question)
         self._refuse_if_closed()
         return self._desk.ask(question)
 
@@ -211,6 +221,7 @@ class Node:
         """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it."""
         if isinstance(question, Live):
             return self._ask_live(question)
+        check_question(question)
         self._refuse_if_closed()
         return await self._desk.ask_async(question)
 
@@ -222,7 +233,7 @@ class Node:
         known_by_row = recall.known_by_row(applied)
         if ack == "durable" or known_by_row:
             try:
-                reign.write_behind.wait(applied[-1].journal_seq, self._ack_timeout_s)
+                reign.write_behind.wait(last_row(applied), self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
@@ -238,7 +249,7 @@ class Node:
         reign, applied = self._apply(requests)
         known_by_row = recall.known_by_row(applied)
         if ack == "durable" or known_by_row:
-            error = await reign.waiting.wait(applied[-1].journal_seq)
+            error = await reign.waiting.wait(last_row(applied))
             if error is not None:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
@@ -270,6 +281,7 @@ class Node:
         Raises what the change raises, `Unavailable` where the database is not there, `AccessDenied` where it gives no
         right, and `UnknownOutcome` where it broke off in the middle: made again, the change tells how it ended.
         """
+        check_change(change)
         self._refuse_if_closed()
         try:
             connection = connect(self.url, "callmarket changes", answer_s_max=CHANGE_S_MAX)
@@ -378,6 +390,6 @@ class Node:
 
     def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:
         self.tally.unknown(len(applied))
-        seqs = range(applied[0].journal_seq, applied[-1].journal_seq + 1)
+        seqs = range(applied[0].journal_seq, last_row(applied) + 1)
         reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
         return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)

@@ -71,6 +71,12 @@ class Durable(Generic[T]):
     answer: Callable[[Snapshot, datetime], T]
 
 
+def check_question(question: object) -> None:
+    """Check that it is one to the tables. Raises `Invalid`."""
+    if not isinstance(question, Durable):
+        raise Invalid("question", question, "a question, as the functions of bridge.reads and bridge.questions make it")
+
+
 class BidDetail(BidRow, frozen=True):
     """A bid, as the tables have it at `seq`."""
 

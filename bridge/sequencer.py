@@ -45,6 +45,11 @@ class Applied(Struct, frozen=True):
     repeated: bool
 
 
+def last_row(applied: Sequence[Applied]) -> int:
+    """The row with which all that was applied together is durable: it may be committed in several transactions."""
+    return applied[-1].journal_seq
+
+
 class Sequencer:
     """Orders all mutations of one shard. Safe to call from any thread."""
 

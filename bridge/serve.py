@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -29,6 +30,7 @@ from bridge.config import Config, as_environment
 from bridge.cycle.caller import Caller
 from bridge.earning.collector import Collector
 from bridge.earning.demurrage import demurrage_of
+from bridge.errors import Unavailable
 from bridge.exchange import Exchange
 from bridge.server.asgi import Application, Scope
 from bridge.server.caller import Caller as Asking
@@ -46,6 +48,8 @@ logger: Final = logging.getLogger(__name__)
 
 # How soon it is noticed that this process leads no longer; its callers are told at once.
 _LOOK_S: Final = 0.2
+# Between attempts to stand by again, while the database is away.
+_BEGIN_AGAIN_S: Final = 1.0
 # New objects before the interpreter looks for cycles among them, and how often it looks among older ones too. The usual
 # 700 are those of a few requests, which leave none: looking for them took a tenth of a bid's time and more. What does
 # leave some (a traceback that holds its frame) is found later, after some 10 MB at most.
@@ -54,7 +58,7 @@ _COLLECT_AFTER: Final = (50_000, 50, 50)
 _WARNINGS_PER_S: Final = 10
 
 Ending = Literal["signal", "over"]
-"""Why a service ended: it was told to, or its process leads no longer and has to begin anew."""
+"""Why a service ended: it was told to, or others have taken over and it stands by again."""
 
 
 class Ready(Struct, frozen=True):
@@ -65,11 +69,17 @@ class Ready(Struct, frozen=True):
 
 
 def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
-    """Serve the market until SIGTERM or SIGINT; whoever leads no longer stands by again.
+    """Serve the market until SIGTERM, SIGINT or SIGHUP; a process that others have taken over from stands by again.
 
-    The signal ends it in order: what is under way is answered, what was applied is committed. A second one waits for
-    no caller any more, but for the journal all the same. Raises as `open_exchange`; `Invalid` or `Unavailable` for an
-    address that cannot be listened on.
+    A signal ends it in order: what is under way is answered, what was applied is committed. A second one waits for no
+    caller any more, but for the journal all the same. SIGHUP is left alone where it was ignored before (`nohup`).
+
+    Whoever handed over, or was fenced off while it stood still, lets all of that reign go and begins anew, in this
+    process and on the same port; a database that is away then is waited for. What ends it (docs/faults.md has the list)
+    is raised: as `open_exchange` for what keeps it from beginning; `Invalid` or `Unavailable` for an address that
+    cannot be listened on; `Unavailable` for a journal that has stopped for any other reason than a successor, for an
+    engine that broke off in the middle of a command, and for rows that could not be written before the end; and of
+    `persistence.errors` for a history that it cannot follow.
     """
     gc.set_threshold(*_COLLECT_AFTER)
     requests, access_log = Requests(), AccessLog(config.log_requests_per_s)
@@ -82,13 +92,15 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
 
     port = config.port
     ending: Ending = "over"
+    reigns = 0
     try:
         while ending == "over":
             listening = listening_socket(config.host, port)
             _warn_of_plain_text(listening)
             # Where any port would do, it stays the same one for those who have found it.
             port = listening.getsockname()[1]
-            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen))
+            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen, again=reigns > 0))
+            reigns += 1
             if ending == "over":
                 logger.warning("this process leads no longer: it stands by again")
     finally:
@@ -98,28 +110,30 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
 
 
 async def _serve_once(
-    config: Config, listening: socket.socket, on_ready: Callable[[Ready], None], requests: Requests, seen: Seen
+    config: Config,
+    listening: socket.socket,
+    on_ready: Callable[[Ready], None],
+    requests: Requests,
+    seen: Seen,
+    *,
+    again: bool,
 ) -> Ending:
-    """Stand by, lead, and let go. Raises `Unavailable` if it can never lead: to begin anew would not help."""
+    """Stand by, lead, and let go. Raises as `serve`. `again`: it has begun before."""
     endings: list[Ending] = []
     servers: list[Server] = []
     url = url_of(listening)
     config = msgspec.structs.replace(config, address=config.address or url)
     async with AsyncExitStack() as stack:
         # First, and so last: a signal that comes while it begins or ends is heard, and ends nothing in the middle.
-        await stack.enter_async_context(
-            ending_on((signal.SIGTERM, signal.SIGINT), lambda: _end("signal", endings, servers))
-        )
+        await stack.enter_async_context(ending_on(_signals(), lambda: _end("signal", endings, servers)))
         stack.enter_context(listening)
-        exchange = await asyncio.to_thread(open_with, config, standby=True, writer_process=True)
-        stack.push_async_callback(asyncio.to_thread, exchange.close)
-        admin_key_path = await asyncio.to_thread(
-            ensure_admin_key, exchange.node.url, exchange.node.shard_id, config.home_path, exchange.node.time.real_us
-        )
-        keyring = await asyncio.to_thread(
-            Keyring(exchange.node.url, exchange.node.shard_id, exchange.node.time.real_us).start
-        )
-        stack.push_async_callback(asyncio.to_thread, keyring.close)
+        if again:
+            # An engine and all that it held, which the collector might not come by for long.
+            await asyncio.to_thread(gc.collect)
+        begun = await _begin(stack, config, endings, again=again)
+        if begun is None:
+            return "signal"
+        exchange, keyring, admin_key_path = begun
         calls = await stack.enter_async_context(Caller(exchange))
         demurrage = Collector(exchange, demurrage_of(config))
         background(stack, demurrage.run())
@@ -147,8 +161,58 @@ async def _serve_once(
         if "signal" in endings:
             return "signal"
         exchange.wait_until_leading(0)
+        if not exchange.node.lost:
+            raise Unavailable(exchange.wait_until_over(0))
     # A signal may have come in those last moments too.
     return "signal" if "signal" in endings else "over"
+
+
+def _signals() -> tuple[int, ...]:
+    """The signals that end it in order: a terminal that closes is one, unless somebody wants it to live on."""
+    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
+    return signal.SIGTERM, signal.SIGINT, *hang_up
+
+
+async def _begin(
+    stack: AsyncExitStack, config: Config, endings: list[Ending], *, again: bool
+) -> tuple[Exchange, Keyring, Path | None] | None:
+    """A standby, the keys and the path of the admin's, until the stack ends. None if a signal came before it had begun.
+
+    A database that is away is waited for by who has begun before. Who begins for the first time is told.
+    """
+    while "signal" not in endings:
+        try:
+            async with AsyncExitStack() as begun:
+                exchange = await asyncio.to_thread(open_with, config, standby=True, writer_process=True)
+                begun.push_async_callback(_close, exchange)
+                node = exchange.node
+                admin_key_path = await asyncio.to_thread(
+                    ensure_admin_key, node.url, node.shard_id, config.home_path, node.time.real_us
+                )
+                keyring = await asyncio.to_thread(Keyring(node.url, node.shard_id, node.time.real_us).start)
+                begun.push_async_callback(asyncio.to_thread, keyring.close)
+                stack.push_async_exit(begun.pop_all())
+                return exchange, keyring, admin_key_path
+        except Unavailable as error:
+            if not again:
+                raise
+            logger.warning("it cannot stand by yet, and tries again: %s", error)
+            await asyncio.sleep(_BEGIN_AGAIN_S)
+    return None
+
+
+async def _close(exchange: Exchange) -> None:
+    """Close it. Of one that others have taken over from, what was not written is in doubt, and its callers know it.
+
+    Raises `Unavailable` if anybody else's rows could not be written.
+    """
+    lost = exchange.node.lost
+    try:
+        await asyncio.to_thread(exchange.close)
+    except Unavailable as error:
+        if not lost:
+            raise
+        logger.warning("closed after others have taken over: %s", error)
 
 
 def _warn_of_plain_text(listening: socket.socket) -> None:

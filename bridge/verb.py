@@ -19,15 +19,15 @@ T = TypeVar("T")
 class Submitting(Protocol):
     """What a blocking verb needs of its exchange."""
 
-    def submit_one(self, request: Request) -> Reply:
-        """The reply of one request."""
+    def submit_checked(self, request: Request) -> Reply:
+        """The reply of one request that a verb has built, and so checked."""
 
 
 class SubmittingAsync(Protocol):
     """What an asyncio verb needs of its exchange."""
 
-    async def submit_one(self, request: Request) -> Reply:
-        """The reply of one request."""
+    async def submit_checked(self, request: Request) -> Reply:
+        """The reply of one request that a verb has built, and so checked."""
 
 
 class Verb(Generic[P, T]):
@@ -42,7 +42,7 @@ class Verb(Generic[P, T]):
 
         @wraps(self._build)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self._read(exchange.submit_one(self._build(*args, **kwargs)))
+            return self._read(exchange.submit_checked(self._build(*args, **kwargs)))
 
         return call
 
@@ -59,7 +59,7 @@ class AsyncVerb(Generic[P, T]):
 
         @wraps(self._build)
         async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return self._read(await exchange.submit_one(self._build(*args, **kwargs)))
+            return self._read(await exchange.submit_checked(self._build(*args, **kwargs)))
 
         return call
 

@@ -26,6 +26,8 @@ def request(actor: str, command: Command, command_id: str = "", now: datetime | 
 
 def check(asked: Request) -> None:
     """Check a request that was built by hand. Raises as `request`. About 5 us."""
+    if not isinstance(asked, Request):
+        raise Invalid("request", asked, "a Request, as the functions of bridge.verbs make it")
     command = asked.command
     if not isinstance(command, commands.CommandBase):
         raise Invalid("command", command, "one of the commands")
@@ -37,6 +39,14 @@ def check(asked: Request) -> None:
     check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")
+
+
+def check_all(requests: object) -> None:
+    """Check some requests that were built by hand. Raises as `check`."""
+    if not isinstance(requests, Sequence):
+        raise Invalid("requests", requests, "a list of Requests, as the functions of bridge.verbs make them")
+    for asked in requests:
+        check(asked)
 
 
 def check_bids(requests: object) -> None:

@@ -5,6 +5,7 @@ holds a lock on it until it has its name, so who can take the lock knows that it
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -20,16 +21,27 @@ _UNFINISHED: Final = ".unfinished"
 def appearing(path: Path, mode: int = 0o666) -> Iterator[BufferedRandom]:
     """Give a file to write and to read back; at the end of the block it takes the place of `path`. Raises `OSError`.
 
-    It has at most the permissions of `mode` from its first moment, under either name.
+    Where the block or the writing fails nothing of it is left. It has at most the permissions of `mode` from its first
+    moment, under either name.
     """
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
-    with open(unfinished, "x+b", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-        unfinished.rename(path)
+    try:
+        with open(unfinished, "x+b", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            unfinished.rename(path)
+    except BaseException:
+        # Its bytes are of no use to anybody, and it may be they that the disk is full of.
+        unfinished.unlink(missing_ok=True)
+        raise
     flush_folder(path.parent)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there was no room: on the file system, or within the quota of whoever writes."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def remove_unfinished(folder: Path, prefix: str) -> None:

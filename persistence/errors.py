@@ -24,6 +24,14 @@ class ReadOnly(Unavailable):
     """
 
 
+class NoRoom(Unavailable):
+    """A disk or a quota is full. Nothing of what was to be written is left there; `needed_bytes` is how much it was."""
+
+    def __init__(self, message: str, needed_bytes: int) -> None:
+        super().__init__(message)
+        self.needed_bytes = needed_bytes
+
+
 class AccessDenied(PersistenceError):
     """The database's role lacks a right, so nothing was done. Nobody mends that by trying again: somebody grants it."""
 

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bridge.access import key_text
-from bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, Principal, Scope
+from bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
 from bridge.errors import Invalid
-from bridge.units import datetime_of
+from bridge.units import at_us, datetime_of
 from engine.commands import Name
 from persistence.api_keys import KeyRow
 
@@ -139,4 +139,5 @@ def principal_of(row: KeyRow) -> Principal:
         providers=frozenset(row.providers) - NEVER_OFFERS,
         rate_per_s=row.rate_per_s,
         burst=row.burst,
+        expires_at_us=NEVER_US if row.expires_at is None else at_us("expires_at", row.expires_at),
     )

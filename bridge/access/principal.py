@@ -37,6 +37,10 @@ NEVER_BIDS: Final = frozenset(RESERVED_NAMES)
 NEVER_OFFERS: Final = NEVER_BIDS - {TREASURY}
 
 
+# After this no key of ours expires: the year 2255.
+NEVER_US: Final = 2**53
+
+
 class Principal(Struct, frozen=True):
     """One key that was checked. A name of the engine among its accounts would make it staff: there is none."""
 
@@ -47,6 +51,7 @@ class Principal(Struct, frozen=True):
     providers: frozenset[str]
     rate_per_s: int
     burst: int
+    expires_at_us: int = NEVER_US
 
     def __post_init__(self) -> None:
         """Insist on what `may_bid_for` and whoever takes the only account rely on."""

@@ -39,6 +39,7 @@ from bridge.cli.output import (
     config_of,
     console,
     fail,
+    forgetting_what_nobody_reads,
     json_is_asked_for,
     one_market,
     open_what_is_closed,
@@ -85,7 +86,7 @@ def main() -> None:
     """Run the command line; errors of the market are one line on stderr and an exit code."""
     open_what_is_closed()
     try:
-        with printing_anything():
+        with printing_anything(), forgetting_what_nobody_reads():
             insist_on_assertions()
             _check_arguments(sys.argv[1:])
             _run()

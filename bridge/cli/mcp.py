@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from bridge.cli.output import config_of
 from bridge.config import client_from_environment
 from bridge.errors import Invalid
 
@@ -33,6 +34,10 @@ def mcp(
         )
     if not http and not config.key:
         raise Invalid("CALLMARKET_KEY", "", "an API key, as `callmarket keys create` makes it")
+    from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+
+    # Before anything is opened, so that what is logged on the way is told as all the rest.
+    configure_logs(config_of(""))
     # Only here: the SDK takes a second that no other command should pay.
     if http:
         from bridge.tools.http import serve as serve_http  # noqa: PLC0415

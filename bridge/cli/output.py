@@ -88,6 +88,19 @@ def open_what_is_closed() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
+@contextmanager
+def forgetting_what_nobody_reads() -> Iterator[None]:
+    """Lines of the log that have no reader any more, as on a terminal that has closed, change no exit code."""
+    try:
+        yield
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            # What is left of them is tried once more when the process ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
 def json_is_asked_for(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for JSON: known before it is understood, for its errors are told so too."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments

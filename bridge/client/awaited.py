@@ -165,7 +165,8 @@ class AsyncClient(AllocatingAsync):
         """What becomes durable after this row, by default from now on, without end: each message once, in order.
 
         A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`,
-        and `Gone` where the row after which it goes on was lost (HST-1): what was heard since is not so.
+        `Gone` where the row after which it goes on was lost (HST-1): what was heard since is not so; and `Unauthorized`
+        when the key is revoked or expires.
         """
         if after_seq is None:
             after_seq = (await self.markets()).durable_seq

@@ -4,15 +4,17 @@ Rule of this file: no waiting. The messages of a row are told when the row is wh
 a stream breaks in the middle of one.
 """
 
+import contextlib
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlencode
 
 import httpx2
 import msgspec
+from msgspec import Struct
 
 from bridge.client.call import PREFIX, Call
-from bridge.errors import Unavailable
+from bridge.errors import Unauthorized, Unavailable
 from bridge.feed.filters import filter_of
 from bridge.feed.messages import Message
 
@@ -53,8 +55,14 @@ class Listening:
         return Call("GET", self.target, _nothing)
 
     def hear(self, event: httpx2.ServerSentEvent) -> list[Message]:
-        """What is told for good with this event: a whole row, or nothing yet. Raises `Unavailable`."""
-        if event.event == "end" or not event.data:
+        """What is told for good with this event: a whole row, or nothing yet.
+
+        Raises `Unavailable`, and `Unauthorized` where the market says that the key has ended: nothing comes after that.
+        """
+        if not event.data:
+            return []
+        if event.event == "end":
+            _raise_if_key_ended(event.data)
             return []
         try:
             message = _decode(event.data)
@@ -69,6 +77,21 @@ class Listening:
             return []
         self._after_seq, row, self._row = int(event.id), self._row, []
         return row
+
+
+class _End(Struct):
+    """What matters here of the last event of a stream; more may be in it."""
+
+    reason: str
+    key_ended: bool = False
+
+
+def _raise_if_key_ended(data: str) -> None:
+    """Raise `Unauthorized`; any other end is one to go on after, as is one that is not understood."""
+    with contextlib.suppress(msgspec.MsgspecError):
+        end = msgspec.json.decode(data, type=_End)
+        if end.key_ended:
+            raise Unauthorized(end.reason)
 
 
 def _nothing(_: bytes) -> None:

@@ -7,8 +7,7 @@ the tables for the reading, and what becomes so later is noted here. A wake-up m
 import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
-from bridge.errors import Unavailable
-from bridge.sequencer import RETRY_AFTER_S
+from bridge.errors import ExchangeError
 
 if TYPE_CHECKING:
     from bridge.feed.hub import Hub
@@ -21,20 +20,20 @@ class Watch:
         self.bidder_id: Final = bidder_id
         self._hub: Final = hub
         self._latest_award_id = 0
-        self._over = ""
+        self._over: ExchangeError | None = None
         self._look_again = False
         self._waiter: asyncio.Future[None] | None = None
 
     async def wait(self, after_award_id: int, timeout_s: float) -> bool:
         """Whether an award with a greater id is durable now, so that it pays to read again; False: the time is up.
 
-        Raises `Unavailable` if this process leads no longer.
+        Raises `Unavailable` if this process leads no longer, or whatever else it was ended with.
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while self._latest_award_id <= after_award_id and not self._look_again:
-            if self._over:
-                raise Unavailable(self._over, RETRY_AFTER_S)
+            if self._over is not None:
+                raise self._over
             if loop.time() >= deadline_s:
                 return False
             self._waiter = loop.create_future()
@@ -71,9 +70,9 @@ class Watch:
         self._look_again = True
         self._wake()
 
-    def finish(self, reason: str) -> None:
-        """There is nothing more to wait for."""
-        self._over = reason
+    def finish(self, error: ExchangeError) -> None:
+        """There is nothing more to wait for, and this is why."""
+        self._over = error
         self._wake()
 
     def _wake(self) -> None:

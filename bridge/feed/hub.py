@@ -16,6 +16,7 @@ from bridge.feed.history import OpenJournal, read_page
 from bridge.feed.ring import Ring
 from bridge.feed.subscription import Subscription
 from bridge.loops import Bell
+from bridge.sequencer import RETRY_AFTER_S
 from engine.commands import ClearRound
 from engine.events import AwardGranted
 
@@ -183,7 +184,7 @@ class Hub:
             subscription.finish(self._end_reason)
         for there in self._watches.values():
             for watch in there:
-                watch.finish(self._end_reason)
+                watch.finish(Unavailable(self._end_reason, RETRY_AFTER_S))
 
     def _set_tick(self) -> None:
         if not self._tick_is_set and self._subscriptions:

@@ -25,6 +25,8 @@ class End(NamedTuple):
 
     reason: str
     resume_after_seq: int
+    key_ended: bool = False
+    """Whether its reader may hear nothing more: with the same key no stream continues it."""
 
 
 class Subscription:
@@ -110,13 +112,24 @@ class Subscription:
 
     def finish(self, reason: str) -> None:
         """End it; a slow reader's queue is let go of. The first reason counts."""
-        if self.end is not None:
-            return
+        # What is queued is still handed out; what was passed over is not missed.
         if reason == SLOW_READER:
+            self._finish_empty(End(reason, self._handed_out_seq))
+        elif self.end is None:
+            self._finish(End(reason, self._passed_seq))
+
+    def expel(self, reason: str) -> None:
+        """End it for a reader who may hear nothing more, of what is queued neither. The first reason counts."""
+        self._finish_empty(End(reason, self._handed_out_seq, key_ended=True))
+
+    def _finish_empty(self, end: End) -> None:
+        if self.end is None:
             self._queue.clear()
             self._messages = self._bytes = 0
-        # What is queued is still handed out; what was passed over is not missed.
-        self.end = End(reason, self._handed_out_seq if reason == SLOW_READER else self._passed_seq)
+            self._finish(end)
+
+    def _finish(self, end: End) -> None:
+        self.end = end
         self._hub.leave(self)
         self.ended.set()
         self._wake()
@@ -142,6 +155,9 @@ class Subscription:
     async def _read_some(self) -> None:
         """Put the next rows that the hub has passed into the queue, from the ring or from the journal."""
         rows = await self._hub.rows_after(self._cursor)
+        if self.end is not None:
+            # It has ended meanwhile, after the rows before these.
+            return
         for row in rows:
             wanted = tuple([frame for frame in row.frames if self.filter.lets_through(frame)])
             if wanted:

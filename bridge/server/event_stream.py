@@ -1,4 +1,4 @@
-"""A live stream as an answer: bytes until the client goes, the exchange ends it, or the client does not keep up.
+"""A live stream as an answer: bytes until the client goes or does not keep up, or the exchange or its key ends.
 
 Rule of this file: nobody waits for a slow reader. Its connection is closed when its queue is full, whether it reads the
 last words or not.
@@ -7,6 +7,7 @@ last words or not.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from typing import Final
 
 from bridge.feed import sse
@@ -20,9 +21,10 @@ LAST_WORDS_S_MAX: Final = 2.0
 class EventStream:
     """An ASGI application that answers with a stream."""
 
-    def __init__(self, subscription: Subscription) -> None:
-        """The stream of this subscription, which is closed with it."""
+    def __init__(self, subscription: Subscription, stay: AbstractContextManager[None]) -> None:
+        """The stream of this subscription, which is closed with it; its reader is there within `stay`."""
         self._subscription = subscription
+        self._stay = stay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until one of the three happens."""
@@ -33,7 +35,7 @@ class EventStream:
             # Proxies that collect answers before they pass them on are told not to.
             (b"x-accel-buffering", b"no"),
         ]
-        with self._subscription:
+        with self._subscription, self._stay:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             sending = asyncio.create_task(_send_all(sse.stream(self._subscription), send))
             gone = asyncio.create_task(_until_gone(receive))

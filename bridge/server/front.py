@@ -120,8 +120,10 @@ class Front:
                     return
             scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
             # What changes something begins when all of it is there: what is refused for its end has then done nothing.
-            is_read = caller is not None and changes
-            body = Read(await whole_body(receive), receive) if is_read else Bounded(receive)
+            body: Receive = Bounded(receive)
+            if caller is not None and changes:
+                body = Read(await whole_body(receive), receive)
+                self._service.still_lets_in(caller)
             await self._pass_on(scope, body, answer)
         except Gone:
             pass

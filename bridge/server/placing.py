@@ -38,5 +38,6 @@ def market_of(scope: Scope) -> str:
 async def place(service: Service, caller: Caller, market_id: str, receive: Receive) -> bytes:
     """The answer to one request. Raises as the market and `strict.decoded` do."""
     bid = decoded(await whole_body(receive), _decoder)
+    service.still_lets_in(caller)
     request = bid_request(market_id, service.bidder(caller), bid, caller.command_id)
     return _encoder.encode(results.placed_bid(await service.submit(caller, request)))

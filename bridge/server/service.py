@@ -14,13 +14,14 @@ from bridge.access.authorize import acting_account, actor_of
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope, require
+from bridge.access.stays import Stays
 from bridge.async_exchange import AsyncExchange
 from bridge.change import Change
 from bridge.cursors import Order
 from bridge.cycle.caller import Caller as CycleCaller
 from bridge.cycle.caller import CycleStatus
 from bridge.cycle.settings import cycle_of, set_cycle
-from bridge.errors import ExchangeError, Invalid, NotFound
+from bridge.errors import ExchangeError, Invalid, NotFound, Unauthorized
 from bridge.exchange import Exchange
 from bridge.messages import Ack, Reply, Request
 from bridge.questions import AwardRow, AwardStatus
@@ -48,6 +49,7 @@ class Service:
         self.market: Final = AsyncExchange(exchange)
         self.door: Final = door
         self.keyring: Final = keyring
+        self.stays: Final = Stays(keyring)
         self.scrape: Final = scrape
         self._calls: Final = calls
 
@@ -93,6 +95,7 @@ class Service:
 
     async def awards(
         self,
+        caller: Caller,
         market_id: str | None,
         bidder_id: str | None,
         status: AwardStatus | None,
@@ -103,7 +106,10 @@ class Service:
         order: Order,
         wait_s: float,
     ) -> Page[AwardRow]:
-        """Awards; with `wait_s`, where there is none yet, as soon as there is one. Raises `Invalid`."""
+        """Awards; with `wait_s`, where there is none yet, as soon as there is one.
+
+        Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits.
+        """
 
         async def ask() -> Page[AwardRow]:
             return await self.market.awards(
@@ -116,12 +122,20 @@ class Service:
             raise Invalid("bidder_id", "", "the account whose awards are waited for")
         loop = asyncio.get_running_loop()
         until_s = loop.time() + wait_s
+
+        def leave(why: str) -> None:
+            watch.finish(Unauthorized(why))
+
         # Noticed before it is read, so that nothing falls between.
-        with self.node.feed.awards_of(bidder_id) as watch:
+        with self.node.feed.awards_of(bidder_id) as watch, self.stays.stay(caller.principal, leave):
             page = await ask()
             while not page.items and await watch.wait(0, until_s - loop.time()):
                 page = await ask()
         return page
+
+    def still_lets_in(self, caller: Caller) -> None:
+        """Look at the caller's key once more: its body may have been long on its way. Raises `Unauthorized`."""
+        caller.principal = self.keyring.present(caller.principal)
 
     def bidder(self, caller: Caller) -> str:
         """The account that the caller bids with. Raises `Forbidden`, or `Invalid` where there is no telling which."""

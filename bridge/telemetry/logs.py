@@ -68,8 +68,9 @@ def configure(config: Config, to: TextIO | None = None) -> None:
     root.setLevel(config.log_level.upper())
     # Its `info` says what ours say, in other words.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    # The loop's `debug` is about selectors, and there is a line for each wait.
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # The loop's `debug` is about selectors, a line for each wait; `info` of the others is a line for each call.
+    for library in ("asyncio", "httpx2", "mcp"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def blot(text: str) -> str:

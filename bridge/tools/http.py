@@ -6,6 +6,7 @@ origins that are not this machine, which keeps web pages from speaking to it.
 """
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +18,7 @@ from bridge.server.asgi import Application, Message, Receive, Scope, Send
 from bridge.server.caller import Headers, account_name, read_headers
 from bridge.server.http_server import Server, ending_on, listening_socket, url_of
 from bridge.server.once import check_once
+from bridge.telemetry.access_log import Few
 from bridge.tools.calls import Agent
 from bridge.tools.markets import Agents
 from bridge.tools.server import Context, tools_server
@@ -27,10 +29,13 @@ HOST: Final = "127.0.0.1"
 # The longest call is a few names and numbers, and there at once.
 BODY_BYTES_MAX: Final = 65_536
 BODY_S_MAX: Final = 10.0
+_WARNINGS_PER_S: Final = 10
 
 
 def serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve the tools until SIGTERM or SIGINT. Raises `Unavailable` if the port is taken."""
+    # Hosts and origins that are refused: anybody on this machine, and any page in its browsers, can cause them.
+    logging.getLogger("mcp.server.transport_security").addFilter(Few(_WARNINGS_PER_S))
     asyncio.run(_serve(url, port, on_ready))
 
 

@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from persistence import durable_file
-from persistence.errors import Corrupt, Unavailable
+from persistence.errors import Corrupt, NoRoom, Unavailable
 from persistence.journal import Archive, Stored
 
 FORMAT: Final = 1
@@ -181,4 +181,10 @@ def _failing_closed(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if durable_file.is_full(error):
+            raise NoRoom(
+                f"There is no room in the folder of archives {folder}: of the file that was begun nothing is left, and "
+                "its rows are still in the journal. Make room, or name another folder, and run it again.",
+                0,
+            ) from error
         raise Unavailable(f"The folder of archives {folder} cannot be used: {error}") from error

@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 from persistence.embedded import postmaster
 from persistence.embedded.account import Account
 from persistence.embedded.binaries import Binaries, find_binaries
+from persistence.embedded.clients import has_clients, refused_variables
 from persistence.embedded.home import SUPERUSER, Home
 from persistence.embedded.locks import UseLock, gate
 from persistence.embedded.postmaster import Postmaster, StopMode
@@ -62,17 +62,6 @@ log_checkpoints = off
 log_timezone = 'UTC'
 timezone = 'UTC'
 """
-
-# Anybody who would lose something if the server stopped now: clients, and a backup that is being taken.
-CLIENTS_QUERY = """
-SELECT count(*) FROM pg_stat_activity
-WHERE backend_type IN ('client backend', 'walsender') AND pid <> pg_backend_pid()
-"""
-
-
-# A connection that was just closed is listed until its process has ended, which takes a moment on a busy machine.
-CLIENTS_LEAVE_S_MAX = 2
-CLIENTS_POLL_S = 0.05
 
 
 class EmbeddedServer:
@@ -115,7 +104,7 @@ class EmbeddedServer:
             found = Postmaster.read(self._home)
             if not self._use.close_and_say_if_last() or found is None or not found.is_alive():
                 return False
-            if not found.answers() or self._has_clients():
+            if not found.answers() or has_clients(self.url(SUPERUSER)):
                 return False
             self._stop(found, "fast")
             return True
@@ -134,22 +123,6 @@ class EmbeddedServer:
             # The next start makes it anew; if somebody put a file into it, it stays.
             with suppress(OSError):
                 self._home.socket_folder.rmdir()
-
-    def _has_clients(self) -> bool:
-        """Say whether a client is connected and stays so."""
-        deadline_s = time.monotonic() + CLIENTS_LEAVE_S_MAX
-        try:
-            with psycopg.connect(
-                self.url(SUPERUSER), autocommit=True, connect_timeout=postmaster.PING_S_MAX
-            ) as connection:
-                while connection.execute(CLIENTS_QUERY).fetchone() != (0,):
-                    if time.monotonic() > deadline_s:
-                        return True
-                    time.sleep(CLIENTS_POLL_S)
-        except psycopg.OperationalError:
-            # It answers but lets nobody in: every place is taken by a client.
-            return True
-        return False
 
 
 def default_home() -> Path:
@@ -209,7 +182,9 @@ def ensure_database(url: str, name: str) -> None:
             except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
                 return  # another process was faster, which is just as well
     except psycopg.Error as error:
-        raise Unavailable(f"Cannot make the database {name!r}: {error}") from error
+        variables = refused_variables()
+        hint = f" Is {variables} of the environment wrong? Unset it." if variables else ""
+        raise Unavailable(f"Cannot make the database {name!r}: {error}{hint}") from error
 
 
 @contextmanager

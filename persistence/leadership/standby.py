@@ -15,18 +15,18 @@ from typing import Final
 import psycopg
 
 from persistence.connections import connect
-from persistence.errors import Corrupt, Fenced, PersistenceError, RowsLost, Unavailable
+from persistence.errors import Fenced, PersistenceError, RowsLost, Unavailable
 from persistence.high_water import HighWater, lost_since
-from persistence.journal import Position, went_back
 from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.market_time import Watch
 from persistence.leadership.register import Leader
+from persistence.leadership.succession import follow, succeed
 from persistence.leadership.vacancy import POLL_S, Doubt
 from persistence.line import Line
 from persistence.lost_rows import Recent, save
 from persistence.postgres import PostgresJournal
-from persistence.recovery import Recovered, Replica, Report, check_arrival, rehearse, still_mine
+from persistence.recovery import Recovered, Replica, Report, rehearse
 from persistence.snapshots.store import SnapshotStore
 
 logger: Final = logging.getLogger(__name__)
@@ -167,7 +167,10 @@ class Standby:
             if self._replica is None:
                 self._begin()
             else:
-                self._go_on(self._replica)
+                before_seq = self._replica.chain.seq
+                follow(self._journal, self._replica)
+                if self._replica.chain.seq > before_seq:
+                    self._keep(self._replica)
             if self._loss:
                 logger.warning("shard %d: its journal lacks nothing any more that was not accepted", self._shard_id)
                 self._loss = ""
@@ -184,24 +187,6 @@ class Standby:
         self._recent = Recent()
         replica = self._replica = rehearse(self._journal, self._snapshots, applied=self._recent.add)[1]
         self._keep(replica)
-
-    def _go_on(self, replica: Replica) -> None:
-        """Apply what is new. Raises `RowsLost` where the journal lacks what was applied, or has it otherwise."""
-        assert replica.chain.digest is not None, "a replica knows the digest of its last row"
-        before = Position(replica.chain.epoch, replica.chain.seq, replica.chain.digest)
-        position = self._journal.position()
-        if loss := went_back(before, position.last_seq, position.last_digest):
-            raise loss
-        try:
-            replica.follow(self._journal)
-        except Corrupt:
-            row = self._journal.row_at(before.last_seq) if before.last_seq else None
-            if before.last_seq == 0 or (row is not None and row.digest == before.last_digest):
-                raise
-            # What comes now continues another row than the one that was applied.
-            raise RowsLost(position.last_seq, before.last_seq, other=True) from None
-        if replica.chain.seq > before.last_seq:
-            self._keep(replica)
 
     def _keep(self, replica: Replica) -> None:
         """Remember outside the database how far it has come."""
@@ -242,20 +227,26 @@ class Standby:
 
     def _succeed(self, leader: Leader | None) -> Succession | None:
         """Raise the epoch and come to the very end. None if another was faster."""
-        began = time.perf_counter()
-        after_epoch = self._journal.position().epoch if leader is None else leader.epoch
+        began_s = time.perf_counter()
+        seen_epoch = self._seen_epoch(leader)
+        replica = self._replica
+        if seen_epoch is None or replica is None:
+            return None
+        before = replica.rows
         heartbeat = Heartbeat(
             self._url, self._shard_id, address=self._address, lease_s=self._lease_s, watch=self._watch
         )
-        if heartbeat.take(after_epoch) is None:
-            self._doubt.forget()
-            return None
         try:
-            recovered = self._arrive(began, heartbeat.epoch)
+            position = succeed(self._journal, replica, seen_epoch, heartbeat.take)
+            if position is None:
+                self._doubt.forget()
+                return None
+            self._keep(replica)
             with self._line.use() as connection:
                 register.stand_down(connection, self._shard_id, self._address)
         except Fenced as error:
             heartbeat.close()
+            self._replica = None
             logger.warning("shard %d: %s", self._shard_id, error)
             return None
         except RowsLost as error:
@@ -266,26 +257,25 @@ class Standby:
             # Whoever comes next need not wait for our lease to run out.
             heartbeat.close()
             raise
-        before = "nobody" if leader is None else f"{leader} ({leader.sign})"
         logger.warning(
-            "shard %d: this process leads from row %d on, after %s", self._shard_id, self.applied_seq, before
+            "shard %d: this process leads from row %d on, after %s",
+            self._shard_id,
+            position.last_seq,
+            "nobody" if leader is None else f"{leader} ({leader.sign})",
         )
-        return Succession(heartbeat, recovered)
-
-    def _arrive(self, began: float, epoch: int) -> Recovered:
-        """Follow to where the last writer ended. Every row came out as written, so the state is not checked again."""
-        replica = self._replica
-        assert replica is not None, "it follows before it leads"
-        before = replica.rows
-        with still_mine(self._journal, epoch):
-            position = self._journal.position()
-            # The database may have gone back since it was looked at.
-            self._go_on(replica)
-            check_arrival(replica.chain, position)
-            self._keep(replica)
-        rows, seconds = replica.rows - before, time.perf_counter() - began
+        rows, seconds = replica.rows - before, time.perf_counter() - began_s
         report = Report(rows, 0, seconds, from_seq=position.last_seq - rows, tail_seconds=seconds)
-        return Recovered(replica.engine, position, report)
+        return Succession(heartbeat, Recovered(replica.engine, position, report))
+
+    def _seen_epoch(self, leader: Leader | None) -> int | None:
+        """The epoch of the moment at which nobody was seen to lead. None if somebody does by now."""
+        if leader is not None:
+            return leader.epoch
+        # The register does not tell it of a shard that nobody ever led. In this order: whoever claims such a shard
+        # after the epoch was read is seen, or has raised it.
+        epoch = self._journal.position().epoch
+        with self._line.use() as connection:
+            return epoch if register.look(connection, self._shard_id) is None else None
 
     def _say_goodbye(self) -> None:
         try:

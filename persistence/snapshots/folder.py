@@ -6,6 +6,7 @@ begins with one line of JSON that says what it is, and the rest is the compresse
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from persistence import durable_file
-from persistence.errors import Damaged, Unavailable
+from persistence.errors import Damaged, NoRoom, Unavailable
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, pack, unpack
 
 _SUFFIX: Final = ".snapshot"
@@ -60,7 +61,7 @@ class FolderSnapshots(SnapshotStore):
             checksum,
         )
         name = f"{self._prefix}{snapshot.seq:016}-{checksum.hex()[:16]}{_SUFFIX}"
-        with self._failing_closed():
+        with self._failing_closed(len(data)):
             self.folder.mkdir(parents=True, exist_ok=True)
             durable_file.remove_unfinished(self.folder, self._prefix)
             with durable_file.appearing(self.folder / name) as file:
@@ -94,6 +95,18 @@ class FolderSnapshots(SnapshotStore):
         with self._failing_closed():
             (self.folder / info.name).unlink(missing_ok=True)
 
+    def give_way(self, needed_bytes: int, first_seq: int = 1) -> Info | None:
+        """See `SnapshotStore.give_way`. Costs the reading of a snapshot."""
+        infos = self.list()
+        needed = self.needed(infos, None, first_seq)
+        may_go = [info for info in infos if info.name not in needed]
+        with self._failing_closed():
+            room_bytes = shutil.disk_usage(self.folder).free + sum(info.stored_bytes for info in may_go)
+        if not may_go or room_bytes < needed_bytes:
+            return None
+        self.delete(may_go[-1])
+        return may_go[-1]
+
     def close(self) -> None:
         """See `SnapshotStore.close`. Nothing is held open."""
 
@@ -112,8 +125,13 @@ class FolderSnapshots(SnapshotStore):
         return Info(path.name, taken_at=taken_at, **msgspec.structs.asdict(head))
 
     @contextlib.contextmanager
-    def _failing_closed(self) -> Iterator[None]:
+    def _failing_closed(self, writes_bytes: int = 0) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            if durable_file.is_full(error):
+                words = (
+                    f"There is no room for a snapshot of {writes_bytes:,} bytes in {self.folder}; nothing of it is left"
+                )
+                raise NoRoom(words, writes_bytes) from error
             raise Unavailable(f"The folder of snapshots cannot be used: {error}") from error

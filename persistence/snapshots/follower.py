@@ -4,16 +4,20 @@ Rule of this file: it reads the journal and writes to the store of snapshots, an
 from a state that recovery has made, and it stays only if what the store gives back is that state, byte for byte.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from engine.core import Engine
 from engine.state import State
-from persistence.errors import Damaged
+from persistence.errors import Damaged, NoRoom
 from persistence.journal import Journal, first_seq
 from persistence.recovery import PassedOver, Replica, check_end, collector_off, rehearse
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, state_of
+
+logger: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Follower:
         """Follow to the end of the journal, prove the state, keep it, read it back. None if there is nothing new.
 
         Raises `Corrupt` or `Diverged` if the journal does not lead there, `Damaged` if the store gives back something
-        else, `Unavailable` if one of them cannot be reached; the next call then begins anew.
+        else, `NoRoom` if no older one can give way, `Unavailable` if one of them cannot be reached; the next call then
+        begins anew.
         """
         started = time.perf_counter()
         replica, self._replica = self._replica, None
@@ -75,8 +80,8 @@ class Follower:
         taken = None
         if replica.chain.seq > self._taken_seq:
             with collector_off():
-                info = self._keep_and_prove(replica)
-            forgotten = tuple(self._store.prune(self._keep, info, first_seq(self._journal)))
+                info, gave_way = self._keep_and_prove(replica)
+            forgotten = (*gave_way, *self._store.prune(self._keep, info, first_seq(self._journal)))
             taken = Taken(info, rows, time.perf_counter() - started, passed_over, forgotten)
             if self._publish is not None:
                 self._publish(info, taken.seconds)
@@ -84,18 +89,34 @@ class Follower:
         self._replica = replica
         return taken
 
-    def _keep_and_prove(self, replica: Replica) -> Info:
-        """Write the replica's state, and go on from what comes back."""
+    def _keep_and_prove(self, replica: Replica) -> tuple[Info, list[Info]]:
+        """Write the replica's state, and go on from what comes back. Also what has given way to it."""
         chain, state = replica.chain, replica.engine.state
         assert chain.digest is not None, "a replica knows the digest of its last row"
         image = state.encode()
-        info = self._store.write(Snapshot(chain.seq, state.at_us, chain.digest, image))
+        info, gave_way = self._write(Snapshot(chain.seq, state.at_us, chain.digest, image))
         try:
             replica.engine = Engine(_proved(info, self._store.read(info), image))
         except Damaged:
             self._store.delete(info)
             raise
-        return info
+        return info, gave_way
+
+    def _write(self, snapshot: Snapshot) -> tuple[Info, list[Info]]:
+        """Keep a snapshot; where there is no room the oldest give way, one after the other, while a good one stays.
+
+        Raises `NoRoom` if that is not enough. There are as many attempts as snapshots, at most.
+        """
+        gave_way: list[Info] = []
+        while True:
+            try:
+                return self._store.write(snapshot), gave_way
+            except NoRoom as error:
+                oldest = self._store.give_way(error.needed_bytes, first_seq(self._journal))
+                if oldest is None:
+                    raise
+                logger.warning("%s: the oldest, of row %d, gives way", error, oldest.seq)
+                gave_way.append(oldest)
 
 
 def _proved(info: Info, back: bytes, image: bytes) -> State:

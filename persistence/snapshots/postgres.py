@@ -4,12 +4,13 @@ Rule of this file: one snapshot is one transaction, so a reader sees all of it o
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
 
 from persistence.connections import connect
-from persistence.errors import Damaged
+from persistence.errors import Damaged, NoRoom, Unavailable
 from persistence.line import Line
 from persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
 
@@ -31,7 +32,7 @@ class PostgresSnapshots(SnapshotStore):
         """See `SnapshotStore.write`."""
         data, checksum = pack(snapshot, self.shard_id)
         chunks = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
-        with self._line.use() as connection, connection.transaction():
+        with self._no_room(len(data)), self._line.use() as connection, connection.transaction():
             row = connection.execute(
                 """
                 INSERT INTO snapshots
@@ -94,6 +95,16 @@ class PostgresSnapshots(SnapshotStore):
     def close(self) -> None:
         """See `SnapshotStore.close`."""
         self._line.close()
+
+    @contextmanager
+    def _no_room(self, needed_bytes: int) -> Iterator[None]:
+        try:
+            yield
+        except Unavailable as error:
+            if isinstance(error.__cause__, psycopg.errors.DiskFull):
+                words = f"The database has no room for a snapshot of {needed_bytes:,} bytes: {error.__cause__}"
+                raise NoRoom(words, needed_bytes) from error
+            raise
 
     @staticmethod
     def _chunks(connection: psycopg.Connection, key: tuple[int, int], chunks: int) -> Iterator[bytes]:

@@ -62,7 +62,7 @@ class SnapshotStore(Protocol):
     """What the record of an archive says of it: a database can see to its own snapshots only."""
 
     def write(self, snapshot: Snapshot) -> Info:
-        """Keep a snapshot, all of it or nothing; return when it is where a reader finds it."""
+        """Keep a snapshot, all of it or nothing; return when it is where a reader finds it. Raises `NoRoom`."""
 
     def list(self) -> Sequence[Info]:
         """All that are kept, newest first: by seq, and of one seq the last written first. Reads no image."""
@@ -97,13 +97,26 @@ class SnapshotStore(Protocol):
         infos = self.list()
         if len(infos) <= keep:
             return []
-        starts = [info for info in infos if info.seq >= first_seq]
-        saved = proved or next((info for info in starts if is_whole(self, info)), None)
-        names = {info.name for info in (saved, *(starts[-1:] if first_seq > 1 else ())) if info is not None}
-        forgotten = [info for info in infos[keep:] if info.name not in names]
+        needed = self.needed(infos, proved, first_seq)
+        forgotten = [info for info in infos[keep:] if info.name not in needed]
         for info in forgotten:
             self.delete(info)
         return forgotten
+
+    def give_way(self, _needed_bytes: int, _first_seq: int = 1) -> Info | None:
+        """Forget the oldest one, because a new one of so many bytes found no room, and return it.
+
+        None, and nothing is forgotten, where that would not make room, or none may go: what `prune` keeps in any case
+        is kept here too. So it is in a database, whose deleted rows take their room until they are vacuumed, for which
+        a full disk has none.
+        """
+        return None
+
+    def needed(self, infos: Sequence[Info], proved: Info | None, first_seq: int) -> set[str]:
+        """The names of those that stay: a good one, and the one that a cut journal was cut for."""
+        starts = [info for info in infos if info.seq >= first_seq]
+        saved = proved or next((info for info in starts if is_whole(self, info)), None)
+        return {info.name for info in (saved, *(starts[-1:] if first_seq > 1 else ())) if info is not None}
 
 
 def is_whole(store: SnapshotStore, info: Info) -> bool:

@@ -1,5 +1,6 @@
 """The verbs on a real database: what each returns, each of the errors, who acts, retries, and many callers at once."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
@@ -8,7 +9,18 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, NotFound, Refused, open_exchange, verbs
+from bridge import (
+    AsyncExchange,
+    Exchange,
+    Invalid,
+    ManualClock,
+    NotFound,
+    Refused,
+    Request,
+    open_exchange,
+    reads,
+    verbs,
+)
 from bridge.results import PlacedBid, accepted, all_placed
 from engine import limits
 from engine.commands import ClearRound
@@ -413,3 +425,52 @@ def test_raw_requests_give_refusals_as_events(market: Exchange) -> None:
     (reply,) = market.submit([verbs.request("operator", ClearRound("none"))])
     assert type(reply.events[0]).__name__ == "Rejected"
     assert reply.seq == 1
+
+
+# --- what is no request, no question, no change ----------------------------------------------------------------------
+
+NO_REQUEST = (None, "mint", verbs.mint, ClearRound("m"), Exchange, [verbs.open_account("b")])
+BY_HAND = (
+    Request("admin", "nonsense"),
+    Request("admin", None),
+    Request(5, ClearRound("m")),
+    Request("admin", ClearRound(7)),
+)  # type: ignore[arg-type]
+
+
+def test_what_is_no_request_is_refused_and_breaks_nothing(market: Exchange) -> None:
+    """Built by hand it may be anything: the engine, which would stop at it for good, never sees it."""
+    furnish(market, "a")
+    image = market.image()
+    for wrong in (*NO_REQUEST, *BY_HAND):
+        for ask in (market.submit_one, market.acting_as("a").submit_one, lambda one: market.submit([one])):
+            with pytest.raises(Invalid):
+                ask(wrong)  # type: ignore[arg-type]
+    for many in (None, 5, verbs.open_account("b"), iter(())):
+        with pytest.raises(Invalid, match="requests: expected a list of Requests"):
+            market.submit(many)  # type: ignore[arg-type]
+    assert market.image() == image
+    assert market.submit_one(verbs.open_account("b")).seq == 4
+
+
+def test_what_is_no_question_and_no_change_is_refused(market: Exchange) -> None:
+    for wrong in (None, "wallet", reads.wallet, verbs.open_account("b"), lambda _: 5):
+        with pytest.raises(Invalid, match="question: expected a question"):
+            market.ask(wrong)  # type: ignore[arg-type]
+        with pytest.raises(Invalid, match="change: expected a Change"):
+            market.change(wrong)  # type: ignore[arg-type]
+
+
+def test_asyncio_refuses_the_same(market: Exchange) -> None:
+    desk = AsyncExchange(market)
+
+    async def run() -> None:
+        for wrong in (*NO_REQUEST, *BY_HAND):
+            for ask in (desk.submit_one, desk.acting_as("a").submit_one, desk.ask, desk.change):
+                with pytest.raises(Invalid):
+                    await ask(wrong)  # type: ignore[operator]
+            with pytest.raises(Invalid):
+                await desk.submit([wrong])  # type: ignore[list-item]
+        assert (await desk.submit_one(verbs.open_account("b"))).seq == 1
+
+    asyncio.run(run())

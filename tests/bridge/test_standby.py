@@ -18,6 +18,7 @@ from bridge import (
     verbs,
 )
 from persistence.leadership import register
+from persistence.leadership.heartbeat import Heartbeat
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.proxy import Proxy
@@ -254,3 +255,55 @@ def test_closing_a_standby_lets_nobody_wait_for_it(database_url: str, clock: Man
 def test_taking_over_does_not_stand_by(database_url: str) -> None:
     with pytest.raises(Invalid, match="standby: expected False where takeover is True"):
         open_exchange(database_url, standby=True, takeover=True)
+
+
+def test_rows_between_the_last_look_and_the_claim_are_led_from(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is pushed aside writes to the very moment in which its epoch ends; the next one reads on after that."""
+    leader = open_exchange(database_url, clock=clock)
+    furnish(leader, "a")
+    take = Heartbeat.take
+
+    def take_late(heartbeat: Heartbeat, after_epoch: int | None = None) -> int | None:
+        for _ in range(3):
+            leader.mint("a", 5, "grant:any")
+        return take(heartbeat, after_epoch)
+
+    with open_exchange(database_url, clock=clock, standby=True) as standby:
+        follow(standby, leader)
+        monkeypatch.setattr(Heartbeat, "take", take_late)
+        # It lets go, as if it had hung, and its writer goes on.
+        assert leader.node._reign is not None
+        leader.node._reign._heartbeat.close()
+        assert standby.wait_until_leading(WAIT_S)
+        assert standby.image() == leader.image()
+        assert standby.wallet("a").balance_tokens == 1_015
+        assert (standby.recovery.rows, standby.mint("a", 1, "grant:any").stamp.seq) == (3, last_seq(leader) + 1)
+    leader.close()
+
+
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_who_begins_to_lead_while_others_look_is_not_pushed_aside(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    """Several begin at once on a shard that nobody ever led: after one of them has looked, another is faster."""
+    faster = Heartbeat(database_url, 0, address="http://faster", lease_s=5)
+    look, seen = register.look, []
+
+    def look_slowly(connection: psycopg.Connection, shard_id: int) -> register.Leader | None:
+        found = look(connection, shard_id)
+        seen.append(found)
+        if len(seen) == looks:
+            assert found is None
+            faster.take()
+        return found
+
+    monkeypatch.setattr(register, "look", look_slowly)
+    try:
+        with open_exchange(database_url, clock=clock, standby=True) as standby:
+            until(lambda: leader_named_by(standby) == "http://faster")
+            with psycopg.connect(database_url) as connection:
+                assert connection.execute("SELECT epoch FROM engine_writer").fetchone() == (1,)
+    finally:
+        faster.close()

@@ -35,11 +35,11 @@ class NoSmallDisk(Exception):
 
 
 @contextmanager
-def small_disk() -> Iterator[Path]:
-    """Yield an empty folder on a file system of `DISK_BYTES`. Raises `NoSmallDisk`."""
+def small_disk(size_bytes: int = DISK_BYTES) -> Iterator[Path]:
+    """Yield an empty folder on a file system of this size. Raises `NoSmallDisk`."""
     folder = Path(tempfile.mkdtemp(prefix=HOME_PREFIX))
     folder.chmod(0o711)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0711", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes},mode=0711", "tmpfs", str(folder)]
     try:
         try:
             mounted = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -221,7 +221,7 @@ def test_what_the_shell_says_of_other_servers_is_not_for_the_private_one(
 
 
 def test_a_service_that_is_not_there_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all variables this one alone cannot be overruled; nobody is told to kill a healthy server for it."""
+    """No option of a connection overrules it; nobody is told to kill a healthy server for it."""
     with ensure_server(home):
         monkeypatch.setenv("PGSERVICE", "nowhere")
         with pytest.raises(Unavailable, match=r'definition of service "nowhere" not found.*Unset it') as refused:
@@ -229,6 +229,34 @@ def test_a_service_that_is_not_there_is_named(home: Path, monkeypatch: pytest.Mo
         assert "kill" not in str(refused.value)
         monkeypatch.delenv("PGSERVICE")
     assert not is_running(home)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PGTZ", "Nowhere/At_All"), ("PGDATESTYLE", "stardate"), ("PGGEQO", "perhaps")]
+)
+def test_a_setting_of_the_shell_that_the_server_refuses_is_named_and_leaves_no_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Libpq sends it with every connection, whatever that says; the server is stopped all the same."""
+    monkeypatch.setenv(name, value)
+    found = ensure_server(home)
+    with pytest.raises(Unavailable, match=f"Is {name} of the environment wrong"):
+        ensure_database(found.url("postgres"), "callmarket")
+    assert found.release(), "nobody else uses it"
+    assert found.pid() is None
+
+
+def test_a_client_is_seen_by_who_is_not_let_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that the server refuses says nothing of others: they are asked for without the variable."""
+    found = ensure_server(home)
+    with psycopg.connect(found.url("postgres"), autocommit=True) as client:
+        monkeypatch.setenv("PGTZ", "Nowhere/At_All")
+        assert not found.release(), "somebody is connected"
+        client.execute("SELECT 1")
+    with ensure_server(home) as again:
+        pid = again.pid()
+    assert pid is not None
+    assert again.pid() is None
 
 
 def test_a_database_is_made_once(home: Path) -> None:

@@ -313,19 +313,30 @@ def test_the_reader_role_may_look(database_url: str) -> None:
             assert allowed
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed before the renaming, there is an unfinished file that nobody reads and the next writer removes."""
-    store = FolderSnapshots(tmp_path, 0)
+@pytest.mark.parametrize("end", ["killed", "interrupted"])
+def test_a_file_appears_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """Before the renaming there is an unfinished file that nobody reads.
 
-    def killed(*_: object) -> None:
+    Who is interrupted removes it; who is killed cannot, and the next writer does.
+    """
+    store = FolderSnapshots(tmp_path, 0)
+    left = tmp_path / "none"
+
+    def ended(unfinished: Path, _: object) -> None:
+        nonlocal left
+        left = unfinished
+        if end == "killed":
+            # A kill leaves it there: nothing runs after it.
+            monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr(Path, "rename", killed)
+        context.setattr(Path, "rename", ended)
         with pytest.raises(KeyboardInterrupt):
             store.write(snapshot(1))
-    (left,) = tmp_path.iterdir()
+    monkeypatch.undo()
     assert left.name.endswith(".unfinished")
+    assert left.exists() == (end == "killed")
     assert store.list() == []
     store.write(snapshot(2))
     assert not left.exists()

@@ -13,6 +13,7 @@ import pytest
 
 import bridge.sequencer
 from bridge.timekeeping import opening
+from bridge.timekeeping.judge import Judge
 from bridge.timekeeping.keeper import Timekeeper
 from engine import core
 from engine.decide import sweeps
@@ -54,6 +55,11 @@ def canary(seeds: int) -> Callable[[Plant], Plant]:
 
 
 # --- the writer ----------------------------------------------------------------------------------------------------
+
+
+@canary(seeds=1)
+def acknowledged_when_the_first_row_of_a_batch_is_durable(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(node, "last_row", lambda applied: applied[0].journal_seq)
 
 
 @canary(seeds=1)
@@ -226,12 +232,23 @@ def the_epoch_of_a_successor_is_taken_for_ones_own(patch: pytest.MonkeyPatch) ->
 
 
 @canary(seeds=18)
-def a_standby_is_promoted_where_it_stands(patch: pytest.MonkeyPatch) -> None:
-    def promote(replica: Replica, journal) -> Position:
-        epoch = journal.claim()
-        return Position(epoch, replica.chain.seq, replica.chain.digest)
+def a_standby_leads_without_reading_to_the_end(patch: pytest.MonkeyPatch) -> None:
+    def promote(_journal, replica: Replica, seen_epoch, claim) -> Position | None:
+        epoch = claim(seen_epoch)
+        return None if epoch is None else Position(epoch, replica.chain.seq, replica.chain.digest)
 
-    patch.setattr(node, "promote", promote)
+    patch.setattr(node, "succeed", promote)
+
+
+@canary(seeds=18)
+def a_standby_reads_to_the_end_before_it_claims(patch: pytest.MonkeyPatch) -> None:
+    def promote(journal, replica: Replica, seen_epoch, claim) -> Position | None:
+        replica.follow(journal)
+        position = journal.position()
+        epoch = claim(seen_epoch)
+        return None if epoch is None else position._replace(epoch=epoch)
+
+    patch.setattr(node, "succeed", promote)
 
 
 # --- the market ----------------------------------------------------------------------------------------------------
@@ -264,13 +281,19 @@ def a_token_is_lost_on_the_way(patch: pytest.MonkeyPatch) -> None:
 
 
 @canary(seeds=2)
-def the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
+def a_clock_that_is_set_back_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bridge.sequencer, "max", lambda *times: times[-1], raising=False)
 
 
 @canary(seeds=9)
 def a_leap_of_the_clock_is_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Timekeeper, "stamp_us", lambda self: self._clock())
+
+
+@canary(seeds=9)
+def a_leap_ahead_is_believed(patch: pytest.MonkeyPatch) -> None:
+    ahead_us = Judge.ahead_us
+    patch.setattr(Judge, "ahead_us", lambda self, reading: min(0, ahead_us(self, reading)))
 
 
 @canary(seeds=6)

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 import bridge.errors
 from bridge import recall
 from bridge.messages import Request
-from bridge.sequencer import Applied, Sequencer
+from bridge.sequencer import Applied, Sequencer, last_row
 from bridge.timekeeping.keeper import Timekeeper
 from engine.core import Engine
 from persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
 from persistence.journal import Position
 from persistence.leadership.market_time import View
+from persistence.leadership.succession import succeed
 from persistence.outbox import Outbox
 from persistence.queries import ReplyRow
-from persistence.recovery import Recovered, Replica, check_arrival, recover, rehearse, still_mine
+from persistence.recovery import Recovered, Replica, recover, rehearse
 from persistence.snapshots.follower import Follower
 from persistence.snapshots.store import SnapshotStore
 from tests.simulation.auditor import BOUND_S
@@ -37,16 +38,6 @@ Reply = Callable[[list[Applied] | str], None]
 def bring_back(journal: ProcessJournal, snapshots: SnapshotStore) -> Recovered:
     """Become the writer, as who opens a market does: claim first, then recover."""
     return recover(journal, snapshots, epoch=journal.claim())
-
-
-def promote(replica: Replica, journal: ProcessJournal) -> Position:
-    """Become the writer, as a standby does: claim if nobody else has since it looked, then follow to the end."""
-    epoch = journal.claim_after(journal.position().epoch)
-    with still_mine(journal, epoch):
-        position = journal.position()
-        replica.follow(journal)
-        check_arrival(replica.chain, position)
-    return position
 
 
 class Node:
@@ -152,8 +143,14 @@ class Node:
         self.world.note(f"{self.life} is promoted at {replica.chain.seq}")
         life = self.life
 
+        # Nobody was seen to lead, or somebody is pushed aside who does: both happen.
+        seen_epoch = self.store.database.position.epoch
+
         def start() -> tuple[Engine, Position]:
-            position = promote(replica, ProcessJournal(self.store, life, "taking over"))
+            journal = ProcessJournal(self.store, life, "taking over")
+            position = succeed(journal, replica, seen_epoch, journal.claim_after)
+            if position is None:
+                raise Fenced("another was faster")
             return replica.engine, position
 
         self._start(life, start)
@@ -270,7 +267,7 @@ class Node:
                 self.store.auditor.acknowledge(self.store.database, request, one)
             reply(told)
 
-        self._tell(outbox.on_durable(applied[-1].journal_seq, finish))
+        self._tell(outbox.on_durable(last_row(applied), finish))
         self._pump()
 
     def _told_again(self, requests: Sequence[Request], applied: list[Applied]) -> list[Applied]:

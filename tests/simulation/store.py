@@ -8,7 +8,7 @@ out at one moment, whole or not at all, whoever still waits for it.
 from collections.abc import Callable, Generator, Sequence
 
 from engine.codec import Sealed
-from persistence.errors import Fenced, PersistenceError, Unavailable
+from persistence.errors import PersistenceError, Unavailable
 from persistence.journal import Journal, Position, Stored
 from persistence.memory import MemoryDatabase, MemoryJournal
 from tests.simulation.auditor import Auditor
@@ -132,12 +132,12 @@ class ProcessJournal(Journal):
         self._step()
         return self.epoch
 
-    def claim_after(self, epoch: int) -> int:
-        """Claim if that is still the epoch, as `lease.claim` does it. Raises `Fenced` if another was faster."""
+    def claim_after(self, epoch: int) -> int | None:
+        """Claim if that is still the epoch, as `lease.claim` does it. None if another was faster."""
         self._step()
         if self.store.database.position.epoch != epoch:
             self.store.world.occurred("another standby was faster")
-            raise Fenced("another was faster")
+            return None
         self.epoch = self.store.claim(self.life)
         self._step()
         return self.epoch

@@ -14,7 +14,7 @@ from bridge.errors import told_as
 from bridge.feed import sse
 from bridge.feed.filters import filter_of
 from bridge.server.event_stream import EventStream
-from bridge.server.routes.common import GivenService, NameQuery, problems
+from bridge.server.routes.common import GivenCaller, GivenService, NameQuery, problems
 from engine.limits import SEQ_MAX
 
 AfterSeq = Annotated[
@@ -38,6 +38,7 @@ STREAM = ResponseSpec(
 
 @get("/events", operation_id="events", summary="Live stream", responses={**problems(410), 200: STREAM})
 async def events(
+    caller: GivenCaller,
     service: GivenService,
     after_seq: AfterSeq = None,
     market_id: Markets = None,
@@ -49,17 +50,20 @@ async def events(
 
     The `id` of an event is its row: send it back as `Last-Event-ID`, or as `after_seq`, and the stream goes on without
     a gap. Where both are given the header counts: browsers resume at the address that they began with. Who reads too
-    slowly is cut off with an event `end` that says where to go on. With 0 it begins at the first row. After a row that
-    was lost it does not go on, and says so (410). Wallets and refusals are not in it.
+    slowly is cut off with an event `end` that says where to go on. Where `key_ended` is true in it, the key was revoked
+    or has expired, and goes on nowhere. With 0 it begins at the first row. After a row that was lost it does not go on,
+    and says so (410). Wallets and refusals are not in it.
     """
     resumed_seq = sse.after_seq_of(last_event_id or "")
     with told_as(market_ids="market_id", kinds="kind"):
         wanted = filter_of(market_id or (), kind or (), bidder_id or "")
     if resumed_seq is None:
-        return EventStream(await service.node.feed.subscribe(wanted, after_seq))  # type: ignore[return-value]
-    with told_as(after_seq="Last-Event-ID"):
-        subscription = await service.node.feed.subscribe(wanted, resumed_seq)
-    return EventStream(subscription)  # type: ignore[return-value]  # the same protocol in other words
+        subscription = await service.node.feed.subscribe(wanted, after_seq)
+    else:
+        with told_as(after_seq="Last-Event-ID"):
+            subscription = await service.node.feed.subscribe(wanted, resumed_seq)
+    stay = service.stays.stay(caller.principal, subscription.expel)
+    return EventStream(subscription, stay)  # type: ignore[return-value]  # the same protocol in other words
 
 
 HANDLERS = (events,)

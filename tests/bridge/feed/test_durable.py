@@ -52,7 +52,7 @@ async def test_who_hears_everything_has_the_book_of_the_exchange(
     await desk.clear_round("m")
     market.close()
     await reading
-    assert client.end == {"reason": "it was handed over", "resume_after_seq": client.last_id}
+    assert client.end == {"reason": "it was handed over", "resume_after_seq": client.last_id, "key_ended": False}
     with open_exchange(database_url, clock=clock) as again:
         desk = AsyncExchange(again)
         assert client.last_id == again.durable_seq

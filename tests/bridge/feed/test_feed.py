@@ -310,7 +310,7 @@ async def test_the_end_of_a_reign_ends_its_streams_after_the_last_row() -> None:
     await asyncio.gather(*readers)
     for client in clients:
         assert client.kept == source.said()
-        assert client.end == {"reason": "it was handed over", "resume_after_seq": len(source.rows)}
+        assert client.end == {"reason": "it was handed over", "resume_after_seq": len(source.rows), "key_ended": False}
     with pytest.raises(Unavailable, match="handed over"):
         await waiting
     with pytest.raises(Unavailable, match="handed over"):

@@ -4,9 +4,13 @@ Goal: SIGTERM loses nothing and leaves nobody without a word. Method: a real pro
 still at the right moment, and an audit of the tables afterwards.
 """
 
+import os
+import pty
 import random
+import re
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +21,8 @@ import psycopg
 import pytest
 
 from tests.support.own_server import OwnServer, open_own_server
-from tests.support.service_process import ServiceProcess, served
+from tests.support.service_process import ROOT, ServiceProcess, clean, command, served
+from tests.support.small_market import until
 
 WAITING = 12
 
@@ -131,6 +136,54 @@ def test_a_signal_ends_a_standby_too(url: str, tmp_path: Path) -> None:
         standby.tell(signal.SIGINT)
         assert standby.wait() == 0
         assert leader.ready().status_code == 200
+
+
+def test_a_hang_up_ends_it_in_order_too(url: str, tmp_path: Path) -> None:
+    """SIGHUP, as when a terminal closes: the standby need not wait for the lease, and nothing is left to clear up."""
+    with served(url, tmp_path) as leader, served(url, tmp_path) as standby:
+        leader.until(lambda told: told.status_code == 200)
+        standby.until(lambda told: told.json()["leader"] == leader.url)
+        leader.tell(signal.SIGHUP)
+        assert leader.wait() == 0, leader.log
+        assert leader.lines(event="ended in order")
+        standby.until(lambda told: told.status_code == 200)
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT released_at FROM engine_leader").fetchone() == (None,)
+
+
+def test_a_hang_up_is_left_alone_where_it_was_ignored(url: str, tmp_path: Path) -> None:
+    """`nohup callmarket serve` is to outlive its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with served(url, tmp_path) as service:
+            signal.signal(signal.SIGHUP, before)
+            service.until(lambda told: told.status_code == 200)
+            service.tell(signal.SIGHUP)
+            for _ in range(5):
+                assert service.ready().status_code == 200
+            assert service.end() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_closes_ends_it_in_order(url: str, tmp_path: Path) -> None:
+    """All of its processes get the signal, and nobody reads its log any more."""
+    environment = clean() | {"CALLMARKET_DATABASE_URL": url, "CALLMARKET_HOME": str(tmp_path)}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, command(), environment)
+    told = b""
+    while b"}\r\n" not in told or b'"url"' not in told:
+        told += os.read(terminal, 4_096)
+    address = re.search(rb'"url": "([^"]+)"', told)
+    assert address is not None, told
+    until(lambda: httpx2.get(f"{address[1].decode()}/readyz").status_code == 200)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT released_at IS NOT NULL FROM engine_leader").fetchone() == (True,)
 
 
 def place_alone(service: ServiceProcess, task_id: str) -> httpx2.Response:

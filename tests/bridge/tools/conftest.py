@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from functools import wraps
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 import pytest
@@ -35,10 +35,12 @@ def environment(**settings: str) -> dict[str, str]:
     return clean() | settings
 
 
-def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+def start(*arguments: str, errors_to: IO[bytes] | None = None, **settings: str) -> subprocess.Popen[str]:
     """A process of the command line."""
     command = [sys.executable, "-m", "bridge", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, stderr=errors_to, text=True
+    )
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -65,6 +67,17 @@ class Served:
         made = httpx2.post(f"{self.url}/api/v1/keys", json={"name": "test", **scopes}, headers=headers)
         assert made.status_code == 201, made.text
         return str(made.json()["key"])
+
+    def revoke(self, key: str) -> None:
+        """Take a key away."""
+        headers = {"Authorization": f"Bearer {self._admin_key}"}
+        assert httpx2.delete(f"{self.url}/api/v1/keys/{key[4:16]}", headers=headers).status_code == 200
+
+    def waits(self) -> int:
+        """How many wait for an award."""
+        headers = {"Authorization": f"Bearer {self._admin_key}"}
+        lines = httpx2.get(f"{self.url}/metrics", headers=headers).text.splitlines()
+        return int(float(next(line.split()[1] for line in lines if line.startswith("callmarket_award_waits "))))
 
     def market(self, *bidder_ids: str) -> tuple[str, ...]:
         """A new market, and new accounts with 1,000 tokens each: their names."""

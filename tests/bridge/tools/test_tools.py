@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -379,3 +381,62 @@ async def test_the_tools_end_in_order_while_a_call_waits(served: Served) -> None
             await asyncio.to_thread(stop, process)
         with pytest.raises(MCPError):
             await waiting
+
+
+@pytest.mark.parametrize("way", ["http", "stdio"])
+@awaited
+async def test_a_wait_ends_with_its_key(served: Served, tools_url: str, way: str) -> None:
+    """A call that waits for an award is told that its key was taken away, and so is every call after it."""
+    _, a = served.market("a")
+    key = served.key(bid=[a])
+    async with over_http(tools_url, key) if way == "http" else over_stdio(served.url, key) as client:
+        await use(client, "wallet")
+        waiting = asyncio.create_task(fail(client, "my_awards", wait_s=50))
+        while not await asyncio.to_thread(served.waits):  # noqa: ASYNC110 -- it is the market that knows
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(served.revoke, key)
+        async with asyncio.timeout(30):
+            words = await waiting
+        assert words.startswith(f"UNAUTHORIZED: key {key[4:16]} was taken away")
+        assert (await fail(client, "wallet")).startswith("UNAUTHORIZED")
+
+
+def test_a_key_after_the_body_is_none(tools_url: str) -> None:
+    """A trailer counts for nothing here either: a proxy that keeps rules about headers has not seen it."""
+    asked = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'
+    place = httpx2.URL(tools_url)
+    head = f"POST {place.path} HTTP/1.1\r\nHost: {place.host}:{place.port}\r\nConnection: close\r\n".encode()
+    head += b"Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n"
+    head += b"Transfer-Encoding: chunked\r\n"
+    key = f"Authorization: Bearer {NO_KEY}\r\n".encode()
+    chunks = b"%x\r\n%b\r\n0\r\n" % (len(asked), asked)
+    for parts, statuses in (
+        ((head + b"\r\n" + chunks + key + b"\r\n",), {400, 401}),
+        ((head + b"\r\n", chunks + key, b"\r\n"), {400, 401}),
+        ((head + key + b"\r\n", chunks + b"Callmarket-Account: x\r\n", b"\r\n"), {400}),
+        ((head + key + b"\r\n", chunks + b"\r\n"), {200}),
+    ):
+        with socket.create_connection((place.host, place.port or 80), timeout=30) as line:
+            for part in parts:
+                line.sendall(part)
+            told = line.makefile("rb").readline()
+        assert int(told.split()[1]) in statuses, (parts, told)
+
+
+def test_what_is_refused_is_logged_as_all_the_rest(tmp_path: Path) -> None:
+    """In JSON where no person reads it, whatever stands in a stranger's header."""
+    log = tmp_path / "log"
+    with log.open("wb") as errors:
+        process = start("mcp", "--http", "--port", "0", errors_to=errors, CALLMARKET_URL="http://127.0.0.1:9")
+        (line,) = lines_to(process, "")
+        ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        good = {"Authorization": f"Bearer {NO_KEY}", "Accept": "application/json, text/event-stream"}
+        with httpx2.Client() as client:
+            for number in range(4):
+                wrong = {"Host": f"market{number}.example.org"} if number % 2 else {"Origin": 'http://x"y.org'}
+                answer = client.post(line.removeprefix("tools on ").strip(), json=ask, headers=good | wrong)
+                assert answer.status_code == (421 if number % 2 else 403)
+        stop(process)
+    lines = [json.loads(text) for text in log.read_text(encoding="utf-8").splitlines()]
+    assert {one["level"] for one in lines} == {"warning"}, lines
+    assert any("market1.example.org" in one["event"] for one in lines)
