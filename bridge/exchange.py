@@ -24,7 +24,6 @@ from bridge.read import Read
 from bridge.reads import Live, OrderBook, Wallet
 from bridge.resource_allocator.methods import Allocating
 from bridge.results import Page, PlacedBid, Round, Swept
-from bridge.vitals import Role
 from bridge.verb import Verb, as_actor
 from bridge.vitals import Role
 from engine.state import State

@@ -29,7 +29,6 @@ from bridge.questions import Durable, check_question
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
 from bridge.sequencer import RETRY_AFTER_S, Applied, last_row
-from bridge.vitals import Readiness, Role, Vitals
 from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
 from bridge.vitals import Readiness, Role, Vitals
