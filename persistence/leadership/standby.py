@@ -81,6 +81,7 @@ class Standby:
         self._replica: Replica | None = None
         self._recent = Recent()
         self._loss = ""
+        self._others_said = ""
         self._leader: Leader | None = None
         self._published_s = float("-inf")
         self._closed: Final = threading.Event()
@@ -146,7 +147,7 @@ class Standby:
                     self._publish(connection)
                     leader = self._leader = register.look(connection, self._shard_id)
                 gone = self._doubt.is_gone(leader, time.monotonic())
-                if gone and not self._clock_fault and not self._loss:
+                if gone and not self._clock_fault and not self._loss and not self._others_know():
                     succession = self._succeed(leader)
                     if succession is not None:
                         return succession
@@ -176,6 +177,15 @@ class Standby:
                 self._loss = ""
         except RowsLost as error:
             self._lose(error)
+
+    def _others_know(self) -> bool:
+        """Whether another that stands by says that rows are lost: this process may have no mark of them."""
+        with self._line.use() as connection:
+            told = register.loss_told(connection, self._shard_id, self._address)
+        if told and told != self._others_said:
+            logger.warning("shard %d is not led from here: %s", self._shard_id, told)
+        self._others_said = told
+        return bool(told)
 
     def _begin(self) -> None:
         market_id = self._journal.market_id()

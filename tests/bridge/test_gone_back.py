@@ -148,6 +148,28 @@ def test_a_standby_waits_says_so_and_leads_when_the_database_is_brought_back(
         assert market.wallet("a").seq == 15
 
 
+def test_who_has_no_mark_believes_a_standby_that_has(
+    database_url: str, backups: Backups, older: str, marks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is new would lead on from the older state, if another that stands by did not know better."""
+    lose_rows(database_url)
+    backups.go_back(older)
+    with open_exchange(database_url, standby=True) as knows:
+        with psycopg.connect(database_url) as connection:
+            query = "SELECT loss FROM engine_standbys"
+            until(lambda: WENT_BACK in str(connection.execute(query).fetchone()))
+        monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path))
+        with pytest.raises(Unavailable, match=f"says: {WENT_BACK}"):
+            open_exchange(database_url)
+        monkeypatch.setenv("CALLMARKET_ADDRESS", "http://new")
+        with open_exchange(database_url, standby=True) as new:
+            until(lambda: new.node.applied_seq == 5)
+            assert not new.wait_until_leading(1)
+            told(callmarket(database_url, marks_folder, "accept-loss", "--from", "6", "--json"))
+            until(lambda: "leader" in (knows.role, new.role))
+    assert epoch(database_url) >= 3
+
+
 def test_the_loss_is_looked_at_accepted_once_and_history_goes_on(
     database_url: str, backups: Backups, older: str, marks_folder: Path
 ) -> None:
@@ -156,6 +178,9 @@ def test_the_loss_is_looked_at_accepted_once_and_history_goes_on(
     backups.go_back(older)
     looked = told(callmarket(database_url, marks_folder, "accept-loss", "--json"), 1)
     assert (looked["last_seq"], looked["first_lost_seq"], looked["last_lost_seq"]) == (5, 6, 15)
+    shown = callmarket(database_url, marks_folder, "accept-loss")
+    assert WENT_BACK in " ".join(shown.stdout.split())
+    assert "to accept it: callmarket accept-loss --from 6" in shown.stdout
     for wrong in ("5", "7", "16"):
         done = callmarket(database_url, marks_folder, "accept-loss", "--from", wrong, "--json")
         assert done.returncode == 2, done
@@ -164,6 +189,9 @@ def test_the_loss_is_looked_at_accepted_once_and_history_goes_on(
     for _ in range(2):
         accepted = told(callmarket(database_url, marks_folder, "accept-loss", "--from", "6", "--json"))
         assert (accepted["history_seq"], accepted["accepted_from_seq"]) == (HISTORY_ROWS, 6)
+    shown = callmarket(database_url, marks_folder, "accept-loss")
+    went_on = f"the loss of rows from 6 on is accepted: history goes on at row {HISTORY_ROWS}"
+    assert went_on in " ".join(shown.stdout.split())
     assert epoch(database_url) == 2
     with open_exchange(database_url) as market:
         bid = market.place_bid("m", "a", "task-0", 1, command_id="bid-0")
