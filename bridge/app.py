@@ -34,7 +34,7 @@ from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.standby import Standby, Succession
 from persistence.leadership.vacancy import living_leader
-from persistence.lease import this_process
+from persistence.lease import epoch_of, this_process
 from persistence.line import FILES_DAMAGED
 from persistence.lost_rows import LostRow, save
 from persistence.postgres import PostgresJournal
@@ -159,6 +159,8 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
         with connect(url, "callmarket opening") as connection:
             refuse_read_only(connection)
             persistence.migrate.ensure_schema(connection)
+            # Before anybody is looked for: whoever begins to lead from here on is seen, or has raised it.
+            seen_epoch = None if takeover else epoch_of(connection, config.shard_id)
             leader = None if takeover else living_leader(connection, config.shard_id)
             if leader is not None:
                 raise persistence.errors.Unavailable(
@@ -172,7 +174,12 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
         open_writer = _way_to_write(stack, writer_process=writer_process)
         heartbeat = Heartbeat(url, config.shard_id, address=address_of(config), lease_s=config.lease_s, watch=keeper)
         stack.callback(heartbeat.close)
-        epoch = heartbeat.take()
+        epoch = heartbeat.take(seen_epoch)
+        if epoch is None:
+            raise persistence.errors.Unavailable(
+                f"shard {config.shard_id} is led by another, who has begun at this moment: close that one first, or "
+                "stand by"
+            )
         with (
             PostgresJournal(url, config.shard_id) as journal,
             snapshot_store(config, url) as snapshots,

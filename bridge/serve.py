@@ -9,7 +9,6 @@ import gc
 import ipaddress
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -30,6 +29,7 @@ from bridge.config import Config, as_environment
 from bridge.cycle.caller import Caller
 from bridge.earning.collector import Collector
 from bridge.earning.demurrage import demurrage_of
+from bridge.ending_signals import ending_signals
 from bridge.errors import Unavailable
 from bridge.exchange import Exchange
 from bridge.server.asgi import Application, Scope
@@ -125,7 +125,7 @@ async def _serve_once(
     config = msgspec.structs.replace(config, address=config.address or url)
     async with AsyncExitStack() as stack:
         # First, and so last: a signal that comes while it begins or ends is heard, and ends nothing in the middle.
-        await stack.enter_async_context(ending_on(_signals(), lambda: _end("signal", endings, servers)))
+        await stack.enter_async_context(ending_on(ending_signals(), lambda: _end("signal", endings, servers)))
         stack.enter_context(listening)
         if again:
             # An engine and all that it held, which the collector might not come by for long.
@@ -165,12 +165,6 @@ async def _serve_once(
             raise Unavailable(exchange.wait_until_over(0))
     # A signal may have come in those last moments too.
     return "signal" if "signal" in endings else "over"
-
-
-def _signals() -> tuple[int, ...]:
-    """The signals that end it in order: a terminal that closes is one, unless somebody wants it to live on."""
-    hang_up = () if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else (signal.SIGHUP,)
-    return signal.SIGTERM, signal.SIGINT, *hang_up
 
 
 async def _begin(

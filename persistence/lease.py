@@ -33,6 +33,12 @@ def claim(connection: psycopg.Connection, shard_id: int, after_epoch: int | None
     return None if row is None else row[0]
 
 
+def epoch_of(connection: psycopg.Connection, shard_id: int) -> int:
+    """The epoch of a shard's writer, 0 before the first. Raises `psycopg.Error`."""
+    row = connection.execute("SELECT epoch FROM engine_writer WHERE shard_id = %s", (shard_id,)).fetchone()
+    return 0 if row is None else row[0]
+
+
 def this_process() -> str:
     """What a person needs to find this process."""
     return f"process {os.getpid()} on {socket.gethostname()}"

@@ -7,12 +7,12 @@ origins that are not this machine, which keeps web pages from speaking to it.
 
 import asyncio
 import logging
-import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, cast
 
 from bridge.access import key_text
+from bridge.ending_signals import ending_signals
 from bridge.errors import Invalid, Unauthorized
 from bridge.server.asgi import Application, Message, Receive, Scope, Send
 from bridge.server.caller import Headers, account_name, read_headers
@@ -33,7 +33,7 @@ _WARNINGS_PER_S: Final = 10
 
 
 def serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve the tools until SIGTERM or SIGINT. Raises `Unavailable` if the port is taken."""
+    """Serve the tools until SIGTERM, SIGINT or SIGHUP. Raises `Unavailable` if the port is taken."""
     # Hosts and origins that are refused: anybody on this machine, and any page in its browsers, can cause them.
     logging.getLogger("mcp.server.transport_security").addFilter(Few(_WARNINGS_PER_S))
     asyncio.run(_serve(url, port, on_ready))
@@ -48,7 +48,7 @@ async def _serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
         )
         running = Running(cast(Application, app))
         server = Server(keyed(running), on_ending=running.cut)
-        async with tools.session_manager.run(), ending_on((signal.SIGTERM, signal.SIGINT), server.end):
+        async with tools.session_manager.run(), ending_on(ending_signals(), server.end):
             on_ready(url_of(listening) + PATH)
             try:
                 await server.serve(sockets=[listening])

@@ -14,6 +14,7 @@ from typing import Final
 
 import psycopg
 
+from persistence import lease
 from persistence.connections import connect
 from persistence.errors import Fenced, PersistenceError, RowsLost, Unavailable
 from persistence.high_water import HighWater, lost_since
@@ -283,8 +284,8 @@ class Standby:
             return leader.epoch
         # The register does not tell it of a shard that nobody ever led. In this order: whoever claims such a shard
         # after the epoch was read is seen, or has raised it.
-        epoch = self._journal.position().epoch
         with self._line.use() as connection:
+            epoch = lease.epoch_of(connection, self._shard_id)
             return epoch if register.look(connection, self._shard_id) is None else None
 
     def _say_goodbye(self) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, open_exchange
+from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, app, open_exchange
 from persistence.errors import Corrupt, PersistenceError
+from persistence.leadership.register import Leader
 from tests.support.client_log import read_rows
 from tests.support.small_market import furnish, last_seq, until
 
@@ -30,6 +31,30 @@ def test_closed_exchange_makes_way(database_url: str) -> None:
     for number in range(3):
         with open_exchange(database_url) as market:
             assert market.open_account(f"a{number}").seq == number + 1
+
+
+@pytest.mark.parametrize("led_before", [False, True])
+def test_of_two_that_open_at_once_the_first_is_not_pushed_aside(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, led_before: bool
+) -> None:
+    """Both have looked, and nobody led: on a new shard, or after one that has ended."""
+    if led_before:
+        open_exchange(database_url).close()
+    look, opened = app.living_leader, list[Exchange]()
+
+    def look_slowly(connection: psycopg.Connection, shard_id: int) -> Leader | None:
+        found = look(connection, shard_id)
+        if not opened:
+            monkeypatch.setattr(app, "living_leader", look)
+            opened.append(open_exchange(database_url))
+        return found
+
+    monkeypatch.setattr(app, "living_leader", look_slowly)
+    with pytest.raises(Unavailable, match="is led by another, who has begun at this moment"):
+        open_exchange(database_url)
+    with opened[0] as first:
+        assert first.open_account("a").durable
+        assert first.role == "leader"
 
 
 def test_takeover_fences_the_first_writer(database_url: str, clock: ManualClock) -> None:

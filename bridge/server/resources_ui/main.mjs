@@ -132,6 +132,8 @@ function listen() {
   };
   const changed = (away) => {
     if (stream.signal.aborted) return;
+    // A key that was taken away or has expired: with it no stream comes back.
+    if (away?.status === 401) return end(away.message);
     Object.assign(mine, { away, live: away === null });
     // Whatever was said while nobody listened: ask.
     if (mine.live) news(mine);

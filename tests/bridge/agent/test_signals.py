@@ -5,6 +5,8 @@ import signal
 import threading
 from typing import Any, cast
 
+import pytest
+
 from bridge.agent import Worker, ended_by_signals
 from tests.support.small_market import WAIT_S_MAX
 
@@ -20,6 +22,22 @@ class Told:
         self.at_once.append(at_once)
         if len(self.at_once) == 2:
             self.heard_both.set()
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_terminal_that_closes_ends_a_worker_that_is_not_to_outlive_it(ignored: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        told = Told()
+        with ended_by_signals(cast(Worker, told)):
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)
+            if ignored:
+                os.kill(os.getpid(), signal.SIGINT)
+            assert told.heard_both.wait(WAIT_S_MAX)
+        assert told.at_once == [False, True]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def kill_twice() -> None:

@@ -159,6 +159,8 @@ def test_a_key_that_is_revoked_is_told_so(page: Browser, town: Town) -> None:
         enter(page, town)
         town.service.keyring.revoke(town.key[4:16])
         page.sees("revoked")
+        page.until("!document.querySelector('#door').hidden")
+        assert page.run("sessionStorage.length") == 0, "it is not tried again"
     finally:
         town.key = kept
 
