@@ -103,6 +103,8 @@ class AsyncMarketApi(Protocol):
         reward_tokens_per_impact: int = 0,
         reward_cap_tokens: int = 0,
         task_scope: TaskScope = "market",
+        reward_account_id: str = TREASURY,
+        reward_day_cap_tokens: int = 0,
         command_id: str = "",
     ) -> Awaitable[Stamp]:
         """Open a market with its rules."""

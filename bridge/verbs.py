@@ -6,6 +6,7 @@ later HTTP) builds its requests here, so that they cannot drift apart.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from bridge import units
 from bridge.errors import Invalid
@@ -14,7 +15,19 @@ from bridge.names import check_new, in_words
 from bridge.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
-from engine.commands import ADMIN, OPERATOR, AccountKind, Command, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from engine.commands import (
+    ADMIN,
+    OPERATOR,
+    TREASURY,
+    AccountKind,
+    Command,
+    LapsePolicy,
+    PricingRule,
+    TaskScope,
+    TimeInForce,
+)
+
+_REWARD_NUMBERS: Final = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
 
 
 def request(actor: str, command: Command, command_id: str = "", now: datetime | None = None) -> Request:
@@ -126,10 +139,12 @@ def open_market(
     reward_tokens_per_impact: int = 0,
     reward_cap_tokens: int = 0,
     task_scope: TaskScope = "market",
+    reward_account_id: str = TREASURY,
+    reward_day_cap_tokens: int = 0,
     actor: str | None = None,
     command_id: str = "",
 ) -> Request:
-    """Open a market with its rules."""
+    """Open a market with its rules: as the admin if it pays rewards, which are another account's tokens."""
     command = commands.OpenMarket(
         market_id=market_id,
         pricing_rule=pricing_rule,
@@ -140,8 +155,21 @@ def open_market(
         reward_tokens_per_impact=reward_tokens_per_impact,
         reward_cap_tokens=reward_cap_tokens,
         task_scope=task_scope,
+        reward_account_id=reward_account_id,
+        reward_day_cap_tokens=reward_day_cap_tokens,
     )
-    return request(actor or OPERATOR, command, command_id)
+    # Bounds first: what is no number at all is told as that.
+    request(OPERATOR, command, command_id)
+    _check_rewards(command)
+    # Rewards spend another account's tokens, to which the operator has no right.
+    return request(actor or (ADMIN if command.pays_for_impact else OPERATOR), command, command_id)
+
+
+def _check_rewards(command: commands.OpenMarket) -> None:
+    """Refuse some of the numbers without the others: nobody means that. Raises `Invalid`."""
+    missing = [name for name in _REWARD_NUMBERS if not getattr(command, name)]
+    if missing and len(missing) < len(_REWARD_NUMBERS):
+        raise Invalid(missing[0], 0, f"1 or more, as rewards need all of {', '.join(_REWARD_NUMBERS)}; or 0 for all")
 
 
 def offer_slot(
@@ -150,7 +178,7 @@ def offer_slot(
     available_at: datetime | None = None,
     *,
     reserve_price_tokens: int | None = None,
-    provider_id: str = commands.TREASURY,
+    provider_id: str = TREASURY,
     lease: timedelta | None = None,
     actor: str | None = None,
     command_id: str = "",

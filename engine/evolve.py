@@ -60,7 +60,7 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
         case RoundCleared():
             _round_cleared(state, event)
         case AwardSettled():
-            _award_ended(state, event.award_id, "settled")
+            _award_settled(state, event)
         case AwardVoided():
             _award_ended(state, event.award_id, "voided")
         case AwardLapsed():
@@ -184,6 +184,14 @@ def _round_cleared(state: State, event: RoundCleared) -> None:
     if market.round_bids:
         state.losing[event.market_id, event.round_no] = LosingRound(state.at_us, market.round_bids)
         market.round_bids = Book()
+
+
+def _award_settled(state: State, event: AwardSettled) -> None:
+    if event.reward_tokens:
+        # By the award, as rows of rules 1 name no market.
+        market = state.markets[state.awards[event.award_id].market_id]
+        market.note_reward(state.at_us // limits.REWARD_DAY_US, event.bidder_id, event.reward_tokens)
+    _award_ended(state, event.award_id, "settled")
 
 
 def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:

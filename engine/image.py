@@ -44,6 +44,8 @@ class _MarketImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     rounds_called: int
     resting: list[Bid]
     round_bids: list[Bid]
+    reward_day: int
+    rewarded_tokens: list[tuple[str, int]]
 
 
 class _LosingImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -103,7 +105,14 @@ def encode(state: "State") -> bytes:
         accounts=[account for _, account in sorted(ledger.accounts.items())],
         earnings=list(ledger.earnings.buckets()),
         markets=[
-            _MarketImage(market.rules, market.rounds_called, list(market.resting), list(market.round_bids))
+            _MarketImage(
+                market.rules,
+                market.rounds_called,
+                list(market.resting),
+                list(market.round_bids),
+                market.reward_day,
+                sorted(market.rewarded_tokens.items()),
+            )
             for _, market in sorted(state.markets.items())
         ],
         # In the order in which sweeps release them, which is the order of the calls.
@@ -156,6 +165,8 @@ def _restore(state: "State", image: _Image) -> None:
     for market_image in image.markets:
         market = Market(market_image.rules)
         market.rounds_called = market_image.rounds_called
+        market.reward_day = market_image.reward_day
+        market.rewarded_tokens.update(market_image.rewarded_tokens)
         state.markets[market.rules.market_id] = market
         _restore_book(state, market.resting, market, market_image.resting)
         _restore_book(state, market.round_bids, market, market_image.round_bids)

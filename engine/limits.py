@@ -67,8 +67,10 @@ RETRIES_OF_ACCOUNTS_MAX: Final = 4_000_000
 
 # A lease is the use of one slot by one task; a month is longer than any task and short enough to unstick a market.
 LEASE_US_MAX: Final = 31 * 24 * 3600 * 1_000_000
-# Keeps a reward far from the supply bound whatever impact is claimed.
+# More than any unit of impact is worth; what is paid is bounded by the caps and by what its account has (SET-3).
 REWARD_TOKENS_PER_IMPACT_MAX: Final = 1_000_000_000
+# The bound of rewards by account is for a day of market time, in UTC, as people count their budgets.
+REWARD_DAY_US: Final = 24 * 3600 * 1_000_000
 
 # Bids, awards, losers and named holds that one sweep may end: about a millisecond of the single writer's time (SET-6).
 SWEEP_ITEMS_MAX: Final = 500

@@ -32,6 +32,8 @@ class Market:
         "bids_held",
         "offers",
         "resting",
+        "reward_day",
+        "rewarded_tokens",
         "round_bids",
         "rounds_called",
         "rules",
@@ -53,6 +55,9 @@ class Market:
         self.offers = Offers()
         # Slots offered or awarded.
         self.slots_live = 0
+        # The latest day of a reward, counted from 1970, and what each account was rewarded with in it (SET-3).
+        self.reward_day = 0
+        self.rewarded_tokens: dict[str, int] = {}
         # Task key -> its live award (BID-6).
         self.tasks_awarded: dict[str, int] = {}
         # The task key of a bid. Asked for each bid that a call visits, so the usual answer costs no Python call.
@@ -66,6 +71,17 @@ class Market:
         """What names a task in this market: its id, or where tasks are private, that and whose it is (BID-6)."""
         # No name has a space, so no two pairs give one key.
         return task_id if self.rules.task_scope == "market" else f"{bidder_id} {task_id}"
+
+    def rewarded_on(self, day: int, account_id: str) -> int:
+        """What an account was rewarded with on a day that is not past. O(1)."""
+        return self.rewarded_tokens.get(account_id, 0) if day == self.reward_day else 0
+
+    def note_reward(self, day: int, account_id: str, tokens: int) -> None:
+        """Count a reward, and forget those of days before. O(1), but for the first of a day."""
+        if day != self.reward_day:
+            self.reward_day = day
+            self.rewarded_tokens = {}
+        self.rewarded_tokens[account_id] = self.rewarded_tokens.get(account_id, 0) + tokens
 
     @property
     def bids_open(self) -> int:

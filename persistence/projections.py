@@ -381,6 +381,8 @@ class Changes:
                 reward_tokens_per_impact=event.reward_tokens_per_impact,
                 reward_cap_tokens=event.reward_cap_tokens,
                 task_scope=event.task_scope,
+                reward_account_id=event.reward_account_id,
+                reward_day_cap_tokens=event.reward_day_cap_tokens,
                 created_at=self._at,
                 seq=self._seq,
             )

@@ -33,6 +33,8 @@ class MarketRow(Struct, gc=False):
     reward_tokens_per_impact: int
     reward_cap_tokens: int
     task_scope: TaskScope
+    reward_account_id: str
+    reward_day_cap_tokens: int
     created_at: int
     seq: int
 

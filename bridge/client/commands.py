@@ -196,6 +196,8 @@ def _new_market(command: OpenMarket) -> bodies.NewMarket:
         reward_tokens_per_impact=command.reward_tokens_per_impact,
         reward_cap_tokens=command.reward_cap_tokens,
         task_scope=command.task_scope,
+        reward_account_id=command.reward_account_id,
+        reward_day_cap_tokens=command.reward_day_cap_tokens,
     )
 
 

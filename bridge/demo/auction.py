@@ -25,6 +25,7 @@ from bridge.messages import Reply, Request
 from engine.commands import (
     ADMIN,
     OPERATOR,
+    TREASURY,
     AmendBid,
     Burn,
     ClearRound,
@@ -134,11 +135,13 @@ class Auction:
         return chosen
 
     def _open(self, now_us: int) -> None:
+        # Enough for the highest reward of every task, so that here the cap of an award alone bounds what is paid.
+        fund_tokens = max(1, len(self._workload.tasks)) * REWARD_CAP_TOKENS
         market = OpenMarket(
             MARKET, lease_us=LEASE_US, reward_tokens_per_impact=REWARD_TOKENS_PER_IMPACT,
-            reward_cap_tokens=REWARD_CAP_TOKENS,
+            reward_cap_tokens=REWARD_CAP_TOKENS, reward_day_cap_tokens=fund_tokens,
         )  # fmt: skip
-        commands: list[tuple[str, Command]] = [(ADMIN, market)]
+        commands: list[tuple[str, Command]] = [(ADMIN, market), (ADMIN, Mint(TREASURY, fund_tokens, "fund:rewards"))]
         for bidder in self._workload.bidders:
             commands.append((ADMIN, OpenAccount(bidder.bidder_id, bidder.kind)))
             commands.append((ADMIN, Mint(bidder.bidder_id, bidder.wallet_tokens, "grant:initial")))

@@ -217,6 +217,8 @@ def _of_markets(
                 event.reward_tokens_per_impact,
                 event.reward_cap_tokens,
                 event.task_scope,
+                event.reward_account_id,
+                event.reward_day_cap_tokens,
             )
         case AccountOpened() | TransferPosted() | SweepFinished() | Rejected() | Repeated():
             return None

@@ -64,7 +64,9 @@ def test_the_two_protocols_are_twins() -> None:
 
 def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     """CLR-4, BID-5, SET-1, SET-3, SET-4, SET-6, AUC-3: each verb's good path, and each stamp says it is durable."""
-    opened = api.open_market("m", lease=timedelta(seconds=1), reward_tokens_per_impact=50, reward_cap_tokens=500)
+    opened = api.open_market(
+        "m", lease=timedelta(seconds=1), reward_tokens_per_impact=50, reward_cap_tokens=500, reward_day_cap_tokens=500
+    )
     assert (opened.seq, opened.at, opened.durable, opened.repeated) == (1, at(START_US), True, False)
     for bidder_id in ("a", "b"):
         assert api.open_account(bidder_id).durable

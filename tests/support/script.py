@@ -17,7 +17,8 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
     line    = [t=AT_US] command [id=COMMAND_ID] [by ACTOR] [-> result]   the time stays until a line sets another
             | question -> answer
             | bound NAME NUMBER                                          lowers engine.limits.NAME from here on
-    command = market M [rule= reserve= cap= lease= lapse= reward= reward_cap=]      by operator
+    command = market M [rule= reserve= cap= lease= lapse= scope=]                   by operator
+              [reward= reward_cap= reward_day= reward_from=]                        by admin, where rewards are paid
             | account A KIND [TOKENS]                                               by admin; with TOKENS: and mint
             | mint A TOKENS [reason= type= ref= memo=] | burn (the same)            by admin
             | transfer A B TOKENS [reason= type= ref= memo=]                        by A
@@ -135,6 +136,8 @@ _RULES = {
     "lapse": "lapse_policy",
     "reward": "reward_tokens_per_impact",
     "reward_cap": "reward_cap_tokens",
+    "reward_day": "reward_day_cap_tokens",
+    "reward_from": "reward_account_id",
     "scope": "task_scope",
 }
 _OFFER = {

@@ -209,7 +209,9 @@ class Stream:
             yield ADMIN, OpenAccount(name, kind)  # type: ignore[arg-type]  # the names begin with a kind
             yield ADMIN, Mint(name, self.rng.randint(1, self.swarm.mint_max), "grant:first")
         for market in self.markets:
-            yield OPERATOR, OpenMarket(market, **self._market_rules())
+            yield ADMIN, OpenMarket(market, **self._market_rules())
+        # What rewards are paid from, most often; it may be too little.
+        yield ADMIN, Mint(TREASURY, self.rng.randint(1, self.swarm.mint_max), "fund:rewards")
 
     def _market_rules(self) -> dict[str, Any]:
         rich = self.swarm.rich
@@ -223,11 +225,15 @@ class Stream:
             "reward_tokens_per_impact": self.rng.choice(rates),
             "reward_cap_tokens": self.rng.choice((limits.TOKENS_MAX, 7) if rich else (0, 1, 7, 1000)),
             "task_scope": self.rng.choice(("market", "market", "bidder")),
+            "reward_account_id": self.rng.choice((TREASURY, TREASURY, *self.names)),
+            "reward_day_cap_tokens": self.rng.choice((limits.TOKENS_MAX, 8) if rich else (0, 9, 1000, 1000)),
         }
 
     def _open_market(self) -> tuple[str, OpenMarket]:
         market = self._name([*self.markets, f"market{self.rng.randrange(100)}"], TREASURY)
-        return self._actor(OPERATOR, ADMIN), OpenMarket(market, **self._market_rules())
+        rules = self._market_rules()
+        rules["reward_account_id"] = self._name([rules["reward_account_id"]], ISSUANCE)
+        return self._actor(OPERATOR, ADMIN), OpenMarket(market, **rules)
 
     def _open_account(self) -> tuple[str, OpenAccount]:
         name = self._name([*self.names, f"agent{self.rng.randrange(100)}"], *RESERVED_NAMES)

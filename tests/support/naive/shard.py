@@ -35,6 +35,8 @@ class Market:
 
     rules: OpenMarket
     rounds: int = 0
+    # When, to whom, how much (SET-3).
+    rewards: list[tuple[int, str, int]] = field(default_factory=list)
 
 
 @dataclass(eq=False)

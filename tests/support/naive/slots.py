@@ -10,12 +10,22 @@ from tests.support.naive.shard import SLOT_ENDS, Market, Shard, Slot, permit
 
 
 def refuse_open_market(shard: Shard, command: OpenMarket, actor: str) -> Iterator[Reject]:
-    """Run by the operator."""
-    yield from permit(actor, OPERATOR)
+    """Run by the operator; by the admin alone if it spends an account's tokens (SET-3)."""
+    if command.reward_account_id not in shard.accounts:
+        yield Reject.ACCOUNT_UNKNOWN
+    yield from permit(actor, *([] if pays_rewards(command) else [OPERATOR]))
     if command.market_id in shard.markets:
         yield Reject.MARKET_EXISTS
+    if command.reward_account_id == ISSUANCE:
+        yield Reject.ACCOUNT_KIND
     if len(shard.markets) >= limits.MARKETS_MAX:
         yield Reject.MARKETS_FULL
+
+
+def pays_rewards(command: OpenMarket) -> bool:
+    """SET-3: off while any of the three numbers is 0."""
+    numbers = command.reward_tokens_per_impact, command.reward_cap_tokens, command.reward_day_cap_tokens
+    return 0 not in numbers
 
 
 def open_market(shard: Shard, command: OpenMarket) -> None:
