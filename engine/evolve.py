@@ -231,7 +231,7 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
     )
     state.slots[event.slot_id] = slot
     market.offers.add(slot)
-    market.slots_live += 1
+    market.add_slot(event.provider_id)
 
 
 def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
@@ -243,7 +243,7 @@ def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
 def _end_slot(state: State, slot: Slot, status: SlotStatus) -> None:
     """Set a last status, and forget the slot that ended longest ago beyond the bound."""
     slot.status = status
-    state.markets[slot.market_id].slots_live -= 1
+    state.markets[slot.market_id].end_slot(slot.provider_id)
     state.slots_ended[slot.slot_id] = None
     while len(state.slots_ended) > limits.SLOTS_ENDED_KEPT:
         oldest_id, _ = state.slots_ended.popitem(last=False)

@@ -202,7 +202,7 @@ def _restore_supply(state: "State", image: _Image) -> None:
         if slot.status == "offered":
             market.offers.add(slot)
         if slot.status in ("offered", "awarded"):
-            market.slots_live += 1
+            market.add_slot(slot.provider_id)
     for award in image.awards:
         state.awards[award.award_id] = award
         state.award_leases.add(award.lease_until_us, award.award_id)

@@ -33,6 +33,9 @@ ACCOUNTS_MAX: Final = 1_000_000
 MARKETS_MAX: Final = 1_000
 # Slots offered or awarded at one time in a market. A call walks the offered ones, so this bounds its length too.
 SLOTS_LIVE_PER_MARKET_MAX: Final = 10_000
+# Of these, those of one provider (SLT-4), so that no one fills a market. The treasury's slots are staff's to offer, and
+# are bounded by the market alone.
+SLOTS_PER_PROVIDER_MAX: Final = 1_000
 # Ended slots that a shard remembers, so that a second settlement gets its own refusal instead of "unknown".
 SLOTS_ENDED_KEPT: Final = 10_000
 # Open bids of one bidder in one market (BID-9). It also bounds the bids that a call passes over for one capped bidder.

@@ -44,6 +44,7 @@ MEANINGS: Final = {
     "earning-duplicate": "This was paid before, for the same reference. It is not paid again.",
     "accounts-full": "No more accounts can be opened on this shard.",
     "markets-full": "No more markets can be opened on this shard.",
+    "slots-per-provider-full": "The provider has as many slots in this market as it may have: withdraw some.",
     "slots-full": "The market has as many slots as it may have at a time.",
     "bids-per-bidder-full": "The bidder has as many open bids here as it may have: cancel some, or wait for a round.",
     "bids-per-market-full": "The market has as many open bids as it may have: wait for a round.",

@@ -4,7 +4,7 @@ Rule of this file: what may be sold, before anyone buys it. SLT rules.
 """
 
 from engine import limits
-from engine.commands import ADMIN, ISSUANCE, OPERATOR, Entry, OfferSlot, OpenMarket, WithdrawSlot
+from engine.commands import ADMIN, ISSUANCE, OPERATOR, TREASURY, Entry, OfferSlot, OpenMarket, WithdrawSlot
 from engine.decide.refusals import is_staff, refused
 from engine.events import Events, MarketOpened, SlotOffered, SlotWithdrawn
 from engine.reject import Reject
@@ -68,6 +68,10 @@ def offer(state: State, entry: Entry, command: OfferSlot) -> Events:
         return refused(Reject.SLOT_EXISTS, "slot_id", command.slot_id, slot.status)
     if command.provider_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "provider_id", ISSUANCE, "agent, quest, provider or treasury")
+    of_provider = market.slots_by_provider.get(command.provider_id, 0)
+    if of_provider >= limits.SLOTS_PER_PROVIDER_MAX and command.provider_id != TREASURY:
+        bound = limits.SLOTS_PER_PROVIDER_MAX
+        return refused(Reject.SLOTS_PER_PROVIDER_FULL, "provider_id", command.provider_id, bound)
     if market.slots_live >= limits.SLOTS_LIVE_PER_MARKET_MAX:
         return refused(Reject.SLOTS_FULL, "slot_id", command.slot_id, limits.SLOTS_LIVE_PER_MARKET_MAX)
     rules, reserve, lease_us = market.rules, command.reserve_price_tokens, command.lease_us

@@ -209,13 +209,16 @@ CHAINS = {
         withdraw s1 by p -> SLOT_WITHDRAWN
         """,
     "slot": """
-        bound SLOTS_LIVE_PER_MARKET_MAX 1
+        bound SLOTS_LIVE_PER_MARKET_MAX 2
+        bound SLOTS_PER_PROVIDER_MAX 1
+        slot s0 provider=p
         slot s1
         slot s1 provider=ghost market=none by b -> MARKET_UNKNOWN
         slot s1 provider=ghost by b -> ACCOUNT_UNKNOWN
         slot s1 provider=issuance by b -> NOT_PERMITTED
         slot s1 provider=issuance -> SLOT_EXISTS
         slot s2 provider=issuance -> ACCOUNT_KIND
+        slot s2 provider=p -> SLOTS_PER_PROVIDER_FULL
         slot s2 -> SLOTS_FULL
         """,
     "account": """

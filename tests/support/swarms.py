@@ -33,6 +33,7 @@ SMALL_BOUNDS = {
     "ACCOUNTS_MAX": (4, 12),
     "MARKETS_MAX": (1, 3),
     "SLOTS_LIVE_PER_MARKET_MAX": (1, 8),
+    "SLOTS_PER_PROVIDER_MAX": (1, 4),
     "SLOTS_ENDED_KEPT": (1, 4),
     "BIDS_PER_BIDDER_MAX": (1, 5),
     "BIDS_PER_MARKET_MAX": (2, 12),

@@ -182,6 +182,10 @@ class Shard:
         """Return how many slots are offered or awarded in the market."""
         return sum(slot.market_id == market_id for slot in self.slots.values())
 
+    def count_slots_of(self, market_id: str, provider: str) -> int:
+        """Return how many of them are of this provider."""
+        return sum(slot.market_id == market_id and slot.provider == provider for slot in self.slots.values())
+
     def find_slot(self, slot_id: str) -> Slot | None:
         """SLT-3: live, or among the last that ended."""
         return self.slots.get(slot_id) or self.slots_ended.get(slot_id)

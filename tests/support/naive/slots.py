@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine import limits
-from engine.commands import ISSUANCE, OPERATOR, OfferSlot, OpenMarket, WithdrawSlot
+from engine.commands import ISSUANCE, OPERATOR, TREASURY, OfferSlot, OpenMarket, WithdrawSlot
 from engine.events import MarketOpened, SlotOffered, SlotWithdrawn
 from engine.reject import Reject
 from tests.support.naive.shard import SLOT_ENDS, Market, Shard, Slot, permit
@@ -45,6 +45,9 @@ def refuse_offer_slot(shard: Shard, command: OfferSlot, actor: str) -> Iterator[
         yield Reject.SLOT_EXISTS
     if command.provider_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
+    of_provider = shard.count_slots_of(command.market_id, command.provider_id)
+    if command.provider_id != TREASURY and of_provider >= limits.SLOTS_PER_PROVIDER_MAX:
+        yield Reject.SLOTS_PER_PROVIDER_FULL
     if shard.count_slots(command.market_id) >= limits.SLOTS_LIVE_PER_MARKET_MAX:
         yield Reject.SLOTS_FULL
 
