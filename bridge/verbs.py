@@ -26,6 +26,7 @@ from engine.commands import (
     TaskScope,
     TimeInForce,
 )
+from engine.reasons import RESERVED
 
 _REWARD_NUMBERS: Final = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
 
@@ -47,9 +48,17 @@ def check(asked: Request) -> None:
     except ShapeError as error:
         raise Invalid(error.field, error.value, in_words(error.bound)) from None
     check_new(command)
+    check_reason(command)
     check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")
+
+
+def check_reason(command: Command) -> None:
+    """Refuse the reasons that the market writes itself (LED-8). Raises `Invalid`."""
+    reason = getattr(command, "reason", "")
+    if reason in RESERVED:
+        raise Invalid("reason", reason, f"another reason than {', '.join(sorted(RESERVED))}, which the market writes")
 
 
 def check_bids(requests: object) -> None:

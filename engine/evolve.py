@@ -38,8 +38,9 @@ from engine.events import (
     TransferPosted,
 )
 from engine.holds import NamedHold
-from engine.ledger import earning_of, is_earning
+from engine.ledger import earning_of
 from engine.market import LosingRound, Market
+from engine.reasons import is_earning
 from engine.slots import Award, Slot
 from engine.state import State
 

@@ -28,6 +28,7 @@ class Reject(Enum):
 
     # The name is taken, or is one of the market's own.
     NAME_RESERVED = "NAME_RESERVED"
+    REASON_RESERVED = "REASON_RESERVED"
     ACCOUNT_EXISTS = "ACCOUNT_EXISTS"
     MARKET_EXISTS = "MARKET_EXISTS"
     SLOT_EXISTS = "SLOT_EXISTS"

@@ -40,6 +40,7 @@ from engine.events import (
     TransferPosted,
 )
 from engine.ledger import LedgerKind
+from engine.reasons import SALES
 from persistence.hold_rows import HoldRows
 from persistence.tables import (
     POSTGRES_EPOCH_US,
@@ -160,12 +161,12 @@ class Changes:
 
     def _open_account(self, account_id: str, kind: LedgerKind) -> None:
         at = self._at
-        self.accounts[account_id] = AccountRow(account_id, kind, 0, 0, 0, 0, at, at, self._seq)
+        self.accounts[account_id] = AccountRow(account_id, kind, 0, 0, 0, 0, 0, at, at, self._seq)
 
     def _account(self, account_id: str) -> AccountRow | AccountChange:
         account = self.accounts.get(account_id) or self.accounts_changed.get(account_id)
         if account is None:
-            account = AccountChange(account_id, None, 0, 0, 0, self._at, self._seq)
+            account = AccountChange(account_id, None, 0, 0, 0, 0, self._at, self._seq)
             self.accounts_changed[account_id] = account
         else:
             account.updated_at = self._at
@@ -182,6 +183,8 @@ class Changes:
         payee = self._account(event.credit_account_id)
         payee.balance = event.credit_balance_tokens
         payee.total_earned += event.amount_tokens
+        if event.reason in SALES:
+            payee.total_sold += event.amount_tokens
         self.ledger.append(
             LedgerRow(
                 id=event.transfer_id,

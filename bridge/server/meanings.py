@@ -15,6 +15,7 @@ MEANINGS: Final = {
     "bid-closed": "The bid has ended and its hold with it: nothing can be changed about it.",
     "not-permitted": "The bid, slot, hold or account belongs to somebody else.",
     "name-reserved": "This name is one of the market's own. Take another.",
+    "reason-reserved": "The market itself gives this reason, so that sums by reason are true. Choose another.",
     "account-exists": "An account of this name is open already.",
     "market-exists": "A market of this name is open already.",
     "slot-exists": "This slot is on offer or in use already: wait until its use has ended, or take another id.",

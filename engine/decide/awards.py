@@ -3,7 +3,7 @@
 Rule of this file: every end of an award's hold is decided here, once (LED-6). SET rules.
 """
 
-from engine import limits
+from engine import limits, reasons
 from engine.commands import Entry, SettleAward, VoidAward
 from engine.decide.refusals import refused
 from engine.decide.slots import ENDED_AS, may_settle, may_supply
@@ -42,8 +42,8 @@ def settle(state: State, entry: Entry, command: SettleAward) -> Events:
         market_id=award.market_id,
     )
     books = _Postings(state.ledger)
-    books.post(award.bidder_id, award.provider_id, award.price_tokens, "settle:slot", award.award_id)
-    books.post(rules.reward_account_id, award.bidder_id, reward_tokens, "reward:impact", award.award_id)
+    books.post(award.bidder_id, award.provider_id, award.price_tokens, reasons.SETTLE, award.award_id)
+    books.post(rules.reward_account_id, award.bidder_id, reward_tokens, reasons.REWARD, award.award_id)
     return (settled, *books.events)
 
 
@@ -87,7 +87,7 @@ def lapsed(state: State, awards: list[Award]) -> list[Event]:
                 market_id=award.market_id,
             )
         )
-        books.post(award.bidder_id, award.provider_id, charged_tokens, "lapse:slot", award.award_id)
+        books.post(award.bidder_id, award.provider_id, charged_tokens, reasons.LAPSE, award.award_id)
         events += books.take()
     return events
 

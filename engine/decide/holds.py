@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from engine import limits
 from engine.commands import ADMIN, ISSUANCE, CaptureHold, Entry, PlaceHold, ReleaseHold
-from engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning
+from engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning, refuse_reason
 from engine.decide.refusals import refused
 from engine.events import Events, HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired
 from engine.holds import NamedHold
-from engine.ledger import is_earning
+from engine.reasons import is_earning
 from engine.reject import Reject
 from engine.state import State
 
@@ -31,8 +31,8 @@ def place(state: State, entry: Entry, command: PlaceHold) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
     if entry.actor not in (account_id, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, account_id)
-    if is_earning(command.reason) and entry.actor != ADMIN:
-        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if refusal := refuse_reason(entry.actor, command.reason):
+        return refusal
     if (earlier := holds.get(hold_id)) is not None:
         return refused(Reject.HOLD_EXISTS, "hold_id", hold_id, earlier.status)
     if account_id == ISSUANCE:
@@ -72,6 +72,9 @@ def capture(state: State, entry: Entry, command: CaptureHold) -> Events:
         return refused(Reject.HOLD_UNKNOWN, "hold_id", command.hold_id)
     if entry.actor not in (hold.placed_by, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, hold.placed_by)
+    # Of one that was placed under older rules, when these were anybody's words.
+    if refusal := refuse_reason(hold.placed_by, hold.reason):
+        return refusal
     if payee_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "to_account_id", payee_id, ACCOUNT_KINDS)
     if payee_id == hold.account_id:

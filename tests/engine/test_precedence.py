@@ -239,6 +239,8 @@ CHAINS = {
         mint a 1 reason=earn:x ref=1
         mint ghost 9007199254740991 reason=earn:x by b -> ACCOUNT_UNKNOWN
         mint issuance 9007199254740991 reason=earn:x by b -> NOT_PERMITTED
+        mint issuance 9007199254740991 reason=settle:slot by b -> NOT_PERMITTED
+        mint issuance 9007199254740991 reason=settle:slot -> REASON_RESERVED
         mint issuance 9007199254740991 reason=earn:x -> ACCOUNT_KIND
         mint a 9007199254740991 reason=earn:x -> REFERENCE_MISSING
         mint a 9007199254740991 reason=earn:x ref=1 -> EARNING_DUPLICATE
@@ -248,6 +250,8 @@ CHAINS = {
     "burn": """
         burn ghost 900 by b -> ACCOUNT_UNKNOWN
         burn issuance 900 by b -> NOT_PERMITTED
+        burn issuance 900 reason=settle:slot by b -> NOT_PERMITTED
+        burn issuance 900 reason=settle:slot -> REASON_RESERVED
         burn issuance 900 -> ACCOUNT_KIND
         burn a 900 -> FUNDS_INSUFFICIENT
         """,
@@ -258,6 +262,8 @@ CHAINS = {
         transfer issuance ghost 900 reason=earn:x by b -> ACCOUNT_UNKNOWN
         transfer issuance issuance 900 reason=earn:x by b -> NOT_PERMITTED
         transfer a a 900 reason=earn:x by a -> NOT_PERMITTED
+        transfer issuance issuance 900 reason=settle:slot by b -> NOT_PERMITTED
+        transfer issuance issuance 900 reason=settle:slot by admin -> REASON_RESERVED
         transfer issuance issuance 900 reason=earn:x by admin -> ACCOUNT_KIND
         transfer a a 900 reason=earn:x by admin -> SAME_ACCOUNT
         transfer b a 900 reason=earn:x by admin -> REFERENCE_MISSING
@@ -272,6 +278,8 @@ CHAINS = {
         hold h ghost 900 reason=earn:x until=10 by b -> ACCOUNT_UNKNOWN
         hold h issuance 900 reason=earn:x until=10 by b -> NOT_PERMITTED
         hold h a 900 reason=earn:x until=10 by a -> NOT_PERMITTED
+        hold h issuance 900 reason=settle:slot until=10 by b -> NOT_PERMITTED
+        hold h issuance 900 reason=settle:slot until=10 by admin -> REASON_RESERVED
         hold h issuance 900 reason=earn:x until=10 by admin -> HOLD_EXISTS
         hold k issuance 900 reason=earn:x until=10 by admin -> ACCOUNT_KIND
         hold k a 900 reason=earn:x until=10 by admin -> REFERENCE_MISSING

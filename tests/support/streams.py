@@ -158,7 +158,10 @@ class Stream:
             reference = "" if self._wrong() else f"ref{self.rng.randrange(6)}"
             reason = self.rng.choice(("earn:debate", "earn:review"))
             return {"reason": reason, "reference_type": self.rng.choice(("", "task")), "reference_id": reference}
-        return {"reason": self.rng.choice(("earn", "grant:weekly", "reward:impact")), "memo": "for the work"}
+        reasons = (
+            ("settle:slot", "lapse:slot", "reward:impact") if self._wrong() else ("earn", "grant:weekly", "demurrage")
+        )
+        return {"reason": self.rng.choice(reasons), "memo": "for the work"}
 
     def _again(self) -> tuple[str, str, Command]:
         """Return an earlier command with its id, or the id with another command or by another actor."""
@@ -259,8 +262,8 @@ class Stream:
         return self._payer(account, words), command
 
     def _payer(self, account: str, words: dict[str, str]) -> str:
-        """Return who may give these words for tokens of an account: an earning is the admin's to give (LED-4)."""
-        if words["reason"].startswith("earn:"):
+        """Return who may give these words for tokens of an account: some are the admin's to give (LED-4, LED-8)."""
+        if words["reason"] == "demurrage" or words["reason"].startswith("earn:"):
             return self._actor(ADMIN, ADMIN, ADMIN, account)
         return self._actor(account, account, ADMIN)
 

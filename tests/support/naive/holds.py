@@ -7,7 +7,7 @@ from engine.commands import ISSUANCE, CaptureHold, PlaceHold, ReleaseHold
 from engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired, HoldStatus
 from engine.reject import Reject
 from tests.support.naive.shard import NamedHold, Shard, drop_oldest, permit
-from tests.support.naive.tokens import payers, refuse_earning, remember_earning
+from tests.support.naive.tokens import payers, refuse_earning, refuse_reason, remember_earning
 
 ENDS = {"captured": Reject.HOLD_CAPTURED, "released": Reject.HOLD_RELEASED, "expired": Reject.HOLD_EXPIRED}
 
@@ -15,6 +15,7 @@ ENDS = {"captured": Reject.HOLD_CAPTURED, "released": Reject.HOLD_RELEASED, "exp
 def refuse_place_hold(shard: Shard, command: PlaceHold, actor: str) -> Iterator[Reject]:
     """HLD-1, HLD-6, HLD-7."""
     yield from permit(actor, *payers(command.reason, command.account_id))
+    yield from refuse_reason(command.reason)
     if command.hold_id in shard.holds or command.hold_id in shard.holds_ended:
         yield Reject.HOLD_EXISTS
     if command.account_id == ISSUANCE:
