@@ -323,6 +323,13 @@ def release_hold(hold_id: str, *, actor: str | None = None, command_id: str = ""
     return request(actor or ADMIN, commands.ReleaseHold(hold_id), command_id)
 
 
+def bind_holds(
+    reason: str, reference_type: str, reference_id: str, *, actor: str | None = None, command_id: str = ""
+) -> Request:
+    """Let nobody but the admin end the holds for a reason and reference for a while (HLD-8)."""
+    return request(actor or OPERATOR, commands.BindHolds(reason, reference_type, reference_id), command_id)
+
+
 def refund_unfilled(now: datetime | None = None, *, actor: str | None = None, command_id: str = "") -> Request:
     """Sweep what is due, once."""
     return request(actor or OPERATOR, commands.ExpireDue(), command_id, now)

@@ -219,6 +219,14 @@ class ReleaseHold(CommandBase, frozen=True, gc=False, tag="release_hold"):
     hold_id: Name
 
 
+class BindHolds(CommandBase, frozen=True, gc=False, tag="bind_holds"):
+    """Something was spent because of these holds: who placed them may not end them for a while (HLD-8). By staff."""
+
+    reason: Reason
+    reference_type: Reference
+    reference_id: Name
+
+
 Command = (
     PlaceBid
     | CancelBid
@@ -237,6 +245,7 @@ Command = (
     | PlaceHold
     | CaptureHold
     | ReleaseHold
+    | BindHolds
 )
 
 

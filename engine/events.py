@@ -281,6 +281,16 @@ class HoldsExpired(EventBase, frozen=True, gc=False, tag="holds_expired"):
     released_tokens: tuple[int, ...]
 
 
+class HoldsBound(EventBase, frozen=True, gc=False, tag="holds_bound"):
+    """Holds for this reason and reference that were placed before `bound_seq` are bound until then (HLD-8)."""
+
+    reason: str
+    reference_type: str
+    reference_id: str
+    bound_seq: int
+    until_us: int
+
+
 Event = (
     BidPlaced
     | BidsLost
@@ -304,6 +314,7 @@ Event = (
     | HoldCaptured
     | HoldReleased
     | HoldsExpired
+    | HoldsBound
 )
 Events = tuple[Event, ...]
 

@@ -25,6 +25,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     HoldStatus,
     MarketOpened,
@@ -37,7 +38,7 @@ from engine.events import (
     SweepFinished,
     TransferPosted,
 )
-from engine.holds import NamedHold
+from engine.holds import Binding, NamedHold
 from engine.ledger import earning_of
 from engine.market import LosingRound, Market
 from engine.reasons import is_earning
@@ -84,6 +85,9 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
             _holds_ended(state, (event.hold_id,), "released")
         case HoldsExpired():
             _holds_ended(state, event.hold_ids, "expired")
+        case HoldsBound():
+            binding = Binding(event.reason, event.reference_type, event.reference_id, event.bound_seq, event.until_us)
+            state.holds.bind(binding, state.at_us)
         case Rejected() | Repeated() | SweepFinished():
             pass
         case _ as never:

@@ -15,7 +15,7 @@ from engine.codec import decode_command, decode_events
 from engine.codec import encode as encode_json
 from engine.digests import Digests
 from engine.events import MarketOpened
-from engine.holds import NamedHold
+from engine.holds import Binding, NamedHold
 from engine.ledger import Account, Hold
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
@@ -83,6 +83,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     awards: list[Award]
     holds: list[NamedHold]
     holds_ended: list[NamedHold]
+    hold_bindings: list[Binding]
     receipts: list[ReceiptRow]
     retries: list[_GenerationImage]
 
@@ -125,6 +126,7 @@ def encode(state: "State") -> bytes:
         awards=[award for _, award in sorted(state.awards.items())],
         holds=[hold for _, hold in sorted(state.holds.open.items())],
         holds_ended=list(state.holds.ended.values()),
+        hold_bindings=list(state.holds.bindings.values()),
         receipts=[
             (row.actor, row.command_id, row.seq, row.at_us, encode_json(row.command), encode_json(row.events))
             for row in state.receipts
@@ -219,6 +221,7 @@ def _restore_holds(state: "State", image: _Image) -> None:
         state.ledger.holds[hold.hold_id] = Hold(hold.account_id, hold.amount_tokens)
     for hold in image.holds_ended:
         state.holds.remember(hold)
+    state.holds.bindings.update({binding.key: binding for binding in image.hold_bindings})
 
 
 def _restore_replies(state: "State", image: _Image) -> None:

@@ -49,6 +49,11 @@ HOLDS_PER_ACCOUNT_MAX: Final = 10_000
 HOLDS_MAX: Final = 500_000
 # Ended named holds that a shard remembers, so that a second end gets its own refusal instead of "unknown" (HLD-6).
 HOLDS_ENDED_KEPT: Final = 10_000
+# How long holds are bound by what was spent because of them (HLD-8): long enough that the same tokens do not pay for a
+# research budget again and again, and no longer than people wait for tokens that they have staked.
+HOLDS_BOUND_US: Final = 7 * 24 * 3600 * 1_000_000
+# Reasons and references with bound holds at a time: one artifact has two. About 50 MB, if each has long names.
+HOLD_BINDINGS_MAX: Final = 100_000
 # Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse: at one a
 # second after two years. Each takes 16 bytes of memory and 14 of the image: 1 GB and 0.9 GB at the bound.
 EARNINGS_MAX: Final = 64_000_000

@@ -27,6 +27,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     HoldStatus,
     MarketOpened,
@@ -152,7 +153,7 @@ class Changes:
                 self._free_hold(event.placed_seq, event.account_id, event.released_tokens, "released")
             case HoldsExpired():
                 self._expire_holds(event)
-            case Rejected() | Repeated() | SweepFinished():
+            case HoldsBound() | Rejected() | Repeated() | SweepFinished():
                 pass  # The journal has it; no table changes.
             case _ as never:
                 assert_never(never)
@@ -183,8 +184,7 @@ class Changes:
         payee = self._account(event.credit_account_id)
         payee.balance = event.credit_balance_tokens
         payee.total_earned += event.amount_tokens
-        if event.reason in SALES:
-            payee.total_sold += event.amount_tokens
+        payee.total_sold += event.amount_tokens if event.reason in SALES else 0
         self.ledger.append(
             LedgerRow(
                 id=event.transfer_id,

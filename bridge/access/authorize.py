@@ -20,6 +20,7 @@ from engine.commands import (
     OPERATOR,
     TREASURY,
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -74,7 +75,7 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read, c
             return _settling(principal, account, command, read, command_id)
         case OpenMarket() if command.pays_for_impact:
             return _admin(principal) or _forbid(principal, Scope.ADMIN)
-        case ClearRound() | ExpireDue() | OpenMarket():
+        case ClearRound() | ExpireDue() | OpenMarket() | BindHolds():
             return _staff(principal) or _forbid(principal, Scope.OPERATE)
         case Transfer(from_account_id=payer_id):
             # Offering is no right to spend what was earned by it.

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
+from bridge.errors import Invalid
 from bridge.messages import Ack, Request
 from bridge.server import bodies
 from bridge.units import datetime_of, duration_of, number_of
@@ -18,6 +19,7 @@ from engine.commands import (
     OPERATOR,
     TREASURY,
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -105,6 +107,8 @@ def _route(command: Command) -> tuple[str, str, Struct | None]:
             return _slot_route(command)
         case PlaceHold() | CaptureHold() | ReleaseHold():
             return _hold_route(command)
+        case BindHolds():
+            raise Invalid("command", command, "one with a route: the service binds holds when spending is recorded")
         case OpenAccount(account_id=account_id, kind=kind):
             return "POST", path("wallets"), bodies.NewAccount(account_id=account_id, kind=kind)
         case OpenMarket():

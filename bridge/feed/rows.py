@@ -43,6 +43,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     MarketOpened,
     Rejected,
@@ -62,6 +63,7 @@ _Unsaid = (
     | HoldCaptured
     | HoldReleased
     | HoldsExpired
+    | HoldsBound
     | SweepFinished
     | Rejected
     | Repeated
@@ -222,7 +224,7 @@ def _of_markets(
             )
         case AccountOpened() | TransferPosted() | SweepFinished() | Rejected() | Repeated():
             return None
-        case HoldPlaced() | HoldCaptured() | HoldReleased() | HoldsExpired():
+        case HoldPlaced() | HoldCaptured() | HoldReleased() | HoldsExpired() | HoldsBound():
             return None
         case _ as never:
             assert_never(never)

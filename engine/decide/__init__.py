@@ -8,6 +8,7 @@ from typing import assert_never
 
 from engine.commands import (
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -68,5 +69,7 @@ def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exh
             return holds.capture(state, entry, command)
         case ReleaseHold() as command:
             return holds.release(state, entry, command)
+        case BindHolds() as command:
+            return holds.bind(state, entry, command)
         case _ as never:
             assert_never(never)

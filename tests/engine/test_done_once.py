@@ -67,6 +67,7 @@ def test_every_command_that_moves_tokens_is_among_them() -> None:
         "AmendBid",
         "CancelBid",
         "ExpireDue",
+        "BindHolds",
     }
 
 

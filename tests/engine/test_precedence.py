@@ -307,6 +307,25 @@ CHAINS = {
         capture h ghost -> ACCOUNT_UNKNOWN
         capture l b amount=11 -> HOLD_EXCEEDED
         """,
+    "capture: of a bound hold": """
+        hold h a 10 reason=stake type=artifact ref=x
+        bind stake artifact x
+        capture h b by b -> NOT_PERMITTED
+        capture h a -> SAME_ACCOUNT
+        capture h b amount=11 -> HOLD_BOUND
+        """,
+    "release: of a bound hold": """
+        hold h a 10 reason=stake type=artifact ref=x until=30
+        bind stake artifact x
+        release h by b -> NOT_PERMITTED
+        release h -> HOLD_BOUND
+        """,
+    "bind": """
+        bound HOLD_BINDINGS_MAX 1
+        bind stake artifact x
+        bind bounty artifact x by b -> NOT_PERMITTED
+        bind bounty artifact x -> HOLD_BINDINGS_FULL
+        """,
     "capture: of a captured hold": """
         hold h a 10 reason=earn:x ref=1 by admin
         capture h b -> paid 10 to b

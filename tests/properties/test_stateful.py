@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from engine.commands import (
     ISSUANCE,
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -64,6 +65,8 @@ SMALL = {
     "HOLDS_PER_ACCOUNT_MAX": 2,
     "HOLDS_MAX": 3,
     "HOLDS_ENDED_KEPT": 1,
+    "HOLDS_BOUND_US": 6,
+    "HOLD_BINDINGS_MAX": 2,
     "EARNINGS_MAX": 3,
     "RECEIPTS_MAX": 2,
     "RETRIES_PERIOD_US": 8,
@@ -213,6 +216,10 @@ class MarketMachine(RuleBasedStateMachine):
     @rule(hold=holds, payee=accounts, amount=st.none() | prices)
     def capture_hold(self, hold: str, payee: str, amount: int | None) -> None:
         self.tell(CaptureHold(hold, payee, amount))
+
+    @rule(reference=st.sampled_from(("r0", "r1")), reason=st.sampled_from(("stake", "earn:x")))
+    def bind_holds(self, reference: str, reason: str) -> None:
+        self.tell(BindHolds(reason, "", reference))
 
     @rule(hold=holds)
     def release_hold(self, hold: str) -> None:

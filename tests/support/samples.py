@@ -6,6 +6,7 @@ added, and a new field gets its value in a new instance.
 
 from engine.commands import (
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -39,6 +40,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     MarketOpened,
     Rejected,
@@ -71,6 +73,7 @@ COMMANDS: tuple[Command, ...] = (
     ReleaseHold("h1"),
     # From rules 3 on.
     OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18, "bidder", "pool", 36),
+    BindHolds("stake", "artifact", "x-7"),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -107,6 +110,7 @@ EVENTS: tuple[Event, ...] = (
     # From rules 3 on.
     MarketOpened("m1", "pay_as_bid", 47, 48, 49, "charge", 50, 51, "bidder", "pool", 121),
     RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90, 120),
+    HoldsBound("stake", "artifact", "x-7", 122, 123),
 )
 
 # A script whose state has something in every row of its image.
@@ -142,4 +146,5 @@ slot r1 market=r provider=p
 bid q t7 2 market=r                -> bid 7
 clear r                            -> price 0: 7@r1
 settle r1 impact=9000000           -> reward 3
+bind bounty artifact x
 """

@@ -29,6 +29,7 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | settle S [cost= impact= award=] | void S [award=]                     by operator
             | hold H A TOKENS [reason= type= ref= memo= until=]                     by A
             | capture H A [amount=] | release H                                     by who placed H
+            | bind REASON TYPE REF                                                  by operator
     result  = ok | bid N | released TOKENS | repeated SEQ
             | REASON                                 any refusal for this reason
             | REASON FIELD=VALUE bound=BOUND         that refusal
@@ -61,6 +62,7 @@ from engine.commands import (
     ADMIN,
     OPERATOR,
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -181,6 +183,7 @@ VERBS = {
         actor="@account_id",
     ),
     "capture": Verb(CaptureHold, ("hold_id", "to_account_id"), {"amount": "amount_tokens"}, actor="@hold_id"),
+    "bind": Verb(BindHolds, ("reason", "reference_type", "reference_id")),
     "release": Verb(ReleaseHold, ("hold_id",), actor="@hold_id"),
 }
 

@@ -18,6 +18,7 @@ from engine.commands import (
     RESERVED_NAMES,
     TREASURY,
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -75,6 +76,8 @@ class Stream:
         self.at_us = self.rng.choice((1_000, 1_700_000_000_000_000))
         # Recent commands that had an id, to be sent again.
         self.sent: deque[tuple[str, str, Command]] = deque(maxlen=8)
+        # The words of the latest holds, which some of what follows is about.
+        self.held: deque[dict[str, str]] = deque(maxlen=6)
         swarm = self.swarm
         kinds = ("agent", "quest", "agent", "provider")
         self.names = [f"{kinds[i % 4]}{i}" for i in range(swarm.accounts)]
@@ -161,6 +164,8 @@ class Stream:
         reasons = (
             ("settle:slot", "lapse:slot", "reward:impact") if self._wrong() else ("earn", "grant:weekly", "demurrage")
         )
+        if self._chance(0.6):
+            return {"reason": "stake", "reference_id": f"ref{self.rng.randrange(3)}"}
         return {"reason": self.rng.choice(reasons), "memo": "for the work"}
 
     def _again(self) -> tuple[str, str, Command]:
@@ -259,6 +264,8 @@ class Stream:
         command = PlaceHold(
             self.rng.choice(self.hold_names), account, self._price(), expires_at_us=expires_at_us, **words
         )
+        if words["reason"] == "stake":
+            self.held.append(words)
         return self._payer(account, words), command
 
     def _payer(self, account: str, words: dict[str, str]) -> str:
@@ -275,6 +282,11 @@ class Stream:
     def _release_hold(self) -> tuple[str, ReleaseHold]:
         hold_id = self._hold_id()
         return self._actor(ADMIN, *self.seen.placer(hold_id)), ReleaseHold(hold_id)
+
+    def _bind_holds(self) -> tuple[str, BindHolds]:
+        words = self.rng.choice(self.held) if self.held else {"reason": "stake"}
+        reference_type, reference_id = words.get("reference_type", ""), words.get("reference_id", "ref0")
+        return self._actor(OPERATOR, ADMIN), BindHolds(words["reason"], reference_type, reference_id)
 
     def _offer_slot(self) -> tuple[str, OfferSlot | SettleAward]:
         idle = [slot for slot in self.slots if not self.seen.provider(slot)]

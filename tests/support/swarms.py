@@ -26,6 +26,7 @@ WEIGHTS = {
     "place_hold": 5.0,
     "capture_hold": 2.0,
     "release_hold": 1.0,
+    "bind_holds": 2.0,
 }
 FACTORS = (0.2, 1.0, 1.0, 3.0)
 # The bounds that a stream may lower, and to what.
@@ -40,6 +41,8 @@ SMALL_BOUNDS = {
     "HOLDS_PER_ACCOUNT_MAX": (1, 3),
     "HOLDS_MAX": (1, 6),
     "HOLDS_ENDED_KEPT": (1, 4),
+    "HOLDS_BOUND_US": (1, 60),
+    "HOLD_BINDINGS_MAX": (1, 3),
     "EARNINGS_MAX": (1, 4),
     "RECEIPTS_MAX": (1, 6),
     "SWEEP_ITEMS_MAX": (1, 5),

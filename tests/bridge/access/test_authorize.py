@@ -19,6 +19,7 @@ from bridge.units import datetime_of
 from engine import commands
 from engine.commands import (
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -114,6 +115,7 @@ TABLE: list[tuple[Command, dict[str, str]]] = [
     (SettleAward("rewarded", 1, 1), OF_A_SLOT | {"beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}),
     (ClearRound("free"), STAFF),
     (ExpireDue(), STAFF),
+    (BindHolds("stake", "artifact", "x"), STAFF),
     (OpenMarket("m9"), STAFF),
     (
         OpenMarket("m9", reward_tokens_per_impact=1, reward_cap_tokens=1, reward_day_cap_tokens=1),

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.commands import (
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -52,6 +53,7 @@ PLANS: dict[type, tuple[Any, Any]] = {
     PlaceHold: (holds.refuse_place_hold, holds.place_hold),
     CaptureHold: (holds.refuse_capture_hold, holds.capture_hold),
     ReleaseHold: (holds.refuse_release_hold, holds.release_hold),
+    BindHolds: (holds.refuse_bind_holds, holds.bind_holds),
     ExpireDue: (awards.refuse_expire_due, awards.expire_due),
 }
 

@@ -123,6 +123,8 @@ class Shard:
     holds: dict[str, NamedHold] = field(default_factory=dict)
     # Oldest end first, at most HOLDS_ENDED_KEPT.
     holds_ended: dict[str, NamedHold] = field(default_factory=dict)
+    # What of the holds was bound, by which row, and when (HLD-8).
+    bindings: list[tuple[tuple[str, str, str], int, int]] = field(default_factory=list)
     earnings: set[tuple[str, str, str, str]] = field(default_factory=set)
     # What was done and what was refused, each oldest first, at most RECEIPTS_MAX.
     receipts: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
