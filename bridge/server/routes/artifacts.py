@@ -58,8 +58,7 @@ async def record_resource_spending(
     Beyond what is left it is a conflict; of two at once that would overspend together, one is. Who placed the stakes
     and bounties that gave the budget can end them when this is a week ago.
     """
-    spending = changes.spending_of(artifact_id, data.tokens, data.reference_type, data.reference_id, data.impact)
-    return await service.record_spending(caller, spending)
+    return await service.record_spending(caller, artifact_id, data)
 
 
 @get("/artifacts", operation_id="artifacts", summary="List artifacts", responses=QUESTION)
