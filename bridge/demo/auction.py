@@ -158,7 +158,8 @@ class Auction:
                 self._compute_due.append((result.bidder, award.award_id, result.cost_tokens))
             if result.ending == "settled":
                 settle = SettleAward(award.slot_id, result.cost_tokens, result.impact_micros, award.award_id)
-                commands.append((self._names[award.bidder], settle))
+                # Whose work is rewarded does not report it (SET-3).
+                commands.append((OPERATOR, settle))
             elif result.ending == "voided":
                 commands.append((OPERATOR, VoidAward(award.slot_id, award.award_id)))
             else:

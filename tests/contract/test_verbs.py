@@ -89,6 +89,7 @@ def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     assert (cleared.round_no, cleared.clearing_price_tokens, len(cleared.awards)) == (1, 0, 2)
     by_bid = {award.bid_id: award for award in cleared.awards}
     done = by_bid[second.bid_id]
+    assert api.mint("treasury", 100, "fund:rewards").to_balance_tokens == 100
     paid = api.settle(done.slot_id, 19, 0.5, award_id=done.award_id)
     assert (paid.price_tokens, paid.reward_tokens, paid.stamp.durable) == (0, 25, True)
     assert api.void(by_bid[bid.bid_id].slot_id).bid_id == bid.bid_id
