@@ -103,9 +103,15 @@ class AsyncMarketApi(Protocol):
         reward_tokens_per_impact: int = 0,
         reward_cap_tokens: int = 0,
         task_scope: TaskScope = "market",
+        reward_account_id: str = TREASURY,
+        reward_day_cap_tokens: int = 0,
         command_id: str = "",
     ) -> Awaitable[Stamp]:
-        """Open a market with its rules."""
+        """Open a market with its rules.
+
+        One that pays for impact names all three numbers: tokens per unit of it, and the bounds of an award and of an
+        account and day. It pays from what `reward_account_id` has available, so somebody has to fund that.
+        """
 
     def offer_slot(
         self,

@@ -116,8 +116,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     30 % in a year. Once it is set, the first charge is for the last whole period before."""
 
     demurrage_period_s: Annotated[int, Meta(ge=60, le=2_678_400)] = 86_400
-    """How long an account has to have spent nothing to be charged, and how often it is: periods are counted from 1970,
-    so those of a day begin at midnight UTC."""
+    """How often tokens are charged, each time who has them then: what is new in a period is not idle in it. Periods are
+    counted from 1970, so those of a day begin at midnight UTC."""
 
     demurrage_exempt_tokens: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1_000
     """So many idle tokens of each account are free of it."""

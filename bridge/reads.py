@@ -102,7 +102,10 @@ class OrderBook(Struct, frozen=True):
 
 
 class MarketRow(Struct, frozen=True):
-    """A market: its rules, which never change, and what is in it. The rounds are counted from 1."""
+    """A market: its rules, which never change, and what is in it. The rounds are counted from 1.
+
+    It pays for impact unless one of the three numbers of its rewards is 0.
+    """
 
     market_id: str
     pricing_rule: PricingRule
@@ -113,6 +116,8 @@ class MarketRow(Struct, frozen=True):
     reward_tokens_per_impact: int
     reward_cap_tokens: int
     task_scope: TaskScope
+    reward_account_id: str
+    reward_day_cap_tokens: int
     bids_open: int
     slots_offered: int
     slots_awarded: int
@@ -323,6 +328,8 @@ def _row(kind: type[M], market: Market, *seqs: int) -> M:
         rules.reward_tokens_per_impact,
         rules.reward_cap_tokens,
         rules.task_scope,
+        rules.reward_account_id,
+        rules.reward_day_cap_tokens,
         market.bids_open,
         len(market.offers),
         len(market.tasks_awarded),

@@ -6,6 +6,7 @@ later HTTP) builds its requests here, so that they cannot drift apart.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from bridge import units
 from bridge.errors import Invalid
@@ -14,7 +15,20 @@ from bridge.names import check_new, in_words
 from bridge.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
-from engine.commands import ADMIN, OPERATOR, AccountKind, Command, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from engine.commands import (
+    ADMIN,
+    OPERATOR,
+    TREASURY,
+    AccountKind,
+    Command,
+    LapsePolicy,
+    PricingRule,
+    TaskScope,
+    TimeInForce,
+)
+from engine.reasons import RESERVED
+
+_REWARD_NUMBERS: Final = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
 
 
 def request(actor: str, command: Command, command_id: str = "", now: datetime | None = None) -> Request:
@@ -36,6 +50,7 @@ def check(asked: Request) -> None:
     except ShapeError as error:
         raise Invalid(error.field, error.value, in_words(error.bound)) from None
     check_new(command)
+    check_reason(command)
     check_actor(asked.actor, asked.command_id)
     if asked.now_us is not None and type(asked.now_us) is not int:
         raise Invalid("now_us", asked.now_us, "whole microseconds, as a plain int")
@@ -47,6 +62,13 @@ def check_all(requests: object) -> None:
         raise Invalid("requests", requests, "a list of Requests, as the functions of bridge.verbs make them")
     for asked in requests:
         check(asked)
+
+
+def check_reason(command: Command) -> None:
+    """Refuse the reasons that the market writes itself (LED-8). Raises `Invalid`."""
+    reason = getattr(command, "reason", "")
+    if reason in RESERVED:
+        raise Invalid("reason", reason, f"another reason than {', '.join(sorted(RESERVED))}, which the market writes")
 
 
 def check_bids(requests: object) -> None:
@@ -136,10 +158,12 @@ def open_market(
     reward_tokens_per_impact: int = 0,
     reward_cap_tokens: int = 0,
     task_scope: TaskScope = "market",
+    reward_account_id: str = TREASURY,
+    reward_day_cap_tokens: int = 0,
     actor: str | None = None,
     command_id: str = "",
 ) -> Request:
-    """Open a market with its rules."""
+    """Open a market with its rules: as the admin if it pays rewards, which are another account's tokens."""
     command = commands.OpenMarket(
         market_id=market_id,
         pricing_rule=pricing_rule,
@@ -150,8 +174,21 @@ def open_market(
         reward_tokens_per_impact=reward_tokens_per_impact,
         reward_cap_tokens=reward_cap_tokens,
         task_scope=task_scope,
+        reward_account_id=reward_account_id,
+        reward_day_cap_tokens=reward_day_cap_tokens,
     )
-    return request(actor or OPERATOR, command, command_id)
+    # Bounds first: what is no number at all is told as that.
+    request(OPERATOR, command, command_id)
+    _check_rewards(command)
+    # Rewards spend another account's tokens, to which the operator has no right.
+    return request(actor or (ADMIN if command.pays_for_impact else OPERATOR), command, command_id)
+
+
+def _check_rewards(command: commands.OpenMarket) -> None:
+    """Refuse some of the numbers without the others: nobody means that. Raises `Invalid`."""
+    missing = [name for name in _REWARD_NUMBERS if not getattr(command, name)]
+    if missing and len(missing) < len(_REWARD_NUMBERS):
+        raise Invalid(missing[0], 0, f"1 or more, as rewards need all of {', '.join(_REWARD_NUMBERS)}; or 0 for all")
 
 
 def offer_slot(
@@ -160,7 +197,7 @@ def offer_slot(
     available_at: datetime | None = None,
     *,
     reserve_price_tokens: int | None = None,
-    provider_id: str = commands.TREASURY,
+    provider_id: str = TREASURY,
     lease: timedelta | None = None,
     actor: str | None = None,
     command_id: str = "",
@@ -294,6 +331,13 @@ def capture_hold(
 def release_hold(hold_id: str, *, actor: str | None = None, command_id: str = "") -> Request:
     """End a named hold and give all of it back."""
     return request(actor or ADMIN, commands.ReleaseHold(hold_id), command_id)
+
+
+def bind_holds(
+    reason: str, reference_type: str, reference_id: str, *, actor: str | None = None, command_id: str = ""
+) -> Request:
+    """Let nobody but the admin end the holds for a reason and reference for a while (HLD-8)."""
+    return request(actor or OPERATOR, commands.BindHolds(reason, reference_type, reference_id), command_id)
 
 
 def refund_unfilled(now: datetime | None = None, *, actor: str | None = None, command_id: str = "") -> Request:

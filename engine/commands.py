@@ -88,11 +88,12 @@ class Transfer(CommandBase, frozen=True, gc=False, tag="transfer"):
 
 
 class OpenMarket(CommandBase, frozen=True, gc=False, tag="open_market"):
-    """Open a market with its rules, which stay as they are. By the admin or the operator.
+    """Open a market with its rules, which stay as they are. By the admin or, if it pays no rewards, the operator.
 
     `reserve_price_tokens` and `lease_us` are what a slot gets that names none. `awards_per_bidder_max` 0 is no cap.
     `task_scope` says whose a task id is: one task for all bidders, or one for each of them (BID-6).
-    The reward for impact is off while either of its two numbers is 0 (SET-3).
+    Impact is rewarded from the tokens of `reward_account_id`, an award with `reward_cap_tokens` at most and an account
+    with `reward_day_cap_tokens` a day; it is off while any of the three numbers is 0 (SET-3).
     """
 
     market_id: Name
@@ -104,6 +105,13 @@ class OpenMarket(CommandBase, frozen=True, gc=False, tag="open_market"):
     reward_tokens_per_impact: Annotated[int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX)] = 0
     reward_cap_tokens: Tokens = 0
     task_scope: TaskScope = "market"
+    reward_account_id: Name = TREASURY
+    reward_day_cap_tokens: Tokens = 0
+
+    @property
+    def pays_for_impact(self) -> bool:
+        """Whether the market would reward good work, and so spend an account's tokens (SET-3)."""
+        return min(self.reward_tokens_per_impact, self.reward_cap_tokens, self.reward_day_cap_tokens) > 0
 
 
 class OfferSlot(CommandBase, frozen=True, gc=False, tag="offer_slot"):
@@ -223,6 +231,14 @@ class BeginHistory(CommandBase, frozen=True, gc=False, tag="begin_history"):
     lost_seq: Seq = 0
 
 
+class BindHolds(CommandBase, frozen=True, gc=False, tag="bind_holds"):
+    """Something was spent because of these holds: who placed them may not end them for a while (HLD-8). By staff."""
+
+    reason: Reason
+    reference_type: Reference
+    reference_id: Name
+
+
 Command = (
     PlaceBid
     | CancelBid
@@ -242,6 +258,7 @@ Command = (
     | CaptureHold
     | ReleaseHold
     | BeginHistory
+    | BindHolds
 )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from engine.commands import AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
 from engine.reject import Reject
 
 
@@ -55,7 +55,10 @@ class TransferPosted(EventBase, frozen=True, gc=False, tag="transfer_posted"):
 
 
 class MarketOpened(EventBase, frozen=True, gc=False, tag="market_opened"):
-    """A market exists, with these rules."""
+    """A market exists, with these rules.
+
+    A row of rules 1 or 2 names no account that rewards are paid from and no bound of a day: they are off there.
+    """
 
     market_id: str
     pricing_rule: PricingRule
@@ -66,6 +69,13 @@ class MarketOpened(EventBase, frozen=True, gc=False, tag="market_opened"):
     reward_tokens_per_impact: int
     reward_cap_tokens: int
     task_scope: TaskScope = "market"
+    reward_account_id: str = TREASURY
+    reward_day_cap_tokens: int = 0
+
+    @property
+    def pays_for_impact(self) -> bool:
+        """Whether good work is rewarded here (SET-3)."""
+        return min(self.reward_tokens_per_impact, self.reward_cap_tokens, self.reward_day_cap_tokens) > 0
 
 
 class SlotOffered(EventBase, frozen=True, gc=False, tag="slot_offered"):
@@ -278,6 +288,16 @@ class HistoryBegun(EventBase, frozen=True, gc=False, tag="history_begun"):
     lost_seq: int
 
 
+class HoldsBound(EventBase, frozen=True, gc=False, tag="holds_bound"):
+    """Holds for this reason and reference that were placed before `bound_seq` are bound until then (HLD-8)."""
+
+    reason: str
+    reference_type: str
+    reference_id: str
+    bound_seq: int
+    until_us: int
+
+
 Event = (
     BidPlaced
     | BidsLost
@@ -302,6 +322,7 @@ Event = (
     | HoldReleased
     | HoldsExpired
     | HistoryBegun
+    | HoldsBound
 )
 Events = tuple[Event, ...]
 

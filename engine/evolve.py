@@ -26,6 +26,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     HoldStatus,
     MarketOpened,
@@ -38,9 +39,10 @@ from engine.events import (
     SweepFinished,
     TransferPosted,
 )
-from engine.holds import NamedHold
-from engine.ledger import earning_of, is_earning
+from engine.holds import Binding, NamedHold
+from engine.ledger import earning_of
 from engine.market import LosingRound, Market
+from engine.reasons import is_earning
 from engine.slots import Award, Slot
 from engine.state import State
 
@@ -61,7 +63,7 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
         case RoundCleared():
             _round_cleared(state, event)
         case AwardSettled():
-            _award_ended(state, event.award_id, "settled")
+            _award_settled(state, event)
         case AwardVoided():
             _award_ended(state, event.award_id, "voided")
         case AwardLapsed():
@@ -87,6 +89,9 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
         case HistoryBegun():
             # Every bid had a row of its own and every award a bid, so no id that was lost is beyond the seqs that were.
             state.bids_placed = state.awards_granted = state.seq
+        case HoldsBound():
+            binding = Binding(event.reason, event.reference_type, event.reference_id, event.bound_seq, event.until_us)
+            state.holds.bind(binding, state.at_us)
         case Rejected() | Repeated() | SweepFinished():
             pass
         case _ as never:
@@ -190,6 +195,14 @@ def _round_cleared(state: State, event: RoundCleared) -> None:
         market.round_bids = Book()
 
 
+def _award_settled(state: State, event: AwardSettled) -> None:
+    if event.reward_tokens:
+        # By the award, as rows of rules 1 name no market.
+        market = state.markets[state.awards[event.award_id].market_id]
+        market.note_reward(state.at_us // limits.REWARD_DAY_US, event.bidder_id, event.reward_tokens)
+    _award_ended(state, event.award_id, "settled")
+
+
 def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:
     award = state.awards.pop(award_id)
     state.award_leases.discard(award.lease_until_us, award_id)
@@ -227,7 +240,7 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
     )
     state.slots[event.slot_id] = slot
     market.offers.add(slot)
-    market.slots_live += 1
+    market.add_slot(event.provider_id)
 
 
 def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
@@ -239,7 +252,7 @@ def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
 def _end_slot(state: State, slot: Slot, status: SlotStatus) -> None:
     """Set a last status, and forget the slot that ended longest ago beyond the bound."""
     slot.status = status
-    state.markets[slot.market_id].slots_live -= 1
+    state.markets[slot.market_id].end_slot(slot.provider_id)
     state.slots_ended[slot.slot_id] = None
     while len(state.slots_ended) > limits.SLOTS_ENDED_KEPT:
         oldest_id, _ = state.slots_ended.popitem(last=False)

@@ -5,6 +5,7 @@ Rule of this file: records and their order. The tokens themselves are in the led
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import takewhile
 
 from msgspec import Struct
 from sortedcontainers import SortedList
@@ -32,10 +33,28 @@ class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     status: HoldStatus
 
 
-class NamedHolds:
-    """The named holds of a shard: all open ones, and the latest that ended (HLD-6)."""
+class Binding(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Holds for this reason and reference, placed before `bound_seq`, are bound until `until_us` (HLD-8).
 
-    __slots__ = ("_deadlines", "ended", "open", "open_by_account")
+    Its fields in order are its row of the image.
+    """
+
+    reason: str
+    reference_type: str
+    reference_id: str
+    bound_seq: int
+    until_us: int
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is known by."""
+        return self.reason, self.reference_type, self.reference_id
+
+
+class NamedHolds:
+    """The named holds of a shard: all open ones, the latest that ended (HLD-6), and which are bound (HLD-8)."""
+
+    __slots__ = ("_deadlines", "bindings", "ended", "open", "open_by_account")
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -44,6 +63,8 @@ class NamedHolds:
         self.ended: OrderedDict[str, NamedHold] = OrderedDict()
         # How many an account has open; none is no entry.
         self.open_by_account: dict[str, int] = {}
+        # Soonest to end first: each lasts as long as any other. Those that are past are forgotten when another is made.
+        self.bindings: OrderedDict[tuple[str, str, str], Binding] = OrderedDict()
         # (deadline, id) of the open ones that have a deadline.
         self._deadlines: SortedList[tuple[int, str]] = SortedList()
 
@@ -77,6 +98,24 @@ class NamedHolds:
         while len(self.ended) > limits.HOLDS_ENDED_KEPT:
             self.ended.popitem(last=False)
 
+    def bind(self, binding: Binding, now_us: int) -> None:
+        """Remember a binding, and forget those that are past. O(1), but for those."""
+        for key in self.past_bindings(now_us):
+            del self.bindings[key]
+        self.bindings.pop(binding.key, None)
+        self.bindings[binding.key] = binding
+
+    def past_bindings(self, now_us: int) -> list[tuple[str, str, str]]:
+        """The bindings that are over. O(those)."""
+        return [one.key for one in takewhile(lambda one: one.until_us <= now_us, self.bindings.values())]
+
+    def bound_until(self, hold: NamedHold, now_us: int) -> int:
+        """Until when a hold is bound, 0 if it is not. O(1)."""
+        binding = self.bindings.get((hold.reason, hold.reference_type, hold.reference_id))
+        if binding is None or binding.until_us <= now_us or hold.placed_seq >= binding.bound_seq:
+            return 0
+        return binding.until_us
+
     def due(self, now_us: int) -> Iterator[NamedHold]:
         """Open holds whose deadline is `now_us` or before, soonest first, equal ones by id. Lazy; none may change."""
         for expires_at_us, hold_id in self._deadlines:
@@ -100,6 +139,10 @@ class NamedHolds:
         # Each open hold is counted for its account, and due at its deadline; nothing else is.
         assert counts == self.open_by_account, (counts, self.open_by_account)
         assert sorted(deadlines) == list(self._deadlines), "the deadlines are not those of the open holds"
+        # Bindings are in the order of their ends, each under its key.
+        ends = [binding.until_us for binding in self.bindings.values()]
+        assert ends == sorted(ends) and len(ends) <= limits.HOLD_BINDINGS_MAX, len(ends)
+        assert all(binding.key == key for key, binding in self.bindings.items())
         # What a single account and the shard may have (HLD-7), and what is remembered (HLD-6).
         assert all(count <= limits.HOLDS_PER_ACCOUNT_MAX for count in counts.values()), counts
         assert len(self.open) <= limits.HOLDS_MAX and len(self.ended) <= limits.HOLDS_ENDED_KEPT

@@ -15,7 +15,7 @@ from engine.codec import decode_command, decode_events
 from engine.codec import encode as encode_json
 from engine.digests import Digests
 from engine.events import MarketOpened
-from engine.holds import NamedHold
+from engine.holds import Binding, NamedHold
 from engine.ledger import Account, Hold
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
@@ -44,6 +44,8 @@ class _MarketImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     rounds_called: int
     resting: list[Bid]
     round_bids: list[Bid]
+    reward_day: int
+    rewarded_tokens: list[tuple[str, int]]
 
 
 class _LosingImage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -81,6 +83,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     awards: list[Award]
     holds: list[NamedHold]
     holds_ended: list[NamedHold]
+    hold_bindings: list[Binding]
     receipts: list[ReceiptRow]
     retries: list[_GenerationImage]
 
@@ -103,7 +106,14 @@ def encode(state: "State") -> bytes:
         accounts=[account for _, account in sorted(ledger.accounts.items())],
         earnings=list(ledger.earnings.buckets()),
         markets=[
-            _MarketImage(market.rules, market.rounds_called, list(market.resting), list(market.round_bids))
+            _MarketImage(
+                market.rules,
+                market.rounds_called,
+                list(market.resting),
+                list(market.round_bids),
+                market.reward_day,
+                sorted(market.rewarded_tokens.items()),
+            )
             for _, market in sorted(state.markets.items())
         ],
         # In the order in which sweeps release them, which is the order of the calls.
@@ -116,6 +126,7 @@ def encode(state: "State") -> bytes:
         awards=[award for _, award in sorted(state.awards.items())],
         holds=[hold for _, hold in sorted(state.holds.open.items())],
         holds_ended=list(state.holds.ended.values()),
+        hold_bindings=list(state.holds.bindings.values()),
         receipts=[
             (row.actor, row.command_id, row.seq, row.at_us, encode_json(row.command), encode_json(row.events))
             for row in state.receipts
@@ -156,6 +167,8 @@ def _restore(state: "State", image: _Image) -> None:
     for market_image in image.markets:
         market = Market(market_image.rules)
         market.rounds_called = market_image.rounds_called
+        market.reward_day = market_image.reward_day
+        market.rewarded_tokens.update(market_image.rewarded_tokens)
         state.markets[market.rules.market_id] = market
         _restore_book(state, market.resting, market, market_image.resting)
         _restore_book(state, market.round_bids, market, market_image.round_bids)
@@ -191,7 +204,7 @@ def _restore_supply(state: "State", image: _Image) -> None:
         if slot.status == "offered":
             market.offers.add(slot)
         if slot.status in ("offered", "awarded"):
-            market.slots_live += 1
+            market.add_slot(slot.provider_id)
     for award in image.awards:
         state.awards[award.award_id] = award
         state.award_leases.add(award.lease_until_us, award.award_id)
@@ -208,6 +221,7 @@ def _restore_holds(state: "State", image: _Image) -> None:
         state.ledger.holds[hold.hold_id] = Hold(hold.account_id, hold.amount_tokens)
     for hold in image.holds_ended:
         state.holds.remember(hold)
+    state.holds.bindings.update({binding.key: binding for binding in image.hold_bindings})
 
 
 def _restore_replies(state: "State", image: _Image) -> None:

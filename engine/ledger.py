@@ -15,11 +15,6 @@ from engine.limits import TOKENS_MAX
 LedgerKind = AccountKind | Literal["system"]
 
 
-def is_earning(reason: str) -> bool:
-    """Whether a credit for this reason is paid once per reference (LED-4)."""
-    return reason.startswith("earn:")
-
-
 def earning_of(account_id: str, reason: str, reference_type: str, reference_id: str) -> bytes:
     """What makes an earning unique: the digest of the credited account, the reason and the reference (LED-4)."""
     return digest_of(account_id, reason, reference_type, reference_id)

@@ -36,6 +36,9 @@ ACCOUNTS_MAX: Final = 1_000_000
 MARKETS_MAX: Final = 1_000
 # Slots offered or awarded at one time in a market. A call walks the offered ones, so this bounds its length too.
 SLOTS_LIVE_PER_MARKET_MAX: Final = 10_000
+# Of these, those of one provider (SLT-4), so that no one fills a market. The treasury's slots are staff's to offer, and
+# are bounded by the market alone.
+SLOTS_PER_PROVIDER_MAX: Final = 1_000
 # Ended slots that a shard remembers, so that a second settlement gets its own refusal instead of "unknown".
 SLOTS_ENDED_KEPT: Final = 10_000
 # Open bids of one bidder in one market (BID-9). It also bounds the bids that a call passes over for one capped bidder.
@@ -49,6 +52,11 @@ HOLDS_PER_ACCOUNT_MAX: Final = 10_000
 HOLDS_MAX: Final = 500_000
 # Ended named holds that a shard remembers, so that a second end gets its own refusal instead of "unknown" (HLD-6).
 HOLDS_ENDED_KEPT: Final = 10_000
+# How long holds are bound by what was spent because of them (HLD-8): long enough that the same tokens do not pay for a
+# research budget again and again, and no longer than people wait for tokens that they have staked.
+HOLDS_BOUND_US: Final = 7 * 24 * 3600 * 1_000_000
+# Reasons and references with bound holds at a time: one artifact has two. About 50 MB, if each has long names.
+HOLD_BINDINGS_MAX: Final = 100_000
 # Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse: at one a
 # second after two years. Each takes 16 bytes of memory and 14 of the image: 1 GB and 0.9 GB at the bound.
 EARNINGS_MAX: Final = 64_000_000
@@ -70,8 +78,10 @@ RETRIES_OF_ACCOUNTS_MAX: Final = 4_000_000
 
 # A lease is the use of one slot by one task; a month is longer than any task and short enough to unstick a market.
 LEASE_US_MAX: Final = 31 * 24 * 3600 * 1_000_000
-# Keeps a reward far from the supply bound whatever impact is claimed.
+# More than any unit of impact is worth; what is paid is bounded by the caps and by what its account has (SET-3).
 REWARD_TOKENS_PER_IMPACT_MAX: Final = 1_000_000_000
+# The bound of rewards by account is for a day of market time, in UTC, as people count their budgets.
+REWARD_DAY_US: Final = 24 * 3600 * 1_000_000
 
 # Bids, awards, losers and named holds that one sweep may end: about a millisecond of the single writer's time (SET-6).
 SWEEP_ITEMS_MAX: Final = 500

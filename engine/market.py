@@ -32,9 +32,12 @@ class Market:
         "bids_held",
         "offers",
         "resting",
+        "reward_day",
+        "rewarded_tokens",
         "round_bids",
         "rounds_called",
         "rules",
+        "slots_by_provider",
         "slots_live",
         "task_of",
         "tasks_awarded",
@@ -51,8 +54,12 @@ class Market:
         # Bids of this market with a hold: both books and the losers still to be released.
         self.bids_held = 0
         self.offers = Offers()
-        # Slots offered or awarded.
+        # Slots offered or awarded, and how many of them a provider has; none is no entry.
         self.slots_live = 0
+        self.slots_by_provider: dict[str, int] = {}
+        # The latest day of a reward, counted from 1970, and what each account was rewarded with in it (SET-3).
+        self.reward_day = 0
+        self.rewarded_tokens: dict[str, int] = {}
         # Task key -> its live award (BID-6).
         self.tasks_awarded: dict[str, int] = {}
         # The task key of a bid. Asked for each bid that a call visits, so the usual answer costs no Python call.
@@ -66,6 +73,29 @@ class Market:
         """What names a task in this market: its id, or where tasks are private, that and whose it is (BID-6)."""
         # No name has a space, so no two pairs give one key.
         return task_id if self.rules.task_scope == "market" else f"{bidder_id} {task_id}"
+
+    def add_slot(self, provider_id: str) -> None:
+        """Count a slot that is offered. O(1)."""
+        self.slots_live += 1
+        self.slots_by_provider[provider_id] = self.slots_by_provider.get(provider_id, 0) + 1
+
+    def end_slot(self, provider_id: str) -> None:
+        """Count a slot that has ended no longer. O(1)."""
+        self.slots_live -= 1
+        self.slots_by_provider[provider_id] -= 1
+        if not self.slots_by_provider[provider_id]:
+            del self.slots_by_provider[provider_id]
+
+    def rewarded_on(self, day: int, account_id: str) -> int:
+        """What an account was rewarded with on a day that is not past. O(1)."""
+        return self.rewarded_tokens.get(account_id, 0) if day == self.reward_day else 0
+
+    def note_reward(self, day: int, account_id: str, tokens: int) -> None:
+        """Count a reward, and forget those of days before. O(1), but for the first of a day."""
+        if day != self.reward_day:
+            self.reward_day = day
+            self.rewarded_tokens = {}
+        self.rewarded_tokens[account_id] = self.rewarded_tokens.get(account_id, 0) + tokens
 
     @property
     def bids_open(self) -> int:

@@ -167,12 +167,13 @@ class State:
         assert sum(len(market.tasks_awarded) for market in self.markets.values()) == len(self.awards)
 
     def _check_slots(self) -> None:
-        live = dict.fromkeys(self.markets, 0)
+        live: dict[str, dict[str, int]] = {market_id: {} for market_id in self.markets}
         offered = awarded = 0
         for slot_id, slot in self.slots.items():
             assert slot.slot_id == slot_id, slot
             if slot.status in ("offered", "awarded"):
-                live[slot.market_id] += 1
+                of_market = live[slot.market_id]
+                of_market[slot.provider_id] = of_market.get(slot.provider_id, 0) + 1
                 offered += slot.status == "offered"
                 awarded += slot.status == "awarded"
             else:
@@ -183,5 +184,6 @@ class State:
         for market_id, market in self.markets.items():
             market.offers.check()
             assert all(self.slots[slot.slot_id] is slot and slot.market_id == market_id for slot in market.offers)
-            assert market.slots_live == live[market_id], market_id
+            assert market.slots_by_provider == live[market_id], market_id
+            assert market.slots_live == sum(live[market_id].values()), market_id
         assert sum(len(market.offers) for market in self.markets.values()) == offered, offered

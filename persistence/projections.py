@@ -10,6 +10,8 @@ commits cost a thousand rows and no update.
 from collections.abc import Iterable
 from typing import assert_never
 
+import msgspec
+
 from engine.codec import Sealed
 from engine.commands import ISSUANCE, TREASURY
 from engine.events import (
@@ -28,6 +30,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     HoldStatus,
     MarketOpened,
@@ -41,6 +44,7 @@ from engine.events import (
     TransferPosted,
 )
 from engine.ledger import LedgerKind
+from engine.reasons import SALES
 from persistence.hold_rows import HoldRows
 from persistence.tables import (
     POSTGRES_EPOCH_US,
@@ -156,7 +160,7 @@ class Changes:
                 self._expire_holds(event)
             case HistoryBegun():
                 self.history_seq = self._seq
-            case Rejected() | Repeated() | SweepFinished():
+            case HoldsBound() | Rejected() | Repeated() | SweepFinished():
                 pass  # The journal has it; no table changes.
             case _ as never:
                 assert_never(never)
@@ -165,12 +169,12 @@ class Changes:
 
     def _open_account(self, account_id: str, kind: LedgerKind) -> None:
         at = self._at
-        self.accounts[account_id] = AccountRow(account_id, kind, 0, 0, 0, 0, at, at, self._seq)
+        self.accounts[account_id] = AccountRow(account_id, kind, 0, 0, 0, 0, 0, at, at, self._seq)
 
     def _account(self, account_id: str) -> AccountRow | AccountChange:
         account = self.accounts.get(account_id) or self.accounts_changed.get(account_id)
         if account is None:
-            account = AccountChange(account_id, None, 0, 0, 0, self._at, self._seq)
+            account = AccountChange(account_id, None, 0, 0, 0, 0, self._at, self._seq)
             self.accounts_changed[account_id] = account
         else:
             account.updated_at = self._at
@@ -187,6 +191,7 @@ class Changes:
         payee = self._account(event.credit_account_id)
         payee.balance = event.credit_balance_tokens
         payee.total_earned += event.amount_tokens
+        payee.total_sold += event.amount_tokens if event.reason in SALES else 0
         self.ledger.append(
             LedgerRow(
                 id=event.transfer_id,
@@ -375,21 +380,8 @@ class Changes:
         return slot
 
     def _open_market(self, event: MarketOpened) -> None:
-        self.markets.append(
-            MarketRow(
-                market_id=event.market_id,
-                pricing_rule=event.pricing_rule,
-                reserve_price_tokens=event.reserve_price_tokens,
-                awards_per_bidder_max=event.awards_per_bidder_max,
-                lease_us=event.lease_us,
-                lapse_policy=event.lapse_policy,
-                reward_tokens_per_impact=event.reward_tokens_per_impact,
-                reward_cap_tokens=event.reward_cap_tokens,
-                task_scope=event.task_scope,
-                created_at=self._at,
-                seq=self._seq,
-            )
-        )
+        # The market's columns are the event's fields; a rare event, so what it costs to go by their names is nothing.
+        self.markets.append(MarketRow(**msgspec.structs.asdict(event), created_at=self._at, seq=self._seq))
 
 
 def project(rows: Iterable[Sealed]) -> Changes:

@@ -48,7 +48,7 @@ class AllocationRow(Struct, frozen=True):
 
 
 class Spending(Struct, frozen=True):
-    """Tokens that were spent on an artifact, for work that its reference names. `impact_micros` None: not known."""
+    """Tokens that are spent on an artifact, for work that its reference names. `impact_micros` None: not known."""
 
     artifact_id: str
     tokens: int
@@ -63,6 +63,9 @@ _BUDGET: Final = """artifact_id, artifact_type, title, market_price::float8 AS m
 _ALLOCATION: Final = """id AS allocation_id, artifact_id, tokens, reference_type, reference_id,
     (impact_micros * 0.000001)::float8 AS impact, efficiency_score::float8 AS efficiency_score, allocated_at,
     recorded_by"""
+
+_KNOWN: Final = f"""SELECT {_ALLOCATION} FROM resource_allocations WHERE shard_id = %(shard)s AND artifact_id = %(id)s
+    AND reference_type = %(type)s AND reference_id = %(reference)s"""  # noqa: S608
 
 
 def budget(connection: psycopg.Connection, shard_id: int, artifact_id: str) -> BudgetRow | None:
@@ -84,26 +87,25 @@ def rankings(connection: psycopg.Connection, shard_id: int, artifact_type: str |
     return fetch(connection, BudgetRow, query, {"shard": shard_id, "type": artifact_type, "limit": limit})
 
 
+def recorded(connection: psycopg.Connection, shard_id: int, spending: Spending) -> AllocationRow | BudgetRow | None:
+    """What was recorded for the reference of a spending; the budget as it is, where there is nothing.
+
+    None if there is no such artifact. Costs as `budget`.
+    """
+    rows = fetch(connection, AllocationRow, _KNOWN, _values(shard_id, spending))
+    return rows[0] if rows else budget(connection, shard_id, spending.artifact_id)
+
+
 def record(
     connection: psycopg.Connection, shard_id: int, spending: Spending, by: str
 ) -> AllocationRow | BudgetRow | None:
     """Record what was spent: its row, which for a reference that is recorded already is the row of then.
 
     The budget as it is, where that does not cover it; None if there is no such artifact. One transaction, in which
-    whoever spends on the same artifact waits for it.
+    whoever spends on the same artifact waits for it. What gives the budget has been bound before, durably (HLD-8).
     """
-    values = {
-        "shard": shard_id,
-        "id": spending.artifact_id,
-        "tokens": spending.tokens,
-        "type": spending.reference_type,
-        "reference": spending.reference_id,
-        "impact": spending.impact_micros,
-        "by": by,
-    }
+    values = _values(shard_id, spending) | {"by": by}
     lock = "SELECT FROM artifacts WHERE shard_id = %(shard)s AND artifact_id = %(id)s FOR NO KEY UPDATE"
-    known = f"""SELECT {_ALLOCATION} FROM resource_allocations WHERE shard_id = %(shard)s AND artifact_id = %(id)s
-        AND reference_type = %(type)s AND reference_id = %(reference)s"""  # noqa: S608
     added = f"""INSERT INTO resource_allocations (shard_id, artifact_id, tokens, reference_type, reference_id,
             impact_micros, allocated_at, recorded_by)
         VALUES (%(shard)s, %(id)s, %(tokens)s, %(type)s, %(reference)s, %(impact)s, clock_timestamp(), %(by)s)
@@ -113,7 +115,7 @@ def record(
     with connection.transaction():
         if connection.execute(lock, values).fetchone() is None:
             return None
-        rows = fetch(connection, AllocationRow, known, values)
+        rows = fetch(connection, AllocationRow, _KNOWN, values)
         if rows:
             return rows[0]
         now = budget(connection, shard_id, spending.artifact_id)
@@ -121,6 +123,17 @@ def record(
             return now
         connection.execute(spent, values)
         return fetch(connection, AllocationRow, added, values)[0]
+
+
+def _values(shard_id: int, spending: Spending) -> dict[str, object]:
+    return {
+        "shard": shard_id,
+        "id": spending.artifact_id,
+        "tokens": spending.tokens,
+        "type": spending.reference_type,
+        "reference": spending.reference_id,
+        "impact": spending.impact_micros,
+    }
 
 
 def allocations_page(

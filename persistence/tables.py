@@ -33,6 +33,8 @@ class MarketRow(Struct, gc=False):
     reward_tokens_per_impact: int
     reward_cap_tokens: int
     task_scope: TaskScope
+    reward_account_id: str
+    reward_day_cap_tokens: int
     created_at: int
     seq: int
 
@@ -162,6 +164,7 @@ class AccountRow(Struct, gc=False):
     held: int
     total_earned: int
     total_spent: int
+    total_sold: int
     created_at: int
     updated_at: int
     seq: int
@@ -175,6 +178,7 @@ class AccountChange(Struct, gc=False):
     held: int
     total_earned: int
     total_spent: int
+    total_sold: int
     updated_at: int
     seq: int
 
@@ -279,8 +283,8 @@ ACCOUNTS: Final = Table(
     "token_accounts",
     AccountRow,
     changes=(AccountChange, HoldChange),
-    numeric=frozenset({"total_earned", "total_spent"}),
-    added=frozenset({"held", "total_earned", "total_spent"}),
+    numeric=frozenset({"total_earned", "total_spent", "total_sold"}),
+    added=frozenset({"held", "total_earned", "total_spent", "total_sold"}),
 )
 LEDGER: Final = Table("token_ledger", LedgerRow)
 HOLDS: Final = Table("token_holds", NamedHoldRow, changes=(NamedHoldChange,))

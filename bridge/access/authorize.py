@@ -21,6 +21,7 @@ from engine.commands import (
     TREASURY,
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -73,7 +74,9 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read, c
             return _about_a_slot(principal, account)
         case SettleAward():
             return _settling(principal, account, command, read, command_id)
-        case ClearRound() | ExpireDue() | OpenMarket():
+        case OpenMarket() if command.pays_for_impact:
+            return _admin(principal) or _forbid(principal, Scope.ADMIN)
+        case ClearRound() | ExpireDue() | OpenMarket() | BindHolds():
             return _staff(principal) or _forbid(principal, Scope.OPERATE)
         case Transfer(from_account_id=payer_id):
             # Offering is no right to spend what was earned by it.
@@ -141,7 +144,7 @@ def _about_a_slot(principal: Principal, account: str) -> str:
 
 
 def _settling(principal: Principal, account: str, command: SettleAward, read: Read, command_id: str) -> str:
-    """Who reports cost and impact: by either scope, but nobody makes up the impact that pays his own reward."""
+    """Who reports cost and impact: by either scope, but no key the impact that rewards an account that it bids for."""
     if not (account and (principal.may_bid_for(account) or principal.may_offer_for(account))):
         if staff := _staff(principal):
             return staff
@@ -163,13 +166,13 @@ def _fault_of_report(state: State, principal: Principal, account: str, command: 
     slot = state.slots.get(slot_id)
     if slot is None or (command_id and first_use(state, account, command_id, command, state.at_us)):
         return ""
-    rules = state.markets[slot.market_id].rules
+    # Whichever of its accounts it names: who may bid for the winner would write its own cheque.
+    if state.markets[slot.market_id].rules.pays_for_impact and slot.winner_id and principal.may_bid_for(slot.winner_id):
+        return (
+            f"market {slot.market_id!r} pays for impact, and key {principal.key_id} may bid for {slot.winner_id!r}, "
+            f"who won slot {slot_id!r}: another key of its provider reports, or an operator"
+        )
     if account == slot.winner_id:
-        if rules.reward_tokens_per_impact and rules.reward_cap_tokens:
-            return (
-                f"market {slot.market_id!r} pays for impact, so the winner of slot {slot_id!r} cannot report it: its "
-                "provider or an operator does"
-            )
         if not principal.may_bid_for(account) and account != slot.provider_id:
             return f"key {principal.key_id} may not bid for {account!r}, who won slot {slot_id!r}"
     elif account == slot.provider_id and not principal.may_offer_for(account):

@@ -197,7 +197,7 @@ class SlotLoop:
             )
         except Refused as refused:
             self._offer_id = ""
-            if refused.reason not in (Reject.SLOT_EXISTS, Reject.SLOTS_FULL):
+            if refused.reason not in (Reject.SLOT_EXISTS, Reject.SLOTS_PER_PROVIDER_FULL, Reject.SLOTS_FULL):
                 raise
             # Awarded: an award that is not durable yet, or whose lease is over and that no sweep has ended.
             in_s = OFFER_AGAIN_S if refused.bound == "offered" else self._taken.next_s(self._settings.poll_s)

@@ -99,7 +99,7 @@ def record_resource_spending(
     artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
 ) -> Call[AllocationDetail]:
     """Deduct what work on an artifact has cost from its budget, once for each reference. Raises `Conflict`."""
-    changes.record_resource_spending(artifact_id, tokens, reference_type, reference_id, impact)
+    changes.spending_of(artifact_id, tokens, reference_type, reference_id, impact)
     body = bodies.NewSpending(
         tokens=tokens,
         reference_type=reference_type,

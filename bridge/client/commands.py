@@ -20,6 +20,7 @@ from engine.commands import (
     TREASURY,
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -118,8 +119,9 @@ def _route(command: Command) -> tuple[str, str, Struct | None]:
         case Transfer():
             where = path("wallets", ("from_account_id", command.from_account_id), "transfers")
             return "POST", where, _new_transfer(command)
-        case BeginHistory():
-            raise Invalid("command", "begin_history", "a command of a running market: see `callmarket accept-loss`")
+        case BindHolds() | BeginHistory():
+            what = "one with a route (spending binds holds, and `callmarket accept-loss` begins a history)"
+            raise Invalid("command", type(command).__name__, what)
         case _ as never:
             assert_never(never)
 
@@ -200,6 +202,8 @@ def _new_market(command: OpenMarket) -> bodies.NewMarket:
         reward_tokens_per_impact=command.reward_tokens_per_impact,
         reward_cap_tokens=command.reward_cap_tokens,
         task_scope=command.task_scope,
+        reward_account_id=command.reward_account_id,
+        reward_day_cap_tokens=command.reward_day_cap_tokens,
     )
 
 

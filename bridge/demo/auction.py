@@ -25,6 +25,7 @@ from bridge.messages import Reply, Request
 from engine.commands import (
     ADMIN,
     OPERATOR,
+    TREASURY,
     AmendBid,
     Burn,
     ClearRound,
@@ -134,11 +135,13 @@ class Auction:
         return chosen
 
     def _open(self, now_us: int) -> None:
+        # Enough for the highest reward of every task, so that here the cap of an award alone bounds what is paid.
+        fund_tokens = max(1, len(self._workload.tasks)) * REWARD_CAP_TOKENS
         market = OpenMarket(
             MARKET, lease_us=LEASE_US, reward_tokens_per_impact=REWARD_TOKENS_PER_IMPACT,
-            reward_cap_tokens=REWARD_CAP_TOKENS,
+            reward_cap_tokens=REWARD_CAP_TOKENS, reward_day_cap_tokens=fund_tokens,
         )  # fmt: skip
-        commands: list[tuple[str, Command]] = [(ADMIN, market)]
+        commands: list[tuple[str, Command]] = [(ADMIN, market), (ADMIN, Mint(TREASURY, fund_tokens, "fund:rewards"))]
         for bidder in self._workload.bidders:
             commands.append((ADMIN, OpenAccount(bidder.bidder_id, bidder.kind)))
             commands.append((ADMIN, Mint(bidder.bidder_id, bidder.wallet_tokens, "grant:initial")))
@@ -155,7 +158,8 @@ class Auction:
                 self._compute_due.append((result.bidder, award.award_id, result.cost_tokens))
             if result.ending == "settled":
                 settle = SettleAward(award.slot_id, result.cost_tokens, result.impact_micros, award.award_id)
-                commands.append((self._names[award.bidder], settle))
+                # Whose work is rewarded does not report it (SET-3).
+                commands.append((OPERATOR, settle))
             elif result.ending == "voided":
                 commands.append((OPERATOR, VoidAward(award.slot_id, award.award_id)))
             else:

@@ -156,7 +156,8 @@ def _wallet_note(result: DemoResult) -> str:
         f"{economy.bidders_priced_out} of {bidders} bidders were priced out at some call, {economy.episodes} times in "
         f"all: a slot was worth the going price to them, and their wallet had less. After {economy.episodes_won_after} "
         f"of these stretches they won again. {economy.refused_for_funds:,} bids were refused for lack of tokens. "
-        f"Minted: {economy.minted_tokens:,} tokens, of which {economy.wages_tokens:,} as wages for reviews; "
+        f"Minted: {economy.minted_tokens:,} tokens, to fund rewards for the most part, and {economy.wages_tokens:,} of "
+        "them as wages for reviews; "
         f"{economy.compute_unpaid_tokens:,} tokens of compute found an empty wallet and stayed unpaid."
     )
 

@@ -1,39 +1,84 @@
 """Charges demurrage while this process leads, a page of accounts at a time, when a period has ended.
 
 Rule of this file: it waits and asks; what is charged is decided in `demurrage`. A period that has ended while nobody
-led is charged by whoever leads next, if it is the last one that has; one before it is forgiven.
+led is charged by whoever leads next, if it is the last one that has; one before it is forgiven. Between the periods
+debts are asked for, so that who holds or moves its tokens over midnight pays when they are free again.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from bridge.async_exchange import AsyncExchange
-from bridge.earning.demurrage import Demurrage, Walk
+from bridge.earning.demurrage import NOT_YET_S, Debts, Demurrage, Outcome, Walk, charge
 from bridge.errors import ExchangeError, NotLeader
 from bridge.exchange import Exchange
 from bridge.units import at_us
+from engine.state import State
+from persistence.demurrage_debts import Debt
 
 logger: Final = logging.getLogger(__name__)
 
-# Between two looks at the clock, which may be set.
+# Between two looks at the clock, which may be set, and at the debts.
 LOOK_S: Final = 1.0
 # Between two pages: a million accounts take some minutes of a day, and others are served in between.
 PAGE_PAUSE_S: Final = 0.1
 PAUSE_S_MAX: Final = 60.0
 
 
-def collect(exchange: Exchange, terms: Demurrage) -> Walk:
-    """Charge the last period that has ended, now and in one go. Again in the same period: nobody pays twice.
+class Collected(Struct):
+    """What one walk has charged, with debts of earlier periods, and how many charges are owed since."""
 
-    For whoever drives a market themselves; the service does it by `Collector`. O(accounts).
+    charges: int = 0
+    tokens: int = 0
+    owed: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count what came of a page."""
+        self.charges += outcome.charges
+        self.tokens += outcome.tokens
+        self.owed += len(outcome.owed)
+
+
+def collect(exchange: Exchange, terms: Demurrage) -> Collected:
+    """Charge the last period that has ended, and all debts that can be paid, now and in one go. Again: nobody twice.
+
+    For whoever drives a market themselves; the service does it by `Collector`. Raises `Unavailable` while rows of the
+    period are not durable. O(accounts + debts).
     """
-    walk = Walk(terms, terms.period(at_us("now", exchange.node.now())))
-    while terms.ppm and not walk.done:
+    collected = Collected()
+    if not terms.ppm:
+        return collected
+    walk = Walk(terms, terms.period(at_us("now", exchange.node.now())), exchange.read(_last_seq))
+    while not walk.done:
         rows = exchange.ask(walk.question())
-        charges = walk.charges(rows)
-        walk.note(rows, exchange.submit(charges) if charges else ())
-    return walk
+        payable, waiting = walk.payable(rows)
+        collected.add(_charged(exchange, terms, payable, Outcome(owed=waiting)))
+        walk.note(rows)
+    debts = Debts()
+    while not debts.done:
+        owed = exchange.ask(debts.question())
+        now_payable, paid = debts.payable(owed)
+        outcome = _charged(exchange, terms, now_payable, Outcome(ended=paid))
+        collected.charges += outcome.charges
+        collected.tokens += outcome.tokens
+        debts.note(owed)
+    return collected
+
+
+def _charged(exchange: Exchange, terms: Demurrage, payable: Sequence[Debt], outcome: Outcome) -> Outcome:
+    if payable:
+        outcome.note(payable, exchange.submit([charge(debt, terms) for debt in payable]))
+    if outcome.owed or outcome.ended:
+        exchange.change(outcome.change())
+    return outcome
+
+
+def _last_seq(state: State) -> int:
+    return state.seq
 
 
 class Collector:
@@ -42,9 +87,12 @@ class Collector:
     def __init__(self, exchange: Exchange, terms: Demurrage) -> None:
         """Nothing is looked at before `run`."""
         self._node: Final = exchange.node
-        self._market: Final = AsyncExchange(Exchange(exchange.node))
+        self._exchange: Final = Exchange(exchange.node)
+        self._market: Final = AsyncExchange(self._exchange)
         self._terms: Final = terms
         self._walk: Walk | None = None
+        self._walked = Collected()
+        self._debts = Debts()
         self._failures_in_a_row = 0
         self.charges = 0
         self.tokens = 0
@@ -65,25 +113,46 @@ class Collector:
             await asyncio.sleep(wait_s)
 
     async def _step(self) -> float:
-        """Charge a page, if the last period has not been charged. How many seconds there is nothing to do."""
+        """A page of the last period that has ended or, once that is charged, of the debts. How long to wait then."""
         period = self._terms.period(at_us("now", self._node.now()))
         walk = self._walk
         # A clock that was set back comes to a period that has been charged; so it stays.
         if walk is None or walk.period < period:
-            walk = self._walk = Walk(self._terms, period)
-        if walk.done:
-            return LOOK_S
-        before = walk.charges_made, walk.tokens_charged, walk.refused
+            walk = self._walk = Walk(self._terms, period, self._exchange.read(_last_seq))
+            self._walked = Collected()
+        if not walk.done:
+            return await self._page(walk) if self._node.durable_seq >= walk.seq else NOT_YET_S
+        if self._debts.done:
+            self._debts = Debts()
+        rows = await self._market.ask(self._debts.question())
+        payable, paid = self._debts.payable(rows)
+        self._count(await self._charged(payable, Outcome(ended=paid)))
+        self._debts.note(rows)
+        return LOOK_S if self._debts.done else PAGE_PAUSE_S
+
+    async def _page(self, walk: Walk) -> float:
         rows = await self._market.ask(walk.question())
-        charges = walk.charges(rows)
-        over = walk.note(rows, await self._market.submit(charges) if charges else ())
-        self.charges += walk.charges_made - before[0]
-        self.tokens += walk.tokens_charged - before[1]
-        self.refused += walk.refused - before[2]
-        if over:
-            told = {"accounts": walk.charges_made, "tokens": walk.tokens_charged, "refused": walk.refused}
+        payable, waiting = walk.payable(rows)
+        outcome = await self._charged(payable, Outcome(owed=waiting))
+        self._walked.add(outcome)
+        self._count(outcome)
+        self.refused += len(outcome.owed)
+        walk.note(rows)
+        if walk.done:
+            told = {"accounts": self._walked.charges, "tokens": self._walked.tokens, "refused": self._walked.owed}
             logger.info("demurrage collected", extra={"period": self._terms.reference_id(walk.period), **told})
         return PAGE_PAUSE_S
+
+    async def _charged(self, payable: Sequence[Debt], outcome: Outcome) -> Outcome:
+        if payable:
+            outcome.note(payable, await self._market.submit([charge(debt, self._terms) for debt in payable]))
+        if outcome.owed or outcome.ended:
+            await self._market.change(outcome.change())
+        return outcome
+
+    def _count(self, outcome: Outcome) -> None:
+        self.charges += outcome.charges
+        self.tokens += outcome.tokens
 
     def _failed(self, error: ExchangeError) -> float:
         """Tell of the first failure in a row, and how long to wait."""

@@ -33,7 +33,7 @@ def audit_supply(days: Sequence[Day], engine: Mapping[str, int]) -> Proof:
     """What the days say was made and destroyed is what the engine's issuance owes."""
     minted = sum(day.minted_tokens for day in days)
     burnt = sum(day.burnt_tokens for day in days)
-    by_reason = sum(day.granted_tokens + day.rewarded_tokens + day.earned_tokens for day in days)
+    by_reason = sum(day.granted_tokens + day.funded_tokens + day.earned_tokens for day in days)
     supply = -engine[ISSUANCE]
     ok = minted - burnt == supply == days[-1].supply_tokens and by_reason == minted
     return Proof(

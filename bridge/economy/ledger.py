@@ -11,7 +11,7 @@ from msgspec import Struct
 from psycopg.rows import class_row
 
 from bridge.economy.options import SHARD_ID
-from bridge.economy.play import BEGINS_US, DAY_US, RESERVE_TOKENS
+from bridge.economy.play import BEGINS_US, DAY_US, FUND, POOL, RESERVE_TOKENS
 from bridge.units import at_us
 from engine.commands import ISSUANCE, TREASURY
 from engine.reject import Reject
@@ -63,12 +63,14 @@ class RefusedBid(Struct, frozen=True):
 class Day(Struct, frozen=True):
     """What was made and destroyed in a day, and what there was at its end. `day` counts from 1.
 
-    `minted_tokens` is granted, rewarded and earned together; `supply_tokens` is all that there is, `treasury_tokens`
-    what of it no bidder has. `gini` of the bidders' wallets: 0 if all are equal, near 1 if one has all.
+    `minted_tokens` is granted, funded and earned together: what is `rewarded` comes out of what was funded.
+    `supply_tokens` is all that there is, `treasury_tokens` and `pool_tokens` what of it no bidder has. `gini` of the
+    bidders' wallets: 0 if all are equal, near 1 if one has all.
     """
 
     day: int
     granted_tokens: int
+    funded_tokens: int
     rewarded_tokens: int
     earned_tokens: int
     minted_tokens: int
@@ -76,6 +78,7 @@ class Day(Struct, frozen=True):
     demurrage_tokens: int
     supply_tokens: int
     treasury_tokens: int
+    pool_tokens: int
     bids_refused: int
     gini: float
 
@@ -151,13 +154,15 @@ def days_of(movements: Sequence[Movement], refused: Sequence[RefusedBid], days: 
             Day(
                 day=number + 1,
                 granted_tokens=_sum(minted, GRANT),
-                rewarded_tokens=_sum(minted, REWARD),
+                funded_tokens=_sum(minted, FUND),
+                rewarded_tokens=_sum(moved, REWARD),
                 earned_tokens=_sum(minted, REVIEW),
                 minted_tokens=sum(one.tokens for one in minted),
                 burnt_tokens=sum(one.tokens for one in moved if one.to_account == ISSUANCE),
                 demurrage_tokens=_sum(moved, DEMURRAGE),
                 supply_tokens=-balances.get(ISSUANCE, 0),
                 treasury_tokens=balances.get(TREASURY, 0),
+                pool_tokens=balances.get(POOL, 0),
                 bids_refused=sum((at_us("at", one.at) - BEGINS_US) // DAY_US == number for one in refused),
                 gini=round(gini([balances.get(name, 0) for name in names]), 4),
             )

@@ -35,6 +35,11 @@ BEGINS_US: Final = at_us("begins", datetime(2026, 9, 1, tzinfo=UTC))
 # Worth is told in tokens, impact in hundredths of them: so realised impact pays back what a task was worth (SET-3).
 REWARD_TOKENS_PER_IMPACT: Final = 100
 REWARD_CAP_TOKENS: Final = 400
+# From whose tokens rewards are paid. Each midnight it is filled up to what a day of the highest rewards would take, so
+# that here the caps alone bound what is paid.
+POOL: Final = "rewards"
+POOL_TOKENS: Final = HOURS * SLOTS * REWARD_CAP_TOKENS
+FUND: Final = "fund:rewards"
 # A review of somebody's work, which is what there is to do without a slot, is judged between these.
 REVIEW_QUALITY: Final = (0.5, 1.0)
 
@@ -55,12 +60,16 @@ class Play:
         self._out: Final[set[str]] = set()
         self._slots_to_offer = [f"slot-{number}" for number in range(SLOTS)]
         clock.set_us(BEGINS_US)
+        self._market.open_account(POOL, "provider")
         self._market.open_market(
             MARKET,
             reserve_price_tokens=RESERVE_TOKENS,
             reward_tokens_per_impact=REWARD_TOKENS_PER_IMPACT,
             reward_cap_tokens=REWARD_CAP_TOKENS,
+            reward_account_id=POOL,
+            reward_day_cap_tokens=POOL_TOKENS,
         )
+        self._fund("0")
         for person in self.everybody:
             create_account(self._market, person.account_id, person.tokens, kind=person.kind)
 
@@ -124,14 +133,21 @@ class Play:
             self._market.place_bid(MARKET, account_id, task_id, left_tokens)
 
     def _midnight(self, day: int) -> None:
-        """What the day's compute cost is burnt by who was paid for it; then idle tokens pay, if they have to."""
+        """Compute is burnt by who was paid for it, and rewards are funded; then idle tokens pay, if they have to."""
         self._clock.set_us(BEGINS_US + (day + 1) * DAY_US)
         paid_tokens = self._market.wallet(TREASURY).available_tokens
         if paid_tokens:
             self._market.burn(TREASURY, paid_tokens, "compute:used", "day", str(day + 1))
+        self._fund(str(day + 1))
         # The last rows of the day are durable when this is, and the tables say all that the collector has to know.
         self._durable.refund_unfilled()
         collect(self._durable, self._terms)
+
+    def _fund(self, day: str) -> None:
+        """What the day's rewards took out of the pool is put back."""
+        lacking_tokens = POOL_TOKENS - self._market.wallet(POOL).available_tokens
+        if lacking_tokens:
+            self._market.mint(POOL, lacking_tokens, FUND, "day", day)
 
     def _check(self) -> None:
         """LED-1, LED-2: at every step all balances sum to zero, and nobody has spent what it does not have."""

@@ -182,6 +182,8 @@ class MarketOpenedMessage(MessageBase, frozen=True, tag="market.opened"):
     reward_tokens_per_impact: int
     reward_cap_tokens: int
     task_scope: TaskScope
+    reward_account_id: str
+    reward_day_cap_tokens: int
 
 
 class WatermarkMessage(Struct, frozen=True, tag_field="type", tag="watermark"):

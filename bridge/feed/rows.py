@@ -44,6 +44,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     MarketOpened,
     Rejected,
@@ -63,6 +64,7 @@ _Unsaid = (
     | HoldCaptured
     | HoldReleased
     | HoldsExpired
+    | HoldsBound
     | SweepFinished
     | HistoryBegun
     | Rejected
@@ -219,10 +221,12 @@ def _of_markets(
                 event.reward_tokens_per_impact,
                 event.reward_cap_tokens,
                 event.task_scope,
+                event.reward_account_id,
+                event.reward_day_cap_tokens,
             )
         case AccountOpened() | TransferPosted() | SweepFinished() | Rejected() | Repeated():
             return None
-        case HoldPlaced() | HoldCaptured() | HoldReleased() | HoldsExpired() | HistoryBegun():
+        case HoldPlaced() | HoldCaptured() | HoldReleased() | HoldsExpired() | HoldsBound() | HistoryBegun():
             return None
         case _ as never:
             assert_never(never)

@@ -64,7 +64,10 @@ class AllocatorApi(MarketApi, Protocol):
     def record_resource_spending(
         self, artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
     ) -> AllocationDetail:
-        """Deduct what work on an artifact has cost from its budget, once for each reference."""
+        """Deduct what work on an artifact has cost from its budget, once for each reference.
+
+        Who placed the stakes and bounties that gave the budget can end them when this is a week ago.
+        """
 
     def resource_allocations(
         self, artifact_id: str, *, limit: int = 100, after: str | None = None

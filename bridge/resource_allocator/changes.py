@@ -9,11 +9,13 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from bridge import units
+from bridge import units, verbs
 from bridge.change import Change, Place
 from bridge.errors import Conflict, Invalid, NotFound
+from bridge.messages import Request
 from bridge.names import check_path_name
 from bridge.reads import check_name
+from bridge.resource_allocator.commitments import ARTIFACT, BOUNTY, STAKE
 from bridge.resource_allocator.questions import (
     AllocationDetail,
     ArtifactDetail,
@@ -88,14 +90,10 @@ def claim_bounty(bounty_id: str, claimant_id: str) -> Change[BountyDetail]:
     return Change(make)
 
 
-def record_resource_spending(
+def spending_of(
     artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
-) -> Change[AllocationDetail]:
-    """Deduct what work on an artifact has cost from its budget, once for each reference (BRG-3).
-
-    `impact` is what the work was good for, if that is known. Raises `NotFound` for an artifact that there is not,
-    `Conflict` beyond the budget, and where the reference is recorded with another cost or impact.
-    """
+) -> Spending:
+    """A checked spending. Raises `Invalid`."""
     for field, name in (
         ("artifact_id", artifact_id),
         ("reference_type", reference_type),
@@ -105,18 +103,51 @@ def record_resource_spending(
     if type(tokens) is not int or not 1 <= tokens <= TOKENS_MAX:
         raise Invalid("tokens", tokens, f"whole tokens, 1 to {TOKENS_MAX}")
     impact_micros = None if impact is None else units.micros("impact", impact)
-    spending = Spending(artifact_id, tokens, reference_type, reference_id, impact_micros)
+    return Spending(artifact_id, tokens, reference_type, reference_id, impact_micros)
+
+
+def recorded_spending(spending: Spending) -> Change[AllocationDetail | None]:
+    """What was recorded for a spending; None where it is new and there is budget for it. It changes nothing.
+
+    Asked first, so that nobody's holds are bound for what is not spent. Raises as `record_spending`.
+    """
+
+    def make(at: Place) -> AllocationDetail | None:
+        row = resource_budgets.recorded(at.connection, at.shard_id, spending)
+        if isinstance(row, BudgetRow) and row.left_tokens >= spending.tokens:
+            return None
+        return _allocated(row, spending, at)
+
+    return Change(make)
+
+
+def record_spending(spending: Spending) -> Change[AllocationDetail]:
+    """Deduct what work on an artifact has cost from its budget, once for each reference (BRG-3).
+
+    The holds that give the budget are bound by then, and that is durable (`bindings_of`). Raises `NotFound` for an
+    artifact that there is not, `Conflict` beyond the budget, and where the reference is recorded with another cost or
+    impact.
+    """
 
     def make(at: Place) -> AllocationDetail:
         row = resource_budgets.record(at.connection, at.shard_id, spending, at.by)
-        if row is None:
-            raise unknown_artifact(artifact_id)
-        if isinstance(row, BudgetRow):
-            raise Conflict("tokens", tokens, f"at most {row.left_tokens}, what is left for {artifact_id!r}")
-        _check_same(row, spending)
-        return _detail(AllocationDetail, row, at)
+        return _allocated(row, spending, at)
 
     return Change(make)
+
+
+def bindings_of(artifact_id: str) -> list[Request]:
+    """What binds the holds that give an artifact its budget (HLD-8)."""
+    return [verbs.bind_holds(reason, ARTIFACT, artifact_id) for reason in (STAKE, BOUNTY)]
+
+
+def _allocated(row: AllocationRow | BudgetRow | None, spending: Spending, at: Place) -> AllocationDetail:
+    if row is None:
+        raise unknown_artifact(spending.artifact_id)
+    if isinstance(row, BudgetRow):
+        raise Conflict("tokens", spending.tokens, f"at most {row.left_tokens}, what is left for {row.artifact_id!r}")
+    _check_same(row, spending)
+    return _detail(AllocationDetail, row, at)
 
 
 def _not_claimed(found: BountyRow, claimant_id: str) -> Invalid:

@@ -10,9 +10,11 @@ from bridge.change import AsyncWrite, Change, Write
 from bridge.node import Node
 from bridge.read import AsyncRead, Read
 from bridge.resource_allocator import changes, questions
-from bridge.resource_allocator.questions import ResourceBudget, ResourceBudgetDetail
-from bridge.results import Page
+from bridge.resource_allocator.questions import AllocationDetail, ResourceBudget, ResourceBudgetDetail
+from bridge.results import Page, accepted
+from bridge.units import Number
 from persistence.lease import this_process
+from persistence.resource_budgets import Spending
 
 T = TypeVar("T")
 
@@ -26,7 +28,6 @@ class Allocating:
     put_artifact = Write(changes.put_artifact)
     set_market_price = Write(changes.set_market_price)
     claim_bounty = Write(changes.claim_bounty)
-    record_resource_spending = Write(changes.record_resource_spending)
 
     artifact = Read(questions.artifact)
     artifacts = Read(questions.artifacts)
@@ -43,6 +44,21 @@ class Allocating:
         question = questions.get_resource_budget_rankings(artifact_type, limit, self.node.llm_tokens_per_token)
         return self.node.ask(question)
 
+    def record_resource_spending(
+        self, artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
+    ) -> AllocationDetail:
+        """Deduct what work on an artifact has cost from its budget, once for each reference.
+
+        What gave the budget is bound for a week (HLD-8). Raises `NotFound`, and `Conflict` beyond the budget.
+        """
+        spending = changes.spending_of(artifact_id, tokens, reference_type, reference_id, impact)
+        found = self.change(changes.recorded_spending(spending))
+        if found is not None:
+            return found
+        # Durable, so that the tables have what was released before, and nothing can be released after.
+        accepted(self.node.submit(changes.bindings_of(artifact_id), "durable"))
+        return self.change(changes.record_spending(spending))
+
     def change(self, change: Change[T]) -> T:
         """The result of one change of plain tables, in the name of the actor or of this process."""
         return self.node.change(change, self.actor or this_process())
@@ -57,7 +73,6 @@ class AllocatingAsync:
     put_artifact = AsyncWrite(changes.put_artifact)
     set_market_price = AsyncWrite(changes.set_market_price)
     claim_bounty = AsyncWrite(changes.claim_bounty)
-    record_resource_spending = AsyncWrite(changes.record_resource_spending)
 
     artifact = AsyncRead(questions.artifact)
     artifacts = AsyncRead(questions.artifacts)
@@ -77,6 +92,25 @@ class AllocatingAsync:
         """The artifacts with most left to spend, of a type or of all, on one page; equals by id."""
         question = questions.get_resource_budget_rankings(artifact_type, limit, self._node.llm_tokens_per_token)
         return await self._node.ask_async(question)
+
+    async def record_resource_spending(
+        self, artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
+    ) -> AllocationDetail:
+        """Deduct what work on an artifact has cost from its budget, once for each reference.
+
+        What gave the budget is bound for a week (HLD-8). Raises `NotFound`, and `Conflict` beyond the budget.
+        """
+        return await self.record_spending(
+            changes.spending_of(artifact_id, tokens, reference_type, reference_id, impact)
+        )
+
+    async def record_spending(self, spending: Spending, by: str = "") -> AllocationDetail:
+        """Record a checked spending, in the name of `by` or as `Exchange` does."""
+        found = await self.change(changes.recorded_spending(spending), by)
+        if found is not None:
+            return found
+        accepted(await self._node.submit_async(changes.bindings_of(spending.artifact_id), "durable"))
+        return await self.change(changes.record_spending(spending), by)
 
     async def change(self, change: Change[T], by: str = "") -> T:
         """The result of one change of plain tables, made in a thread, in the name of `by` or as `Exchange` does."""

@@ -13,6 +13,7 @@ from bridge.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
 from bridge.resource_allocator.changes import Title
 from engine import limits
 from engine.commands import (
+    TREASURY,
     AccountKind,
     LapsePolicy,
     Memo,
@@ -139,6 +140,12 @@ class NewMarket(Body, frozen=True):
     task_scope: Annotated[
         TaskScope, Meta(description="Whose a task id is: one task for all bidders, or one for each of them.")
     ] = "market"
+    reward_account_id: Annotated[
+        Name, Meta(description="From whose available tokens rewards are paid. What it has not is not paid.")
+    ] = TREASURY
+    reward_day_cap_tokens: Annotated[
+        Tokens, Meta(description="The most that one account is rewarded with in a day (UTC); 0: nothing.")
+    ] = 0
 
 
 class CycleSetting(Body, frozen=True):

@@ -26,8 +26,9 @@ from bridge.exchange import Exchange
 from bridge.messages import Ack, Reply, Request
 from bridge.questions import AwardRow, AwardStatus
 from bridge.resource_allocator import changes
-from bridge.resource_allocator.questions import BountyDetail
+from bridge.resource_allocator.questions import AllocationDetail, BountyDetail
 from bridge.results import Page, PlacedBid, Round, Swept
+from bridge.server.bodies import NewSpending
 from bridge.server.caller import Caller
 from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
@@ -174,6 +175,12 @@ class Service:
         """The result of a change of plain tables, which takes this scope. Raises `Forbidden`."""
         require(caller.principal, scope)
         return await self.market.change(change, _name_of(caller))
+
+    async def record_spending(self, caller: Caller, artifact_id: str, cost: NewSpending) -> AllocationDetail:
+        """Record what work on an artifact has cost. Raises `Forbidden`, `Invalid`, `NotFound` or `Conflict`."""
+        require(caller.principal, Scope.OPERATE)
+        spending = changes.spending_of(artifact_id, cost.tokens, cost.reference_type, cost.reference_id, cost.impact)
+        return await self.market.record_spending(spending, _name_of(caller))
 
     async def claim_bounty(self, caller: Caller, bounty_id: str) -> BountyDetail:
         """Let the caller's account work for a bounty. Raises `Forbidden`, `NotFound` or `Conflict`."""

@@ -213,7 +213,12 @@ class _Families(Collector):
         charged = self._of.demurrage
         yield _counter("demurrage_charges", "Accounts that paid for idle tokens.", (), [((), charged.charges)])
         yield _counter("demurrage_tokens", "Tokens that they paid.", (), [((), charged.tokens)])
-        yield _counter("demurrage_refused", "Charges that an account could not pay.", (), [((), charged.refused)])
+        yield _counter(
+            "demurrage_refused",
+            "Charges that an account did not have available: it owes them.",
+            (),
+            [((), charged.refused)],
+        )
         yield _counter(
             "demurrage_failures", "Pages of charges that failed and are retried.", (), [((), charged.failures)]
         )

@@ -23,11 +23,15 @@ def markets(found: Page[MarketRow]) -> str:
     rows = (
         f"{row.market_id}: {row.slots_offered} slots on offer, {row.bids_open} open bids; rule {row.pricing_rule}, "
         f"lapsed awards: {row.lapse_policy}"
-        + (", pays for impact" if row.reward_tokens_per_impact else "")
+        + (f", pays for impact from {row.reward_account_id}" if _pays_for_impact(row) else "")
         + (", each bidder's task_ids are its own" if row.task_scope == "bidder" else "")
         for row in found.items
     )
     return _lines(f"{len(found.items)} markets:", rows)
+
+
+def _pays_for_impact(row: MarketRow) -> bool:
+    return min(row.reward_tokens_per_impact, row.reward_cap_tokens, row.reward_day_cap_tokens) > 0
 
 
 def quote(found: Quote) -> str:

@@ -9,6 +9,7 @@ from typing import assert_never
 from engine.commands import (
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -71,5 +72,7 @@ def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exh
             return holds.release(state, entry, command)
         case BeginHistory() as command:
             return histories.begin(entry, command)
+        case BindHolds() as command:
+            return holds.bind(state, entry, command)
         case _ as never:
             assert_never(never)

@@ -10,7 +10,8 @@ from engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, 
 from engine.decide.refusals import refused
 from engine.events import AccountOpened, Events, TransferPosted
 from engine.holds import NamedHold
-from engine.ledger import Ledger, earning_of, is_earning
+from engine.ledger import Ledger, earning_of
+from engine.reasons import RESERVED, is_earning, is_of_the_admin
 from engine.reject import Reject
 from engine.state import State
 
@@ -39,6 +40,8 @@ def mint(state: State, entry: Entry, command: Mint) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
     if entry.actor != ADMIN:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if refusal := refuse_reason(entry.actor, command.reason):
+        return refusal
     if account_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if refusal := refuse_earning(ledger, account_id, command):
@@ -56,6 +59,8 @@ def burn(state: State, entry: Entry, command: Burn) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
     if entry.actor != ADMIN:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if refusal := refuse_reason(entry.actor, command.reason):
+        return refusal
     if account_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if tokens > account.available_tokens:
@@ -73,8 +78,8 @@ def transfer(state: State, entry: Entry, command: Transfer) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "to_account_id", payee_id)
     if entry.actor not in (payer_id, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, payer_id)
-    if is_earning(command.reason) and entry.actor != ADMIN:
-        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if refusal := refuse_reason(entry.actor, command.reason):
+        return refusal
     if ISSUANCE in (payer_id, payee_id):
         return refused(Reject.ACCOUNT_KIND, "account_id", ISSUANCE, ACCOUNT_KINDS)
     if payer_id == payee_id:
@@ -84,6 +89,15 @@ def transfer(state: State, entry: Entry, command: Transfer) -> Events:
     if command.amount_tokens > payer.available_tokens:
         return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", command.amount_tokens, payer.available_tokens)
     return (posted(ledger, payer_id, payee_id, command.amount_tokens, command),)
+
+
+def refuse_reason(actor: str, reason: str) -> Events | None:
+    """The refusal of a reason that is not this actor's to give: sums by reason shall be true (LED-8)."""
+    if is_of_the_admin(reason) and actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", actor, ADMIN)
+    if reason in RESERVED:
+        return refused(Reject.REASON_RESERVED, "reason", reason, "a reason of no award")
+    return None
 
 
 def refuse_earning(ledger: Ledger, credit_id: str, asked: Mint | Transfer | NamedHold) -> Events | None:

@@ -3,12 +3,12 @@
 Rule of this file: every end of an award's hold is decided here, once (LED-6). SET rules.
 """
 
-from engine.commands import ISSUANCE, Entry, SettleAward, VoidAward
+from engine import limits, reasons
+from engine.commands import Entry, SettleAward, VoidAward
 from engine.decide.refusals import refused
 from engine.decide.slots import ENDED_AS, may_settle, may_supply
 from engine.events import AwardLapsed, AwardSettled, AwardVoided, Event, Events, TransferPosted
 from engine.ledger import Ledger
-from engine.limits import TOKENS_MAX
 from engine.reject import Reject
 from engine.slots import Award, Slot
 from engine.state import State
@@ -17,16 +17,19 @@ MICROS_PER_UNIT = 1_000_000
 
 
 def settle(state: State, entry: Entry, command: SettleAward) -> Events:
-    """Capture the price, record cost and impact, mint the reward (SET-1 to SET-3)."""
+    """Capture the price, record cost and impact, pay the reward (SET-1 to SET-3)."""
     slot = state.slots.get(command.slot_id)
     if slot is None:
         return refused(Reject.SLOT_UNKNOWN, "slot_id", command.slot_id)
     if not may_settle(entry.actor, slot):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, slot.winner_id or slot.provider_id)
+    rules = state.markets[slot.market_id].rules
+    if rules.pays_for_impact and entry.actor == slot.winner_id:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, slot.provider_id)
     if refusal := _refuse_end(state, entry, slot, command.award_id):
         return refusal
     award = state.awards[slot.award_id]
-    reward_tokens = _reward_tokens(state, award, command.actual_impact_micros)
+    reward_tokens = _reward_tokens(state, entry.at_us, award, command.actual_impact_micros)
     settled = AwardSettled(
         award_id=award.award_id,
         slot_id=award.slot_id,
@@ -39,8 +42,8 @@ def settle(state: State, entry: Entry, command: SettleAward) -> Events:
         market_id=award.market_id,
     )
     books = _Postings(state.ledger)
-    books.post(award.bidder_id, award.provider_id, award.price_tokens, "settle:slot", award.award_id)
-    books.post(ISSUANCE, award.bidder_id, reward_tokens, "reward:impact", award.award_id)
+    books.post(award.bidder_id, award.provider_id, award.price_tokens, reasons.SETTLE, award.award_id)
+    books.post(rules.reward_account_id, award.bidder_id, reward_tokens, reasons.REWARD, award.award_id)
     return (settled, *books.events)
 
 
@@ -84,7 +87,7 @@ def lapsed(state: State, awards: list[Award]) -> list[Event]:
                 market_id=award.market_id,
             )
         )
-        books.post(award.bidder_id, award.provider_id, charged_tokens, "lapse:slot", award.award_id)
+        books.post(award.bidder_id, award.provider_id, charged_tokens, reasons.LAPSE, award.award_id)
         events += books.take()
     return events
 
@@ -100,11 +103,18 @@ def _refuse_end(state: State, entry: Entry, slot: Slot, award_id: int | None) ->
     return None
 
 
-def _reward_tokens(state: State, award: Award, impact_micros: int) -> int:
-    """Impact times rate, rounded down; never more than the cap or than the supply has room for (SET-3)."""
-    rules = state.markets[award.market_id].rules
+def _reward_tokens(state: State, at_us: int, award: Award, impact_micros: int) -> int:
+    """Impact times rate, rounded down; at most the caps of an award and a day, and what its account has (SET-3)."""
+    market = state.markets[award.market_id]
+    rules, payer_id = market.rules, market.rules.reward_account_id
+    if not rules.pays_for_impact or payer_id == award.bidder_id:
+        return 0
     earned = impact_micros * rules.reward_tokens_per_impact // MICROS_PER_UNIT
-    return min(earned, rules.reward_cap_tokens, TOKENS_MAX - state.ledger.supply_tokens)
+    day_left = rules.reward_day_cap_tokens - market.rewarded_on(at_us // limits.REWARD_DAY_US, award.bidder_id)
+    # The price has moved by then.
+    received = award.price_tokens if award.provider_id == payer_id else 0
+    available = state.ledger.accounts[payer_id].available_tokens + received
+    return min(earned, rules.reward_cap_tokens, day_left, available)
 
 
 class _Postings:

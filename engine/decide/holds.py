@@ -1,4 +1,4 @@
-"""Named holds: placing, capturing, releasing.
+"""Named holds: placing, capturing, releasing, binding.
 
 Rule of this file: tokens set aside outside the auction, ended once (LED-6). HLD rules.
 """
@@ -6,12 +6,12 @@ Rule of this file: tokens set aside outside the auction, ended once (LED-6). HLD
 from collections.abc import Sequence
 
 from engine import limits
-from engine.commands import ADMIN, ISSUANCE, CaptureHold, Entry, PlaceHold, ReleaseHold
-from engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning
-from engine.decide.refusals import refused
-from engine.events import Events, HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired
+from engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, Entry, PlaceHold, ReleaseHold
+from engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning, refuse_reason
+from engine.decide.refusals import is_staff, refused
+from engine.events import Events, HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired
 from engine.holds import NamedHold
-from engine.ledger import is_earning
+from engine.reasons import is_earning
 from engine.reject import Reject
 from engine.state import State
 
@@ -31,8 +31,8 @@ def place(state: State, entry: Entry, command: PlaceHold) -> Events:
         return refused(Reject.ACCOUNT_UNKNOWN, "account_id", account_id)
     if entry.actor not in (account_id, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, account_id)
-    if is_earning(command.reason) and entry.actor != ADMIN:
-        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
+    if refusal := refuse_reason(entry.actor, command.reason):
+        return refusal
     if (earlier := holds.get(hold_id)) is not None:
         return refused(Reject.HOLD_EXISTS, "hold_id", hold_id, earlier.status)
     if account_id == ISSUANCE:
@@ -72,11 +72,14 @@ def capture(state: State, entry: Entry, command: CaptureHold) -> Events:
         return refused(Reject.HOLD_UNKNOWN, "hold_id", command.hold_id)
     if entry.actor not in (hold.placed_by, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, hold.placed_by)
+    # Of one that was placed under older rules, when these were anybody's words.
+    if refusal := refuse_reason(hold.placed_by, hold.reason):
+        return refusal
     if payee_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "to_account_id", payee_id, ACCOUNT_KINDS)
     if payee_id == hold.account_id:
         return refused(Reject.SAME_ACCOUNT, "to_account_id", payee_id)
-    if refusal := _refuse_ended(hold, entry.at_us):
+    if refusal := _refuse_ended(state, entry, hold):
         return refusal
     if refusal := refuse_earning(ledger, payee_id, hold):
         return refusal
@@ -101,9 +104,20 @@ def release(state: State, entry: Entry, command: ReleaseHold) -> Events:
         return refused(Reject.HOLD_UNKNOWN, "hold_id", command.hold_id)
     if entry.actor not in (hold.placed_by, ADMIN):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, hold.placed_by)
-    if refusal := _refuse_ended(hold, entry.at_us):
+    if refusal := _refuse_ended(state, entry, hold):
         return refusal
     return (HoldReleased(hold.hold_id, hold.placed_seq, hold.account_id, hold.amount_tokens),)
+
+
+def bind(state: State, entry: Entry, command: BindHolds) -> Events:
+    """Let who placed holds for a reason and reference not end them for a while (HLD-8)."""
+    if not is_staff(entry.actor):
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
+    holds, key = state.holds, (command.reason, command.reference_type, command.reference_id)
+    bindings = len(holds.bindings) - len(holds.past_bindings(entry.at_us))
+    if key not in holds.bindings and bindings >= limits.HOLD_BINDINGS_MAX:
+        return refused(Reject.HOLD_BINDINGS_FULL, "reference_id", command.reference_id, limits.HOLD_BINDINGS_MAX)
+    return (HoldsBound(*key, entry.seq, entry.at_us + limits.HOLDS_BOUND_US),)
 
 
 def expired(holds: Sequence[NamedHold]) -> HoldsExpired:
@@ -116,10 +130,13 @@ def expired(holds: Sequence[NamedHold]) -> HoldsExpired:
     )
 
 
-def _refuse_ended(hold: NamedHold, now_us: int) -> Events | None:
-    """The refusal for what ended the hold, or None while it is open: a deadline counts swept or not (HLD-5)."""
+def _refuse_ended(state: State, entry: Entry, hold: NamedHold) -> Events | None:
+    """The refusal for what has ended the hold or binds it, None if there is nothing: a deadline counts swept or not."""
+    now_us = entry.at_us
     if hold.status != "open":
         return refused(ENDED_AS[hold.status], "hold_id", hold.hold_id, hold.status)
     if hold.expires_at_us is not None and hold.expires_at_us <= now_us:
         return refused(Reject.HOLD_EXPIRED, "hold_id", hold.hold_id, hold.expires_at_us)
+    if entry.actor != ADMIN and (until_us := state.holds.bound_until(hold, now_us)):
+        return refused(Reject.HOLD_BOUND, "hold_id", hold.hold_id, until_us)
     return None

@@ -4,7 +4,7 @@ Rule of this file: what may be sold, before anyone buys it. SLT rules.
 """
 
 from engine import limits
-from engine.commands import ISSUANCE, OPERATOR, Entry, OfferSlot, OpenMarket, WithdrawSlot
+from engine.commands import ADMIN, ISSUANCE, OPERATOR, TREASURY, Entry, OfferSlot, OpenMarket, WithdrawSlot
 from engine.decide.refusals import is_staff, refused
 from engine.events import Events, MarketOpened, SlotOffered, SlotWithdrawn
 from engine.reject import Reject
@@ -25,25 +25,33 @@ ENDED_AS = {
 def open_market(state: State, entry: Entry, command: OpenMarket) -> Events:
     """Open a market with its rules."""
     market_id = command.market_id
+    opened = MarketOpened(
+        market_id=market_id,
+        pricing_rule=command.pricing_rule,
+        reserve_price_tokens=command.reserve_price_tokens,
+        awards_per_bidder_max=command.awards_per_bidder_max,
+        lease_us=command.lease_us,
+        lapse_policy=command.lapse_policy,
+        reward_tokens_per_impact=command.reward_tokens_per_impact,
+        reward_cap_tokens=command.reward_cap_tokens,
+        task_scope=command.task_scope,
+        reward_account_id=command.reward_account_id,
+        reward_day_cap_tokens=command.reward_day_cap_tokens,
+    )
+    if command.reward_account_id not in state.ledger.accounts:
+        return refused(Reject.ACCOUNT_UNKNOWN, "reward_account_id", command.reward_account_id)
     if not is_staff(entry.actor):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
+    # It spends the tokens of another account, and the operator has no right to those.
+    if opened.pays_for_impact and entry.actor != ADMIN:
+        return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if market_id in state.markets:
         return refused(Reject.MARKET_EXISTS, "market_id", market_id)
+    if command.reward_account_id == ISSUANCE:
+        return refused(Reject.ACCOUNT_KIND, "reward_account_id", ISSUANCE, "agent, quest, provider or treasury")
     if len(state.markets) >= limits.MARKETS_MAX:
         return refused(Reject.MARKETS_FULL, "market_id", market_id, limits.MARKETS_MAX)
-    return (
-        MarketOpened(
-            market_id=market_id,
-            pricing_rule=command.pricing_rule,
-            reserve_price_tokens=command.reserve_price_tokens,
-            awards_per_bidder_max=command.awards_per_bidder_max,
-            lease_us=command.lease_us,
-            lapse_policy=command.lapse_policy,
-            reward_tokens_per_impact=command.reward_tokens_per_impact,
-            reward_cap_tokens=command.reward_cap_tokens,
-            task_scope=command.task_scope,
-        ),
-    )
+    return (opened,)
 
 
 def offer(state: State, entry: Entry, command: OfferSlot) -> Events:
@@ -60,6 +68,10 @@ def offer(state: State, entry: Entry, command: OfferSlot) -> Events:
         return refused(Reject.SLOT_EXISTS, "slot_id", command.slot_id, slot.status)
     if command.provider_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "provider_id", ISSUANCE, "agent, quest, provider or treasury")
+    of_provider = market.slots_by_provider.get(command.provider_id, 0)
+    if of_provider >= limits.SLOTS_PER_PROVIDER_MAX and command.provider_id != TREASURY:
+        bound = limits.SLOTS_PER_PROVIDER_MAX
+        return refused(Reject.SLOTS_PER_PROVIDER_FULL, "provider_id", command.provider_id, bound)
     if market.slots_live >= limits.SLOTS_LIVE_PER_MARKET_MAX:
         return refused(Reject.SLOTS_FULL, "slot_id", command.slot_id, limits.SLOTS_LIVE_PER_MARKET_MAX)
     rules, reserve, lease_us = market.rules, command.reserve_price_tokens, command.lease_us

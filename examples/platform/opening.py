@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from bridge.client import Client
-from bridge.earning import create_account
+from bridge.earning import create_account, grant_initial
 from bridge.errors import NotFound
 from bridge.resource_allocator import post_bounty, stake
 from bridge.work.source import Backlog
@@ -20,6 +20,9 @@ RESERVE_TOKENS: Final = 10
 POOR_TOKENS: Final = 9
 TOKENS_PER_TASK: Final = 60
 STAKE_TOKENS: Final = 4_000
+# Rewards are paid from the treasury: from this, and from what slots of its own would bring. A quest gets so much a day.
+REWARD_FUND_TOKENS: Final = 50_000
+REWARD_DAY_TOKENS: Final = 10_000
 BOUNTY: Final = "bounty-parser"
 BOUNTY_TOKENS: Final = 150
 # What the bounty is for, and whose quest takes it on.
@@ -47,8 +50,10 @@ def open_platform(market: Client, work: Backlog, *, tasks: int, workers: int, se
             lapse_policy="refund",
             reward_tokens_per_impact=40,
             reward_cap_tokens=60,
+            reward_day_cap_tokens=REWARD_DAY_TOKENS,
             command_id="platform-open",
         )
+    grant_initial(market, "treasury", REWARD_FUND_TOKENS)
     for quest in QUESTS:
         tokens = POOR_TOKENS if quest.quest_id == POOR else TOKENS_PER_TASK * tasks
         create_account(market, quest.account_id, tokens, kind="quest")

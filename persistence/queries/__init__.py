@@ -2,13 +2,13 @@
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
 without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `candles` the
-figures of a chart, `earnings` what accounts were credited with, `idle` what has lain unused, `replies` what rows of the
+figures of a chart, `earnings` what accounts were credited with, `idle` what lay unused, `replies` what rows of the
 journal said.
 """
 
 from persistence.queries.candles import Candle, candles
 from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
-from persistence.queries.idle import DEMURRAGE, IdleRow, idle_page
+from persistence.queries.idle import IdleRow, idle_page
 from persistence.queries.pages import (
     AwardRow,
     AwardStatus,
@@ -55,7 +55,6 @@ from persistence.queries.tables import (
 )
 
 __all__ = [
-    "DEMURRAGE",
     "AccountRow",
     "AwardRow",
     "AwardStatus",

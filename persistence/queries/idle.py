@@ -1,6 +1,7 @@
-"""Which tokens have lain idle since a time, account after account.
+"""Which tokens were idle at the end of a period, account after account.
 
-Rule of this file: a page walks the accounts by name and costs, for each, what it moved since that time and no more.
+Rule of this file: a page walks the accounts by name and costs, for each, what it was credited with in the period and
+since then, and no more. What was idle follows from rows that never change, so whoever asks later finds the same.
 """
 
 from typing import Final
@@ -9,15 +10,45 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
-# The reason of the charges, which are no spending.
-DEMURRAGE: Final = "demurrage"
+from engine.commands import ISSUANCE, TREASURY
+from engine.reasons import REWARD, SALES
 
 
 class IdleRow(Struct, frozen=True):
-    """An account and how many of its tokens have lain idle; 0 where it has spent, or is none that is looked at."""
+    """An account, how many of its tokens were idle at the end, and how many it has available now.
+
+    `idle_tokens` is 0 where none were, where the account is none that is asked, and where it has paid for the period.
+    """
 
     account_id: str
     idle_tokens: int
+    available_tokens: int
+
+
+# The last movement before the end says what an account had. Held, bid and won tokens are its own until they are paid.
+_BALANCE: Final = """SELECT coalesce((SELECT last.balance FROM (
+        (SELECT id, balance_after_from AS balance FROM token_ledger
+            WHERE shard_id = %(shard)s AND from_account = account.account_id AND id < %(end)s
+            ORDER BY id DESC LIMIT 1)
+        UNION ALL
+        (SELECT id, balance_after_to AS balance FROM token_ledger
+            WHERE shard_id = %(shard)s AND to_account = account.account_id AND id < %(end)s
+            ORDER BY id DESC LIMIT 1)) AS last ORDER BY last.id DESC LIMIT 1), 0) AS tokens"""
+# What is new to all wallets: minted, paid by the treasury, or a reward. What another wallet has paid is not.
+_FRESH: Final = """SELECT coalesce(sum(amount), 0) AS tokens FROM token_ledger
+        WHERE shard_id = %(shard)s AND to_account = account.account_id AND id >= %(first)s AND id < %(end)s
+            AND (from_account = ANY(%(makers)s) OR reason = %(reward)s)"""
+# All that was ever credited otherwise than for slots, up to the end.
+_UNSOLD: Final = """SELECT account.total_earned - account.total_sold - coalesce(sum(amount), 0) AS tokens
+        FROM token_ledger WHERE shard_id = %(shard)s AND to_account = account.account_id AND id >= %(end)s
+            AND reason <> ALL(%(sales)s)"""
+_EXEMPT: Final = """account.kind = 'system'
+        OR EXISTS (SELECT FROM compute_auction_markets AS market WHERE market.shard_id = %(shard)s
+            AND market.reward_account_id = account.account_id
+            AND least(market.reward_tokens_per_impact, market.reward_cap_tokens, market.reward_day_cap_tokens) > 0)
+        OR EXISTS (SELECT FROM token_ledger AS paid WHERE paid.shard_id = %(shard)s
+            AND paid.from_account = account.account_id AND paid.reason = 'demurrage'
+            AND paid.reference_id = %(reference)s)"""
 
 
 def idle_page(
@@ -27,27 +58,35 @@ def idle_page(
     limit: int,
     *,
     first_id: int,
+    end_id: int,
     reference_id: str,
 ) -> list[IdleRow]:
     """Accounts by name, `limit` at the most, those that have nothing idle too: the last name is where to go on.
 
-    `first_id` is the first movement of the time that is looked at (`first_movement_since`). Idle are an agent's or a
-    quest's tokens if it has paid nothing from then on but demurrage: those that are available now and were there
-    before. Whoever has paid the demurrage of this reference has none.
+    `first_id` and `end_id` are the first movements of the period and after it (`first_movement_since`). Idle is what an
+    account had at the end, less what was new in the period; of a provider at most what did not come from slots. An
+    account that a market pays its rewards from is not asked, nor one that has paid the demurrage of this reference.
     """
-    query = """SELECT account_id, CASE
-            WHEN kind NOT IN ('agent', 'quest') OR balance <= held THEN 0
-            WHEN EXISTS (SELECT FROM token_ledger AS paid
-                WHERE paid.shard_id = account.shard_id AND paid.from_account = account.account_id
-                  AND paid.id >= %(first)s AND (paid.reason <> %(demurrage)s OR paid.reference_id = %(reference)s))
-                THEN 0
-            ELSE greatest(0, least(balance - held, balance - coalesce((
-                SELECT sum(amount) FROM token_ledger AS got WHERE got.shard_id = account.shard_id
-                  AND got.to_account = account.account_id AND got.id >= %(first)s), 0)))
+    query = f"""SELECT account.account_id, greatest(account.balance - account.held, 0)::bigint AS available_tokens,
+            CASE WHEN {_EXEMPT} THEN 0 ELSE greatest(0, least(had.tokens,
+                CASE WHEN account.kind = 'provider' THEN unsold.tokens ELSE had.tokens END) - fresh.tokens)
             END::bigint AS idle_tokens
         FROM (SELECT * FROM token_accounts WHERE shard_id = %(shard)s AND account_id > %(after)s
             ORDER BY account_id LIMIT %(limit)s) AS account
-        ORDER BY account_id"""
-    bound = {"shard": shard_id, "after": after, "limit": limit, "first": first_id}
+        CROSS JOIN LATERAL ({_BALANCE}) AS had
+        CROSS JOIN LATERAL ({_FRESH}) AS fresh
+        CROSS JOIN LATERAL ({_UNSOLD}) AS unsold
+        ORDER BY account.account_id"""  # noqa: S608 -- made of this file's constants
+    values = {
+        "shard": shard_id,
+        "after": after,
+        "limit": limit,
+        "first": first_id,
+        "end": end_id,
+        "reference": reference_id,
+        "makers": [ISSUANCE, TREASURY],
+        "reward": REWARD,
+        "sales": sorted(SALES),
+    }
     with connection.cursor(row_factory=class_row(IdleRow)) as cursor:
-        return cursor.execute(query, bound | {"demurrage": DEMURRAGE, "reference": reference_id}).fetchall()
+        return cursor.execute(query.encode(), values).fetchall()

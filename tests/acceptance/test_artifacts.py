@@ -38,7 +38,7 @@ def test_capital_directs_research(client: Client, service: ServiceProcess, sql: 
         client.put_artifact(artifact_id, "res-hypothesis", f"The {artifact_id}")
         client.set_market_price(artifact_id, price)
         stake(client, f"stake-{artifact_id}", "res-a", artifact_id, 4_000)
-    expires_at = client.refund_unfilled().stamp.at + timedelta(hours=1)
+    expires_at = client.refund_unfilled().stamp.at + timedelta(days=30)
     post_bounty(client, "res-bounty", "res-a", "res-sure", 300, expires_at=expires_at)
 
     # (0.1 * 4,000 + 300) * 0.5, where everybody is sure; 0.1 * 4,000, where nobody is.

@@ -186,7 +186,7 @@ def test_an_agent_bids_for_itself(client: Client, service: ServiceProcess) -> No
 
 def test_every_row_is_of_the_journal(client: Client, sql: Sql) -> None:
     """AUC-17: each row of the auction and of the ledger was written with a row of the journal, whose chain is whole."""
-    client.open_market("told", reward_tokens_per_impact=10, reward_cap_tokens=50)
+    client.open_market("told", reward_tokens_per_impact=10, reward_cap_tokens=50, reward_day_cap_tokens=50)
     client.open_account("told-a")
     client.mint("told-a", 1_000, "grant:initial")
     for number in range(2):

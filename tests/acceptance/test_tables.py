@@ -77,7 +77,7 @@ TABLES: dict[str, dict[str, type]] = {
 @pytest.fixture(scope="module")
 def lived(module_database_url: str) -> str:
     """The database of a market in which each of the tables has got a row."""
-    later = at(START_US + 3_600_000_000)
+    later = at(START_US + 30 * 86_400_000_000)
     with open_exchange(module_database_url, clock=ManualClock(START_US)) as market:
         furnish(market, "a", "b")
         market.place_bid("m", "b", "t-b", 7, expected_value_usd=0.5, ttl_at=later, time_in_force="gtd")

@@ -50,7 +50,9 @@ def test_accounts_and_money(market: Exchange) -> None:
 
 def test_round_from_offer_to_settlement(market: Exchange) -> None:
     """CLR-4, CLR-6, SET-1, SET-3: the winner pays the first rejected price, and is rewarded."""
-    market.open_market("m", reward_tokens_per_impact=50, reward_cap_tokens=500, lease=timedelta(hours=2))
+    rewards = {"reward_tokens_per_impact": 50, "reward_cap_tokens": 500, "reward_day_cap_tokens": 500}
+    market.open_market("m", lease=timedelta(hours=2), **rewards)
+    market.mint("treasury", 100, "fund:rewards")
     for bidder_id in ("a", "b"):
         market.open_account(bidder_id)
         market.mint(bidder_id, 1_000, "grant:initial")
@@ -70,7 +72,7 @@ def test_round_from_offer_to_settlement(market: Exchange) -> None:
     settled = market.settle("s", actual_cost_tokens=640, actual_impact=1.5, award_id=award.award_id)
     assert (settled.price_tokens, settled.actual_cost_tokens, settled.actual_impact) == (700, 640, 1.5)
     assert (settled.reward_tokens, settled.roi_impact_per_token) == (75, 1.5 / 700)
-    assert [market.wallet(name).balance_tokens for name in ("a", "b", "p")] == [375, 1_000, 700]
+    assert [market.wallet(name).balance_tokens for name in ("a", "b", "p", "treasury")] == [375, 1_000, 700, 25]
 
 
 def test_bid_is_amended_and_cancelled(market: Exchange, clock: ManualClock) -> None:

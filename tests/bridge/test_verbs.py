@@ -155,3 +155,16 @@ def test_look_alike_of_text_never_gets_in(market: Exchange) -> None:
     with pytest.raises(Invalid, match="task_id: expected a plain str, got UUID"):
         market.place_bid("m", "a", task, 5)  # type: ignore[arg-type]
     assert market.place_bid("m", "a", str(task), 5).stamp.seq == 4
+
+
+@pytest.mark.parametrize("reason", ["settle:slot", "lapse:slot", "reward:impact"])
+def test_reasons_of_the_market_are_refused_at_the_edge(reason: str) -> None:
+    """LED-8: nothing is recorded for it, and the words name the field."""
+    for build in (
+        lambda: verbs.transfer("a", "b", 1, reason),
+        lambda: verbs.mint("a", 1, reason),
+        lambda: verbs.burn("a", 1, reason),
+        lambda: verbs.place_hold("h", "a", 1, reason),
+    ):
+        with pytest.raises(Invalid, match=f"reason: expected another reason than .*, got '{reason}'"):
+            build()

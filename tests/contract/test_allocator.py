@@ -30,7 +30,7 @@ from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 
-SOON = at(START_US) + timedelta(hours=1)
+SOON = at(START_US) + timedelta(days=8)
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def test_the_two_protocols_are_twins() -> None:
 
 def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     """CLR-4, BID-5, SET-1, SET-3, SET-4, SET-6, AUC-3: each verb's good path, and each stamp says it is durable."""
-    opened = api.open_market("m", lease=timedelta(seconds=1), reward_tokens_per_impact=50, reward_cap_tokens=500)
+    opened = api.open_market(
+        "m", lease=timedelta(seconds=1), reward_tokens_per_impact=50, reward_cap_tokens=500, reward_day_cap_tokens=500
+    )
     assert (opened.seq, opened.at, opened.durable, opened.repeated) == (1, at(START_US), True, False)
     for bidder_id in ("a", "b"):
         assert api.open_account(bidder_id).durable
@@ -87,6 +89,7 @@ def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     assert (cleared.round_no, cleared.clearing_price_tokens, len(cleared.awards)) == (1, 0, 2)
     by_bid = {award.bid_id: award for award in cleared.awards}
     done = by_bid[second.bid_id]
+    assert api.mint("treasury", 100, "fund:rewards").to_balance_tokens == 100
     paid = api.settle(done.slot_id, 19, 0.5, award_id=done.award_id)
     assert (paid.price_tokens, paid.reward_tokens, paid.stamp.durable) == (0, 25, True)
     assert api.void(by_bid[bid.bid_id].slot_id).bid_id == bid.bid_id

@@ -11,12 +11,13 @@ from tests.support.script import play
 
 
 def awarded(market: str = "", slot: str = "provider=p") -> str:
-    """A market in which a's bid of 100 won slot s1 at 92, b's bid of 92 having lost."""
+    """A market in which a's bid of 100 won slot s1 at 92, b's bid of 92 having lost; the treasury has 5,000."""
     return f"""
-    market m {market}
     account a agent 1000
     account b agent 1000
     account p provider
+    mint treasury 5000
+    market m {market} by admin
     slot s1 {slot}
     bid a t1 100 -> bid 1
     bid b t2 92  -> bid 2
@@ -84,54 +85,138 @@ def test_cost_and_impact_are_recorded_and_cost_does_not_change_the_price(cost: i
 @pytest.mark.parametrize(
     ("rules", "impact", "reward"),
     [
-        ("reward=10 reward_cap=1000", 2_000_000, 20),
-        ("reward=10 reward_cap=1000", 2_099_999, 20),
-        ("reward=10 reward_cap=1000", 2_100_000, 21),
-        ("reward=3 reward_cap=1000", 333_333, 0),
-        ("reward=3 reward_cap=1000", 333_334, 1),
-        ("reward=10 reward_cap=19", 2_000_000, 19),
-        ("reward=10 reward_cap=1000", 0, 0),
-        ("reward=10", 2_000_000, 0),
-        ("reward_cap=1000", 2_000_000, 0),
+        ("reward=10 reward_cap=1000 reward_day=1000", 2_000_000, 20),
+        ("reward=10 reward_cap=1000 reward_day=1000", 2_099_999, 20),
+        ("reward=10 reward_cap=1000 reward_day=1000", 2_100_000, 21),
+        ("reward=3 reward_cap=1000 reward_day=1000", 333_333, 0),
+        ("reward=3 reward_cap=1000 reward_day=1000", 333_334, 1),
+        ("reward=10 reward_cap=19 reward_day=1000", 2_000_000, 19),
+        ("reward=10 reward_cap=1000 reward_day=18", 2_000_000, 18),
+        ("reward=10 reward_cap=1000 reward_day=1000", 0, 0),
+        ("reward=10 reward_cap=1000", 2_000_000, 0),
+        ("reward=10 reward_day=1000", 2_000_000, 0),
+        ("reward_cap=1000 reward_day=1000", 2_000_000, 0),
         ("", 2_000_000, 0),
     ],
 )
 def test_the_reward_is_impact_times_rate_rounded_down_and_capped(rules: str, impact: int, reward: int) -> None:
-    """SET-3: minted to the bidder; off while either number is 0."""
-    minted = f", reward {reward}" if reward else ""
+    """SET-3: from the treasury to the bidder, and no token is made; off while any of the numbers is 0."""
+    paid = f", reward {reward}" if reward else ""
     script = play(
         awarded(rules)
         + f"""
-    settle s1 impact={impact} -> paid 92 to p{minted}
+    settle s1 impact={impact} -> paid 92 to p{paid}
     wallet a -> balance {1000 - 92 + reward} held 0
-    wallet issuance -> balance {-2000 - reward} held 0
+    wallet treasury -> balance {5000 - reward} held 0
+    wallet issuance -> balance -7000 held 0
     """
     )
     assert script.all(AwardSettled)[0].reward_tokens == reward
-    minted_events = [one for one in script.all(TransferPosted) if one.reason == "reward:impact"]
-    assert [(one.debit_account_id, one.credit_account_id) for one in minted_events] == [("issuance", "a")] * (
-        reward > 0
-    )
+    rewards = [one for one in script.all(TransferPosted) if one.reason == "reward:impact"]
+    assert [(one.debit_account_id, one.credit_account_id) for one in rewards] == [("treasury", "a")] * (reward > 0)
 
 
-@pytest.mark.parametrize("room", [0, 7])
-def test_a_reward_is_at_most_what_the_supply_allows(room: int) -> None:
-    """SET-3: the settlement itself is never refused for want of supply."""
+@pytest.mark.parametrize("available", [0, 7])
+def test_a_reward_is_at_most_what_its_account_has_available(available: int) -> None:
+    """SET-3: the settlement itself is never refused for want of tokens, and what is held is not paid out."""
     play(
-        awarded("reward=10 reward_cap=1000")
+        awarded("reward=10 reward_cap=1000 reward_day=1000")
         + f"""
-    account whale agent {TOKENS_MAX - 2000 - room}
-    settle s1 impact=2000000 -> paid 92 to p{f", reward {room}" if room else ""}
-    wallet issuance -> balance -{TOKENS_MAX} held 0
+    hold h1 treasury {5000 - available} by admin
+    settle s1 impact=2000000 -> paid 92 to p{f", reward {available}" if available else ""}
+    wallet treasury -> balance {5000 - available} held {5000 - available}
     """
     )
 
 
-def test_the_largest_impact_and_rate_do_not_overflow() -> None:
-    """SET-3: the cap holds for whatever is claimed."""
+def test_the_price_of_a_slot_may_pay_the_reward() -> None:
+    """SET-3, Precisely: the price moves first, so a market whose slots are the treasury's feeds its own rewards."""
     play(
-        awarded(f"reward=1000000000 reward_cap={TOKENS_MAX}")
-        + f"settle s1 impact={2**53 - 1} -> paid 92 to p, reward {TOKENS_MAX - 2000}"
+        awarded("reward=10 reward_cap=1000 reward_day=1000", slot="")
+        + """
+    burn treasury 5000
+    settle s1 impact=50000000 -> paid 92 to treasury, reward 92
+    wallet treasury -> balance 0 held 0
+    """
+    )
+
+
+def test_rewards_are_paid_from_the_account_that_the_market_names() -> None:
+    """SET-3: and not at all where the winner is that account."""
+    play("""
+    account pool quest 50
+    account p provider
+    market m reward=10 reward_cap=1000 reward_day=1000 reward_from=pool by admin
+    account a agent 1000
+    slot s1 provider=p
+    slot s2 provider=p
+    bid a t1 100 -> bid 1
+    bid pool t2 40 -> bid 2
+    clear -> price 0: 1@s1 2@s2
+    settle s1 impact=2000000 by p -> reward 20
+    settle s2 impact=2000000 by p -> moved nothing
+    wallet pool -> balance 30 held 0
+    """)
+
+
+def test_an_account_is_rewarded_with_so_much_a_day() -> None:
+    """SET-3: by account and by the day of market time in UTC; other accounts and other markets have their own."""
+    day_us = 86_400_000_000
+    slots = "".join(f"slot s{number} provider=p\n" for number in range(1, 6))
+    play(f"""
+    account a agent 1000
+    account b agent 1000
+    account p provider
+    mint treasury 5000
+    market m reward=10 reward_cap=60 reward_day=100 lease={3 * day_us} by admin
+    market n reward=10 reward_cap=60 reward_day=100 lease={3 * day_us} by admin
+    {slots}
+    slot n1 market=n provider=p
+    bid a t1 9 -> bid 1
+    bid a t2 9 -> bid 2
+    bid a t3 9 -> bid 3
+    bid a t4 9 -> bid 4
+    bid b t5 9 -> bid 5
+    bid a t6 9 market=n -> bid 6
+    t=5 clear m -> price 0: 1@s1 2@s2 3@s3 4@s4 5@s5
+    clear n -> price 0: 6@n1
+    settle s1 impact=9000000 by p -> reward 60
+    settle s2 impact=9000000 by p -> reward 40
+    t={day_us - 1} settle s3 impact=9000000 by p -> moved nothing
+    settle s5 impact=9000000 by p -> reward 60
+    settle n1 impact=9000000 by p -> reward 60
+    t={day_us} settle s4 impact=9000000 by p -> reward 60
+    wallet treasury -> balance {5000 - 280} held 0
+    """)
+
+
+def test_the_winner_does_not_report_the_impact_that_pays_it() -> None:
+    """SET-3: its provider or staff does; where nothing is paid for impact, the winner may (SET-1)."""
+    play(
+        awarded("reward=10 reward_cap=1000 reward_day=1000")
+        + """
+    settle s1 impact=9000000 by a -> NOT_PERMITTED actor=a bound=p
+    settle s1 impact=2000000 by p -> paid 92 to p, reward 20
+    """
+    )
+    play(awarded("reward=10 reward_cap=1000") + "settle s1 impact=9000000 by a -> paid 92 to p")
+
+
+def test_a_market_that_spends_an_accounts_tokens_is_the_admins_to_open() -> None:
+    """SET-3: the operator has no right to wallets, and issuance is no wallet."""
+    play("""
+    market m reward=1 reward_cap=1 reward_day=1 -> NOT_PERMITTED actor=operator bound=admin
+    market m reward=1 reward_cap=1 reward_day=1 reward_from=nobody -> ACCOUNT_UNKNOWN reward_account_id=nobody bound=
+    market m reward=1 reward_cap=1 reward_day=1 reward_from=issuance by admin -> ACCOUNT_KIND
+    market m reward=1 reward_cap=1
+    """)
+
+
+def test_the_largest_impact_and_rate_do_not_overflow() -> None:
+    """SET-3: what the account has holds for whatever is claimed."""
+    play(
+        awarded(f"reward=1000000000 reward_cap={TOKENS_MAX} reward_day={TOKENS_MAX}")
+        + f"settle s1 impact={2**53 - 1} -> paid 92 to p, reward 5000"
     )
 
 

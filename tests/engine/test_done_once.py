@@ -68,6 +68,7 @@ def test_every_command_that_moves_tokens_is_among_them() -> None:
         "CancelBid",
         "ExpireDue",
         "BeginHistory",
+        "BindHolds",
     }
 
 

@@ -6,6 +6,7 @@ sentence of a rule.
 
 import pytest
 
+from engine import limits
 from engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired, SweepFinished, TransferPosted
 from tests.support.script import play
 
@@ -237,3 +238,68 @@ def test_open_holds_are_bounded_by_account_and_by_shard() -> None:
     release h1    -> released 1
     hold h4 b 1
     """)
+
+
+BOUND = """
+account a agent 1000
+account b agent 1000
+hold h1 a 100 reason=stake type=artifact ref=x
+hold h2 a 100 reason=stake type=artifact ref=x until=50
+hold h3 a 100 reason=stake type=artifact ref=y
+hold h4 a 100 reason=bounty type=artifact ref=x
+hold h5 a 100 reason=stake type=artifact ref=x by admin
+bind stake artifact x
+hold h6 a 100 reason=stake type=artifact ref=x
+"""
+
+
+def test_what_was_spent_because_of_holds_binds_them() -> None:
+    """HLD-8: those for this reason and reference that were placed before; others, and later ones, are free."""
+    play(
+        BOUND
+        + f"""
+    release h1 -> HOLD_BOUND hold_id=h1 bound={limits.HOLDS_BOUND_US}
+    capture h1 b -> HOLD_BOUND
+    release h3 -> released 100
+    release h4 -> released 100
+    release h6 -> released 100
+    capture h5 b amount=40 by admin -> paid 40 to b, released 60
+    t=50 release h2 -> HOLD_EXPIRED
+    sweep -> freed h2, done
+    t={limits.HOLDS_BOUND_US - 1} release h1 -> HOLD_BOUND
+    release h1 by admin -> released 100
+    wallet a -> balance 960 held 0
+    """
+    )
+
+
+def test_bindings_end_and_begin_anew() -> None:
+    """HLD-8, Precisely: a week after the last one; what was placed in between is bound by that one too."""
+    play(
+        BOUND
+        + f"""
+    t=10 bind stake artifact x
+    t={limits.HOLDS_BOUND_US} release h1 -> HOLD_BOUND hold_id=h1 bound={limits.HOLDS_BOUND_US + 10}
+    release h6 -> HOLD_BOUND
+    t={limits.HOLDS_BOUND_US + 10} release h1 -> released 100
+    capture h6 b -> paid 100 to b
+    """
+    )
+
+
+def test_bindings_are_bounded_and_forgotten_when_they_are_past() -> None:
+    """HLD-8: full is `HOLD_BINDINGS_FULL`; one that is there begins anew; a past one takes no room."""
+    script = play(f"""
+    bound HOLD_BINDINGS_MAX 2
+    bind stake artifact x
+    t=5 bind stake artifact y
+    bind stake artifact z -> HOLD_BINDINGS_FULL reference_id=z bound=2
+    bind stake artifact x
+    t={limits.HOLDS_BOUND_US + 5} bind stake artifact z
+    """)
+    assert list(script.engine.state.holds.bindings) == [("stake", "artifact", "z")]
+
+
+def test_binding_is_done_by_staff_alone() -> None:
+    """HLD-8: an account could keep others from their tokens."""
+    play(BOUND + "bind stake artifact y by a -> NOT_PERMITTED actor=a bound=operator\nbind stake artifact y by admin")

@@ -20,7 +20,7 @@ from tests.support.script import play
 
 # The places of some parts in the list of the image, as `image._Image` declares them.
 FORMAT_AT, ACCOUNTS_AT, MARKETS_AT, LOSING_AT, SLOTS_AT, ENDED_AT, AWARDS_AT = 0, 6, 8, 9, 10, 11, 12
-HOLDS_AT, HOLDS_ENDED_AT, RECEIPTS_AT = 13, 14, 15
+HOLDS_AT, HOLDS_ENDED_AT, RECEIPTS_AT = 13, 14, 16
 FLIPS = 3_000
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from engine.commands import ISSUANCE, TREASURY
-from engine.ledger import Account, Hold, Ledger, is_earning
+from engine.ledger import Account, Hold, Ledger
 from engine.limits import TOKENS_MAX
+from engine.reasons import is_earning
 
 
 @pytest.fixture

@@ -45,7 +45,8 @@ def test_each_movement_is_one_transfer_from_a_debit_to_a_credit_account() -> Non
 def test_balances_sum_to_zero_through_a_whole_life() -> None:
     """LED-1: also after holds, captures, rewards, lapses and releases (the script checks after every line)."""
     script = play("""
-    market m lease=10 reward=2 reward_cap=50
+    market m lease=10 reward=2 reward_cap=50 reward_day=50 by admin
+    mint treasury 10
     account a agent 1000
     account p provider
     slot s1 provider=p
@@ -58,7 +59,8 @@ def test_balances_sum_to_zero_through_a_whole_life() -> None:
     t=11 sweep -> lapsed 2@s2=100, done
     wallet a -> balance 806 held 0
     wallet p -> balance 200 held 0
-    wallet issuance -> balance -1006 held 0
+    wallet treasury -> balance 4 held 0
+    wallet issuance -> balance -1010 held 0
     """)
     assert sum(account.balance_tokens for account in script.engine.state.ledger.accounts.values()) == 0
 

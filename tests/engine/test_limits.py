@@ -15,7 +15,7 @@ def test_every_bound_is_a_positive_whole_number() -> None:
 
 def test_every_bound_is_named_for_what_it_bounds() -> None:
     numbers = {name for name in NUMBERS if not name.endswith(("_MAX", "_KEPT"))}
-    assert numbers == {"RULES", "RETRIES_PERIOD_US", "HISTORY_ROWS"}
+    assert numbers == {"RULES", "RETRIES_PERIOD_US", "REWARD_DAY_US", "HOLDS_BOUND_US", "HISTORY_ROWS"}
 
 
 def test_every_number_that_leaves_the_engine_is_exact_in_json_and_float64() -> None:

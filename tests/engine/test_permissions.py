@@ -35,6 +35,7 @@ TABLE = [
     ("account new agent", set()),
     ("mint bidder 5", set()),
     ("burn bidder 5", set()),
+    ("bind stake artifact x", {"operator"}),
     ("transfer payer other 5", {"payer"}),
     ("market n", {"operator"}),
     ("clear m", {"operator"}),

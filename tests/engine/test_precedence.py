@@ -209,13 +209,16 @@ CHAINS = {
         withdraw s1 by p -> SLOT_WITHDRAWN
         """,
     "slot": """
-        bound SLOTS_LIVE_PER_MARKET_MAX 1
+        bound SLOTS_LIVE_PER_MARKET_MAX 2
+        bound SLOTS_PER_PROVIDER_MAX 1
+        slot s0 provider=p
         slot s1
         slot s1 provider=ghost market=none by b -> MARKET_UNKNOWN
         slot s1 provider=ghost by b -> ACCOUNT_UNKNOWN
         slot s1 provider=issuance by b -> NOT_PERMITTED
         slot s1 provider=issuance -> SLOT_EXISTS
         slot s2 provider=issuance -> ACCOUNT_KIND
+        slot s2 provider=p -> SLOTS_PER_PROVIDER_FULL
         slot s2 -> SLOTS_FULL
         """,
     "account": """
@@ -236,6 +239,8 @@ CHAINS = {
         mint a 1 reason=earn:x ref=1
         mint ghost 9007199254740991 reason=earn:x by b -> ACCOUNT_UNKNOWN
         mint issuance 9007199254740991 reason=earn:x by b -> NOT_PERMITTED
+        mint issuance 9007199254740991 reason=settle:slot by b -> NOT_PERMITTED
+        mint issuance 9007199254740991 reason=settle:slot -> REASON_RESERVED
         mint issuance 9007199254740991 reason=earn:x -> ACCOUNT_KIND
         mint a 9007199254740991 reason=earn:x -> REFERENCE_MISSING
         mint a 9007199254740991 reason=earn:x ref=1 -> EARNING_DUPLICATE
@@ -245,6 +250,8 @@ CHAINS = {
     "burn": """
         burn ghost 900 by b -> ACCOUNT_UNKNOWN
         burn issuance 900 by b -> NOT_PERMITTED
+        burn issuance 900 reason=settle:slot by b -> NOT_PERMITTED
+        burn issuance 900 reason=settle:slot -> REASON_RESERVED
         burn issuance 900 -> ACCOUNT_KIND
         burn a 900 -> FUNDS_INSUFFICIENT
         """,
@@ -255,6 +262,8 @@ CHAINS = {
         transfer issuance ghost 900 reason=earn:x by b -> ACCOUNT_UNKNOWN
         transfer issuance issuance 900 reason=earn:x by b -> NOT_PERMITTED
         transfer a a 900 reason=earn:x by a -> NOT_PERMITTED
+        transfer issuance issuance 900 reason=settle:slot by b -> NOT_PERMITTED
+        transfer issuance issuance 900 reason=settle:slot by admin -> REASON_RESERVED
         transfer issuance issuance 900 reason=earn:x by admin -> ACCOUNT_KIND
         transfer a a 900 reason=earn:x by admin -> SAME_ACCOUNT
         transfer b a 900 reason=earn:x by admin -> REFERENCE_MISSING
@@ -269,6 +278,8 @@ CHAINS = {
         hold h ghost 900 reason=earn:x until=10 by b -> ACCOUNT_UNKNOWN
         hold h issuance 900 reason=earn:x until=10 by b -> NOT_PERMITTED
         hold h a 900 reason=earn:x until=10 by a -> NOT_PERMITTED
+        hold h issuance 900 reason=settle:slot until=10 by b -> NOT_PERMITTED
+        hold h issuance 900 reason=settle:slot until=10 by admin -> REASON_RESERVED
         hold h issuance 900 reason=earn:x until=10 by admin -> HOLD_EXISTS
         hold k issuance 900 reason=earn:x until=10 by admin -> ACCOUNT_KIND
         hold k a 900 reason=earn:x until=10 by admin -> REFERENCE_MISSING
@@ -295,6 +306,25 @@ CHAINS = {
         hold l a 10
         capture h ghost -> ACCOUNT_UNKNOWN
         capture l b amount=11 -> HOLD_EXCEEDED
+        """,
+    "capture: of a bound hold": """
+        hold h a 10 reason=stake type=artifact ref=x
+        bind stake artifact x
+        capture h b by b -> NOT_PERMITTED
+        capture h a -> SAME_ACCOUNT
+        capture h b amount=11 -> HOLD_BOUND
+        """,
+    "release: of a bound hold": """
+        hold h a 10 reason=stake type=artifact ref=x until=30
+        bind stake artifact x
+        release h by b -> NOT_PERMITTED
+        release h -> HOLD_BOUND
+        """,
+    "bind": """
+        bound HOLD_BINDINGS_MAX 1
+        bind stake artifact x
+        bind bounty artifact x by b -> NOT_PERMITTED
+        bind bounty artifact x -> HOLD_BINDINGS_FULL
         """,
     "capture: of a captured hold": """
         hold h a 10 reason=earn:x ref=1 by admin

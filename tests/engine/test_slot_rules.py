@@ -258,6 +258,35 @@ def test_live_slots_per_market_are_bounded() -> None:
     )
 
 
+def test_live_slots_of_a_provider_are_bounded() -> None:
+    """SLT-4, A12: in each market; others may still offer, and the treasury has no bound but the market's."""
+    play(
+        WORLD
+        + """
+    bound SLOTS_LIVE_PER_MARKET_MAX 6
+    bound SLOTS_PER_PROVIDER_MAX 2
+    account p2 provider
+    market m2
+    slot s1 provider=p by p
+    slot s2 provider=p
+    slot s3 provider=p by p -> SLOTS_PER_PROVIDER_FULL provider_id=p bound=2
+    slot s3 provider=p -> SLOTS_PER_PROVIDER_FULL
+    slot s3 provider=p market=m2
+    slot s4 provider=p2
+    slot s5
+    slot s6
+    slot s7
+    bid a t1 9 -> bid 1
+    clear -> price 0: 1@s1
+    slot s8 provider=p -> SLOTS_PER_PROVIDER_FULL
+    settle s1 -> moved nothing
+    slot s8 provider=p
+    withdraw s2
+    slot s9 provider=p
+    """
+    )
+
+
 def test_accounts_and_markets_are_bounded() -> None:
     """SLT-1, LED-3: `ACCOUNTS_FULL` counts the two system accounts too; `MARKETS_FULL`."""
     play("""

@@ -19,6 +19,7 @@ import pytest
 
 from persistence import queries
 from persistence.connections import connect
+from persistence.demurrage_debts import debts_page
 from persistence.queries import Paging
 
 BIDS, AWARDS, ROUNDS, SLOTS, ACCOUNTS, MOVEMENTS, HOLDS = 120_000, 30_000, 30_000, 20_000, 20_000, 60_000, 40_000
@@ -67,6 +68,7 @@ INSERT INTO token_accounts (shard_id, account_id, kind, balance, held, total_ear
 INSERT INTO token_ledger SELECT 0, n, '2027-01-01'::timestamptz + n * interval '1 second', 'b' || n % 7,
         'b' || 7 + n % 5, 1, 'gift' || n % 3, '', '', '', 1, 1, n
     FROM generate_series(1, {MOVEMENTS}) AS n;
+INSERT INTO demurrage_debts SELECT 0, 'b' || n % 50, n, 'x' || n, 1, 0, '2027-01-01' FROM generate_series(1, 5000) AS n;
 -- Most holds have ended. Account b7, artifact x9 and the reason of a bounty are rare.
 INSERT INTO token_holds SELECT 0, n, 'h' || n % 30000, CASE WHEN n % 4000 = 0 THEN 'b7' ELSE 'b' || n % 5 END, 'admin',
     5, NULL, NULL, CASE WHEN n % 3000 = 0 THEN 'bounty' ELSE 'stake' END, 'artifact',
@@ -132,8 +134,15 @@ def questions() -> Iterator[Question]:
         yield partial(queries.earned, shard_id=0, account_id=account_id, now=RECENT + timedelta(days=30))
     for after in ("", "b1", "b7"):
         yield partial(
-            queries.idle_page, shard_id=0, after=after, limit=LIMIT, first_id=MOVEMENTS - 700, reference_id="x"
+            queries.idle_page,
+            shard_id=0,
+            after=after,
+            limit=LIMIT,
+            first_id=MOVEMENTS - 700,
+            end_id=MOVEMENTS - 100,
+            reference_id="x",
         )
+        yield partial(debts_page, shard_id=0, after=(after, 3), limit=LIMIT)
     for page in NAME_PAGES:
         yield partial(queries.wallets_page, shard_id=0, page=page)
         for slot_status in (None, "offered", "settled", "lapsed"):
@@ -289,7 +298,8 @@ def test_another_shard_is_not_shown(filled: psycopg.Connection) -> None:
     assert queries.statement_page(filled, 1, "b8", page) is None
     assert queries.credits_page(filled, 1, "b8", page) == []
     assert queries.earned(filled, 1, "b8", START) is None
-    assert queries.idle_page(filled, 1, "", LIMIT, first_id=1, reference_id="x") == []
+    assert queries.idle_page(filled, 1, "", LIMIT, first_id=1, end_id=2, reference_id="x") == []
+    assert debts_page(filled, 1, ("", 0), LIMIT) == []
     assert queries.bid(filled, 1, 1) is None
     assert queries.hold(filled, 1, "h1") is None
     assert queries.holds_page(filled, 1, queries.HoldFilter("b7"), page) == []

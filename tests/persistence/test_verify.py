@@ -124,4 +124,5 @@ def test_every_table_is_verified_or_known_not_to_be():
         "artifacts",
         "resource_allocations",
         "bounty_claims",
+        "demurrage_debts",
     }

@@ -224,19 +224,21 @@ def test_losers_beyond_the_bound_wait_for_sweeps(table: Table) -> None:
 
 def test_settling_captures_the_price_and_pays_the_reward(table: Table) -> None:
     """SET-1, SET-3, SLT-3, LED-6: 2.5 impact at 3 tokens is 7 after rounding down, capped at 6."""
-    table.do(OpenMarket("m", reward_tokens_per_impact=3, reward_cap_tokens=6))
+    table.do(OpenMarket("m", reward_tokens_per_impact=3, reward_cap_tokens=6, reward_day_cap_tokens=6))
+    table.do(Mint("treasury", 10, "fund:rewards"))
     table.people("A", "P")
     table.do(OfferSlot("m", "s", 0, 4, "P"))
     table.do(PlaceBid("m", "A", "task", 9))
     table.call()
     settle = SettleAward("s", 1, 2_500_000, 1)
-    assert table.refusal(SettleAward("s", 1, 0, 2), 100, "A") == "AWARD_STALE"
-    assert table.do(settle, 100, "A") == (
+    assert table.refusal(SettleAward("s", 1, 0, 2), 100, "P") == "AWARD_STALE"
+    assert table.refusal(settle, 100, "A") == "NOT_PERMITTED"
+    assert table.do(settle, 100, "P") == (
         AwardSettled(1, "s", 1, "A", 4, 1, 2_500_000, 6, "m"),
-        TransferPosted(3, "A", "P", 4, "settle:slot", "award", "1", "", 99_996, 100_004),
-        TransferPosted(4, "issuance", "A", 6, "reward:impact", "award", "1", "", -200_006, 100_002),
+        TransferPosted(4, "A", "P", 4, "settle:slot", "award", "1", "", 99_996, 100_004),
+        TransferPosted(5, "treasury", "A", 6, "reward:impact", "award", "1", "", 4, 100_002),
     )
-    assert table.refusal(settle, 100, "A") == "SLOT_SETTLED"
+    assert table.refusal(settle, 100, "P") == "SLOT_SETTLED"
     assert table.refusal(VoidAward("s"), 100, "A") == "NOT_PERMITTED"
     assert table.refusal(CancelBid(1), 100, "A") == "BID_CLOSED"
 
@@ -291,16 +293,22 @@ def test_a_sweep_of_awards_alone_says_that_more_is_due(table: Table) -> None:
         assert table.do(ExpireDue(), 110)[-1] == SweepFinished(0, 0, 1, False)
 
 
-def test_a_reward_stops_at_the_supply(table: Table) -> None:
-    """SET-3, LED-4: three tokens are left to mint, so a reward of five is one of three, and the next is nothing."""
-    table.do(OpenMarket("m", reward_tokens_per_impact=5, reward_cap_tokens=9))
-    table.people("A", tokens=TOKENS_MAX - 3)
+def test_a_reward_stops_at_what_its_account_has(table: Table) -> None:
+    """SET-3: three tokens are there, so a reward of five is one of three, and the next is nothing."""
+    table.do(OpenMarket("m", reward_tokens_per_impact=5, reward_cap_tokens=9, reward_day_cap_tokens=9))
+    table.do(Mint("treasury", 3, "fund:rewards"))
+    table.people("A")
     for slot_id in ("s", "t"):
         table.do(OfferSlot("m", slot_id, 0))
     table.bids(1, 1, bidder="A")
     table.call()
     settled = [of_type(AwardSettled, table.do(SettleAward(slot_id, 0, 1_000_000)))[0] for slot_id in ("s", "t")]
     assert [event.reward_tokens for event in settled] == [3, 0]
+
+
+def test_a_supply_has_an_end(table: Table) -> None:
+    """LED-4: the last token can be minted, and no more."""
+    table.people("A", tokens=TOKENS_MAX)
     assert table.refusal(Mint("A", 1, "grant:late")) == "SUPPLY_EXCEEDED"
 
 

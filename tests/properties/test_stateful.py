@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 from engine.commands import (
     ISSUANCE,
     AmendBid,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -59,10 +60,13 @@ SMALL = {
     "BIDS_PER_BIDDER_MAX": 3,
     "BIDS_PER_MARKET_MAX": 6,
     "SLOTS_LIVE_PER_MARKET_MAX": 3,
+    "SLOTS_PER_PROVIDER_MAX": 2,
     "SLOTS_ENDED_KEPT": 2,
     "HOLDS_PER_ACCOUNT_MAX": 2,
     "HOLDS_MAX": 3,
     "HOLDS_ENDED_KEPT": 1,
+    "HOLDS_BOUND_US": 6,
+    "HOLD_BINDINGS_MAX": 2,
     "EARNINGS_MAX": 3,
     "RECEIPTS_MAX": 2,
     "RETRIES_PERIOD_US": 8,
@@ -212,6 +216,10 @@ class MarketMachine(RuleBasedStateMachine):
     @rule(hold=holds, payee=accounts, amount=st.none() | prices)
     def capture_hold(self, hold: str, payee: str, amount: int | None) -> None:
         self.tell(CaptureHold(hold, payee, amount))
+
+    @rule(reference=st.sampled_from(("r0", "r1")), reason=st.sampled_from(("stake", "earn:x")))
+    def bind_holds(self, reference: str, reason: str) -> None:
+        self.tell(BindHolds(reason, "", reference))
 
     @rule(hold=holds)
     def release_hold(self, hold: str) -> None:

@@ -23,6 +23,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    MarketOpened,
     Rejected,
     Repeated,
     RoundCleared,
@@ -60,7 +61,8 @@ SITUATIONS = {
     "a sweep that leaves something due (SET-6)",
     "a sweep that ends losers, awards and bids (SET-6)",
     "a sweep that ends awards alone and leaves something due (SET-6)",
-    "a reward as large as the supply allows (SET-3)",
+    "a reward that takes all that there is (SET-3)",
+    "an account rewarded up to the bound of a day (SET-3)",
     "a slot offered again (SLT-2)",
     "a retry of a refused command (IDM-1)",
     "a retry that is known only for a day (IDM-1)",
@@ -86,6 +88,9 @@ class Observer:
         # Of what was done under an id: the rows in order, and under which ids tokens moved when.
         self.done: list[int] = []
         self.moved: dict[tuple[str, str, Command], int] = {}
+        # The bound of each market, and what was paid to whom on which day.
+        self.day_caps: dict[str, int] = {}
+        self.rewarded: dict[tuple[str, str, int], int] = {}
 
     def situations(self, entry: Entry, events: Events) -> Iterator[str]:
         """Yield what is remarkable in one entry and its events."""
@@ -149,8 +154,23 @@ class Observer:
             case Repeated() if event.first_seq in self.refused:
                 yield "a retry of a refused command (IDM-1)"
             case TransferPosted() if -event.debit_balance_tokens == TOKENS_MAX:
-                rewarded = event.reason == "reward:impact" and event.reference_type == "award"
-                yield "a reward as large as the supply allows (SET-3)" if rewarded else "a full supply (LED-4)"
+                yield "a full supply (LED-4)"
+            case _:
+                yield from self.of_rewards(entry, event)
+
+    def of_rewards(self, entry: Entry, event: Event) -> Iterator[str]:
+        """Yield what bounds a reward."""
+        match event:
+            case MarketOpened():
+                self.day_caps[event.market_id] = event.reward_day_cap_tokens
+            case TransferPosted(reason="reward:impact", debit_balance_tokens=0):
+                yield "a reward that takes all that there is (SET-3)"
+            case AwardSettled(market_id=market_id) if event.reward_tokens:
+                key = market_id, event.bidder_id, entry.at_us // limits.REWARD_DAY_US
+                self.rewarded[key] = self.rewarded.get(key, 0) + event.reward_tokens
+                assert self.rewarded[key] <= self.day_caps[market_id]
+                if self.rewarded[key] == self.day_caps[market_id]:
+                    yield "an account rewarded up to the bound of a day (SET-3)"
             case _:
                 pass
 

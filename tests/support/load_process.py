@@ -49,8 +49,10 @@ def setting_up() -> Client:
             pricing_rule="vickrey",
             reward_tokens_per_impact=3,
             reward_cap_tokens=50,
+            reward_day_cap_tokens=1_000,
             command_id="setup-long",
         ),
+        verbs.mint("treasury", 10**9, "fund:rewards", command_id="setup-fund"),
     ]
     yield [verbs.open_account(bidder_id, command_id=f"setup-{bidder_id}") for bidder_id in BIDDER_IDS]
     yield [

@@ -7,6 +7,7 @@ added, and a new field gets its value in a new instance.
 from engine.commands import (
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -41,6 +42,7 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsBound,
     HoldsExpired,
     MarketOpened,
     Rejected,
@@ -72,8 +74,9 @@ COMMANDS: tuple[Command, ...] = (
     CaptureHold("h1", "bob", 35),
     ReleaseHold("h1"),
     # From rules 3 on.
-    OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18, "bidder"),
+    OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18, "bidder", "pool", 38),
     BeginHistory(36, 37),
+    BindHolds("stake", "artifact", "x-7"),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -108,9 +111,10 @@ EVENTS: tuple[Event, ...] = (
     HoldReleased("h1", 114, "alice", 115),
     HoldsExpired(("h1", "h2"), (116, 117), ("alice", "bob"), (118, 119)),
     # From rules 3 on.
-    MarketOpened("m1", "pay_as_bid", 47, 48, 49, "charge", 50, 51, "bidder"),
+    MarketOpened("m1", "pay_as_bid", 47, 48, 49, "charge", 50, 51, "bidder", "pool", 121),
     RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90, 120),
-    HistoryBegun(121, 122),
+    HistoryBegun(122, 123),
+    HoldsBound("stake", "artifact", "x-7", 124, 125),
 )
 
 # A script whose state has something in every row of its image.
@@ -140,4 +144,11 @@ hold h3 q 9
 hold h4 q 1
 capture h3 a amount=2              -> paid 2 to a, released 7
 release h4                         -> released 1
+mint treasury 3
+market r reward=3 reward_cap=4 reward_day=5 by admin
+slot r1 market=r provider=p
+bid q t7 2 market=r                -> bid 7
+clear r                            -> price 0: 7@r1
+settle r1 impact=9000000           -> reward 3
+bind bounty artifact x
 """

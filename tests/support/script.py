@@ -17,7 +17,8 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
     line    = [t=AT_US] command [id=COMMAND_ID] [by ACTOR] [-> result]   the time stays until a line sets another
             | question -> answer
             | bound NAME NUMBER                                          lowers engine.limits.NAME from here on
-    command = market M [rule= reserve= cap= lease= lapse= reward= reward_cap=]      by operator
+    command = market M [rule= reserve= cap= lease= lapse= scope=]                   by operator
+              [reward= reward_cap= reward_day= reward_from=]                        by admin, where rewards are paid
             | account A KIND [TOKENS]                                               by admin; with TOKENS: and mint
             | mint A TOKENS [reason= type= ref= memo=] | burn (the same)            by admin
             | transfer A B TOKENS [reason= type= ref= memo=]                        by A
@@ -28,6 +29,7 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | settle S [cost= impact= award=] | void S [award=]                     by operator
             | hold H A TOKENS [reason= type= ref= memo= until=]                     by A
             | capture H A [amount=] | release H                                     by who placed H
+            | bind REASON TYPE REF                                                  by operator
     result  = ok | bid N | released TOKENS | repeated SEQ
             | REASON                                 any refusal for this reason
             | REASON FIELD=VALUE bound=BOUND         that refusal
@@ -61,6 +63,7 @@ from engine.commands import (
     OPERATOR,
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -136,6 +139,8 @@ _RULES = {
     "lapse": "lapse_policy",
     "reward": "reward_tokens_per_impact",
     "reward_cap": "reward_cap_tokens",
+    "reward_day": "reward_day_cap_tokens",
+    "reward_from": "reward_account_id",
     "scope": "task_scope",
 }
 _OFFER = {
@@ -179,6 +184,7 @@ VERBS = {
         actor="@account_id",
     ),
     "capture": Verb(CaptureHold, ("hold_id", "to_account_id"), {"amount": "amount_tokens"}, actor="@hold_id"),
+    "bind": Verb(BindHolds, ("reason", "reference_type", "reference_id")),
     "release": Verb(ReleaseHold, ("hold_id",), actor="@hold_id"),
     # Without `after` it is the row with which history goes on after a loss.
     "history": Verb(BeginHistory, (), {"after": "after_seq", "lost": "lost_seq"}, actor=ADMIN),

@@ -63,6 +63,7 @@ class SqlModel:
             "held": 0,
             "total_earned": Decimal(0),
             "total_spent": Decimal(0),
+            "total_sold": Decimal(0),
             "total_staked": 0,
             "created_at": self.now,
             "updated_at": self.now,
@@ -103,6 +104,7 @@ class SqlModel:
         payer["total_spent"] += event.amount_tokens
         payee["balance"] += event.amount_tokens
         payee["total_earned"] += event.amount_tokens
+        payee["total_sold"] += event.amount_tokens if event.reason in ("settle:slot", "lapse:slot") else 0
         payer.update(updated_at=self.now, seq=self.seq)
         payee.update(updated_at=self.now, seq=self.seq)
         self.ledger[event.transfer_id] = {

@@ -19,6 +19,7 @@ from engine.commands import (
     TREASURY,
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -76,6 +77,8 @@ class Stream:
         self.at_us = self.rng.choice((1_000, 1_700_000_000_000_000))
         # Recent commands that had an id, to be sent again.
         self.sent: deque[tuple[str, str, Command]] = deque(maxlen=8)
+        # The words of the latest holds, which some of what follows is about.
+        self.held: deque[dict[str, str]] = deque(maxlen=6)
         swarm = self.swarm
         kinds = ("agent", "quest", "agent", "provider")
         self.names = [f"{kinds[i % 4]}{i}" for i in range(swarm.accounts)]
@@ -159,7 +162,12 @@ class Stream:
             reference = "" if self._wrong() else f"ref{self.rng.randrange(6)}"
             reason = self.rng.choice(("earn:debate", "earn:review"))
             return {"reason": reason, "reference_type": self.rng.choice(("", "task")), "reference_id": reference}
-        return {"reason": self.rng.choice(("earn", "grant:weekly", "reward:impact")), "memo": "for the work"}
+        reasons = (
+            ("settle:slot", "lapse:slot", "reward:impact") if self._wrong() else ("earn", "grant:weekly", "demurrage")
+        )
+        if self._chance(0.6):
+            return {"reason": "stake", "reference_id": f"ref{self.rng.randrange(3)}"}
+        return {"reason": self.rng.choice(reasons), "memo": "for the work"}
 
     def _again(self) -> tuple[str, str, Command]:
         """Return an earlier command with its id, or the id with another command or by another actor."""
@@ -210,7 +218,9 @@ class Stream:
             yield ADMIN, OpenAccount(name, kind)  # type: ignore[arg-type]  # the names begin with a kind
             yield ADMIN, Mint(name, self.rng.randint(1, self.swarm.mint_max), "grant:first")
         for market in self.markets:
-            yield OPERATOR, OpenMarket(market, **self._market_rules())
+            yield ADMIN, OpenMarket(market, **self._market_rules())
+        # What rewards are paid from, most often; it may be too little.
+        yield ADMIN, Mint(TREASURY, self.rng.randint(1, self.swarm.mint_max), "fund:rewards")
 
     def _market_rules(self) -> dict[str, Any]:
         rich = self.swarm.rich
@@ -224,11 +234,15 @@ class Stream:
             "reward_tokens_per_impact": self.rng.choice(rates),
             "reward_cap_tokens": self.rng.choice((limits.TOKENS_MAX, 7) if rich else (0, 1, 7, 1000)),
             "task_scope": self.rng.choice(("market", "market", "bidder")),
+            "reward_account_id": self.rng.choice((TREASURY, TREASURY, *self.names)),
+            "reward_day_cap_tokens": self.rng.choice((limits.TOKENS_MAX, 8) if rich else (0, 9, 1000, 1000)),
         }
 
     def _open_market(self) -> tuple[str, OpenMarket]:
         market = self._name([*self.markets, f"market{self.rng.randrange(100)}"], TREASURY)
-        return self._actor(OPERATOR, ADMIN), OpenMarket(market, **self._market_rules())
+        rules = self._market_rules()
+        rules["reward_account_id"] = self._name([rules["reward_account_id"]], ISSUANCE)
+        return self._actor(OPERATOR, ADMIN), OpenMarket(market, **rules)
 
     def _open_account(self) -> tuple[str, OpenAccount]:
         name = self._name([*self.names, f"agent{self.rng.randrange(100)}"], *RESERVED_NAMES)
@@ -251,11 +265,13 @@ class Stream:
         command = PlaceHold(
             self.rng.choice(self.hold_names), account, self._price(), expires_at_us=expires_at_us, **words
         )
+        if words["reason"] == "stake":
+            self.held.append(words)
         return self._payer(account, words), command
 
     def _payer(self, account: str, words: dict[str, str]) -> str:
-        """Return who may give these words for tokens of an account: an earning is the admin's to give (LED-4)."""
-        if words["reason"].startswith("earn:"):
+        """Return who may give these words for tokens of an account: some are the admin's to give (LED-4, LED-8)."""
+        if words["reason"] == "demurrage" or words["reason"].startswith("earn:"):
             return self._actor(ADMIN, ADMIN, ADMIN, account)
         return self._actor(account, account, ADMIN)
 
@@ -267,6 +283,11 @@ class Stream:
     def _release_hold(self) -> tuple[str, ReleaseHold]:
         hold_id = self._hold_id()
         return self._actor(ADMIN, *self.seen.placer(hold_id)), ReleaseHold(hold_id)
+
+    def _bind_holds(self) -> tuple[str, BindHolds]:
+        words = self.rng.choice(self.held) if self.held else {"reason": "stake"}
+        reference_type, reference_id = words.get("reference_type", ""), words.get("reference_id", "ref0")
+        return self._actor(OPERATOR, ADMIN), BindHolds(words["reason"], reference_type, reference_id)
 
     def _offer_slot(self) -> tuple[str, OfferSlot | SettleAward]:
         idle = [slot for slot in self.slots if not self.seen.provider(slot)]

@@ -27,6 +27,7 @@ WEIGHTS = {
     "capture_hold": 2.0,
     "release_hold": 1.0,
     "begin_history": 0.5,
+    "bind_holds": 2.0,
 }
 FACTORS = (0.2, 1.0, 1.0, 3.0)
 # The bounds that a stream may lower, and to what.
@@ -34,12 +35,15 @@ SMALL_BOUNDS = {
     "ACCOUNTS_MAX": (4, 12),
     "MARKETS_MAX": (1, 3),
     "SLOTS_LIVE_PER_MARKET_MAX": (1, 8),
+    "SLOTS_PER_PROVIDER_MAX": (1, 4),
     "SLOTS_ENDED_KEPT": (1, 4),
     "BIDS_PER_BIDDER_MAX": (1, 5),
     "BIDS_PER_MARKET_MAX": (2, 12),
     "HOLDS_PER_ACCOUNT_MAX": (1, 3),
     "HOLDS_MAX": (1, 6),
     "HOLDS_ENDED_KEPT": (1, 4),
+    "HOLDS_BOUND_US": (1, 60),
+    "HOLD_BINDINGS_MAX": (1, 3),
     "EARNINGS_MAX": (1, 4),
     "RECEIPTS_MAX": (1, 6),
     "SWEEP_ITEMS_MAX": (1, 5),

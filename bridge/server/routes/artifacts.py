@@ -55,12 +55,10 @@ async def record_resource_spending(
 ) -> AllocationDetail:
     """Deduct what work on an artifact has cost from its budget, once for each reference. Needs the scope `operate`.
 
-    Beyond what is left it is a conflict; of two at once that would overspend together, one is.
+    Beyond what is left it is a conflict; of two at once that would overspend together, one is. Who placed the stakes
+    and bounties that gave the budget can end them when this is a week ago.
     """
-    change = changes.record_resource_spending(
-        artifact_id, data.tokens, data.reference_type, data.reference_id, data.impact
-    )
-    return await service.change(caller, Scope.OPERATE, change)
+    return await service.record_spending(caller, artifact_id, data)
 
 
 @get("/artifacts", operation_id="artifacts", summary="List artifacts", responses=QUESTION)

@@ -53,7 +53,7 @@ async def open_market(
     service: GivenService,
     ack: AckQuery = "durable",
 ) -> Stamp:
-    """Open a market with its rules, which stay as they are. Needs the scope `operate`."""
+    """Open a market with its rules, which stay as they are. Needs the scope `operate`; to pay rewards, `admin`."""
     request = verbs.open_market(
         data.market_id,
         pricing_rule=data.pricing_rule,
@@ -64,6 +64,8 @@ async def open_market(
         reward_tokens_per_impact=data.reward_tokens_per_impact,
         reward_cap_tokens=data.reward_cap_tokens,
         task_scope=data.task_scope,
+        reward_account_id=data.reward_account_id,
+        reward_day_cap_tokens=data.reward_day_cap_tokens,
         command_id=caller.command_id,
     )
     return results.stamp(await service.submit(caller, request, ack))

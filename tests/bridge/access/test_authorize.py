@@ -20,6 +20,7 @@ from engine import commands
 from engine.commands import (
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -115,7 +116,12 @@ TABLE: list[tuple[Command, dict[str, str]]] = [
     (SettleAward("rewarded", 1, 1), OF_A_SLOT | {"beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}),
     (ClearRound("free"), STAFF),
     (ExpireDue(), STAFF),
+    (BindHolds("stake", "artifact", "x"), STAFF),
     (OpenMarket("m9"), STAFF),
+    (
+        OpenMarket("m9", reward_tokens_per_impact=1, reward_cap_tokens=1, reward_day_cap_tokens=1),
+        {"admin": "admin", "admin alpha": "admin"},
+    ),
     (OpenAccount("new", "agent"), {"admin": "admin", "admin alpha": "admin"}),
     (Mint("alpha", 5, "grant:any"), {"admin": "admin", "admin alpha": "admin"}),
     (Burn("alpha", 5, "fee:any"), {"admin": "admin", "admin alpha": "admin"}),
@@ -132,8 +138,9 @@ class Market:
             *(OpenAccount(name, "agent") for name in ("alpha", "beta")),
             *(OpenAccount(name, "provider") for name in ("prov", "other")),
             *(Mint(name, 1_000, "grant:initial") for name in ("alpha", "beta")),
-            OpenMarket("free", reward_tokens_per_impact=5),
-            OpenMarket("paid", reward_tokens_per_impact=5, reward_cap_tokens=100),
+            Mint("treasury", 1_000, "fund:rewards"),
+            OpenMarket("free", reward_tokens_per_impact=5, reward_cap_tokens=100),
+            OpenMarket("paid", reward_tokens_per_impact=5, reward_cap_tokens=100, reward_day_cap_tokens=100),
             OfferSlot("free", "won", 0, 0, "prov"),
             PlaceBid("free", "alpha", "t1", 10),
             ClearRound("free"),
@@ -210,9 +217,10 @@ NAMED = [
         | {"operate alpha prov": "alpha", "any provider": FORBIDDEN},
     ),
     (
+        # Who may bid for the winner names no account: then it reports as staff, or not at all.
         SettleAward("rewarded", 1, 1),
         "prov",
-        STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"},
+        STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": FORBIDDEN},
     ),
     (ClearRound("free"), "alpha", STAFF),
     (Mint("alpha", 5, "grant:any"), "alpha", {"admin": "admin", "admin alpha": "admin"}),
@@ -265,14 +273,14 @@ def test_who_offers_for_the_treasury_says_so() -> None:
 
 
 def test_nobody_reports_the_impact_that_pays_himself() -> None:
-    """SET-3: not as the winner, and not as the provider of the slot that he has won."""
+    """SET-3: by no key that may bid for the winner, whichever of its accounts it acts for."""
     market = Market()
-    market.award("own", "alpha", "alpha")
-    for principal in (key("", bid="alpha"), key("", bid="alpha", offer="alpha"), key("", offer="alpha"), key("", "*")):
-        for account in ("", "alpha"):
-            assert market.try_to(principal, SettleAward("own", 0, 10**9), account) in (FORBIDDEN, WHICH)
-            assert market.try_to(principal, SettleAward("rewarded", 0, 10**9), account) != "alpha"
-    assert market.try_to(KEYS["operate"], SettleAward("own", 0, 1)) == "operator"
+    both = (key("", bid="alpha", offer="prov"), key("", bid="*", offer="prov"), key("", bid="*", offer="*"))
+    for principal in (key("", bid="alpha"), key("", offer="alpha"), key("", "*"), *both):
+        for account in ("", "alpha", "prov"):
+            assert market.try_to(principal, SettleAward("rewarded", 0, 10**9), account) in (FORBIDDEN, WHICH, REFUSED)
+    assert market.engine.state.awards, "nobody has"
+    assert market.try_to(key("", bid="beta", offer="prov"), SettleAward("rewarded", 0, 1), "prov") == "prov"
 
 
 def test_bidding_for_a_provider_is_no_right_to_report_for_it() -> None:

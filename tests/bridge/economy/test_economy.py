@@ -21,7 +21,7 @@ from bridge.demo.audit import Row, read_journal
 from bridge.economy import audit
 from bridge.economy.ledger import Return, gini, read_ledger
 from bridge.economy.options import EconomyOptions
-from bridge.economy.play import RESERVE_TOKENS
+from bridge.economy.play import POOL_TOKENS, RESERVE_TOKENS
 from bridge.economy.result import EconomyResult
 from bridge.economy.run import run_economy
 from bridge.errors import Invalid
@@ -125,8 +125,10 @@ def test_the_supply_adds_up_to_the_issuance(result: EconomyResult, url: str) -> 
     for day in result.days:
         supply += day.minted_tokens - day.burnt_tokens
         assert day.supply_tokens == supply
-        assert day.minted_tokens == day.granted_tokens + day.rewarded_tokens + day.earned_tokens
-        assert sum(wallet[day.day - 1] for wallet in result.wallets.values()) + day.treasury_tokens == supply
+        assert day.minted_tokens == day.granted_tokens + day.funded_tokens + day.earned_tokens
+        wallets = sum(wallet[day.day - 1] for wallet in result.wallets.values())
+        assert wallets + day.treasury_tokens + day.pool_tokens == supply
+        assert day.pool_tokens == POOL_TOKENS
     ((owed,),) = asked(url, "SELECT -balance FROM token_accounts WHERE account_id = %s", ISSUANCE)
     assert supply == owed
     ((idle,),) = asked(url, "SELECT sum(amount)::bigint FROM token_ledger WHERE reason = 'demurrage'")

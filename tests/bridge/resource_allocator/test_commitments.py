@@ -5,6 +5,8 @@ other than the ledger.
 """
 
 import random
+import time
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -17,10 +19,13 @@ from engine.reject import Reject
 from persistence.postgres import PostgresJournal
 from persistence.rebuild import rebuild
 from tests.bridge.conftest import START_US
-from tests.support.small_market import at, furnish, in_threads
+from tests.support.small_market import WAIT_S_MAX, at, furnish, in_threads
 
 HOUR_US = 3_600_000_000
+WEEK_US = 7 * 24 * HOUR_US
 SOON = at(START_US + HOUR_US)
+# A hold that ends within a week gives no budget (BRG-3).
+LATE = at(START_US + 30 * 24 * HOUR_US)
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def test_sent_again_it_is_done_once(market: Exchange) -> None:
 
 def test_a_stake_is_not_taken_for_a_bounty(market: Exchange) -> None:
     stake(market, "s1", "a", "h1", 300)
-    post_bounty(market, "b1", "a", "h1", 200, expires_at=SOON)
+    post_bounty(market, "b1", "a", "h1", 200, expires_at=LATE)
     market.place_hold("other", "a", 1, "bounty", reference_type="task", reference_id="h1")
     for ask in (
         partial(unstake, market, "b1"),
@@ -115,17 +120,17 @@ def test_who_may_claim(market: Exchange) -> None:
 
 def test_a_bounty_that_expires_gives_back_its_tokens_and_its_budget(market: Exchange, clock: ManualClock) -> None:
     """RES-9: bounties expire with refund, claimed or not, and no longer fund research then."""
-    post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
-    post_bounty(market, "b2", "a", "h1", 50, expires_at=SOON + timedelta(hours=1))
+    post_bounty(market, "b1", "a", "h1", 100, expires_at=LATE)
+    post_bounty(market, "b2", "a", "h1", 50, expires_at=LATE + timedelta(days=7))
     market.claim_bounty("b1", "b")
     assert market.compute_resource_budget("h1").budget_tokens == 150
-    clock.set_us(START_US + HOUR_US)
+    clock.set_us(START_US + 30 * 24 * HOUR_US)
     with pytest.raises(Refused) as refused:
         pay_bounty(market, "b1")
     assert reason_of(refused) is Reject.HOLD_EXPIRED
     market.refund_unfilled()
     found = market.bounty("b1")
-    assert (found.status, found.claimant_id, found.tokens_paid, found.updated_at) == ("expired", "b", 0, SOON)
+    assert (found.status, found.claimant_id, found.tokens_paid, found.updated_at) == ("expired", "b", 0, LATE)
     assert market.bounty("b2").status == "open"
     assert market.wallet("a").held_tokens == 50
     assert market.compute_resource_budget("h1").budget_tokens == 50
@@ -167,7 +172,7 @@ def test_the_table_follows_the_ledger_whatever_is_done(
         act = rng.choice(["post", "claim", "pay", "withdraw", "release", "sweep"])
         try:
             if act == "post":
-                deadlines.setdefault(name, now_us + rng.randrange(1, 20) * 60_000_000)
+                deadlines.setdefault(name, now_us + rng.randrange(1, 20) * 60_000_000 + rng.choice((0, WEEK_US)))
                 post_bounty(market, name, "a", "h1", 10, expires_at=at(deadlines[name]))
                 if not status:
                     expected[name] = ("open", None)
@@ -186,7 +191,7 @@ def test_the_table_follows_the_ledger_whatever_is_done(
                 market.release_hold(name)
                 expected[name] = ("withdrawn", claimant)
             else:
-                now_us += rng.randrange(120_000_000)
+                now_us += rng.choice((0, 0, 0, WEEK_US)) + rng.randrange(120_000_000)
                 clock.set_us(now_us)
                 market.refund_unfilled()
                 for other, (its_status, its_claimant) in expected.items():
@@ -197,8 +202,9 @@ def test_the_table_follows_the_ledger_whatever_is_done(
         found = {one.bounty_id: (one.status, one.claimant_id) for one in market.bounties(limit=1_000).items}
         assert found == expected
         budget = market.compute_resource_budget("h1")
-        assert budget.bounty_tokens == 10 * sum(one in ("open", "claimed") for one, _ in expected.values())
-        assert budget.bounty_tokens == market.wallet("a").held_tokens
+        open_ = [name for name, (one, _) in expected.items() if one in ("open", "claimed")]
+        assert market.wallet("a").held_tokens == 10 * len(open_)
+        assert budget.bounty_tokens == 10 * sum(deadlines[name] >= now_us + WEEK_US for name in open_)
     with psycopg.connect(database_url) as connection:
         ((claims,),) = connection.execute("SELECT count(*) FROM bounty_claims").fetchall()
     assert claims == sum(claimant is not None for _, claimant in expected.values())
@@ -226,3 +232,87 @@ def test_tables_made_again_from_the_journal_keep_claims_budgets_and_spending(
     with PostgresJournal(database_url, 0, reader=True) as journal:
         rebuild(database_url, 0, journal)
     assert seen() == before
+
+
+def test_a_wallet_that_loses_nothing_pays_for_one_research(market: Exchange, clock: ManualClock) -> None:
+    """BRG-3, HLD-8, A13: what was spent on the first artifact is bound, so it cannot be committed to the next one."""
+    account = market.acting_as("a")
+    spent = 0
+    for number in range(5):
+        market.put_artifact(f"art{number}", "paper")
+        with suppress(Refused):
+            post_bounty(account, f"b{number}", "a", f"art{number}", 1_000, expires_at=LATE)
+        left = market.compute_resource_budget(f"art{number}").left_tokens
+        if left:
+            market.record_resource_spending(f"art{number}", left, "task", "t")
+            spent += left
+        for ask in (
+            partial(withdraw_bounty, account, "b0"),
+            partial(account.release_hold, "b0"),
+            partial(account.capture_hold, "b0", "b"),
+        ):
+            with pytest.raises(Refused) as bound:
+                ask()
+            assert reason_of(bound) is Reject.HOLD_BOUND
+    assert spent == 1_000
+    clock.set_us(START_US + WEEK_US)
+    assert withdraw_bounty(account, "b0").status == "withdrawn"
+
+
+def test_a_stake_that_was_spent_from_is_bound_and_its_bounty_is_paid_by_the_admin(market: Exchange) -> None:
+    """HLD-8: whoever has done the work need not wait, and what is placed afterwards is free."""
+    stake(market.acting_as("a"), "s1", "a", "h1", 500)
+    post_bounty(market.acting_as("a"), "b1", "a", "h1", 100, expires_at=LATE)
+    market.claim_bounty("b1", "b")
+    market.record_resource_spending("h1", 10, "task", "t1")
+    stake(market.acting_as("a"), "s2", "a", "h1", 50)
+    with pytest.raises(Refused) as bound:
+        unstake(market.acting_as("a"), "s1")
+    assert reason_of(bound) is Reject.HOLD_BOUND
+    assert unstake(market.acting_as("a"), "s2").status == "released"
+    assert pay_bounty(market.acting_as("admin"), "b1").status == "paid"
+
+
+def test_what_would_not_be_spent_binds_nobody(market: Exchange) -> None:
+    """BRG-3: beyond the budget, for no artifact, and again what is recorded already."""
+    account = market.acting_as("a")
+    stake(account, "s1", "a", "h1", 500)
+    with pytest.raises(Conflict, match="at most 50"):
+        market.record_resource_spending("h1", 51, "task", "t1")
+    with pytest.raises(NotFound):
+        market.record_resource_spending("h2", 1, "task", "t1")
+    assert unstake(account, "s1").status == "released"
+
+
+def test_a_hold_that_could_not_be_bound_for_long_gives_no_budget(market: Exchange, clock: ManualClock) -> None:
+    """BRG-3, Precisely: else a deadline would free what was spent from."""
+    week = at(START_US + WEEK_US)
+    post_bounty(market, "b1", "a", "h1", 100, expires_at=week)
+    post_bounty(market, "b2", "a", "h1", 10, expires_at=week + timedelta(seconds=1))
+    assert market.compute_resource_budget("h1").bounty_tokens == 110
+    clock.set_us(START_US + 1)
+    with pytest.raises(Conflict, match="at most 10"):
+        market.record_resource_spending("h1", 11, "task", "t1")
+
+
+def test_what_is_released_in_the_same_moment_is_not_spent_from(market: Exchange, seed: int) -> None:
+    """HLD-8: of a release and a spending that race, either the tokens are bound or nothing was spent from them."""
+    rng = random.Random(seed)
+    for number in range(12):
+        market.put_artifact(f"x{number}", "paper")
+        stake(market.acting_as("a"), f"s{number}", "a", f"x{number}", 50)
+        spend = partial(market.record_resource_spending, f"x{number}", 5, "task", "t")
+        free = partial(_release, market, f"s{number}", ("stake", "artifact", f"x{number}"), late=bool(number % 2))
+        in_threads(rng.sample([spend, free], 2))
+        spent = market.resource_allocations(f"x{number}").items
+        assert bool(spent) == (market.hold(f"s{number}").status == "open"), number
+        assert spent or not number % 2, "it was bound before it could be released"
+
+
+def _release(market: Exchange, hold_id: str, key: tuple[str, str, str], *, late: bool) -> None:
+    """Take a hold back, at once or as soon as it is bound: before what is spent of it is recorded."""
+    end_s = time.monotonic() + WAIT_S_MAX
+    while late and not market.read(lambda state: key in state.holds.bindings):
+        assert time.monotonic() < end_s, "nobody has bound it"
+        time.sleep(0.0005)
+    market.acting_as("a").release_hold(hold_id)

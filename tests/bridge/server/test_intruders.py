@@ -70,7 +70,9 @@ class Town:
         market = self.market = served.exchange
         self.served = served
         market.open_account("q", "provider")
-        market.open_market("paying", reward_tokens_per_impact=10, reward_cap_tokens=1_000)
+        rewards = {"reward_tokens_per_impact": 10, "reward_cap_tokens": 1_000, "reward_day_cap_tokens": 1_000}
+        market.open_market("paying", **rewards)
+        market.mint("treasury", 10_000, "fund:rewards")
         for market_id, slot_id in (("m", "slot-1"), ("paying", "slot-2")):
             market.offer_slot(market_id, slot_id, provider_id="p")
             market.place_bid(market_id, "a", "won", 100)

@@ -76,7 +76,7 @@ def town(module_database_url: str) -> Iterator[Town]:
         market.offer_slot("m", "<i>slot", available_at=_soon(), reserve_price_tokens=42)
         market.put_artifact("h-1", "hypothesis", "<b>Sleep</b> clears amyloid")
         stake(market, "stake-1", "a", "h-1", 20_000)
-        post_bounty(market, "bounty-1", "b", "h-1", 300, expires_at=_soon())
+        post_bounty(market, "bounty-1", "b", "h-1", 300, expires_at=_soon() + timedelta(days=30))
         market.record_resource_spending("h-1", 700, "task", "t")
         with DailyBudgets(module_database_url) as budgets:
             budgets.allocate({f"quest-{number}": 1_000 for number in range(9)} | {"<b>q</b>": 50_000})

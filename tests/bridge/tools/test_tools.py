@@ -187,8 +187,11 @@ async def test_a_key_does_what_it_may_and_no_more(way: str, served: Served, tool
 async def test_only_a_provider_reports_impact_that_is_paid_for(served: Served, tools_url: str) -> None:
     m, a = served.market("a")
     await asyncio.to_thread(
-        lambda: served.admin.open_market(f"{m}-paid", reward_tokens_per_impact=5, reward_cap_tokens=9)
+        lambda: served.admin.open_market(
+            f"{m}-paid", reward_tokens_per_impact=5, reward_cap_tokens=9, reward_day_cap_tokens=9
+        )
     )
+    await asyncio.to_thread(served.admin.mint, "treasury", 5, "fund:rewards")
     await asyncio.to_thread(served.admin.open_account, f"p-{m}", "provider")
     keys = served.key(bid=[a]), served.key(offer=[f"p-{m}"])
     await asyncio.to_thread(lambda: served.admin.offer_slot(f"{m}-paid", f"s-{m}", provider_id=f"p-{m}"))

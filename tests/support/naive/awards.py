@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from engine import limits
-from engine.commands import ADMIN, ISSUANCE, OPERATOR, ExpireDue, OpenMarket, SettleAward, VoidAward
+from engine.commands import ADMIN, OPERATOR, ExpireDue, SettleAward, VoidAward
 from engine.events import AwardLapsed, AwardSettled, AwardVoided, BidsExpired, SlotStatus, SweepFinished
 from engine.reject import Reject
 from tests.support.naive.calls import release_losers, released
 from tests.support.naive.holds import expire_holds
-from tests.support.naive.shard import SLOT_ENDS, Award, Shard, Slot, permit
+from tests.support.naive.shard import SLOT_ENDS, Award, Market, Shard, Slot, permit
+from tests.support.naive.slots import pays_rewards
 
 
 def refuse_award_end(shard: Shard, slot: Slot, award_id: int | None) -> Iterator[Reject]:
@@ -33,13 +34,16 @@ def refuse_settle_award(shard: Shard, command: SettleAward, actor: str) -> Itera
         return
     bidder = slot.award.bid.bidder if slot.award is not None else ADMIN
     yield from permit(actor, bidder, slot.provider, OPERATOR)
+    if slot.award is not None and actor == bidder and pays_rewards(shard.markets[slot.market_id].rules):
+        yield Reject.NOT_PERMITTED
     yield from refuse_award_end(shard, slot, command.award_id)
 
 
 def settle_award(shard: Shard, command: SettleAward) -> None:
     """SET-1 to SET-3."""
     slot, award = end_award(shard, command.slot_id, "settled")
-    reward = reward_for_impact(shard, shard.markets[slot.market_id].rules, command.actual_impact_micros)
+    market = shard.markets[slot.market_id]
+    reward = reward_for_impact(shard, market, slot, award, command.actual_impact_micros)
     shard.say(
         AwardSettled(
             award_id=award.award_id,
@@ -55,7 +59,9 @@ def settle_award(shard: Shard, command: SettleAward) -> None:
     )
     capture(shard, slot, award, award.price, "settle:slot")
     if reward > 0:
-        shard.post(ISSUANCE, award.bid.bidder, reward, "reward:impact", ("award", str(award.award_id)))
+        market.rewards.append((shard.now, award.bid.bidder, reward))
+        payer = market.rules.reward_account_id
+        shard.post(payer, award.bid.bidder, reward, "reward:impact", ("award", str(award.award_id)))
 
 
 def capture(shard: Shard, slot: Slot, award: Award, amount: int, reason: str) -> None:
@@ -64,10 +70,17 @@ def capture(shard: Shard, slot: Slot, award: Award, amount: int, reason: str) ->
         shard.post(award.bid.bidder, slot.provider, amount, reason, ("award", str(award.award_id)))
 
 
-def reward_for_impact(shard: Shard, rules: OpenMarket, impact_micros: int) -> int:
-    """SET-3: impact is in millionths; the division rounds down. A cap of 0 turns it off too."""
+def reward_for_impact(shard: Shard, market: Market, slot: Slot, award: Award, impact_micros: int) -> int:
+    """SET-3: impact is in millionths; the division rounds down. The price has been paid before."""
+    rules, bidder = market.rules, award.bid.bidder
+    if not pays_rewards(rules) or rules.reward_account_id == bidder:
+        return 0
     whole = impact_micros * rules.reward_tokens_per_impact // 1_000_000
-    return min(whole, rules.reward_cap_tokens, limits.TOKENS_MAX - shard.supply())
+    today = shard.now // 86_400_000_000
+    had = sum(tokens for at, who, tokens in market.rewards if who == bidder and at // 86_400_000_000 == today)
+    price = award.price if slot.provider == rules.reward_account_id else 0
+    room = shard.available(rules.reward_account_id) + price
+    return min(whole, rules.reward_cap_tokens, rules.reward_day_cap_tokens - had, room)
 
 
 def end_award(shard: Shard, slot_id: str, status: SlotStatus) -> tuple[Slot, Award]:

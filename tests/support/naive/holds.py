@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from engine import limits
-from engine.commands import ISSUANCE, CaptureHold, PlaceHold, ReleaseHold
-from engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired, HoldStatus
+from engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, PlaceHold, ReleaseHold
+from engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired, HoldStatus
 from engine.reject import Reject
 from tests.support.naive.shard import NamedHold, Shard, drop_oldest, permit
-from tests.support.naive.tokens import payers, refuse_earning, remember_earning
+from tests.support.naive.tokens import payers, refuse_earning, refuse_reason, remember_earning
 
 ENDS = {"captured": Reject.HOLD_CAPTURED, "released": Reject.HOLD_RELEASED, "expired": Reject.HOLD_EXPIRED}
 
@@ -15,6 +15,7 @@ ENDS = {"captured": Reject.HOLD_CAPTURED, "released": Reject.HOLD_RELEASED, "exp
 def refuse_place_hold(shard: Shard, command: PlaceHold, actor: str) -> Iterator[Reject]:
     """HLD-1, HLD-6, HLD-7."""
     yield from permit(actor, *payers(command.reason, command.account_id))
+    yield from refuse_reason(command.reason)
     if command.hold_id in shard.holds or command.hold_id in shard.holds_ended:
         yield Reject.HOLD_EXISTS
     if command.account_id == ISSUANCE:
@@ -63,6 +64,33 @@ def refuse_hold_end(shard: Shard, hold_id: str, actor: str) -> Iterator[Reject]:
         yield ENDS[hold.status]
     elif hold.past_deadline(shard.now):
         yield Reject.HOLD_EXPIRED
+    if actor != ADMIN and is_bound(shard, hold):
+        yield Reject.HOLD_BOUND
+
+
+def is_bound(shard: Shard, hold: NamedHold) -> bool:
+    """HLD-8: by what was spent after it was placed, in the last week."""
+    key = (hold.place.reason, hold.place.reference_type, hold.place.reference_id)
+    return any(
+        bound == key and hold.placed_seq < seq and shard.now < at + limits.HOLDS_BOUND_US
+        for bound, seq, at in shard.bindings
+    )
+
+
+def refuse_bind_holds(shard: Shard, command: BindHolds, actor: str) -> Iterator[Reject]:
+    """HLD-8."""
+    yield from permit(actor, OPERATOR)
+    key = (command.reason, command.reference_type, command.reference_id)
+    bound = {one for one, _, at in shard.bindings if shard.now < at + limits.HOLDS_BOUND_US}
+    if key not in bound and len(bound) >= limits.HOLD_BINDINGS_MAX:
+        yield Reject.HOLD_BINDINGS_FULL
+
+
+def bind_holds(shard: Shard, command: BindHolds) -> None:
+    """HLD-8."""
+    key = (command.reason, command.reference_type, command.reference_id)
+    shard.bindings.append((key, shard.seq, shard.now))
+    shard.say(HoldsBound(*key, shard.seq, shard.now + limits.HOLDS_BOUND_US))
 
 
 def refuse_capture_hold(shard: Shard, command: CaptureHold, actor: str) -> Iterator[Reject]:

@@ -11,6 +11,7 @@ import msgspec
 from engine.commands import (
     AmendBid,
     BeginHistory,
+    BindHolds,
     Burn,
     CancelBid,
     CaptureHold,
@@ -53,6 +54,7 @@ PLANS: dict[type, tuple[Any, Any]] = {
     PlaceHold: (holds.refuse_place_hold, holds.place_hold),
     CaptureHold: (holds.refuse_capture_hold, holds.capture_hold),
     ReleaseHold: (holds.refuse_release_hold, holds.release_hold),
+    BindHolds: (holds.refuse_bind_holds, holds.bind_holds),
     ExpireDue: (awards.refuse_expire_due, awards.expire_due),
     BeginHistory: (histories.refuse_begin_history, histories.begin_history),
 }

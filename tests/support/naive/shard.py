@@ -35,6 +35,8 @@ class Market:
 
     rules: OpenMarket
     rounds: int = 0
+    # When, to whom, how much (SET-3).
+    rewards: list[tuple[int, str, int]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -123,6 +125,8 @@ class Shard:
     holds: dict[str, NamedHold] = field(default_factory=dict)
     # Oldest end first, at most HOLDS_ENDED_KEPT.
     holds_ended: dict[str, NamedHold] = field(default_factory=dict)
+    # What of the holds was bound, by which row, and when (HLD-8).
+    bindings: list[tuple[tuple[str, str, str], int, int]] = field(default_factory=list)
     earnings: set[tuple[str, str, str, str]] = field(default_factory=set)
     # What was done and what was refused, each oldest first, at most RECEIPTS_MAX.
     receipts: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
@@ -181,6 +185,10 @@ class Shard:
     def count_slots(self, market_id: str) -> int:
         """Return how many slots are offered or awarded in the market."""
         return sum(slot.market_id == market_id for slot in self.slots.values())
+
+    def count_slots_of(self, market_id: str, provider: str) -> int:
+        """Return how many of them are of this provider."""
+        return sum(slot.market_id == market_id and slot.provider == provider for slot in self.slots.values())
 
     def find_slot(self, slot_id: str) -> Slot | None:
         """SLT-3: live, or among the last that ended."""

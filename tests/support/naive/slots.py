@@ -3,19 +3,29 @@
 from collections.abc import Iterator
 
 from engine import limits
-from engine.commands import ISSUANCE, OPERATOR, OfferSlot, OpenMarket, WithdrawSlot
+from engine.commands import ISSUANCE, OPERATOR, TREASURY, OfferSlot, OpenMarket, WithdrawSlot
 from engine.events import MarketOpened, SlotOffered, SlotWithdrawn
 from engine.reject import Reject
 from tests.support.naive.shard import SLOT_ENDS, Market, Shard, Slot, permit
 
 
 def refuse_open_market(shard: Shard, command: OpenMarket, actor: str) -> Iterator[Reject]:
-    """Run by the operator."""
-    yield from permit(actor, OPERATOR)
+    """Run by the operator; by the admin alone if it spends an account's tokens (SET-3)."""
+    if command.reward_account_id not in shard.accounts:
+        yield Reject.ACCOUNT_UNKNOWN
+    yield from permit(actor, *([] if pays_rewards(command) else [OPERATOR]))
     if command.market_id in shard.markets:
         yield Reject.MARKET_EXISTS
+    if command.reward_account_id == ISSUANCE:
+        yield Reject.ACCOUNT_KIND
     if len(shard.markets) >= limits.MARKETS_MAX:
         yield Reject.MARKETS_FULL
+
+
+def pays_rewards(command: OpenMarket) -> bool:
+    """SET-3: off while any of the three numbers is 0."""
+    numbers = command.reward_tokens_per_impact, command.reward_cap_tokens, command.reward_day_cap_tokens
+    return 0 not in numbers
 
 
 def open_market(shard: Shard, command: OpenMarket) -> None:
@@ -35,6 +45,9 @@ def refuse_offer_slot(shard: Shard, command: OfferSlot, actor: str) -> Iterator[
         yield Reject.SLOT_EXISTS
     if command.provider_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
+    of_provider = shard.count_slots_of(command.market_id, command.provider_id)
+    if command.provider_id != TREASURY and of_provider >= limits.SLOTS_PER_PROVIDER_MAX:
+        yield Reject.SLOTS_PER_PROVIDER_FULL
     if shard.count_slots(command.market_id) >= limits.SLOTS_LIVE_PER_MARKET_MAX:
         yield Reject.SLOTS_FULL
 

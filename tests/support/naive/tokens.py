@@ -9,6 +9,12 @@ from engine.reject import Reject
 from tests.support.naive.shard import Account, Shard, permit
 
 
+def refuse_reason(reason: str) -> Iterator[Reject]:
+    """LED-8: what the market writes, nobody else does."""
+    if reason in ("settle:slot", "lapse:slot", "reward:impact"):
+        yield Reject.REASON_RESERVED
+
+
 def refuse_open_account(shard: Shard, command: OpenAccount, actor: str) -> Iterator[Reject]:
     """LED-3."""
     yield from permit(actor)
@@ -31,6 +37,7 @@ def refuse_mint(shard: Shard, command: Mint, actor: str) -> Iterator[Reject]:
     if command.account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
     yield from permit(actor)
+    yield from refuse_reason(command.reason)
     if command.account_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
     yield from refuse_earning(shard, command, command.account_id)
@@ -47,6 +54,7 @@ def mint(shard: Shard, command: Mint) -> None:
 def refuse_burn(shard: Shard, command: Burn, actor: str) -> Iterator[Reject]:
     """LED-3, LED-5."""
     yield from permit(actor)
+    yield from refuse_reason(command.reason)
     if command.account_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
     if command.account_id not in shard.accounts:
@@ -63,6 +71,7 @@ def burn(shard: Shard, command: Burn) -> None:
 def refuse_transfer(shard: Shard, command: Transfer, actor: str) -> Iterator[Reject]:
     """LED-3, LED-4, LED-5."""
     yield from permit(actor, *payers(command.reason, command.from_account_id))
+    yield from refuse_reason(command.reason)
     if command.to_account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
     if ISSUANCE in (command.from_account_id, command.to_account_id):
@@ -83,8 +92,8 @@ def transfer(shard: Shard, command: Transfer) -> None:
 
 
 def payers(reason: str, account_id: str) -> tuple[str, ...]:
-    """LED-4: who besides the admin may give this reason for tokens of this account."""
-    return () if reason.startswith("earn:") else (account_id,)
+    """LED-4, LED-8: who besides the admin may give this reason for tokens of this account."""
+    return () if reason == "demurrage" or reason.startswith("earn:") else (account_id,)
 
 
 def refuse_earning(shard: Shard, command: Mint | Transfer | PlaceHold, credited: str) -> Iterator[Reject]:

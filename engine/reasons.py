@@ -1,0 +1,29 @@
+"""The reasons of movements that say what happened, and who alone may say it.
+
+Rule of this file: names only. Any other reason is anybody's word; by these, sums can be believed (LED-8).
+"""
+
+from typing import Final
+
+# What the market writes when an award ends (SET-1, SET-3, SET-5).
+SETTLE: Final = "settle:slot"
+LAPSE: Final = "lapse:slot"
+REWARD: Final = "reward:impact"
+# What a provider was paid for its slots.
+SALES: Final = frozenset((SETTLE, LAPSE))
+# Nobody gives these, the admin neither.
+RESERVED: Final = SALES | {REWARD}
+
+# What idle tokens are charged with, which the admin does. Paid work begins with `earn:` and is the admin's too (LED-4).
+DEMURRAGE: Final = "demurrage"
+EARNING_PREFIX: Final = "earn:"
+
+
+def is_earning(reason: str) -> bool:
+    """Whether a credit for this reason is paid once per reference (LED-4)."""
+    return reason.startswith(EARNING_PREFIX)
+
+
+def is_of_the_admin(reason: str) -> bool:
+    """Whether the admin alone gives this reason to a transfer or a hold."""
+    return reason == DEMURRAGE or is_earning(reason)
