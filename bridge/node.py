@@ -16,7 +16,8 @@ from msgspec import Struct
 
 import persistence.errors
 from bridge import recall
-from bridge.change import Change, Place
+from bridge.change import Change
+from bridge.change_desk import ChangeDesk
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
@@ -39,9 +40,6 @@ from persistence.recovery import Report
 from persistence.snapshots.store import SnapshotStore
 
 T = TypeVar("T")
-
-# A change is a few short statements; one that waits longer for another on the same row is told so.
-CHANGE_S_MAX: Final = 20.0
 
 Role = Literal["standby", "leader", "ended"]
 """Whether this process follows, leads, or has done so: then it is to be started again."""
@@ -109,6 +107,7 @@ class Node:
         self._closed = False
         self._process: Final = OneProcess("exchange")
         self._desk: Final = Desk(url, shard_id, self.now)
+        self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
         """Serve from now on."""
@@ -286,23 +285,14 @@ class Node:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def change(self, change: Change[T], by: str) -> T:
-        """Make a change of plain tables, on a connection of its own, in the name of `by`.
-
-        Raises what the change raises, `Unavailable` where the database is not there, `AccessDenied` where it gives no
-        right, and `UnknownOutcome` where it broke off in the middle: made again, the change tells how it ended.
-        """
+        """Make a change of plain tables. Raises as `ChangeDesk.make`."""
         self._refuse_if_closed()
-        try:
-            connection = connect(self.url, "callmarket changes", answer_s_max=CHANGE_S_MAX)
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(str(error), retry_after_s=1.0) from error
-        try:
-            with connection:
-                return change.make(Place(connection, self.shard_id, by))
-        except (persistence.errors.ReadOnly, persistence.errors.AccessDenied) as error:
-            raise failure_of(error, retry_after_s=1.0) from error
-        except psycopg.OperationalError as error:
-            raise UnknownOutcome(f"the database broke off in the middle of a change: {error}", range(0)) from error
+        return self._changes.make(change, by)
+
+    async def change_async(self, change: Change[T], by: str) -> T:
+        """`change` for asyncio."""
+        self._refuse_if_closed()
+        return await self._changes.make_async(change, by)
 
     def close(self) -> None:
         """Write what is queued, let others lead, and let go of the server. Again: nothing.
@@ -322,6 +312,7 @@ class Node:
             raise Unavailable(str(error)) from error
         finally:
             self._desk.close()
+            self._changes.close()
             self._decided.set()
             self._resources.close()
 
