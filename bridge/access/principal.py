@@ -37,6 +37,10 @@ NEVER_BIDS: Final = frozenset(RESERVED_NAMES)
 NEVER_OFFERS: Final = NEVER_BIDS - {TREASURY}
 
 
+READ_ALONE: Final = frozenset((Scope.READ,))
+STAFF: Final = frozenset((Scope.OPERATE, Scope.ADMIN))
+
+
 class Principal(Struct, frozen=True):
     """One key that was checked. A name of the engine among its accounts would make it staff: there is none."""
 
@@ -52,6 +56,16 @@ class Principal(Struct, frozen=True):
         """Insist on what `may_bid_for` and whoever takes the only account rely on."""
         assert not self.accounts & NEVER_BIDS, self
         assert not self.providers & NEVER_OFFERS, self
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there is anything that it may change: what, and whose, is decided where the command is known."""
+        return self.scopes != READ_ALONE
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether it runs the market."""
+        return not self.scopes.isdisjoint(STAFF)
 
     def may_bid_for(self, account_id: str) -> bool:
         """Whether it may act as this account. O(1)."""

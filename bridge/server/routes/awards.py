@@ -10,7 +10,17 @@ from litestar.params import FromQuery, QueryParameter
 
 from bridge.questions import AwardRow, AwardStatus
 from bridge.results import Page
-from bridge.server.routes.common import QUESTION, After, GivenService, Limit, NameQuery, Newest, Time, instant
+from bridge.server.routes.common import (
+    QUESTION,
+    After,
+    GivenCaller,
+    GivenService,
+    Limit,
+    NameQuery,
+    Newest,
+    Time,
+    instant,
+)
 
 WaitS = Annotated[
     float,
@@ -20,6 +30,7 @@ WaitS = Annotated[
 
 @get("/awards", operation_id="awards", summary="List awards", responses=QUESTION)
 async def list_awards(
+    caller: GivenCaller,
     service: GivenService,
     market_id: NameQuery = None,
     bidder_id: NameQuery = None,
@@ -35,6 +46,7 @@ async def list_awards(
     With `wait_s`, who has won nothing yet is told as soon as it has.
     """
     return await service.awards(
+        caller,
         market_id,
         bidder_id,
         status,

@@ -14,7 +14,7 @@ from bridge.errors import told_as
 from bridge.feed import sse
 from bridge.feed.filters import filter_of
 from bridge.server.event_stream import EventStream
-from bridge.server.routes.common import GivenService, NameQuery, problems
+from bridge.server.routes.common import GivenCaller, GivenService, NameQuery, problems
 from engine.limits import SEQ_MAX
 
 AfterSeq = Annotated[
@@ -38,6 +38,7 @@ STREAM = ResponseSpec(
 
 @get("/events", operation_id="events", summary="Live stream", responses={**problems(), 200: STREAM})
 async def events(
+    caller: GivenCaller,
     service: GivenService,
     after_seq: AfterSeq = None,
     market_id: Markets = None,
@@ -55,11 +56,9 @@ async def events(
     resumed_seq = sse.after_seq_of(last_event_id or "")
     with told_as(market_ids="market_id", kinds="kind"):
         wanted = filter_of(market_id or (), kind or (), bidder_id or "")
-    if resumed_seq is None:
-        return EventStream(await service.node.feed.subscribe(wanted, after_seq))  # type: ignore[return-value]
-    with told_as(after_seq="Last-Event-ID"):
-        subscription = await service.node.feed.subscribe(wanted, resumed_seq)
-    return EventStream(subscription)  # type: ignore[return-value]  # the same protocol in other words
+    with told_as(after_seq="after_seq" if resumed_seq is None else "Last-Event-ID"):
+        begun = await service.subscribe(caller, wanted, after_seq if resumed_seq is None else resumed_seq)
+    return EventStream(*begun)  # type: ignore[return-value]  # the same protocol in other words
 
 
 HANDLERS = (events,)
