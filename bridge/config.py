@@ -88,8 +88,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     changes_waiting_max: Annotated[int, Meta(ge=1, le=100_000)] = CHANGES_WAITING_MAX
     """Requests that change the market and may be under way in the service at a time; more are refused and told when to
-    come back. Beyond some hundred nothing gets faster: a batch of the journal is large enough, and all only wait longer
-    than their clients do."""
+    come back. One key may have as many as are still free: alone, half of them. Beyond some hundred nothing gets faster:
+    a batch of the journal is large enough, and all only wait longer than their clients do."""
+
+    connections_per_address_max: Annotated[int, Meta(ge=1, le=4_096)] = 1_024
+    """Connections that one address may have open, of the 4,096 that the service takes; of IPv6 a network of 64 bits
+    counts as one. 4096: no such bound."""
+
+    proxy_addresses: Annotated[str, Meta(max_length=1_000)] = "127.0.0.0/8,::1"
+    """Addresses, and networks, from which many come: of proxies, and of this machine. The bound is not for them. What
+    such a proxy says of its clients (X-Forwarded-For) is not read: it has to bound them itself."""
 
     snapshot_every_s: Annotated[float, Meta(ge=0, le=604_800)] = 300.0
     """How often the service has a snapshot taken, by a process of its own; 0 for never."""

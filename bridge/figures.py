@@ -10,7 +10,7 @@ import msgspec
 
 from bridge import units
 from bridge.errors import Invalid
-from bridge.questions import Durable, check_market
+from bridge.questions import SUMMING_UP, Durable, check_market
 from bridge.reads import ROWS_MAX, check_limit, check_name
 from bridge.units import duration_of
 from persistence import queries
@@ -62,7 +62,7 @@ def get_recent_stats(
         found = queries.stats(at.connection, at.shard_id, market_id, now, _since_1970(period_us, now), limit)
         return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
 
-    return Durable(answer)
+    return Durable(answer, SUMMING_UP)
 
 
 def get_candles(
@@ -87,7 +87,7 @@ def get_candles(
         found = queries.candles(at.connection, at.shard_id, market_id, now, longest, interval)
         return Candles(market_id, now - longest, interval, tuple(found), at.seq, at.seq)
 
-    return Durable(answer)
+    return Durable(answer, SUMMING_UP)
 
 
 def _since_1970(period_us: int, now: datetime) -> timedelta:

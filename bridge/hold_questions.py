@@ -10,7 +10,7 @@ import msgspec
 
 from bridge.cursors import Order
 from bridge.errors import Invalid, NotFound
-from bridge.questions import Durable, check_one_of, numbered, page_of
+from bridge.questions import Durable, check_one_of, numbered, page_of, weight_of_page
 from bridge.reads import check_name
 from bridge.results import Page
 from engine.events import HoldStatus
@@ -65,7 +65,7 @@ def holds(
         rows = queries.holds_page(at.connection, at.shard_id, wanted, page)
         return page_of(rows, limit, kind, lambda row: row.placed_seq, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def _check_filter(wanted: HoldFilter) -> None:

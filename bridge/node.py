@@ -16,7 +16,8 @@ import psycopg
 
 import persistence.errors
 from bridge import recall
-from bridge.change import Change, Place, check_change
+from bridge.change import Change, check_change
+from bridge.change_desk import ChangeDesk
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import Desk
@@ -42,9 +43,6 @@ from persistence.snapshots.store import SnapshotStore
 logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-# A change is a few short statements; one that waits longer for another on the same row is told so.
-CHANGE_S_MAX: Final = 20.0
 
 
 class Node:
@@ -78,6 +76,7 @@ class Node:
         self._closed = False
         self._process: Final = OneProcess("exchange")
         self._desk: Final = Desk(url, shard_id, self.now)
+        self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
         """Serve from now on."""
@@ -275,24 +274,16 @@ class Node:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def change(self, change: Change[T], by: str) -> T:
-        """Make a change of plain tables, on a connection of its own, in the name of `by`.
-
-        Raises what the change raises, `Unavailable` where the database is not there, `AccessDenied` where it gives no
-        right, and `UnknownOutcome` where it broke off in the middle: made again, the change tells how it ended.
-        """
+        """Make a change of plain tables. Raises as `ChangeDesk.make`."""
         check_change(change)
         self._refuse_if_closed()
-        try:
-            connection = connect(self.url, "callmarket changes", answer_s_max=CHANGE_S_MAX)
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(str(error), retry_after_s=1.0) from error
-        try:
-            with connection:
-                return change.make(Place(connection, self.shard_id, by))
-        except (persistence.errors.ReadOnly, persistence.errors.AccessDenied) as error:
-            raise failure_of(error, retry_after_s=1.0) from error
-        except psycopg.OperationalError as error:
-            raise UnknownOutcome(f"the database broke off in the middle of a change: {error}", range(0)) from error
+        return self._changes.make(change, by)
+
+    async def change_async(self, change: Change[T], by: str) -> T:
+        """`change` for asyncio."""
+        check_change(change)
+        self._refuse_if_closed()
+        return await self._changes.make_async(change, by)
 
     def close(self) -> None:
         """Write what is queued, let others lead, and let go of the server. Again: nothing.
@@ -315,6 +306,7 @@ class Node:
             raise Unavailable(str(error)) from error
         finally:
             self._desk.close()
+            self._changes.close()
             self._decided.set()
             self._resources.close()
 

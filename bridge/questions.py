@@ -7,19 +7,21 @@ durable, and says up to which row: `seq` and `durable_seq` are equal. The querie
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar, get_args
+from heapq import nsmallest
+from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
 
 from bridge import units
 from bridge.cursors import Order, check_order, cursor, name_after, number_after
 from bridge.errors import Invalid, NotFound
-from bridge.reads import Live, Moment, check_limit, check_name
+from bridge.reads import Live, Moment, check_limit, check_name, weight_of_rows
 from bridge.results import Page
 from bridge.units import datetime_of, duration_of
 from engine.events import SlotStatus
 from engine.limits import SEQ_MAX
 from engine.slots import Slot
+from engine.state import State
 from persistence import queries
 from persistence.queries import (
     AwardRow,
@@ -64,11 +66,23 @@ T = TypeVar("T")
 R = TypeVar("R", bound=msgspec.Struct)
 
 
+# What a question to the tables costs this process, in the units of `reads.weight_of_rows`: to ask anything; one that
+# sums up a period, of which PostgreSQL has a hundred times as much to do.
+ASKING: Final = 4
+SUMMING_UP: Final = 100
+
+
+def weight_of_page(limit: int) -> int:
+    """What a page of so many rows costs: each is read from a row of the table and told as JSON."""
+    return ASKING + limit // 10
+
+
 @dataclass(frozen=True)
 class Durable(Generic[T]):
-    """A question to the tables: its answer at a snapshot, and at the exchange's time, in a few milliseconds."""
+    """A question to the tables: its answer at a snapshot, and at the exchange's time; and its weight."""
 
     answer: Callable[[Snapshot, datetime], T]
+    weight: int = ASKING
 
 
 def check_question(question: object) -> None:
@@ -130,7 +144,7 @@ def bids(
         rows = queries.bids_page(at.connection, at.shard_id, market_id, bidder_id, status, page)
         return page_of(rows, limit, kind, lambda row: row.bid_id, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def awards(
@@ -155,7 +169,7 @@ def awards(
         rows = queries.awards_page(at.connection, at.shard_id, market_id, bidder_id, status, since, page)
         return page_of(rows, limit, kind, lambda row: row.award_id, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def slots(
@@ -180,7 +194,7 @@ def slots(
             live = market.offers.unordered()
         else:
             live = [state.slots[state.awards[award_id].slot_id] for award_id in market.tasks_awarded.values()]
-        found = sorted(slot.slot_id for slot in live if name is None or slot.slot_id > name)[: limit + 1]
+        found = nsmallest(limit + 1, (slot.slot_id for slot in live if name is None or slot.slot_id > name))
         rows = [_slot(state.slots[slot_id]) for slot_id in found]
         items = tuple(rows[:limit])
         more = cursor("slots", items[-1].slot_id) if len(rows) > limit else None
@@ -192,7 +206,10 @@ def slots(
         rows = queries.slots_page(at.connection, at.shard_id, market_id, status, page)
         return page_of(rows, limit, "slots", lambda row: row.slot_id, at)
 
-    return Live(answer_live) if status in ("offered", "awarded") else Durable(answer)
+    if status not in ("offered", "awarded"):
+        return Durable(answer, weight_of_page(limit))
+    # The live ones of a market are put in order first.
+    return Live(answer_live, lambda state: weight_of_rows(limit + _live_slots(state, market_id) // 5))
 
 
 def get_rounds(
@@ -218,7 +235,7 @@ def get_rounds(
         rows = queries.rounds_page(at.connection, at.shard_id, market_id, since, page)
         return page_of(rows, limit, kind, lambda row: row.seq, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def wallets(*, limit: int = 100, after: str | None = None) -> Durable[Page[WalletRow]]:
@@ -230,7 +247,7 @@ def wallets(*, limit: int = 100, after: str | None = None) -> Durable[Page[Walle
         rows = queries.wallets_page(at.connection, at.shard_id, page)
         return page_of(rows, limit, "wallets", lambda row: row.account_id, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def statement(
@@ -246,7 +263,7 @@ def statement(
             raise NotFound("account_id", account_id, "an open account")
         return page_of(rows, limit, kind, lambda row: row.transfer_id, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def earnings(
@@ -269,7 +286,7 @@ def earnings(
             **msgspec.structs.asdict(sums), credits=listed.items, next=listed.next, seq=at.seq, durable_seq=at.seq
         )
 
-    return Durable(answer)
+    return Durable(answer, SUMMING_UP)
 
 
 def why(bid_id: int) -> Durable[Outcome]:
@@ -297,6 +314,11 @@ def page_of(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | s
     """The page of these rows, which are one more than were asked for if there is a next one."""
     items = tuple(rows[:limit])
     return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.seq)
+
+
+def _live_slots(state: State, market_id: str) -> int:
+    market = state.markets.get(market_id)
+    return 0 if market is None else len(market.offers) + len(market.tasks_awarded)
 
 
 def _slot(slot: Slot) -> SlotRow:

@@ -24,6 +24,7 @@ from bridge import supervisor
 from bridge.access.door import Door
 from bridge.access.first_key import ensure_admin_key
 from bridge.access.keyring import Keyring
+from bridge.access.sites import among
 from bridge.app import open_with
 from bridge.config import Config, as_environment
 from bridge.cycle.caller import Caller
@@ -34,6 +35,7 @@ from bridge.errors import Unavailable
 from bridge.exchange import Exchange
 from bridge.server.asgi import Application, Scope
 from bridge.server.caller import Caller as Asking
+from bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable
 from bridge.server.follower import take_snapshots
 from bridge.server.front import Front, Seen
 from bridge.server.http_app import http_app
@@ -81,6 +83,8 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
     engine that broke off in the middle of a command, and for rows that could not be written before the end; and of
     `persistence.errors` for a history that it cannot follow.
     """
+    # A wrong setting is refused before anything is opened.
+    connection_table(config)
     gc.set_threshold(*_COLLECT_AFTER)
     requests, access_log = Requests(), AccessLog(config.log_requests_per_s)
     uvicorn_log, few = logging.getLogger("uvicorn.error"), Few(_WARNINGS_PER_S)
@@ -141,11 +145,29 @@ async def _serve_once(
         background(stack, proofs.follow())
 
         metrics = Metrics(
-            Watched(exchange.node, keyring, calls, demurrage, requests, proofs, lambda: server.connections)
+            Watched(
+                exchange.node,
+                keyring,
+                calls,
+                demurrage,
+                requests,
+                proofs,
+                lambda: server.connections,
+                lambda: front.turned_away,
+            )
         )
-        service = Service(exchange, Door(keyring), keyring, calls, lambda: (metrics.text(), CONTENT_TYPE))
+
+        async def scrape() -> tuple[bytes, str]:
+            return await metrics.text(), CONTENT_TYPE
+
+        def ready() -> None:
+            logger.info("listening", extra={"url": url})
+            supervisor.tell(supervisor.READY, os.environ)
+            on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
+
+        service = Service(exchange, Door(keyring), keyring, calls, scrape)
         front = Front(cast(Application, http_app(service)), service, seen, config.changes_waiting_max)
-        server = Server(front, on_ending=exchange.node.end_streams)
+        server = Server(front, exchange.node.end_streams, ready, gate=front, table=connection_table(config))
         servers.append(server)
         background(stack, _watch(exchange, lambda: _end("over", endings, servers)))
         if config.snapshot_every_s:
@@ -154,9 +176,6 @@ async def _serve_once(
             leads = partial(_leads, exchange)
             background(stack, take_snapshots(config.shard_id, config.snapshot_every_s, environment, leads))
         if not endings:
-            logger.info("listening", extra={"url": url})
-            supervisor.tell(supervisor.READY, os.environ)
-            on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
             await server.serve(sockets=[listening])
         if "signal" in endings:
             return "signal"
@@ -207,6 +226,12 @@ async def _close(exchange: Exchange) -> None:
         if not lost:
             raise
         logger.warning("closed after others have taken over: %s", error)
+
+
+def connection_table(config: Config) -> ConnectionTable:
+    """Who may be connected. Raises `Invalid` for proxies that are no addresses."""
+    is_proxy = among(config.proxy_addresses, "proxy_addresses")
+    return ConnectionTable(CONNECTIONS_MAX, config.connections_per_address_max, is_proxy)
 
 
 def _warn_of_plain_text(listening: socket.socket) -> None:

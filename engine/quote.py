@@ -7,6 +7,7 @@ amend and cancel, and slots may be offered and withdrawn.
 
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import islice
 
 from msgspec import Struct
 
@@ -16,7 +17,7 @@ from engine.commands import AmendBid, Entry, PlaceBid
 from engine.decide.bids import amend, end_of, place
 from engine.decide.rounds import eligible, matched
 from engine.events import Rejected
-from engine.limits import TOKENS_MAX
+from engine.limits import BIDS_PER_MARKET_MAX, TOKENS_MAX
 from engine.market import Market
 from engine.reject import Reject
 from engine.slots import Slot
@@ -51,12 +52,19 @@ class Quote(Struct, frozen=True):
 
 
 def quote(
-    state: State, market_id: str, max_price_tokens: int, at_us: int, bidder_id: str = "", task_id: str = ""
-) -> Quote:
+    state: State,
+    market_id: str,
+    max_price_tokens: int,
+    at_us: int,
+    bidder_id: str = "",
+    task_id: str = "",
+    bids_max: int = BIDS_PER_MARKET_MAX,
+) -> Quote | None:
     """What a bid of this price would get in a call at `at_us`, which is not before the state's own time.
 
     Without a bidder it is that of somebody who has no bid yet, and enough tokens; without a task, for a new one. The
-    market must be there. Costs what two calls cost: the slots, and the bids visited, not those that rest (CLR-9).
+    market must be there. Costs what two calls cost: the slots, and the bids visited, not those that rest (CLR-9); None
+    if a call visits `bids_max` of them or more.
     """
     assert at_us >= state.at_us, (at_us, state.at_us)
     market = state.markets[market_id]
@@ -64,11 +72,16 @@ def quote(
     own = _own(state, market, bidder_id, task_id, at_us)
     refusal = _refusal(state, PlaceBid(market_id, bidder_id, task_id, max_price_tokens), own, at_us)
     bid = _as_if_placed(state, market, bidder_id, task_id, max_price_tokens)
-    result = matched(market, at_us, slots, merge(_others(market, own), (bid,), key=priority))
+    with_it = islice(merge(_others(market, own), (bid,), key=priority), bids_max)
+    result = matched(market, at_us, slots, with_it)
     place_won = next((place for place, winner in enumerate(result.winners) if winner is bid), None)
     wins = place_won is not None and refusal is None
-    without = matched(market, at_us, slots, best_first(market.resting, market.round_bids))
-    rivals = _Rivals(eligible(market, at_us, _others(market, own)), market, bid, len(slots))
+    without = matched(market, at_us, slots, islice(best_first(market.resting, market.round_bids), bids_max))
+    walk = eligible(market, at_us, islice(_others(market, own), bids_max))
+    rivals = _Rivals(walk, market, bid, len(slots))
+    # A walk that has come to its bound might have gone on; nobody can say what it would have found.
+    if max(result.bids_visited, without.bids_visited, walk.bids_visited) >= bids_max:
+        return None
     return Quote(
         wins=wins,
         refusal=refusal,

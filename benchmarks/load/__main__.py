@@ -10,6 +10,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.load import served
 from benchmarks.load.client import Result
 from benchmarks.load.stages import (
     BIDS_EACH,
@@ -23,6 +24,7 @@ from benchmarks.load.stages import (
     overload,
     peak,
 )
+from benchmarks.load.starving import READS_PER_S, Felt, crowd, starving
 from persistence.embedded import ensure_database, ensure_server
 
 QUICK = Sizes(rounds=1, burst_s=0.5, step_s=1.0, hold_s=1.0, overload_s=3.0, recovery_s=3.0)
@@ -37,19 +39,46 @@ def main() -> int:
     """Measure, print, audit."""
     parser = argparse.ArgumentParser(prog="load", description="Load on a served market: ceiling, capacity, overload.")
     parser.add_argument("--quick", action="store_true", help="a minute instead of five; its figures say little")
-    sizes = QUICK if parser.parse_args().quick else Sizes()
+    parser.add_argument(
+        "--only",
+        choices=("overload", "starving"),
+        help="that alone; `starving` is not among the rest, for it fills a market",
+    )
+    asked = parser.parse_args()
+    sizes = QUICK if asked.quick else Sizes()
     home = Path(tempfile.mkdtemp(prefix="callmarket-load-"))
     # PostgreSQL may run as another account than this one.
     home.chmod(0o711)
     try:
         with ensure_server(home) as server, ExitStack() as stack:
             ensure_database(server.url("postgres"), "load")
-            return measure(server.url("load"), stack, sizes)
+            if asked.only == "starving":
+                return starve(server.url("load"), stack, sizes)
+            return measure(server.url("load"), stack, sizes, only_overload=asked.only == "overload")
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def measure(database_url: str, stack: ExitStack, sizes: Sizes) -> int:
+def starve(database_url: str, stack: ExitStack, sizes: Sizes) -> int:
+    """What a bidder feels beside a key that reads."""
+    market = stack.enter_context(served.market(database_url))
+    keys = served.furnish(database_url, market)
+    crowd(market, keys.staff, keys.bidding)
+    say(f"a bidder beside a key that reads, {READS_PER_S:.0f} times a second; milliseconds, and reads a second")
+    felt = starving(market, keys.reading, keys.bidding, sizes.hold_s, tell_felt)
+    return 1 if any(one.refused for one in felt) else 0
+
+
+def tell_felt(felt: Felt) -> None:
+    """One line."""
+    p50_ms, p99_ms, worst_ms = felt.p50_s * 1e3, felt.p99_s * 1e3, felt.worst_s * 1e3
+    say(
+        f"    {felt.name:15}  p50 {p50_ms:5.1f}  p99 {p99_ms:6.1f}  worst {worst_ms:6.1f}   "
+        f"bids refused {felt.refused}; reads {felt.answered_per_s:.0f}, told to wait {felt.told_to_wait_per_s:.0f}"
+    )
+
+
+def measure(database_url: str, stack: ExitStack, sizes: Sizes, *, only_overload: bool) -> int:
     """All stages on one market."""
     run = open_run(database_url, stack)
     top = peak(run, sizes)
@@ -60,6 +89,8 @@ def measure(database_url: str, stack: ExitStack, sizes: Sizes) -> int:
     say(f"    durable bids, in batches    {100 * top.batches_per_s:8.0f}")
     say(f"    (a bid costs the client {top.client_us:.0f} us of its processor)")
     kinds: tuple[tuple[Kind, float], ...] = (("bid", top.bids_per_s), ("batch", top.batches_per_s))
+    if only_overload:
+        kinds = kinds[:1]
     sustained: dict[str, float] = {}
     for kind, peak_per_s in kinds:
         say(f"{kind}: rates that rise until p99 passes its bound")
@@ -87,6 +118,7 @@ def tell_overload(seen: Overload, sizes: Sizes) -> None:
     say(f"    placed {seen.placed_per_s:.0f}/s (worst {seen.placed_worst_s:.2f} s), refused {seen.refused_per_s:.0f}/s")
     told = "all" if seen.told_when else "NOT all"
     say(f"    of the refusals {told} said when to come back; p99 {seen.refused_p99_s:.2f} s; lost {seen.unanswered}")
+    say(f"    the client took {seen.result.processor_s / seen.result.elapsed_s:.2f} of a core for it")
     say(f"    {seen.result.statuses}; normal again {seen.recovered_s:.0f} s after it")
     say(
         f"    memory {seen.before_mb:.0f}, {seen.at_half_mb:.0f}, {seen.at_end_mb:.0f} MB: {seen.kb_per_bid:.2f} kB/bid"

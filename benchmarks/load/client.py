@@ -27,7 +27,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     host: str
     port: int
-    kind: Literal["bid", "batch", "empty", "command"]
+    kind: Literal["bid", "batch", "empty", "command", "read"]
     connections: int
     count: int = 0
     phases: tuple[tuple[float, float], ...] = ()
@@ -38,7 +38,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     market: int = 0
     """In which market the bids are placed."""
     commands: tuple[tuple[str, str], ...] = ()
-    """Paths and bodies of other requests, for the furnishing."""
+    """Paths and bodies of other requests, for the furnishing; of a read the path that is asked for again and again."""
 
 
 class Told(Struct, frozen=True):
@@ -103,6 +103,8 @@ def requests_of(plan: Plan, count: int) -> list[bytes]:
     draw = random.Random(SEED + plan.first_task)
     if plan.kind == "empty":
         return [_post(plan, "/", "", b"")] * count
+    if plan.kind == "read":
+        return [_post(plan, plan.commands[0][0], "", b"", "GET")] * count
     if plan.kind == "command":
         return [_post(plan, path, "", body.encode()) for path, body in plan.commands]
     if plan.kind == "bid":
@@ -128,9 +130,14 @@ def _bid(draw: random.Random, task: int) -> str:
     return f'{{"task_id":"task-{task}","max_price_tokens":{draw.randrange(1_000, 100_001)}}}'
 
 
-def _post(plan: Plan, path: str, account: str, body: bytes) -> bytes:
+def _post(plan: Plan, path: str, account: str, body: bytes, method: str = "POST") -> bytes:
     """One request, with the headers that a client library would send."""
-    lines = [f"POST {path} HTTP/1.1", f"Host: {plan.host}:{plan.port}", "Accept: */*", "User-Agent: callmarket-load"]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        f"Host: {plan.host}:{plan.port}",
+        "Accept: */*",
+        "User-Agent: callmarket-load",
+    ]
     if plan.key:
         lines.append(f"Authorization: Bearer {plan.key}")
     if account:

@@ -70,13 +70,22 @@ def ceiling(which: str) -> Iterator[Address]:
         yield _address(said.strip(), child.pid)
 
 
-def furnish(database_url: str, address: Address) -> str:
-    """Open the markets with rich bidders, over HTTP; the key that bids for all of them, as fast as it can."""
+class Keys(Struct, frozen=True):
+    """The keys of a run: as fast as they can for all bidders and for the staff; at the default rate for who reads."""
+
+    bidding: str
+    staff: str
+    reading: str
+
+
+def furnish(database_url: str, address: Address) -> Keys:
+    """Open the markets with rich bidders, over HTTP."""
     with Keyring(database_url, 0) as keyring:
         admin = keyring.issue(
             NewKey(name="furnishing", admin=True, operate=True, rate_per_s=10**6, burst=10**6), "load"
         )
         bidding = keyring.issue(NewKey(name="load", bid=("*",), rate_per_s=10**6, burst=10**6), "load")
+        reading = keyring.issue(NewKey(name="reading"), "load")
     # What the service polls for twice a second.
     time.sleep(1.5)
     accounts = [BIDDER.format(number) for number in range(BIDDERS)]
@@ -97,7 +106,7 @@ def furnish(database_url: str, address: Address) -> str:
         )
         statuses = run_client(plan).statuses
         assert set(statuses) <= {"200", "201"}, statuses
-    return bidding.key
+    return Keys(bidding.key, admin.key, reading.key)
 
 
 def run_client(plan: Plan) -> Result:

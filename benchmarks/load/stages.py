@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from benchmarks.load import served
 from benchmarks.load.client import Plan, Result, Told
-from benchmarks.load.served import Address, Audit, Memory
+from benchmarks.load.served import Address, Audit, Keys, Memory
 
 Kind = Literal["bid", "batch"]
 
@@ -49,7 +49,7 @@ class Run:
     market: Address
     framework: Address
     bare: Address
-    key: str
+    keys: Keys
     told: list[Told] = field(default_factory=list)
     not_durable: int = 0
     tasks: int = 0
@@ -61,7 +61,7 @@ class Run:
             port=where.port,
             kind=kind,  # type: ignore[arg-type]
             connections=connections,
-            key="" if kind == "empty" else self.key,
+            key="" if kind == "empty" else self.keys.bidding,
             first_task=self.tasks,
             market=self.tasks // BIDS_PER_MARKET,
             **plan,  # type: ignore[arg-type]

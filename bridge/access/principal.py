@@ -39,6 +39,8 @@ NEVER_OFFERS: Final = NEVER_BIDS - {TREASURY}
 
 # After this no key of ours expires: the year 2255.
 NEVER_US: Final = 2**53
+READ_ALONE: Final = frozenset((Scope.READ,))
+STAFF: Final = frozenset((Scope.OPERATE, Scope.ADMIN))
 
 
 class Principal(Struct, frozen=True):
@@ -57,6 +59,16 @@ class Principal(Struct, frozen=True):
         """Insist on what `may_bid_for` and whoever takes the only account rely on."""
         assert not self.accounts & NEVER_BIDS, self
         assert not self.providers & NEVER_OFFERS, self
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there is anything that it may change: what, and whose, is decided where the command is known."""
+        return self.scopes != READ_ALONE
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether it runs the market."""
+        return not self.scopes.isdisjoint(STAFF)
 
     def may_bid_for(self, account_id: str) -> bool:
         """Whether it may act as this account. O(1)."""

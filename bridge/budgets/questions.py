@@ -10,7 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bridge.errors import Invalid
-from bridge.questions import Durable
+from bridge.questions import Durable, weight_of_page
 from bridge.reads import check_limit
 from persistence import quest_budgets
 from persistence.quest_budgets import AllocationRow, DayTotals
@@ -67,7 +67,7 @@ def get_quest_budgets(day: date | None = None, limit: int = 100) -> Durable[Ques
             durable_seq=at.seq,
         )
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def _paying(awarded_at: datetime | None, reserved_at: datetime | None) -> Literal["auction", "budget"] | None:

@@ -3,12 +3,13 @@
 Rule of this file: it only joins, as `exchange` does. The exchange rate to a model's tokens is a setting of the process.
 """
 
-import asyncio
 from typing import TypeVar
 
 from bridge.change import AsyncWrite, Change, Write
 from bridge.node import Node
+from bridge.questions import Durable
 from bridge.read import AsyncRead, Read
+from bridge.reads import Live
 from bridge.resource_allocator import changes, questions
 from bridge.resource_allocator.questions import AllocationDetail, ResourceBudget, ResourceBudgetDetail
 from bridge.results import Page, accepted
@@ -82,16 +83,14 @@ class AllocatingAsync:
 
     async def compute_resource_budget(self, artifact_id: str) -> ResourceBudgetDetail:
         """What may be spent on an artifact (BRG-3). Raises `NotFound` if there is none of this id."""
-        return await self._node.ask_async(
-            questions.compute_resource_budget(artifact_id, self._node.llm_tokens_per_token)
-        )
+        return await self.ask(questions.compute_resource_budget(artifact_id, self._node.llm_tokens_per_token))
 
     async def get_resource_budget_rankings(
         self, artifact_type: str | None = None, limit: int = 100
     ) -> Page[ResourceBudget]:
         """The artifacts with most left to spend, of a type or of all, on one page; equals by id."""
         question = questions.get_resource_budget_rankings(artifact_type, limit, self._node.llm_tokens_per_token)
-        return await self._node.ask_async(question)
+        return await self.ask(question)
 
     async def record_resource_spending(
         self, artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
@@ -114,4 +113,8 @@ class AllocatingAsync:
 
     async def change(self, change: Change[T], by: str = "") -> T:
         """The result of one change of plain tables, made in a thread, in the name of `by` or as `Exchange` does."""
-        return await asyncio.to_thread(self._node.change, change, by or self._actor or this_process())
+        return await self._node.change_async(change, by or self._actor or this_process())
+
+    async def ask(self, question: Live[T] | Durable[T]) -> T:
+        """See `AsyncExchange.ask`."""
+        raise NotImplementedError

@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.cursors import cursor, name_after, number_after
 from bridge.errors import Invalid, NotFound
-from bridge.questions import Durable
+from bridge.questions import SUMMING_UP, Durable, weight_of_page
 from bridge.reads import check_limit, check_name
 from bridge.results import Page
 from engine.limits import SEQ_MAX
@@ -105,7 +105,7 @@ def artifacts(
         rows = artifact_rows.artifacts_page(at.connection, at.shard_id, artifact_type, limit + 1, name)
         return _page(rows, limit, "artifacts", lambda row: row.artifact_id, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def bounty(bounty_id: str) -> Durable[BountyDetail]:
@@ -140,7 +140,7 @@ def bounties(
         rows = artifact_rows.bounties_page(at.connection, at.shard_id, artifact_id, status, limit + 1, before)
         return _page(rows, limit, "bounties", lambda row: row.posted_seq, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def compute_resource_budget(artifact_id: str, llm_tokens_per_token: int) -> Durable[ResourceBudgetDetail]:
@@ -170,7 +170,7 @@ def get_resource_budget_rankings(
         rows = budget_rows.rankings(at.connection, at.shard_id, artifact_type, limit)
         return Page(tuple(in_llm_tokens(row, llm_tokens_per_token) for row in rows), None, at.seq, at.seq)
 
-    return Durable(answer)
+    return Durable(answer, SUMMING_UP)
 
 
 def resource_allocations(
@@ -187,7 +187,7 @@ def resource_allocations(
         rows = budget_rows.allocations_page(at.connection, at.shard_id, artifact_id, limit + 1, before)
         return _page(rows, limit, "resource_allocations", lambda row: row.allocation_id, at)
 
-    return Durable(answer)
+    return Durable(answer, weight_of_page(limit))
 
 
 def check_ranking(artifact_type: str | None, limit: int) -> None:

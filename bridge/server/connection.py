@@ -6,41 +6,58 @@ sends nothing, or a head in bits and pieces, costs a file descriptor for some se
 """
 
 import asyncio
+import math
 from typing import Any, Final
 
 import httptools
-import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from bridge.server import heads
-from bridge.server.asgi import Message, Receive, Scope, Send
+from bridge.server.answer import Crowded, problem_bytes
+from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
+from bridge.server.connection_table import ConnectionTable
+from bridge.server.gate import Gate
+from bridge.server.glance import glance
 from bridge.server.heads import BadMessage, Framing
+from bridge.server.inbox import Inbox
 from bridge.server.one_write import OneWrite
-from bridge.server.problem import MEDIA_TYPE
+from bridge.server.problem import Problem
 
-# Connections at a time: each costs some 50 kB. Agents share connections, or a proxy does it for them.
-CONNECTIONS_MAX: Final = 4_096
-# Whoever finds no room hears it before it has asked anything. The server's own bound would say no without saying when
-# to come back, and counts what is answered already.
-_FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 # From the first byte of a head, or the beginning of the connection, to the head's end.
 HEAD_S_MAX: Final = 10.0
 HEAD_BYTES_MAX: Final = heads.HEAD_BYTES_MAX
 # Requests that wait for the answers before theirs. Each costs some kB.
 PIPELINE_MAX: Final = 64
+# Of one connection, while others are read: as much as of a body that nobody has asked for yet.
+UNREAD_BYTES_MAX: Final = 65_536
 # What is read away of a body that nobody wants any more, in place of closing the connection.
 UNWANTED_BYTES_MAX: Final = 65_536
 # An answer that ends a connection is lost if the client is reset while it still sends: it is listened to for so long.
 LINGER_S_MAX: Final = 2.0
+_HEAD_END: Final = b"\r\n\r\n"
+_crowded: Final = Crowded()
 
 
 class Connection(HttpToolsProtocol):
     """A connection of uvicorn that holds each message to its bounds."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        """As uvicorn makes it."""
+    def __init__(self, *args: Any, table: ConnectionTable, inbox: Inbox, gate: Gate, **options: Any) -> None:
+        """As uvicorn makes it; one of a table, and nothing begins on it that is not let in."""
         super().__init__(*args, **options)
+        self._table = table
+        self._inbox = inbox
+        self._gate = gate
+        self.key_id = self.waits_as = ""
+        self.unread_bytes = 0
+        self._is_held = False
+        self._turned_away_s = -math.inf
+        # The client has closed its half, behind what is not read yet.
+        self._has_ended = False
+        self._is_lost = False
         self.url = b""
+        # Begins when what has come is parsed, so that it is known whether all of it is there.
+        self._due: tuple[RequestResponseCycle, Any] | None = None
+        self._is_parsing = False
         self._deadline: asyncio.TimerHandle | None = None
         self._one_write: OneWrite | None = None
         # Bytes that belong to no request that is under way: of a head, or of a body that was answered already.
@@ -56,13 +73,9 @@ class Connection(HttpToolsProtocol):
         self._is_lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait, or tell that there is no room."""
+        """Begin to wait."""
         self._one_write = OneWrite(transport, self._close)
         super().connection_made(self._one_write)  # type: ignore[arg-type]
-        if len(self.connections) > CONNECTIONS_MAX:
-            transport.write(_FULL)
-            transport.close()
-            return
         self._deadline = self.loop.call_later(HEAD_S_MAX, self._hang_up)
 
     def data_received(self, data: bytes) -> None:
@@ -72,19 +85,70 @@ class Connection(HttpToolsProtocol):
                 # What comes now is for nobody: it stays with the client, whose answers are on their way.
                 self.flow.pause_reading()
             return
+        if self._inbox.is_late_for(self.key_id) and self._turns_away(data, is_late=True):
+            return
         self._unset_keepalive_if_required()
+        self._inbox.put(self, data)
+        if self.unread_bytes > UNREAD_BYTES_MAX and not self._is_held:
+            self._is_held = True
+            self.transport.pause_reading()
+
+    def _turns_away(self, data: bytes, *, is_late: bool) -> bool:
+        """Whether this was a request that is not to be read, and is answered: a fifth of the cost of reading it."""
+        if self._in_head or self._in_body or self._loose_bytes or self.flow.write_paused or not self.is_idle:
+            return False
+        glanced = glance(data)
+        if glanced is None or not self._gate.turns_away(glanced, is_late=is_late):
+            return False
+        self.transport.write(_crowded.answer(self.server_state.default_headers, self._gate.new_id()))
+        self._wait_no_longer()
+        self._turned_away_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._wait_for_more(self.timeout_keep_alive)
+        return True
+
+    def _wait_for_more(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def read(self, data: bytes) -> None:
+        """Parse what has come, in its turn."""
+        if self._is_lost or self._is_ending or self.transport.is_closing():
+            return  # there is nobody, or nothing more is read
+        if self._is_held and not self.unread_bytes:
+            self._is_held = False
+            if not self.flow.read_paused:
+                self.transport.resume_reading()
+        if self._gate.is_crowded and self._turns_away(data, is_late=False):
+            return
+        wrong: BadMessage | None = None
+        self._is_parsing = True
         try:
             self._feed(data)
         except httptools.HttpParserError as error:
-            self._refuse(self._bad or heads.wrong("request", str(error), "HTTP/1.1"))
-            return
-        self._bound_what_is_loose(len(data))
+            wrong = self._bad or heads.wrong("request", str(error), "HTTP/1.1")
+        self._is_parsing = False
+        if self._due is not None:
+            due, self._due = self._due, None
+            self._begin(*due)
+        if wrong is not None:
+            self._refuse(wrong)
+        elif not self._is_ending:
+            self._bound_what_is_loose(len(data))
+        if self._has_ended and not self.unread_bytes and not self._end_of_requests():
+            self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client has said all that it will say: who is owed an answer gets it.
 
         A stream is for who still listens, and most who close one half have closed both.
         """
+        if self.unread_bytes:
+            self._has_ended = True
+            return True
+        return self._end_of_requests()
+
+    def _end_of_requests(self) -> bool:
+        """End with the answers that are owed. Returns whether there are any."""
         last = self._last_owed()
         if self._is_ending or last is None or self._is_streaming():
             return False
@@ -138,15 +202,65 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Over, for all requests that are under way or wait."""
         self._wait_no_longer()
+        self._is_lost = True
+        self._table.remove(self)
         for cycle in self._owed():
             cycle.disconnected = True
             cycle.message_event.set()
         super().connection_lost(exc)
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for long. Who has not even taken its last answer is not waited for."""
+        left_s = self._turned_away_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            # Asked, and told to come back: the timer was left alone then.
+            self._wait_for_more(left_s)
+        elif self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer on it."""
+        return not self._owed() and not self.unread_bytes
+
+    def evict(self) -> None:
+        """End it at once, for another one."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
+        if self._is_parsing:
+            self._due = cycle, app
+        else:
+            self._begin(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin a request; or answer it at once, which costs a fifth of beginning one to refuse it."""
+        scope: Scope = cycle.scope  # type: ignore[assignment]
+        problem = self._gate.admit(scope, is_whole=not cycle.more_body)
+        principal = scope.get(PRINCIPAL)
+        if principal is not None:
+            self.key_id = principal.key_id
+            if not self._table.prove(self, principal):
+                cycle.keep_alive = False
+        # Who does not read its answers is refused by the application, which waits until they are taken.
+        if problem is not None and not self.flow.write_paused:
+            self._answer_at_once(cycle, problem)
+            return
         is_long = self._in_body and cycle is self.cycle and _is_long(self._framing)
         super()._start_asgi_task(cycle, _closing(cycle, app) if is_long else app)
+
+    def _answer_at_once(self, cycle: RequestResponseCycle, problem: Problem) -> None:
+        """Without the application, as the server would."""
+        headers, closes = self.server_state.default_headers, not cycle.keep_alive
+        self.transport.write(problem_bytes(problem, headers, closes=closes))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def _check_head(self) -> Framing:
         if len(self.pipeline) >= PIPELINE_MAX:
@@ -224,16 +338,12 @@ class Connection(HttpToolsProtocol):
             self._end_after(last)
             return
         if not is_begun:
-            self.transport.write(self._answer_to(bad))
+            is_head = self.url != b"" and self.parser.get_method() == b"HEAD"
+            head, _, body = problem_bytes(bad.problem, self.server_state.default_headers, closes=True).partition(
+                _HEAD_END
+            )
+            self.transport.write(head + _HEAD_END + (b"" if is_head else body))
         self._linger()
-
-    def _answer_to(self, bad: BadMessage) -> bytes:
-        body = msgspec.json.encode(bad.problem)
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        lines.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (MEDIA_TYPE.encode(), len(body)))
-        head = STATUS_LINE[bad.problem.status] + b"".join(lines) + b"connection: close\r\n\r\n"
-        is_head = self.url != b"" and self.parser.get_method() == b"HEAD"
-        return head if is_head else head + body
 
     def _close(self) -> None:
         """Close, after an answer that may be lost if the client still sends: then with patience."""

@@ -13,6 +13,7 @@ from typing import Final
 from bridge.feed import sse
 from bridge.feed.subscription import Subscription
 from bridge.server.asgi import Receive, Scope, Send
+from bridge.server.shares import Share
 
 # What a stream that was ended gets to take its last words.
 LAST_WORDS_S_MAX: Final = 2.0
@@ -21,10 +22,11 @@ LAST_WORDS_S_MAX: Final = 2.0
 class EventStream:
     """An ASGI application that answers with a stream."""
 
-    def __init__(self, subscription: Subscription, stay: AbstractContextManager[None]) -> None:
-        """The stream of this subscription, which is closed with it; its reader is there within `stay`."""
+    def __init__(self, subscription: Subscription, stay: AbstractContextManager[None], share: Share) -> None:
+        """The stream of this subscription; with it the key's share is closed. Its reader is there within `stay`."""
         self._subscription = subscription
         self._stay = stay
+        self._share = share
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until one of the three happens."""
@@ -35,7 +37,7 @@ class EventStream:
             # Proxies that collect answers before they pass them on are told not to.
             (b"x-accel-buffering", b"no"),
         ]
-        with self._subscription, self._stay:
+        with self._share, self._subscription, self._stay:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             sending = asyncio.create_task(_send_all(sse.stream(self._subscription), send))
             gone = asyncio.create_task(_until_gone(receive))

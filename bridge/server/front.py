@@ -1,5 +1,7 @@
 """The front: every HTTP request passes here, and none gets further without a good key, unless its path is public.
 
+A request that changes something shows its key, then that it may change anything, then all of its body; then it takes a
+place, and has it until it is answered. So who sends half of a request keeps nobody from anything.
 Rule of this file: closed by default. A new route needs a key without saying so. What is done behind it is the hot
 route's, or the framework's.
 """
@@ -15,9 +17,9 @@ from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
 from bridge.config import CHANGES_WAITING_MAX
-from bridge.errors import ExchangeError, Unavailable
+from bridge.errors import ExchangeError, Unauthorized, Unavailable
 from bridge.server.answer import answer_json, answer_problem
-from bridge.server.asgi import Application, Message, Receive, Scope, Send
+from bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
 from bridge.server.caller import (
     REQUEST_ID_HEADER,
     Caller,
@@ -28,13 +30,18 @@ from bridge.server.caller import (
     request_id_of,
 )
 from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
+from bridge.server.glance import Glanced
 from bridge.server.intake import Bounded, Gone, Read, check_length, whole_body
 from bridge.server.paths import check_path
+from bridge.server.places import Place, Places
 from bridge.server.placing import ROUTE as PLACING
 from bridge.server.placing import market_of, place
+from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
+from bridge.server.reading import ASKING
 from bridge.server.resources import RESOURCES_PATH
 from bridge.server.service import Service
+from bridge.server.shares import Shares
 
 logger: Final = logging.getLogger(__name__)
 
@@ -47,7 +54,10 @@ CALLER: Final = "callmarket.caller"
 REQUEST_ID: Final = "callmarket.request_id"
 
 _HEADER: Final = REQUEST_ID_HEADER.lower().encode()
-_LOOKING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+LOOKING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+# Bodies of one key that are under way. Agents send a request in one piece; each that does not holds a connection for as
+# long as a body may take.
+BODIES_PER_KEY_MAX: Final = 64
 
 
 class Seen(Protocol):
@@ -67,8 +77,9 @@ class Front:
         self._framework = framework
         self._service = service
         self._seen = seen
-        self._changes_waiting_max = changes_waiting_max
-        self._changes_waiting = 0
+        self.turned_away = 0
+        self.places: Final = Places(changes_waiting_max)
+        self._bodies = Shares("bodies that are not whole", BODIES_PER_KEY_MAX, retry_after_s=1.0)
         # No other process gives such ids, and they cost no system call each.
         self._process = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -83,10 +94,57 @@ class Front:
             # No WebSockets here: to close before accepting is a 403.
             await send({"type": "websocket.close", "code": 1008, "reason": "there are no WebSockets here"})
 
+    def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:
+        """Find whose a request is and, if it is whole, its place; else what to answer, in place of beginning it.
+
+        What cannot be decided in some microseconds is for `__call__` to decide: keys that are not known, bodies that
+        are not there.
+        """
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(values) != 1:
+            return None
+        try:
+            principal = self._service.door.known(values[0])
+        except Unauthorized:
+            return None
+        scope[PRINCIPAL] = principal
+        if not is_whole or scope["method"] in LOOKING or not principal.may_change:
+            return None
+        try:
+            scope[PLACE] = self.places.take(principal, scope["path"])
+        except Unavailable as full:
+            request_id = self.new_id()
+            self._seen(scope, Caller(principal, "", "", request_id), 503, 0.0, request_id)
+            return problem_of(full, request_id, self._service.durable_seq())
+        return None
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether a key may have to be told that it gets no place."""
+        return self.places.is_crowded
+
+    def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:
+        """Whether a change for which there is no place, or anything that comes when much is unread, is not read.
+
+        The staff's is, and that of who shows nothing like a key. The key's secret is not looked at, for
+        nothing but a refusal can come of it.
+        """
+        key_id, is_of_staff = self._service.door.shown(glanced.authorization)
+        is_full = glanced.is_change and not self.places.has_room_for(key_id)
+        if not key_id or is_of_staff or not (is_late or is_full):
+            return False
+        self.turned_away += 1
+        return True
+
+    def new_id(self) -> str:
+        """The id of a request that has none."""
+        return f"{self._process}-{next(self._numbers):x}"
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began_s = time.perf_counter()
         caller: Caller | None = None
-        request_id = f"{self._process}-{next(self._numbers):x}"
+        taken: Place | None = scope.pop(PLACE, None)
+        request_id = self.new_id()
         status = 0
 
         async def answer(message: Message) -> None:
@@ -96,12 +154,7 @@ class Front:
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
-        # What only looks has bounds of its own, and what waits for news may wait for long.
-        changes = 0 if scope["method"] in _LOOKING else 1
-        self._changes_waiting += changes
         try:
-            if changes:
-                self._refuse_if_full()
             headers = read_headers(scope["headers"])
             if headers.request_id:
                 request_id = request_id_of(headers.request_id) or request_id
@@ -111,20 +164,24 @@ class Front:
             if not _is_public(scope["path"]):
                 caller = await self._admit(headers, scope, request_id)
                 check_length(headers.content_length)
-                market_id = market_of(scope)
-                if market_id:
-                    scope["path_template"] = PLACING
-                    placed = await place(self._service, caller, market_id, receive)
-                    status = 201
-                    await answer_json(send, status, placed, (_HEADER, request_id.encode()))
-                    return
             scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
+            # A key that may change nothing hears so from the guards, which read no body.
+            if caller is None or scope["method"] in LOOKING or not caller.principal.may_change:
+                ASKING.set(caller)
+                await self._pass_on(scope, Bounded(receive), answer)
+                return
             # What changes something begins when all of it is there: what is refused for its end has then done nothing.
-            body: Receive = Bounded(receive)
-            if caller is not None and changes:
-                body = Read(await whole_body(receive), receive)
-                self._service.still_lets_in(caller)
-            await self._pass_on(scope, body, answer)
+            body = await self._whole_body(caller, receive, is_there=taken is not None)
+            self._service.still_lets_in(caller)
+            taken = taken or self.places.take(caller.principal, scope["path"])
+            market_id = market_of(scope)
+            if market_id:
+                scope["path_template"] = PLACING
+                placed = await place(self._service, caller, market_id, body)
+                status = 201
+                await answer_json(send, status, placed, (_HEADER, request_id.encode()))
+            else:
+                await self._pass_on(scope, Read(body, receive), answer)
         except Gone:
             pass
         except (ExchangeError, HTTPException, msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -135,7 +192,8 @@ class Front:
                 raise  # it was half answered: the server has to cut the connection
             await self._refuse(error, request_id, answer)
         finally:
-            self._changes_waiting -= changes
+            if taken is not None:
+                self.places.give_back(taken)
             self._seen(scope, caller, status, time.perf_counter() - began_s, request_id)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -158,17 +216,25 @@ class Front:
     async def _refuse(self, error: Exception, request_id: str, send: Send) -> None:
         await answer_problem(send, problem_of(error, request_id, self._service.durable_seq()))
 
-    def _refuse_if_full(self) -> None:
-        """Before the key is looked at, because to say no has to cost little when there is much to refuse."""
-        if self._changes_waiting > self._changes_waiting_max:
-            raise Unavailable(
-                f"{self._changes_waiting_max} requests wait already: more would only wait longer", retry_after_s=1.0
-            )
+    async def _whole_body(self, caller: Caller, receive: Receive, *, is_there: bool) -> bytes:
+        """The body of a change; if it is not there yet, among a bounded number of its key.
+
+        Raises `TooManyRequests`, and as `whole_body`.
+        """
+        if is_there:
+            return await whole_body(receive)
+        with self._bodies.one(caller.principal.key_id):
+            return await whole_body(receive)
 
     async def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
         peer = scope["client"][0] if scope["client"] else ""
+        door, principal = self._service.door, scope.pop(PRINCIPAL, None)
+        if principal is None:
+            principal = await door.enter(headers.authorization, peer)
+        else:
+            door.charge(principal, 1)
         return Caller(
-            await self._service.door.enter(headers.authorization, peer),
+            principal,
             account_name(headers.account) if headers.account is not None else "",
             idempotency_key(headers.idempotency_key) if headers.idempotency_key is not None else "",
             request_id,

@@ -14,10 +14,10 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler
 
-from bridge.errors import ExchangeError, Invalid, Unauthorized
+from bridge.errors import ExchangeError, Forbidden, Invalid, Unauthorized
 from bridge.server import docs, openapi, resources
 from bridge.server.caller import IDEMPOTENCY_HEADER, Caller
-from bridge.server.front import CALLER, REQUEST_ID
+from bridge.server.front import CALLER, LOOKING, REQUEST_ID
 from bridge.server.problem import MEDIA_TYPE
 from bridge.server.problems import first_fault, headers_of, problem_of
 from bridge.server.routes import (
@@ -119,7 +119,7 @@ def _routers() -> list[Router]:
             route_handlers=handlers,
             tags=[name],
             dependencies={"caller": Provide(given_caller)},
-            guards=[need_caller, know_options, know_numbers, honour_keys],
+            guards=[need_caller, let_read, know_options, know_numbers, honour_keys],
         )
 
     return [
@@ -134,6 +134,14 @@ def need_caller(connection: AnyConnection, _: BaseRouteHandler) -> None:
     """A second lock: `front` has let nobody in without a key, however the path was spelled. Raises `Unauthorized`."""
     if connection.scope["state"].get(CALLER) is None:
         raise Unauthorized("an API key is needed: Authorization: Bearer cmk_...")
+
+
+def let_read(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """A key that may only read is told so before the body is looked at. Raises `Forbidden`."""
+    principal = connection.scope["state"][CALLER].principal
+    asks = isinstance(connection, Request) and connection.method in LOOKING
+    if not (asks or principal.may_change):
+        raise Forbidden(f"key {principal.key_id} may only read")
 
 
 def know_options(connection: AnyConnection, handler: BaseRouteHandler) -> None:

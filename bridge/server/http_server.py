@@ -7,16 +7,19 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 
 from bridge.errors import Invalid, Unavailable
+from bridge.server.acceptor import Acceptor
 from bridge.server.asgi import Application
 from bridge.server.connection import Connection
+from bridge.server.connection_table import ConnectionTable
+from bridge.server.gate import Gate, OpenGate
+from bridge.server.inbox import Inbox
 
-# Connections that wait to be accepted.
-BACKLOG: Final = 2_048
 # A connection without a request is closed after so long; clients open a new one by themselves.
 IDLE_S_MAX: Final = 75
 # What is under way when the server ends gets so long to be answered; the journal's own bound is shorter.
@@ -26,8 +29,20 @@ DRAIN_S_MAX: Final = 35
 class Server(uvicorn.Server):
     """Serves until it is told to end. Signals are the process's business, not the server's."""
 
-    def __init__(self, app: Application, on_ending: Callable[[], None]) -> None:
-        """Serve this application; `on_ending` ends what would never end by itself, as streams."""
+    def __init__(
+        self,
+        app: Application,
+        on_ending: Callable[[], None],
+        on_ready: Callable[[], None] = lambda: None,
+        *,
+        gate: Gate | None = None,
+        table: ConnectionTable | None = None,
+    ) -> None:
+        """Serve this application; `on_ending` ends what would never end by itself, as streams.
+
+        `on_ready` is called once whoever connects is served. The gate says which requests may begin, and the table
+        who may be connected.
+        """
         super().__init__(
             uvicorn.Config(
                 app,
@@ -38,12 +53,14 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                backlog=BACKLOG,
                 timeout_keep_alive=IDLE_S_MAX,
                 timeout_graceful_shutdown=DRAIN_S_MAX,
             )
         )
         self._on_ending = on_ending
+        self._on_ready = on_ready
+        self._gate = OpenGate() if gate is None else gate
+        self._table = ConnectionTable() if table is None else table
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -64,6 +81,28 @@ class Server(uvicorn.Server):
     def connections(self) -> int:
         """How many are open."""
         return len(self.server_state.connections)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so. As the server's own, but that many connections are taken in a turn of the loop."""
+        assert sockets is not None, "the sockets are the caller's"
+        loop = asyncio.get_running_loop()
+        make = partial(self._connection, loop, Inbox(loop))
+        acceptors = [Acceptor(loop, listening, self._table, make) for listening in sockets]
+        # It closes an acceptor as it would a server.
+        self.servers = cast(list[asyncio.Server], acceptors)
+        self.started = True
+        self._on_ready()
+
+    def _connection(self, loop: asyncio.AbstractEventLoop, inbox: Inbox) -> Connection:
+        return Connection(
+            self.config,
+            self.server_state,
+            app_state={},
+            _loop=loop,
+            table=self._table,
+            inbox=inbox,
+            gate=self._gate,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in order."""

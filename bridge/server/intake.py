@@ -50,11 +50,12 @@ def check_length(content_length: bytes | None) -> None:
 
 
 async def whole_body(receive: Receive) -> bytes:
-    """The body. Raises `BodyTooLarge`, `BodyTooSlow` or `Gone`."""
+    """The body, within `BODY_S_MAX`. Raises `BodyTooLarge`, `BodyTooSlow` or `Gone`."""
+    until_s = asyncio.get_running_loop().time() + BODY_S_MAX
     message = await _next(receive, BODY_S_MAX)
     body = message["body"] if message["type"] == "http.request" else b""
     if message.get("more_body") or len(body) > BODY_BYTES_MAX:
-        return await _rest(receive, body)
+        return await _rest(receive, body, until_s)
     return body
 
 
@@ -99,9 +100,8 @@ class Bounded:
         return message
 
 
-async def _rest(receive: Receive, first: bytes) -> bytes:
+async def _rest(receive: Receive, first: bytes, until_s: float) -> bytes:
     chunks, size = [first], len(first)
-    until_s = asyncio.get_running_loop().time() + BODY_S_MAX
     more = True
     while more:
         if size > BODY_BYTES_MAX:

@@ -59,6 +59,7 @@ which pay what others force them to.
 - A command with an `Idempotency-Key` can be sent again, and is done once: within a day if it moves tokens, otherwise \
 among the last 65,536 commands that were done. Where that would not be so, the key is refused.
 - Every error is a problem of RFC 9457: decide by `type`, which is a path here that says what to do about it.
+- A key has a rate: a question takes from it what it costs, a batch what its bids do. `429` says when to come back.
 - Lists are pages: hand `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens whole.
 - A field or a parameter that is not in this document is refused.
 """

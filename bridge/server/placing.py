@@ -1,6 +1,6 @@
 """Placing one bid, below the framework: the one route whose speed decides how many agents a market can carry.
 
-Rule of this file: no rule of its own. It reads the body and calls the same functions as `routes.bids.place_bid`; the
+Rule of this file: no rule of its own. It decodes the body and calls the same functions as `routes.bids.place_bid`; the
 framework's routing, injection and validation cost more than the rest of a bid's way to the journal. A test sends the
 same requests both ways and wants the same answers.
 """
@@ -10,10 +10,9 @@ from typing import Final
 import msgspec
 
 from bridge import results
-from bridge.server.asgi import Receive, Scope
+from bridge.server.asgi import Scope
 from bridge.server.bodies import NewBid
 from bridge.server.caller import Caller
-from bridge.server.intake import whole_body
 from bridge.server.routes.bids import bid_request
 from bridge.server.service import Service
 from bridge.server.strict import decoded
@@ -35,9 +34,8 @@ def market_of(scope: Scope) -> str:
     return "" if "/" in market_id else market_id
 
 
-async def place(service: Service, caller: Caller, market_id: str, receive: Receive) -> bytes:
+async def place(service: Service, caller: Caller, market_id: str, body: bytes) -> bytes:
     """The answer to one request. Raises as the market and `strict.decoded` do."""
-    bid = decoded(await whole_body(receive), _decoder)
-    service.still_lets_in(caller)
+    bid = decoded(body, _decoder)
     request = bid_request(market_id, service.bidder(caller), bid, caller.command_id)
     return _encoder.encode(results.placed_bid(await service.submit(caller, request)))

@@ -5,7 +5,8 @@ no route can forget to ask.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -15,7 +16,6 @@ from bridge.access.door import Door
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope, require
 from bridge.access.stays import Stays
-from bridge.async_exchange import AsyncExchange
 from bridge.change import Change
 from bridge.cursors import Order
 from bridge.cycle.caller import Caller as CycleCaller
@@ -23,6 +23,8 @@ from bridge.cycle.caller import CycleStatus
 from bridge.cycle.settings import cycle_of, set_cycle
 from bridge.errors import ExchangeError, Invalid, NotFound, Unauthorized
 from bridge.exchange import Exchange
+from bridge.feed.filters import Filter
+from bridge.feed.subscription import Subscription
 from bridge.messages import Ack, Reply, Request
 from bridge.questions import AwardRow, AwardStatus
 from bridge.resource_allocator import changes
@@ -32,13 +34,25 @@ from bridge.server.bodies import NewSpending
 from bridge.server.caller import Caller
 from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
+from bridge.server.reading import ReadMarket
+from bridge.server.shares import Share, Shares
 from bridge.verb import as_actor
 from engine.commands import TREASURY
 
 T = TypeVar("T")
 
-Scrape = Callable[[], tuple[bytes, str]]
+Scrape = Callable[[], Awaitable[tuple[bytes, str]]]
 """The metrics of this process, and what their format is called."""
+
+# Live streams of one key: each is handed what all others do, and may read the journal from its beginning.
+STREAMS_PER_KEY_MAX: Final = 16
+# Requests of one key that wait for an award, each on a connection of its own: a fleet that shares one.
+WAITS_PER_KEY_MAX: Final = 1_024
+# What streams cost when they begin; and the text of the metrics of a thousand markets, a megabyte.
+STREAM_WEIGHT: Final = 10
+METRICS_WEIGHT: Final = 10
+# For what staff alone may do, which must not be behind others in a queue.
+_STAFF_THREADS: Final = 4
 
 
 class Service:
@@ -47,12 +61,15 @@ class Service:
     def __init__(self, exchange: Exchange, door: Door, keyring: Keyring, calls: CycleCaller, scrape: Scrape) -> None:
         """Serve this market, of this process, to those who have these keys."""
         self.node: Final = exchange.node
-        self.market: Final = AsyncExchange(exchange)
+        self.market: Final = ReadMarket(exchange, door)
         self.door: Final = door
         self.keyring: Final = keyring
         self.stays: Final = Stays(keyring)
         self.scrape: Final = scrape
         self._calls: Final = calls
+        self._streams: Final = Shares("streams", STREAMS_PER_KEY_MAX, retry_after_s=5.0)
+        self._waits: Final = Shares("requests that wait for awards", WAITS_PER_KEY_MAX, retry_after_s=5.0)
+        self._staff: Final = ThreadPoolExecutor(_STAFF_THREADS, thread_name_prefix="staff")
 
     async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
         """The reply to one request of `verbs`, made as whoever the caller may be for it. Raises `Forbidden`."""
@@ -128,7 +145,11 @@ class Service:
             watch.finish(Unauthorized(why))
 
         # Noticed before it is read, so that nothing falls between.
-        with self.node.feed.awards_of(bidder_id) as watch, self.stays.stay(caller.principal, leave):
+        with (
+            self._waits.one(caller.principal.key_id),
+            self.node.feed.awards_of(bidder_id) as watch,
+            self.stays.stay(caller.principal, leave),
+        ):
             page = await ask()
             while not page.items and await watch.wait(0, until_s - loop.time()):
                 page = await ask()
@@ -137,6 +158,21 @@ class Service:
     def still_lets_in(self, caller: Caller) -> None:
         """Look at the caller's key once more: its body may have been long on its way. Raises `Unauthorized`."""
         caller.principal = self.keyring.present(caller.principal)
+
+    async def subscribe(self, caller: Caller, wanted: Filter, after_seq: int | None) -> tuple[Subscription, Share]:
+        """A live stream, and the key's share in them, which is to be closed with it. Raises as `Feed.subscribe`."""
+        self.door.weigh(caller.principal, STREAM_WEIGHT)
+        share = self._streams.one(caller.principal.key_id)
+        try:
+            return await self.node.feed.subscribe(wanted, after_seq), share
+        except BaseException:
+            share.close()
+            raise
+
+    async def metrics(self, caller: Caller) -> tuple[bytes, str]:
+        """The metrics of this process, and what their format is called. Raises `TooManyRequests`."""
+        self.door.weigh(caller.principal, METRICS_WEIGHT)
+        return await self.scrape()
 
     def bidder(self, caller: Caller) -> str:
         """The account that the caller bids with. Raises `Forbidden`, or `Invalid` where there is no telling which."""
@@ -201,8 +237,8 @@ class Service:
         return applied_seq, applied_seq if durable_seq is None else durable_seq
 
     async def in_thread(self, ask: Callable[[], T]) -> T:
-        """The answer to a question that waits for the database, without keeping others waiting."""
-        return await asyncio.to_thread(ask)
+        """What staff asks of the database, without keeping others waiting, or waiting for them."""
+        return await asyncio.wrap_future(self._staff.submit(ask))
 
     def _acting(self, caller: Caller, request: Request) -> Request:
         """The request as that actor. Its verb has checked the rest of it already."""

@@ -4,6 +4,8 @@ Rule of this file: from counts and states to families of series; each has a help
 kinds, reasons, routes and statuses are the program's own, and a shard has at most a thousand markets.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
@@ -31,6 +33,8 @@ T = TypeVar("T", bound=Metric)
 # The framework adds the character set.
 CONTENT_TYPE: Final = "text/plain; version=0.0.4"
 PREFIX: Final = "callmarket_"
+# After a text none is begun for so many times as long as it took.
+REST: Final = 19.0
 ROLES: Final = ("leader", "standby", "ended")
 
 
@@ -52,6 +56,7 @@ class Watched(Struct, frozen=True):
     requests: Requests
     proofs: Proofs
     connections: Callable[[], int]
+    turned_away: Callable[[], int]
 
 
 class Metrics:
@@ -65,10 +70,41 @@ class Metrics:
         GCCollector(registry=registry)
         registry.register(_Families(watched))
         self._registry: Final = registry
+        self._making: asyncio.Task[bytes] | None = None
+        self._rests_until_s = 0.0
 
-    def text(self) -> bytes:
-        """All of it, as Prometheus reads it. O(markets)."""
-        return generate_latest(self._registry)
+    async def text(self) -> bytes:
+        """All of it, as Prometheus reads it: one text for all who ask while it is waited for and made.
+
+        O(markets), one family at a time with others in between. Who asks soon after the last text waits: making them
+        takes a twentieth of the loop's time at most, however many ask, so of a thousand markets there is one a second.
+        """
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(self._make())
+        # Whoever gives up leaves it to the others.
+        return await asyncio.shield(self._making)
+
+    async def _make(self) -> bytes:
+        await asyncio.sleep(max(0.0, self._rests_until_s - time.monotonic()))
+        parts, spent_s, began_s = [], 0.0, time.perf_counter()
+        for family in self._registry.collect():
+            parts.append(generate_latest(_One(family)))
+            spent_s += time.perf_counter() - began_s
+            await asyncio.sleep(0)
+            began_s = time.perf_counter()
+        self._rests_until_s = time.monotonic() + REST * spent_s
+        return b"".join(parts)
+
+
+class _One(Collector):
+    """A family alone, as a registry of which a text can be made."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterator[Metric]:
+        """That family."""
+        yield self._family
 
 
 class _Families(Collector):
@@ -193,6 +229,12 @@ class _Families(Collector):
             (((method, route, str(status)), count) for (method, route, status), count in requests.counts.items()),
         )
         yield _histogram("http_request_seconds", "From head to answer.", ("method", "route"), requests.seconds.items())
+        yield _counter(
+            "http_turned_away",
+            "Requests that were answered unread, because more had come than could be served soon.",
+            (),
+            [((), self._of.turned_away())],
+        )
         yield _plain("http_connections", "Connections that are open.", self._of.connections())
 
     def _cycles(self) -> Iterator[Metric]:

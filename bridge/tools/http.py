@@ -47,9 +47,8 @@ async def _serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
             streamable_http_path=PATH, stateless_http=True, max_request_body_size=BODY_BYTES_MAX, host=HOST
         )
         running = Running(cast(Application, app))
-        server = Server(keyed(running), on_ending=running.cut)
+        server = Server(keyed(running), running.cut, lambda: on_ready(url_of(listening) + PATH))
         async with tools.session_manager.run(), ending_on(ending_signals(), server.end):
-            on_ready(url_of(listening) + PATH)
             try:
                 await server.serve(sockets=[listening])
             finally:

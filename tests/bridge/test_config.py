@@ -39,6 +39,8 @@ GOOD = {
     "log_format": ("console", "console"),
     "log_requests_per_s": ("7", 7),
     "changes_waiting_max": ("9", 9),
+    "connections_per_address_max": ("100", 100),
+    "proxy_addresses": ("10.0.0.1", "10.0.0.1"),
     "llm_tokens_per_token": ("250", 250),
     "clock_leap_s_max": ("2.5", 2.5),
     "earnings_file": ("/srv/rates.toml", "/srv/rates.toml"),

@@ -13,7 +13,19 @@ from collections.abc import Iterator
 import pytest
 
 from engine.book import Bid, Book
-from engine.commands import ADMIN, OPERATOR, AmendBid, ClearRound, Command, Entry, Mint, OpenAccount, PlaceBid
+from engine.commands import (
+    ADMIN,
+    OPERATOR,
+    AmendBid,
+    ClearRound,
+    Command,
+    Entry,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+)
 from engine.core import Engine
 from engine.events import AwardGranted, Events, Rejected, RoundCleared
 from engine.limits import TOKENS_MAX
@@ -76,6 +88,10 @@ def compare(pair: Pair, market_id: str, bidder_id: str, task_id: str, price: int
     state = pair.engine.state
     before = state.encode()
     asked = quote(state, market_id, price, at_us, bidder_id, task_id)
+    assert asked is not None
+    # Told to read fewer bids, it says the same or nothing.
+    for bids_max in (1, 2, 5):
+        assert quote(state, market_id, price, at_us, bidder_id, task_id, bids_max) in (None, asked)
     assert state.encode() == before, "a quote has changed the state"
     as_it_is, _ = Truth(pair, at_us).call(market_id)
     assert asked.clearing_price_without_tokens == as_it_is.clearing_price_tokens
@@ -209,3 +225,24 @@ def test_quote_in_words() -> None:
     assert (moved.replaces_bid_id, moved.wins, moved.rank, moved.winning_price_tokens) == (2, True, 2, 1)
     rival = quote(state, "m", 30, state.at_us, "c", "t1")
     assert (rival.wins, rival.rank, rival.winning_price_tokens) == (False, None, 31)
+
+
+def test_a_quote_reads_no_more_bids_than_it_may() -> None:
+    """Bids for a task that another has are passed over, however many there are; with one slot it reads them all."""
+    engine = Engine()
+    for entry_no, (actor, command) in enumerate(crowd(30), 1):
+        assert not isinstance(engine.apply(Entry(entry_no, 0, actor, command))[0], Rejected)
+    state = engine.state
+    assert quote(state, "m", 5, 0, bids_max=30) is None
+    assert quote(state, "m", 5, 0, bids_max=40) == quote(state, "m", 5, 0)
+
+
+def crowd(rivals: int) -> Iterator[tuple[str, Command]]:
+    """A market in which so many bid for one task, and two slots are on offer."""
+    yield ADMIN, OpenMarket("m")
+    for slot in ("s1", "s2"):
+        yield OPERATOR, OfferSlot("m", slot, 0)
+    for number in range(rivals):
+        yield ADMIN, OpenAccount(f"b{number}", "agent")
+        yield ADMIN, Mint(f"b{number}", 100, "grant:initial")
+        yield f"b{number}", PlaceBid("m", f"b{number}", "task", 10)

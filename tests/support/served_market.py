@@ -29,6 +29,7 @@ class Served:
 
     url: str
     keyring: Keyring
+    front: Front = field(init=False)
     seen: list[tuple[str, int]] = field(default_factory=list)
 
     def key(self, **scopes: Any) -> str:
@@ -41,6 +42,11 @@ class Served:
         self.seen.append((scope["path"], status))
 
 
+async def no_metrics() -> tuple[bytes, str]:
+    """Nothing is counted here."""
+    return b"", ""
+
+
 @contextmanager
 def served(owner: Exchange) -> Iterator[Served]:
     """Serve it within the block."""
@@ -48,9 +54,10 @@ def served(owner: Exchange) -> Iterator[Served]:
         keyring = stack.enter_context(Keyring(owner.node.url, owner.node.shard_id))
         listening = stack.enter_context(listening_socket("127.0.0.1", 0))
         market = Served(url_of(listening), keyring)
-        service = Service(owner, Door(keyring), keyring, Caller(owner), lambda: (b"", ""))
+        service = Service(owner, Door(keyring), keyring, Caller(owner), no_metrics)
         front = Front(stack.enter_context(routes_of(service)), service, market.see)
-        server = Server(front, on_ending=owner.node.end_streams)
+        market.front = front
+        server = Server(front, owner.node.end_streams, gate=front)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
         thread.start()
         try:

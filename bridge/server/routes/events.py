@@ -57,13 +57,10 @@ async def events(
     resumed_seq = sse.after_seq_of(last_event_id or "")
     with told_as(market_ids="market_id", kinds="kind"):
         wanted = filter_of(market_id or (), kind or (), bidder_id or "")
-    if resumed_seq is None:
-        subscription = await service.node.feed.subscribe(wanted, after_seq)
-    else:
-        with told_as(after_seq="Last-Event-ID"):
-            subscription = await service.node.feed.subscribe(wanted, resumed_seq)
+    with told_as(after_seq="after_seq" if resumed_seq is None else "Last-Event-ID"):
+        subscription, share = await service.subscribe(caller, wanted, after_seq if resumed_seq is None else resumed_seq)
     stay = service.stays.stay(caller.principal, subscription.expel)
-    return EventStream(subscription, stay)  # type: ignore[return-value]  # the same protocol in other words
+    return EventStream(subscription, stay, share)  # type: ignore[return-value]  # the same protocol in other words
 
 
 HANDLERS = (events,)

@@ -113,7 +113,7 @@ async def get_order_book(market_id: PathId, service: GivenService, limit: Limit 
     return await service.market.get_order_book(market_id, limit, depth)
 
 
-@get("/markets/{market_id:str}/quote", operation_id="quote", summary="Would I win now?", responses=QUESTION)
+@get("/markets/{market_id:str}/quote", operation_id="quote", summary="Would I win now?", responses=problems(404, 409))
 async def get_quote(
     market_id: PathId,
     service: GivenService,

@@ -22,7 +22,7 @@ async def auction_order_book(
     service: GivenService, market_id: NameQuery = None, limit: Limit = 100, depth: Depth = 20
 ) -> OrderBook:
     """As `get_order_book`. The market may be left out where there is only one."""
-    return await service.market.get_order_book(await _market(service, market_id), limit, depth)
+    return await service.market.get_order_book(_market(service, market_id), limit, depth)
 
 
 @get("/compute-auction/stats", operation_id="auction_stats", summary="Recent figures", responses=QUESTION)
@@ -30,9 +30,7 @@ async def auction_stats(
     service: GivenService, market_id: NameQuery = None, period_s: PeriodS = 86_400.0, limit: Limit = 1_000
 ) -> RecentStats:
     """As `get_recent_stats`. The market may be left out where there is only one."""
-    return await service.market.get_recent_stats(
-        await _market(service, market_id), timedelta(seconds=period_s), limit=limit
-    )
+    return await service.market.get_recent_stats(_market(service, market_id), timedelta(seconds=period_s), limit=limit)
 
 
 @get("/wallets", operation_id="platform_wallets", summary="List wallets", responses=QUESTION)
@@ -57,14 +55,14 @@ async def platform_resource_budgets(
     return await service.market.get_resource_budget_rankings(artifact_type, limit)
 
 
-async def _market(service: Service, market_id: str | None) -> str:
+def _market(service: Service, market_id: str | None) -> str:
     """The market that is meant. Raises `Invalid` where there is no telling."""
     if market_id is not None:
         return market_id
-    markets = (await service.market.markets()).items
-    if len(markets) == 1:
-        return markets[0].market_id
-    raise Invalid("market_id", "", f"the market that is meant: there are {len(markets)}")
+    markets, only = service.market.read(lambda state: (len(state.markets), next(iter(state.markets), "")))
+    if markets == 1:
+        return only
+    raise Invalid("market_id", "", f"the market that is meant: there are {markets}")
 
 
 HANDLERS = (auction_order_book, auction_stats, platform_wallets, token_earnings, platform_resource_budgets)

@@ -36,10 +36,11 @@ class Served:
         self.demurrage = Collector(exchange, demurrage_of(Config()))
         self.requests = Requests()
         self.proofs = Proofs(exchange.node)
-        watched = Watched(exchange.node, keyring, calls, self.demurrage, self.requests, self.proofs, lambda: 0)
-        metrics = Metrics(watched)
-        scrape = lambda: (metrics.text(), CONTENT_TYPE)  # noqa: E731
-        self.service = Service(exchange, Door(keyring), keyring, calls, scrape)
+        watched = Watched(
+            exchange.node, keyring, calls, self.demurrage, self.requests, self.proofs, lambda: 0, lambda: 0
+        )
+        self.metrics = Metrics(watched)
+        self.service = Service(exchange, Door(keyring), keyring, calls, self._scrape)
         self.seen: list[tuple[str, int]] = []
         self.app = Front(stack.enter_context(routes_of(self.service)), self.service, self._see)
 
@@ -64,6 +65,9 @@ class Served:
                 return await client.request(method, path, headers=headers, **more)
 
         return asyncio.run(go())
+
+    async def _scrape(self) -> tuple[bytes, str]:
+        return await self.metrics.text(), CONTENT_TYPE
 
     def _see(self, scope: Any, caller: Any, status: int, seconds: float, request_id: str) -> None:
         self.seen.append((scope["path"], status))

@@ -5,17 +5,27 @@ socket, with small bounds; what it does is read from the socket, and no time is 
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import pytest
+import uvloop
 
-from bridge.server import connection
-from bridge.server.asgi import Message, Receive, Scope, Send
+from bridge.access.principal import Principal
+from bridge.access.principal import Scope as KeyScope
+from bridge.access.sites import among
+from bridge.server import connection, connection_table
+from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
+from bridge.server.connection_table import ConnectionTable
+from bridge.server.gate import OpenGate
 from bridge.server.http_server import Server, listening_socket
+from bridge.server.problem import Problem
 
 HEAD = b"GET / HTTP/1.1\r\nHost: here\r\n"
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
-Meet = Callable[[Callable[[], Awaitable[tuple[Reader, Writer]]]], Awaitable[None]]
+Connect = Callable[[], Awaitable[tuple[Reader, Writer]]]
+Meet = Callable[[Connect], Awaitable[None]]
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,15 +41,33 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_S_MAX", 0.5)
     monkeypatch.setattr(connection, "HEAD_BYTES_MAX", 2_000)
-    monkeypatch.setattr(connection, "CONNECTIONS_MAX", 3)
 
 
-def meet(check: Meet) -> None:
-    """Run a check against a server."""
+class Naming(OpenGate):
+    """Whoever names a key has it; `staff` is the staff's."""
+
+    def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                scopes = {KeyScope.READ, *([KeyScope.OPERATE] if value == b"staff" else [])}
+                scope[PRINCIPAL] = Principal(value.decode(), "", frozenset(scopes), frozenset(), frozenset(), 1, 1)
+        return super().admit(scope, is_whole=is_whole)
+
+
+async def until(met: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(30):
+        while not met():  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0)
+
+
+def meet(check: Meet, connections_max: int = 3, per_site_max: int = 100, proxies: str = "") -> None:
+    """Run a check against a server with room for so many."""
 
     async def run() -> None:
         with listening_socket("127.0.0.1", 0) as listening:
-            server = Server(hello, on_ending=lambda: None)
+            table = ConnectionTable(connections_max, per_site_max, among(proxies, "proxies"))
+            server = Server(hello, on_ending=lambda: None, gate=Naming(), table=table)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             host, port = listening.getsockname()
             opened: list[tuple[Reader, Writer]] = []
@@ -77,18 +105,18 @@ async def answer(reader: Reader) -> bytes:
     return head.split(b"\r\n")[0] + b" " + await reader.readexactly(5)
 
 
-async def says_nothing(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def says_nothing(connect: Connect) -> None:
     reader, _ = await connect()
     assert await closed(reader) == b""
 
 
-async def says_half(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def says_half(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(HEAD)
     assert await closed(reader) == b""
 
 
-async def drips(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def drips(connect: Connect) -> None:
     """A byte now and then does not begin the time anew."""
     reader, writer = await connect()
 
@@ -103,7 +131,7 @@ async def drips(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None
     dripping.cancel()
 
 
-async def sends_empty_lines(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def sends_empty_lines(connect: Connect) -> None:
     """After a request that was answered: no head begins with them, so they must not keep it open either."""
     reader, writer = await connect()
     writer.write(HEAD + b"\r\n")
@@ -112,7 +140,7 @@ async def sends_empty_lines(connect: Callable[[], Awaitable[tuple[Reader, Writer
     assert await closed(reader) == b""
 
 
-async def sends_half_of_a_second_one(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def sends_half_of_a_second_one(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(HEAD + b"\r\n")
     assert await answer(reader) == b"HTTP/1.1 200 OK hello"
@@ -120,7 +148,7 @@ async def sends_half_of_a_second_one(connect: Callable[[], Awaitable[tuple[Reade
     assert await closed(reader) == b""
 
 
-async def sends_a_head_without_end(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+async def sends_a_head_without_end(connect: Connect) -> None:
     reader, writer = await connect()
     writer.write(HEAD + b"X: " + b"x" * 3_000)
     assert (await closed(reader)).startswith(b"HTTP/1.1 431 ")
@@ -140,7 +168,7 @@ def test_a_head_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_answer_may_take_longer_than_a_head() -> None:
-    async def check(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
+    async def check(connect: Connect) -> None:
         reader, writer = await connect()
         for _ in range(2):
             writer.write(HEAD.replace(b"/ ", b"/slow ") + b"\r\n")
@@ -152,27 +180,169 @@ def test_an_answer_may_take_longer_than_a_head() -> None:
     meet(check)
 
 
-def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+async def ask(writer: Writer, path: str = "/", key: str = "") -> None:
+    headers = f"Authorization: {key}\r\n".encode() if key else b""
+    writer.write(HEAD.replace(b"/ ", path.encode() + b" ") + headers + b"\r\n")
+
+
+async def is_served(connect: Connect, key: str = "") -> tuple[Reader, Writer]:
+    """A new connection, on which a request is answered."""
+    reader, writer = await connect()
+    await ask(writer, key=key)
+    assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+    return reader, writer
+
+
+async def is_turned_away(connect: Connect) -> None:
+    reader, _ = await connect()
+    told = await closed(reader)
+    assert told.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nretry-after: 1\r\n" in told
+
+
+@pytest.fixture
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_S_MAX", 3_600)
 
-    async def check(connect: Callable[[], Awaitable[tuple[Reader, Writer]]]) -> None:
-        held = [await connect() for _ in range(3)]
-        for reader, writer in held:
-            writer.write(HEAD + b"\r\n")
-            assert await answer(reader) == b"HTTP/1.1 200 OK hello"
-        reader, _ = await connect()
-        told = await closed(reader)
-        assert told.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-        assert b"\r\nretry-after: 1\r\n" in told
-        held[0][1].close()
-        await held[0][1].wait_closed()
+
+@pytest.mark.usefixtures("_patient")
+def test_who_only_holds_connections_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest without a key goes; one with a key stays, also if it is older."""
+    monkeypatch.setattr(connection_table, "HALL_MAX", 0)
+
+    async def check(connect: Connect) -> None:
+        proven, proven_writer = await is_served(connect, key="k")
+        first, _ = await is_served(connect)
+        second, _ = await is_served(connect)
+        third, _ = await is_served(connect)
+        assert await closed(first) == b""
+        for _ in range(20):  # as many as somebody likes to open
+            await is_served(connect)
+        assert await closed(second) == b""
+        assert await closed(third) == b""
+        await ask(proven_writer, key="k")
+        assert await answer(proven) == b"HTTP/1.1 200 OK hello"
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody goes who waits for an answer, or has a key and no more than its share."""
+    monkeypatch.setattr(connection_table, "HALL_MAX", 0)
+
+    async def check(connect: Connect) -> None:
+        held = [await is_served(connect, key=f"k{number}") for number in range(3)]
+        await ask(held[0][1], "/slow", "k0")
+        await is_turned_away(connect)
+        held[1][1].close()
+        await held[1][1].wait_closed()
         # Soon: the server has to hear of it first.
         told = b"HTTP/1.1 503"
         while told.startswith(b"HTTP/1.1 503"):
             reader, writer = await connect()
-            writer.write(HEAD + b"\r\n")
+            await ask(writer)
             told = await answer(reader)
             writer.close()
         assert told == b"HTTP/1.1 200 OK hello"
+        assert await answer(held[0][0]) == b"HTTP/1.1 200 OK hello"
 
     meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_a_key_with_more_than_its_share_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_table, "HALL_MAX", 0)
+
+    async def check(connect: Connect) -> None:
+        mine = await is_served(connect, key="modest")
+        oldest, _ = await is_served(connect, key="greedy")
+        await is_served(connect, key="greedy")
+        await is_served(connect, key="other")
+        assert await closed(oldest) == b""
+        await ask(mine[1], key="modest")
+        assert await answer(mine[0]) == b"HTTP/1.1 200 OK hello"
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_the_staff_finds_room_where_all_have_keys() -> None:
+    async def check(connect: Connect) -> None:
+        for number in range(3):
+            await is_served(connect, key=f"k{number}")
+        reader, writer = await connect()
+        await ask(writer, key="k9")
+        assert b"\r\nconnection: close\r\n" in await closed(reader)
+        reader, writer = await is_served(connect, key="staff")
+        for _ in range(3):
+            await ask(writer, key="staff")
+            assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_an_address_has_so_many_connections_unless_it_is_a_proxy() -> None:
+    async def check(connect: Connect) -> None:
+        held = [await is_served(connect) for _ in range(2)]
+        await is_turned_away(connect)
+        held[0][1].close()
+        await closed(held[0][0])
+
+    meet(check, connections_max=10, per_site_max=2)
+
+    async def check_of_proxy(connect: Connect) -> None:
+        for _ in range(5):
+            await is_served(connect)
+
+    meet(check_of_proxy, connections_max=10, per_site_max=2, proxies="127.0.0.0/8")
+
+
+def test_who_connects_does_not_wait_for_a_turn_of_the_loop_each() -> None:
+    """Under load a turn takes a tenth of a second: with one connection in each, thousands wait for minutes."""
+    connecting = 96
+
+    async def run() -> int:
+        with listening_socket("127.0.0.1", 0) as listening:
+            server = Server(hello, on_ending=lambda: None)
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            await until(lambda: server.started)
+            clients = [socket.create_connection(listening.getsockname()) for _ in range(connecting)]
+            turns = 0
+            while server.connections < connecting:
+                turns += 1
+                await asyncio.sleep(0)
+            for client in clients:
+                client.close()
+            server.end()
+            await serving
+            return turns
+
+    assert uvloop.run(run()) < connecting // 2
+
+
+@pytest.mark.usefixtures("_patient")
+def test_who_takes_no_answer_is_not_kept_for_ever() -> None:
+    """A connection whose last answer nobody reads is ended when it has been idle for long, not flushed for ever."""
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        size = 32 * 2**20
+        head: Message = {"type": "http.response.start", "status": 200}
+        await send({**head, "headers": [(b"content-length", b"%d" % size)]})
+        await send({"type": "http.response.body", "body": bytes(size)})
+
+    async def run() -> None:
+        with listening_socket("127.0.0.1", 0) as listening:
+            server = Server(large, on_ending=lambda: None)
+            server.config.timeout_keep_alive = 1
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            await until(lambda: server.started)
+            with closing(socket.create_connection(listening.getsockname())) as client:
+                client.sendall(HEAD + b"\r\n")
+                await until(lambda: server.connections)
+                await until(lambda: not server.connections)
+            server.end()
+            await serving
+
+    asyncio.run(run())

@@ -32,15 +32,16 @@ def test_changes_beyond_the_bound_are_refused_and_reads_are_not(served: Served) 
     key = served.key(bid=("a",))
     told, look = asyncio.run(together(app, key, 12))
     statuses = [one.status_code for one in told]
-    assert (statuses.count(201), statuses.count(503)) == (5, 7)
+    # A key may have as many as are still free: alone, half of them.
+    assert (statuses.count(201), statuses.count(503)) == (3, 9)
     for refused in told:
         if refused.status_code == 503:
             assert refused.headers["Retry-After"] == "1"
             assert refused.json()["type"] == "/problems/unavailable"
     assert look.status_code == 200
-    assert served.exchange.wallet("a").held_tokens == 5, "what was refused has not happened"
+    assert served.exchange.wallet("a").held_tokens == 3, "what was refused has not happened"
     # Room again: the count goes down with every answer, refusals included.
-    told, _ = asyncio.run(together(app, key, 5))
+    told, _ = asyncio.run(together(app, key, 3))
     assert 503 not in {one.status_code for one in told}
 
 

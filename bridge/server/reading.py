@@ -1,0 +1,61 @@
+"""The market as routes read it: each question weighed in its key's rate, and the dear ones in turns.
+
+What a question costs is told by the question itself, in units of the least one. A key pays for each with that much of
+its rate, so a thousand a second are a thousand wallets or ten quotes of a full market. What is read from the state is
+read in the loop, where all others wait meanwhile: so of the dear ones there is one at a time, keys one after the other,
+and after each the loop is left to others four times as long. What is read from the tables costs threads and PostgreSQL,
+so many at a time in all and for each key.
+Rule of this file: it decides when, never what. Only who is known is weighed; the service's own questions are not.
+"""
+
+from contextvars import ContextVar
+from typing import Final, TypeVar
+
+from bridge.access.door import Door
+from bridge.async_exchange import AsyncExchange
+from bridge.exchange import Exchange
+from bridge.questions import Durable
+from bridge.reads import Live
+from bridge.server.caller import Caller
+from bridge.server.turns import Turns
+
+T = TypeVar("T")
+
+# Who asks, in the task of a request.
+ASKING: Final[ContextVar[Caller | None]] = ContextVar("asking", default=None)
+
+# After a dear question nothing dear is begun for so many times as long as it took.
+_REST: Final = 4.0
+# Of one key. Who asks more at once is told to come back.
+DEAR_WAITING_EACH: Final = 8
+# As many as there are connections to the tables: half of them for one key.
+TABLES_AT_A_TIME: Final = 4
+TABLES_EACH: Final = 2
+TABLES_WAITING_EACH: Final = 64
+
+
+class ReadMarket(AsyncExchange):
+    """The market, for the questions of keys."""
+
+    def __init__(self, exchange: Exchange, door: Door) -> None:
+        """Take what a question weighs from its key's rate at this door."""
+        super().__init__(exchange)
+        self._door: Final = door
+        self._dear: Final = Turns(in_all=1, each=1, waiting_each=DEAR_WAITING_EACH, rest=_REST)
+        self._tables: Final = Turns(in_all=TABLES_AT_A_TIME, each=TABLES_EACH, waiting_each=TABLES_WAITING_EACH)
+
+    async def ask(self, question: Live[T] | Durable[T]) -> T:
+        """The answer, in its turn. Raises `TooManyRequests` too."""
+        asking = ASKING.get()
+        if asking is None:
+            return await super().ask(question)
+        key_id = asking.principal.key_id
+        if isinstance(question, Durable):
+            self._door.weigh(asking.principal, question.weight)
+            async with self._tables.turn(key_id):
+                return await super().ask(question)
+        if question.weight is None:
+            return await super().ask(question)
+        self._door.weigh(asking.principal, self.read(question.weight))
+        async with self._dear.turn(key_id):
+            return await super().ask(question)

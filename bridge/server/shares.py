@@ -1,0 +1,60 @@
+"""How much of something one key may have at a time: streams, waits, bodies that are not whole.
+
+Rule of this file: pure, O(1); who has as many as it may is told so at once, and keys that have none are not remembered.
+"""
+
+from collections import Counter
+from types import TracebackType
+from typing import Final, Self
+
+from bridge.errors import TooManyRequests
+
+
+class Shares:
+    """For one event loop."""
+
+    def __init__(self, what: str, each_max: int, retry_after_s: float) -> None:
+        """So many for each; `what` they are is told to who asks for more."""
+        assert each_max > 0, each_max
+        self._what: Final = what
+        self._each_max: Final = each_max
+        self._retry_after_s: Final = retry_after_s
+        self._of_key: Final[Counter[str]] = Counter()
+
+    def __len__(self) -> int:
+        """How many there are of all keys."""
+        return self._of_key.total()
+
+    def one(self, key_id: str) -> "Share":
+        """One more for a key. Raises `TooManyRequests`."""
+        if self._of_key[key_id] >= self._each_max:
+            raise TooManyRequests(
+                f"key {key_id} has {self._each_max} {self._what}, the most at a time", self._retry_after_s
+            )
+        self._of_key[key_id] += 1
+        return Share(self._of_key, key_id)
+
+
+class Share:
+    """One that a key has; close it, or use it in `with`."""
+
+    def __init__(self, of_key: Counter[str], key_id: str) -> None:
+        self._of_key: Counter[str] | None = of_key
+        self._key_id = key_id
+
+    def close(self) -> None:
+        """It is over. Again: nothing."""
+        if self._of_key is None:
+            return
+        self._of_key[self._key_id] -= 1
+        if not self._of_key[self._key_id]:
+            del self._of_key[self._key_id]
+        self._of_key = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,94 @@
+"""Reads that are dear: quotes of a crowded market, metrics of many markets. A10: they take turns with all others.
+
+Goal: no question holds the loop for longer than it is worth. Method: the loop counts who else gets a turn.
+"""
+
+import asyncio
+
+import pytest
+
+from bridge import reads
+from bridge.access.issue import NewKey
+from bridge.errors import TooManyRequests
+from bridge.server.caller import Caller
+from bridge.server.reading import ASKING, DEAR_WAITING_EACH
+from tests.bridge.server.conftest import Served
+
+
+def test_a_quote_that_would_read_too_many_bids_is_a_conflict(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "QUOTE_BIDS_MAX", 3)
+    market = served.exchange
+    market.offer_slot("m", "s")
+    path, key = "/api/v1/markets/m/quote?max_price_tokens=5", served.key()
+    assert served.ask("GET", path, key=key).json()["wins"] is True
+    for number, bidder in enumerate(("a", "b", "a", "b")):
+        market.place_bid("m", bidder, f"t{number // 2}", 10)
+    told = served.ask("GET", path, key=key)
+    assert (told.status_code, told.json()["type"], told.json()["field"]) == (409, "/problems/conflict", "market_id")
+    assert "fewer than 3 bids" in told.json()["bound"]
+
+
+def test_metrics_are_made_in_slices_and_once_for_all_who_wait(served: Served) -> None:
+    for number in range(30):
+        served.exchange.open_market(f"market-{number}")
+
+    async def run() -> tuple[list[bytes], int]:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(others())
+        texts = await asyncio.gather(*(served.metrics.text() for _ in range(20)))
+        counting.cancel()
+        return texts, turns
+
+    texts, turns = asyncio.run(run())
+    assert all(text is texts[0] for text in texts), "one for all"
+    assert turns > texts[0].count(b"# TYPE ") > 40, "others had a turn after each family"
+    # The next one knows what has happened since.
+    served.exchange.open_market("late")
+    assert b'callmarket_bids_open{market="late"}' in asyncio.run(served.metrics.text())
+
+
+def test_whoever_gives_up_leaves_the_metrics_to_the_others(served: Served) -> None:
+    async def run() -> bytes:
+        first = asyncio.create_task(served.metrics.text())
+        second = asyncio.create_task(served.metrics.text())
+        await asyncio.sleep(0)
+        first.cancel()
+        return await second
+
+    assert b"callmarket_ready 1.0" in asyncio.run(run())
+
+
+def test_a_key_has_so_many_dear_questions_at_a_time(served: Served) -> None:
+    """One that asks for more is told to come back; another key is asked for next, and cheap questions do not wait."""
+    market = served.service.market
+    greedy, modest = (
+        Caller(served.service.door.known(f"Bearer {served.key()}".encode()), "", "", "") for _ in range(2)
+    )
+
+    async def ask(caller: Caller, order: list[str]) -> None:
+        ASKING.set(caller)
+        await market.markets()
+        order.append("greedy" if caller is greedy else "modest")
+
+    async def run() -> None:
+        order: list[str] = []
+        async with market._dear.turn("somebody"):
+            tasks = [asyncio.create_task(ask(greedy, order)) for _ in range(DEAR_WAITING_EACH + 3)]
+            tasks.append(asyncio.create_task(ask(modest, order)))
+            await asyncio.sleep(0)
+            ASKING.set(greedy)
+            assert (await market.wallet("a")).account_id == "a"
+            assert not order
+        refused = [one for one in await asyncio.gather(*tasks, return_exceptions=True) if one is not None]
+        assert [type(one) for one in refused] == [TooManyRequests] * 3
+        assert order.index("modest") <= 1
+
+    asyncio.run(run())
+    assert NewKey(name="x").rate_per_s == 1_000
