@@ -309,9 +309,8 @@ def _reign(
     feed = Feed(recovered.position.last_seq, lambda: PostgresJournal(url, config.shard_id, reader=True))
 
     def save_lost(rows: Sequence[Row]) -> str:
-        with PostgresJournal(url, config.shard_id, reader=True) as journal:
-            market_id = journal.market_id()
-        return save(marks.folder, market_id, config.shard_id, [LostRow.of(row.entry, row.events) for row in rows])
+        lost = [LostRow.of(row.entry, row.events) for row in rows]
+        return save(marks.folder, marks.market_id, config.shard_id, lost)
 
     parts = Parts(sequencer, write_behind, heartbeat, recovered.report, feed, save_lost)
     return Reign(parts, config.ack_timeout_s)

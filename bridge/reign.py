@@ -32,7 +32,7 @@ class Parts:
     recovery: Report
     feed: Feed
     save_lost: Callable[[Sequence[Row]], str]
-    """Writes rows that the journal has lost to a file, and says where that is."""
+    """Writes rows that the journal has lost to a file, and says where that is. Never raises."""
 
 
 class Reign:
@@ -141,13 +141,9 @@ class Reign:
         if not isinstance(failure, RowsLost):
             return
         with self._saving:
-            if self._saved:
-                return
-            try:
+            if not self._saved:
                 self._saved = self._save_lost(self.feed.after(failure.last_seq))
-            except PersistenceError as error:
-                self._saved = f" They cannot be written down: {error}."
-            logger.error("%s%s", failure, self._saved)
+                logger.error("%s%s", failure, self._saved)
 
     def _hand_over_quietly(self) -> None:
         try:

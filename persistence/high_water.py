@@ -68,6 +68,8 @@ class HighWater:
         self.shard_id: Final = shard_id
         self._folders: Final = (*(() if folder is None else (folder,)), *also)
         self._descriptor: int | None = None
+        # Of the marks that it writes; empty before it begins.
+        self.market_id = ""
         self._market = b""
         self.begun = False
         self._block = 0
@@ -98,6 +100,7 @@ class HighWater:
         if self.begun:
             return
         self.begun = True
+        self.market_id = market_id
         folder = self.folder
         try:
             if folder is None:

@@ -168,7 +168,9 @@ class Standby:
                 self._begin()
             else:
                 self._go_on(self._replica)
-            self._loss = ""
+            if self._loss:
+                logger.warning("shard %d: its journal lacks nothing any more that was not accepted", self._shard_id)
+                self._loss = ""
         except RowsLost as error:
             self._lose(error)
 
@@ -212,13 +214,13 @@ class Standby:
 
     def _lose(self, error: RowsLost) -> None:
         """Keep the rows that the journal lacks, where this process has them, and begin anew once that is settled."""
-        replica, self._replica = self._replica, None
         kept = ""
-        if replica is not None:
+        if self._replica is not None:
             after_seq = min(self._recent.last_common(self._journal), error.last_seq)
-            kept = save(
-                self._high_water.folder, self._journal.market_id(), self._shard_id, self._recent.after(after_seq)
-            )
+            rows = self._recent.after(after_seq)
+            kept = save(self._high_water.folder, self._high_water.market_id, self._shard_id, rows)
+            # Only now: a database that was away in the middle of this is asked once more.
+            self._replica = None
         words = f"{error}{kept}"
         if self._loss == "":
             logger.error("the standby of shard %d: %s", self._shard_id, words)
