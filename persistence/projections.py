@@ -3,8 +3,8 @@
 Rule of this file: pure. It asks no database and no engine, because events are sufficient by themselves, so the same
 function that feeds the tables also says what they must hold (`verify`).
 
-A row that is made and changed in one batch is simply made with its last values, so a thousand bids that come and go
-between two commits cost a thousand rows and no update.
+A row that is made and changed in one batch is made with its last values: a thousand bids that come and go between two
+commits cost a thousand rows and no update.
 """
 
 from collections.abc import Iterable
@@ -94,12 +94,11 @@ class Changes:
         self.clears_changed: dict[int, ClearChange] = {}
         self.accounts: dict[str, AccountRow] = {}
         self.accounts_changed: dict[str, AccountChange] = {}
-        self.holds = HoldRows()
-        # The row with which history went on after a loss, 0 if it never did: ids of bids and awards go on after it.
+        # Ids of bids and awards go on from the row with which history did after a loss; 0 if nothing was lost.
         self.history_seq = 0
-        # Of the row being added: when it happened, as PostgreSQL counts, and its place.
-        self._at = 0
-        self._seq = 0
+        self.holds = HoldRows()
+        # Of the row being added: when, as PostgreSQL counts, and its place.
+        self._at = self._seq = 0
 
     def add(self, row: Sealed) -> None:
         """Fold in the next journal row. About 1 us for a placed bid."""

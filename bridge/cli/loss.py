@@ -103,7 +103,7 @@ def replay_lost(
         head, rows = lost_rows.read(file)
     except OSError as error:
         raise Invalid("file", str(file), f"a file that can be read ({error.strerror})") from None
-    with _leading(config) as market:
+    with market_database(config, writes=True), _leading(config) as market:
         with PostgresJournal(market.node.url, config.shard_id, reader=True) as journal:
             market_id = journal.market_id()
         if (head.market_id, head.shard_id) != (market_id, config.shard_id):

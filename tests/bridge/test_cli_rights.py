@@ -45,6 +45,7 @@ READING = (
     ("recover", "--dry-run"),
     ("clock",),
     ("keys", "list"),
+    ("accept-loss",),
 )
 # A command that needs more, with what it needs.
 WRITING = (
@@ -84,6 +85,7 @@ def test_every_command_is_tried() -> None:
         "serve",
         "demo",
         "economy",
+        "replay-lost",
     } | OTHERS == names
 
 
