@@ -11,6 +11,7 @@ import gc
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -23,6 +24,7 @@ from bridge.exchange import Exchange
 from bridge.messages import Request
 from bridge.results import accepted, stamp
 from engine.codec import Sealed
+from persistence.high_water import HighWater
 from persistence.postgres import PostgresJournal
 from persistence.recovery import recover
 
@@ -144,3 +146,11 @@ def bench_flush(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
             os.fdatasync(file.fileno())
 
         benchmark.pedantic(flush, rounds=300, warmup_rounds=20)
+
+
+@pytest.mark.benchmark(group="the mark of a durable batch, kept outside the database")
+def bench_high_water(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """What is written before a batch is acknowledged, beside a flush of the disk a second."""
+    with closing(HighWater(tmp_path, 0)) as marks:
+        marks.begin("00000000-0000-0000-0000-000000000000", 0, bytes(32))
+        benchmark(marks.keep, 1, bytes(32))

@@ -156,6 +156,9 @@ def test_the_loss_is_looked_at_accepted_once_and_history_goes_on(
     backups.go_back(older)
     looked = told(callmarket(database_url, marks_folder, "accept-loss", "--json"), 1)
     assert (looked["last_seq"], looked["first_lost_seq"], looked["last_lost_seq"]) == (5, 6, 15)
+    shown = callmarket(database_url, marks_folder, "accept-loss")
+    assert WENT_BACK in shown.stdout
+    assert "to accept it: callmarket accept-loss --from 6" in shown.stdout
     for wrong in ("5", "7", "16"):
         done = callmarket(database_url, marks_folder, "accept-loss", "--from", wrong, "--json")
         assert done.returncode == 2, done
@@ -164,6 +167,8 @@ def test_the_loss_is_looked_at_accepted_once_and_history_goes_on(
     for _ in range(2):
         accepted = told(callmarket(database_url, marks_folder, "accept-loss", "--from", "6", "--json"))
         assert (accepted["history_seq"], accepted["accepted_from_seq"]) == (HISTORY_ROWS, 6)
+    shown = callmarket(database_url, marks_folder, "accept-loss")
+    assert f"the loss of rows from 6 on is accepted: history goes on at row {HISTORY_ROWS}" in shown.stdout
     assert epoch(database_url) == 2
     with open_exchange(database_url) as market:
         bid = market.place_bid("m", "a", "task-0", 1, command_id="bid-0")
