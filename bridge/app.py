@@ -30,7 +30,7 @@ from persistence.connections import connect
 from persistence.embedded import default_home, ensure_database, ensure_server
 from persistence.high_water import HighWater, lost_since
 from persistence.journal import RowWriter
-from persistence.leadership import market_time
+from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.standby import Standby, Succession
 from persistence.leadership.vacancy import living_leader
@@ -264,12 +264,19 @@ def _way_to_write(stack: ExitStack, *, writer_process: bool) -> OpenWriter:
 
 
 def _insist_on_history(url: str, shard_id: int, marks: HighWater) -> None:
-    """Raises `RowsLost` if the journal lacks what was acknowledged, before anybody is fenced off."""
+    """Raises `RowsLost` if the journal lacks what was acknowledged, before anybody is fenced off.
+
+    And `Unavailable`, if a process that stands by says so.
+    """
     with PostgresJournal(url, shard_id, reader=True) as journal:
         market_id = journal.market_id()
         loss = lost_since(journal, marks.highest(market_id)) if market_id else None
     if loss is not None:
         raise loss
+    with connect(url, "callmarket opening", read_only=True) as connection:
+        told = register.loss_told(connection, shard_id)
+    if told:
+        raise persistence.errors.Unavailable(f"shard {shard_id}: {told}")
 
 
 def high_water(config: Config) -> HighWater:

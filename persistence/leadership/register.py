@@ -215,6 +215,21 @@ def standbys(connection: psycopg.Connection, shard_id: int) -> list[StandbyRow]:
     return [StandbyRow(*row) for row in rows]
 
 
+def loss_told(connection: psycopg.Connection, shard_id: int, but: str = "") -> str:
+    """What another process that stands by knows of rows that this journal has lost, in its words; or empty.
+
+    So that a process without a mark of its own does not lead on. `but` is the address of whoever asks.
+    """
+    return next(
+        (
+            f"{one.address} says: {one.loss}"
+            for one in standbys(connection, shard_id)
+            if one.loss and one.address != but
+        ),
+        "",
+    )
+
+
 def publish_proof(connection: psycopg.Connection, shard_id: int, seq: int, seconds: float) -> None:
     """Say that the state after a row was restored from what is stored, and compared."""
     connection.execute(

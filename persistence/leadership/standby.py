@@ -146,7 +146,7 @@ class Standby:
                     self._publish(connection)
                     leader = self._leader = register.look(connection, self._shard_id)
                 gone = self._doubt.is_gone(leader, time.monotonic())
-                if gone and not self._clock_fault and not self._loss:
+                if gone and not self._clock_fault and not self._loss and not self._others_know():
                     succession = self._succeed(leader)
                     if succession is not None:
                         return succession
@@ -173,6 +173,14 @@ class Standby:
                 self._loss = ""
         except RowsLost as error:
             self._lose(error)
+
+    def _others_know(self) -> bool:
+        """Whether another that stands by says that rows are lost: this process may have no mark of them."""
+        with self._line.use() as connection:
+            told = register.loss_told(connection, self._shard_id, self._address)
+        if told:
+            logger.warning("shard %d is not led from here: %s", self._shard_id, told)
+        return bool(told)
 
     def _begin(self) -> None:
         market_id = self._journal.market_id()

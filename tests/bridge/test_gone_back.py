@@ -148,6 +148,28 @@ def test_a_standby_waits_says_so_and_leads_when_the_database_is_brought_back(
         assert market.wallet("a").seq == 15
 
 
+def test_who_has_no_mark_believes_a_standby_that_has(
+    database_url: str, backups: Backups, older: str, marks_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is new would lead on from the older state; another that stands by knows better, until it is accepted."""
+    lose_rows(database_url)
+    backups.go_back(older)
+    with open_exchange(database_url, standby=True) as knows:
+        with psycopg.connect(database_url) as connection:
+            query = "SELECT loss FROM engine_standbys"
+            until(lambda: WENT_BACK in str(connection.execute(query).fetchone()))
+        monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path))
+        with pytest.raises(Unavailable, match=f"says: {WENT_BACK}"):
+            open_exchange(database_url)
+        monkeypatch.setenv("CALLMARKET_ADDRESS", "http://new")
+        with open_exchange(database_url, standby=True) as new:
+            until(lambda: new.node.applied_seq == 5)
+            assert not new.wait_until_leading(1)
+            told(callmarket(database_url, marks_folder, "accept-loss", "--from", "6", "--json"))
+            until(lambda: "leader" in (knows.role, new.role))
+    assert epoch(database_url) >= 3
+
+
 def test_the_loss_is_looked_at_accepted_once_and_history_goes_on(
     database_url: str, backups: Backups, older: str, marks_folder: Path
 ) -> None:
