@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from msgspec import Struct
 from rich.console import Group, RenderableType
@@ -28,6 +29,7 @@ from persistence.connections import connect
 from persistence.high_water import HighWater
 from persistence.leadership import register
 from persistence.leadership.vacancy import living_leader
+from persistence.lease import this_process
 from persistence.postgres import PostgresJournal
 
 _LEAD_S_MAX: Final = 60.0
@@ -152,15 +154,19 @@ def _accept(config: Config, url: str, marks: HighWater, found: LossView, first: 
 
 @contextmanager
 def _leading(config: Config) -> Iterator[Exchange]:
-    """The market, led by this process."""
+    """The market, led by this process, under its own name: whose settings it shares may lead too."""
+    config = msgspec.structs.replace(config, address=this_process())
     with open_with(config, standby=True) as market:
         deadline_s = time.monotonic() + _LEAD_S_MAX
         while not market.wait_until_leading(_POLL_S):
             reason = market.node.readiness().reason
-            if time.monotonic() > deadline_s or "lost" in reason:
+            if time.monotonic() > deadline_s or "lost" in reason or market.role == "ended":
                 raise Unavailable(f"this process cannot lead shard {config.shard_id}: {reason}")
             with connect(market.node.url, "callmarket cli") as connection:
-                register.request_handover(connection, config.shard_id)
+                leader = register.look(connection, config.shard_id)
+                # By its epoch, for this process may lead by the time at which it asks.
+                if leader is not None and leader.sign == "alive" and leader.address != config.address:
+                    register.request_handover(connection, config.shard_id, leader.epoch)
         yield market
 
 

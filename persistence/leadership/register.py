@@ -161,16 +161,16 @@ def release(connection: psycopg.Connection, shard_id: int, epoch: int) -> None:
     )
 
 
-def request_handover(connection: psycopg.Connection, shard_id: int) -> bool:
-    """Ask the leader to hand over. Whether somebody stands by, without whom nothing is asked."""
+def request_handover(connection: psycopg.Connection, shard_id: int, epoch: int | None = None) -> bool:
+    """Ask the leader to hand over, or only the one of this epoch. Whether somebody stands by; else nothing is asked."""
     asked = connection.execute(
         """
         UPDATE engine_leader AS leader SET handover_requested_at = clock_timestamp()
-        WHERE shard_id = %s AND released_at IS NULL
+        WHERE shard_id = %(shard)s AND released_at IS NULL AND (%(epoch)s::bigint IS NULL OR epoch = %(epoch)s)
           AND EXISTS (SELECT FROM engine_standbys AS standby WHERE standby.shard_id = leader.shard_id
-                        AND seen_at > clock_timestamp() - %s * interval '1 second')
+                        AND seen_at > clock_timestamp() - %(silent)s * interval '1 second')
         """,
-        (shard_id, STANDBY_SILENT_S_MAX),
+        {"shard": shard_id, "epoch": epoch, "silent": STANDBY_SILENT_S_MAX},
     )
     return asked.rowcount == 1
 
@@ -220,14 +220,8 @@ def loss_told(connection: psycopg.Connection, shard_id: int, but: str = "") -> s
 
     So that a process without a mark of its own does not lead on. `but` is the address of whoever asks.
     """
-    return next(
-        (
-            f"{one.address} says: {one.loss}"
-            for one in standbys(connection, shard_id)
-            if one.loss and one.address != but
-        ),
-        "",
-    )
+    others = (one for one in standbys(connection, shard_id) if one.loss and one.address != but)
+    return next((f"{one.address} says: {one.loss}" for one in others), "")
 
 
 def publish_proof(connection: psycopg.Connection, shard_id: int, seq: int, seconds: float) -> None:

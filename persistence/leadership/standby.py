@@ -81,6 +81,7 @@ class Standby:
         self._replica: Replica | None = None
         self._recent = Recent()
         self._loss = ""
+        self._others_said = ""
         self._leader: Leader | None = None
         self._published_s = float("-inf")
         self._closed: Final = threading.Event()
@@ -178,8 +179,9 @@ class Standby:
         """Whether another that stands by says that rows are lost: this process may have no mark of them."""
         with self._line.use() as connection:
             told = register.loss_told(connection, self._shard_id, self._address)
-        if told:
+        if told and told != self._others_said:
             logger.warning("shard %d is not led from here: %s", self._shard_id, told)
+        self._others_said = told
         return bool(told)
 
     def _begin(self) -> None:

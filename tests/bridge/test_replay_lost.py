@@ -134,7 +134,7 @@ def test_what_comes_out_otherwise_is_told(
     done = told(callmarket(database_url, tmp_path, "replay-lost", str(path), "--json"), 1)
     endings = {one["command"]: (one["ending"], one["what"]) for one in done["told"]}
     shown = callmarket(database_url, tmp_path, "replay-lost", str(path))
-    assert "row 9 (transfer by a) refused: FUNDS_INSUFFICIENT" in shown.stdout
+    assert "row 9 (transfer by a) refused: FUNDS_INSUFFICIENT" in " ".join(shown.stdout.split())
     assert endings["transfer"] == ("refused", "FUNDS_INSUFFICIENT: amount_tokens 990")
     assert endings["clear_round"][0] == "differs"
     assert "bidder_id 'a' then, 'b' now" in endings["clear_round"][1]
