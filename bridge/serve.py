@@ -144,18 +144,13 @@ async def _serve_once(
         proofs = Proofs(exchange.node)
         background(stack, proofs.follow())
 
-        metrics = Metrics(
-            Watched(
-                exchange.node,
-                keyring,
-                calls,
-                demurrage,
-                requests,
-                proofs,
-                lambda: server.connections,
-                lambda: front.turned_away,
-            )
-        )
+        def connections() -> int:
+            return server.connections
+
+        def turned_away() -> int:
+            return front.turned_away
+
+        metrics = Metrics(Watched(exchange.node, keyring, calls, demurrage, requests, proofs, connections, turned_away))
 
         async def scrape() -> tuple[bytes, str]:
             return await metrics.text(), CONTENT_TYPE
@@ -170,11 +165,7 @@ async def _serve_once(
         server = Server(front, exchange.node.end_streams, ready, gate=front, table=connection_table(config))
         servers.append(server)
         background(stack, _watch(exchange, lambda: _end("over", endings, servers)))
-        if config.snapshot_every_s:
-            # The URL is no argument, which everybody can read: it may have a password.
-            environment = {**os.environ, **as_environment(config), "CALLMARKET_DATABASE_URL": exchange.node.url}
-            leads = partial(_leads, exchange)
-            background(stack, take_snapshots(config.shard_id, config.snapshot_every_s, environment, leads))
+        _take_snapshots(stack, config, exchange)
         if not endings:
             await server.serve(sockets=[listening])
         if "signal" in endings:
@@ -184,6 +175,15 @@ async def _serve_once(
             raise Unavailable(exchange.wait_until_over(0))
     # A signal may have come in those last moments too.
     return "signal" if "signal" in endings else "over"
+
+
+def _take_snapshots(stack: AsyncExitStack, config: Config, exchange: Exchange) -> None:
+    """Have snapshots taken by a process of its own while this one leads, if that is wanted."""
+    if config.snapshot_every_s:
+        # The URL is no argument, which everybody can read: it may have a password.
+        environment = {**os.environ, **as_environment(config), "CALLMARKET_DATABASE_URL": exchange.node.url}
+        leads = partial(_leads, exchange)
+        background(stack, take_snapshots(config.shard_id, config.snapshot_every_s, environment, leads))
 
 
 async def _begin(
