@@ -47,6 +47,7 @@ class BoundedConnection(psycopg.Connection):
 
     answer_s_max: float = ANSWER_S_MAX
     _filling = False
+    _given_up = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Listen for the one warning that takes a commit back."""
@@ -83,7 +84,9 @@ class BoundedConnection(psycopg.Connection):
 
         The driver then says of the pipeline that there is none, and libpq still knows what has happened.
         """
-        words = self.pgconn.get_error_message().strip() if self.pgconn.status == ConnStatus.BAD else ""
+        # One that was given up here is closed: libpq knows nothing of it, and the error says why.
+        is_broken = self.pgconn.status == ConnStatus.BAD and not self._given_up
+        words = self.pgconn.get_error_message().strip() if is_broken else ""
         if not words or error.sqlstate is not None or words in str(error):
             return error
         return psycopg.OperationalError(words)
@@ -98,9 +101,13 @@ class BoundedConnection(psycopg.Connection):
             return _fill(gen)
         answer = self._wait(gen, interval, timeout)
         if self._unconfirmed:
-            self.pgconn.finish()
+            self._give_up()
             raise psycopg.OperationalError(f"the commit is not confirmed: {self._unconfirmed[0]}")
         return answer
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self.pgconn.finish()
 
     def _wait(self, gen: PQGen[T], interval: float, timeout: float | None) -> T:
         if timeout is not None:
@@ -115,7 +122,7 @@ class BoundedConnection(psycopg.Connection):
         except psycopg.OperationalError as error:
             if time.monotonic() - started < self.answer_s_max:
                 raise
-            self.pgconn.finish()
+            self._give_up()
             raise psycopg.OperationalError(
                 f"no answer within {self.answer_s_max:g} s: the server is frozen, or the way to it is cut"
             ) from error

@@ -43,7 +43,7 @@ def held_rows(url: str, *seqs: int) -> Iterator[Callable[[int], None]]:
             "$$ BEGIN PERFORM pg_advisory_xact_lock(NEW.seq); RETURN NEW; END $$"
         )
         connection.execute(
-            "CREATE TRIGGER hold_row BEFORE INSERT ON journal FOR EACH ROW "  # type: ignore[arg-type]
+            "CREATE TRIGGER hold_row AFTER INSERT ON journal FOR EACH ROW "  # type: ignore[arg-type]
             f"WHEN (NEW.seq IN ({', '.join(map(str, seqs))})) EXECUTE FUNCTION hold_row()"
         )
         for seq in seqs:

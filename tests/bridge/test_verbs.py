@@ -63,6 +63,7 @@ REQUESTS: list[tuple[Request, Request]] = [
     (verbs.capture_hold("h", "b"), Request("admin", commands.CaptureHold("h", "b", None))),
     (verbs.capture_hold("h", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3))),
     (verbs.release_hold("h", command_id="once"), Request("admin", commands.ReleaseHold("h"), "once")),
+    (verbs.bind_holds("stake", "x", "7"), Request("operator", commands.BindHolds("stake", "x", "7"))),
     (verbs.refund_unfilled(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
 ]
 

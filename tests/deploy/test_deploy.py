@@ -20,7 +20,7 @@ import pytest
 
 from bridge import supervisor
 from bridge.config import FILE_VARIABLE, PREFIX, Config, from_environment
-from bridge.server.connection import CONNECTIONS_MAX
+from bridge.server.connection_table import CONNECTIONS_MAX
 from bridge.server.http_server import DRAIN_S_MAX
 from tests.support.service_process import clean, served
 
