@@ -363,3 +363,26 @@ def test_a_history_with_a_loss_in_it_is_pruned_looked_back_at_and_rebuilt(
     with open_exchange(database_url) as market:
         assert market.durable_seq == last
         assert market.wallet("a", as_of_seq=3, archive=tmp_path / "archive").balance_tokens == 1_000
+
+
+def test_a_history_of_which_all_was_lost_is_pruned(
+    database_url: str, backups: Backups, marks_folder: Path, tmp_path: Path
+) -> None:
+    """HST-1: then the first row of all is not row 1."""
+    open_exchange(database_url).close()
+    empty = backups.take()
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+    backups.go_back(empty)
+    told(callmarket(database_url, marks_folder, "accept-loss", "--from", "1", "--json"))
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+        told(callmarket(database_url, marks_folder, "snapshot", "--json"))
+        place(market, 2)
+    archive = str(tmp_path / "archive")
+    told(callmarket(database_url, marks_folder, "prune", "--archive", archive, "--json"))
+    told(callmarket(database_url, marks_folder, "verify", "--archive", archive, "--json"))
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT min(seq) > %s FROM journal", (HISTORY_ROWS,)).fetchone() == (True,)
+        assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
+    open_exchange(database_url).close()
