@@ -7,7 +7,7 @@ nobody, because without it the market is as safe as its database.
 
 A file has two blocks that are written in turn, each with a checksum, so that one of them is whole at any moment. It is
 locked by the process that writes it; a leader and a standby that share a folder have a file each, and who begins to
-lead reads all.
+lead reads all. A mark that says more than its next writer knows of is left as it is: it may be all that shows a loss.
 """
 
 import contextlib
@@ -106,7 +106,7 @@ class HighWater:
             if folder is None:
                 raise FileNotFoundError("this account has no home, and CALLMARKET_MARKS_FOLDER names no folder")
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = self._lock_one(folder, market_id)
+            self._descriptor = self._lock_one(folder, market_id, Mark(seq, digest))
         except OSError as error:
             logger.warning("what is acknowledged is not kept outside the database: %s", error)
             return
@@ -116,7 +116,7 @@ class HighWater:
         self._market = bytes.fromhex(market_id.replace("-", ""))
         self._flusher = threading.Thread(target=self._flush, name=f"high water {self.shard_id}", daemon=True)
         self._flusher.start()
-        # Both blocks: what stood there was compared with the journal before.
+        # Both blocks: what stood there says no more than this.
         for _ in range(2):
             self.keep(seq, digest)
 
@@ -157,13 +157,21 @@ class HighWater:
     def _stem(self, market_id: str) -> str:
         return f"{market_id}-shard{self.shard_id}-"
 
-    def _lock_one(self, folder: Path, market_id: str) -> int | None:
-        """A file that no other process writes, at its full size: so a disk that is full later does not matter."""
+    def _lock_one(self, folder: Path, market_id: str, first: Mark) -> int | None:
+        """A file that no other process writes, at its full size: so a disk that is full later does not matter.
+
+        One with a mark that is not before `first` belongs to a process that is gone, and was perhaps not compared yet.
+        """
+        market = bytes.fromhex(market_id.replace("-", ""))
         for number in range(_FILES_MAX):
             path = folder / f"{self._stem(market_id)}{number}{_SUFFIX}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                there = _mark_in(os.pread(descriptor, 2 * _BLOCK_BYTES, 0), market, self.shard_id)
+                if there is not None and there != first and there.seq >= first.seq:
+                    os.close(descriptor)
+                    continue
                 if os.fstat(descriptor).st_size < 2 * _BLOCK_BYTES:
                     os.pwrite(descriptor, bytes(2 * _BLOCK_BYTES), 0)
             except BlockingIOError:
@@ -220,7 +228,12 @@ def begun_at(seq: int) -> int:
 
 
 def _read(path: Path, market: bytes, shard_id: int) -> Mark | None:
-    data = path.read_bytes()[: 2 * _BLOCK_BYTES]
+    with path.open("rb") as file:
+        return _mark_in(file.read(2 * _BLOCK_BYTES), market, shard_id)
+
+
+def _mark_in(data: bytes, market: bytes, shard_id: int) -> Mark | None:
+    """The higher one of two blocks, of those that are whole and of this market."""
     marks = []
     for start in (0, _BLOCK_BYTES):
         body = data[start : start + _BODY.size]

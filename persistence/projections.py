@@ -110,8 +110,7 @@ class Changes:
         self._at = entry.at_us - POSTGRES_EPOCH_US
         self._seq = entry.seq
         if entry.seq == 1:
-            for account_id in (ISSUANCE, TREASURY):
-                self._open_account(account_id, "system")
+            self._open_system_accounts()
         for event in row.events:
             self._add_event(event)
 
@@ -160,12 +159,19 @@ class Changes:
                 self._expire_holds(event)
             case HistoryBegun():
                 self.history_seq = self._seq
+                if event.after_seq == 0:
+                    self._open_system_accounts()
             case HoldsBound() | Rejected() | Repeated() | SweepFinished():
                 pass  # The journal has it; no table changes.
             case _ as never:
                 assert_never(never)
 
     # --- accounts ----------------------------------------------------------------------------------------------
+
+    def _open_system_accounts(self) -> None:
+        """Those that are there before the first row of all."""
+        for account_id in (ISSUANCE, TREASURY):
+            self._open_account(account_id, "system")
 
     def _open_account(self, account_id: str, kind: LedgerKind) -> None:
         at = self._at

@@ -24,7 +24,7 @@ from bridge.config import Config, in_home
 from persistence.connections import connect
 from persistence.errors import Damaged
 from persistence.errors import Unavailable as DatabaseUnavailable
-from persistence.high_water import HighWater
+from persistence.high_water import HighWater, lost_since
 from persistence.journal import rows_after
 from persistence.leadership.register import publish_proof
 from persistence.postgres import read_market_id
@@ -170,7 +170,10 @@ def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
             if config.snapshots_folder:
                 # Who has the snapshots, and not what a leader has kept, sees by this what a journal lacks.
                 with closing(HighWater(in_home("snapshots_folder", config.snapshots_folder), config.shard_id)) as mark:
-                    mark.begin(market_id, info.seq, info.digest)
+                    if loss := lost_since(journal, mark.highest(market_id)):
+                        logger.warning("the mark beside the snapshots stays as it is: %s", loss)
+                    else:
+                        mark.begin(market_id, info.seq, info.digest)
 
         yield Follower(journal, store, config.snapshots_kept, publish)
 

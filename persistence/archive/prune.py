@@ -80,8 +80,10 @@ def plan(journal: Journal, snapshots: SnapshotStore, shard_id: int, keep_rows: i
     begins, position = first_seq(journal), journal.position()
     infos = snapshots.list()
     passed: list[PassedOver] = []
+    last_to_go = _back(journal, begins, position.last_seq, keep_rows)
     for info in reversed(infos):
-        last = min(_before(journal, info.seq), _back(journal, position.last_seq, keep_rows))
+        # Not even asked for where rows that have gone lie by now: nobody may have their files at hand.
+        last = min(_before(journal, info.seq), last_to_go) if info.seq > begins else 0
         if last < begins:
             continue
         try:
@@ -156,9 +158,9 @@ def _before(journal: Journal, seq: int) -> int:
     return seq - 1 if row is None else row.entry().after_seq
 
 
-def _back(journal: Journal, seq: int, rows: int) -> int:
-    """The row that is followed by so many, up to this one."""
-    for first, last in reversed(unbroken(journal, 0, seq) if rows > seq % HISTORY_ROWS else [(0, seq)]):
+def _back(journal: Journal, begins: int, seq: int, rows: int) -> int:
+    """The row that is followed by so many, up to this one; one before `begins` where there are not so many since."""
+    for first, last in reversed(unbroken(journal, begins - 1, seq) if rows > seq % HISTORY_ROWS else [(0, seq)]):
         if rows <= last - first:
             return last - rows
         rows -= last - first + 1

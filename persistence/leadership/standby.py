@@ -188,10 +188,14 @@ class Standby:
         self._others_said = told
         return bool(told)
 
-    def _begin(self) -> None:
+    def _insist_on_history(self) -> None:
+        """Raises `RowsLost` if the journal lacks what a mark says."""
         market_id = self._journal.market_id()
         if market_id and (loss := lost_since(self._journal, self._high_water.highest(market_id))):
             raise loss
+
+    def _begin(self) -> None:
+        self._insist_on_history()
         # The first replay may be long: who asks meanwhile is told who leads.
         with self._line.use() as connection:
             self._leader = register.look(connection, self._shard_id)
@@ -252,6 +256,8 @@ class Standby:
             if position is None:
                 self._doubt.forget()
                 return None
+            # Now that nobody writes: one that died beside this process may have told of more than it has seen.
+            self._insist_on_history()
             self._keep(replica)
             with self._line.use() as connection:
                 register.stand_down(connection, self._shard_id, self._address)

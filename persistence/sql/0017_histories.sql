@@ -40,12 +40,16 @@ BEGIN
               AND digest = journal_digest(
                 archive.digest_before, seq, at_us, rules, actor, command_id, command, events)) THEN
             fault := 'the record does not have their digests';
-        ELSIF archive.first_seq = 1 AND archive.digest_before <> decode(repeat('00', 32), 'hex')
-           OR archive.first_seq > 1 AND NOT EXISTS (
-            SELECT FROM journal_archives AS before, gone WHERE before.shard_id = archive.shard_id
-              AND gone.shard_id = archive.shard_id AND gone.seq = archive.first_seq
-              AND before.last_seq = journal_seq_before(gone.seq, gone.command)
-              AND before.digest_after = archive.digest_before) THEN
+        ELSIF NOT EXISTS (
+            SELECT FROM gone WHERE gone.shard_id = archive.shard_id AND gone.seq = archive.first_seq
+              AND CASE journal_seq_before(gone.seq, gone.command)
+                  -- The first row of all, which is no row 1 where all that was there before it was lost.
+                  WHEN 0 THEN archive.digest_before = decode(repeat('00', 32), 'hex')
+                  ELSE EXISTS (
+                    SELECT FROM journal_archives AS before WHERE before.shard_id = archive.shard_id
+                      AND before.last_seq = journal_seq_before(gone.seq, gone.command)
+                      AND before.digest_after = archive.digest_before)
+                  END) THEN
             fault := 'the record does not continue the one before it';
         ELSIF NOT EXISTS (
             SELECT FROM journal WHERE shard_id = archive.shard_id AND seq = archive.snapshot_seq

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from bridge import Exchange, Gone, Unavailable, UnknownOutcome, open_exchange
 from engine.limits import HISTORY_ROWS
 from persistence.errors import RowsLost
+from persistence.high_water import HighWater
 from persistence.postgres import PostgresJournal
 from tests.support.gone_back import Backups, backups_of
 from tests.support.service_process import ROOT, clean
@@ -296,6 +298,41 @@ def test_a_snapshot_file_of_a_lost_row_is_enough(
         assert len(market.recovery.passed_over) == 1
 
 
+def test_a_snapshot_of_the_older_state_hides_no_loss(
+    database_url: str, backups: Backups, older: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken before anybody leads again, as by a timer, and says less than the mark that is there."""
+    folder = str(tmp_path / "snapshots")
+    monkeypatch.setenv("CALLMARKET_SNAPSHOTS_FOLDER", folder)
+    monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "gone"))
+    lose_rows(database_url)
+    command = [sys.executable, "-m", "bridge", "snapshot", "--url", database_url]
+    environment = clean() | {"CALLMARKET_SNAPSHOTS_FOLDER": folder}
+    for state in ("whole", "older"):
+        if state == "older":
+            backups.go_back(older)
+        assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False).returncode == 0
+    monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "new"))
+    with pytest.raises(RowsLost, match=WENT_BACK):
+        open_exchange(database_url)
+
+
+def test_who_takes_over_reads_what_another_process_has_told(
+    database_url: str, older: str, marks_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its leader told of rows that a standby of the same folder had not seen, and died as the journal went back."""
+    assert older
+    with open_exchange(database_url) as leads:
+        monkeypatch.setenv("CALLMARKET_ADDRESS", "http://standby")
+        with open_exchange(database_url, standby=True) as market:
+            until(lambda: market.node.applied_seq == 5)
+            with PostgresJournal(database_url, 0, reader=True) as journal, closing(HighWater(marks_folder, 0)) as died:
+                died.begin(journal.market_id(), 15, bytes(32))
+            leads.close()
+            until(lambda: WENT_BACK in market.node.readiness().reason)
+            assert market.role == "standby"
+
+
 def test_a_history_with_a_loss_in_it_is_pruned_looked_back_at_and_rebuilt(
     database_url: str, backups: Backups, older: str, marks_folder: Path, tmp_path: Path
 ) -> None:
@@ -326,3 +363,26 @@ def test_a_history_with_a_loss_in_it_is_pruned_looked_back_at_and_rebuilt(
     with open_exchange(database_url) as market:
         assert market.durable_seq == last
         assert market.wallet("a", as_of_seq=3, archive=tmp_path / "archive").balance_tokens == 1_000
+
+
+def test_a_history_of_which_all_was_lost_is_pruned(
+    database_url: str, backups: Backups, marks_folder: Path, tmp_path: Path
+) -> None:
+    """HST-1: then the first row of all is not row 1."""
+    open_exchange(database_url).close()
+    empty = backups.take()
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+    backups.go_back(empty)
+    told(callmarket(database_url, marks_folder, "accept-loss", "--from", "1", "--json"))
+    with open_exchange(database_url) as market:
+        furnish(market, "a")
+        told(callmarket(database_url, marks_folder, "snapshot", "--json"))
+        place(market, 2)
+    archive = str(tmp_path / "archive")
+    told(callmarket(database_url, marks_folder, "prune", "--archive", archive, "--json"))
+    told(callmarket(database_url, marks_folder, "verify", "--archive", archive, "--json"))
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT min(seq) > %s FROM journal", (HISTORY_ROWS,)).fetchone() == (True,)
+        assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
+    open_exchange(database_url).close()

@@ -49,6 +49,16 @@ def the_file(marks: HighWater) -> Path:
     return path
 
 
+def the_first(marks: HighWater) -> Mark | None:
+    """What the first file of the folder says, when a copy of it stands alone."""
+    assert marks.folder is not None
+    (path,) = marks.folder.glob("*-0.mark")
+    alone = marks.folder / "alone"
+    alone.mkdir(exist_ok=True)
+    (alone / path.name).write_bytes(path.read_bytes())
+    return HighWater(alone, marks.shard_id).highest(MARKET)
+
+
 def highest(marks: HighWater, market_id: str = MARKET) -> Mark | None:
     """As another process finds it."""
     return HighWater(marks.folder, marks.shard_id).highest(market_id)
@@ -172,6 +182,22 @@ def test_two_processes_of_one_folder_have_a_file_each(marks: HighWater) -> None:
         third.begin(MARKET, 9, digest(9))
         assert marks.folder is not None
         assert len(list(marks.folder.glob("*.mark"))) == 2, "what is free is used again"
+
+
+@pytest.mark.parametrize("theirs", [Mark(9, digest(9)), Mark(6, digest(1))])
+def test_a_mark_that_its_next_writer_has_not_compared_stays(marks: HighWater, theirs: Mark) -> None:
+    """Its process told of more than who comes next has seen, and may have been killed as the journal went back."""
+    marks.keep(*theirs)
+    marks.close()
+    with closing(HighWater(marks.folder, 0)) as other:
+        other.begin(MARKET, 6, digest(6))
+        assert highest(marks) == max(theirs, Mark(6, digest(6)))
+        assert the_first(marks) == theirs
+        other.keep(10, digest(10))
+        assert highest(marks) == Mark(10, digest(10))
+    with closing(HighWater(marks.folder, 0)) as third:
+        third.begin(MARKET, 10, digest(10))
+        assert the_first(marks) == Mark(10, digest(10)), "what says less is used again"
 
 
 def test_where_snapshots_lie_is_read_too(tmp_path: Path) -> None:

@@ -203,6 +203,18 @@ def test_the_next_prune_goes_on_where_the_last_one_ended(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["database"], indirect=True)
+def test_files_of_earlier_runs_are_not_needed(place: Place) -> None:
+    """They may be on a tape: of a snapshot that lies among their rows nothing is asked."""
+    for moved in (299, 300):
+        assert place.prune().plan.rows == moved
+    away = place.folder.rename(place.folder.with_name("away"))
+    assert place.prune().plan.rows == 200
+    for path in away.iterdir():
+        path.rename(place.folder / path.name)
+    place.assert_whole()
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
 def test_so_many_rows_stay(place: Place) -> None:
     assert place.plan(keep_rows=700).last_seq == 200
     assert place.plan(keep_rows=ROWS).rows == 0
