@@ -30,7 +30,7 @@ BATCH_ROWS_MAX: Final = 20_000
 # rule. None is ours. What the table would have then is not what was acknowledged, and the next recovery would fail.
 _CHANGES_ROWS: Final[LiteralString] = """
     SELECT 'trigger ' || tgname FROM pg_trigger
-    WHERE tgrelid = 'journal'::regclass AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 7 = 7
+    WHERE tgrelid = 'journal'::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A') AND tgtype & 7 = 7
     UNION ALL
     SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class = 'journal'::regclass AND ev_type = '3'
 """
