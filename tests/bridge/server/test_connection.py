@@ -283,6 +283,50 @@ def test_the_staff_finds_room_where_all_have_keys() -> None:
 
 
 @pytest.mark.usefixtures("_patient")
+def test_a_crowd_that_comes_at_once_finds_no_more_room_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do they put each other out before they are even connected, unseen by the table."""
+    monkeypatch.setattr(connection_table, "HALL_MAX", 2)
+
+    async def check(connect: Connect) -> None:
+        for number in range(3):
+            await is_served(connect, key=f"k{number}")
+        crowd = await asyncio.gather(*(connect() for _ in range(30)))
+        ends = [asyncio.create_task(closed(reader)) for reader, _ in crowd]
+        await until(lambda: sum(end.done() for end in ends) == 28)
+        reader, writer = await is_served(connect, key="staff")
+        await ask(writer, key="staff")
+        assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+        for end in ends:
+            end.cancel()
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_who_shows_a_key_takes_the_place_of_one_that_has_none() -> None:
+    async def check(connect: Connect) -> None:
+        silent = [await is_served(connect) for _ in range(2)]
+        await is_served(connect, key="k1")
+        reader, writer = await is_served(connect, key="k2")
+        assert await closed(silent[0][0]) == b""
+        await ask(writer, key="k2")
+        assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+
+    meet(check)
+
+
+def test_who_is_owed_an_answer_before_what_is_no_request_gets_it_though_it_says_no_more() -> None:
+    async def check(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD.replace(b"/ ", b"/slow ") + b"\r\nwhatever\r\n\r\n")
+        writer.write_eof()
+        assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+        assert await closed(reader) == b""
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
 def test_an_address_has_so_many_connections_unless_it_is_a_proxy() -> None:
     async def check(connect: Connect) -> None:
         held = [await is_served(connect) for _ in range(2)]
