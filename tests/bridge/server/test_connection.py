@@ -15,10 +15,11 @@ import uvloop
 from bridge.access.principal import Principal
 from bridge.access.principal import Scope as KeyScope
 from bridge.access.sites import among
-from bridge.server import connection, connection_table
+from bridge.server import connection, connection_table, inbox
 from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
 from bridge.server.connection_table import ConnectionTable
 from bridge.server.gate import OpenGate
+from bridge.server.glance import Glanced
 from bridge.server.http_server import Server, listening_socket
 from bridge.server.problem import Problem
 
@@ -364,6 +365,39 @@ def test_who_connects_does_not_wait_for_a_turn_of_the_loop_each() -> None:
             return turns
 
     assert uvloop.run(run()) < connecting // 2
+
+
+class Closed(OpenGate):
+    """Nobody is let in."""
+
+    is_crowded = True
+
+    def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:
+        return True
+
+
+def test_who_is_turned_away_and_says_no_more_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end comes while what it said still waits to be read."""
+    monkeypatch.setattr(inbox, "READS_PER_TURN", 1)
+
+    async def run() -> None:
+        with listening_socket("127.0.0.1", 0) as listening:
+            server = Server(hello, on_ending=lambda: None, gate=Closed())
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            await until(lambda: server.started)
+            clients = [socket.create_connection(listening.getsockname()) for _ in range(40)]
+            for client in clients:
+                client.sendall(HEAD + b"Authorization: Bearer k\r\n\r\n")
+                client.shutdown(socket.SHUT_WR)
+            await until(lambda: server.connections)
+            await until(lambda: not server.connections)
+            for client in clients:
+                assert client.recv(12) == b"HTTP/1.1 503"
+                client.close()
+            server.end()
+            await serving
+
+    uvloop.run(run())
 
 
 @pytest.mark.usefixtures("_patient")
