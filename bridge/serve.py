@@ -161,6 +161,7 @@ async def _serve_once(
             on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
 
         service = Service(exchange, Door(keyring), keyring, calls, scrape)
+        stack.callback(service.close)
         front = Front(cast(Application, http_app(service)), service, seen, config.changes_waiting_max)
         server = Server(front, exchange.node.end_streams, ready, gate=front, table=connection_table(config))
         servers.append(server)

@@ -46,6 +46,11 @@ class Watch:
         self._look_again = False
         return True
 
+    @property
+    def latest_award_id(self) -> int:
+        """The last award that was noticed; 0 before. Ask before reading, so that none falls between."""
+        return self._latest_award_id
+
     def close(self) -> None:
         """Leave. Again: nothing."""
         self._hub.forget(self)

@@ -89,7 +89,7 @@ class Connection(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         self._inbox.put(self, data)
-        if self.unread_bytes > UNREAD_BYTES_MAX and not self._is_held:
+        if self.unread_bytes > UNREAD_BYTES_MAX:
             self._is_held = True
             self.transport.pause_reading()
 
@@ -118,8 +118,14 @@ class Connection(HttpToolsProtocol):
             self._is_held = False
             if not self.flow.read_paused:
                 self.transport.resume_reading()
-        if self._gate.is_crowded and self._turns_away(data, is_late=False):
-            return
+        if not (self._gate.is_crowded and self._turns_away(data, is_late=False)):
+            self._parse(data)
+        if self._has_ended and not self.unread_bytes and not self._end_of_requests():
+            self.transport.close()
+
+    def _parse(self, data: bytes) -> None:
+        # Set anew, where an answer has ended while this waited.
+        self._unset_keepalive_if_required()
         wrong: BadMessage | None = None
         self._is_parsing = True
         try:
@@ -134,8 +140,6 @@ class Connection(HttpToolsProtocol):
             self._refuse(wrong)
         elif not self._is_ending:
             self._bound_what_is_loose(len(data))
-        if self._has_ended and not self.unread_bytes and not self._end_of_requests():
-            self.transport.close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client has said all that it will say: who is owed an answer gets it.
@@ -150,7 +154,7 @@ class Connection(HttpToolsProtocol):
     def _end_of_requests(self) -> bool:
         """End with the answers that are owed. Returns whether there are any."""
         last = self._last_owed()
-        if self._is_ending or last is None or self._is_streaming():
+        if self._is_lingering or last is None or self._is_streaming():
             return False
         self._has_heard_all = True
         self._drop_what_is_not_whole()
@@ -222,13 +226,12 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for an answer on it."""
-        return not self._owed() and not self.unread_bytes
+        """Whether nobody waits for an answer on it. One that is not connected yet has only come."""
+        return self._one_write is not None and not self._owed() and not self.unread_bytes
 
     def evict(self) -> None:
         """End it at once, for another one."""
-        if self.transport is not None:
-            self.transport.abort()
+        self.transport.abort()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -339,10 +342,8 @@ class Connection(HttpToolsProtocol):
             return
         if not is_begun:
             is_head = self.url != b"" and self.parser.get_method() == b"HEAD"
-            head, _, body = problem_bytes(bad.problem, self.server_state.default_headers, closes=True).partition(
-                _HEAD_END
-            )
-            self.transport.write(head + _HEAD_END + (b"" if is_head else body))
+            whole = problem_bytes(bad.problem, self.server_state.default_headers, closes=True)
+            self.transport.write(whole[: whole.index(_HEAD_END) + len(_HEAD_END)] if is_head else whole)
         self._linger()
 
     def _close(self) -> None:

@@ -2,7 +2,8 @@
 
 A connection is proven once a request on it has shown a key that works. Where there is no room, the oldest goes that is
 not and that nobody waits for an answer on; then the oldest idle one of a key that has more than its share. So whoever
-only holds connections holds them against nobody who has a key.
+only holds connections holds them against nobody who has a key. The latest to come have a hall beside, where each has
+the time to show its key, however many come after it in that moment.
 Rule of this file: it counts and says who goes; sockets are not known here. All of it is for one event loop.
 """
 
@@ -16,7 +17,8 @@ from bridge.access.sites import site_of
 
 # Connections at a time: each costs some 50 kB. Agents share connections, or a proxy does it for them.
 CONNECTIONS_MAX: Final = 4_096
-# Where all are proven: so many more, for the head of one request. If that is the staff's, it stays.
+# So many more, for the head of one request, where hardly anybody else could go. Who then shows a key stays in the place
+# of one that has to go; if there is none, only the staff stays.
 HALL_MAX: Final = 64
 # Of an address, or of a key where there is no room.
 SHARE_MAX: Final = CONNECTIONS_MAX // 4
@@ -64,14 +66,10 @@ class ConnectionTable:
         """Whether one more may come from this address; another one may have been ended for it."""
         if self._is_full_of(peer):
             return False
-        if len(self) < self._connections_max:
+        has_hall = len(self) < self._connections_max + HALL_MAX
+        if len(self) < self._connections_max or (has_hall and len(self._unproven) < HALL_MAX):
             return True
-        victim = self._one_to_go()
-        if victim is None:
-            return len(self) < self._connections_max + HALL_MAX
-        self.remove(victim)
-        victim.evict()
-        return True
+        return self._makes_room() or has_hall
 
     def add(self, connection: Connected, peer: str) -> None:
         """It is there."""
@@ -85,7 +83,7 @@ class ConnectionTable:
         key_id = principal.key_id
         if self._key_of.get(connection) == key_id or connection not in self._site_of:
             return True
-        if len(self) > self._connections_max and not principal.is_staff:
+        if len(self) > self._connections_max and not self._makes_room() and not principal.is_staff:
             return False
         self._forget_key(connection)
         self._unproven.pop(connection, None)
@@ -106,6 +104,13 @@ class ConnectionTable:
 
     def _is_full_of(self, peer: str) -> bool:
         return not self._is_proxy(peer) and self._of_site[site_of(peer)] >= self._per_site_max
+
+    def _makes_room(self) -> bool:
+        victim = self._one_to_go()
+        if victim is not None:
+            self.remove(victim)
+            victim.evict()
+        return victim is not None
 
     def _one_to_go(self) -> Connected | None:
         """O(keys) where all are proven; no more than three of them have more than their share."""

@@ -165,6 +165,8 @@ class Front:
                 caller = await self._admit(headers, scope, request_id)
                 check_length(headers.content_length)
             scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
+            # What the answer to a request has begun, as the next of a pipeline, has that request's context.
+            ASKING.set(None)
             # A key that may change nothing hears so from the guards, which read no body.
             if caller is None or scope["method"] in LOOKING or not caller.principal.may_change:
                 ASKING.set(caller)

@@ -13,8 +13,9 @@ _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) /[!-~]* HTTP/1\
 _HEADERS: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(0|[1-9][0-9]{0,6})\r\n")
 _AUTHORIZATION: Final = re.compile(rb"\r\n(?i:authorization): ?(Bearer [!-~]+)\r\n")
-# With any of these it ends elsewhere, or something is to be done before it ends.
-_DOUBTFUL: Final = re.compile(rb"transfer-encoding|\r\nconnection|\r\nexpect|\r\nupgrade")
+# With any of these it ends elsewhere, or something is to be done before it ends. To keep the connection is no more than
+# saying nothing, and most libraries say it.
+_DOUBTFUL: Final = re.compile(rb"transfer-encoding|\r\nconnection(?!: keep-alive\r\n)|\r\nexpect|\r\nupgrade")
 
 
 class Glanced(NamedTuple):

@@ -106,6 +106,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End in order."""
+        # Who was taken already is connected first, so that those connections are told too.
+        for acceptor in self.servers:
+            acceptor.close()
+            await acceptor.wait_closed()
         self._on_ending()
         await super().shutdown(sockets)
 

@@ -150,9 +150,14 @@ class Service:
             self.node.feed.awards_of(bidder_id) as watch,
             self.stays.stay(caller.principal, leave),
         ):
+            seen_award_id = 0
             page = await ask()
-            while not page.items and await watch.wait(0, until_s - loop.time()):
+            while not page.items and await watch.wait(seen_award_id, until_s - loop.time()):
+                # It may be another market's, or have ended in another way: then the next one is waited for.
+                seen_award_id = watch.latest_award_id
                 page = await ask()
+                if loop.time() >= until_s:
+                    break
         return page
 
     def still_lets_in(self, caller: Caller) -> None:
@@ -235,6 +240,10 @@ class Service:
         applied_seq = self.node.applied_seq
         durable_seq = self.durable_seq()
         return applied_seq, applied_seq if durable_seq is None else durable_seq
+
+    def close(self) -> None:
+        """Let its threads end, once nobody is served any more. Again: nothing."""
+        self._staff.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, ask: Callable[[], T]) -> T:
         """What staff asks of the database, without keeping others waiting, or waiting for them."""

@@ -81,11 +81,13 @@ class Turns:
 
     def _begin_next(self, key_id: str, queue: "deque[asyncio.Future[None]]") -> None:
         mine = queue.popleft()
+        while mine.done() and queue:
+            mine = queue.popleft()
         del self._waiting[key_id]
         if queue:
             # Behind all others.
             self._waiting[key_id] = queue
-        # One that was cancelled in this moment has not had the time to leave the queue.
+        # Those that were cancelled in this moment have not had the time to leave the queue.
         if not mine.done():
             self._running += 1
             self._of_key[key_id] += 1

@@ -15,10 +15,11 @@ import uvloop
 from bridge.access.principal import Principal
 from bridge.access.principal import Scope as KeyScope
 from bridge.access.sites import among
-from bridge.server import connection, connection_table
+from bridge.server import connection, connection_table, inbox
 from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
 from bridge.server.connection_table import ConnectionTable
 from bridge.server.gate import OpenGate
+from bridge.server.glance import Glanced
 from bridge.server.http_server import Server, listening_socket
 from bridge.server.problem import Problem
 
@@ -283,6 +284,50 @@ def test_the_staff_finds_room_where_all_have_keys() -> None:
 
 
 @pytest.mark.usefixtures("_patient")
+def test_a_crowd_that_comes_at_once_finds_no_more_room_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do they put each other out before they are even connected, unseen by the table."""
+    monkeypatch.setattr(connection_table, "HALL_MAX", 2)
+
+    async def check(connect: Connect) -> None:
+        for number in range(3):
+            await is_served(connect, key=f"k{number}")
+        crowd = await asyncio.gather(*(connect() for _ in range(30)))
+        ends = [asyncio.create_task(closed(reader)) for reader, _ in crowd]
+        await until(lambda: sum(end.done() for end in ends) == 28)
+        reader, writer = await is_served(connect, key="staff")
+        await ask(writer, key="staff")
+        assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+        for end in ends:
+            end.cancel()
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
+def test_who_shows_a_key_takes_the_place_of_one_that_has_none() -> None:
+    async def check(connect: Connect) -> None:
+        silent = [await is_served(connect) for _ in range(2)]
+        await is_served(connect, key="k1")
+        reader, writer = await is_served(connect, key="k2")
+        assert await closed(silent[0][0]) == b""
+        await ask(writer, key="k2")
+        assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+
+    meet(check)
+
+
+def test_who_is_owed_an_answer_before_what_is_no_request_gets_it_though_it_says_no_more() -> None:
+    async def check(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD.replace(b"/ ", b"/slow ") + b"\r\nwhatever\r\n\r\n")
+        writer.write_eof()
+        assert await answer(reader) == b"HTTP/1.1 200 OK hello"
+        assert await closed(reader) == b""
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
 def test_an_address_has_so_many_connections_unless_it_is_a_proxy() -> None:
     async def check(connect: Connect) -> None:
         held = [await is_served(connect) for _ in range(2)]
@@ -320,6 +365,39 @@ def test_who_connects_does_not_wait_for_a_turn_of_the_loop_each() -> None:
             return turns
 
     assert uvloop.run(run()) < connecting // 2
+
+
+class Closed(OpenGate):
+    """Nobody is let in."""
+
+    is_crowded = True
+
+    def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:
+        return True
+
+
+def test_who_is_turned_away_and_says_no_more_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end comes while what it said still waits to be read."""
+    monkeypatch.setattr(inbox, "READS_PER_TURN", 1)
+
+    async def run() -> None:
+        with listening_socket("127.0.0.1", 0) as listening:
+            server = Server(hello, on_ending=lambda: None, gate=Closed())
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            await until(lambda: server.started)
+            clients = [socket.create_connection(listening.getsockname()) for _ in range(40)]
+            for client in clients:
+                client.sendall(HEAD + b"Authorization: Bearer k\r\n\r\n")
+                client.shutdown(socket.SHUT_WR)
+            await until(lambda: server.connections)
+            await until(lambda: not server.connections)
+            for client in clients:
+                assert client.recv(12) == b"HTTP/1.1 503"
+                client.close()
+            server.end()
+            await serving
+
+    uvloop.run(run())
 
 
 @pytest.mark.usefixtures("_patient")

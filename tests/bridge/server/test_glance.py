@@ -15,7 +15,14 @@ from bridge.server.heads import check_head
 KEY = b"Bearer cmk_" + b"A" * 12 + b"_" + b"B" * 43
 LINES = (b"POST /api/v1/markets/m/bids HTTP/1.1", b"GET /api/v1/me?x=1 HTTP/1.1", b"DELETE /api/v1/bids/7 HTTP/1.1")
 ODD_LINES = (b"POST /x HTTP/1.0", b"POST  /x HTTP/1.1", b"post /x HTTP/1.1", b"POST x HTTP/1.1", b"HEAD /x HTTP/1.1")
-HEADERS = (b"Host: x", b"Accept: */*", b"User-Agent: a b", b"X-Cookie: a=b; c", b"Authorization: " + KEY)
+HEADERS = (
+    b"Host: x",
+    b"Accept: */*",
+    b"Connection: keep-alive",
+    b"User-Agent: a b",
+    b"X-Cookie: a=b; c",
+    b"Authorization: " + KEY,
+)
 ODD_HEADERS = (
     b"Content-Length: 5",
     b"content-length:3",
@@ -27,6 +34,8 @@ ODD_HEADERS = (
     b"X: y\r\n folded",
     b"Transfer-Encoding: chunked",
     b"Connection: close",
+    b"Connection: keep-alive, close",
+    b"Connection:keep-alive",
     b"Expect: 100-continue",
     b"Upgrade: h2c",
     b"Authorization: " + KEY,
@@ -104,3 +113,8 @@ def test_a_doubt_is_left_to_the_parser(header: bytes) -> None:
     good = b"POST /x HTTP/1.1\r\nHost: x\r\nAuthorization: " + KEY + b"\r\nContent-Length: 3\r\n"
     assert glance(good + b"\r\nabc") == Glanced(KEY, is_change=True)
     assert glance(good + header + b"\r\n\r\nabc") is None
+
+
+def test_what_most_libraries_send_is_no_doubt() -> None:
+    lines = [b"GET /x HTTP/1.1", b"Host: x", b"Connection: keep-alive", b"Authorization: " + KEY]
+    assert glance(b"\r\n".join(lines) + b"\r\n\r\n") == Glanced(KEY, is_change=False)

@@ -163,6 +163,19 @@ def test_who_gives_up_waiting_leaves_no_turn_behind(seed: int) -> None:
     asyncio.run(run())
 
 
+def test_who_gives_up_as_a_turn_ends_hands_it_to_the_next_of_its_key() -> None:
+    async def run() -> None:
+        turns, order, go = Turns(in_all=1, each=1, waiting_each=8), list[str](), asyncio.Event()
+        running, first, second = (asyncio.create_task(asked(turns, "a", order, go)) for _ in range(3))
+        await asyncio.sleep(0)
+        go.set()
+        first.cancel()
+        async with asyncio.timeout(30):
+            await asyncio.gather(running, second)
+
+    asyncio.run(run())
+
+
 def test_after_a_dear_turn_the_loop_is_left_to_others() -> None:
     """As many times as long as it took: here for ever."""
 

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from bridge import reads
+from bridge import AsyncExchange, reads
 from bridge.access.issue import NewKey
 from bridge.errors import TooManyRequests
 from bridge.server.caller import Caller
@@ -63,6 +63,44 @@ def test_whoever_gives_up_leaves_the_metrics_to_the_others(served: Served) -> No
         return await second
 
     assert b"callmarket_ready 1.0" in asyncio.run(run())
+
+
+def test_a_change_weighs_on_nobody_who_asked_before_it(served: Served) -> None:
+    """As the next of a pipeline it is begun by the answer to a question, and in that one's context."""
+    before = Caller(served.service.door.known(f"Bearer {served.key(rate_per_s=1, burst=4)}".encode()), "", "", "")
+    served.service.door.charge(before.principal, 4)
+    asked = ASKING.set(before)
+    told = served.ask("POST", "/api/v1/bounties/none/pay", key=served.key(admin=True), json={})
+    ASKING.reset(asked)
+    assert told.status_code == 404, told.text
+
+
+def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(served: Served) -> None:
+    """It has come, and is none that was asked for: then the next is waited for, until the time is up."""
+    service, desk = served.service, AsyncExchange(served.exchange)
+    caller = Caller(service.door.known(f"Bearer {served.key()}".encode()), "", "", "")
+    served.exchange.open_market("other")
+
+    async def wait(seconds: float) -> int:
+        asked = service.awards(caller, "m", "a", None, since=None, limit=1, after=None, order="newest", wait_s=seconds)
+        return len((await asked).items)
+
+    async def win(market_id: str, slot_id: str) -> None:
+        await desk.offer_slot(market_id, slot_id)
+        await desk.place_bid(market_id, "a", f"task-of-{slot_id}", 10)
+        await desk.clear_round(market_id)
+
+    async def run() -> None:
+        waiting = [asyncio.create_task(wait(seconds)) for seconds in (0.2, 60)]
+        while served.exchange.node.feed.watchers < 2:  # noqa: ASYNC110 -- nobody tells
+            await asyncio.sleep(0)
+        await win("other", "s1")
+        async with asyncio.timeout(30):
+            assert await waiting[0] == 0
+            await win("m", "s2")
+            assert await waiting[1] == 1
+
+    asyncio.run(run())
 
 
 def test_a_key_has_so_many_dear_questions_at_a_time(served: Served) -> None:
