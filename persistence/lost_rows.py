@@ -4,6 +4,7 @@ Rule of this file: bounded, and whole or not there. The first line says of which
 is a row: JSON, so that a person can read what was lost. Digests are left out: they continue a history that is no more.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from engine.events import Events
 from persistence import durable_file
 from persistence.errors import Corrupt
 from persistence.journal import Position, Stored
+
+logger: Final = logging.getLogger(__name__)
 
 # What a standby keeps of the rows that it has applied: some seconds of full load, as the ring of a leader's feed.
 ROWS_MAX: Final = 20_000
@@ -143,7 +146,10 @@ def write(folder: Path, market_id: str, shard_id: int, rows: Sequence[LostRow]) 
 
 
 def save(folder: Path | None, market_id: str, shard_id: int, rows: Sequence[LostRow]) -> str:
-    """Write them and say where they are, as the end of a sentence; or that it has none. Never raises."""
+    """Write them and say so, as the end of a sentence; or that it has none. Never raises.
+
+    Anybody may hear it, so the log alone says where on this machine, as does `callmarket accept-loss`.
+    """
     if not rows:
         return " This process has none of them in memory."
     if folder is None:
@@ -151,8 +157,10 @@ def save(folder: Path | None, market_id: str, shard_id: int, rows: Sequence[Lost
     try:
         path = write(folder, market_id, shard_id, rows)
     except OSError as error:
-        return f" This process has rows {rows[0].seq} to {rows[-1].seq} in memory, and cannot write them: {error}."
-    return f" Rows {rows[0].seq} to {rows[-1].seq} are in {path}: `callmarket replay-lost` does them again."
+        logger.error("lost rows cannot be written: %s", error)  # noqa: TRY400 -- where is all that matters
+        return f" This process has rows {rows[0].seq} to {rows[-1].seq} in memory, and cannot write them: see its log."
+    logger.warning("lost rows are in %s", path)
+    return f" Rows {rows[0].seq} to {rows[-1].seq} are in {path.name}: `callmarket replay-lost` does them again."
 
 
 def files(folder: Path, market_id: str, shard_id: int) -> list[Path]:
