@@ -28,7 +28,7 @@ from bridge.telemetry.tally import Tally
 from bridge.timekeeping.keeper import Timekeeper
 from persistence.connections import connect
 from persistence.embedded import default_home, ensure_database, ensure_server
-from persistence.high_water import HighWater, lost_since
+from persistence.high_water import HighWater
 from persistence.journal import RowWriter
 from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
@@ -276,10 +276,7 @@ def _insist_on_history(url: str, shard_id: int, marks: HighWater) -> None:
     And `Unavailable`, if a process that stands by says so.
     """
     with PostgresJournal(url, shard_id, reader=True) as journal:
-        market_id = journal.market_id()
-        loss = lost_since(journal, marks.highest(market_id)) if market_id else None
-    if loss is not None:
-        raise loss
+        marks.insist_on(journal, journal.market_id())
     with connect(url, "callmarket opening", read_only=True) as connection:
         told = register.loss_told(connection, shard_id)
     if told:

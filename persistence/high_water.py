@@ -95,6 +95,14 @@ class HighWater:
                     marks.append(found)
         return max(marks, default=None)
 
+    def insist_on(self, journal: Where, market_id: str) -> None:
+        """Raise `RowsLost` if the journal lacks what a mark says; `market_id` is empty for what is no market yet.
+
+        Raises `Unavailable`.
+        """
+        if market_id and (loss := lost_since(journal, self.highest(market_id))):
+            raise loss
+
     def begin(self, market_id: str, seq: int, digest: bytes) -> None:
         """Write marks from now on, beginning with this row. Again: nothing. What the folder refuses is in the log."""
         if self.begun:

@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -18,7 +18,8 @@ from engine.commands import Command, Entry
 from engine.events import Events
 from persistence import durable_file
 from persistence.errors import Corrupt
-from persistence.journal import Position, Stored
+from persistence.high_water import Where
+from persistence.journal import Stored
 
 logger: Final = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Recent:
         """Those after a seq. O(rows)."""
         return [LostRow.of_stored(row) for row in self._rows if row.seq > seq]
 
-    def last_common(self, journal: "Rows") -> int:
+    def last_common(self, journal: Where) -> int:
         """The last of them that the journal has as it is; the one before the first where it has none of them.
 
         O(log rows) questions. Raises `Unavailable`.
@@ -119,16 +120,6 @@ class Recent:
         if low:
             return rows[low - 1].seq
         return rows[0].seq - 1 if rows else 0
-
-
-class Rows(Protocol):
-    """What is asked of a journal."""
-
-    def position(self) -> Position:
-        """Where it ends."""
-
-    def row_at(self, seq: int) -> Stored | None:
-        """One of its rows."""
 
 
 def write(folder: Path, market_id: str, shard_id: int, rows: Sequence[LostRow]) -> Path:

@@ -17,7 +17,7 @@ import psycopg
 from persistence import lease
 from persistence.connections import connect
 from persistence.errors import Fenced, PersistenceError, RowsLost, Unavailable
-from persistence.high_water import HighWater, lost_since
+from persistence.high_water import HighWater
 from persistence.leadership import market_time, register
 from persistence.leadership.heartbeat import Heartbeat
 from persistence.leadership.market_time import Watch
@@ -188,14 +188,8 @@ class Standby:
         self._others_said = told
         return bool(told)
 
-    def _insist_on_history(self) -> None:
-        """Raises `RowsLost` if the journal lacks what a mark says."""
-        market_id = self._journal.market_id()
-        if market_id and (loss := lost_since(self._journal, self._high_water.highest(market_id))):
-            raise loss
-
     def _begin(self) -> None:
-        self._insist_on_history()
+        self._high_water.insist_on(self._journal, self._journal.market_id())
         # The first replay may be long: who asks meanwhile is told who leads.
         with self._line.use() as connection:
             self._leader = register.look(connection, self._shard_id)
@@ -257,7 +251,7 @@ class Standby:
                 self._doubt.forget()
                 return None
             # Now that nobody writes: one that died beside this process may have told of more than it has seen.
-            self._insist_on_history()
+            self._high_water.insist_on(self._journal, self._journal.market_id())
             self._keep(replica)
             with self._line.use() as connection:
                 register.stand_down(connection, self._shard_id, self._address)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge import Exchange, ManualClock, open_exchange
+from tests.support.gone_back import Backups, backups_of
 from tests.support.own_server import OwnServer, open_own_server
 
 START_US = 1_800_000_000_000_000
@@ -32,6 +33,13 @@ def market(database_url: str, clock: ManualClock) -> Iterator[Exchange]:
     """An open exchange with nothing in it."""
     with open_exchange(database_url, clock=clock) as exchange:
         yield exchange
+
+
+@pytest.fixture
+def backups(database_url: str) -> Iterator[Backups]:
+    """Earlier states of the fresh database, to which it may go back."""
+    with backups_of(database_url) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,11 @@ from engine.limits import HISTORY_ROWS
 from persistence.errors import RowsLost
 from persistence.high_water import HighWater
 from persistence.postgres import PostgresJournal
-from tests.support.gone_back import Backups, backups_of
+from tests.support.gone_back import Backups
 from tests.support.service_process import ROOT, clean
 from tests.support.small_market import furnish, until
 
 LOST = 10
-
-
-@pytest.fixture
-def backups(database_url: str) -> Iterator[Backups]:
-    with backups_of(database_url) as found:
-        yield found
 
 
 @pytest.fixture

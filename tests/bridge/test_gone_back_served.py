@@ -5,7 +5,7 @@ Method: `callmarket serve` as a process, on a real database whose earlier state 
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
@@ -17,15 +17,9 @@ from bridge.client.answers import Answer, error_of
 from bridge.server.problems import problem_of
 from engine.limits import HISTORY_ROWS
 from tests.bridge.test_gone_back import callmarket, told
-from tests.support.gone_back import Backups, backups_of
+from tests.support.gone_back import Backups
 from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import until
-
-
-@pytest.fixture
-def backups(database_url: str) -> Iterator[Backups]:
-    with backups_of(database_url) as found:
-        yield found
 
 
 def until_told(service: ServiceProcess, met: Callable[[httpx2.Response], bool]) -> httpx2.Response:

@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,15 +20,9 @@ from engine.limits import HISTORY_ROWS
 from persistence import lost_rows
 from persistence.errors import Corrupt
 from tests.bridge.test_gone_back import callmarket, told
-from tests.support.gone_back import Backups, backups_of
+from tests.support.gone_back import Backups
 from tests.support.service_process import ROOT, clean
 from tests.support.small_market import furnish, until
-
-
-@pytest.fixture
-def backups(database_url: str) -> Iterator[Backups]:
-    with backups_of(database_url) as found:
-        yield found
 
 
 @pytest.fixture
