@@ -5,7 +5,7 @@ the lost rows are known under other ids now: a command that names one names the 
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 from msgspec import Struct
@@ -112,8 +112,7 @@ class Replaying:
 
 def counted(outcomes: list[Outcome]) -> Mapping[Ending, int]:
     """How many rows ended how."""
-    endings: tuple[Ending, ...] = ("done", "again", "refused", "differs", "left out")
-    return {ending: sum(one.ending == ending for one in outcomes) for ending in endings}
+    return {ending: sum(one.ending == ending for one in outcomes) for ending in get_args(Ending)}
 
 
 def _outcome(row: LostRow, ending: Ending, seq: int, what: str) -> Outcome:

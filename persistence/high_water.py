@@ -73,14 +73,13 @@ class HighWater:
         self._market = b""
         self.begun = False
         self._block = 0
-        self._kept_seq = 0
         self._dirty: Final = threading.Event()
         self._closed: Final = threading.Event()
         self._flusher: threading.Thread | None = None
 
     def highest(self, market_id: str) -> Mark | None:
         """The highest mark of a market, None if there is none that can be read. Some file reads."""
-        market = bytes.fromhex(market_id.replace("-", ""))
+        market = _bytes_of(market_id)
         marks = []
         for folder in self._folders:
             for path in sorted(folder.glob(f"{self._stem(market_id)}*{_SUFFIX}")):
@@ -121,7 +120,7 @@ class HighWater:
         if self._descriptor is None:
             logger.warning("%s has no free mark: what this process acknowledges is not kept there", folder)
             return
-        self._market = bytes.fromhex(market_id.replace("-", ""))
+        self._market = _bytes_of(market_id)
         self._flusher = threading.Thread(target=self._flush, name=f"high water {self.shard_id}", daemon=True)
         self._flusher.start()
         # Both blocks: what stood there says no more than this.
@@ -141,13 +140,7 @@ class HighWater:
             logger.warning("what is acknowledged is no longer kept outside the database: %s", error)
             self.close()
             return
-        self._kept_seq = seq
         self._dirty.set()
-
-    @property
-    def kept_seq(self) -> int:
-        """The last row that this process has kept, 0 for none."""
-        return self._kept_seq
 
     def close(self) -> None:
         """Write no more. Again: nothing. Never raises."""
@@ -170,7 +163,7 @@ class HighWater:
 
         One with a mark that is not before `first` belongs to a process that is gone, and was perhaps not compared yet.
         """
-        market = bytes.fromhex(market_id.replace("-", ""))
+        market = _bytes_of(market_id)
         for number in range(_FILES_MAX):
             path = folder / f"{self._stem(market_id)}{number}{_SUFFIX}"
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -233,6 +226,11 @@ def lost_since(journal: Where, mark: Mark | None) -> RowsLost | None:
 def begun_at(seq: int) -> int:
     """The place at which the history of this row may have begun."""
     return seq // HISTORY_ROWS * HISTORY_ROWS
+
+
+def _bytes_of(market_id: str) -> bytes:
+    """The sixteen bytes of a UUID."""
+    return bytes.fromhex(market_id.replace("-", ""))
 
 
 def _read(path: Path, market: bytes, shard_id: int) -> Mark | None:
