@@ -61,10 +61,12 @@ class Rounds:
             self._bid()
             called = self._market.clear_round(MARKET)
             price_tokens, awards = called.clearing_price_tokens, len(called.awards)
+            # Looked at first: what is done after this look has not been accounted for, nor reviewed.
+            is_settled = self._is_all_settled()
             self._account()
             self._review()
             self._wallets = {quest.quest_id: self._available_tokens(quest.account_id) for quest in QUESTS}
-            self.is_over = not self._to_review and self._is_all_settled()
+            self.is_over = is_settled and not self._to_review
         except (Unavailable, UnknownOutcome) as error:
             # What may have happened and what has not is all the same here: the next round looks.
             why = why or str(error)
