@@ -5,17 +5,18 @@ Rule of this file: real processes and real signals; the server is running and th
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 
 from persistence.embedded import EmbeddedServer, ensure_server
 from persistence.embedded.postmaster import StopMode
 from persistence.migrate import ensure_schema
 from tests.support.databases import TestServer, temporary_home
+from tests.support.small_market import until
 
 
 class OwnServer:
@@ -69,11 +70,7 @@ class OwnServer:
         """Every process of the server stands still within the block: connections stay open and nobody answers."""
         postmaster = self.server.pid()
         assert postmaster is not None
-        with psycopg.connect(self.databases.maintenance_url) as connection:
-            query = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-            pids = [row[0] for row in connection.execute(query)]
-        # The postmaster last: a child that it makes meanwhile finds nobody to talk to either.
-        with stopped_still([*pids, postmaster]):
+        with standing_still(postmaster):
             yield
 
     @contextmanager
@@ -83,6 +80,22 @@ class OwnServer:
             with self.databases.connect(name) as connection:
                 ensure_schema(connection)
             yield self.databases.url(name)
+
+
+@contextmanager
+def standing_still(postmaster: int) -> Iterator[None]:
+    """A server stands still within the block, with all of its processes, by that of its postmaster."""
+    with stopped_still([postmaster]):
+        # First, and until it does: a child that it made meanwhile would go on, and answer whoever has just connected.
+        until(lambda: _listed("-p", postmaster)[postmaster].startswith("T"))
+        with stopped_still(_listed("--ppid", postmaster)):
+            yield
+
+
+def _listed(option: str, pid: int) -> dict[int, str]:
+    """The state of each process that `ps` finds so."""
+    told = subprocess.run(["ps", "-o", "pid=,stat=", option, str(pid)], capture_output=True, text=True, check=True)
+    return {int(found): state for found, state in map(str.split, told.stdout.splitlines())}
 
 
 @contextmanager
