@@ -25,7 +25,7 @@ from engine import limits
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
-from tests.support.small_market import WAIT_S_MAX, at, furnish, last_seq
+from tests.support.small_market import WAIT_S_MAX, at, furnish, impatient, last_seq
 
 
 def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -147,15 +147,12 @@ async def test_cancelled_task_does_not_undo_its_command(market: Exchange) -> Non
 
 
 @awaited
-async def test_unknown_outcome_while_the_database_is_frozen(
-    own_server: OwnServer, own_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unknown_outcome_while_the_database_is_frozen(own_server: OwnServer, own_url: str) -> None:
     """IDM-1: no confirmation in time is said as that; the loop is not blocked; the retry tells how it ended."""
-    monkeypatch.setenv("CALLMARKET_ACK_TIMEOUT_S", "0.3")
     with open_exchange(own_url) as market:
         desk = AsyncExchange(market)
         await desk.open_account("a")
-        with own_server.frozen():
+        with own_server.frozen(), impatient(market, 0.3):
             asked = [desk.open_account(f"b{number}", command_id=f"open-{number}") for number in range(3)]
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             assert [type(one) for one in outcomes] == [UnknownOutcome] * 3
@@ -163,7 +160,6 @@ async def test_unknown_outcome_while_the_database_is_frozen(
                 range(seq, seq + 1) for seq in (2, 3, 4)
             ]
             assert (await desk.wallet("b1")).seq == 4, "reads go on"
-        monkeypatch.undo()
         again = await asyncio.to_thread(until_answered, market)
         assert again == (3, True)
 

@@ -14,7 +14,7 @@ from bridge import Request, Unavailable, UnknownOutcome, open_exchange, verbs
 from bridge.results import accepted, all_placed
 from tests.support.client_log import read_rows
 from tests.support.own_server import OwnServer
-from tests.support.small_market import furnish, in_threads, last_seq, until
+from tests.support.small_market import furnish, impatient, in_threads, last_seq, until
 
 Outage = Callable[[OwnServer], AbstractContextManager[None]]
 OUTAGES = [pytest.param(OwnServer.away, id="stopped"), pytest.param(OwnServer.frozen, id="frozen")]
@@ -79,14 +79,11 @@ def test_outages_one_after_the_other_under_load(own_server: OwnServer, own_url: 
         assert market.verify().ok
 
 
-def test_no_confirmation_in_time_is_an_unknown_outcome(
-    own_server: OwnServer, own_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_confirmation_in_time_is_an_unknown_outcome(own_server: OwnServer, own_url: str) -> None:
     """IDM-1: it names the rows that are in doubt, and the retry by the same command id tells how it ended."""
-    monkeypatch.setenv("CALLMARKET_ACK_TIMEOUT_S", "0.2")
     with open_exchange(own_url) as market:
         furnish(market, "a")
-        with own_server.frozen():
+        with own_server.frozen(), impatient(market, 0.2):
             with pytest.raises(UnknownOutcome, match="applied as seq 4 to 4, not known to be durable") as caught:
                 market.transfer("a", "treasury", 10, "gift:any", command_id="pay")
             assert caught.value.seqs == range(4, 5)
@@ -197,14 +194,11 @@ def test_closing_from_many_threads_under_load(database_url: str) -> None:
     assert journaled == set(range(1, len(journaled) + 1))
 
 
-def test_closing_while_the_database_is_away_says_what_is_lost(
-    own_server: OwnServer, own_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_while_the_database_is_away_says_what_is_lost(own_server: OwnServer, own_url: str) -> None:
     """Nothing of it was acknowledged; it does not hang."""
-    monkeypatch.setenv("CALLMARKET_ACK_TIMEOUT_S", "0.3")
     market = open_exchange(own_url)
     furnish(market, "a")
-    with own_server.frozen():
+    with own_server.frozen(), impatient(market, 0.3):
         market.acknowledging("applied").open_account("b")
         with pytest.raises(Unavailable, match="Closed with 1 rows not on disk; none of them was acknowledged"):
             market.close()

@@ -40,8 +40,9 @@ def url(own_server: OwnServer) -> Iterator[str]:
 
 def test_no_statement_waits_for_ever(own_server: OwnServer, url: str) -> None:
     """A frozen server answers no time-out of its own; and the connection is closed, for its state is unknown."""
-    with connect(url, "test", answer_s_max=ANSWER_S) as connection:
+    with connect(url, "test") as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+        connection.answer_s_max = ANSWER_S
         with own_server.frozen(), pytest.raises(psycopg.OperationalError, match=r"no answer within 0\.4 s"):
             connection.execute("SELECT 1")
         assert connection.closed
@@ -51,12 +52,13 @@ def test_no_statement_waits_for_ever(own_server: OwnServer, url: str) -> None:
 
 @pytest.mark.parametrize("moment", ["copy", "commit"])
 def test_no_copy_and_no_commit_waits_for_ever(own_server: OwnServer, url: str, moment: str) -> None:
-    with connect(url, "test", answer_s_max=ANSWER_S) as connection:
+    with connect(url, "test") as connection:
         connection.execute("CREATE TEMP TABLE numbers (n int)")
         with ExitStack() as thawed_at_the_end:
 
             def now(what: str) -> None:
                 if what == moment:
+                    connection.answer_s_max = ANSWER_S
                     thawed_at_the_end.enter_context(own_server.frozen())
 
             def write() -> None:
@@ -86,18 +88,22 @@ def test_readers_of_a_frozen_server_are_told(own_server: OwnServer, url: str, mo
     """Whatever reads: the verbs of an exchange, verification, a reader of the journal. Each had been connected."""
     with open_exchange(url) as market:
         market.open_market("m")
-        monkeypatch.setattr(connections, "ANSWER_S_MAX", ANSWER_S)
         with (
             market.node.connect() as connection,
             PostgresJournal(url, 0, reader=True) as journal,
+            monkeypatch.context() as hasty,
         ):
             assert journal.position().last_seq == 1
+            # Only now: a server that answers may take longer.
+            hasty.setattr(connections, "ANSWER_S_MAX", ANSWER_S)
+            hasty.setattr(connections, "CONNECT_TIMEOUT_S", 1)
+            for used in (connection, journal._line._connection):
+                used.answer_s_max = ANSWER_S
             with own_server.frozen():
                 with pytest.raises(psycopg.OperationalError, match="no answer"):
                     connection.execute("SELECT 1")
                 with pytest.raises(errors.Unavailable, match="no answer"):
                     journal.position()
-                monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 1)
                 with pytest.raises(Unavailable):
                     market.get_recent_stats("m")
                 with pytest.raises(errors.Unavailable):

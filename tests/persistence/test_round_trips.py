@@ -110,7 +110,7 @@ def test_a_server_that_freezes_within_a_batch_is_given_up(
     as_before = getattr(db_writes, name)
     with (
         own_server.market_database() as url,
-        connect(url, "test", writer=True, answer_s_max=ANSWER_S) as connection,
+        connect(url, "test", writer=True) as connection,
         ExitStack() as thawed_at_the_end,
     ):
         epoch = claimed(connection)
@@ -118,6 +118,7 @@ def test_a_server_that_freezes_within_a_batch_is_given_up(
         def freeze(*arguments: object) -> None:
             if moment == "commit":
                 as_before(*arguments)
+            connection.answer_s_max = ANSWER_S
             thawed_at_the_end.enter_context(own_server.frozen())
             if moment != "commit":
                 as_before(*arguments)

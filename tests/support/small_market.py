@@ -5,11 +5,13 @@ Rule of this file: only what many tests need, through the public verbs.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from bridge import Exchange
 from bridge.units import datetime_of
+from bridge.waiting import Waiting
 
 WAIT_S_MAX = 60.0
 """A wait that takes longer than this has failed; a busy machine is slow, not wrong."""
@@ -41,6 +43,20 @@ def last_seq(market: Exchange) -> int:
     return market.read(lambda state: state.seq)
 
 
+@contextmanager
+def impatient(market: Exchange, wait_s: float) -> Iterator[None]:
+    """Within the block nobody waits longer than this for a row: a database that is well may take longer for it."""
+    node, reign = market.node, market.node._reign
+    assert reign is not None
+    before = node._ack_timeout_s, reign._drain_s_max, reign.waiting
+    node._ack_timeout_s = reign._drain_s_max = wait_s
+    reign.waiting = Waiting(reign.write_behind, wait_s)
+    try:
+        yield
+    finally:
+        node._ack_timeout_s, reign._drain_s_max, reign.waiting = before
+
+
 def in_threads(works: Iterable[Callable[[], object]]) -> list[BaseException]:
     """Run all at once, each in a thread of its own; return what they raised when all have ended."""
     raised: list[BaseException] = []
@@ -60,9 +76,9 @@ def in_threads(works: Iterable[Callable[[], object]]) -> list[BaseException]:
     return raised
 
 
-def until(true: Callable[[], bool]) -> None:
+def until(true: Callable[[], bool], within_s: float = WAIT_S_MAX) -> None:
     """Wait until something is so that nobody announces: looked at every few milliseconds, for a bounded time."""
-    deadline_s = time.monotonic() + WAIT_S_MAX
+    deadline_s = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline_s, "it does not come to that"
         time.sleep(0.005)
