@@ -39,6 +39,8 @@ class Pair:
         self.rng = rng
         self.started = 0
         self.takeovers: list[tuple[str, float]] = []
+        # How often a leader lived on that had been replaced.
+        self.replaced = 0
         self.complaints: list[str] = []
         self.living: list[Victim] = []
         self.leader = self._start()
@@ -52,6 +54,7 @@ class Pair:
         if self.leader.over:
             # Its lease ran out by itself, on a machine that was too busy: so the other leads, or is about to.
             how = "killed"
+            self.replaced += 1
         if how == "standby killed":
             self._bury(self.standby)
             self.leader.wait_for("called")
@@ -64,6 +67,7 @@ class Pair:
             if how == "frozen":
                 old.process.send_signal(signal.SIGCONT)
                 old.wait_for("over")
+                self.replaced += 1
             self._bury(old)
         self.standby = self._start("standby")
         self.standby.wait_for("standing")
@@ -159,7 +163,7 @@ def test_takeovers_lose_nothing_that_was_acknowledged(database_url: str, tmp_pat
     assert len(assert_each_row_has_one_writer(database_url)) >= 5
     assert len(heard.told) > 200, len(heard.told)
     over = [line for said in pair.complaints for line in said.splitlines() if line.startswith("over: ")]
-    assert sum("another writer has taken over" in line for line in over) == 1, over
+    assert sum("another writer has taken over" in line for line in over) == pair.replaced >= 1, over
     assert sum("it was handed over" in line for line in over) >= 1, over
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 
 ROOT = Path(__file__).parents[2]
-BEGIN_S_MAX = 60
+BEGIN_S_MAX = 240  # one of several that begin together, on a busy machine
 END_S_MAX = 60
 
 
@@ -73,7 +73,7 @@ class ServiceProcess:
         """What `/readyz` says."""
         return httpx2.get(self.url + "/readyz", timeout=10)
 
-    def until(self, met: Any, within_s: float = 30.0) -> httpx2.Response:
+    def until(self, met: Any, within_s: float = 60.0) -> httpx2.Response:
         """What `/readyz` says, once it is so."""
         end_s = time.monotonic() + within_s
         while True:

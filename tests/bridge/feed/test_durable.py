@@ -5,7 +5,6 @@ sockets, break off at random and resume at whoever leads. In the end each client
 """
 
 import asyncio
-import os
 import random
 import subprocess
 import sys
@@ -142,7 +141,6 @@ class Served:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.feed_process", url, str(seed), *role],
             cwd=ROOT,
-            env=os.environ | {"CALLMARKET_LEASE_S": "1.0"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
