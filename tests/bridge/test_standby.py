@@ -134,6 +134,8 @@ def test_cut_off_leader_is_replaced_and_learns_of_it(database_url: str, clock: M
                     first.mint("a", 5, "grant:any", command_id="mint")
                 proxy.refusing = False
                 assert "another writer has taken over" in first.wait_until_over(WAIT_S)
+                # Its writer may have met the fence before its heartbeat has looked who leads.
+                until(lambda: first.node._reign is not None and first.node._reign.successor == "http://three")
                 with pytest.raises(NotLeader, match="ask http://three") as caught:
                     first.mint("a", 5, "grant:any", command_id="mint")
                 assert caught.value.leader == "http://three"

@@ -137,9 +137,9 @@ def test_time_is_up_for_each_at_its_own_time(journal: Gated, writer: WriteBehind
         # Never earlier than that, however late the loop comes round to them.
         assert min(await asyncio.gather(first, second)) > 0.09
         assert ends[1] <= ends[2]
-        third = waiting.wait(3)
+        assert await within(asyncio.wait([patient := Waiting(writer, WAIT_S).wait(3)], timeout=0)) == (set(), {patient})
         journal.gate.set()
-        assert await within(third) is None
+        assert await within(patient) is None
 
     asyncio.run(run())
 

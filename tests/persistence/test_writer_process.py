@@ -51,7 +51,7 @@ def is_there(pid: int) -> bool:
     """Whether this process runs; one that has ended and was not asked for yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second where it ends between opening and reading
         return False
 
 

@@ -379,7 +379,8 @@ async def test_the_tools_end_in_order_while_a_call_waits(served: Served) -> None
     async with over_http(line.removeprefix("tools on ").strip(), served.key(bid=[a])) as client:
         await use(client, "wallet")
         waiting = asyncio.create_task(client.call_tool("my_awards", {"wait_s": 50}))
-        await asyncio.sleep(0.5)
+        while not await asyncio.to_thread(served.waits):  # noqa: ASYNC110 -- it is the market that knows
+            await asyncio.sleep(0.05)
         async with asyncio.timeout(25):
             await asyncio.to_thread(stop, process)
         with pytest.raises(MCPError):
