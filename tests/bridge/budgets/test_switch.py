@@ -186,11 +186,14 @@ def test_a_market_that_there_is_not_cannot_be_used(exchange: Exchange, clock: Ma
 def test_a_service_that_is_killed_and_comes_back(database_url: str) -> None:
     """BRG-5, AUC-16: over HTTP, by its own thread: a real process is killed, and another takes its place."""
     config = Config(auction_look_s=0.1, auction_failures_max=2, auction_answers_min=2)
-    with served(database_url) as service, Client(service.url, service.key, timeout_s=0.5) as client:
-        client.open_market("m")
-        with AuctionSwitch(client, "m", config=config) as switch:
-            until(lambda: switch.status().looked_at is not None)
-            assert switch.usable()
+    with served(database_url) as service, Client(service.url, service.key) as owner:
+        owner.open_market("m")
+        # So little patience is for a service that is gone: one that is there may be slow for a while.
+        with (
+            Client(service.url, service.key, timeout_s=0.5) as client,
+            AuctionSwitch(client, "m", config=config) as switch,
+        ):
+            until(lambda: switch.status().looked_at is not None and switch.usable())
             service.kill()
             until(lambda: not switch.usable())
             assert "does not answer: Unavailable" in switch.status().why
