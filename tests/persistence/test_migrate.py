@@ -106,7 +106,7 @@ def test_costs_that_were_not_told_yet_are_charged_all_the_same(
 
 def start(url: str, barrier, results) -> None:
     with psycopg.connect(url) as connection:
-        barrier.wait(30)
+        barrier.wait(60)
         results.put(ensure_schema(connection))
 
 
@@ -118,7 +118,7 @@ def test_many_processes_start_at_once(empty_database_url: str):
         process.start()
     done = sorted(results.get(timeout=60) for _ in processes)
     for process in processes:
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 0
     assert done == [[], [], [], NAMES]
 

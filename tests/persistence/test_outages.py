@@ -4,12 +4,9 @@ Goal: rows wait, then are refused, and once the server is back all that were tak
 server of its own, because it is ill-treated here.
 """
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -22,6 +19,7 @@ from persistence.recovery import recover
 from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
 from tests.support.databases import temporary_home
+from tests.support.own_server import standing_still
 from tests.support.sealed import bids
 from tests.support.writers import assert_whole, open_writer
 
@@ -46,21 +44,6 @@ def url(server: EmbeddedServer) -> str:
     return server.url(name)
 
 
-@contextmanager
-def frozen(server: EmbeddedServer, url: str) -> Iterator[None]:
-    """Stop every process of the server that serves clients, as a hanging disk or hypervisor would."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        backends = connection.execute("SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()").fetchall()
-        pids = [server.pid(), *(pid for (pid,) in backends)]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in reversed(pids):
-                os.kill(pid, signal.SIGCONT)
-
-
 def push(writer: WriteBehind, rows) -> None:
     """Enqueue as a sequencer does: ask for room, wait where there is none."""
     for row in rows:
@@ -73,11 +56,20 @@ def push(writer: WriteBehind, rows) -> None:
 def test_the_server_is_restarted_under_load(server: EmbeddedServer, url: str, mode):
     rows = bids(4_000)
     with open_writer(url, SMALL) as writer:
-        producer = threading.Thread(target=push, args=(writer, rows))
+        stopped = threading.Event()
+
+        def produce() -> None:
+            # However fast it is, something is left to write when the server has stopped.
+            push(writer, rows[:-1])
+            assert stopped.wait(WAIT_S)
+            push(writer, rows[-1:])
+
+        producer = threading.Thread(target=produce)
         producer.start()
         while writer.durable_seq < 500:
             time.sleep(0.001)
         server.stop(mode)
+        stopped.set()
         durable = writer.durable_seq
         while writer.status().state != "retrying":
             time.sleep(0.001)
@@ -94,7 +86,7 @@ def test_a_frozen_server_fills_the_queue_and_then_catches_up(server: EmbeddedSer
     with open_writer(url, SMALL) as writer:
         push(writer, rows[:100])
         writer.wait(100, WAIT_S)
-        with frozen(server, url):
+        with standing_still(server.pid()):
             taken = 100
             while writer.has_room():
                 writer.enqueue(rows[taken])
@@ -117,7 +109,7 @@ def test_a_server_frozen_for_longer_than_an_attempt_may_take(server: EmbeddedSer
     with open_writer(url, limits) as writer:
         push(writer, rows[:100])
         writer.wait(100, WAIT_S)
-        with frozen(server, url):
+        with standing_still(server.pid()):
             push(writer, rows[100:])
             while writer.status().state != "retrying":
                 time.sleep(0.01)

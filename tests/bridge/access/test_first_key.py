@@ -179,7 +179,7 @@ def test_two_processes_that_start_at_once_make_one(database_url: str, home: Path
         process.start()
     paths = {results.get(timeout=60) for _ in processes}
     for process in processes:
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 0
     assert admins(database_url) == 1
     assert len(paths) == 1
