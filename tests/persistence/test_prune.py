@@ -41,6 +41,7 @@ from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.snapshots.store import Snapshot, SnapshotStore
 from persistence.time_travel import state_at
 from persistence.verify import verify
+from tests.support.ended_sessions import no_session_left
 from tests.support.sealed import Story, batches, story
 from tests.support.swarms import long_swarm
 
@@ -438,18 +439,19 @@ def test_killed_at_any_moment_nothing_is_lost(place: Place, seed: int) -> None:
     rng = random.Random(seed)
     ends = []
     for _ in range(7):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.prune_process", place.url, str(place.folder), "7"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "pruning\n"
-        time.sleep(rng.random() * 0.15)
-        process.kill()
-        process.wait()
-        process.stdout.close()
+        with no_session_left(place.url):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.prune_process", place.url, str(place.folder), "7"],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert process.stdout is not None
+            assert process.stdout.readline() == "pruning\n"
+            time.sleep(rng.random() * 0.15)
+            process.kill()
+            process.wait()
+            process.stdout.close()
         ends.append(place.first_row())
         place.assert_whole()
         with place.journal(archive=False) as journal:

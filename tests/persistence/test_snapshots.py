@@ -36,6 +36,7 @@ from persistence.snapshots.folder import FolderSnapshots
 from persistence.snapshots.follower import Follower, take
 from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.snapshots.store import Snapshot, SnapshotStore
+from tests.support.ended_sessions import no_session_left
 from tests.support.recording import record
 from tests.support.sealed import batches, bids, story
 from tests.support.streams import bounds
@@ -467,15 +468,14 @@ def test_snapshots_beside_a_live_exchange(database_url: str, store: PostgresSnap
         try:
             with PostgresJournal(database_url, 0, reader=True) as journal:
                 follower, taken_seqs = Follower(journal, store, 3), []
-                deadline = time.monotonic() + 2.0
-                while time.monotonic() < deadline:
+                deadline = time.monotonic() + 1.0
+                while time.monotonic() < deadline or len(taken_seqs) < 3:
                     taken = follower.take()
                     if taken is not None:
                         taken_seqs.append(taken.info.seq)
         finally:
             ended.set()
             writer.join()
-        assert len(taken_seqs) > 2
         assert taken_seqs == sorted(set(taken_seqs))
         live = market.image()
         # A reader does not look like a writer to who wants to open: see `presence`.
@@ -506,13 +506,14 @@ def test_killed_at_random_moments_it_leaves_nothing_that_is_trusted_wrongly(
     stores = (PostgresSnapshots(database_url, 0), FolderSnapshots(tmp_path, 0))
     with PostgresJournal(database_url, 0, reader=True) as journal:
         for _ in range(6):
-            process = start_process(database_url, tmp_path)
-            until = time.monotonic() + rng.random() * 0.4
-            while time.monotonic() < until and written < len(rows):
-                write(database_url, rows[written : written + 20])
-                written += 20
-            process.kill()
-            process.wait()
+            with no_session_left(database_url):
+                process = start_process(database_url, tmp_path)
+                until = time.monotonic() + rng.random() * 0.4
+                while time.monotonic() < until and written < len(rows):
+                    write(database_url, rows[written : written + 20])
+                    written += 20
+                process.kill()
+                process.wait()
             whole = rehearse(journal)[0].engine.state.encode()
             for store in stores:
                 for info in [*store.list(), None]:
