@@ -500,7 +500,8 @@ def test_a_head_that_never_ends_is_bounded_while_another_is_answered(service: Se
             pass
         line.socket.settimeout(30)
         told = split(line.rest())
-    assert len(told) <= 1
+    # The last where the client came to it only when the other was answered.
+    assert [answer.status for answer in told] in ([], [200], [200, 431])
     assert sent < 50_000_000, "what the service has not read stays with the client"
 
 
