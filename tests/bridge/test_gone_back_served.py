@@ -59,7 +59,9 @@ def test_the_service_is_not_ready_says_why_and_leads_again_once_the_loss_is_acce
         told_why = until_told(service, lambda answer: answer.status_code == 503 and lost in answer.text)
         assert told_why.json()["ready"] is False
         until_told(service, lambda answer: answer.json()["role"] == "standby" and lost in answer.text)
-        with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {service.key}"}) as http:
+        with httpx2.Client(
+            base_url=service.url, headers={"Authorization": f"Bearer {service.key}"}, timeout=60
+        ) as http:
             assert lost in http.get("/api/v1/wallets/a").json()["detail"]
         marks = service.home / "marks"
         status = told(callmarket(database_url, marks, "status", "--json"), 1)
@@ -97,7 +99,9 @@ def test_a_stream_that_resumes_after_a_lost_row_is_told_so(database_url: str, ba
             for cursor in (0, left, HISTORY_ROWS):
                 heard = (one for one in market.events(cursor, kinds=["bid"]) if hasattr(one, "bid_id"))
                 assert next(heard).bid_id == new.bid_id
-        with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {service.key}"}) as http:
+        with httpx2.Client(
+            base_url=service.url, headers={"Authorization": f"Bearer {service.key}"}, timeout=60
+        ) as http:
             gone = http.get("/api/v1/events", headers={"Last-Event-ID": str(last)})
             assert (gone.status_code, gone.json()["type"]) == (410, "/problems/gone")
             assert (gone.json()["field"], gone.json()["value"]) == ("Last-Event-ID", last)

@@ -317,7 +317,7 @@ def test_more_tasks_than_one_request_or_page_takes(market: MarketApi) -> None:
 
 def test_a_service_that_is_killed_in_the_middle(database_url: str) -> None:
     """BRG-1, IDM-1: a real process, killed between two wallets and started again: each task has its one bid."""
-    with served_process(database_url) as service, Client(service.url, service.key, timeout_s=1) as client:
+    with served_process(database_url) as service, Client(service.url, service.key, timeout_s=5) as client:
         now = client.refund_unfilled().stamp.at
         stage = Stage(client, 60_000)
         stage.quest(f"second-{stage.name}", 60_000, "r")

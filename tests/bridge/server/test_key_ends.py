@@ -176,7 +176,10 @@ class Half:
 
 
 def works_no_longer(service: ServiceProcess, key: str) -> bool:
-    return httpx2.get(f"{service.url}/api/v1/me", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+    return (
+        httpx2.get(f"{service.url}/api/v1/me", headers={"Authorization": f"Bearer {key}"}, timeout=60).status_code
+        == 401
+    )
 
 
 @pytest.mark.parametrize("path", [BIDS, f"{BIDS}?ack=durable"], ids=["placed at once", "by the framework"])
@@ -214,7 +217,7 @@ def test_a_body_that_outlives_a_scope_is_done_with_what_is_left(
     change(module_database_url, key_id, "scopes = '{read}', accounts = '{}'")
 
     def is_narrow() -> bool:
-        told = httpx2.get(f"{service.url}/api/v1/me", headers={"Authorization": f"Bearer {key}"})
+        told = httpx2.get(f"{service.url}/api/v1/me", headers={"Authorization": f"Bearer {key}"}, timeout=60)
         return told.json()["accounts"] == []
 
     until(is_narrow)

@@ -575,7 +575,7 @@ def test_head_is_get_without_its_body(service: ServiceProcess) -> None:
             assert {*head.headers} == {*told.headers}, where
             same = [(head.headers[name], told.headers[name]) for name in told.headers if name not in differs]
             assert all(one == other for one, other in same), where
-    with httpx2.Client(base_url=service.url) as client:
+    with httpx2.Client(base_url=service.url, timeout=60) as client:
         assert client.head("/healthz").status_code == client.head("/readyz").status_code == 200
         assert client.head("/api/v1/me").status_code == 401
 

@@ -59,7 +59,7 @@ def test_a_standby_names_the_leader_and_leads_after_it(url: str, tmp_path: Path)
         leader.until(is_ready)
         told = standby.until(lambda told: told.json()["leader"] != "")
         assert (told.status_code, told.json()["role"], told.json()["leader"]) == (503, "standby", leader.url)
-        assert httpx2.get(standby.url + "/healthz").status_code == 200, "alive, though not ready"
+        assert httpx2.get(standby.url + "/healthz", timeout=60).status_code == 200, "alive, though not ready"
         assert (figure(leader, "ready"), figure(standby, "ready"), figure(standby, "epoch")) == (1, 0, 0)
 
         leader.tell(signal.SIGTERM)
@@ -90,7 +90,7 @@ def test_while_the_database_is_away_it_is_alive_and_not_ready(server: OwnServer,
                 client.post("/api/v1/markets?ack=applied", json={"market_id": "n"})
             told = service.until(lambda told: told.json()["outage_s"] > 0)
             assert (told.status_code, told.json()["role"], told.json()["queue_rows"]) == (503, "leader", 1)
-            assert httpx2.get(service.url + "/healthz").status_code == 200
+            assert httpx2.get(service.url + "/healthz", timeout=60).status_code == 200
             assert figure(service, "outage_seconds") > 0
             assert figure(service, "durable_lag_rows") == 1
             assert figure(service, "durable_lag_seconds") > 0

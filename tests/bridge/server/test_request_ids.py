@@ -67,8 +67,10 @@ def test_the_log_has_every_request_and_no_secret(database_url: str, tmp_path: Pa
             made = client.post("/api/v1/keys", json={"name": "n", "bid": ["a"]})
             assert made.status_code == 201, made.text
             client.post("/api/v1/markets/m/bids", content=b"{", headers={"Request-Id": "three"})
-        httpx2.get(service.url + "/api/v1/me", headers={"Authorization": f"Bearer {wrong}", "Request-Id": "four"})
-        httpx2.get(service.url + "/api/v1/me", headers={"Authorization": f"Basic {PASSWORD}"})
+        httpx2.get(
+            service.url + "/api/v1/me", headers={"Authorization": f"Bearer {wrong}", "Request-Id": "four"}, timeout=60
+        )
+        httpx2.get(service.url + "/api/v1/me", headers={"Authorization": f"Basic {PASSWORD}"}, timeout=60)
         log = service.log
         (opened,) = service.lines(request_id="one", route="/api/v1/markets", event="request")
         assert {name: opened[name] for name in ("level", "method", "status", "seq")} == {

@@ -178,7 +178,7 @@ def test_a_terminal_that_closes_ends_it_in_order(url: str, tmp_path: Path) -> No
         told += os.read(terminal, 4_096)
     address = re.search(rb'"url": "([^"]+)"', told)
     assert address is not None, told
-    until(lambda: httpx2.get(f"{address[1].decode()}/readyz").status_code == 200)
+    until(lambda: httpx2.get(f"{address[1].decode()}/readyz", timeout=60).status_code == 200)
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0

@@ -64,19 +64,19 @@ class Served:
     def key(self, **scopes: Any) -> str:
         """A new key."""
         headers = {"Authorization": f"Bearer {self._admin_key}"}
-        made = httpx2.post(f"{self.url}/api/v1/keys", json={"name": "test", **scopes}, headers=headers)
+        made = httpx2.post(f"{self.url}/api/v1/keys", json={"name": "test", **scopes}, headers=headers, timeout=60)
         assert made.status_code == 201, made.text
         return str(made.json()["key"])
 
     def revoke(self, key: str) -> None:
         """Take a key away."""
         headers = {"Authorization": f"Bearer {self._admin_key}"}
-        assert httpx2.delete(f"{self.url}/api/v1/keys/{key[4:16]}", headers=headers).status_code == 200
+        assert httpx2.delete(f"{self.url}/api/v1/keys/{key[4:16]}", headers=headers, timeout=60).status_code == 200
 
     def waits(self) -> int:
         """How many wait for an award."""
         headers = {"Authorization": f"Bearer {self._admin_key}"}
-        lines = httpx2.get(f"{self.url}/metrics", headers=headers).text.splitlines()
+        lines = httpx2.get(f"{self.url}/metrics", headers=headers, timeout=60).text.splitlines()
         return int(float(next(line.split()[1] for line in lines if line.startswith("callmarket_award_waits "))))
 
     def market(self, *bidder_ids: str) -> tuple[str, ...]:

@@ -257,7 +257,7 @@ async def test_a_call_that_is_cancelled_lets_go_of_the_market(served: Served) ->
 async def test_http_lets_in_only_who_brings_a_key_and_comes_from_here(served: Served, tools_url: str) -> None:
     ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     good = {"Authorization": f"Bearer {served.key()}", "Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         assert (await http.post(tools_url, json=ask, headers=good)).status_code == 200
         for wrong, status in (
             ({"Authorization": ""}, 401),
@@ -278,7 +278,7 @@ async def test_http_lets_in_only_who_brings_a_key_and_comes_from_here(served: Se
 async def test_http_answers_posts_alone_and_reads_each_name_once(served: Served, tools_url: str) -> None:
     """No sessions: so there is no stream to open, to resume (Last-Event-ID) or to end. And an offer is passed over."""
     good = {"Authorization": f"Bearer {served.key()}", "Accept": "application/json, text/event-stream"}
-    async with httpx2.AsyncClient(headers=good) as http:
+    async with httpx2.AsyncClient(headers=good, timeout=60) as http:
         for method in ("GET", "DELETE", "HEAD", "OPTIONS", "PUT"):
             for more in ({}, {"Last-Event-ID": "1"}, {"Mcp-Session-Id": "x"}):
                 answer = await http.request(method, tools_url, headers=more)
@@ -435,7 +435,7 @@ def test_what_is_refused_is_logged_as_all_the_rest(tmp_path: Path) -> None:
         (line,) = lines_to(process, "")
         ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         good = {"Authorization": f"Bearer {NO_KEY}", "Accept": "application/json, text/event-stream"}
-        with httpx2.Client() as client:
+        with httpx2.Client(timeout=60) as client:
             for number in range(4):
                 wrong = {"Host": f"market{number}.example.org"} if number % 2 else {"Origin": 'http://x"y.org'}
                 answer = client.post(line.removeprefix("tools on ").strip(), json=ask, headers=good | wrong)
