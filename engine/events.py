@@ -2,7 +2,8 @@
 
 Rule of this file: an event says everything that `evolve` and the SQL tables need, so that neither asks anything else.
 Tags are journaled: never rename, never reuse; a new field gets a default. Units as in `commands`. A `market_id` that is
-empty is that of a row of rules 1, where these events named none.
+empty is that of a row of rules 1, where these events named none, and a `provider_id` that of a row of rules 1 or 2,
+where the id of a slot was enough.
 """
 
 from typing import Literal
@@ -95,6 +96,7 @@ class SlotWithdrawn(EventBase, frozen=True, gc=False, tag="slot_withdrawn"):
 
     slot_id: str
     market_id: str = ""
+    provider_id: str = ""
 
 
 class BidPlaced(EventBase, frozen=True, gc=False, tag="bid_placed"):
@@ -202,6 +204,7 @@ class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):
     actual_impact_micros: int
     reward_tokens: int
     market_id: str = ""
+    provider_id: str = ""
 
 
 class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
@@ -213,6 +216,7 @@ class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
     bidder_id: str
     released_tokens: int
     market_id: str = ""
+    provider_id: str = ""
 
 
 class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
@@ -225,6 +229,7 @@ class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
     price_tokens: int
     charged_tokens: int
     market_id: str = ""
+    provider_id: str = ""
 
 
 class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
@@ -238,7 +243,7 @@ class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
 
 
 class HoldPlaced(EventBase, frozen=True, gc=False, tag="hold_placed"):
-    """Tokens are set aside under a name (HLD-1). The seq of the command that did it tells holds of one name apart."""
+    """Tokens are set aside under a name (HLD-1). The seq of the command tells an account's holds of one name apart."""
 
     hold_id: str
     placed_seq: int

@@ -40,7 +40,7 @@ from engine.events import (
     TransferPosted,
 )
 from engine.holds import Binding, NamedHold
-from engine.ledger import earning_of
+from engine.ledger import HoldKey, earning_of
 from engine.market import LosingRound, Market
 from engine.reasons import is_earning
 from engine.slots import Award, Slot
@@ -81,11 +81,12 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
         case HoldPlaced():
             _hold_placed(state, event)
         case HoldCaptured():
-            _holds_ended(state, (event.hold_id,), "captured")
+            _hold_ended(state, (event.account_id, event.hold_id), "captured")
         case HoldReleased():
-            _holds_ended(state, (event.hold_id,), "released")
+            _hold_ended(state, (event.account_id, event.hold_id), "released")
         case HoldsExpired():
-            _holds_ended(state, event.hold_ids, "expired")
+            for key in zip(event.account_ids, event.hold_ids, strict=True):
+                _hold_ended(state, key, "expired")
         case HistoryBegun():
             # Every bid had a row of its own and every award a bid, so no id that was lost is beyond the seqs that were.
             state.bids_placed = state.awards_granted = state.seq
@@ -166,7 +167,7 @@ def _take_out(state: State, bid_id: int) -> None:
 def _award_granted(state: State, event: AwardGranted) -> None:
     _take_out(state, event.bid_id)
     state.ledger.resize_hold(event.bid_id, event.price_tokens)
-    market, slot = state.markets[event.market_id], state.slots[event.slot_id]
+    market, slot = state.markets[event.market_id], state.slots[event.provider_id, event.slot_id]
     market.offers.remove(slot)
     slot.status = "awarded"
     slot.award_id = event.award_id
@@ -209,7 +210,7 @@ def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:
     market = state.markets[award.market_id]
     del market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)]
     state.ledger.end_hold(award.bid_id)
-    _end_slot(state, state.slots[award.slot_id], status)
+    _end_slot(state, state.slots[award.slot_key], status)
 
 
 def _transfer_posted(state: State, event: TransferPosted) -> None:
@@ -225,7 +226,8 @@ def _transfer_posted(state: State, event: TransferPosted) -> None:
 def _slot_offered(state: State, event: SlotOffered) -> None:
     market = state.markets[event.market_id]
     # The id of an ended slot starts anew: a new offer has no award yet.
-    state.slots_ended.pop(event.slot_id, None)
+    key = event.provider_id, event.slot_id
+    state.slots_ended.pop(key, None)
     slot = Slot(
         slot_id=event.slot_id,
         market_id=event.market_id,
@@ -238,29 +240,35 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
         award_id=0,
         winner_id="",
     )
-    state.slots[event.slot_id] = slot
+    state.slots[key] = slot
     market.offers.add(slot)
     market.add_slot(event.provider_id)
 
 
 def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
-    slot = state.slots[event.slot_id]
+    slot = state.slots[event.provider_id, event.slot_id] if event.provider_id else _only_offer(state, event.slot_id)
     state.markets[slot.market_id].offers.remove(slot)
     _end_slot(state, slot, "withdrawn")
+
+
+def _only_offer(state: State, slot_id: str) -> Slot:
+    """The slot that a row of rules 1 or 2 means: one live slot of a shard had an id then. O(offered)."""
+    offered = (slot for market in state.markets.values() for slot in market.offers.unordered())
+    return next(slot for slot in offered if slot.slot_id == slot_id)
 
 
 def _end_slot(state: State, slot: Slot, status: SlotStatus) -> None:
     """Set a last status, and forget the slot that ended longest ago beyond the bound."""
     slot.status = status
     state.markets[slot.market_id].end_slot(slot.provider_id)
-    state.slots_ended[slot.slot_id] = None
+    state.slots_ended[slot.key] = None
     while len(state.slots_ended) > limits.SLOTS_ENDED_KEPT:
-        oldest_id, _ = state.slots_ended.popitem(last=False)
-        del state.slots[oldest_id]
+        oldest, _ = state.slots_ended.popitem(last=False)
+        del state.slots[oldest]
 
 
 def _hold_placed(state: State, event: HoldPlaced) -> None:
-    state.ledger.hold(event.hold_id, event.account_id, event.amount_tokens)
+    state.ledger.hold((event.account_id, event.hold_id), event.account_id, event.amount_tokens)
     state.holds.add(
         NamedHold(
             hold_id=event.hold_id,
@@ -278,7 +286,6 @@ def _hold_placed(state: State, event: HoldPlaced) -> None:
     )
 
 
-def _holds_ended(state: State, hold_ids: Sequence[str], status: HoldStatus) -> None:
-    for hold_id in hold_ids:
-        state.holds.end(hold_id, status)
-        state.ledger.end_hold(hold_id)
+def _hold_ended(state: State, key: HoldKey, status: HoldStatus) -> None:
+    state.holds.end(key, status)
+    state.ledger.end_hold(key)

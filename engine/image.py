@@ -20,7 +20,7 @@ from engine.ledger import Account, Hold
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
 from engine.retries import STAFF, VALUE_BYTES, Generation
-from engine.slots import Award, Slot
+from engine.slots import Award, Slot, SlotKey
 
 if TYPE_CHECKING:
     # For the annotations alone: a state is handed in, so the two modules need no circle at run time.
@@ -79,7 +79,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     markets: list[_MarketImage]
     losing: list[_LosingImage]
     slots: list[Slot]
-    slots_ended: list[str]
+    slots_ended: list[SlotKey]
     awards: list[Award]
     holds: list[NamedHold]
     holds_ended: list[NamedHold]
@@ -197,7 +197,7 @@ def _restore_book(state: "State", book: Book, market: Market, bids: list[Bid]) -
 
 
 def _restore_supply(state: "State", image: _Image) -> None:
-    state.slots.update({slot.slot_id: slot for slot in image.slots})
+    state.slots.update({slot.key: slot for slot in image.slots})
     state.slots_ended.update(dict.fromkeys(image.slots_ended))
     for slot in image.slots:
         market = state.markets[slot.market_id]
@@ -218,7 +218,7 @@ def _restore_holds(state: "State", image: _Image) -> None:
         # One string for all holds of an account, as of its bids.
         hold.account_id = state.ledger.accounts[hold.account_id].account_id
         state.holds.add(hold)
-        state.ledger.holds[hold.hold_id] = Hold(hold.account_id, hold.amount_tokens)
+        state.ledger.holds[hold.key] = Hold(hold.account_id, hold.amount_tokens)
     for hold in image.holds_ended:
         state.holds.remember(hold)
     state.holds.bindings.update({binding.key: binding for binding in image.hold_bindings})

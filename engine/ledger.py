@@ -37,8 +37,10 @@ class Account(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
         return self.balance_tokens - self.held_tokens
 
 
-HoldId = int | str
-"""Whose hold it is: the id of a bid, also once it is an award, or the name of a named hold."""
+HoldKey = tuple[str, str]
+"""What names a named hold: whose tokens they are, and its id, which is the account's to choose (HLD-1)."""
+HoldId = int | HoldKey
+"""Whose hold it is: the id of a bid, also once it is an award, or the key of a named hold."""
 
 
 class Hold(Struct, gc=False):
