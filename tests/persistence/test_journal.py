@@ -92,6 +92,18 @@ def test_who_has_not_claimed_cannot_write(open_journal: OpenJournal):
     refuses(open_journal(), Fenced, bids(1))
 
 
+def test_an_epoch_that_the_database_has_lost_is_refused(open_journal: OpenJournal):
+    """It went back to before the claim, and still ends with the row that this writer knows of."""
+    rows = bids(10)
+    journal = open_journal()
+    journal.claim()
+    journal.append(rows[:5])
+    journal.epoch += 1
+    refuses(journal, Gap, rows[5:])
+    journal.epoch -= 1
+    journal.append(rows[5:])
+
+
 def test_a_gap_and_a_repetition_are_refused(open_journal: OpenJournal):
     rows = bids(10)
     journal = open_journal()
