@@ -103,17 +103,6 @@ def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(ser
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("path", ["markets", "bids?limit=1000"], ids=["of the state", "of the tables"])
-def test_a_question_weighs_in_the_rate_of_its_key(served: Served, path: str) -> None:
-    """One that costs as much as many others takes as much of the rate, and is refused where that is used up."""
-    for number in range(150):
-        served.exchange.open_market(f"market-{number}")
-    key = served.key(rate_per_s=1, burst=20)
-    statuses = [served.ask("GET", f"/api/v1/{path}", key=key).status_code for _ in range(20)]
-    assert statuses[0] == 200
-    assert 429 in statuses
-
-
 def test_a_key_has_so_many_dear_questions_at_a_time(served: Served) -> None:
     """One that asks for more is told to come back; another key is asked for next, and cheap questions do not wait."""
     market = served.service.market
