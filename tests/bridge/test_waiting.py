@@ -56,6 +56,25 @@ async def within(awaitable: Any) -> Any:
     return await asyncio.wait_for(awaitable, WAIT_S)
 
 
+def test_a_bell_that_is_rung_while_it_is_answered_is_answered_once_more() -> None:
+    """What happened after the answer had looked would wait for somebody else to ring."""
+    answers: list[int] = []
+
+    async def run() -> None:
+        def answer() -> None:
+            answers.append(len(answers))
+            if len(answers) == 1:
+                bell.ring()
+
+        bell = Bell(asyncio.get_running_loop(), answer)
+        bell.ring()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert answers == [0, 1]
+
+
 class AtOnce:
     """A writer whose row becomes durable, and which fails, right after somebody has looked for the third time."""
 
