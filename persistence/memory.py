@@ -76,6 +76,8 @@ class MemoryJournal(Journal):
 
     def _pass_fence(self, position: Position, first: Sealed) -> None:
         seq = first.entry.seq
+        if 0 < position.epoch < self.epoch:
+            raise Gap(f"The shard is written by epoch {position.epoch}, before mine, {self.epoch}: it went back.")
         if position.epoch != self.epoch or self.epoch == 0:
             raise Fenced(f"The shard is written by epoch {position.epoch}, mine is {self.epoch}. Nothing was written.")
         if position.last_seq != first.entry.after_seq:

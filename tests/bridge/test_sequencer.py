@@ -10,12 +10,17 @@ import pytest
 import bridge.app
 import engine.core
 from bridge import Exchange, Invalid, ManualClock, NotLeader, Unavailable, open_exchange, verbs
-from bridge.sequencer import CLOCK_AHEAD_US_MAX
+from bridge.messages import Request
+from bridge.sequencer import CLOCK_AHEAD_US_MAX, Sequencer
+from engine.codec import GENESIS_DIGEST, Sealed
 from engine.commands import Entry
+from engine.core import Engine
 from engine.events import Events
 from engine.state import State
 from persistence.errors import Fenced
+from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.write_behind import WriteBehind
+from persistence.write_limits import Limits
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.small_market import at, furnish, last_seq
@@ -205,3 +210,67 @@ def test_closing_waits_for_a_batch(database_url: str, clock: ManualClock, monkey
     closer.join()
     with open_exchange(database_url, clock=clock) as again:
         assert [reply.repeated for reply in again.submit(asked)] == [True] * 5
+
+
+# --- batches and the queue ---------------------------------------------------------------------------------------
+
+
+class Watched(WriteBehind):
+    """A writer whose journal takes nothing, and that knows how it was handed what."""
+
+    def __init__(self, queue_rows_max: int) -> None:
+        self.handed: list[int] = []
+        self.gate, journal = threading.Event(), MemoryJournal(MemoryDatabase())
+        journal.claim()
+
+        def open_journal() -> MemoryJournal:
+            assert self.gate.wait(30)
+            return journal
+
+        super().__init__(open_journal, journal.position(), Limits(queue_rows_max=queue_rows_max))
+
+    def enqueue(self, *rows: Sealed) -> None:
+        self.handed.append(len(rows))
+        super().enqueue(*rows)
+
+
+@contextmanager
+def sequencing(queue_rows_max: int) -> Iterator[tuple[Sequencer, Watched]]:
+    writer = Watched(queue_rows_max)
+    try:
+        yield Sequencer(Engine(), GENESIS_DIGEST, writer, lambda: START_US), writer
+    finally:
+        writer.gate.set()
+        writer.close()
+
+
+def accounts(*names: str) -> list[Request]:
+    return [verbs.open_account(name) for name in names]
+
+
+def test_a_batch_is_handed_over_in_one_piece() -> None:
+    """All of its rows or none: between two of them the writer may stop for good."""
+    with sequencing(queue_rows_max=10) as (sequencer, writer):
+        sequencer.submit(accounts("a", "b", "c"))
+        sequencer.submit(accounts("d"))
+        assert writer.handed == [3, 1]
+
+
+def test_a_batch_for_which_there_is_no_room_is_refused_before_it_is_applied() -> None:
+    """And a smaller one is taken: what was refused has changed nothing and stopped nothing."""
+    with sequencing(queue_rows_max=4) as (sequencer, writer):
+        sequencer.submit(accounts("a", "b", "c"))
+        with pytest.raises(Unavailable, match="queue is full"):
+            sequencer.submit(accounts("d", "e"))
+        assert (sequencer.seq, sequencer.works) == (3, True)
+        sequencer.submit(accounts("d"))
+        assert (sequencer.seq, writer.handed) == (4, [3, 1])
+
+
+def test_a_retry_is_durable_with_its_own_row() -> None:
+    """The first may be on the disk already: what is told again is recorded as any other answer (IDM-1)."""
+    with sequencing(queue_rows_max=4) as (sequencer, _):
+        once = [verbs.open_account("a", command_id="k")]
+        (first,), (again,) = sequencer.submit(once), sequencer.submit(once)
+        assert (first.journal_seq, first.repeated) == (1, False)
+        assert (again.journal_seq, again.seq, again.repeated) == (2, 1, True)

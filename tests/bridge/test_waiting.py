@@ -56,6 +56,59 @@ async def within(awaitable: Any) -> Any:
     return await asyncio.wait_for(awaitable, WAIT_S)
 
 
+def test_a_bell_that_is_rung_while_it_is_answered_is_answered_once_more() -> None:
+    """What happened after the answer had looked would wait for somebody else to ring."""
+    answers: list[int] = []
+
+    async def run() -> None:
+        def answer() -> None:
+            answers.append(len(answers))
+            if len(answers) == 1:
+                bell.ring()
+
+        bell = Bell(asyncio.get_running_loop(), answer)
+        bell.ring()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert answers == [0, 1]
+
+
+class AtOnce:
+    """A writer whose row becomes durable, and which fails, right after somebody has looked for the third time."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def listen(self, listener: object) -> int:
+        return 0
+
+    @property
+    def durable_seq(self) -> int:
+        self.looks += 1
+        return 1 if self.looks > 3 else 0
+
+    @property
+    def failure(self) -> Fenced | None:
+        self.looks += 1
+        return Fenced("over") if self.looks > 3 else None
+
+
+def test_what_became_durable_right_before_a_failure_is_told_so() -> None:
+    """Whoever is told of the failure takes the row for lost, and may do it again."""
+
+    async def run() -> None:
+        waiting = Waiting(AtOnce(), WAIT_S)  # type: ignore[arg-type]  # all that is asked of a writer here
+        outcome = waiting.wait(1)
+        for _ in range(3):
+            waiting.failed(Fenced("over"))
+            await asyncio.sleep(0)
+        assert await within(outcome) is None
+
+    asyncio.run(run())
+
+
 def test_all_are_told_in_order_and_none_before_its_row(journal: Gated, writer: WriteBehind) -> None:
     waiting, told = Waiting(writer, WAIT_S), []
 

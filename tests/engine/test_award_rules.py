@@ -162,7 +162,7 @@ def test_rewards_are_paid_from_the_account_that_the_market_names() -> None:
 def test_an_account_is_rewarded_with_so_much_a_day() -> None:
     """SET-3: by account and by the day of market time in UTC; other accounts and other markets have their own."""
     day_us = 86_400_000_000
-    slots = "".join(f"slot s{number} provider=p\n" for number in range(1, 6))
+    slots = "".join(f"slot s{number} provider=p\n" for number in range(1, 7))
     play(f"""
     account a agent 1000
     account b agent 1000
@@ -177,16 +177,18 @@ def test_an_account_is_rewarded_with_so_much_a_day() -> None:
     bid a t3 9 -> bid 3
     bid a t4 9 -> bid 4
     bid b t5 9 -> bid 5
-    bid a t6 9 market=n -> bid 6
-    t=5 clear m -> price 0: 1@s1 2@s2 3@s3 4@s4 5@s5
-    clear n -> price 0: 6@n1
+    bid a t6 9 -> bid 6
+    bid a t7 9 market=n -> bid 7
+    t=5 clear m -> price 0: 1@s1 2@s2 3@s3 4@s4 5@s5 6@s6
+    clear n -> price 0: 7@n1
     settle s1 impact=9000000 by p -> reward 60
     settle s2 impact=9000000 by p -> reward 40
     t={day_us - 1} settle s3 impact=9000000 by p -> moved nothing
     settle s5 impact=9000000 by p -> reward 60
     settle n1 impact=9000000 by p -> reward 60
     t={day_us} settle s4 impact=9000000 by p -> reward 60
-    wallet treasury -> balance {5000 - 280} held 0
+    settle s6 impact=9000000 by p -> reward 40
+    wallet treasury -> balance {5000 - 320} held 0
     """)
 
 

@@ -6,10 +6,11 @@ Goal: the journal in memory refuses exactly what PostgreSQL refuses, so tests on
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from engine.codec import GENESIS_DIGEST, seal
 from persistence.errors import Corrupt, Fenced, Gap, PersistenceError
-from persistence.journal import Journal, Position
+from persistence.journal import Chain, Journal, Position, Stored
 from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.postgres import SCAN_ROWS, PostgresJournal
 from tests.support.sealed import batches, bids, story
@@ -92,6 +93,18 @@ def test_who_has_not_claimed_cannot_write(open_journal: OpenJournal):
     refuses(open_journal(), Fenced, bids(1))
 
 
+def test_an_epoch_that_the_database_has_lost_is_refused(open_journal: OpenJournal):
+    """It went back to before the claim, and still ends with the row that this writer knows of."""
+    rows = bids(10)
+    journal = open_journal()
+    journal.claim()
+    journal.append(rows[:5])
+    journal.epoch += 1
+    refuses(journal, Gap, rows[5:])
+    journal.epoch -= 1
+    journal.append(rows[5:])
+
+
 def test_a_gap_and_a_repetition_are_refused(open_journal: OpenJournal):
     rows = bids(10)
     journal = open_journal()
@@ -111,6 +124,19 @@ def test_a_row_of_another_history_is_refused(open_journal: OpenJournal):
     journal.append(rows[:5])
     foreign = seal(rows[0].digest, rows[5].entry, rows[5].events)
     refuses(journal, Corrupt, [foreign])
+
+
+def test_a_row_before_the_time_or_the_epoch_of_the_last_one_is_named():
+    """Its digest is right: a writer that went wrong has sealed it."""
+    rows = bids(10)
+    back = replace(rows[5].entry, at_us=rows[4].entry.at_us - 1)
+    for row, epoch in ((seal(rows[4].digest, back, rows[5].events), 2), (rows[5], 1)):
+        links = Chain()
+        for one in rows[:5]:
+            links.follow(Stored.of(one, 2))
+        with pytest.raises(Corrupt, match="Row 6 steps back") as raised:
+            links.follow(Stored.of(row, epoch))
+        assert raised.value.seq == 6
 
 
 def test_a_batch_with_a_hole_is_a_bug(open_journal: OpenJournal):

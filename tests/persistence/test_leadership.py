@@ -22,6 +22,8 @@ from persistence.leadership.heartbeat import Heartbeat, News
 from persistence.leadership.register import Leader
 from persistence.leadership.vacancy import GRACE_S, Doubt, living_leader
 from persistence.migrate import ensure_schema
+from persistence.postgres import PostgresJournal
+from tests.support.sealed import bids
 from tests.support.small_market import until
 
 
@@ -310,3 +312,24 @@ def test_many_close_at_once(leader: Heartbeat) -> None:
         closer.start()
     for closer in closers:
         closer.join()
+
+
+def test_what_is_acknowledged_while_the_database_answers_is_not_taken_for_lost(database_url: str):
+    """A leader looks at what it has told before it asks: rows that come meanwhile are behind no answer."""
+    rows, told, looks = iter(bids(200)), list[News](), list[int]()
+    with PostgresJournal(database_url, 0) as journal:
+        one = Heartbeat(database_url, 0, address="one", lease_s=0.05)
+        epoch = one.take()
+        assert epoch is not None
+        journal.epoch = epoch
+
+        def acknowledged() -> Position:
+            """As if a row became durable, and was told, in this very moment."""
+            journal.append([next(rows)])
+            looks.append(len(looks))
+            return journal.position()
+
+        one.listen(told.append, lambda: True, acknowledged)
+        until(lambda: told or len(looks) >= 5)
+        one.close()
+    assert told == []

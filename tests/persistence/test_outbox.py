@@ -106,6 +106,15 @@ def test_a_batch_in_doubt_that_is_not_in_is_sent_as_it_was() -> None:
     assert outbox.batch is batch
 
 
+def test_who_waits_is_told_in_the_order_of_rows_and_then_of_asking() -> None:
+    told: list[tuple[int, int]] = []
+    outbox = sending()
+    for number, seq in enumerate((7, 3, 7, 3, 12, 7)):
+        outbox.on_durable(seq, lambda _, seq=seq, number=number: told.append((seq, number)))
+    tell(outbox.sent())
+    assert told == [(3, 1), (3, 3), (7, 0), (7, 2), (7, 5)]
+
+
 @pytest.mark.parametrize(
     ("position", "kind"),
     [

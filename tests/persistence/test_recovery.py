@@ -197,6 +197,23 @@ def test_rows_of_newer_rules_are_refused():
     assert caught.value.seq == 40
 
 
+class ClaimedMeanwhile(MemoryJournal):
+    """While it is read to its end, another becomes its writer, and has written nothing yet."""
+
+    def scan(self, after_seq=0):
+        yield from super().scan(after_seq)
+        MemoryJournal(self.database).claim()
+
+
+def test_who_recovers_while_another_claims_does_not_lead():
+    database, rows = MemoryDatabase(), bids(30)
+    writer = MemoryJournal(database)
+    writer.claim()
+    writer.append(rows)
+    with pytest.raises(Fenced, match="claimed with epoch 3 while epoch 2 recovered"):
+        recover(ClaimedMeanwhile(database))
+
+
 def test_a_state_whose_index_leads_nowhere_is_named_as_diverged():
     """Not a bare KeyError, which no caller would take for a damaged snapshot and pass over."""
     told = story(1, 300, long_swarm)

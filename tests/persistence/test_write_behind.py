@@ -322,6 +322,37 @@ def test_it_can_be_stopped_from_outside_as_if_it_had_failed(held: Held):
     assert told == [failures[0]]
 
 
+class AnswersLost(MemoryJournal):
+    """A journal that takes each batch, and of every other one does not say so."""
+
+    appends = 0
+
+    def append(self, rows) -> None:
+        super().append(rows)
+        self.appends += 1
+        if self.appends % 2:
+            raise Unavailable("the answer is lost")
+
+
+def test_what_is_acknowledged_is_kept_before_anybody_is_told():
+    """Also of a batch whose answer was lost, and that was looked for."""
+    journal, rows, kept = AnswersLost(MemoryDatabase()), bids(40), list[tuple[int, bytes]]()
+    journal.claim()
+    limits, told = Limits(batch_rows_max=3, backoff_s_min=0.001), list[tuple[int, int]]()
+    with WriteBehind(
+        lambda: journal, journal.position(), limits, keep=lambda seq, digest: kept.append((seq, digest))
+    ) as writer:
+        for row in rows:
+            writer.on_durable(
+                row.entry.seq, lambda _, seq=row.entry.seq: told.append((seq, kept[-1][0] if kept else 0))
+            )
+            writer.enqueue(row)
+        writer.wait(rows[-1].entry.seq, WAIT_S)
+    assert [seq for seq, _ in told] == [row.entry.seq for row in rows]
+    assert all(seq <= kept_seq for seq, kept_seq in told), told
+    assert kept == [(seq, rows[seq - 1].digest) for seq, _ in kept]
+
+
 def test_stopping_wakes_a_writer_that_has_nothing_to_do(held: Held):
     writer = writer_on(held)
     writer.stop(Unavailable("enough"))

@@ -11,7 +11,7 @@ import pytest
 from engine.commands import PricingRule
 from tests.support.agreement import Step, assert_agreement, first_difference, shrink
 from tests.support.streams import PRICING_RULES, Stream, bounds
-from tests.support.swarms import crowd_swarm, long_swarm
+from tests.support.swarms import crowd_swarm, long_swarm, rewarding_swarm
 
 FIXED_SEEDS = range(40)
 FRESH_SEEDS = 40
@@ -47,6 +47,13 @@ def test_a_crowded_market(pricing_rule: PricingRule, seed: int) -> None:
     """CLR-1 to CLR-5, BID-4, SET-6: hundreds of live bids, some thousands of commands."""
     stream = Stream(seed, (pricing_rule,), long_swarm)
     assert_agreement(stream, 3_000, check_every=100, context=f"seed {seed}, {pricing_rule}, long swarm")
+
+
+def test_rewards_of_many_days(seed: int) -> None:
+    """SET-3: what an account is rewarded with counts for its day and market, and for no other."""
+    for stream_seed in range(seed, seed + FRESH_SEEDS):
+        stream = Stream(stream_seed, choose_swarm=rewarding_swarm)
+        assert_agreement(stream, 300, check_every=10, context=f"seed {stream_seed}, rewarding swarm")
 
 
 def test_a_crowd_that_falls_due_at_once(seed: int) -> None:

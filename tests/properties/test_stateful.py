@@ -69,6 +69,7 @@ SMALL = {
     "HOLD_BINDINGS_MAX": 2,
     "EARNINGS_MAX": 3,
     "RECEIPTS_MAX": 2,
+    "REWARD_DAY_US": 8,
     "RETRIES_PERIOD_US": 8,
     "RETRIES_PERIODS_KEPT": 1,
     "RETRIES_PER_STAFF_MAX": 4,
@@ -146,7 +147,8 @@ class MarketMachine(RuleBasedStateMachine):
             self.tell(OpenAccount(kind, kind))
             self.tell(Mint(kind, 12, "grant:first"))
         for market_id, pricing_rule in zip(("m0", "m1"), rules, strict=True):
-            self.tell(OpenMarket(market_id, pricing_rule, 1, cap, 5, policy, 1, 2))
+            rewards = {"reward_account_id": "provider", "reward_day_cap_tokens": 3}
+            self.tell(OpenMarket(market_id, pricing_rule, 1, cap, 5, policy, 1, 2, **rewards))
 
     @rule(delay=delays)
     def wait(self, delay: int) -> None:

@@ -39,11 +39,12 @@ from engine.reject import Reject
 from tests.support.naive import NaiveMarket
 from tests.support.naive.retries import is_remembered_for_a_day
 from tests.support.streams import Stream, bounds
-from tests.support.swarms import lingering_swarm
+from tests.support.swarms import lingering_swarm, rewarding_swarm
 
 SEEDS = range(240)
 # Seeds of worlds in which due things wait long for a sweep.
 LINGERING = range(60)
+REWARDING = range(30)
 COMMANDS = 300
 
 SITUATIONS = {
@@ -66,6 +67,7 @@ SITUATIONS = {
     "a sweep that ends awards alone and leaves something due (SET-6)",
     "a reward that takes all that there is (SET-3)",
     "an account rewarded up to the bound of a day (SET-3)",
+    "an account rewarded twice on a day after another (SET-3)",
     "a slot offered again (SLT-2)",
     "a retry of a refused command (IDM-1)",
     "a retry that is known only for a day (IDM-1)",
@@ -193,6 +195,9 @@ class Observer:
                 key = market_id, event.bidder_id, entry.at_us // limits.REWARD_DAY_US
                 self.rewarded[key] = self.rewarded.get(key, 0) + event.reward_tokens
                 assert self.rewarded[key] <= self.day_caps[market_id]
+                earlier = [day for market, bidder, day in self.rewarded if (market, bidder) == key[:2] and day < key[2]]
+                if earlier and self.rewarded[key] > event.reward_tokens:
+                    yield "an account rewarded twice on a day after another (SET-3)"
                 if self.rewarded[key] == self.day_caps[market_id]:
                     yield "an account rewarded up to the bound of a day (SET-3)"
             case _:
@@ -254,7 +259,9 @@ class Observer:
 def counted() -> Counter[object]:
     """Count refusals, types of events and situations over all seeds."""
     counts: Counter[object] = Counter()
-    streams = [Stream(seed) for seed in SEEDS] + [Stream(seed, choose_swarm=lingering_swarm) for seed in LINGERING]
+    streams = [Stream(seed) for seed in SEEDS]
+    streams += [Stream(seed, choose_swarm=lingering_swarm) for seed in LINGERING]
+    streams += [Stream(seed, choose_swarm=rewarding_swarm) for seed in REWARDING]
     for stream in streams:
         naive, observer = NaiveMarket(), Observer()
         with bounds(stream.swarm.bounds):
@@ -283,7 +290,7 @@ def test_streams_reach_the_rare_situations(counted: Counter[object]) -> None:
 
 def test_streams_do_not_drown_in_refusals(counted: Counter[object]) -> None:
     """At least a third of all commands change something, or the rare successes would hide what follows them."""
-    assert counted[Rejected] + counted[Repeated] < (len(SEEDS) + len(LINGERING)) * COMMANDS * 2 / 3
+    assert counted[Rejected] + counted[Repeated] < (len(SEEDS) + len(LINGERING) + len(REWARDING)) * COMMANDS * 2 / 3
 
 
 def test_a_stream_follows_from_its_seed(seed: int) -> None:

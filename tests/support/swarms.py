@@ -117,6 +117,21 @@ def lingering_swarm(rng: random.Random) -> Swarm:
     return swarm
 
 
+def rewarding_swarm(rng: random.Random) -> Swarm:
+    """Choose a small world in which much work is settled, on many days."""
+    swarm = small_swarm(rng)
+    swarm.accounts, swarm.tasks, swarm.wrong_chance = 3, 40, 0.0
+    swarm.leases_us = (2_000,)
+    swarm.bounds = {"REWARD_DAY_US": rng.randint(20, 400)}
+    swarm.weights = dict.fromkeys(WEIGHTS, 0.5) | {
+        "place_bid": 50.0,
+        "offer_slot": 30.0,
+        "clear_round": 10.0,
+        "settle_award": 30.0,
+    }
+    return swarm
+
+
 def long_swarm(rng: random.Random) -> Swarm:
     """Choose a world with a few hundred live bids, for a stream of very many commands."""
     return Swarm(

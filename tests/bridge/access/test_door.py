@@ -93,6 +93,15 @@ def test_who_fails_too_often_is_slowed_down(keys: Keyring, caplog: pytest.LogCap
         enter(entrance, unknown(), "10.0.0.1")
 
 
+def test_what_weighs_more_than_a_key_may_ask_at_once_takes_all_of_that(keys: Keyring) -> None:
+    """It could never be asked otherwise."""
+    entrance = Door(keys, Watch())
+    principal = enter(entrance, header(keys.issue(NewKey(name="a", rate_per_s=1, burst=3), "x").key), "10.0.0.1")
+    entrance.weigh(principal, 1_000)
+    with pytest.raises(TooManyRequests):
+        entrance.charge(principal, 1)
+
+
 def test_a_key_that_works_gets_in_beside_those_who_fail(keys: Keyring) -> None:
     """Behind one proxy all have one address."""
     entrance = Door(keys, Watch())

@@ -236,6 +236,40 @@ def test_revoking_against_reading_lets_nobody_back_in(keys: Keyring, database_ur
     assert len(keys) == 0
 
 
+def test_a_key_that_is_revoked_while_it_is_read_is_not_let_in_again(
+    keys: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is noted between the reading and its end counts: the database may never hear of it."""
+    issued, real = make(keys), keyring._held
+    key_id = issued.view.key_id
+    revoking = threading.Thread(target=keys.revoke, args=(key_id,))
+
+    def held(row: api_keys.KeyRow) -> keyring._Held:
+        found = real(row)
+        revoking.start()
+        until(lambda: key_id in keys._revoked_here and key_id.encode() not in keys._keys)
+        return found
+
+    with keys._asking:
+        monkeypatch.setattr(keyring, "_held", held)
+        keys._version = -1
+        keys._look()
+        assert not gets_in(keys, issued.key)
+        monkeypatch.setattr(keyring, "_held", real)
+    revoking.join()
+
+
+def test_what_a_database_that_went_back_says_is_read_too(keys: Keyring, database_url: str) -> None:
+    """Its number of changes is lower then, not higher."""
+    issued, kept = make(keys), make(keys)
+    until(lambda: keys._version > 0)
+    with psycopg.connect(database_url) as connection:
+        api_keys.revoke(connection, 0, issued.view.key_id)
+        connection.execute("UPDATE api_key_versions SET version = 0 WHERE shard_id = 0")
+    until(lambda: not gets_in(keys, issued.key))
+    assert gets_in(keys, kept.key)
+
+
 def test_the_secret_is_nowhere(
     keys: Keyring, database_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ socket, with small bounds; what it does is read from the socket, and no time is 
 
 import asyncio
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 
@@ -29,10 +30,31 @@ Connect = Callable[[], Awaitable[tuple[Reader, Writer]]]
 Meet = Callable[[Connect], Awaitable[None]]
 
 
+# What has become of who waits until its client has gone.
+WAITS: list[str] = []
+
+
+async def stream_until_gone(receive: Receive, send: Send) -> None:
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    WAITS.append("there")
+    hearing = asyncio.create_task(gone())
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    while not hearing.done():
+        await send({"type": "http.response.body", "body": b"still here", "more_body": True})
+        await asyncio.sleep(0.005)
+    WAITS.append("gone")
+
+
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    """The application: a short answer, for `/slow` a late one."""
+    """The application: a short answer, for `/slow` a late one, for `/until-gone` one without end."""
     if scope["path"] == "/slow":
         await asyncio.sleep(1.5)
+    if scope["path"] == "/until-gone":
+        await stream_until_gone(receive, send)
+        return
     message: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]}
     await send(message)
     await send({"type": "http.response.body", "body": b"hello"})
@@ -166,6 +188,23 @@ def test_a_head_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     """Its size is the bound there, not the time."""
     monkeypatch.setattr(connection, "HEAD_S_MAX", 3_600)
     meet(sends_a_head_without_end)
+
+
+def test_all_requests_of_a_connection_that_is_lost_hear_of_it() -> None:
+    """Also the one that is under way while another of the same connection waits for its turn."""
+
+    async def check(connect: Connect) -> None:
+        WAITS.clear()
+        _, writer = await connect()
+        await ask(writer, "/until-gone")
+        await until(lambda: WAITS == ["there"])
+        await ask(writer)
+        # A reset: who only closes has asked, and may still read.
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+        await until(lambda: WAITS == ["there", "gone"])
+
+    meet(check)
 
 
 def test_an_answer_may_take_longer_than_a_head() -> None:

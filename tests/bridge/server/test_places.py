@@ -6,7 +6,9 @@ Method: random streams against what the rules promise, and the loop's own order 
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 import uvloop
@@ -172,6 +174,46 @@ def test_who_gives_up_as_a_turn_ends_hands_it_to_the_next_of_its_key() -> None:
         first.cancel()
         async with asyncio.timeout(30):
             await asyncio.gather(running, second)
+
+    asyncio.run(run())
+
+
+def test_a_turn_that_is_given_to_somebody_who_has_just_gone_is_given_on() -> None:
+    async def run() -> None:
+        turns, order, go = Turns(in_all=1, each=1, waiting_each=8), list[str](), asyncio.Event()
+        go.set()
+        async with turns.turn("a"):
+            gone, next_one = (asyncio.create_task(asked(turns, who, order, go)) for who in "bc")
+            await asyncio.sleep(0)
+        # It has been given the turn by now, and has not heard of it.
+        gone.cancel()
+        async with asyncio.timeout(30):
+            await next_one
+        assert order == ["c"]
+
+    asyncio.run(run())
+
+
+def test_a_rest_is_counted_from_the_end_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds of work, forty of rest; who comes meanwhile is looked at again when they are over."""
+    now_s, timers = [100.0], list[tuple[float, Callable[[], object]]]()
+    monkeypatch.setattr("bridge.server.turns.time", SimpleNamespace(monotonic=lambda: now_s[0]))
+
+    async def run() -> None:
+        turns, order, go = Turns(in_all=1, each=1, waiting_each=8, rest=4.0), list[str](), asyncio.Event()
+        go.set()
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_later", lambda delay_s, call: timers.append((delay_s, call)))
+        async with turns.turn("a"):
+            now_s[0] = 110.0
+        now_s[0] = 149.0
+        waiting = asyncio.create_task(asked(turns, "b", order, go))
+        await asyncio.sleep(0)
+        ((delay_s, look_again),) = timers
+        assert (delay_s, order) == (1.0, [])
+        now_s[0] = 150.0
+        look_again()
+        await waiting
 
     asyncio.run(run())
 

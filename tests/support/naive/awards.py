@@ -77,8 +77,9 @@ def reward_for_impact(shard: Shard, market: Market, slot: Slot, award: Award, im
     if not pays_rewards(rules) or rules.reward_account_id == bidder:
         return 0
     whole = impact_micros * rules.reward_tokens_per_impact // 1_000_000
-    today = shard.now // 86_400_000_000
-    had = sum(tokens for at, who, tokens in market.rewards if who == bidder and at // 86_400_000_000 == today)
+    day_us = limits.REWARD_DAY_US
+    today = shard.now // day_us
+    had = sum(tokens for at, who, tokens in market.rewards if who == bidder and at // day_us == today)
     price = award.price if slot.provider == rules.reward_account_id else 0
     room = shard.available(rules.reward_account_id) + price
     return min(whole, rules.reward_cap_tokens, rules.reward_day_cap_tokens - had, room)
