@@ -1,6 +1,6 @@
 """Named holds: tokens set aside outside the auction, which are open and which have ended (HLD).
 
-Rule of this file: records and their order. The tokens themselves are in the ledger, under a hold of the same name.
+Rule of this file: records and their order. The tokens themselves are in the ledger, among what their account has held.
 """
 
 from collections import OrderedDict
@@ -81,7 +81,7 @@ class NamedHolds:
         if hold.expires_at_us is not None:
             self._deadlines.add((hold.expires_at_us, hold.hold_id))
 
-    def end(self, hold_id: str, status: HoldStatus) -> None:
+    def end(self, hold_id: str, status: HoldStatus) -> NamedHold:
         """Set a last status, and forget the hold that ended longest ago beyond the bound. Costs as `add`."""
         hold = self.open.pop(hold_id)
         hold.status = status
@@ -91,6 +91,7 @@ class NamedHolds:
         if hold.expires_at_us is not None:
             self._deadlines.remove((hold.expires_at_us, hold_id))
         self.remember(hold)
+        return hold
 
     def remember(self, hold: NamedHold) -> None:
         """Keep an ended hold among the latest. O(1)."""

@@ -31,6 +31,7 @@ from engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
+    AwardsGranted,
     AwardVoided,
     BidAmended,
     BidCancelled,
@@ -115,7 +116,11 @@ EVENTS: tuple[Event, ...] = (
     RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90, 120),
     HistoryBegun(122, 123),
     HoldsBound("stake", "artifact", "x-7", 124, 125),
-)
+    AwardsGranted(
+        "m1", 126, 127, "t2", 128, ("s1", "s2"), (129, 130), ("alice", "bob"), ("t1", "t3"), (131, 132), (133,),
+        ("carol",), (134, 135),
+    ),
+)  # fmt: skip
 
 # A script whose state has something in every row of its image.
 FULL_WORLD = """

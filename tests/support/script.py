@@ -104,6 +104,7 @@ from engine.events import (
     RoundCleared,
     SweepFinished,
     TransferPosted,
+    one_by_one,
 )
 from tests.support.streams import bounds
 
@@ -227,7 +228,7 @@ class Script:
 
     def all(self, event_type: type[E]) -> list[E]:
         """All events of one type, oldest first."""
-        return [event for event in self.events if isinstance(event, event_type)]
+        return [event for event in one_by_one(self.events) if isinstance(event, event_type)]
 
     def _run_line(self, words: list[str]) -> str:
         if words[0] == "bound":
@@ -307,9 +308,7 @@ class Script:
         account = self.engine.state.ledger.accounts.get(_only(words))
         if account is None:
             return "unknown"
-        held = sum(hold.tokens for hold in self.engine.state.ledger.holds.values() if hold.account_id == words[0])
-        assert held == account.held_tokens, account
-        return f"balance {self._balances[words[0]]} held {held}"
+        return f"balance {self._balances[words[0]]} held {account.held_tokens}"
 
     def _book(self, words: list[str]) -> str:
         market = self.engine.state.markets[_only(words or [self._market_id])]
@@ -324,9 +323,14 @@ class Script:
         return f"{slot.status} award {slot.award_id}" if slot.award_id else slot.status
 
     def _hold(self, words: list[str]) -> str:
-        word = _only(words)
-        hold = self.engine.state.ledger.holds.get(int(word) if word.isdecimal() else word)
-        return str(hold.tokens) if hold else "none"
+        word, state = _only(words), self.engine.state
+        if not word.isdecimal():
+            named = state.holds.open.get(word)
+            return str(named.amount_tokens) if named else "none"
+        if bid := state.bids.get(int(word)):
+            return str(bid.max_price_tokens)
+        award = state.awards_by_bid.get(int(word))
+        return str(award.price_tokens) if award else "none"
 
     def _round(self, words: list[str]) -> str:
         if words or not self.all(RoundCleared):
@@ -382,7 +386,7 @@ def _shown_settlement(events: Events) -> str:
 
 
 def _shown_round(events: Events) -> str:
-    awards = [event for event in events if isinstance(event, AwardGranted)]
+    awards = [event for event in one_by_one(events) if isinstance(event, AwardGranted)]
     (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
     price = cleared.clearing_price_tokens
     assert len(awards) == cleared.awards_granted, events
