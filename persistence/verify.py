@@ -111,7 +111,7 @@ class _Verifier:
         self.archive = archive
         self.shard_id = shard_id
         self.engine = Engine()
-        self.chain = Chain()
+        self.chain = Chain(checks_shapes=True)
         self.changes = Changes()
         self.rows = 0
         self.table_rows = 0
