@@ -126,7 +126,7 @@ class AsyncMarketApi(Protocol):
     ) -> Awaitable[Stamp]:
         """Offer one use of a slot; without `available_at` it is available now."""
 
-    def withdraw_slot(self, slot_id: str, *, command_id: str = "") -> Awaitable[Stamp]:
+    def withdraw_slot(self, slot_id: str, *, provider_id: str = TREASURY, command_id: str = "") -> Awaitable[Stamp]:
         """Take an offered slot off sale."""
 
     def place_bid(
@@ -166,12 +166,15 @@ class AsyncMarketApi(Protocol):
         actual_cost_tokens: int,
         actual_impact: Number,
         *,
+        provider_id: str = TREASURY,
         award_id: int | None = None,
         command_id: str = "",
     ) -> Awaitable[Settled]:
         """Report the work of an award done."""
 
-    def void(self, slot_id: str, *, award_id: int | None = None, command_id: str = "") -> Awaitable[Voided]:
+    def void(
+        self, slot_id: str, *, provider_id: str = TREASURY, award_id: int | None = None, command_id: str = ""
+    ) -> Awaitable[Voided]:
         """Report that the provider of an award failed."""
 
     def place_hold(
@@ -190,12 +193,18 @@ class AsyncMarketApi(Protocol):
         """Set tokens of an account aside under a name."""
 
     def capture_hold(
-        self, hold_id: str, to_account_id: str, amount_tokens: int | None = None, *, command_id: str = ""
+        self,
+        hold_id: str,
+        account_id: str,
+        to_account_id: str,
+        amount_tokens: int | None = None,
+        *,
+        command_id: str = "",
     ) -> Awaitable[CapturedHold]:
-        """Pay an account from a named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
+        """Pay from an account's named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
 
-    def release_hold(self, hold_id: str, *, command_id: str = "") -> Awaitable[ReleasedHold]:
-        """End a named hold and give all of it back."""
+    def release_hold(self, hold_id: str, account_id: str, *, command_id: str = "") -> Awaitable[ReleasedHold]:
+        """End an account's named hold and give all of it back."""
 
     def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Awaitable[Swept]:
         """Sweep all that is due."""
@@ -223,7 +232,7 @@ class AsyncMarketApi(Protocol):
     def slots(
         self, market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
     ) -> Awaitable[Page[SlotRow]]:
-        """The slots of a market by name."""
+        """The slots of a market by name and provider."""
 
     def bid(self, bid_id: int) -> Awaitable[BidDetail]:
         """A bid and where it stands."""
@@ -280,8 +289,8 @@ class AsyncMarketApi(Protocol):
     ) -> Awaitable[Earnings]:
         """What an account was credited with: sums by reason, and the credits."""
 
-    def hold(self, hold_id: str) -> Awaitable[HoldDetail]:
-        """The latest named hold of this id, and how it ended."""
+    def hold(self, hold_id: str, account_id: str) -> Awaitable[HoldDetail]:
+        """An account's latest named hold of this id, and how it ended."""
 
     def holds(
         self,

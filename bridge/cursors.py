@@ -50,6 +50,25 @@ def name_after(kind: str, after: str | None) -> str | None:
     return text
 
 
+def names_after(kind: str, after: str | None) -> tuple[str, str] | None:
+    """The two names that a cursor of this kind names, as `two_names` has written them. Raises `Invalid`."""
+    text = _key(kind, after)
+    if text is None:
+        return None
+    first, _, second = text.partition(" ")
+    try:
+        check_name("after", first)
+        check_name("after", second)
+    except Invalid:
+        raise _wrong(after) from None
+    return first, second
+
+
+def two_names(first: str, second: str) -> str:
+    """The key of a list that goes by two names: none has a space."""
+    return f"{first} {second}"
+
+
 def _key(kind: str, after: str | None) -> str | None:
     if after is None:
         return None

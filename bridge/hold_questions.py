@@ -28,14 +28,15 @@ class HoldDetail(HoldRow, frozen=True):
     durable_seq: int
 
 
-def hold(hold_id: str) -> Durable[HoldDetail]:
-    """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
+def hold(hold_id: str, account_id: str) -> Durable[HoldDetail]:
+    """An account's latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
     check_name("hold_id", hold_id)
+    check_name("account_id", account_id)
 
     def answer(at: Snapshot, _: datetime) -> HoldDetail:
-        found = queries.hold(at.connection, at.shard_id, hold_id)
+        found = queries.hold(at.connection, at.shard_id, hold_id, account_id)
         if found is None:
-            raise NotFound("hold_id", hold_id, "a hold that was placed")
+            raise NotFound("hold_id", hold_id, f"a hold of {account_id!r} that was placed")
         return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
 
     return Durable(answer)

@@ -132,7 +132,7 @@ class MarketApi(Protocol):
     ) -> Stamp:
         """Offer one use of a slot; without `available_at` it is available now."""
 
-    def withdraw_slot(self, slot_id: str, *, command_id: str = "") -> Stamp:
+    def withdraw_slot(self, slot_id: str, *, provider_id: str = TREASURY, command_id: str = "") -> Stamp:
         """Take an offered slot off sale."""
 
     def place_bid(
@@ -172,12 +172,15 @@ class MarketApi(Protocol):
         actual_cost_tokens: int,
         actual_impact: Number,
         *,
+        provider_id: str = TREASURY,
         award_id: int | None = None,
         command_id: str = "",
     ) -> Settled:
         """Report the work of an award done."""
 
-    def void(self, slot_id: str, *, award_id: int | None = None, command_id: str = "") -> Voided:
+    def void(
+        self, slot_id: str, *, provider_id: str = TREASURY, award_id: int | None = None, command_id: str = ""
+    ) -> Voided:
         """Report that the provider of an award failed."""
 
     def place_hold(
@@ -196,12 +199,18 @@ class MarketApi(Protocol):
         """Set tokens of an account aside under a name."""
 
     def capture_hold(
-        self, hold_id: str, to_account_id: str, amount_tokens: int | None = None, *, command_id: str = ""
+        self,
+        hold_id: str,
+        account_id: str,
+        to_account_id: str,
+        amount_tokens: int | None = None,
+        *,
+        command_id: str = "",
     ) -> CapturedHold:
-        """Pay an account from a named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
+        """Pay from an account's named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
 
-    def release_hold(self, hold_id: str, *, command_id: str = "") -> ReleasedHold:
-        """End a named hold and give all of it back."""
+    def release_hold(self, hold_id: str, account_id: str, *, command_id: str = "") -> ReleasedHold:
+        """End an account's named hold and give all of it back."""
 
     def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
         """Sweep all that is due."""
@@ -229,7 +238,7 @@ class MarketApi(Protocol):
     def slots(
         self, market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
     ) -> Page[SlotRow]:
-        """The slots of a market by name."""
+        """The slots of a market by name and provider."""
 
     def bid(self, bid_id: int) -> BidDetail:
         """A bid and where it stands."""
@@ -286,8 +295,8 @@ class MarketApi(Protocol):
     ) -> Earnings:
         """What an account was credited with: sums by reason, and the credits."""
 
-    def hold(self, hold_id: str) -> HoldDetail:
-        """The latest named hold of this id, and how it ended."""
+    def hold(self, hold_id: str, account_id: str) -> HoldDetail:
+        """An account's latest named hold of this id, and how it ended."""
 
     def holds(
         self,

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar, get_args
 import msgspec
 
 from bridge import units
-from bridge.cursors import Order, check_order, cursor, name_after, number_after
+from bridge.cursors import Order, check_order, cursor, name_after, names_after, number_after, two_names
 from bridge.errors import Invalid, NotFound
 from bridge.reads import Live, Moment, check_limit, check_name, weight_of_rows
 from bridge.results import Page
@@ -175,15 +175,15 @@ def awards(
 def slots(
     market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
 ) -> Live[Page[SlotRow]] | Durable[Page[SlotRow]]:
-    """The slots of a market by name, page after page: `offered` and `awarded` ones live, ended ones, or all, durable.
+    """The slots of a market by name and provider, page after page.
 
-    Raises `NotFound` if there is no such market.
+    `offered` and `awarded` ones are live; ended ones, or all, durable. Raises `NotFound` if there is no such market.
     """
     check_name("market_id", market_id)
     if status is not None:
         check_one_of("status", status, get_args(SlotStatus))
     check_limit(limit)
-    name = name_after("slots", after)
+    names = names_after("slots", after)
 
     def answer_live(moment: Moment) -> Page[SlotRow]:
         state = moment.state
@@ -193,18 +193,18 @@ def slots(
         if status == "offered":
             live = market.offers.unordered()
         else:
-            live = [state.slots[state.awards[award_id].slot_id] for award_id in market.tasks_awarded.values()]
-        found = nsmallest(limit + 1, (slot.slot_id for slot in live if name is None or slot.slot_id > name))
-        rows = [_slot(state.slots[slot_id]) for slot_id in found]
+            live = [state.slots[state.awards[award_id].slot_key] for award_id in market.tasks_awarded.values()]
+        listed = ((slot.slot_id, slot.provider_id) for slot in live)
+        found = nsmallest(limit + 1, (pair for pair in listed if names is None or pair > names))
+        rows = [_slot(state.slots[provider_id, slot_id]) for slot_id, provider_id in found]
         items = tuple(rows[:limit])
-        more = cursor("slots", items[-1].slot_id) if len(rows) > limit else None
+        more = cursor("slots", _slot_names(items[-1])) if len(rows) > limit else None
         return Page(items, more, state.seq, moment.durable_seq)
 
     def answer(at: Snapshot, _: datetime) -> Page[SlotRow]:
         check_market(at, market_id)
-        page = Paging(limit + 1, name, newest=False)
-        rows = queries.slots_page(at.connection, at.shard_id, market_id, status, page)
-        return page_of(rows, limit, "slots", lambda row: row.slot_id, at)
+        rows = queries.slots_page(at.connection, at.shard_id, market_id, status, limit + 1, names)
+        return page_of(rows, limit, "slots", _slot_names, at)
 
     if status not in ("offered", "awarded"):
         return Durable(answer, weight_of_page(limit))
@@ -319,6 +319,10 @@ def page_of(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | s
 def _live_slots(state: State, market_id: str) -> int:
     market = state.markets.get(market_id)
     return 0 if market is None else len(market.offers) + len(market.tasks_awarded)
+
+
+def _slot_names(row: SlotRow) -> str:
+    return two_names(row.slot_id, row.provider_id)
 
 
 def _slot(slot: Slot) -> SlotRow:

@@ -20,6 +20,7 @@ from engine.commands import (
     VoidAward,
 )
 from engine.events import AwardGranted, BidPlaced, Event, Events, Rejected, Repeated, one_by_one
+from engine.slots import SlotKey
 from persistence.lost_rows import LostRow
 
 Ending = Literal["done", "again", "refused", "differs", "left out"]
@@ -94,10 +95,10 @@ class Replaying:
         for one, other in zip(then, now, strict=False):
             if isinstance(one, BidPlaced) and isinstance(other, BidPlaced):
                 self._bids[one.bid_id] = other.bid_id
-        awards = {event.slot_id: event.award_id for event in one_by_one(now) if isinstance(event, AwardGranted)}
+        awards = {_slot_of(event): event.award_id for event in one_by_one(now) if isinstance(event, AwardGranted)}
         for event in one_by_one(then):
-            if isinstance(event, AwardGranted) and event.slot_id in awards:
-                self._awards[event.award_id] = awards[event.slot_id]
+            if isinstance(event, AwardGranted) and _slot_of(event) in awards:
+                self._awards[event.award_id] = awards[_slot_of(event)]
 
     def _named_anew(self, command: Command) -> Command:
         match command:
@@ -108,6 +109,10 @@ class Replaying:
                 return msgspec.structs.replace(command, award_id=award_id)
             case _:
                 return command
+
+
+def _slot_of(event: AwardGranted) -> SlotKey:
+    return event.provider_id, event.slot_id
 
 
 def counted(outcomes: list[Outcome]) -> Mapping[Ending, int]:

@@ -150,6 +150,7 @@ class Swept(Struct, frozen=True):
 class PlacedHold(Struct, frozen=True):
     """Tokens are set aside under a name."""
 
+    account_id: str
     hold_id: str
     held_tokens: int
     stamp: Stamp
@@ -158,6 +159,7 @@ class PlacedHold(Struct, frozen=True):
 class CapturedHold(Struct, frozen=True):
     """A named hold has ended: some of it is paid, by the transfer `transfer_id`, and the rest is back."""
 
+    account_id: str
     hold_id: str
     captured_tokens: int
     released_tokens: int
@@ -168,6 +170,7 @@ class CapturedHold(Struct, frozen=True):
 class ReleasedHold(Struct, frozen=True):
     """A named hold has ended and all of it is back."""
 
+    account_id: str
     hold_id: str
     released_tokens: int
     stamp: Stamp
@@ -296,20 +299,27 @@ def swept_together(one: Swept, two: Swept) -> Swept:
 def placed_hold(reply: Reply) -> PlacedHold:
     """The result of `place_hold`."""
     made, event = stamp(reply), _only(reply.events, HoldPlaced)
-    return PlacedHold(event.hold_id, event.amount_tokens, made)
+    return PlacedHold(event.account_id, event.hold_id, event.amount_tokens, made)
 
 
 def captured_hold(reply: Reply) -> CapturedHold:
     """The result of `capture_hold`."""
     made, event = stamp(reply), _only(reply.events, HoldCaptured)
     transfer = _only(reply.events, TransferPosted)
-    return CapturedHold(event.hold_id, event.captured_tokens, event.released_tokens, transfer.transfer_id, made)
+    return CapturedHold(
+        account_id=event.account_id,
+        hold_id=event.hold_id,
+        captured_tokens=event.captured_tokens,
+        released_tokens=event.released_tokens,
+        transfer_id=transfer.transfer_id,
+        stamp=made,
+    )
 
 
 def released_hold(reply: Reply) -> ReleasedHold:
     """The result of `release_hold`."""
     made, event = stamp(reply), _only(reply.events, HoldReleased)
-    return ReleasedHold(event.hold_id, event.released_tokens, made)
+    return ReleasedHold(event.account_id, event.hold_id, event.released_tokens, made)
 
 
 def _award(event: AwardGranted) -> Award:

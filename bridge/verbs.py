@@ -214,9 +214,11 @@ def offer_slot(
     return request(actor or OPERATOR, command, command_id)
 
 
-def withdraw_slot(slot_id: str, *, actor: str | None = None, command_id: str = "") -> Request:
+def withdraw_slot(
+    slot_id: str, *, provider_id: str = TREASURY, actor: str | None = None, command_id: str = ""
+) -> Request:
     """Take an offered slot off sale."""
-    return request(actor or OPERATOR, commands.WithdrawSlot(slot_id), command_id)
+    return request(actor or OPERATOR, commands.WithdrawSlot(slot_id, provider_id), command_id)
 
 
 def place_bid(
@@ -274,19 +276,27 @@ def settle(
     actual_cost_tokens: int,
     actual_impact: Number,
     *,
+    provider_id: str = TREASURY,
     award_id: int | None = None,
     actor: str | None = None,
     command_id: str = "",
 ) -> Request:
     """Report the work of an award done."""
     impact_micros = units.micros("actual_impact", actual_impact)
-    command = commands.SettleAward(slot_id, actual_cost_tokens, impact_micros, award_id)
+    command = commands.SettleAward(slot_id, actual_cost_tokens, impact_micros, award_id, provider_id)
     return request(actor or OPERATOR, command, command_id)
 
 
-def void(slot_id: str, *, award_id: int | None = None, actor: str | None = None, command_id: str = "") -> Request:
+def void(
+    slot_id: str,
+    *,
+    provider_id: str = TREASURY,
+    award_id: int | None = None,
+    actor: str | None = None,
+    command_id: str = "",
+) -> Request:
     """Report that the provider of an award failed."""
-    return request(actor or OPERATOR, commands.VoidAward(slot_id, award_id), command_id)
+    return request(actor or OPERATOR, commands.VoidAward(slot_id, award_id, provider_id), command_id)
 
 
 def place_hold(
@@ -318,19 +328,29 @@ def place_hold(
 
 def capture_hold(
     hold_id: str,
+    account_id: str,
     to_account_id: str,
     amount_tokens: int | None = None,
     *,
     actor: str | None = None,
     command_id: str = "",
 ) -> Request:
-    """Pay an account from a named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
-    return request(actor or ADMIN, commands.CaptureHold(hold_id, to_account_id, amount_tokens), command_id)
+    """Pay from an account's named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
+    _check_owner(account_id)
+    command = commands.CaptureHold(hold_id, to_account_id, amount_tokens, account_id)
+    return request(actor or ADMIN, command, command_id)
 
 
-def release_hold(hold_id: str, *, actor: str | None = None, command_id: str = "") -> Request:
-    """End a named hold and give all of it back."""
-    return request(actor or ADMIN, commands.ReleaseHold(hold_id), command_id)
+def release_hold(hold_id: str, account_id: str, *, actor: str | None = None, command_id: str = "") -> Request:
+    """End an account's named hold and give all of it back."""
+    _check_owner(account_id)
+    return request(actor or ADMIN, commands.ReleaseHold(hold_id, account_id), command_id)
+
+
+def _check_owner(account_id: str) -> None:
+    """Refuse what the journal takes only in older rows. Raises `Invalid`."""
+    if account_id == "":
+        raise Invalid("account_id", account_id, "the account whose hold it is")
 
 
 def bind_holds(

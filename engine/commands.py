@@ -2,7 +2,8 @@
 
 Rule of this file: shape only. Types, ranges and patterns stand here and are checked where a command is decoded
 (`codec.decode_command`, `codec.check_shape`); whether it may be done is for `decide`. Tags are journaled: never rename,
-never reuse. Tokens are whole tokens, times whole microseconds since 1970 UTC, values and impact whole millionths.
+never reuse; a new field stands last, with a default for the rows that lack it. Slots and holds are named by whose they
+are and their id. Tokens are whole tokens, times whole microseconds since 1970 UTC, values and impact whole millionths.
 """
 
 from typing import Annotated, Final, Literal, final
@@ -18,6 +19,8 @@ Reason = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX, pattern=r"^[a-z
 Memo = Annotated[str, Meta(max_length=limits.MEMO_CHARS_MAX, pattern=r"^[^\x00]*\Z")]
 # Empty where there is no reference; otherwise a name.
 Reference = Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]*\Z")]
+# Empty in a row of rules 2, where the id of a hold was enough; otherwise a name.
+Owner = Reference
 
 TokensPositive = Annotated[int, Meta(ge=1, le=limits.TOKENS_MAX)]
 Tokens = Annotated[int, Meta(ge=0, le=limits.TOKENS_MAX)]
@@ -129,6 +132,7 @@ class WithdrawSlot(CommandBase, frozen=True, gc=False, tag="withdraw_slot"):
     """Take back a slot that is offered and not awarded. By its provider, the operator or the admin."""
 
     slot_id: Name
+    provider_id: Name = TREASURY
 
 
 @final
@@ -178,6 +182,7 @@ class SettleAward(CommandBase, frozen=True, gc=False, tag="settle_award"):
     actual_cost_tokens: Tokens
     actual_impact_micros: Micros
     award_id: Identity | None = None
+    provider_id: Name = TREASURY
 
 
 class VoidAward(CommandBase, frozen=True, gc=False, tag="void_award"):
@@ -185,6 +190,7 @@ class VoidAward(CommandBase, frozen=True, gc=False, tag="void_award"):
 
     slot_id: Name
     award_id: Identity | None = None
+    provider_id: Name = TREASURY
 
 
 class ExpireDue(CommandBase, frozen=True, gc=False, tag="expire_due"):
@@ -209,17 +215,22 @@ class PlaceHold(CommandBase, frozen=True, gc=False, tag="place_hold"):
 
 
 class CaptureHold(CommandBase, frozen=True, gc=False, tag="capture_hold"):
-    """Pay from a named hold and end it; None pays all of it, the rest goes back. By who placed it or the admin."""
+    """Pay from a named hold and end it; None pays all of it, the rest goes back. By who placed it or the admin.
+
+    `account_id` is whose tokens they are.
+    """
 
     hold_id: Name
     to_account_id: Name
     amount_tokens: TokensPositive | None = None
+    account_id: Owner = ""
 
 
 class ReleaseHold(CommandBase, frozen=True, gc=False, tag="release_hold"):
-    """End a named hold and give all of it back. By who placed it or the admin."""
+    """End a named hold of `account_id` and give all of it back. By who placed it or the admin."""
 
     hold_id: Name
+    account_id: Owner = ""
 
 
 class BeginHistory(CommandBase, frozen=True, gc=False, tag="begin_history"):

@@ -2,7 +2,8 @@
 
 Rule of this file: an event says everything that `evolve` and the SQL tables need, so that neither asks anything else.
 Tags are journaled: never rename, never reuse; a new field gets a default. Units as in `commands`. A `market_id` that is
-empty is that of a row of rules 1, where these events named none.
+empty is that of a row of rules 1, where these events named none, and a `provider_id` that of a row of rules 1 or 2,
+where the id of a slot was enough.
 """
 
 from collections.abc import Iterable, Iterator
@@ -98,6 +99,7 @@ class SlotWithdrawn(EventBase, frozen=True, gc=False, tag="slot_withdrawn"):
 
     slot_id: str
     market_id: str = ""
+    provider_id: str = ""
 
 
 @final
@@ -208,21 +210,11 @@ class AwardsGranted(EventBase, frozen=True, gc=False, tag="awards_granted"):
         """The awards one by one."""
         count = len(self.bid_ids)
         return map(
-            AwardGranted,
-            self.award_ids,
-            repeat(self.market_id),
-            repeat(self.round_no),
-            self.slot_ids,
-            self.bid_ids,
-            self.bidder_ids,
-            self.task_ids,
-            repeat(self.runner_up_task_id),
-            spread(self.prices_tokens, count),
-            self.premiums_tokens,
-            spread(self.provider_ids, count),
-            repeat(self.slot_started_at_us),
+            AwardGranted, self.award_ids, repeat(self.market_id), repeat(self.round_no), self.slot_ids, self.bid_ids,
+            self.bidder_ids, self.task_ids, repeat(self.runner_up_task_id), spread(self.prices_tokens, count),
+            self.premiums_tokens, spread(self.provider_ids, count), repeat(self.slot_started_at_us),
             spread(self.leases_until_us, count),
-        )
+        )  # fmt: skip
 
 
 class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
@@ -259,6 +251,7 @@ class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):
     actual_impact_micros: int
     reward_tokens: int
     market_id: str = ""
+    provider_id: str = ""
 
 
 class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
@@ -270,6 +263,7 @@ class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
     bidder_id: str
     released_tokens: int
     market_id: str = ""
+    provider_id: str = ""
 
 
 class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
@@ -282,6 +276,7 @@ class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
     price_tokens: int
     charged_tokens: int
     market_id: str = ""
+    provider_id: str = ""
 
 
 class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
@@ -295,7 +290,7 @@ class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
 
 
 class HoldPlaced(EventBase, frozen=True, gc=False, tag="hold_placed"):
-    """Tokens are set aside under a name (HLD-1). The seq of the command that did it tells holds of one name apart."""
+    """Tokens are set aside under a name (HLD-1). The seq of the command tells an account's holds of one name apart."""
 
     hold_id: str
     placed_seq: int

@@ -4,7 +4,6 @@ Rule of this file: one function per event, no decision, no refusal. The events o
 `state.seq` and `state.at_us` are those of the command, so `at_us` here is when it happened.
 """
 
-from collections.abc import Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import Final, assert_never
@@ -43,7 +42,7 @@ from engine.events import (
     SweepFinished,
     TransferPosted,
 )
-from engine.holds import Binding, NamedHold
+from engine.holds import Binding, HoldKey, NamedHold
 from engine.ledger import earning_of
 from engine.market import LosingRound, Market
 from engine.reasons import is_earning
@@ -94,11 +93,12 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
         case HoldPlaced():
             _hold_placed(state, event)
         case HoldCaptured():
-            _holds_ended(state, (event.hold_id,), "captured")
+            _hold_ended(state, (event.account_id, event.hold_id), "captured")
         case HoldReleased():
-            _holds_ended(state, (event.hold_id,), "released")
+            _hold_ended(state, (event.account_id, event.hold_id), "released")
         case HoldsExpired():
-            _holds_ended(state, event.hold_ids, "expired")
+            for key in zip(event.account_ids, event.hold_ids, strict=True):
+                _hold_ended(state, key, "expired")
         case HistoryBegun():
             # Every bid had a row of its own and every award a bid, so no id that was lost is beyond the seqs that were.
             state.bids_placed = state.awards_granted = state.seq
@@ -182,7 +182,7 @@ def _take_out(state: State, bid_id: int) -> Bid:
 def _award_granted(state: State, event: AwardGranted) -> None:
     bid = _take_out(state, event.bid_id)
     state.ledger.release(bid.bidder_id, event.premium_tokens)
-    market, slot = state.markets[event.market_id], state.slots[event.slot_id]
+    market, slot = state.markets[event.market_id], state.slots[event.provider_id, event.slot_id]
     market.offers.remove(slot)
     slot.status = "awarded"
     slot.award_id = event.award_id
@@ -212,12 +212,14 @@ def _awards_granted(state: State, event: AwardsGranted) -> None:
     state.bid_deadlines.discard_all(list(map(_TTL, due)), list(map(_BID, due)))
     state.ledger.release_all(event.bidder_ids, event.premiums_tokens)
     award_ids = list(event.award_ids)
-    slots = map(state.slots.__getitem__, event.slot_ids)
+    provider_ids = spread(event.provider_ids, count)
+    slot_keys = list(zip(provider_ids, event.slot_ids, strict=True))
+    slots = map(state.slots.__getitem__, slot_keys)
     for slot, award_id, bidder_id in zip(slots, award_ids, event.bidder_ids, strict=True):
         slot.status = "awarded"
         slot.award_id = award_id
         slot.winner_id = bidder_id
-    market.offers.remove_all(event.slot_ids)
+    market.offers.remove_all(slot_keys)
     leases_until_us = spread(event.leases_until_us, count)
     awards = list(
         map(
@@ -229,7 +231,7 @@ def _awards_granted(state: State, event: AwardsGranted) -> None:
             event.bidder_ids,
             event.task_ids,
             spread(event.prices_tokens, count),
-            spread(event.provider_ids, count),
+            provider_ids,
             leases_until_us,
         )
     )
@@ -263,7 +265,7 @@ def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:
     market = state.markets[award.market_id]
     del market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)]
     state.ledger.release(award.bidder_id, award.price_tokens)
-    _end_slot(state, state.slots[award.slot_id], status)
+    _end_slot(state, state.slots[award.slot_key], status)
 
 
 def _transfer_posted(state: State, event: TransferPosted) -> None:
@@ -279,7 +281,8 @@ def _transfer_posted(state: State, event: TransferPosted) -> None:
 def _slot_offered(state: State, event: SlotOffered) -> None:
     market = state.markets[event.market_id]
     # The id of an ended slot starts anew: a new offer has no award yet.
-    state.slots_ended.pop(event.slot_id, None)
+    key = event.provider_id, event.slot_id
+    state.slots_ended.pop(key, None)
     slot = Slot(
         slot_id=event.slot_id,
         market_id=event.market_id,
@@ -292,25 +295,31 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
         award_id=0,
         winner_id="",
     )
-    state.slots[event.slot_id] = slot
+    state.slots[key] = slot
     market.offers.add(slot)
     market.add_slot(event.provider_id)
 
 
 def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
-    slot = state.slots[event.slot_id]
+    slot = state.slots[event.provider_id, event.slot_id] if event.provider_id else _only_offer(state, event.slot_id)
     state.markets[slot.market_id].offers.remove(slot)
     _end_slot(state, slot, "withdrawn")
+
+
+def _only_offer(state: State, slot_id: str) -> Slot:
+    """The slot that a row of rules 1 or 2 means: one live slot of a shard had an id then. O(offered)."""
+    offered = (slot for market in state.markets.values() for slot in market.offers.unordered())
+    return next(slot for slot in offered if slot.slot_id == slot_id)
 
 
 def _end_slot(state: State, slot: Slot, status: SlotStatus) -> None:
     """Set a last status, and forget the slot that ended longest ago beyond the bound."""
     slot.status = status
     state.markets[slot.market_id].end_slot(slot.provider_id)
-    state.slots_ended[slot.slot_id] = None
+    state.slots_ended[slot.key] = None
     while len(state.slots_ended) > limits.SLOTS_ENDED_KEPT:
-        oldest_id, _ = state.slots_ended.popitem(last=False)
-        del state.slots[oldest_id]
+        oldest, _ = state.slots_ended.popitem(last=False)
+        del state.slots[oldest]
 
 
 def _hold_placed(state: State, event: HoldPlaced) -> None:
@@ -332,7 +341,6 @@ def _hold_placed(state: State, event: HoldPlaced) -> None:
     )
 
 
-def _holds_ended(state: State, hold_ids: Sequence[str], status: HoldStatus) -> None:
-    for hold_id in hold_ids:
-        hold = state.holds.end(hold_id, status)
-        state.ledger.release(hold.account_id, hold.amount_tokens)
+def _hold_ended(state: State, key: HoldKey, status: HoldStatus) -> None:
+    hold = state.holds.end(key, status)
+    state.ledger.release(hold.account_id, hold.amount_tokens)

@@ -13,6 +13,9 @@ from sortedcontainers import SortedList
 from engine import limits
 from engine.events import HoldStatus
 
+HoldKey = tuple[str, str]
+"""What names a named hold: whose tokens they are, and its id, which is the account's to choose (HLD-1)."""
+
 
 class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     """One named hold (HLD-1). `placed_by` is who may end it, besides the admin.
@@ -31,6 +34,11 @@ class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     expires_at_us: int | None
     memo: str
     status: HoldStatus
+
+    @property
+    def key(self) -> HoldKey:
+        """What it is known by."""
+        return self.account_id, self.hold_id
 
 
 class Binding(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -58,44 +66,46 @@ class NamedHolds:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self.open: dict[str, NamedHold] = {}
+        self.open: dict[HoldKey, NamedHold] = {}
         # Oldest end first.
-        self.ended: OrderedDict[str, NamedHold] = OrderedDict()
+        self.ended: OrderedDict[HoldKey, NamedHold] = OrderedDict()
         # How many an account has open; none is no entry.
         self.open_by_account: dict[str, int] = {}
         # Soonest to end first: each lasts as long as any other. Those that are past are forgotten when another is made.
         self.bindings: OrderedDict[tuple[str, str, str], Binding] = OrderedDict()
-        # (deadline, id) of the open ones that have a deadline.
-        self._deadlines: SortedList[tuple[int, str]] = SortedList()
+        # (deadline, key) of the open ones that have a deadline.
+        self._deadlines: SortedList[tuple[int, HoldKey]] = SortedList()
 
-    def get(self, hold_id: str) -> NamedHold | None:
-        """The hold of this name, open or ended, while it is remembered. O(1)."""
-        return self.open.get(hold_id) or self.ended.get(hold_id)
+    def get(self, account_id: str, hold_id: str) -> NamedHold | None:
+        """An account's hold of this name, open or ended, while it is remembered. O(1)."""
+        key = account_id, hold_id
+        return self.open.get(key) or self.ended.get(key)
 
     def add(self, hold: NamedHold) -> None:
         """Open a hold. O(log n) with a deadline, else O(1)."""
         # The name of an ended hold starts anew: it was free, perhaps by the bounds of older rules (HLD-6).
-        self.ended.pop(hold.hold_id, None)
-        self.open[hold.hold_id] = hold
+        key = hold.key
+        self.ended.pop(key, None)
+        self.open[key] = hold
         self.open_by_account[hold.account_id] = self.open_by_account.get(hold.account_id, 0) + 1
         if hold.expires_at_us is not None:
-            self._deadlines.add((hold.expires_at_us, hold.hold_id))
+            self._deadlines.add((hold.expires_at_us, key))
 
-    def end(self, hold_id: str, status: HoldStatus) -> NamedHold:
+    def end(self, key: HoldKey, status: HoldStatus) -> NamedHold:
         """Set a last status, and forget the hold that ended longest ago beyond the bound. Costs as `add`."""
-        hold = self.open.pop(hold_id)
+        hold = self.open.pop(key)
         hold.status = status
         self.open_by_account[hold.account_id] -= 1
         if not self.open_by_account[hold.account_id]:
             del self.open_by_account[hold.account_id]
         if hold.expires_at_us is not None:
-            self._deadlines.remove((hold.expires_at_us, hold_id))
+            self._deadlines.remove((hold.expires_at_us, key))
         self.remember(hold)
         return hold
 
     def remember(self, hold: NamedHold) -> None:
         """Keep an ended hold among the latest. O(1)."""
-        self.ended[hold.hold_id] = hold
+        self.ended[hold.key] = hold
         while len(self.ended) > limits.HOLDS_ENDED_KEPT:
             self.ended.popitem(last=False)
 
@@ -118,11 +128,11 @@ class NamedHolds:
         return binding.until_us
 
     def due(self, now_us: int) -> Iterator[NamedHold]:
-        """Open holds whose deadline is `now_us` or before, soonest first, equal ones by id. Lazy; none may change."""
-        for expires_at_us, hold_id in self._deadlines:
+        """Open holds whose deadline is `now_us` or before, soonest first, equal ones by key. Lazy; none may change."""
+        for expires_at_us, key in self._deadlines:
             if expires_at_us > now_us:
                 return
-            yield self.open[hold_id]
+            yield self.open[key]
 
     def soonest(self) -> int | None:
         """The first deadline, None if there is none. O(1)."""
@@ -132,11 +142,11 @@ class NamedHolds:
         """Assert every property of the index. O(holds)."""
         counts: dict[str, int] = {}
         deadlines = []
-        for hold_id, hold in self.open.items():
-            assert hold.hold_id == hold_id and hold.status == "open" and hold_id not in self.ended, hold
+        for key, hold in self.open.items():
+            assert hold.key == key and hold.status == "open" and key not in self.ended, hold
             counts[hold.account_id] = counts.get(hold.account_id, 0) + 1
             if hold.expires_at_us is not None:
-                deadlines.append((hold.expires_at_us, hold_id))
+                deadlines.append((hold.expires_at_us, key))
         # Each open hold is counted for its account, and due at its deadline; nothing else is.
         assert counts == self.open_by_account, (counts, self.open_by_account)
         assert sorted(deadlines) == list(self._deadlines), "the deadlines are not those of the open holds"
@@ -147,5 +157,5 @@ class NamedHolds:
         # What a single account and the shard may have (HLD-7), and what is remembered (HLD-6).
         assert all(count <= limits.HOLDS_PER_ACCOUNT_MAX for count in counts.values()), counts
         assert len(self.open) <= limits.HOLDS_MAX and len(self.ended) <= limits.HOLDS_ENDED_KEPT
-        for hold_id, hold in self.ended.items():
-            assert hold.hold_id == hold_id and hold.status != "open", hold
+        for key, hold in self.ended.items():
+            assert hold.key == key and hold.status != "open", hold

@@ -20,7 +20,7 @@ from engine.ledger import Account
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
 from engine.retries import STAFF, VALUE_BYTES, Generation
-from engine.slots import Award, Slot
+from engine.slots import Award, Slot, SlotKey
 
 if TYPE_CHECKING:
     # For the annotations alone: a state is handed in, so the two modules need no circle at run time.
@@ -79,7 +79,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     markets: list[_MarketImage]
     losing: list[_LosingImage]
     slots: list[Slot]
-    slots_ended: list[str]
+    slots_ended: list[SlotKey]
     awards: list[Award]
     holds: list[NamedHold]
     holds_ended: list[NamedHold]
@@ -196,7 +196,7 @@ def _restore_book(state: "State", book: Book, market: Market, bids: list[Bid]) -
 
 
 def _restore_supply(state: "State", image: _Image) -> None:
-    state.slots.update({slot.slot_id: slot for slot in image.slots})
+    state.slots.update({slot.key: slot for slot in image.slots})
     state.slots_ended.update(dict.fromkeys(image.slots_ended))
     for slot in image.slots:
         market = state.markets[slot.market_id]

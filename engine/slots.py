@@ -11,6 +11,9 @@ from msgspec import Struct
 
 from engine.events import SlotStatus
 
+SlotKey = tuple[str, str]
+"""What names a slot: its provider, and its id, which is the provider's to choose (SLT-1)."""
+
 
 class Slot(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     """One use of one slot (SLT-1, SLT-2). `award_id` is its award since this offer, 0 while there is none.
@@ -28,6 +31,11 @@ class Slot(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     lease_us: int
     award_id: int
     winner_id: str
+
+    @property
+    def key(self) -> SlotKey:
+        """What it is known by."""
+        return self.provider_id, self.slot_id
 
 
 @final
@@ -47,6 +55,11 @@ class Award(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_field
     provider_id: str
     lease_until_us: int
 
+    @property
+    def slot_key(self) -> SlotKey:
+        """What its slot is known by."""
+        return self.provider_id, self.slot_id
+
 
 class Offers:
     """The offered slots of one market. Sorted at the call, by those available then: a call sells or looks at each."""
@@ -55,7 +68,7 @@ class Offers:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._slots: dict[str, Slot] = {}
+        self._slots: dict[SlotKey, Slot] = {}
 
     def __len__(self) -> int:
         """The number of offered slots, available or not. O(1)."""
@@ -67,16 +80,16 @@ class Offers:
 
     def add(self, slot: Slot) -> None:
         """Put a slot on sale. O(1)."""
-        self._slots[slot.slot_id] = slot
+        self._slots[slot.key] = slot
 
     def remove(self, slot: Slot) -> None:
         """Take a slot off sale. O(1)."""
-        del self._slots[slot.slot_id]
+        del self._slots[slot.key]
 
-    def remove_all(self, slot_ids: Iterable[str]) -> None:
+    def remove_all(self, keys: Iterable[SlotKey]) -> None:
         """Take slots off sale. O(1) each."""
-        for slot_id in slot_ids:
-            del self._slots[slot_id]
+        for key in keys:
+            del self._slots[key]
 
     def available(self, now_us: int) -> list[Slot]:
         """The slots that a call at `now_us` can sell, in the order of sale (CLR-1). O(offered + k log k)."""
@@ -88,9 +101,9 @@ class Offers:
 
     def check(self) -> None:
         """Assert every property of the index. O(offered)."""
-        # Only what is offered is for sale, under its own id.
-        for slot_id, slot in self._slots.items():
-            assert slot.status == "offered" and slot_id == slot.slot_id, (slot_id, slot)
+        # Only what is offered is for sale, under its own key.
+        for key, slot in self._slots.items():
+            assert slot.status == "offered" and key == slot.key, (key, slot)
 
 
 _sale_order: Final = attrgetter("reserve_price_tokens", "available_at_us", "offer_seq")

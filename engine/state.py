@@ -14,7 +14,7 @@ from engine.ledger import Ledger
 from engine.market import LosingRound, Market
 from engine.receipts import Receipts
 from engine.retries import Retries
-from engine.slots import Award, Slot
+from engine.slots import Award, Slot, SlotKey
 
 
 class State:
@@ -54,8 +54,8 @@ class State:
         # Losers to release, by (market, round), in the order of the calls.
         self.losing: dict[tuple[str, int], LosingRound] = {}
         # Live slots, and the latest ended ones; `slots_ended` names those, oldest first.
-        self.slots: dict[str, Slot] = {}
-        self.slots_ended: OrderedDict[str, None] = OrderedDict()
+        self.slots: dict[SlotKey, Slot] = {}
+        self.slots_ended: OrderedDict[SlotKey, None] = OrderedDict()
         self.awards: dict[int, Award] = {}
         # The same by the bid that won.
         self.awards_by_bid: dict[int, Award] = {}
@@ -165,18 +165,18 @@ class State:
             assert award_id == award.award_id <= self.awards_granted, award
             assert due[award_id] == award.lease_until_us, award
             assert self.awards_by_bid[award.bid_id] is award and award.bid_id not in self.bids, award
-            slot = self.slots[award.slot_id]
+            slot = self.slots[award.slot_key]
             assert slot.status == "awarded" and slot.award_id == award_id and slot.market_id == award.market_id, slot
             market = self.markets[award.market_id]
             assert market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)] == award_id, award
-            assert award.provider_id == slot.provider_id != ISSUANCE and slot.winner_id == award.bidder_id, slot
+            assert award.provider_id != ISSUANCE and slot.winner_id == award.bidder_id, slot
         assert sum(len(market.tasks_awarded) for market in self.markets.values()) == len(self.awards)
 
     def _check_slots(self) -> None:
         live: dict[str, dict[str, int]] = {market_id: {} for market_id in self.markets}
         offered = awarded = 0
-        for slot_id, slot in self.slots.items():
-            assert slot.slot_id == slot_id, slot
+        for key, slot in self.slots.items():
+            assert slot.key == key, slot
             if slot.status in ("offered", "awarded"):
                 of_market = live[slot.market_id]
                 of_market[slot.provider_id] = of_market.get(slot.provider_id, 0) + 1
@@ -184,12 +184,12 @@ class State:
                 awarded += slot.status == "awarded"
             else:
                 # An ended slot is remembered as one.
-                assert slot_id in self.slots_ended, slot
+                assert key in self.slots_ended, slot
         assert awarded == len(self.awards), (awarded, len(self.awards))
         assert len(self.slots_ended) == len(self.slots) - offered - awarded <= limits.SLOTS_ENDED_KEPT
         for market_id, market in self.markets.items():
             market.offers.check()
-            assert all(self.slots[slot.slot_id] is slot and slot.market_id == market_id for slot in market.offers)
+            assert all(self.slots[slot.key] is slot and slot.market_id == market_id for slot in market.offers)
             assert market.slots_by_provider == live[market_id], market_id
             assert market.slots_live == sum(live[market_id].values()), market_id
         assert sum(len(market.offers) for market in self.markets.values()) == offered, offered

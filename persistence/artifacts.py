@@ -111,11 +111,13 @@ def artifacts_page(
     return fetch(connection, ArtifactRow, query, values)
 
 
-def bounty(connection: psycopg.Connection, shard_id: int, bounty_id: str) -> BountyRow | None:
-    """One bounty; None if there is none of this id. The name of a hold that ended long ago may be another's now."""
+def bounty(connection: psycopg.Connection, shard_id: int, bounty_id: str, account_id: str) -> BountyRow | None:
+    """An account's bounty; None if it has none of this id. Its latest hold of the name may be for something else."""
     query = f"""SELECT {_BOUNTY} FROM token_bounties WHERE shard_id = %(shard)s
-        AND posted_seq = (SELECT max(placed_seq) FROM token_holds WHERE shard_id = %(shard)s AND hold_id = %(id)s)"""  # noqa: S608
-    return _first(fetch(connection, BountyRow, query, {"shard": shard_id, "id": bounty_id}))
+        AND posted_seq = (SELECT max(placed_seq) FROM token_holds
+            WHERE shard_id = %(shard)s AND account_id = %(account)s AND hold_id = %(id)s)"""  # noqa: S608
+    values = {"shard": shard_id, "account": account_id, "id": bounty_id}
+    return _first(fetch(connection, BountyRow, query, values))
 
 
 def bounties_page(

@@ -47,6 +47,7 @@ from engine.events import (
 from engine.ledger import LedgerKind
 from engine.reasons import SALES
 from persistence.hold_rows import HoldRows
+from persistence.slot_rows import SlotRows
 from persistence.tables import (
     POSTGRES_EPOCH_US,
     AccountChange,
@@ -59,8 +60,6 @@ from persistence.tables import (
     MarketRow,
     NamedHoldChange,
     RoundRow,
-    SlotChange,
-    SlotRow,
 )
 
 
@@ -82,7 +81,6 @@ class Changes:
         "markets",
         "rounds",
         "slots",
-        "slots_changed",
     )
 
     def __init__(self) -> None:
@@ -90,9 +88,7 @@ class Changes:
         self.markets: list[MarketRow] = []
         self.rounds: list[RoundRow] = []
         self.ledger: list[LedgerRow] = []
-        # Slots are the one table where a new row may replace an old one: an ended slot is offered again.
-        self.slots: dict[str, SlotRow] = {}
-        self.slots_changed: dict[str, SlotChange] = {}
+        self.slots = SlotRows()
         self.bids: dict[int, BidRow] = {}
         self.bids_changed: dict[int, BidChange] = {}
         self.clears: dict[int, ClearRow] = {}
@@ -143,9 +139,9 @@ class Changes:
             case RoundCleared():
                 self._clear_round(event)
             case SlotOffered():
-                self._offer_slot(event)
+                self.slots.offer(event, self._seq)
             case SlotWithdrawn():
-                self._set_slot(event.slot_id).status = "withdrawn"
+                self.slots.end(event.provider_id, event.slot_id, "withdrawn", self._seq)
             case AccountOpened():
                 self._open_account(event.account_id, event.kind)
             case MarketOpened():
@@ -338,9 +334,7 @@ class Changes:
         bid = self._close_bid(event.bid_id, "won")
         bid.round_no = event.round_no
         bid.award_id = event.award_id
-        slot = self._set_slot(event.slot_id)
-        slot.status = "awarded"
-        slot.award_id = event.award_id
+        self.slots.award(event, self._seq)
         self._hold(event.bidder_id, -event.premium_tokens)
 
     def _settle_award(self, event: AwardSettled) -> None:
@@ -361,30 +355,8 @@ class Changes:
         clear.charged_tokens = charged_tokens
         clear.seq = self._seq
         self._bid(event.bid_id).status = status
-        self._set_slot(event.slot_id).status = status
+        self.slots.end(event.provider_id, event.slot_id, status, self._seq)
         return clear
-
-    def _offer_slot(self, event: SlotOffered) -> None:
-        self.slots_changed.pop(event.slot_id, None)
-        self.slots[event.slot_id] = SlotRow(
-            slot_id=event.slot_id,
-            market_id=event.market_id,
-            provider_id=event.provider_id,
-            available_at=event.available_at_us - POSTGRES_EPOCH_US,
-            reserve_price_tokens=event.reserve_price_tokens,
-            lease_us=event.lease_us,
-            offer_seq=event.offer_seq,
-            status="offered",
-            award_id=None,
-            seq=self._seq,
-        )
-
-    def _set_slot(self, slot_id: str) -> SlotRow | SlotChange:
-        slot = self.slots.get(slot_id) or self.slots_changed.get(slot_id)
-        if slot is None:
-            slot = self.slots_changed[slot_id] = SlotChange(slot_id)
-        slot.seq = self._seq
-        return slot
 
     def _open_market(self, event: MarketOpened) -> None:
         # The market's columns are the event's fields; a rare event, so what it costs to go by their names is nothing.

@@ -32,6 +32,7 @@ from persistence.tables import (
     BidChange,
     ClearChange,
     HoldChange,
+    LiveSlotChange,
     NamedHoldChange,
     SlotChange,
     Table,
@@ -76,7 +77,7 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """What a batch sends. The order does not matter: each row occurs once."""
+    """What a batch sends: copies, which are of rows that occur once, and then statements in their order."""
 
     copies: Sequence[Copy]
     statements: Sequence[Statement]
@@ -95,12 +96,13 @@ def batch_of(changes: Changes, shard_id: int, journal: Sequence[Sealed] = (), ep
             statements.append(_packed(form.table, form.insert, form.types, rows, shard_id))
 
     insert(_JOURNAL, len(journal), (Stored.of(row, epoch) for row in journal))
-    for table, new in _new_rows(changes):
-        insert(_NEW_ROWS[table.name], len(new), map(astuple, new))
+    # Changes first: a slot of rules 1 or 2 may have ended and be on offer again.
     for table, kind, changed in _changed_rows(changes):
         if changed:
             query, types = CHANGE_STATEMENTS[kind], _CHANGE_TYPES[kind]
             statements.append(_packed(table.name, query, types, map(astuple, changed), shard_id))
+    for table, new in _new_rows(changes):
+        insert(_NEW_ROWS[table.name], len(new), map(astuple, new))
     return Batch(copies, statements)
 
 
@@ -113,7 +115,7 @@ def _new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
         (ROUNDS, changes.rounds),
         (LEDGER, changes.ledger),
         (HOLDS, changes.holds.new.values()),
-        (SLOTS, changes.slots.values()),
+        (SLOTS, changes.slots.new.values()),
     )
 
 
@@ -126,7 +128,8 @@ def _changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Colle
         if change.balance is None
     ]
     return (
-        (SLOTS, SlotChange, changes.slots_changed.values()),
+        (SLOTS, SlotChange, changes.slots.changed.values()),
+        (SLOTS, LiveSlotChange, changes.slots.live_changed),
         (BIDS, BidChange, changes.bids_changed.values()),
         (CLEARS, ClearChange, changes.clears_changed.values()),
         (ACCOUNTS, AccountChange, paid),
@@ -184,27 +187,30 @@ def _change_statement(table: Table, change: type[Struct]) -> bytes:
     tables without statistics the planner turns it into a comparison of all pairs, 30 times slower; OFFSET 0 keeps the
     look-up by key whatever the statistics say.
     """
-    key, *columns = change.__struct_fields__
+    key = table.key_of(change)
     settings = []
-    for column in columns:
+    for column in change.__struct_fields__[len(key) :]:
         form = "{0} = old.{0} + {1}" if column in table.added else "{0} = coalesce({1}, old.{0})"
         settings.append(sql.SQL(form).format(sql.Identifier(column), _new(column, table.sql_type(column))))
     statement = sql.SQL(
         "UPDATE {table} AS old SET {settings} FROM {arrays} AS new ({columns}), "
-        "LATERAL (SELECT ctid FROM {table} WHERE shard_id = %b::int AND {key} = new.{key} OFFSET 0) AS found "
+        "LATERAL (SELECT ctid FROM {table} WHERE shard_id = %b::int AND {found} OFFSET 0) AS found "
         "WHERE old.ctid = found.ctid"
     ).format(
         table=sql.Identifier(table.name),
         settings=sql.SQL(", ").join(settings),
-        arrays=_unnest(table.sql_type(column) for column in (key, *columns)),
-        columns=_names((key, *columns)),
-        key=sql.Identifier(key),
+        arrays=_unnest(table.sql_type(column) for column in change.__struct_fields__),
+        columns=_names(change.__struct_fields__),
+        found=sql.SQL(" AND ").join(
+            [sql.SQL("{0} = new.{0}").format(sql.Identifier(column)) for column in key]
+            + ([sql.SQL("status IN ('offered', 'awarded')")] if change is LiveSlotChange else [])
+        ),
     )
     return statement.as_bytes()
 
 
 # An ended slot that is offered again starts its row anew.
-_OFFERED_AGAIN: Final = sql.SQL(" ON CONFLICT (shard_id, slot_id) DO UPDATE SET {}").format(
+_OFFERED_AGAIN: Final = sql.SQL(" ON CONFLICT (shard_id, slot_id, provider_id) DO UPDATE SET {}").format(
     sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in SLOTS.columns)
 )
 _JOURNAL: Final = _NewRows("journal", _JOURNAL_TYPES)

@@ -43,8 +43,8 @@ class SlotRow(Struct, gc=False):
     """The latest offer of a slot."""
 
     slot_id: str
-    market_id: str
     provider_id: str
+    market_id: str
     available_at: int
     reserve_price_tokens: int
     lease_us: int
@@ -58,9 +58,18 @@ class SlotChange(Struct, gc=False):
     """What became of an offer."""
 
     slot_id: str
+    provider_id: str
     status: SlotStatus | None = None
     award_id: int | None = None
     seq: int = 0
+
+
+class LiveSlotChange(Struct, gc=False):
+    """How the one live slot of an id ended: rows of rules 1 and 2 do not say whose it is, and there was no other."""
+
+    slot_id: str
+    status: SlotStatus
+    seq: int
 
 
 class BidRow(Struct, gc=False):
@@ -258,6 +267,10 @@ class Table:
         """The columns that name a row in its shard."""
         return self.row.__struct_fields__[: self.key_columns]
 
+    def key_of(self, change: type[Struct]) -> Sequence[str]:
+        """The columns by which a change finds its row."""
+        return [column for column in self.key if column in change.__struct_fields__]
+
     @property
     def columns(self) -> Sequence[str]:
         """The columns of a row, without `shard_id`."""
@@ -275,7 +288,7 @@ class Table:
 _TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TaskScope, TimeInForce, SlotStatus, HoldStatus, LedgerKind)
 
 MARKETS: Final = Table("compute_auction_markets", MarketRow)
-SLOTS: Final = Table("compute_auction_slots", SlotRow, changes=(SlotChange,))
+SLOTS: Final = Table("compute_auction_slots", SlotRow, key_columns=2, changes=(SlotChange, LiveSlotChange))
 BIDS: Final = Table("compute_auction_bids", BidRow, changes=(BidChange,))
 ROUNDS: Final = Table("compute_auction_rounds", RoundRow, key_columns=2)
 CLEARS: Final = Table("compute_auction_clears", ClearRow, changes=(ClearChange,))

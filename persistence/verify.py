@@ -24,6 +24,7 @@ from psycopg.types.numeric import Int8BinaryLoader
 
 from engine.codec import Sealed
 from engine.core import Engine
+from engine.events import SlotOffered
 from engine.state import State
 from persistence.archive.files import read_archive
 from persistence.connections import connect
@@ -39,6 +40,8 @@ from persistence.tables import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, R
 DIFFERENCES_MAX: Final = 20
 
 _READ_ROWS: Final = 10_000
+# Up to these rules slots of two providers had no id in common, so the tables had one row for each id.
+_SHARED_IDS_RULES: Final = 2
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ class _Verifier:
         self.engine = Engine()
         self.chain = Chain(checks_shapes=True)
         self.changes = Changes()
+        # The last offer of each id under the rules by which that was enough to name a slot.
+        self.last_offers: dict[str, int] = {}
         self.rows = 0
         self.table_rows = 0
         self.first_bad_seq: int | None = None
@@ -156,6 +161,8 @@ class _Verifier:
         for row in rows:
             entry, events = replay(self.engine, self.chain, row)
             self.rows += 1
+            if row.rules <= _SHARED_IDS_RULES:
+                self.last_offers.update((one.slot_id, one.offer_seq) for one in events if isinstance(one, SlotOffered))
             self.changes.add(Sealed(entry, events, row.rules, row.command_json, row.events_json, row.digest))
 
     def _compare(self, table: Table, expected: Iterable[Struct]) -> Iterator[str]:
@@ -177,8 +184,16 @@ class _Verifier:
                     yield f"{table.name} {_shown(key)}: the journal knows no such row"
                 elif row != found:
                     yield f"{table.name} {_shown(key)}: {_unequal(table, row, found)} (journal row {row[-1]})"
+        for key in self._replaced_slots() if table is SLOTS else ():
+            missing.pop(key, None)
         for key, row in missing.items():
             yield f"{table.name} {_shown(key)}: the row is missing (journal row {row[-1]})"
+
+    def _replaced_slots(self) -> Iterator[tuple[str, str]]:
+        """Those whose row another provider's offer of the id has replaced, when tables had one for each id."""
+        for slot in self.changes.slots.new.values():
+            if slot.offer_seq < self.last_offers.get(slot.slot_id, 0):
+                yield slot.slot_id, slot.provider_id
 
     def _sums(self) -> Iterator[str]:
         """Check the money once more, by the database alone."""
@@ -217,47 +232,24 @@ def disagreements(state: State, changes: Changes) -> Iterator[str]:
         if state.seq
         else {},
     )
-    yield from _unlike(
-        "open bids",
-        {
-            bid.id: (bid.market_id, bid.bidder_id, bid.task_id, bid.max_price_tokens, bid.priority_seq)
-            for bid in changes.bids.values()
-            if bid.status == "open"
-        },
-        {
-            bid.bid_id: (bid.market_id, bid.bidder_id, bid.task_id, bid.max_price_tokens, bid.priority_seq)
-            for bid in state.bids.values()
-        },
-    )
-    yield from _unlike(
-        "live awards",
-        {
-            clear.award_id: (clear.slot_id, clear.bid_id, clear.bidder_id, clear.clearing_price_tokens)
-            for clear in changes.clears.values()
-            if clear.status == "awarded"
-        },
-        {
-            award.award_id: (award.slot_id, award.bid_id, award.bidder_id, award.price_tokens)
-            for award in state.awards.values()
-        },
-    )
+    yield from _bids_and_awards(state, changes)
     yield from _unlike(
         "named holds",
         {
-            hold.hold_id: (hold.placed_seq, hold.account_id, hold.placed_by, hold.amount, hold.reason)
+            (hold.account_id, hold.hold_id): (hold.placed_seq, hold.placed_by, hold.amount, hold.reason)
             for hold in changes.holds.new.values()
             if hold.status == "open"
         },
         {
-            hold.hold_id: (hold.placed_seq, hold.account_id, hold.placed_by, hold.amount_tokens, hold.reason)
-            for hold in state.holds.open.values()
+            key: (hold.placed_seq, hold.placed_by, hold.amount_tokens, hold.reason)
+            for key, hold in state.holds.open.items()
         },
     )
     # The engine forgets old slots that have ended: compare those that it knows.
     yield from _unlike(
         "slots",
-        {slot.slot_id: (slot.market_id, slot.status) for slot in changes.slots.values() if slot.slot_id in state.slots},
-        {slot.slot_id: (slot.market_id, slot.status) for slot in state.slots.values()},
+        {key: (slot.market_id, slot.status) for key, slot in changes.slots.new.items() if key in state.slots},
+        {key: (slot.market_id, slot.status) for key, slot in state.slots.items()},
     )
     rounds = dict.fromkeys((market.market_id for market in changes.markets), 0)
     for call in changes.rounds:
@@ -273,6 +265,39 @@ def disagreements(state: State, changes: Changes) -> Iterator[str]:
         yield f"bids, awards and transfers: the events make {counts}, the engine counted {counted}"
 
 
+def _bids_and_awards(state: State, changes: Changes) -> Iterator[str]:
+    yield from _unlike(
+        "open bids",
+        {
+            bid.id: (bid.market_id, bid.bidder_id, bid.task_id, bid.max_price_tokens, bid.priority_seq)
+            for bid in changes.bids.values()
+            if bid.status == "open"
+        },
+        {
+            bid.bid_id: (bid.market_id, bid.bidder_id, bid.task_id, bid.max_price_tokens, bid.priority_seq)
+            for bid in state.bids.values()
+        },
+    )
+    yield from _unlike(
+        "live awards",
+        {
+            clear.award_id: (
+                clear.provider_id,
+                clear.slot_id,
+                clear.bid_id,
+                clear.bidder_id,
+                clear.clearing_price_tokens,
+            )
+            for clear in changes.clears.values()
+            if clear.status == "awarded"
+        },
+        {
+            award.award_id: (*award.slot_key, award.bid_id, award.bidder_id, award.price_tokens)
+            for award in state.awards.values()
+        },
+    )
+
+
 def _unlike(what: str, by_events: Mapping[Any, object], by_engine: Mapping[Any, object]) -> Iterator[str]:
     if by_events == by_engine:
         return
@@ -285,7 +310,7 @@ def _unlike(what: str, by_events: Mapping[Any, object], by_engine: Mapping[Any, 
 def _all_rows(changes: Changes) -> Iterator[tuple[Table, Iterable[Struct]]]:
     yield MARKETS, changes.markets
     yield ACCOUNTS, changes.accounts.values()
-    yield SLOTS, changes.slots.values()
+    yield SLOTS, changes.slots.new.values()
     yield BIDS, changes.bids.values()
     yield ROUNDS, changes.rounds
     yield CLEARS, changes.clears.values()

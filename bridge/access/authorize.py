@@ -163,7 +163,7 @@ def _settling(principal: Principal, account: str, command: SettleAward, read: Re
 def _fault_of_report(state: State, principal: Principal, account: str, command: SettleAward, command_id: str) -> str:
     """Why this account may not report on this slot by this key, empty if it may or the engine will refuse it."""
     slot_id = command.slot_id
-    slot = state.slots.get(slot_id)
+    slot = state.slots.get((command.provider_id, slot_id))
     if slot is None or (command_id and first_use(state, account, command_id, command, state.at_us)):
         return ""
     # Whichever of its accounts it names: who may bid for the winner would write its own cheque.

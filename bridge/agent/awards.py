@@ -116,11 +116,17 @@ def end(market: MarketApi, award: AwardRow, completion: Completion | None) -> En
                 award.slot_id,
                 completion.cost_tokens,
                 completion.impact,
+                provider_id=award.provider_id,
                 award_id=award.award_id,
                 command_id=f"settle:{award.award_id}",
             )
             return "settled"
-        market.void(award.slot_id, award_id=award.award_id, command_id=f"void:{award.award_id}")
+        market.void(
+            award.slot_id,
+            provider_id=award.provider_id,
+            award_id=award.award_id,
+            command_id=f"void:{award.award_id}",
+        )
     except Refused as refused:
         return _over(award, completion, refused)
     return "voided"

@@ -218,7 +218,8 @@ class SlotLoop:
                 unended = self._unended
                 self._ending.insist(lambda: self._end(*unended))
                 return
-            self._ending.insist(lambda: self._market.withdraw_slot(self._slot_id))
+            provider_id = self._settings.provider_id
+            self._ending.insist(lambda: self._market.withdraw_slot(self._slot_id, provider_id=provider_id))
         except Refused as refused:
             if refused.reason is Reject.SLOT_AWARDED:
                 self._decline()

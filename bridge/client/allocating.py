@@ -59,16 +59,20 @@ def artifacts(
     return get(path("artifacts"), Page[ArtifactRow], artifact_type=artifact_type, limit=limit, after=after)
 
 
-def claim_bounty(bounty_id: str, claimant_id: str) -> Call[BountyDetail]:
-    """Say that an account works for a bounty, so that no other does. Raises `NotFound` or `Conflict`."""
-    changes.claim_bounty(bounty_id, claimant_id)
-    return _change("POST", path("bounties", ("bounty_id", bounty_id), "claim"), BountyDetail, account=claimant_id)
+def claim_bounty(bounty_id: str, account_id: str, claimant_id: str) -> Call[BountyDetail]:
+    """Say that `claimant_id` works for the bounty of an account, so that no other does.
+
+    Raises `NotFound` or `Conflict`.
+    """
+    changes.claim_bounty(bounty_id, account_id, claimant_id)
+    where = path("bounties", ("account_id", account_id), ("bounty_id", bounty_id), "claim")
+    return _change("POST", where, BountyDetail, account=claimant_id)
 
 
-def bounty(bounty_id: str) -> Call[BountyDetail]:
-    """A bounty and where it stands. Raises `NotFound` if there is none of this id."""
-    questions.bounty(bounty_id)
-    return get(path("bounties", ("bounty_id", bounty_id)), BountyDetail)
+def bounty(bounty_id: str, account_id: str) -> Call[BountyDetail]:
+    """An account's bounty and where it stands. Raises `NotFound` if it has none of this id."""
+    questions.bounty(bounty_id, account_id)
+    return get(path("bounties", ("account_id", account_id), ("bounty_id", bounty_id)), BountyDetail)
 
 
 def bounties(

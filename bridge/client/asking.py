@@ -80,7 +80,7 @@ def market(market_id: str) -> Call[MarketDetail]:
 def slots(
     market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
 ) -> Call[Page[SlotRow]]:
-    """The slots of a market by name, page after page."""
+    """The slots of a market by name and provider, page after page."""
     questions.slots(market_id, status, limit=limit, after=after)
     where = path("markets", ("market_id", market_id), "slots")
     return get(where, Page[SlotRow], status=status, limit=limit, after=after)
@@ -186,10 +186,10 @@ def earnings(account_id: str, *, limit: int = 100, after: str | None = None, ord
     return get(where, Earnings, limit=limit, after=after, order=order)
 
 
-def hold(hold_id: str) -> Call[HoldDetail]:
-    """The latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
-    hold_questions.hold(hold_id)
-    return get(path("holds", ("hold_id", hold_id)), HoldDetail)
+def hold(hold_id: str, account_id: str) -> Call[HoldDetail]:
+    """An account's latest named hold of this id and how it ended. Raises `NotFound` if there is none."""
+    hold_questions.hold(hold_id, account_id)
+    return get(path("holds", ("account_id", account_id), ("hold_id", hold_id)), HoldDetail)
 
 
 def holds(

@@ -130,17 +130,17 @@ def _slot_route(command: OfferSlot | WithdrawSlot | SettleAward | VoidAward) -> 
     match command:
         case OfferSlot():
             return "POST", path("markets", ("market_id", command.market_id), "slots"), _new_slot(command)
-        case WithdrawSlot(slot_id=slot_id):
-            return "DELETE", path("slots", ("slot_id", slot_id)), None
-        case SettleAward(slot_id=slot_id):
+        case WithdrawSlot():
+            return "DELETE", _slot_path(command), None
+        case SettleAward():
             body = bodies.Settlement(
                 actual_cost_tokens=command.actual_cost_tokens,
                 actual_impact=number_of(command.actual_impact_micros),
                 award_id=command.award_id,
             )
-            return "POST", path("slots", ("slot_id", slot_id), "settle"), body
-        case VoidAward(slot_id=slot_id, award_id=award_id):
-            return "POST", path("slots", ("slot_id", slot_id), "void"), bodies.Voiding(award_id=award_id)
+            return "POST", f"{_slot_path(command)}/settle", body
+        case VoidAward(award_id=award_id):
+            return "POST", f"{_slot_path(command)}/void", bodies.Voiding(award_id=award_id)
         case _ as never:
             assert_never(never)
 
@@ -149,13 +149,21 @@ def _hold_route(command: PlaceHold | CaptureHold | ReleaseHold) -> tuple[str, st
     match command:
         case PlaceHold():
             return "POST", path("holds"), _new_hold(command)
-        case CaptureHold(hold_id=hold_id):
+        case CaptureHold():
             body = bodies.Capture(to_account_id=command.to_account_id, amount_tokens=command.amount_tokens)
-            return "POST", path("holds", ("hold_id", hold_id), "capture"), body
-        case ReleaseHold(hold_id=hold_id):
-            return "POST", path("holds", ("hold_id", hold_id), "release"), None
+            return "POST", f"{_hold_path(command)}/capture", body
+        case ReleaseHold():
+            return "POST", f"{_hold_path(command)}/release", None
         case _ as never:
             assert_never(never)
+
+
+def _slot_path(command: WithdrawSlot | SettleAward | VoidAward) -> str:
+    return path("slots", ("provider_id", command.provider_id), ("slot_id", command.slot_id))
+
+
+def _hold_path(command: CaptureHold | ReleaseHold) -> str:
+    return path("holds", ("account_id", command.account_id), ("hold_id", command.hold_id))
 
 
 def _minting(command: Mint | Burn) -> bodies.Minting:

@@ -5,7 +5,8 @@ reused. Refusals, retries, the movements of wallets and named holds are not in i
 of the accounts concerned. Nor is what a bidder expects of its task.
 
 A `market_id` is None where the row names none: of bids that a sweep ends, which may be of several markets, and of what
-rules 1 said of a bid, an award or a slot that was changed. Whoever saw the bid placed or the slot offered knows it.
+rules 1 said of a bid, an award or a slot that was changed. Whoever saw the bid placed or the slot offered knows it. A
+`provider_id` is None in what rules 1 and 2 said of an award or a slot that ended: one slot had the id at a time then.
 
 Everything that changes the book is in it. A bid leaves the book with `bid.cancelled`, `bid.lost`, `bid.expired` or
 `award.granted`, and with `round` all bids of that market leave it that were for one round: those that are still to be
@@ -74,6 +75,7 @@ class AwardSettledMessage(MessageBase, frozen=True, tag="award.settled"):
     actual_impact: float
     reward_tokens: int
     market_id: str | None = None
+    provider_id: str | None = None
 
 
 class AwardVoidedMessage(MessageBase, frozen=True, tag="award.voided"):
@@ -84,6 +86,7 @@ class AwardVoidedMessage(MessageBase, frozen=True, tag="award.voided"):
     bid_id: int
     bidder_id: str
     market_id: str | None = None
+    provider_id: str | None = None
 
 
 class AwardLapsedMessage(MessageBase, frozen=True, tag="award.lapsed"):
@@ -96,6 +99,7 @@ class AwardLapsedMessage(MessageBase, frozen=True, tag="award.lapsed"):
     price_tokens: int
     charged_tokens: int
     market_id: str | None = None
+    provider_id: str | None = None
 
 
 class BidPlacedMessage(MessageBase, frozen=True, tag="bid.placed"):
@@ -168,6 +172,7 @@ class SlotWithdrawnMessage(MessageBase, frozen=True, tag="slot.withdrawn"):
 
     slot_id: str
     market_id: str | None = None
+    provider_id: str | None = None
 
 
 class MarketOpenedMessage(MessageBase, frozen=True, tag="market.opened"):

@@ -157,10 +157,18 @@ def _of_awards(
                 number_of(event.actual_impact_micros),
                 event.reward_tokens,
                 event.market_id or None,
+                event.provider_id or None,
             )
         case AwardVoided():
             return AwardVoidedMessage(
-                seq, at, event.award_id, event.slot_id, event.bid_id, event.bidder_id, event.market_id or None
+                seq,
+                at,
+                event.award_id,
+                event.slot_id,
+                event.bid_id,
+                event.bidder_id,
+                event.market_id or None,
+                event.provider_id or None,
             )
         case AwardLapsed():
             return AwardLapsedMessage(
@@ -173,6 +181,7 @@ def _of_awards(
                 event.price_tokens,
                 event.charged_tokens,
                 event.market_id or None,
+                event.provider_id or None,
             )
         case _:
             return _of_markets(seq, at, event)
@@ -208,7 +217,7 @@ def _of_markets(
                 event.offer_seq,
             )
         case SlotWithdrawn():
-            return SlotWithdrawnMessage(seq, at, event.slot_id, event.market_id or None)
+            return SlotWithdrawnMessage(seq, at, event.slot_id, event.market_id or None, event.provider_id or None)
         case MarketOpened():
             return MarketOpenedMessage(
                 seq,

@@ -39,11 +39,11 @@ class AllocatorApi(MarketApi, Protocol):
     ) -> Page[ArtifactRow]:
         """The artifacts of a type, or all, by id."""
 
-    def claim_bounty(self, bounty_id: str, claimant_id: str) -> BountyDetail:
-        """Say that an account works for a bounty, so that no other does."""
+    def claim_bounty(self, bounty_id: str, account_id: str, claimant_id: str) -> BountyDetail:
+        """Say that `claimant_id` works for the bounty of an account, so that no other does."""
 
-    def bounty(self, bounty_id: str) -> BountyDetail:
-        """A bounty and where it stands."""
+    def bounty(self, bounty_id: str, account_id: str) -> BountyDetail:
+        """An account's bounty and where it stands."""
 
     def bounties(
         self,

@@ -67,22 +67,23 @@ def set_market_price(artifact_id: str, market_price: Number) -> Change[ArtifactD
     return Change(make)
 
 
-def claim_bounty(bounty_id: str, claimant_id: str) -> Change[BountyDetail]:
-    """Say that an account works for a bounty, so that no other does. The bounty has one claimant, until it ends.
+def claim_bounty(bounty_id: str, account_id: str, claimant_id: str) -> Change[BountyDetail]:
+    """Say that `claimant_id` works for the bounty of an account, so that no other does, until it ends.
 
     Raises `NotFound` for a bounty or an account that there is not, `Conflict` if the bounty has ended, is the
     claimant's own, or another has claimed it.
     """
     check_name("bounty_id", bounty_id)
+    check_name("account_id", account_id)
     check_name("claimant_id", claimant_id)
 
     def make(at: Place) -> BountyDetail:
-        found = artifacts.bounty(at.connection, at.shard_id, bounty_id)
+        found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
         if found is not None:
             artifacts.claim_bounty(at.connection, at.shard_id, found.posted_seq, claimant_id)
-            found = artifacts.bounty(at.connection, at.shard_id, bounty_id)
+            found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
         if found is None:
-            raise unknown_bounty(bounty_id)
+            raise unknown_bounty(bounty_id, account_id)
         if found.claimant_id != claimant_id:
             raise _not_claimed(found, claimant_id)
         return _detail(BountyDetail, found, at)

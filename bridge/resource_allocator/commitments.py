@@ -39,12 +39,12 @@ def stake(
         return _placed(market, stake_id, account_id, tokens, STAKE, artifact_id, expires_at, "", command_id)
 
 
-def unstake(market: AllocatorApi, stake_id: str, *, command_id: str = "") -> HoldDetail:
-    """Take a stake back. Raises `NotFound` if there is no such stake, `Refused` as `release_hold`."""
+def unstake(market: AllocatorApi, stake_id: str, account_id: str, *, command_id: str = "") -> HoldDetail:
+    """Take an account's stake back. Raises `NotFound` if there is no such stake, `Refused` as `release_hold`."""
     with told_as(hold_id="stake_id"):
-        check_stake(market.hold(stake_id))
-        _released(market, stake_id, command_id)
-        return market.hold(stake_id)
+        check_stake(market.hold(stake_id, account_id))
+        _released(market, stake_id, account_id, command_id)
+        return market.hold(stake_id, account_id)
 
 
 def post_bounty(
@@ -65,34 +65,34 @@ def post_bounty(
     market.artifact(artifact_id)
     with told_as(hold_id="bounty_id", amount_tokens="tokens", memo="description"):
         _placed(market, bounty_id, account_id, tokens, BOUNTY, artifact_id, expires_at, description, command_id)
-    return market.bounty(bounty_id)
+    return market.bounty(bounty_id, account_id)
 
 
 def pay_bounty(
-    market: AllocatorApi, bounty_id: str, tokens: int | None = None, *, command_id: str = ""
+    market: AllocatorApi, bounty_id: str, account_id: str, tokens: int | None = None, *, command_id: str = ""
 ) -> BountyDetail:
-    """Pay a bounty to its claimant: all of it, or `tokens` and the rest goes back. Either way it has ended.
+    """Pay an account's bounty to its claimant: all of it, or `tokens` and the rest goes back. Either way it has ended.
 
     Raises `NotFound`, `Conflict` if nobody has claimed it, `Refused` as `capture_hold`.
     """
-    found = market.bounty(bounty_id)
+    found = market.bounty(bounty_id, account_id)
     if found.status == "paid" and found.tokens_paid == (found.tokens_offered if tokens is None else tokens):
         return found
     with told_as(hold_id="bounty_id", amount_tokens="tokens"):
-        market.capture_hold(bounty_id, payee_of(found), tokens, command_id=command_id)
-    return market.bounty(bounty_id)
+        market.capture_hold(bounty_id, account_id, payee_of(found), tokens, command_id=command_id)
+    return market.bounty(bounty_id, account_id)
 
 
-def withdraw_bounty(market: AllocatorApi, bounty_id: str, *, command_id: str = "") -> BountyDetail:
-    """Take back a bounty that nobody has claimed.
+def withdraw_bounty(market: AllocatorApi, bounty_id: str, account_id: str, *, command_id: str = "") -> BountyDetail:
+    """Take back an account's bounty that nobody has claimed.
 
     Raises `NotFound`, `Conflict` if somebody has, `Refused` as `release_hold`. Of a bounty that is claimed in this very
     moment the claimant learns that it was withdrawn.
     """
-    check_unclaimed(market.bounty(bounty_id))
+    check_unclaimed(market.bounty(bounty_id, account_id))
     with told_as(hold_id="bounty_id"):
-        _released(market, bounty_id, command_id)
-    return market.bounty(bounty_id)
+        _released(market, bounty_id, account_id, command_id)
+    return market.bounty(bounty_id, account_id)
 
 
 def check_stake(hold: HoldRow) -> None:
@@ -143,18 +143,18 @@ def _placed(
     except Refused as refused:
         if refused.reason is not Reject.HOLD_EXISTS:
             raise
-        found = market.hold(hold_id)
-        asked = (account_id, tokens, reason, ARTIFACT, artifact_id, expires_at, memo)
-        there = (found.account_id, found.amount_tokens, found.reason, found.reference_type, found.reference_id)
+        found = market.hold(hold_id, account_id)
+        asked = (tokens, reason, ARTIFACT, artifact_id, expires_at, memo)
+        there = (found.amount_tokens, found.reason, found.reference_type, found.reference_id)
         if asked != (*there, found.expires_at, found.memo):
             raise
         return found
-    return market.hold(hold_id)
+    return market.hold(hold_id, account_id)
 
 
-def _released(market: AllocatorApi, hold_id: str, command_id: str) -> None:
+def _released(market: AllocatorApi, hold_id: str, account_id: str, command_id: str) -> None:
     try:
-        market.release_hold(hold_id, command_id=command_id)
+        market.release_hold(hold_id, account_id, command_id=command_id)
     except Refused as refused:
         if refused.reason is not Reject.HOLD_RELEASED:
             raise

@@ -108,14 +108,15 @@ def artifacts(
     return Durable(answer, weight_of_page(limit))
 
 
-def bounty(bounty_id: str) -> Durable[BountyDetail]:
-    """A bounty and where it stands. Raises `NotFound` if there is none of this id."""
+def bounty(bounty_id: str, account_id: str) -> Durable[BountyDetail]:
+    """An account's bounty and where it stands. Raises `NotFound` if it has none of this id."""
     check_name("bounty_id", bounty_id)
+    check_name("account_id", account_id)
 
     def answer(at: Snapshot, _: datetime) -> BountyDetail:
-        found = artifact_rows.bounty(at.connection, at.shard_id, bounty_id)
+        found = artifact_rows.bounty(at.connection, at.shard_id, bounty_id, account_id)
         if found is None:
-            raise unknown_bounty(bounty_id)
+            raise unknown_bounty(bounty_id, account_id)
         return BountyDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
 
     return Durable(answer)
@@ -202,9 +203,9 @@ def unknown_artifact(artifact_id: str) -> NotFound:
     return NotFound("artifact_id", artifact_id, "an artifact that was put")
 
 
-def unknown_bounty(bounty_id: str) -> NotFound:
+def unknown_bounty(bounty_id: str, account_id: str) -> NotFound:
     """What to raise for a bounty that there is not."""
-    return NotFound("bounty_id", bounty_id, "a bounty that was posted")
+    return NotFound("bounty_id", bounty_id, f"a bounty of {account_id!r} that was posted")
 
 
 def in_llm_tokens(row: BudgetRow, llm_tokens_per_token: int) -> ResourceBudget:

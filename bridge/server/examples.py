@@ -69,6 +69,7 @@ VALUES: Final[Mapping[str, Any]] = {
     "key_id": "8ZkQ3nWb5xYt",
     "market_id": "agents",
     "max_price_tokens": 300,
+    "provider_id": "treasury",
     "slot_id": "slot-1",
     "stake_id": "belief-1",
     "slug": "funds-insufficient",

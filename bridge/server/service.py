@@ -223,9 +223,9 @@ class Service:
         spending = changes.spending_of(artifact_id, cost.tokens, cost.reference_type, cost.reference_id, cost.impact)
         return await self.market.record_spending(spending, _name_of(caller))
 
-    async def claim_bounty(self, caller: Caller, bounty_id: str) -> BountyDetail:
-        """Let the caller's account work for a bounty. Raises `Forbidden`, `NotFound` or `Conflict`."""
-        claim = changes.claim_bounty(bounty_id, self.bidder(caller))
+    async def claim_bounty(self, caller: Caller, bounty_id: str, account_id: str) -> BountyDetail:
+        """Let the caller's account work for an account's bounty. Raises `Forbidden`, `NotFound` or `Conflict`."""
+        claim = changes.claim_bounty(bounty_id, account_id, self.bidder(caller))
         return await self.market.change(claim, _name_of(caller))
 
     def durable_seq(self) -> int | None:

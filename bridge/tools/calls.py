@@ -142,6 +142,7 @@ async def settle(call: Call, asked: inputs.Settle) -> Settled:
         asked.slot_id,
         asked.actual_cost_tokens,
         asked.actual_impact,
+        provider_id=asked.provider_id,
         award_id=asked.award_id,
         command_id=call.command_id,
     )
@@ -149,7 +150,9 @@ async def settle(call: Call, asked: inputs.Settle) -> Settled:
 
 async def void(call: Call, asked: inputs.Void) -> Voided:
     """Report an award's provider failed."""
-    return await call.market.void(asked.slot_id, award_id=asked.award_id, command_id=call.command_id)
+    return await call.market.void(
+        asked.slot_id, provider_id=asked.provider_id, award_id=asked.award_id, command_id=call.command_id
+    )
 
 
 async def wallet(call: Call, asked: inputs.ShowWallet) -> Wallet:

@@ -133,8 +133,8 @@ TOOLS: Final = (
         lambda found: words.awards(found, datetime_of(system_clock())),
         "List or await my awards",
         "List what you have won and still have to settle. With wait_s, where there is nothing yet, wait for the next",
-        "call that you win: cheaper than asking again and again. Each award names its slot_id, its price, and",
-        "lease_until: do the work and call settle before then, or the award lapses and its price may be lost.",
+        "call that you win: cheaper than asking again and again. Each award names its slot (provider_id, slot_id), its",
+        "price, and lease_until: do the work and settle before then, or the award lapses and its price may be lost.",
         reads=True,
     ),
     _tool(

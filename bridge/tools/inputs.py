@@ -27,6 +27,7 @@ def _name(description: str) -> Meta:
 MarketId = Annotated[str, _name("The market's name, as the tool `markets` lists it.")]
 TaskId = Annotated[str, _name("Your own name for the task. A task has one open bid, and one award, at a time.")]
 SlotId = Annotated[str, _name("The slot's name, as the award says it.")]
+ProviderId = Annotated[str, _name("Whose slot it is, as the award says it: providers choose their slots' names.")]
 AccountId = Annotated[str, _name("Another account's name. Leave it out for your own.")]
 BidId = Annotated[int, Meta(ge=1, le=SEQ_MAX, description="The bid's id, as place_bid or my_bids gave it.")]
 AwardId = Annotated[
@@ -139,6 +140,7 @@ class MyAwards(Ask, frozen=True):
 class Settle(Ask, frozen=True):
     """The work of an award is done."""
 
+    provider_id: ProviderId
     slot_id: SlotId
     award_id: AwardId
     actual_cost_tokens: Annotated[
@@ -152,6 +154,7 @@ class Settle(Ask, frozen=True):
 class Void(Ask, frozen=True):
     """The provider of an award failed."""
 
+    provider_id: ProviderId
     slot_id: SlotId
     award_id: AwardId
 

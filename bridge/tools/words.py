@@ -107,7 +107,8 @@ def awards(found: Page[AwardRow], now: datetime) -> str:
 
 
 def _award(row: AwardRow, now: datetime) -> str:
-    about = f"award_id {row.award_id}, slot_id {row.slot_id}, task {row.task_id} in {row.market_id}"
+    slot = f"provider_id {row.provider_id}, slot_id {row.slot_id}"
+    about = f"award_id {row.award_id}, {slot}, task {row.task_id} in {row.market_id}"
     if row.status != "awarded":
         return f"{about}: {row.status}, price {row.price_tokens}"
     left_s = int((row.lease_until - now).total_seconds())

@@ -18,7 +18,7 @@ MICROS_PER_UNIT = 1_000_000
 
 def settle(state: State, entry: Entry, command: SettleAward) -> Events:
     """Capture the price, record cost and impact, pay the reward (SET-1 to SET-3)."""
-    slot = state.slots.get(command.slot_id)
+    slot = state.slots.get((command.provider_id, command.slot_id))
     if slot is None:
         return refused(Reject.SLOT_UNKNOWN, "slot_id", command.slot_id)
     if not may_settle(entry.actor, slot):
@@ -40,6 +40,7 @@ def settle(state: State, entry: Entry, command: SettleAward) -> Events:
         actual_impact_micros=command.actual_impact_micros,
         reward_tokens=reward_tokens,
         market_id=award.market_id,
+        provider_id=award.provider_id,
     )
     books = _Postings(state.ledger)
     books.post(award.bidder_id, award.provider_id, award.price_tokens, reasons.SETTLE, award.award_id)
@@ -49,7 +50,7 @@ def settle(state: State, entry: Entry, command: SettleAward) -> Events:
 
 def void(state: State, entry: Entry, command: VoidAward) -> Events:
     """Release the whole hold: the provider failed (SET-4)."""
-    slot = state.slots.get(command.slot_id)
+    slot = state.slots.get((command.provider_id, command.slot_id))
     if slot is None:
         return refused(Reject.SLOT_UNKNOWN, "slot_id", command.slot_id)
     if not may_supply(entry.actor, slot.provider_id):
@@ -65,6 +66,7 @@ def void(state: State, entry: Entry, command: VoidAward) -> Events:
             bidder_id=award.bidder_id,
             released_tokens=award.price_tokens,
             market_id=award.market_id,
+            provider_id=award.provider_id,
         ),
     )
 
@@ -85,6 +87,7 @@ def lapsed(state: State, awards: list[Award]) -> list[Event]:
                 price_tokens=award.price_tokens,
                 charged_tokens=charged_tokens,
                 market_id=award.market_id,
+                provider_id=award.provider_id,
             )
         )
         books.post(award.bidder_id, award.provider_id, charged_tokens, reasons.LAPSE, award.award_id)

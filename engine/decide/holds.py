@@ -33,7 +33,7 @@ def place(state: State, entry: Entry, command: PlaceHold) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, account_id)
     if refusal := refuse_reason(entry.actor, command.reason):
         return refusal
-    if (earlier := holds.get(hold_id)) is not None:
+    if (earlier := holds.get(account_id, hold_id)) is not None:
         return refused(Reject.HOLD_EXISTS, "hold_id", hold_id, earlier.status)
     if account_id == ISSUANCE:
         return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
@@ -65,7 +65,8 @@ def place(state: State, entry: Entry, command: PlaceHold) -> Events:
 
 def capture(state: State, entry: Entry, command: CaptureHold) -> Events:
     """Pay from a hold, in part or whole, and give the rest back (HLD-3)."""
-    ledger, payee_id, hold = state.ledger, command.to_account_id, state.holds.get(command.hold_id)
+    ledger, payee_id = state.ledger, command.to_account_id
+    hold = state.holds.get(command.account_id, command.hold_id)
     if payee_id not in ledger.accounts:
         return refused(Reject.ACCOUNT_UNKNOWN, "to_account_id", payee_id)
     if hold is None:
@@ -99,7 +100,7 @@ def capture(state: State, entry: Entry, command: CaptureHold) -> Events:
 
 def release(state: State, entry: Entry, command: ReleaseHold) -> Events:
     """Give a whole hold back (HLD-4)."""
-    hold = state.holds.get(command.hold_id)
+    hold = state.holds.get(command.account_id, command.hold_id)
     if hold is None:
         return refused(Reject.HOLD_UNKNOWN, "hold_id", command.hold_id)
     if entry.actor not in (hold.placed_by, ADMIN):

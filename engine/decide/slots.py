@@ -57,7 +57,7 @@ def open_market(state: State, entry: Entry, command: OpenMarket) -> Events:
 def offer(state: State, entry: Entry, command: OfferSlot) -> Events:
     """Put a slot on sale, with the market's defaults for what is not named (SLT-1)."""
     market = state.markets.get(command.market_id)
-    slot = state.slots.get(command.slot_id)
+    slot = state.slots.get((command.provider_id, command.slot_id))
     if market is None:
         return refused(Reject.MARKET_UNKNOWN, "market_id", command.market_id)
     if command.provider_id not in state.ledger.accounts:
@@ -90,14 +90,14 @@ def offer(state: State, entry: Entry, command: OfferSlot) -> Events:
 
 def withdraw(state: State, entry: Entry, command: WithdrawSlot) -> Events:
     """Take an offered slot off sale."""
-    slot = state.slots.get(command.slot_id)
+    slot = state.slots.get((command.provider_id, command.slot_id))
     if slot is None:
         return refused(Reject.SLOT_UNKNOWN, "slot_id", command.slot_id)
     if not may_supply(entry.actor, slot.provider_id):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, slot.provider_id)
     if slot.status != "offered":
         return refused(ENDED_AS[slot.status], "slot_id", slot.slot_id, slot.status)
-    return (SlotWithdrawn(slot.slot_id, slot.market_id),)
+    return (SlotWithdrawn(slot.slot_id, slot.market_id, slot.provider_id),)
 
 
 def may_supply(actor: str, provider_id: str) -> bool:

@@ -72,5 +72,5 @@ def _commit_capital(market: Client) -> None:
         market.put_artifact(artifact, ARTIFACT_TYPE)
         stake(market, f"stake-{artifact}", PATRON, artifact, STAKE_TOKENS)
     post_bounty(market, BOUNTY, PATRON, artifact_of(BOUNTY_TASK_NUMBER), BOUNTY_TOKENS, expires_at=BOUNTY_ENDS)
-    if market.bounty(BOUNTY).status == "open":
-        market.claim_bounty(BOUNTY, POOR)
+    if market.bounty(BOUNTY, PATRON).status == "open":
+        market.claim_bounty(BOUNTY, PATRON, POOR)

@@ -22,7 +22,7 @@ from bridge.units import datetime_of
 from bridge.work.model import Completion, Task, TaskStatus
 from bridge.work.source import Backlog
 from examples.platform.backlog import ARTIFACT_TYPE, POOR, QUESTS, mean, quality_of, waits_for
-from examples.platform.opening import BOUNTY, BOUNTY_TASK, MARKET
+from examples.platform.opening import BOUNTY, BOUNTY_TASK, MARKET, PATRON
 from examples.platform.report import RoundLine
 
 logger: Final = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Rounds:
             # First, while the bounty is still there to fund it.
             self._spend(task, completion)
             if task.task_id == BOUNTY_TASK:
-                pay_bounty(self._market, BOUNTY)
+                pay_bounty(self._market, BOUNTY, PATRON)
             self.completions[task.task_id] = completion
             if task.quest_id != POOR:
                 self._to_review[task.task_id] = task

@@ -68,9 +68,9 @@ class SlotRow(Struct, frozen=True):
     """The latest offer of a slot. `award_id` is None until it is awarded."""
 
     slot_id: str
+    provider_id: str
     market_id: str
     status: SlotStatus
-    provider_id: str
     available_at: datetime
     reserve_price_tokens: int
     lease: timedelta
@@ -150,7 +150,7 @@ _BID: Final = """id AS bid_id, market_id, bidder_id, task_id, max_price_tokens,
 _AWARD: Final = """award_id, market_id, round_no, slot_id, bid_id, bidder_id, provider_id, winning_task_id AS task_id,
     runner_up_task_id, clearing_price_tokens AS price_tokens, premium_tokens, slot_started_at, slot_finished_at,
     lease_until, status, charged_tokens, actual_cost_tokens, actual_impact::float8 AS actual_impact, reward_tokens"""
-_SLOT: Final = """slot_id, market_id, status, provider_id, available_at, reserve_price_tokens,
+_SLOT: Final = """slot_id, provider_id, market_id, status, available_at, reserve_price_tokens,
     lease_us * interval '1 microsecond' AS lease, award_id"""
 _ROUND: Final = """market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens,
     seq"""
@@ -225,13 +225,29 @@ def awards_page(
 
 
 def slots_page(
-    connection: psycopg.Connection, shard_id: int, market_id: str, status: SlotStatus | None, page: Paging
+    connection: psycopg.Connection,
+    shard_id: int,
+    market_id: str,
+    status: SlotStatus | None,
+    limit: int,
+    after: tuple[str, str] | None,
 ) -> list[SlotRow]:
-    """The slots of a market by name."""
-    assert not page.newest, "slots have names, not ages"
-    statuses = [status] if status else list(get_args(SlotStatus))
-    bound = _bound(shard_id, page) | {"market": market_id, "statuses": statuses, "floor": page.after or ""}
-    query = _walks(_SLOT, "compute_auction_slots", "market_id = %(market)s", ("slot_id", "slot_id"), page)
+    """The slots of a market by name, those of one name by provider, after such a pair."""
+    slot_id, provider_id = after or ("", "")
+    query = f"""SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted CROSS JOIN LATERAL (
+            SELECT {_SLOT} FROM compute_auction_slots
+            WHERE shard_id = %(shard)s AND market_id = %(market)s AND status = wanted
+                AND (slot_id, provider_id) > (%(slot)s, %(provider)s)
+            ORDER BY slot_id, provider_id LIMIT %(limit)s) AS found
+        ORDER BY found.slot_id, found.provider_id LIMIT %(limit)s"""  # noqa: S608 -- only the constant above is put in
+    bound = {
+        "shard": shard_id,
+        "market": market_id,
+        "statuses": [status] if status else list(get_args(SlotStatus)),
+        "slot": slot_id,
+        "provider": provider_id,
+        "limit": limit,
+    }
     return _rows(connection, SlotRow, query, bound)
 
 
@@ -277,11 +293,12 @@ def credits_page(connection: psycopg.Connection, shard_id: int, account_id: str,
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
-def hold(connection: psycopg.Connection, shard_id: int, hold_id: str) -> HoldRow | None:
-    """The latest hold of this name, None if there is none."""
-    query = f"""SELECT {_HOLD} FROM token_holds WHERE shard_id = %(shard)s AND hold_id = %(hold)s
+def hold(connection: psycopg.Connection, shard_id: int, hold_id: str, account_id: str) -> HoldRow | None:
+    """An account's latest hold of this name, None if there is none."""
+    query = f"""SELECT {_HOLD} FROM token_holds
+        WHERE shard_id = %(shard)s AND account_id = %(account)s AND hold_id = %(hold)s
         ORDER BY placed_seq DESC LIMIT 1"""  # noqa: S608 -- only the constant above is put in
-    rows = _rows(connection, HoldRow, query, {"shard": shard_id, "hold": hold_id})
+    rows = _rows(connection, HoldRow, query, {"shard": shard_id, "account": account_id, "hold": hold_id})
     return rows[0] if rows else None
 
 

@@ -67,8 +67,8 @@ def test_capital_directs_research(client: Client, service: ServiceProcess, sql: 
     assert [(row["artifact_id"], row["left_tokens"]) for row in told["items"]] == [("res-sure", 350), ("res-open", 250)]
     assert get_top_gap(gaps, resource_budgets_by_artifact(client, "res-hypothesis")) == gaps[0]
 
-    client.claim_bounty("res-bounty", "res-b")
-    pay_bounty(client, "res-bounty")
+    client.claim_bounty("res-bounty", "res-a", "res-b")
+    pay_bounty(client, "res-bounty", "res-a")
     assert client.wallet("res-b").balance_tokens == 10_300
     assert compute_resource_budget(client, "res-sure").budget_tokens == 200
     row = sql.execute("SELECT * FROM token_bounties WHERE id = 'res-bounty'").fetchone()

@@ -58,7 +58,9 @@ def test_ten_bids_and_five_slots(client: Client, sql: Sql, seed: int) -> None:
     assert {award.premium_tokens + sixth_highest for award in called.awards} == set(sorted(PRICES)[5:])
 
     for number, (task_id, award) in enumerate(sorted(winners.items()), 1):
-        settled = client.settle(award.slot_id, actual_cost_tokens=1_000 * number, actual_impact=0.5 * number)
+        settled = client.settle(
+            award.slot_id, actual_cost_tokens=1_000 * number, actual_impact=0.5 * number, provider_id=award.provider_id
+        )
         assert (settled.price_tokens, settled.roi_impact_per_token) == (sixth_highest, 0.5 * number / sixth_highest)
         assert client.wallet(award.bidder_id).available_tokens == GRANT - sixth_highest, task_id
     assert client.wallet("ten-lab").balance_tokens == 5 * sixth_highest

@@ -85,7 +85,7 @@ def lived(module_database_url: str) -> str:
         market.settle("s", 5, 1.5)
         market.put_artifact("h", "hypothesis")
         post_bounty(market, "bounty", "a", "h", 100, expires_at=later, description="again")
-        market.claim_bounty("bounty", "b")
+        market.claim_bounty("bounty", "a", "b")
         market.record_resource_spending("h", 10, "task", "t", impact=1.0)
         with DailyBudgets(module_database_url) as budgets:
             budgets.allocate({"q": 50})

@@ -69,7 +69,7 @@ def test_round_from_offer_to_settlement(market: Exchange) -> None:
     assert (award.slot_started_at, award.lease_until) == (at(START_US), at(START_US) + timedelta(hours=2))
     assert market.wallet("a").held_tokens == 700
     assert market.wallet("b").held_tokens == 0
-    settled = market.settle("s", actual_cost_tokens=640, actual_impact=1.5, award_id=award.award_id)
+    settled = market.settle("s", actual_cost_tokens=640, actual_impact=1.5, provider_id="p", award_id=award.award_id)
     assert (settled.price_tokens, settled.actual_cost_tokens, settled.actual_impact) == (700, 640, 1.5)
     assert (settled.reward_tokens, settled.roi_impact_per_token) == (75, 1.5 / 700)
     assert [market.wallet(name).balance_tokens for name in ("a", "b", "p", "treasury")] == [375, 1_000, 700, 25]

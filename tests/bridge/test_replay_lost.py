@@ -11,16 +11,23 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
 from bridge import Exchange, open_exchange, system_clock
+from bridge.messages import Reply
+from bridge.replaying import Replaying
 from bridge.units import datetime_of
+from engine.commands import Entry, SettleAward
+from engine.events import AwardGranted, AwardSettled, RoundCleared, one_by_one
 from engine.limits import HISTORY_ROWS
 from persistence import lost_rows
 from persistence.errors import Corrupt
+from persistence.lost_rows import LostRow
 from tests.bridge.test_gone_back import callmarket, told
 from tests.support.gone_back import Backups
+from tests.support.script import play
 from tests.support.service_process import ROOT, clean
 from tests.support.small_market import furnish, until
 
@@ -201,3 +208,25 @@ def test_a_file_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path.write_text("{}\n" * 10, encoding="utf-8")
     with pytest.raises(Corrupt, match=r"at most 3 rows|no file of lost rows"):
         lost_rows.read(path)
+
+
+def test_awards_of_slots_of_one_id_are_told_apart() -> None:
+    """SLT-1: what ended an award of then ends that of the same provider's slot, in whichever order they are sold."""
+    script = play("market m\naccount p provider\naccount q provider\naccount a agent 100\n")
+    script.run("slot s provider=p reserve=1\nslot s provider=q reserve=2\nbid a t1 9 -> bid 1\nbid a t2 9 -> bid 2")
+    script.run("clear -> price 2: 1@s 2@s")
+    then = tuple(event for event in one_by_one(script.events) if isinstance(event, AwardGranted | RoundCleared))
+    ids = {event.provider_id: event.award_id for event in then if isinstance(event, AwardGranted)}
+    now = tuple(
+        msgspec.structs.replace(event, award_id=10 + event.award_id) if isinstance(event, AwardGranted) else event
+        for event in (then[1], then[0], then[2])
+    )
+    replaying = Replaying("market-of-then")
+    replaying.heard(LostRow.of(script.entries[-1], then), Reply(1, 0, now, 1))
+    for provider_id, award_id in ids.items():
+        settle = Entry(99, 0, provider_id, SettleAward("s", 1, 0, award_id, provider_id))
+        asked = replaying.request(
+            LostRow.of(settle, (AwardSettled(award_id, "s", 1, "a", 2, 1, 0, 0, "m", provider_id),))
+        )
+        assert asked is not None
+        assert asked.command == SettleAward("s", 1, 0, 10 + award_id, provider_id)

@@ -41,7 +41,7 @@ REQUESTS: list[tuple[Request, Request]] = [
         verbs.offer_slot("m", "s", AT, reserve_price_tokens=3, provider_id="p", lease=timedelta(milliseconds=1)),
         Request("operator", commands.OfferSlot("m", "s", AT_US, 3, "p", 1_000)),
     ),
-    (verbs.withdraw_slot("s", actor="p"), Request("p", commands.WithdrawSlot("s"))),
+    (verbs.withdraw_slot("s", provider_id="p", actor="p"), Request("p", commands.WithdrawSlot("s", "p"))),
     (verbs.place_bid("m", "a", "t", 5), Request("a", commands.PlaceBid("m", "a", "t", 5))),
     (
         verbs.place_bid("m", "a", "t", 5, expected_value_usd=Decimal("1.25"), ttl_at=AT, time_in_force="gtd"),
@@ -51,8 +51,11 @@ REQUESTS: list[tuple[Request, Request]] = [
     (verbs.amend_bid(1, ttl_at=AT), Request("admin", commands.AmendBid(1, None, AT_US))),
     (verbs.cancel_bid(1, command_id="once"), Request("admin", commands.CancelBid(1), "once")),
     (verbs.clear_round("m", AT), Request("operator", commands.ClearRound("m"), "", AT_US)),
-    (verbs.settle("s", 9, 1.5, award_id=2), Request("operator", commands.SettleAward("s", 9, 1_500_000, 2))),
-    (verbs.void("s"), Request("operator", commands.VoidAward("s", None))),
+    (
+        verbs.settle("s", 9, 1.5, provider_id="p", award_id=2),
+        Request("operator", commands.SettleAward("s", 9, 1_500_000, 2, "p")),
+    ),
+    (verbs.void("s"), Request("operator", commands.VoidAward("s", None, "treasury"))),
     (verbs.place_hold("h", "a", 5, "stake"), Request("a", commands.PlaceHold("h", "a", 5, "stake"))),
     (
         verbs.place_hold(
@@ -60,9 +63,9 @@ REQUESTS: list[tuple[Request, Request]] = [
         ),
         Request("admin", commands.PlaceHold("h", "a", 5, "stake", "x", "7", AT_US, "hm")),
     ),
-    (verbs.capture_hold("h", "b"), Request("admin", commands.CaptureHold("h", "b", None))),
-    (verbs.capture_hold("h", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3))),
-    (verbs.release_hold("h", command_id="once"), Request("admin", commands.ReleaseHold("h"), "once")),
+    (verbs.capture_hold("h", "a", "b"), Request("admin", commands.CaptureHold("h", "b", None, "a"))),
+    (verbs.capture_hold("h", "a", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3, "a"))),
+    (verbs.release_hold("h", "a", command_id="once"), Request("admin", commands.ReleaseHold("h", "a"), "once")),
     (verbs.bind_holds("stake", "x", "7"), Request("operator", commands.BindHolds("stake", "x", "7"))),
     (verbs.refund_unfilled(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
 ]

@@ -70,16 +70,16 @@ def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> 
     assert (budget.budget_tokens, budget.spent_tokens, budget.left_tokens, budget.left_llm_tokens) == (112, 0, 112, 112)
     assert 0 < budget.seq <= budget.durable_seq
 
-    claimed = market.claim_bounty("b1", "b")
+    claimed = market.claim_bounty("b1", "a", "b")
     assert (claimed.status, claimed.claimant_id) == ("claimed", "b")
-    assert market.claim_bounty("b1", "b").claimant_id == "b"
+    assert market.claim_bounty("b1", "a", "b").claimant_id == "b"
     with pytest.raises(Conflict, match="bounty_id: expected an open bounty: 'b' has claimed it, got 'b1'"):
-        market.claim_bounty("b1", "c")
+        market.claim_bounty("b1", "a", "c")
     with pytest.raises(Conflict, match="'b' has claimed it"):
-        withdraw_bounty(market, "b1")
-    paid = pay_bounty(market, "b1", 60)
+        withdraw_bounty(market, "b1", "a")
+    paid = pay_bounty(market, "b1", "a", 60)
     assert (paid.status, paid.tokens_paid, paid.tokens_offered, paid.claimant_id) == ("paid", 60, 100, "b")
-    assert pay_bounty(market, "b1", 60) == paid
+    assert pay_bounty(market, "b1", "a", 60) == paid
     assert (market.wallet("a").balance_tokens, market.wallet("b").balance_tokens) == (940, 1_060)
     assert market.wallet("a").held_tokens == 500
 
@@ -98,7 +98,7 @@ def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> 
     assert (ranked.artifact_id, ranked.spent_tokens, ranked.left_tokens) == ("h1", 30, 7)
     assert get_resource_budget_rankings(market, "dataset").items == ()
 
-    assert unstake(market, "s1").status == "released"
+    assert unstake(market, "s1", "a").status == "released"
     assert compute_resource_budget(market, "h1").left_tokens == 0
     assert market.wallet("a").held_tokens == 0
 
@@ -108,8 +108,8 @@ def test_lists_page_by_page(market: AllocatorApi) -> None:
         market.put_artifact(f"x{number}", "paper")
     for number in range(5):
         post_bounty(market, f"b{number}", "a", f"x{1 + number % 2}", 10 + number, expires_at=SOON)
-    withdraw_bounty(market, "b4")
-    market.claim_bounty("b3", "b")
+    withdraw_bounty(market, "b4", "a")
+    market.claim_bounty("b3", "a", "b")
     for number in range(3):
         record_resource_spending(market, "x1", 1 + number, "task", f"t{number}")
 
@@ -166,13 +166,13 @@ def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock
         lambda: market.compute_resource_budget("none"),
         lambda: market.record_resource_spending("none", 1, "task", "t"),
         lambda: market.resource_allocations("none"),
-        lambda: market.bounty("none"),
-        lambda: market.claim_bounty("none", "b"),
+        lambda: market.bounty("none", "a"),
+        lambda: market.claim_bounty("none", "a", "b"),
         lambda: stake(market, "s", "a", "none", 1),
         lambda: post_bounty(market, "x", "a", "none", 1, expires_at=SOON),
-        lambda: unstake(market, "none"),
-        lambda: pay_bounty(market, "none"),
-        lambda: withdraw_bounty(market, "none"),
+        lambda: unstake(market, "none", "a"),
+        lambda: pay_bounty(market, "none", "a"),
+        lambda: withdraw_bounty(market, "none", "a"),
     ):
         with pytest.raises(NotFound):
             ask()

@@ -43,8 +43,8 @@ def lived(api: MarketApi, clock: ManualClock) -> MarketApi:
     api.place_bid("m", "b", "t9", 40)
     api.clear_round("m")
     clock.set_us(START_US + 60_000_000)
-    api.settle("s0", 39, 2.5)
-    api.void("s1")
+    api.settle("s0", 39, 2.5, provider_id="p")
+    api.void("s1", provider_id="p")
     api.offer_slot("m", "s3", reserve_price_tokens=7)
     api.offer_slot("m", "s4", at(START_US + 3_600_000_000))
     api.place_bid("m", "b", "t10", 30, time_in_force="gtd", ttl_at=at(START_US + 90_000_000))
@@ -232,8 +232,8 @@ def test_holds(api: MarketApi) -> None:
     ):
         api.place_hold(f"h{number}", account_id, 10, reason, reference_type="artifact", reference_id=reference_id)
     api.place_hold("h5", "a", 10, "stake")
-    api.release_hold("h0")
-    api.capture_hold("h2", "b")
+    api.release_hold("h0", "a")
+    api.capture_hold("h2", "a", "b")
     artifact = {"reference_type": "artifact"}
     for limit in (1, 2, 100):
         for wanted, expected in (
@@ -251,7 +251,7 @@ def test_holds(api: MarketApi) -> None:
             rows = walk(api.holds, limit, seq=12, order="oldest", **wanted)
             assert [row.hold_id for row in rows] == [f"h{number}" for number in expected], wanted
             assert walk(api.holds, limit, seq=12, **wanted) == rows[::-1], wanted
-    one, page = api.hold("h2"), api.holds()
+    one, page = api.hold("h2", "a"), api.holds()
     assert (one.status, one.captured_tokens, one.captured_to, one.expires_at) == ("captured", 10, "b", None)
     assert (one.seq, one.durable_seq, page.seq) == (12, 12, 12)
     assert msgspec.json.decode(msgspec.json.encode(one), type=HoldDetail) == one
@@ -382,7 +382,7 @@ MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("market_id", "none", lambda api: api.get_candles("none")),
     ("bid_id", 99, lambda api: api.bid(99)),
     ("bid_id", 99, lambda api: api.why(99)),
-    ("hold_id", "none", lambda api: api.hold("none")),
+    ("hold_id", "none", lambda api: api.hold("none", "a")),
 ]
 
 
@@ -418,7 +418,7 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
     ("task_id", lambda api: api.quote("m", 1, task_id="no task")),
     ("bid_id", lambda api: api.bid(0)),
     ("bid_id", lambda api: api.why(10**30)),
-    ("hold_id", lambda api: api.hold("no hold")),
+    ("hold_id", lambda api: api.hold("no hold", "a")),
     ("reference_id", lambda api: api.holds(reference_id="x")),
     ("reference_type", lambda api: api.holds(reference_type="artifact")),
     ("status", lambda api: api.holds(status="open")),

@@ -107,7 +107,7 @@ def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) 
     for hold_id, tokens in (("h2", 30), ("h3", 20)):
         api.place_hold(hold_id, "a", tokens, "stake", expires_at=soon if hold_id == "h3" else None)
     assert (api.wallet("a").held_tokens, api.wallet("a").available_tokens) == (110, 890)
-    captured = api.capture_hold("h1", "b", 45)
+    captured = api.capture_hold("h1", "a", "b", 45)
     assert (captured.captured_tokens, captured.released_tokens, captured.stamp.durable) == (45, 15, True)
     (movement, *_) = api.statement("b").items
     assert (movement.transfer_id, movement.from_account_id) == (captured.transfer_id, "a")
@@ -117,12 +117,12 @@ def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) 
         "x",
         "hello",
     )
-    released = api.release_hold("h2")
+    released = api.release_hold("h2", "a")
     assert (released.hold_id, released.released_tokens, released.stamp.durable) == ("h2", 30, True)
     clock.set_us(START_US + 5_000_000)
     assert api.refund_unfilled().holds_expired == 1
     assert (api.wallet("a").held_tokens, api.wallet("a").balance_tokens) == (0, 955)
-    one = api.hold("h1")
+    one = api.hold("h1", "a")
     assert (one.status, one.captured_tokens, one.captured_to, one.ended_at) == ("captured", 45, "b", at(START_US))
     assert (one.account_id, one.amount_tokens, one.reason, one.memo) == ("a", 60, "bounty", "hello")
     assert (one.reference_type, one.reference_id, one.placed_at, one.expires_at) == (
@@ -132,7 +132,7 @@ def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) 
         soon,
     )
     assert one.seq == one.durable_seq == api.wallet("a").seq
-    assert [api.hold(hold_id).status for hold_id in ("h2", "h3")] == ["released", "expired"]
+    assert [api.hold(hold_id, "a").status for hold_id in ("h2", "h3")] == ["released", "expired"]
     assert {row.hold_id: row.placed_seq for row in api.holds(account_id="a", reason="stake").items} == {
         "h2": placed.stamp.seq + 1,
         "h3": placed.stamp.seq + 2,
@@ -162,8 +162,8 @@ REFUSALS: list[tuple[Reject, Callable[[MarketApi], object]]] = [
     (Reject.SLOT_UNKNOWN, lambda api: api.settle("none", 1, 1)),
     (Reject.SLOT_UNKNOWN, lambda api: api.void("none")),
     (Reject.FUNDS_INSUFFICIENT, lambda api: api.place_hold("h", "a", 10_000, "stake")),
-    (Reject.HOLD_UNKNOWN, lambda api: api.capture_hold("none", "a")),
-    (Reject.HOLD_UNKNOWN, lambda api: api.release_hold("none")),
+    (Reject.HOLD_UNKNOWN, lambda api: api.capture_hold("none", "b", "a")),
+    (Reject.HOLD_UNKNOWN, lambda api: api.release_hold("none", "a")),
 ]
 
 
@@ -240,8 +240,9 @@ INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
     ("slot_id", "", lambda api: api.void("")),
     ("amount_tokens", 0, lambda api: api.place_hold("h", "a", 0, "stake")),
     ("reason", "No", lambda api: api.place_hold("h", "a", 1, "No")),
-    ("amount_tokens", 0, lambda api: api.capture_hold("h", "a", 0)),
-    ("hold_id", "", lambda api: api.release_hold("")),
+    ("amount_tokens", 0, lambda api: api.capture_hold("h", "b", "a", 0)),
+    ("hold_id", "", lambda api: api.release_hold("", "a")),
+    ("account_id", "", lambda api: api.release_hold("h", "")),
     ("command_id", "no id", lambda api: api.open_account("fine", command_id="no id")),
     # By the names that were given, not by those of the engine.
     ("ttl_at", LATE.isoformat(), lambda api: api.place_bid("m", "a", "t", 5, ttl_at=LATE)),

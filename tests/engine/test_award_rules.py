@@ -233,7 +233,7 @@ def test_a_void_releases_the_whole_hold_and_the_task_may_bid_again(actor: str) -
     bid a t1 100 -> bid 3
     """
     )
-    assert script.all(AwardVoided) == [AwardVoided(1, "s1", 1, "a", 92, "m")]
+    assert script.all(AwardVoided) == [AwardVoided(1, "s1", 1, "a", 92, "m", "p")]
 
 
 def test_the_bidder_cannot_void() -> None:
@@ -274,7 +274,7 @@ def test_an_award_that_nobody_settled_lapses_by_the_markets_policy(policy: str, 
     bid a t1 5 -> bid 3
     """
     )
-    assert script.all(AwardLapsed) == [AwardLapsed(1, "s1", 1, "a", 92, charged, "m")]
+    assert script.all(AwardLapsed) == [AwardLapsed(1, "s1", 1, "a", 92, charged, "m", "p")]
 
 
 def test_an_award_is_charged_by_default() -> None:

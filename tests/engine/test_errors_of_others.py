@@ -221,7 +221,7 @@ def test_a_restart_that_replays_an_award_twice() -> None:
     again = Entry(call.seq + 1, call.at_us, call.actor, call.command, call.command_id)
     assert [type(event).__name__ for event in restored.apply(again)] == ["Repeated"]
     assert len(restored.state.awards) == 1
-    settle = SettleAward("s1", 0, 0, award_id=1)
+    settle = SettleAward("s1", 0, 0, award_id=1, provider_id="p")
     restored.apply(Entry(call.seq + 2, 0, "p", settle))
     assert restored.state.ledger.accounts["p"].balance_tokens == 92
     restored.state.check()

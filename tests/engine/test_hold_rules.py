@@ -40,10 +40,11 @@ def test_a_named_hold_is_set_aside_until_it_ends() -> None:
 
 
 def test_a_hold_has_an_id_of_its_own_and_an_account_that_owns_tokens() -> None:
-    """HLD-1, Precisely: one id in the shard; a bid's number is no hold's name; issuance holds nothing, treasury may."""
+    """HLD-1, Precisely: one id an account; a bid's number is no hold's name; issuance holds nothing, treasury may."""
     told("""
     hold h1 a 10
-    hold h1 b 10          -> HOLD_EXISTS hold_id=h1 bound=open
+    hold h1 a 10          -> HOLD_EXISTS hold_id=h1 bound=open
+    hold h1 a 10 by admin -> HOLD_EXISTS
     hold 1 a 10
     bid a t1 20           -> bid 1
     cancel 1              -> released 20
@@ -55,6 +56,33 @@ def test_a_hold_has_an_id_of_its_own_and_an_account_that_owns_tokens() -> None:
     release h9            -> HOLD_UNKNOWN hold_id=h9 bound=
     capture h9 a          -> HOLD_UNKNOWN
     """)
+
+
+def test_a_strangers_hold_of_the_same_id_is_another_hold() -> None:
+    """HLD-1: it takes nobody's id, nobody ends by it what another has set aside, and each ends by its own deadline."""
+    script = play(
+        WORLD
+        + """
+    hold bounty-for-h1 b 1 reason=bounty
+    hold bounty-for-h1 a 60 reason=bounty until=50
+    hold? bounty-for-h1 a -> 60
+    hold? bounty-for-h1 b -> 1
+    release bounty-for-h1 of=a by b   -> NOT_PERMITTED actor=b bound=a
+    capture bounty-for-h1 b of=a by b -> NOT_PERMITTED
+    release bounty-for-h1 of=p by p   -> HOLD_UNKNOWN hold_id=bounty-for-h1 bound=
+    release bounty-for-h1 of=b by b   -> released 1
+    release bounty-for-h1 of=b by b   -> HOLD_RELEASED
+    hold? bounty-for-h1 a -> 60
+    wallet a -> balance 100 held 60
+    capture bounty-for-h1 p of=a amount=40 by a -> paid 40 to p, released 20
+    release bounty-for-h1 of=b by b   -> HOLD_RELEASED
+    hold h b 2 until=60
+    hold h a 1 until=60
+    t=60 sweep -> freed h h, done
+    """
+    )
+    (freed,) = script.all(HoldsExpired)
+    assert (freed.account_ids, freed.released_tokens) == (("a", "b"), (1, 2))
 
 
 @pytest.mark.parametrize("end", ["release h", "capture h b"])

@@ -54,7 +54,7 @@ def test_a_state_that_came_back_goes_on_as_the_one_that_stayed() -> None:
         (PlaceBid("m", "a", "t1", 3), "a", ""),
         (CancelBid(4), "q", ""),
         (CancelBid(3), "a", ""),
-        (SettleAward("s1", 1, 2_000_000, 1), "p", ""),
+        (SettleAward("s1", 1, 2_000_000, 1, "p"), "p", ""),
         (ClearRound("m"), "operator", ""),
         (ExpireDue(), "operator", ""),
         (CancelBid(6), "q", ""),

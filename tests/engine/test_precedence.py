@@ -216,9 +216,9 @@ CHAINS = {
         slot s1 provider=ghost market=none by b -> MARKET_UNKNOWN
         slot s1 provider=ghost by b -> ACCOUNT_UNKNOWN
         slot s1 provider=issuance by b -> NOT_PERMITTED
-        slot s1 provider=issuance -> SLOT_EXISTS
-        slot s2 provider=issuance -> ACCOUNT_KIND
-        slot s2 provider=p -> SLOTS_PER_PROVIDER_FULL
+        slot s0 provider=p -> SLOT_EXISTS
+        slot s1 provider=issuance -> ACCOUNT_KIND
+        slot s1 provider=p -> SLOTS_PER_PROVIDER_FULL
         slot s2 -> SLOTS_FULL
         """,
     "account": """
@@ -280,7 +280,7 @@ CHAINS = {
         hold h a 900 reason=earn:x until=10 by a -> NOT_PERMITTED
         hold h issuance 900 reason=settle:slot until=10 by b -> NOT_PERMITTED
         hold h issuance 900 reason=settle:slot until=10 by admin -> REASON_RESERVED
-        hold h issuance 900 reason=earn:x until=10 by admin -> HOLD_EXISTS
+        hold h a 900 reason=earn:x until=10 by admin -> HOLD_EXISTS
         hold k issuance 900 reason=earn:x until=10 by admin -> ACCOUNT_KIND
         hold k a 900 reason=earn:x until=10 by admin -> REFERENCE_MISSING
         hold k a 900 until=10 -> TTL_PAST

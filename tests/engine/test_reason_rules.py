@@ -77,8 +77,8 @@ def test_a_hold_of_older_rules_pays_nobody_under_such_a_reason(reason: str) -> N
     placed = HoldPlaced("h", seq, "a", "a", 5, reason, "", "", None, "")
     engine.fold(Entry(seq, engine.state.at_us, "a", PlaceHold("h", "a", 5, reason)), (placed,))
     for actor in ("a", "admin"):
-        script.run(f"capture h b by {actor} -> {'NOT_PERMITTED' if reason == 'demurrage' else 'REASON_RESERVED'}")
-    script.run("release h by a -> released 5")
+        script.run(f"capture h b of=a by {actor} -> {'NOT_PERMITTED' if reason == 'demurrage' else 'REASON_RESERVED'}")
+    script.run("release h of=a by a -> released 5")
 
 
 def test_the_refusal_names_the_reason() -> None:

@@ -6,7 +6,8 @@ sentence of a rule.
 
 import pytest
 
-from engine.events import AwardGranted, MarketOpened, SlotOffered
+from engine.commands import Entry, WithdrawSlot
+from engine.events import AwardGranted, AwardSettled, MarketOpened, SlotOffered, SlotWithdrawn
 from engine.limits import SLOTS_ENDED_KEPT
 from tests.support.script import play
 
@@ -56,19 +57,93 @@ def test_the_provider_of_a_slot_may_be_anybody_with_a_wallet() -> None:
     )
 
 
-def test_slot_ids_are_unique_in_a_shard() -> None:
-    """SLT-1, Precisely: whatever the market."""
+def test_a_slot_id_is_its_providers_own_whatever_the_market() -> None:
+    """SLT-1, Precisely: unique among the slots of one provider."""
     play(
         WORLD
         + """
     market m2
     slot s1
     slot s1 market=m2 -> SLOT_EXISTS slot_id=s1 bound=offered
-    withdraw s1
+    slot s1 market=m2 provider=p
+    withdraw s1 provider=treasury
     slot s1 market=m2
     slot s1 -> SLOT_EXISTS
+    slot s1 provider=p -> SLOT_EXISTS
     """
     )
+
+
+def test_a_strangers_slot_of_the_same_id_is_another_slot() -> None:
+    """SLT-1: it takes nobody's id, and nobody ends by it what another provides or has won."""
+    script = play(
+        WORLD
+        + """
+    account stranger provider
+    slot gpu-1 provider=stranger reserve=9 by stranger
+    slot gpu-1 provider=p reserve=1 lease=50 by p
+    bid a t1 10 -> bid 1
+    clear -> price 1: 1@gpu-1
+    slot? gpu-1 p -> awarded award 1
+    slot? gpu-1 stranger -> offered
+    withdraw gpu-1 provider=p by stranger -> NOT_PERMITTED actor=stranger bound=p
+    settle gpu-1 provider=p by stranger -> NOT_PERMITTED
+    void gpu-1 provider=p by stranger -> NOT_PERMITTED
+    settle gpu-1 provider=stranger award=1 by stranger -> AWARD_STALE award_id=1 bound=0
+    settle gpu-1 provider=stranger award=1 by a -> NOT_PERMITTED actor=a bound=stranger
+    void gpu-1 provider=stranger by stranger -> SLOT_NOT_AWARDED
+    withdraw gpu-1 provider=stranger by stranger
+    void gpu-1 provider=stranger award=1 by stranger -> AWARD_STALE
+    settle gpu-1 provider=p award=1 by p -> paid 1 to p
+    slot? gpu-1 p -> settled award 1
+    slot? gpu-1 stranger -> withdrawn
+    slot? gpu-1 treasury -> unknown
+    """
+    )
+    assert [(one.provider_id, one.slot_id) for one in script.all(AwardGranted)] == [("p", "gpu-1")]
+    assert [(one.provider_id, one.slot_id) for one in script.all(AwardSettled)] == [("p", "gpu-1")]
+    assert [(one.provider_id, one.slot_id) for one in script.all(SlotWithdrawn)] == [("stranger", "gpu-1")]
+
+
+def test_slots_of_one_id_are_sold_in_one_call() -> None:
+    """SLT-1, CLR-1: each to a bid of its own, in the order of sale."""
+    script = play(
+        WORLD
+        + """
+    account q provider
+    slot s provider=p
+    slot s provider=q
+    slot s
+    bid a t1 9 -> bid 1
+    bid a t2 8 -> bid 2
+    bid a t3 7 -> bid 3
+    clear -> price 0: 1@s 2@s 3@s
+    settle s provider=q -> moved nothing
+    void s provider=treasury -> released 0
+    t=3600000000 sweep -> lapsed 1@s=0, done
+    """
+    )
+    assert [one.provider_id for one in script.all(AwardGranted)] == ["p", "q", "treasury"]
+
+
+def test_rows_of_older_rules_name_no_provider() -> None:
+    """SLT-1: one live slot of a shard had an id then, and the row means that, not one of the id that has ended."""
+    script = play(
+        WORLD
+        + """
+    account q provider
+    slot s1 provider=q
+    withdraw s1
+    slot s0 provider=p
+    slot s1 provider=p
+    """
+    )
+    engine = script.engine
+    entry = Entry(engine.state.seq + 1, 0, "p", WithdrawSlot("s1"))
+    engine.fold(entry, (SlotWithdrawn("s1", "m"),))
+    engine.state.check()
+    assert [key for key, slot in engine.state.slots.items() if slot.status == "offered"] == [("p", "s0")]
+    assert list(engine.state.slots_ended) == [("q", "s1"), ("p", "s1")]
 
 
 def test_a_market_is_opened_once_and_keeps_its_rules() -> None:
@@ -96,7 +171,7 @@ def test_an_awarded_slot_goes_to_one_of_three_ends(end: str, status: str) -> Non
         AWARDED
         + f"""
     slot? s1 -> awarded award 1
-    slot s1  -> SLOT_EXISTS slot_id=s1 bound=awarded
+    slot s1 provider=p -> SLOT_EXISTS slot_id=s1 bound=awarded
     withdraw s1 -> SLOT_AWARDED slot_id=s1 bound=awarded
     {end}
     slot? s1 -> {status} award 1

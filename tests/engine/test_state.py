@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from engine.book import Book
-from engine.commands import ISSUANCE
+from engine.commands import ISSUANCE, TREASURY
 from engine.market import LosingRound
 from engine.retries import Generation
 from engine.state import State
@@ -269,8 +269,8 @@ def award_that_is_forgotten(state: State) -> None:
 
 
 def award_of_a_slot_that_is_not_awarded(state: State) -> None:
-    state.slots["s1"].status = "settled"
-    state.slots_ended["s1"] = None
+    state.slots["p", "s1"].status = "settled"
+    state.slots_ended["p", "s1"] = None
 
 
 def award_of_issuance(state: State) -> None:
@@ -300,11 +300,11 @@ def lease_without_an_award(state: State) -> None:
 
 
 def offer_that_is_not_for_sale(state: State) -> None:
-    state.markets["m"].offers.remove(state.slots["s2"])
+    state.markets["m"].offers.remove(state.slots[TREASURY, "s2"])
 
 
 def ended_slot_that_is_for_sale(state: State) -> None:
-    state.markets["m"].offers.add(state.slots["s3"])
+    state.markets["m"].offers.add(state.slots[TREASURY, "s3"])
 
 
 def count_of_live_slots(state: State) -> None:
@@ -316,7 +316,7 @@ def ended_slot_that_is_not_listed(state: State) -> None:
 
 
 def live_slot_among_the_ended(state: State) -> None:
-    state.slots_ended["s2"] = None
+    state.slots_ended[TREASURY, "s2"] = None
 
 
 def market_under_another_name(state: State) -> None:
@@ -328,21 +328,32 @@ def tokens_from_nowhere(state: State) -> None:
 
 
 def named_hold_under_another_id(state: State) -> None:
-    state.holds.open["h9"] = state.holds.open.pop("h1")
+    state.holds.open["a", "h9"] = state.holds.open.pop(("a", "h1"))
 
 
 def named_hold_of_another_size(state: State) -> None:
-    state.holds.open["h1"].amount_tokens += 1
+    state.holds.open["a", "h1"].amount_tokens += 1
 
 
 def named_hold_of_another_account(state: State) -> None:
-    # Its count goes along, so the index itself is right.
-    state.holds.open["h1"].account_id = "q"
+    # Its key, its deadline and its count go along, so the index itself is right.
+    hold = state.holds.open["q", "h1"] = state.holds.open.pop(("a", "h1"))
+    hold.account_id = "q"
     state.holds.open_by_account = {"q": 2}
+    if hold.expires_at_us is not None:
+        state.holds._deadlines.remove((hold.expires_at_us, ("a", "h1")))
+        state.holds._deadlines.add((hold.expires_at_us, ("q", "h1")))
+
+
+def tokens_of_another_account_under_a_name(state: State) -> None:
+    # The ledger itself is right.
+    tokens = state.holds.open["a", "h1"].amount_tokens
+    state.ledger.release("a", tokens)
+    state.ledger.hold("q", tokens)
 
 
 def named_hold_without_tokens(state: State) -> None:
-    hold = state.holds.open["h1"]
+    hold = state.holds.open["a", "h1"]
     state.ledger.release(hold.account_id, hold.amount_tokens)
 
 
@@ -351,11 +362,11 @@ def tokens_held_under_a_name_that_is_not_there(state: State) -> None:
 
 
 def named_hold_of_the_future(state: State) -> None:
-    state.holds.open["h1"].placed_seq = state.seq + 1
+    state.holds.open["a", "h1"].placed_seq = state.seq + 1
 
 
 def named_hold_of_issuance(state: State) -> None:
-    hold = state.holds.open["h1"]
+    hold = state.holds.open["a", "h1"]
     state.ledger.release(hold.account_id, hold.amount_tokens)
     state.ledger.accounts[ISSUANCE].held_tokens += hold.amount_tokens
     hold.account_id = ISSUANCE
@@ -371,19 +382,19 @@ def named_hold_without_its_deadline(state: State) -> None:
 
 
 def deadline_of_a_named_hold_that_has_none(state: State) -> None:
-    state.holds._deadlines.add((5, "h2"))
+    state.holds._deadlines.add((5, ("q", "h2")))
 
 
 def ended_hold_that_is_open(state: State) -> None:
-    state.holds.ended["h3"].status = "open"
+    state.holds.ended["q", "h3"].status = "open"
 
 
 def open_hold_among_the_ended(state: State) -> None:
-    state.holds.ended["h1"] = state.holds.open["h1"]
+    state.holds.ended["a", "h1"] = state.holds.open["a", "h1"]
 
 
 def ended_hold_under_another_id(state: State) -> None:
-    state.holds.ended["h9"] = state.holds.ended.pop("h3")
+    state.holds.ended["q", "h9"] = state.holds.ended.pop(("q", "h3"))
 
 
 def receipts_out_of_order(state: State) -> None:
@@ -498,6 +509,7 @@ DAMAGES = [
     named_hold_under_another_id,
     named_hold_of_another_size,
     named_hold_of_another_account,
+    tokens_of_another_account_under_a_name,
     named_hold_without_tokens,
     tokens_held_under_a_name_that_is_not_there,
     named_hold_of_the_future,

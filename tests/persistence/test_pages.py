@@ -60,7 +60,9 @@ INSERT INTO compute_auction_rounds (shard_id, market_id, round_no, called_at, sl
         awards_granted, bids_visited, losers_remaining, seq)
     SELECT 0, CASE WHEN n % 3000 = 0 THEN 'm9' ELSE 'm' || n % 2 END, n,
         '2027-01-01'::timestamptz + n * interval '1 second', 1, 1, 1, 1, 0, n FROM generate_series(1, {ROUNDS}) AS n;
-INSERT INTO compute_auction_slots SELECT 0, 's' || n, 'm' || n % 3, 'treasury', '2027-01-01', 0, 1, n,
+INSERT INTO compute_auction_slots (shard_id, slot_id, market_id, provider_id, available_at, reserve_price_tokens,
+        lease_us, offer_seq, status, award_id, seq)
+    SELECT 0, 's' || n / 2, 'm' || n / 2 % 3, CASE WHEN n % 2 = 0 THEN 'treasury' ELSE 'p' END, '2027-01-01', 0, 1, n,
     CASE WHEN n % 2000 = 0 THEN 'offered' ELSE 'settled' END, NULL, n FROM generate_series(1, {SLOTS}) AS n;
 INSERT INTO token_accounts (shard_id, account_id, kind, balance, held, total_earned, total_spent, created_at,
         updated_at, seq) SELECT 0, 'b' || n, 'agent', 5, 0, 5, 0, '2027-01-01', '2027-01-01', n
@@ -145,8 +147,9 @@ def questions() -> Iterator[Question]:
         yield partial(debts_page, shard_id=0, after=(after, 3), limit=LIMIT)
     for page in NAME_PAGES:
         yield partial(queries.wallets_page, shard_id=0, page=page)
-        for slot_status in (None, "offered", "settled", "lapsed"):
-            yield partial(queries.slots_page, shard_id=0, market_id="m1", status=slot_status, page=page)
+    slots = {"shard_id": 0, "market_id": "m1", "limit": LIMIT}
+    for names, slot_status in product((None, ("s1", "p"), ("s4", ""), ("x", "y")), (None, "offered", "lapsed")):
+        yield partial(queries.slots_page, **slots, status=slot_status, after=names)
     wanted: list[dict[str, Any]] = [
         {},
         {"account_id": "b1"},
@@ -164,8 +167,8 @@ def questions() -> Iterator[Question]:
         for hold_status in (None, "open", "released", "expired") if want else (None,):
             wants = queries.HoldFilter(**want, status=hold_status)
             yield partial(queries.holds_page, shard_id=0, wanted=wants, page=page)
-    for hold_id in ("h1", "h0", "h29999", "none"):
-        yield partial(queries.hold, shard_id=0, hold_id=hold_id)
+    for hold_id, account_id in product(("h1", "h0", "h29999", "none"), ("b1", "b7", "none")):
+        yield partial(queries.hold, shard_id=0, hold_id=hold_id, account_id=account_id)
     for bid_id in (1, 2, 60_000, BIDS - 1, BIDS):
         yield partial(queries.bid, shard_id=0, bid_id=bid_id)
         yield partial(queries.outcome, shard_id=0, bid_id=bid_id)
@@ -282,7 +285,7 @@ def test_pages_of_holds_leave_nothing_out(filled: psycopg.Connection, seed: int)
             assert len(page) <= limit
             found += [row.placed_seq for row in page]
         assert found == [row[0] for row in rows][:: -1 if newest else 1], (wanted, newest, limit)
-    latest = queries.hold(filled, 0, "h1")
+    latest = queries.hold(filled, 0, "h1", "b1")
     assert latest is not None
     assert latest.placed_seq == 30_001
 
@@ -293,7 +296,7 @@ def test_another_shard_is_not_shown(filled: psycopg.Connection) -> None:
     assert queries.bids_page(filled, 1, "m1", None, "lost", page) == []
     assert queries.awards_page(filled, 1, None, None, None, START, page) == []
     assert queries.rounds_page(filled, 1, "m1", None, page) == []
-    assert queries.slots_page(filled, 1, "m1", None, names) == []
+    assert queries.slots_page(filled, 1, "m1", None, LIMIT, None) == []
     assert queries.wallets_page(filled, 1, names) == []
     assert queries.statement_page(filled, 1, "b8", page) is None
     assert queries.credits_page(filled, 1, "b8", page) == []
@@ -301,6 +304,6 @@ def test_another_shard_is_not_shown(filled: psycopg.Connection) -> None:
     assert queries.idle_page(filled, 1, "", LIMIT, first_id=1, end_id=2, reference_id="x") == []
     assert debts_page(filled, 1, ("", 0), LIMIT) == []
     assert queries.bid(filled, 1, 1) is None
-    assert queries.hold(filled, 1, "h1") is None
+    assert queries.hold(filled, 1, "h1", "b1") is None
     assert queries.holds_page(filled, 1, queries.HoldFilter("b7"), page) == []
     assert not queries.market_exists(filled, 1, "m1")

@@ -136,9 +136,9 @@ def test_why_a_bid_won_or_lost_in_words(database_url: str, market: Sealer):
     assert reasons(database_url) == {
         no_slot: "lost round 1: no slot was on offer",
         too_low: "lost round 2: under the reserve of the next slot, 500, this one 400",
-        won: "settled: slot s2 in round 3 at 40, bid 50",
+        won: "settled: slot s2 of treasury in round 3 at 40, bid 50",
         capped: "lost round 3: better bids of its bidder won the cap of 1 a round",
-        lowest: "won: slot s3 in round 3 at 40, bid 40",
+        lowest: "won: slot s3 of treasury in round 3 at 40, bid 40",
         tied: "lost round 3: under the reserve of the next slot, 500; the lowest winning bid was 40, this one 40",
         outbid: "lost round 3: under the reserve of the next slot, 500; the lowest winning bid was 40, this one 30",
         resting: "open, did not win round 3: under the reserve of the next slot, 500; the lowest winning bid was 40, "
@@ -191,7 +191,7 @@ def test_why_a_bid_lost_where_all_slots_were_sold(database_url: str, market: Sea
     market.do(OPERATOR, ClearRound("gpu"))
     append(database_url, [market.rows])
     assert reasons(database_url) == {
-        won: "won: slot s1 in round 1 at 50, bid 50",
+        won: "won: slot s1 of treasury in round 1 at 50, bid 50",
         rival: "open, did not win round 1: bid 1, a rival for its task, won with 50, and this one is 45",
         tied: "lost round 1: as high as the lowest winning bid, 50, but later",
         outbid: "lost round 1: outbid, the lowest winning bid was 50 and this one 30",

@@ -235,14 +235,14 @@ def test_a_claim_belongs_to_its_posting_and_not_to_the_name(capital: Capital) ->
     artifacts.claim_bounty(capital.connection, 0, 1, "w")
     capital.connection.execute("UPDATE token_holds SET status = 'released', ended_at = now()")
     capital.hold("a", 20, "bounty", name="b")
-    found = artifacts.bounty(capital.connection, 0, "b")
+    found = artifacts.bounty(capital.connection, 0, "b", "a")
     assert found is not None
     assert (found.posted_seq, found.tokens_offered, found.status, found.claimant_id) == (2, 20, "open", None)
     page = artifacts.bounties_page(capital.connection, 0, "a", None, 10, 2**53)
     assert [(one.posted_seq, one.status, one.claimant_id) for one in page] == [(2, "open", None), (1, "withdrawn", "w")]
     capital.connection.execute("UPDATE token_holds SET status = 'released', ended_at = now() WHERE status = 'open'")
     capital.hold("a", 30, "stake", name="b")
-    assert artifacts.bounty(capital.connection, 0, "b") is None
+    assert artifacts.bounty(capital.connection, 0, "b", "a") is None
 
 
 @pytest.mark.parametrize("column", ["market_price_micros", "spent_tokens"])
@@ -288,7 +288,7 @@ def test_every_question_reads_about_what_it_is_about(capital: Capital) -> None:
         (lambda: artifacts.artifact(connection, 0, "a77"), 1),
         (lambda: artifacts.artifacts_page(connection, 0, None, 20, "a5"), 20),
         (lambda: artifacts.artifacts_page(connection, 0, "t2", 20, None), 20),
-        (lambda: artifacts.bounty(connection, 0, "h1000"), 10),
+        (lambda: artifacts.bounty(connection, 0, "h1000", "a"), 10),
         (lambda: artifacts.bounties_page(connection, 0, "a77", None, 20, 2**53), 100),
         (lambda: artifacts.bounties_page(connection, 0, "a77", "open", 20, 2**53), 30),
         (lambda: artifacts.bounties_page(connection, 0, None, "withdrawn", 20, 2**53), 30),

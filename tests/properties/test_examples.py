@@ -231,16 +231,16 @@ def test_settling_captures_the_price_and_pays_the_reward(table: Table) -> None:
     table.do(OfferSlot("m", "s", 0, 4, "P"))
     table.do(PlaceBid("m", "A", "task", 9))
     table.call()
-    settle = SettleAward("s", 1, 2_500_000, 1)
-    assert table.refusal(SettleAward("s", 1, 0, 2), 100, "P") == "AWARD_STALE"
+    settle = SettleAward("s", 1, 2_500_000, 1, "P")
+    assert table.refusal(SettleAward("s", 1, 0, 2, "P"), 100, "P") == "AWARD_STALE"
     assert table.refusal(settle, 100, "A") == "NOT_PERMITTED"
     assert table.do(settle, 100, "P") == (
-        AwardSettled(1, "s", 1, "A", 4, 1, 2_500_000, 6, "m"),
+        AwardSettled(1, "s", 1, "A", 4, 1, 2_500_000, 6, "m", "P"),
         TransferPosted(4, "A", "P", 4, "settle:slot", "award", "1", "", 99_996, 100_004),
         TransferPosted(5, "treasury", "A", 6, "reward:impact", "award", "1", "", 4, 100_002),
     )
     assert table.refusal(settle, 100, "P") == "SLOT_SETTLED"
-    assert table.refusal(VoidAward("s"), 100, "A") == "NOT_PERMITTED"
+    assert table.refusal(VoidAward("s", None, "P"), 100, "A") == "NOT_PERMITTED"
     assert table.refusal(CancelBid(1), 100, "A") == "BID_CLOSED"
 
 
@@ -257,7 +257,7 @@ def test_an_award_lapses_at_its_lease(table: Table, policy: Any, charged: int) -
     assert table.refusal(SettleAward(slot_id, 0, 0), 110) == "LEASE_EXPIRED"
     assert table.refusal(PlaceBid("m", "A", "task", 9), 110) == "TASK_AWARDED"
     events = table.do(ExpireDue(), 110)
-    assert events[0] == AwardLapsed(1, slot_id, 1, "A", 4, charged, "m")
+    assert events[0] == AwardLapsed(1, slot_id, 1, "A", 4, charged, "m", "treasury")
     assert [transfer.amount_tokens for transfer in of_type(TransferPosted, events)] == [charged] * (charged > 0)
     assert events[-1] == SweepFinished(0, 0, 1, False)
     assert not of_type(Rejected, table.do(PlaceBid("m", "A", "task", 9), 110))

@@ -80,8 +80,9 @@ SMALL = {
 accounts = st.sampled_from(("agent", "quest", "provider"))
 markets = st.sampled_from(("m0", "m1"))
 tasks = st.sampled_from(("t0", "t1", "t2"))
-slots = st.sampled_from(("s0", "s1", "s2", "s3"))
-holds = st.sampled_from(("h0", "h1", "h2", "h3"))
+# Fewer ids than slots and holds that may live at a time: most are several owners'.
+slots = st.sampled_from(("s0", "s1", "s2"))
+holds = st.sampled_from(("h0", "h1"))
 prices = st.integers(1, 6)
 bid_ids = st.integers(1, 9)
 award_ids = st.none() | st.integers(1, 5)
@@ -169,23 +170,29 @@ class MarketMachine(RuleBasedStateMachine):
     def offer_slot(self, market: str, slot: str, delay: int, reserve: int | None, provider: str) -> None:
         self.tell(OfferSlot(market, slot, self.at_us + delay, reserve, provider))
 
-    @rule(slot=slots)
-    def withdraw_slot(self, slot: str) -> None:
-        self.tell(WithdrawSlot(slot))
+    @rule(slot=slots, provider=accounts)
+    def withdraw_slot(self, slot: str, provider: str) -> None:
+        self.tell(WithdrawSlot(slot, provider))
 
     @rule(market=markets)
     def clear_round(self, market: str) -> None:
         self.tell(ClearRound(market), "operator")
 
     @precondition(lambda self: self.live)
-    @rule(slot=slots, impact=st.sampled_from((0, 1_999_999, 10**9)), award_id=award_ids, actor=accounts)
-    def settle_award(self, slot: str, impact: int, award_id: int | None, actor: str) -> None:
-        self.tell(SettleAward(slot, 1, impact, award_id), actor)
+    @rule(
+        slot=slots,
+        provider=accounts,
+        impact=st.sampled_from((0, 1_999_999, 10**9)),
+        award_id=award_ids,
+        actor=accounts,
+    )
+    def settle_award(self, slot: str, provider: str, impact: int, award_id: int | None, actor: str) -> None:
+        self.tell(SettleAward(slot, 1, impact, award_id, provider), actor)
 
     @precondition(lambda self: self.live)
-    @rule(slot=slots, award_id=award_ids)
-    def void_award(self, slot: str, award_id: int | None) -> None:
-        self.tell(VoidAward(slot, award_id))
+    @rule(slot=slots, provider=accounts, award_id=award_ids)
+    def void_award(self, slot: str, provider: str, award_id: int | None) -> None:
+        self.tell(VoidAward(slot, award_id, provider))
 
     @rule(command_id=command_ids)
     def sweep(self, command_id: str) -> None:
@@ -214,17 +221,17 @@ class MarketMachine(RuleBasedStateMachine):
         expires_at_us = None if delay is None else self.at_us + delay
         self.spend(account, amount, PlaceHold(hold, account, amount, reason, "", "r0", expires_at_us))
 
-    @rule(hold=holds, payee=accounts, amount=st.none() | prices)
-    def capture_hold(self, hold: str, payee: str, amount: int | None) -> None:
-        self.tell(CaptureHold(hold, payee, amount))
+    @rule(hold=holds, account=accounts, payee=accounts, amount=st.none() | prices)
+    def capture_hold(self, hold: str, account: str, payee: str, amount: int | None) -> None:
+        self.tell(CaptureHold(hold, payee, amount, account))
 
     @rule(reference=st.sampled_from(("r0", "r1")), reason=st.sampled_from(("stake", "earn:x")))
     def bind_holds(self, reference: str, reason: str) -> None:
         self.tell(BindHolds(reason, "", reference))
 
-    @rule(hold=holds)
-    def release_hold(self, hold: str) -> None:
-        self.tell(ReleaseHold(hold))
+    @rule(hold=holds, account=accounts, actor=accounts)
+    def release_hold(self, hold: str, account: str, actor: str) -> None:
+        self.tell(ReleaseHold(hold, account), actor)
 
     @invariant()
     def tokens_are_conserved(self) -> None:

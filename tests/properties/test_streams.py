@@ -16,6 +16,7 @@ from engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
+    AwardVoided,
     BidAmended,
     BidsExpired,
     Event,
@@ -24,11 +25,13 @@ from engine.events import (
     HoldCaptured,
     HoldPlaced,
     HoldReleased,
+    HoldsExpired,
     MarketOpened,
     Rejected,
     Repeated,
     RoundCleared,
     SlotOffered,
+    SlotWithdrawn,
     SweepFinished,
     TransferPosted,
     one_by_one,
@@ -76,17 +79,29 @@ SITUATIONS = {
     "a sweep that frees holds and leaves some due (HLD-5)",
     "a sweep that ends bids and frees holds (SET-6)",
     "an id used again for another hold (HLD-6)",
+    "a slot offered under an id that another provider's live slot has (SLT-1)",
+    "an award of a slot whose id another provider's live slot has (SLT-1)",
+    "a hold under an id that another account's open hold has (HLD-1)",
 }
+
+
+def is_anothers(named: tuple[str, str], there: set[tuple[str, str]]) -> bool:
+    """Whether somebody else has one of this id."""
+    owner, one_id = named
+    return any(other != owner and other_id == one_id for other, other_id in there)
 
 
 class Observer:
     """Names the situations in a stream as it goes by."""
 
     def __init__(self) -> None:
-        self.slots: set[str] = set()
+        # Slots and holds by whose they are and id: all so far, and those that are live and open.
+        self.slots: set[tuple[str, str]] = set()
+        self.live: set[tuple[str, str]] = set()
         self.own_awards: set[int] = set()
         self.refused: set[int] = set()
-        self.holds: set[str] = set()
+        self.holds: set[tuple[str, str]] = set()
+        self.open: set[tuple[str, str]] = set()
         # Of what was done under an id: the rows in order, and under which ids tokens moved when.
         self.done: list[int] = []
         self.moved: dict[tuple[str, str, Command], int] = {}
@@ -151,9 +166,18 @@ class Observer:
             case BidAmended() if event.max_price_tokens == event.max_price_tokens_before:
                 yield "an amendment to the same price (BID-5)"
             case SlotOffered():
-                if event.slot_id in self.slots:
+                slot = event.provider_id, event.slot_id
+                if slot in self.slots:
                     yield "a slot offered again (SLT-2)"
-                self.slots.add(event.slot_id)
+                if is_anothers(slot, self.live):
+                    yield "a slot offered under an id that another provider's live slot has (SLT-1)"
+                self.slots.add(slot)
+                self.live.add(slot)
+            case AwardGranted() if is_anothers((event.provider_id, event.slot_id), self.live):
+                yield "an award of a slot whose id another provider's live slot has (SLT-1)"
+            case SlotWithdrawn() | AwardSettled() | AwardVoided() | AwardLapsed():
+                self.live.remove((event.provider_id, event.slot_id))
+                yield from self.of_rewards(entry, event)
             case Repeated() if event.first_seq in self.refused:
                 yield "a retry of a refused command (IDM-1)"
             case TransferPosted() if -event.debit_balance_tokens == TOKENS_MAX:
@@ -181,10 +205,17 @@ class Observer:
         """Yield what is remarkable in how named holds come and go."""
         match event:
             case HoldPlaced():
-                if event.hold_id in self.holds:
+                hold = event.account_id, event.hold_id
+                if hold in self.holds:
                     yield "an id used again for another hold (HLD-6)"
-                self.holds.add(event.hold_id)
+                if is_anothers(hold, self.open):
+                    yield "a hold under an id that another account's open hold has (HLD-1)"
+                self.holds.add(hold)
+                self.open.add(hold)
+            case HoldsExpired():
+                self.open -= set(zip(event.account_ids, event.hold_ids, strict=True))
             case HoldCaptured() | HoldReleased():
+                self.open.remove((event.account_id, event.hold_id))
                 if event.released_tokens and isinstance(event, HoldCaptured):
                     yield "a capture that gives a rest back (HLD-3)"
                 if entry.actor != event.account_id:

@@ -171,7 +171,7 @@ class Simulation:
             ]
             for hold in list(state.holds.open.values()):
                 if hold.expires_at_us is None:
-                    yield ADMIN, ReleaseHold(hold.hold_id)
+                    yield ADMIN, ReleaseHold(hold.hold_id, hold.account_id)
             self.world.passed_us += max(0, max([0, *deadlines]) + 1 - self.world.right_us)
             more = True
             while more:

@@ -18,7 +18,7 @@ class ClientBook:
 
     def __init__(self) -> None:
         self.bids: dict[int, Said] = {}
-        self.offers: dict[str, Said] = {}
+        self.offers: dict[tuple[str, str], Said] = {}
         self.markets: set[str] = set()
 
     def hear(self, said: Said) -> None:
@@ -37,15 +37,15 @@ class ClientBook:
                     self.bids.pop(bid["bid_id"], None)
             case "award.granted":
                 del self.bids[said["bid_id"]]
-                del self.offers[said["slot_id"]]
+                del self.offers[said["provider_id"], said["slot_id"]]
             case "round":
                 for bid_id, bid in list(self.bids.items()):
                     if bid["market_id"] == said["market_id"] and bid["time_in_force"] == "round":
                         del self.bids[bid_id]
             case "slot.offered":
-                self.offers[said["slot_id"]] = said
+                self.offers[said["provider_id"], said["slot_id"]] = said
             case "slot.withdrawn":
-                del self.offers[said["slot_id"]]
+                del self.offers[said["provider_id"], said["slot_id"]]
 
     def book(self, market_id: str) -> dict[str, Any]:
         """A market's book as `get_order_book` gives it, in plain values."""

@@ -78,6 +78,11 @@ COMMANDS: tuple[Command, ...] = (
     OpenMarket("m1", "vickrey", 14, 15, 16, "refund", 17, 18, "bidder", "pool", 38),
     BeginHistory(36, 37),
     BindHolds("stake", "artifact", "x-7"),
+    WithdrawSlot("s1", "carol"),
+    SettleAward("s1", 29, 30, 31, "carol"),
+    VoidAward("s1", 32, "carol"),
+    CaptureHold("h1", "bob", 35, "alice"),
+    ReleaseHold("h1", "alice"),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -116,6 +121,10 @@ EVENTS: tuple[Event, ...] = (
     RoundCleared("m1", 83, 84, 85, 86, 87, 88, 89, 90, 120),
     HistoryBegun(122, 123),
     HoldsBound("stake", "artifact", "x-7", 124, 125),
+    SlotWithdrawn("s1", "m1", "carol"),
+    AwardSettled(91, "s1", 92, "alice", 93, 94, 95, 96, "m1", "carol"),
+    AwardVoided(97, "s1", 98, "alice", 99, "m1", "carol"),
+    AwardLapsed(100, "s1", 101, "alice", 102, 103, "m1", "carol"),
     AwardsGranted(
         "m1", 126, 127, "t2", 128, ("s1", "s2"), (129, 130), ("alice", "bob"), ("t1", "t3"), (131, 132), (133,),
         ("carol",), (134, 135),
@@ -156,4 +165,5 @@ bid q t7 2 market=r                -> bid 7
 clear r                            -> price 0: 7@r1
 settle r1 impact=9000000           -> reward 3
 bind bounty artifact x
+slot s2 provider=p at=99
 """

@@ -22,13 +22,14 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | account A KIND [TOKENS]                                               by admin; with TOKENS: and mint
             | mint A TOKENS [reason= type= ref= memo=] | burn (the same)            by admin
             | transfer A B TOKENS [reason= type= ref= memo=]                        by A
-            | slot S [market= at= reserve= provider= lease=] | withdraw S           by operator
+            | slot S [market= at= reserve= provider= lease=]                        by operator
+            | withdraw S [provider=]                                                by operator
             | bid A TASK TOKENS [round|gtd] [market= ttl= value=]                   by A
             | amend BID [price= ttl=] | cancel BID                                  by the bid's bidder
             | clear [M] | sweep                                                     by operator
-            | settle S [cost= impact= award=] | void S [award=]                     by operator
+            | settle S [cost= impact= award= provider=] | void S [award= provider=] by operator
             | hold H A TOKENS [reason= type= ref= memo= until=]                     by A
-            | capture H A [amount=] | release H                                     by who placed H
+            | capture H A [amount= of=] | release H [of=]                           by who placed H
             | bind REASON TYPE REF                                                  by operator
     result  = ok | bid N | released TOKENS | repeated SEQ
             | REASON                                 any refusal for this reason
@@ -41,11 +42,12 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | [ENDS = lost BID ... | expired BID ... | lapsed BID@SLOT=CHARGED ... | freed H ..., joined by ", "]
     question = wallet A -> balance N held N
             | book [M] -> PRICE:BID,BID PRICE:BID | empty       best first, without losers
-            | slot? S -> STATUS | STATUS award N                unknown if it is forgotten
-            | hold? BID|H -> N | none
+            | slot? S [P] -> STATUS | STATUS award N            unknown if it is forgotten
+            | hold? BID|H [A] -> N | none
             | round -> supply N demand N awards N price N|none visited N best_rejected BID|none later N   the last call
 
-The market is the first one of the script where none is named.
+The market is the first one of the script where none is named. A slot is that of the provider who offered one of its id
+last, and a hold that of the account for which one of its id was placed last, where no `provider=` or `of=` says whose.
 """
 
 from collections import defaultdict
@@ -61,6 +63,7 @@ from engine.book import best_first
 from engine.commands import (
     ADMIN,
     OPERATOR,
+    TREASURY,
     AmendBid,
     BeginHistory,
     BindHolds,
@@ -102,10 +105,12 @@ from engine.events import (
     Rejected,
     Repeated,
     RoundCleared,
+    SlotOffered,
     SweepFinished,
     TransferPosted,
     one_by_one,
 )
+from engine.holds import HoldKey
 from tests.support.streams import bounds
 
 E = TypeVar("E", bound=Event)
@@ -153,7 +158,8 @@ _OFFER = {
 }
 _BID = {"market": "market_id", "ttl": "ttl_at_us", "value": "expected_value_microusd"}
 _FORCE = {"round": ("time_in_force", "round"), "gtd": ("time_in_force", "gtd")}
-_REPORT = {"cost": "actual_cost_tokens", "impact": "actual_impact_micros", "award": "award_id"}
+_PROVIDER = {"provider": "provider_id"}
+_REPORT = {"cost": "actual_cost_tokens", "impact": "actual_impact_micros", "award": "award_id"} | _PROVIDER
 _NOTHING = {"actual_cost_tokens": "0", "actual_impact_micros": "0"}
 
 VERBS = {
@@ -169,14 +175,14 @@ VERBS = {
         actor="@from_account_id",
     ),
     "slot": Verb(OfferSlot, ("slot_id",), _OFFER, defaults={"available_at_us": "0"}),
-    "withdraw": Verb(WithdrawSlot, ("slot_id",)),
+    "withdraw": Verb(WithdrawSlot, ("slot_id",), _PROVIDER),
     "bid": Verb(PlaceBid, ("bidder_id", "task_id", "max_price_tokens"), _BID, _FORCE, actor="@bidder_id"),
     "amend": Verb(AmendBid, ("bid_id",), {"price": "max_price_tokens", "ttl": "ttl_at_us"}, actor="@bid_id"),
     "cancel": Verb(CancelBid, ("bid_id",), actor="@bid_id"),
     "clear": Verb(ClearRound, ("market_id",)),
     "sweep": Verb(ExpireDue),
     "settle": Verb(SettleAward, ("slot_id",), _REPORT, defaults=_NOTHING),
-    "void": Verb(VoidAward, ("slot_id",), {"award": "award_id"}),
+    "void": Verb(VoidAward, ("slot_id",), {"award": "award_id"} | _PROVIDER),
     "hold": Verb(
         PlaceHold,
         ("hold_id", "account_id", "amount_tokens"),
@@ -184,9 +190,11 @@ VERBS = {
         defaults={"reason": "stake"},
         actor="@account_id",
     ),
-    "capture": Verb(CaptureHold, ("hold_id", "to_account_id"), {"amount": "amount_tokens"}, actor="@hold_id"),
+    "capture": Verb(
+        CaptureHold, ("hold_id", "to_account_id"), {"amount": "amount_tokens", "of": "account_id"}, actor="@hold_id"
+    ),
     "bind": Verb(BindHolds, ("reason", "reference_type", "reference_id")),
-    "release": Verb(ReleaseHold, ("hold_id",), actor="@hold_id"),
+    "release": Verb(ReleaseHold, ("hold_id",), {"of": "account_id"}, actor="@hold_id"),
     # Without `after` it is the row with which history goes on after a loss.
     "history": Verb(BeginHistory, (), {"after": "after_seq", "lost": "lost_seq"}, actor=ADMIN),
 }
@@ -204,7 +212,10 @@ class Script:
         self._market_id = "m"
         self._balances: dict[str, int] = defaultdict(int)
         # Whose a bid is, and who placed a named hold.
-        self._owners: dict[int | str, str] = {}
+        self._owners: dict[int | HoldKey, str] = {}
+        # Whose the slot and the hold of an id are that were offered and placed last.
+        self._providers: dict[str, str] = {}
+        self._holders: dict[str, str] = {}
         self._questions: dict[str, Callable[[list[str]], str]] = {
             "wallet": self._wallet,
             "book": self._book,
@@ -259,6 +270,10 @@ class Script:
         if verb.command in (PlaceBid, OfferSlot, ClearRound):
             fields["market_id"] = self._market_id
         command_id = _read_words(verb, words, fields)
+        if verb.command in (WithdrawSlot, SettleAward, VoidAward):
+            fields.setdefault("provider_id", self._providers.get(fields["slot_id"], TREASURY))
+        if verb.command in (CaptureHold, ReleaseHold):
+            fields.setdefault("account_id", self._holders.get(fields["hold_id"], ""))
         last_seq = self.engine.state.seq
         seq = last_seq + 1
         if verb.command is BeginHistory and "after_seq" not in fields:
@@ -275,9 +290,14 @@ class Script:
     def _actor(self, verb: Verb, command: Command) -> str:
         if not verb.actor.startswith("@"):
             return verb.actor
-        field_name = verb.actor.removeprefix("@")
-        named: str = getattr(command, field_name)
-        return self._owners.get(named, ADMIN) if field_name in ("bid_id", "hold_id") else named
+        match command:
+            case AmendBid() | CancelBid():
+                return self._owners.get(command.bid_id, ADMIN)
+            case CaptureHold() | ReleaseHold():
+                return self._owners.get((command.account_id, command.hold_id), ADMIN)
+            case _:
+                named: str = getattr(command, verb.actor.removeprefix("@"))
+                return named
 
     def _observe(self, command: Command, events: Events) -> None:
         self.events += events
@@ -287,7 +307,10 @@ class Script:
             if isinstance(event, BidPlaced):
                 self._owners[event.bid_id] = event.bidder_id
             if isinstance(event, HoldPlaced):
-                self._owners[event.hold_id] = event.placed_by
+                self._owners[event.account_id, event.hold_id] = event.placed_by
+                self._holders[event.hold_id] = event.account_id
+            if isinstance(event, SlotOffered):
+                self._providers[event.slot_id] = event.provider_id
             if isinstance(event, TransferPosted):
                 self._balances[event.debit_account_id] -= event.amount_tokens
                 self._balances[event.credit_account_id] += event.amount_tokens
@@ -317,19 +340,20 @@ class Script:
         return " ".join(f"{price}:{_joined(',', (bid.bid_id for bid in level))}" for price, level in levels) or "empty"
 
     def _slot(self, words: list[str]) -> str:
-        slot = self.engine.state.slots.get(_only(words))
+        slot_id, provider_id = _whose(words, self._providers)
+        slot = self.engine.state.slots.get((provider_id, slot_id))
         if slot is None:
             return "unknown"
         return f"{slot.status} award {slot.award_id}" if slot.award_id else slot.status
 
     def _hold(self, words: list[str]) -> str:
-        word, state = _only(words), self.engine.state
-        if not word.isdecimal():
-            named = state.holds.open.get(word)
+        (hold_id, account_id), state = _whose(words, self._holders), self.engine.state
+        if not hold_id.isdecimal():
+            named = state.holds.open.get((account_id, hold_id))
             return str(named.amount_tokens) if named else "none"
-        if bid := state.bids.get(int(word)):
+        if bid := state.bids.get(int(hold_id)):
             return str(bid.max_price_tokens)
-        award = state.awards_by_bid.get(int(word))
+        award = state.awards_by_bid.get(int(hold_id))
         return str(award.price_tokens) if award else "none"
 
     def _round(self, words: list[str]) -> str:
@@ -458,6 +482,13 @@ def _read_words(verb: Verb, words: list[str], fields: dict[str, str]) -> str:
     if missing := [name for name in positional if name not in fields]:
         raise ScriptError(f"missing {', '.join(missing)}")
     return command_id
+
+
+def _whose(words: list[str], last: dict[str, str]) -> tuple[str, str]:
+    """An id and whose it is: whom the second word names, or whose was the last of this id."""
+    if len(words) == 2:
+        return words[0], words[1]
+    return _only(words), last.get(words[0], "")
 
 
 def _only(words: list[str]) -> str:

@@ -43,14 +43,13 @@ class Seen:
         # Bid id to bidder.
         self.open: dict[int, str] = {}
         self.won: dict[int, str] = {}
-        # Slot id to provider, while offered and while awarded; slot id to its latest award and to who won it.
-        self.offered: dict[str, str] = {}
-        self.awarded: dict[str, str] = {}
-        self.award_of: dict[str, int] = {}
-        self.winner_of: dict[str, str] = {}
-
-        # Hold id to who placed it, while open.
-        self.holds: dict[str, str] = {}
+        # Slots by provider and id: the offered, the awarded, the latest award of each and who won it.
+        self.offered: set[tuple[str, str]] = set()
+        self.awarded: set[tuple[str, str]] = set()
+        self.award_of: dict[tuple[str, str], int] = {}
+        self.winner_of: dict[tuple[str, str], str] = {}
+        # Open holds, by account and id: who placed each.
+        self.holds: dict[tuple[str, str], str] = {}
 
     def observe(self, entry: Entry, events: Events) -> None:
         """Take in one entry and its events."""
@@ -75,28 +74,27 @@ class Seen:
         bidder = self.open.get(bid_id) or self.won.get(bid_id)
         return (bidder,) if bidder else ()
 
-    def provider(self, slot_id: str) -> tuple[str, ...]:
-        """Return who provides a live slot, if known."""
-        provider = self.offered.get(slot_id) or self.awarded.get(slot_id)
-        return (provider,) if provider else ()
+    def live_slots(self) -> set[tuple[str, str]]:
+        """Return the slots that are offered or awarded."""
+        return self.offered | self.awarded
 
-    def winner(self, slot_id: str) -> tuple[str, ...]:
+    def winner(self, slot: tuple[str, str]) -> tuple[str, ...]:
         """Return who last won a slot, if known."""
-        return (self.winner_of[slot_id],) if slot_id in self.winner_of else ()
+        return (self.winner_of[slot],) if slot in self.winner_of else ()
 
-    def placer(self, hold_id: str) -> tuple[str, ...]:
+    def placer(self, hold: tuple[str, str]) -> tuple[str, ...]:
         """Return who placed an open named hold, if known."""
-        return (self.holds[hold_id],) if hold_id in self.holds else ()
+        return (self.holds[hold],) if hold in self.holds else ()
 
     def _holds(self, event: Event) -> None:
         match event:
-            case HoldPlaced(hold_id=hold_id):
-                self.holds[hold_id] = event.placed_by
-            case HoldCaptured(hold_id=hold_id) | HoldReleased(hold_id=hold_id):
-                self.holds.pop(hold_id, None)
-            case HoldsExpired(hold_ids=hold_ids):
-                for hold_id in hold_ids:
-                    self.holds.pop(hold_id, None)
+            case HoldPlaced():
+                self.holds[event.account_id, event.hold_id] = event.placed_by
+            case HoldCaptured() | HoldReleased():
+                self.holds.pop((event.account_id, event.hold_id), None)
+            case HoldsExpired():
+                for hold in zip(event.account_ids, event.hold_ids, strict=True):
+                    self.holds.pop(hold, None)
             case _:
                 pass
 
@@ -120,16 +118,18 @@ class Seen:
 
     def _slots(self, event: Event) -> None:
         match event:
-            case SlotOffered(slot_id=slot_id):
-                self.offered[slot_id] = event.provider_id
-            case AwardGranted(slot_id=slot_id):
+            case SlotOffered():
+                self.offered.add((event.provider_id, event.slot_id))
+            case AwardGranted():
+                slot = event.provider_id, event.slot_id
                 self.awards_ever = event.award_id
-                self.awarded[slot_id] = self.offered.pop(slot_id, event.provider_id)
-                self.award_of[slot_id] = event.award_id
-                self.winner_of[slot_id] = event.bidder_id
-            case SlotWithdrawn(slot_id=slot_id):
-                self.offered.pop(slot_id, None)
-            case AwardSettled(slot_id=slot_id) | AwardVoided(slot_id=slot_id) | AwardLapsed(slot_id=slot_id):
-                self.awarded.pop(slot_id, None)
+                self.offered.discard(slot)
+                self.awarded.add(slot)
+                self.award_of[slot] = event.award_id
+                self.winner_of[slot] = event.bidder_id
+            case SlotWithdrawn():
+                self.offered.discard((event.provider_id, event.slot_id))
+            case AwardSettled() | AwardVoided() | AwardLapsed():
+                self.awarded.discard((event.provider_id, event.slot_id))
             case _:
                 pass

@@ -24,7 +24,7 @@ class SqlModel:
 
     def __init__(self) -> None:
         self.markets: dict[str, Row] = {}
-        self.slots: dict[str, Row] = {}
+        self.slots: dict[tuple[str, str], Row] = {}
         self.bids: dict[int, Row] = {}
         self.rounds: dict[tuple[str, int], Row] = {}
         self.clears: dict[int, Row] = {}
@@ -93,7 +93,7 @@ class SqlModel:
             status=status, slot_finished_at=self.now, charged_tokens=charged, seq=self.seq, **more
         )
         self.bids[event.bid_id].update(status=status, seq=self.seq)
-        self.slots[event.slot_id].update(status=status, seq=self.seq)
+        self.slots[event.slot_id, event.provider_id].update(status=status, seq=self.seq)
         self.set_hold(event.bid_id, 0)
 
     def AccountOpened(self, event: happened.AccountOpened) -> None:  # noqa: N802 -- named as the event
@@ -130,10 +130,10 @@ class SqlModel:
     def SlotOffered(self, event: happened.SlotOffered) -> None:  # noqa: N802
         fields = {name: getattr(event, name) for name in event.__struct_fields__}
         fields["available_at"] = at(fields.pop("available_at_us"))
-        self.slots[event.slot_id] = fields | {"status": "offered", "award_id": None, "seq": self.seq}
+        self.slots[event.slot_id, event.provider_id] = fields | {"status": "offered", "award_id": None, "seq": self.seq}
 
     def SlotWithdrawn(self, event: happened.SlotWithdrawn) -> None:  # noqa: N802
-        self.slots[event.slot_id].update(status="withdrawn", seq=self.seq)
+        self.slots[event.slot_id, event.provider_id].update(status="withdrawn", seq=self.seq)
 
     def BidPlaced(self, event: happened.BidPlaced) -> None:  # noqa: N802
         fields = {name: getattr(event, name) for name in event.__struct_fields__}
@@ -201,7 +201,7 @@ class SqlModel:
             "seq": self.seq,
         }
         self.close_bid(event.bid_id, "won", round_no=event.round_no, award_id=event.award_id)
-        self.slots[event.slot_id].update(status="awarded", award_id=event.award_id, seq=self.seq)
+        self.slots[event.slot_id, event.provider_id].update(status="awarded", award_id=event.award_id, seq=self.seq)
         self.set_hold(event.bid_id, event.price_tokens)
 
     def RoundCleared(self, event: happened.RoundCleared) -> None:  # noqa: N802

@@ -85,8 +85,8 @@ class Stream:
         self.markets = [f"market{i}" for i in range(swarm.markets)]
         self.tasks = [f"task{i}" for i in range(swarm.tasks)]
         self.slots = [f"slot{i}" for i in range(swarm.slots)]
-        # So few that they are soon used again, and so many that some are forgotten before.
-        self.hold_names = [f"hold{i}" for i in range(swarm.accounts * 6)]
+        # So few that each is soon several accounts', and used again, and so many that some are forgotten before.
+        self.hold_names = [f"hold{i}" for i in range(8)]
         self.opening = deque(self._opening())
         self.makers: list[Callable[[], tuple[str, Any]]] = [getattr(self, f"_{name}") for name in WEIGHTS]
         self.maker_weights = [swarm.weights[name] for name in WEIGHTS]
@@ -190,19 +190,26 @@ class Stream:
             return self.rng.choice(list(seen.won))
         return self.rng.randint(max(1, seen.bids_ever - 20), seen.bids_ever)
 
-    def _hold_id(self) -> str:
-        """Return a named hold that is open, ended or unknown."""
+    def _hold(self) -> tuple[str, str]:
+        """Return account and id of a named hold that is open, ended, another account's or unknown."""
         if self.seen.holds and self._chance(0.8):
-            return self.rng.choice(list(self.seen.holds))
-        return self._name(self.hold_names, GHOST)
+            account, hold_id = self.rng.choice(list(self.seen.holds))
+            return (self._account() if self._wrong() else account), hold_id
+        return self._account(), self._name(self.hold_names, GHOST)
 
-    def _slot_id(self, likely: dict[str, Any]) -> str:
+    def _slot(self, likely: set[tuple[str, str]]) -> tuple[str, str]:
+        """Return provider and id of a slot that is likely, ended, another provider's or unknown."""
         if likely and self._chance(0.8):
-            return self.rng.choice(list(likely))
-        return self._name(self.slots, GHOST)
+            # A set of texts is in another order in each process.
+            provider, slot_id = self.rng.choice(sorted(likely))
+            return (self._account() if self._wrong() else provider), slot_id
+        return self._provider(), self._name(self.slots, GHOST)
 
-    def _award_id(self, slot_id: str) -> int | None:
-        latest = self.seen.award_of.get(slot_id)
+    def _provider(self) -> str:
+        return TREASURY if self._chance(0.5) else self._account()
+
+    def _award_id(self, slot: tuple[str, str]) -> int | None:
+        latest = self.seen.award_of.get(slot)
         if self._chance(0.4):
             return None
         if latest is None or self._wrong():
@@ -276,13 +283,13 @@ class Stream:
         return self._actor(account, account, ADMIN)
 
     def _capture_hold(self) -> tuple[str, CaptureHold]:
-        hold_id = self._hold_id()
+        account, hold_id = hold = self._hold()
         tokens = self._price() if self._chance(0.5) else None
-        return self._actor(ADMIN, *self.seen.placer(hold_id)), CaptureHold(hold_id, self._account(), tokens)
+        return self._actor(ADMIN, *self.seen.placer(hold)), CaptureHold(hold_id, self._account(), tokens, account)
 
     def _release_hold(self) -> tuple[str, ReleaseHold]:
-        hold_id = self._hold_id()
-        return self._actor(ADMIN, *self.seen.placer(hold_id)), ReleaseHold(hold_id)
+        account, hold_id = hold = self._hold()
+        return self._actor(ADMIN, *self.seen.placer(hold)), ReleaseHold(hold_id, account)
 
     def _bind_holds(self) -> tuple[str, BindHolds]:
         words = self.rng.choice(self.held) if self.held else {"reason": "stake"}
@@ -290,12 +297,13 @@ class Stream:
         return self._actor(OPERATOR, ADMIN), BindHolds(words["reason"], reference_type, reference_id)
 
     def _offer_slot(self) -> tuple[str, OfferSlot | SettleAward]:
-        idle = [slot for slot in self.slots if not self.seen.provider(slot)]
-        if not idle and self._chance(0.8):
+        provider = self._provider()
+        live = self.seen.live_slots()
+        idle = [slot for slot in self.slots if (provider, slot) not in live]
+        # As many live slots as there are ids, whosever: each id is many providers'.
+        if len(live) >= len(self.slots) and self._chance(0.8):
             return self._settle_award()
-        named: dict[str, Any] = {}
-        if self._chance(0.5):
-            named["provider_id"] = self._account()
+        named: dict[str, Any] = {"provider_id": provider}
         if self._chance(0.6):
             named["reserve_price_tokens"] = self._reserve()
         if self._chance(0.3):
@@ -306,8 +314,8 @@ class Stream:
         return self._actor(OPERATOR, ADMIN, command.provider_id), command
 
     def _withdraw_slot(self) -> tuple[str, WithdrawSlot]:
-        slot_id = self._slot_id(self.seen.offered)
-        return self._actor(OPERATOR, ADMIN, *self.seen.provider(slot_id)), WithdrawSlot(slot_id)
+        provider, slot_id = self._slot(self.seen.offered)
+        return self._actor(OPERATOR, ADMIN, provider), WithdrawSlot(slot_id, provider)
 
     def _place_bid(self) -> tuple[str, PlaceBid]:
         bidder = self._bidder()
@@ -340,15 +348,14 @@ class Stream:
         return self._actor(OPERATOR, ADMIN), ClearRound(self._market())
 
     def _settle_award(self) -> tuple[str, SettleAward]:
-        slot_id = self._slot_id(self.seen.awarded)
+        provider, slot_id = slot = self._slot(self.seen.awarded)
         cost, impact = self.rng.randrange(100), self.rng.choice((0, 1, 999_999, 1_000_000, 2_500_001, 10**15))
-        actors = (OPERATOR, ADMIN, *self.seen.provider(slot_id), *self.seen.winner(slot_id))
-        return self._actor(*actors), SettleAward(slot_id, cost, impact, self._award_id(slot_id))
+        actors = (OPERATOR, ADMIN, provider, *self.seen.winner(slot))
+        return self._actor(*actors), SettleAward(slot_id, cost, impact, self._award_id(slot), provider)
 
     def _void_award(self) -> tuple[str, VoidAward]:
-        slot_id = self._slot_id(self.seen.awarded)
-        actors = (OPERATOR, ADMIN, *self.seen.provider(slot_id))
-        return self._actor(*actors), VoidAward(slot_id, self._award_id(slot_id))
+        provider, slot_id = slot = self._slot(self.seen.awarded)
+        return self._actor(OPERATOR, ADMIN, provider), VoidAward(slot_id, self._award_id(slot), provider)
 
     def _expire_due(self) -> tuple[str, ExpireDue]:
         return self._actor(OPERATOR, ADMIN), ExpireDue()

@@ -1,6 +1,6 @@
 """Tokens committed to artifacts: stakes, and bounties for work on them. Both are holds of the market.
 
-Rule of this file: that of its folder. Whose the tokens are is the acting account, as with a bid.
+Rule of this file: that of its folder. Whose the tokens are is the acting account, as with a bid; then paths say it.
 """
 
 from litestar import delete, get, post
@@ -58,16 +58,20 @@ async def stake(
 
 
 @delete(
-    "/stakes/{stake_id:str}", operation_id="unstake", summary="Take a stake back", status_code=200, responses=COMMAND
+    "/stakes/{account_id:str}/{stake_id:str}",
+    operation_id="unstake",
+    summary="Take a stake back",
+    status_code=200,
+    responses=COMMAND,
 )
 async def unstake(
-    stake_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    account_id: PathId, stake_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """Take all of a stake back. By whoever placed it, or the admin."""
     with told_as(hold_id="stake_id"):
-        request = verbs.release_hold(stake_id, command_id=caller.command_id)
+        request = verbs.release_hold(stake_id, account_id, command_id=caller.command_id)
         if not service.is_retry(caller, request):
-            check_stake(await service.market.hold(stake_id))
+            check_stake(await service.market.hold(stake_id, account_id))
         return results.released_hold(await service.submit(caller, request, ack))
 
 
@@ -101,25 +105,28 @@ async def post_bounty(
 
 
 @post(
-    "/bounties/{bounty_id:str}/claim",
+    "/bounties/{account_id:str}/{bounty_id:str}/claim",
     operation_id="claim_bounty",
     summary="Claim a bounty",
     status_code=200,
     responses=COMMAND,
 )
-async def claim_bounty(bounty_id: PathId, caller: GivenCaller, service: GivenService) -> BountyDetail:
+async def claim_bounty(
+    account_id: PathId, bounty_id: PathId, caller: GivenCaller, service: GivenService
+) -> BountyDetail:
     """Say that the acting account works for a bounty, so that no other does. It has one claimant, until it ends."""
-    return await service.claim_bounty(caller, bounty_id)
+    return await service.claim_bounty(caller, bounty_id, account_id)
 
 
 @post(
-    "/bounties/{bounty_id:str}/pay",
+    "/bounties/{account_id:str}/{bounty_id:str}/pay",
     operation_id="pay_bounty",
     summary="Pay a bounty",
     status_code=200,
     responses=COMMAND,
 )
 async def pay_bounty(
+    account_id: PathId,
     bounty_id: PathId,
     data: JSONBody[BountyPayment],
     caller: GivenCaller,
@@ -128,29 +135,29 @@ async def pay_bounty(
 ) -> CapturedHold:
     """Pay a bounty to its claimant, all or a part; the rest goes back. By whoever posted it, or the admin."""
     # Whom it pays is not known yet; who may release a hold may capture it.
-    service.check_may(caller, verbs.release_hold(bounty_id))
-    payee = payee_of(await service.market.bounty(bounty_id))
+    service.check_may(caller, verbs.release_hold(bounty_id, account_id))
+    payee = payee_of(await service.market.bounty(bounty_id, account_id))
     with told_as(hold_id="bounty_id", amount_tokens="tokens"):
-        request = verbs.capture_hold(bounty_id, payee, data.tokens, command_id=caller.command_id)
+        request = verbs.capture_hold(bounty_id, account_id, payee, data.tokens, command_id=caller.command_id)
         return results.captured_hold(await service.submit(caller, request, ack))
 
 
 @delete(
-    "/bounties/{bounty_id:str}",
+    "/bounties/{account_id:str}/{bounty_id:str}",
     operation_id="withdraw_bounty",
     summary="Withdraw a bounty",
     status_code=200,
     responses=COMMAND,
 )
 async def withdraw_bounty(
-    bounty_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    account_id: PathId, bounty_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """Take back a bounty that nobody has claimed. By whoever posted it, or the admin."""
     with told_as(hold_id="bounty_id"):
-        request = verbs.release_hold(bounty_id, command_id=caller.command_id)
+        request = verbs.release_hold(bounty_id, account_id, command_id=caller.command_id)
         # The name may be another bounty's by now.
         if not service.is_retry(caller, request):
-            check_unclaimed(await service.market.bounty(bounty_id))
+            check_unclaimed(await service.market.bounty(bounty_id, account_id))
         return results.released_hold(await service.submit(caller, request, ack))
 
 
@@ -166,10 +173,12 @@ async def list_bounties(
     return await service.market.bounties(artifact_id, status, limit=limit, after=after)
 
 
-@get("/bounties/{bounty_id:str}", operation_id="bounty", summary="Look at a bounty", responses=QUESTION)
-async def get_bounty(bounty_id: PathId, service: GivenService) -> BountyDetail:
+@get(
+    "/bounties/{account_id:str}/{bounty_id:str}", operation_id="bounty", summary="Look at a bounty", responses=QUESTION
+)
+async def get_bounty(account_id: PathId, bounty_id: PathId, service: GivenService) -> BountyDetail:
     """A bounty and where it stands."""
-    return await service.market.bounty(bounty_id)
+    return await service.market.bounty(bounty_id, account_id)
 
 
 HANDLERS = (

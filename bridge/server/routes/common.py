@@ -32,7 +32,7 @@ Price = Annotated[int, QueryParameter(ge=1, le=TOKENS_MAX, description="Whole to
 Name = Annotated[str, QueryParameter(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]
 NameQuery = Annotated[str | None, QueryParameter(min_length=1, max_length=NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]
 PeriodS = Annotated[float, QueryParameter(gt=0, le=31_622_400, description="Seconds, at most a year.")]
-After = Annotated[str | None, QueryParameter(max_length=300, description="`next` of the page before.")]
+After = Annotated[str | None, QueryParameter(max_length=400, description="`next` of the page before.")]
 Newest = Annotated[Order, QueryParameter(description="Which end of the list comes first.")]
 Time = Annotated[
     str | None,

@@ -1,6 +1,6 @@
 """Named holds: tokens set aside for a stake, a bounty or whatever the reason says.
 
-Rule of this file: that of its folder.
+Rule of this file: that of its folder. A hold is named by its account and its id, as accounts choose ids of their own.
 """
 
 from litestar import get, post
@@ -50,35 +50,42 @@ async def place_hold(
 
 
 @post(
-    "/holds/{hold_id:str}/capture",
+    "/holds/{account_id:str}/{hold_id:str}/capture",
     operation_id="capture_hold",
     summary="Pay from a hold",
     status_code=200,
     responses=COMMAND,
 )
 async def capture_hold(
-    hold_id: PathId, data: JSONBody[Capture], caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    account_id: PathId,
+    hold_id: PathId,
+    data: JSONBody[Capture],
+    caller: GivenCaller,
+    service: GivenService,
+    ack: AckQuery = "durable",
 ) -> CapturedHold:
     """Pay an account from a hold, all of it or a part; the rest goes back, and the hold ends.
 
     By whoever placed it, or with the scope `admin`. The payment has the reason and the reference of the hold.
     """
-    request = verbs.capture_hold(hold_id, data.to_account_id, data.amount_tokens, command_id=caller.command_id)
+    request = verbs.capture_hold(
+        hold_id, account_id, data.to_account_id, data.amount_tokens, command_id=caller.command_id
+    )
     return results.captured_hold(await service.submit(caller, request, ack))
 
 
 @post(
-    "/holds/{hold_id:str}/release",
+    "/holds/{account_id:str}/{hold_id:str}/release",
     operation_id="release_hold",
     summary="Give a hold back",
     status_code=200,
     responses=COMMAND,
 )
 async def release_hold(
-    hold_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    account_id: PathId, hold_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> ReleasedHold:
     """End a hold and give all of it back. By whoever placed it, or with the scope `admin`."""
-    request = verbs.release_hold(hold_id, command_id=caller.command_id)
+    request = verbs.release_hold(hold_id, account_id, command_id=caller.command_id)
     return results.released_hold(await service.submit(caller, request, ack))
 
 
@@ -103,10 +110,10 @@ async def list_holds(
     )
 
 
-@get("/holds/{hold_id:str}", operation_id="hold", summary="Look at a hold", responses=QUESTION)
-async def get_hold(hold_id: PathId, service: GivenService) -> HoldDetail:
-    """The latest hold of this name, and how it ended."""
-    return await service.market.hold(hold_id)
+@get("/holds/{account_id:str}/{hold_id:str}", operation_id="hold", summary="Look at a hold", responses=QUESTION)
+async def get_hold(account_id: PathId, hold_id: PathId, service: GivenService) -> HoldDetail:
+    """An account's latest hold of this name, and how it ended."""
+    return await service.market.hold(hold_id, account_id)
 
 
 HANDLERS = (place_hold, list_holds, get_hold, capture_hold, release_hold)

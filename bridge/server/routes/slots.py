@@ -1,6 +1,6 @@
 """Slots: offering, withdrawing, and what becomes of their awards.
 
-Rule of this file: that of its folder.
+Rule of this file: that of its folder. A slot is named by its provider and its id, as providers choose ids of their own.
 """
 
 from litestar import delete, get, post
@@ -32,28 +32,34 @@ async def offer_slot(
 
 
 @delete(
-    "/slots/{slot_id:str}",
+    "/slots/{provider_id:str}/{slot_id:str}",
     operation_id="withdraw_slot",
     summary="Withdraw a slot",
     status_code=200,
     responses=COMMAND,
 )
 async def withdraw_slot(
-    slot_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    provider_id: PathId, slot_id: PathId, caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> Stamp:
     """Take a slot off sale that is not awarded. By its provider or an operator."""
-    return results.stamp(await service.submit(caller, verbs.withdraw_slot(slot_id, command_id=caller.command_id), ack))
+    request = verbs.withdraw_slot(slot_id, provider_id=provider_id, command_id=caller.command_id)
+    return results.stamp(await service.submit(caller, request, ack))
 
 
 @post(
-    "/slots/{slot_id:str}/settle",
+    "/slots/{provider_id:str}/{slot_id:str}/settle",
     operation_id="settle",
     summary="Settle an award",
     status_code=200,
     responses=COMMAND,
 )
 async def settle(
-    slot_id: PathId, data: JSONBody[Settlement], caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    provider_id: PathId,
+    slot_id: PathId,
+    data: JSONBody[Settlement],
+    caller: GivenCaller,
+    service: GivenService,
+    ack: AckQuery = "durable",
 ) -> Settled:
     """Report the work of an award done: the price of the award is captured, cost and impact are recorded.
 
@@ -63,18 +69,30 @@ async def settle(
         slot_id,
         data.actual_cost_tokens,
         data.actual_impact,
+        provider_id=provider_id,
         award_id=data.award_id,
         command_id=caller.command_id,
     )
     return results.settled(await service.submit(caller, request, ack))
 
 
-@post("/slots/{slot_id:str}/void", operation_id="void", summary="Void an award", status_code=200, responses=COMMAND)
+@post(
+    "/slots/{provider_id:str}/{slot_id:str}/void",
+    operation_id="void",
+    summary="Void an award",
+    status_code=200,
+    responses=COMMAND,
+)
 async def void(
-    slot_id: PathId, data: JSONBody[Voiding], caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
+    provider_id: PathId,
+    slot_id: PathId,
+    data: JSONBody[Voiding],
+    caller: GivenCaller,
+    service: GivenService,
+    ack: AckQuery = "durable",
 ) -> Voided:
     """Report that the provider failed: the whole hold is released. By the provider or an operator."""
-    request = verbs.void(slot_id, award_id=data.award_id, command_id=caller.command_id)
+    request = verbs.void(slot_id, provider_id=provider_id, award_id=data.award_id, command_id=caller.command_id)
     return results.voided(await service.submit(caller, request, ack))
 
 
@@ -86,7 +104,7 @@ async def list_slots(
     limit: Limit = 100,
     after: After = None,
 ) -> Page[SlotRow]:
-    """The slots of a market by name, each with its latest offer."""
+    """The slots of a market by name and provider, each with its latest offer."""
     return await service.market.slots(market_id, status, limit=limit, after=after)
 
 

@@ -97,23 +97,26 @@ TABLE: list[tuple[Command, dict[str, str]]] = [
         PlaceHold("h9", "alpha", 5, "stake"),
         OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
     ),
-    (CaptureHold("stake", "beta"), OF_A_BID),
-    (ReleaseHold("stake"), OF_A_BID),
+    (CaptureHold("stake", "beta", None, "alpha"), OF_A_BID),
+    (ReleaseHold("stake", "alpha"), OF_A_BID),
     # What the admin has placed for alpha.
-    (CaptureHold("kept", "beta"), OF_A_BID | {"alpha": REFUSED, "operate alpha prov": REFUSED}),
-    (ReleaseHold("kept"), OF_A_BID | {"alpha": REFUSED, "operate alpha prov": REFUSED}),
+    (CaptureHold("kept", "beta", None, "alpha"), OF_A_BID | {"alpha": REFUSED, "operate alpha prov": REFUSED}),
+    (ReleaseHold("kept", "alpha"), OF_A_BID | {"alpha": REFUSED, "operate alpha prov": REFUSED}),
     (
         OfferSlot("free", "s9", 0, 0, "prov"),
         STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"},
     ),
     (OfferSlot("free", "s9", 0, 0), STAFF),
-    (WithdrawSlot("offered"), OF_A_SLOT),
-    (VoidAward("won"), OF_A_SLOT),
+    (WithdrawSlot("offered", "prov"), OF_A_SLOT),
+    (VoidAward("won", None, "prov"), OF_A_SLOT),
     (
-        SettleAward("won", 1, 1),
+        SettleAward("won", 1, 1, None, "prov"),
         OF_A_SLOT | {"alpha": "alpha", "beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH},
     ),
-    (SettleAward("rewarded", 1, 1), OF_A_SLOT | {"beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}),
+    (
+        SettleAward("rewarded", 1, 1, None, "prov"),
+        OF_A_SLOT | {"beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH},
+    ),
     (ClearRound("free"), STAFF),
     (ExpireDue(), STAFF),
     (BindHolds("stake", "artifact", "x"), STAFF),
@@ -200,17 +203,25 @@ NAMED = [
         "beta",
         {"beta": REFUSED, "alpha beta": REFUSED, "any bidder": REFUSED, "admin": "admin", "admin alpha": "admin"},
     ),
-    (ReleaseHold("stake"), "alpha", OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"}),
     (
-        ReleaseHold("kept"),
+        ReleaseHold("stake", "alpha"),
+        "alpha",
+        OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
+    ),
+    (
+        ReleaseHold("kept", "alpha"),
         "alpha",
         {"alpha": REFUSED, "operate alpha prov": REFUSED, "alpha beta": REFUSED, "any bidder": REFUSED}
         | {"admin": "admin", "admin alpha": REFUSED},
     ),
-    (WithdrawSlot("offered"), "prov", STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"}),
-    (WithdrawSlot("offered"), "other", STAFF | {"other": REFUSED, "any provider": REFUSED}),
     (
-        SettleAward("won", 1, 1),
+        WithdrawSlot("offered", "prov"),
+        "prov",
+        STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": "prov"},
+    ),
+    (WithdrawSlot("offered", "prov"), "other", STAFF | {"other": REFUSED, "any provider": REFUSED}),
+    (
+        SettleAward("won", 1, 1, None, "prov"),
         "alpha",
         STAFF
         | {"alpha": "alpha", "alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"}
@@ -218,7 +229,7 @@ NAMED = [
     ),
     (
         # Who may bid for the winner names no account: then it reports as staff, or not at all.
-        SettleAward("rewarded", 1, 1),
+        SettleAward("rewarded", 1, 1, None, "prov"),
         "prov",
         STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": FORBIDDEN},
     ),
@@ -278,25 +289,31 @@ def test_nobody_reports_the_impact_that_pays_himself() -> None:
     both = (key("", bid="alpha", offer="prov"), key("", bid="*", offer="prov"), key("", bid="*", offer="*"))
     for principal in (key("", bid="alpha"), key("", offer="alpha"), key("", "*"), *both):
         for account in ("", "alpha", "prov"):
-            assert market.try_to(principal, SettleAward("rewarded", 0, 10**9), account) in (FORBIDDEN, WHICH, REFUSED)
+            assert market.try_to(principal, SettleAward("rewarded", 0, 10**9, None, "prov"), account) in (
+                FORBIDDEN,
+                WHICH,
+                REFUSED,
+            )
     assert market.engine.state.awards, "nobody has"
-    assert market.try_to(key("", bid="beta", offer="prov"), SettleAward("rewarded", 0, 1), "prov") == "prov"
+    assert (
+        market.try_to(key("", bid="beta", offer="prov"), SettleAward("rewarded", 0, 1, None, "prov"), "prov") == "prov"
+    )
 
 
 def test_bidding_for_a_provider_is_no_right_to_report_for_it() -> None:
     """A key for what an account buys does not speak of what it sells, nor the other way round."""
     market = Market()
-    assert market.try_to(key("", bid="prov"), SettleAward("won", 1, 1)) == FORBIDDEN
-    assert market.try_to(key("", bid="prov"), VoidAward("won")) == FORBIDDEN
-    assert market.try_to(key("", offer="alpha"), SettleAward("won", 1, 1)) == FORBIDDEN
+    assert market.try_to(key("", bid="prov"), SettleAward("won", 1, 1, None, "prov")) == FORBIDDEN
+    assert market.try_to(key("", bid="prov"), VoidAward("won", None, "prov")) == FORBIDDEN
+    assert market.try_to(key("", offer="alpha"), SettleAward("won", 1, 1, None, "prov")) == FORBIDDEN
     assert market.try_to(key("", offer="alpha"), Transfer("alpha", "beta", 1, "tip")) == FORBIDDEN
-    assert market.try_to(key("", bid="alpha"), SettleAward("won", 1, 1)) == "alpha"
+    assert market.try_to(key("", bid="alpha"), SettleAward("won", 1, 1, None, "prov")) == "alpha"
 
 
 def test_a_report_that_is_sent_again_is_told_as_the_first_time() -> None:
     """IDM-1: the slot has been sold anew meanwhile, where impact is paid for, which is no question to a retry."""
     market, alpha = Market(), key("", bid="alpha")
-    report = SettleAward("won", 1, 1)
+    report = SettleAward("won", 1, 1, None, "prov")
     entry = Entry(market.engine.state.seq + 1, 1, "alpha", report, "report")
     assert actor_of(alpha, report, "", market.read, "report") == "alpha"
     assert not isinstance(market.engine.apply(entry)[0], Rejected)
@@ -314,8 +331,8 @@ def test_a_report_that_is_sent_again_is_told_as_the_first_time() -> None:
 
 def test_a_slot_that_nobody_knows_is_the_engines_to_refuse() -> None:
     market = Market()
-    actor = actor_of(KEYS["alpha"], SettleAward("none", 1, 1), "", market.read)
-    assert market.refusal(actor, SettleAward("none", 1, 1)) is Reject.SLOT_UNKNOWN
+    actor = actor_of(KEYS["alpha"], SettleAward("none", 1, 1, None, "prov"), "", market.read)
+    assert market.refusal(actor, SettleAward("none", 1, 1, None, "prov")) is Reject.SLOT_UNKNOWN
 
 
 @pytest.mark.parametrize(

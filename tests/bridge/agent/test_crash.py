@@ -192,7 +192,7 @@ def test_a_stale_process_loses_by_its_award(service: ServiceProcess, platform: P
     with platform.worker(service.url, service.key, "stale") as stale:
         first = platform.win(first_task)
         begun(stale, 1)
-        platform.market.void(f"s{platform.name}", award_id=first.award_id)
+        platform.market.void(f"s{platform.name}", provider_id=f"p{platform.name}", award_id=first.award_id)
         with platform.worker(service.url, service.key, "fresh") as fresh:
             fresh.open_gate()
             second = platform.win(second_task)

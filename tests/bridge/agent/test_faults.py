@@ -206,8 +206,8 @@ def test_tasks_of_awards_that_have_ended_are_set_free(stage: Stage) -> None:
     awards = [stage.award(name, f"{stage.slot_id}-{number}") for number, name in enumerate(names[:3])]
     claims = [left_in_hand(stage, name, award, "gone") for name, award in zip(names, awards, strict=False)]
     budget = left_in_hand(stage, names[3], None, "gone")
-    stage.owner.void(f"{stage.slot_id}-0", award_id=awards[0])
-    stage.owner.settle(f"{stage.slot_id}-1", 33, 0.5, award_id=awards[1])
+    stage.owner.void(f"{stage.slot_id}-0", provider_id=stage.provider_id, award_id=awards[0])
+    stage.owner.settle(f"{stage.slot_id}-1", 33, 0.5, provider_id=stage.provider_id, award_id=awards[1])
     # Other tests of the tables have left some too.
     assert release(stage, -1) >= 2
     assert release(stage, -1) == 0

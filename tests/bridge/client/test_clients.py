@@ -51,7 +51,7 @@ def test_a_name_that_http_cannot_have_is_told_as_such(service: Served, market: E
             ("market_id", lambda: client.place_bid("a/b", "a", "t", 1)),
             ("slot_id", lambda: client.offer_slot("m", "a/b")),
             ("hold_id", lambda: client.place_hold("a/b", "a", 1, "stake")),
-            ("hold_id", lambda: client.release_hold("a/b")),
+            ("hold_id", lambda: client.release_hold("a/b", "a")),
         ):
             with pytest.raises(Invalid, match=f"^{field}: expected .*without.*/.*, got 'a/b'$") as caught:
                 ask()

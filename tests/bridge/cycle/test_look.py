@@ -100,7 +100,7 @@ def test_overview(market: Exchange, clock: ManualClock) -> None:
     for hold_id, expires_at in (("h1", at(START_US + 9 * SECOND_US)), ("h2", None)):
         market.place_hold(hold_id, "a", 5, "stake", expires_at=expires_at)
     assert overview().sweep_us == START_US + 9 * SECOND_US
-    market.release_hold("h1")
+    market.release_hold("h1", "a")
     assert overview().sweep_us is None
 
 

@@ -102,11 +102,11 @@ def test_what_is_held_over_midnight_is_charged_when_it_is_free_again(
 
     def free(day: int) -> None:
         if way == "hold":
-            market.release_hold(f"h{day}")
+            market.release_hold(f"h{day}", "a")
         elif way == "bid":
             market.cancel_bid(day + 1)
         else:
-            market.void(f"s{day}")
+            market.void(f"s{day}", provider_id="friend")
 
     cunning.nights(hold, nothing, free)
     group, honest = cunning.paid()
@@ -154,7 +154,7 @@ def test_tokens_that_are_really_new_or_spent_are_not_charged(market: Exchange, c
     market.offer_slot("m", "s", provider_id="shop", reserve_price_tokens=10_000)
     market.place_bid("m", "honest", "t", 10_000)
     market.clear_round("m")
-    market.settle("s", 0, 0)
+    market.settle("s", 0, 0, provider_id="shop")
     clock.set_us(MIDNIGHT_US + DAY_US)
     assert collect(market, TERMS).charges == 0, "all of it is new"
     cunning.nights(nothing, nothing, nothing)
@@ -183,7 +183,7 @@ def test_no_group_pays_less_than_by_idling(market: Exchange, clock: ManualClock,
     market.mint(group[0], TOKENS, "grant:initial")
     market.open_account("honest")
     market.mint("honest", TOKENS, "grant:initial")
-    holds: list[str] = []
+    holds: list[tuple[str, str]] = []
     for day in range(1, 6):
         midnight_us = MIDNIGHT_US + day * DAY_US
         for moment in sorted(rng.randrange(-DAY_US + 2, 2 * SECOND_US) for _ in range(rng.randrange(1, 12))):
@@ -191,8 +191,8 @@ def test_no_group_pays_less_than_by_idling(market: Exchange, clock: ManualClock,
             _within(market, rng, group, holds, clock())
         clock.set_us(max(clock(), midnight_us + 2 * SECOND_US))
         collect(market, terms)
-    for name in holds:
-        market.release_hold(name)
+    for hold in holds:
+        market.release_hold(*hold)
     _gather(market, group, terms)
     left = sum(market.wallet(name).balance_tokens for name in group)
     # Each charge is rounded down, once for each account and day.
@@ -212,7 +212,7 @@ def _gather(market: Exchange, group: list[str], terms: Demurrage) -> None:
     collect(market, terms)
 
 
-def _within(market: Exchange, rng: random.Random, group: list[str], holds: list[str], at_us: int) -> None:
+def _within(market: Exchange, rng: random.Random, group: list[str], holds: list[tuple[str, str]], at_us: int) -> None:
     """Something that costs the group nothing."""
     payer, payee = rng.sample(group, 2)
     available = all_of(market, payer)
@@ -221,15 +221,14 @@ def _within(market: Exchange, rng: random.Random, group: list[str], holds: list[
         case 0 | 1 if tokens:
             market.transfer(payer, payee, tokens, "tip")
         case 2 if tokens:
-            holds.append(f"h{at_us}-{len(holds)}")
-            market.place_hold(holds[-1], payer, tokens, "stake")
+            holds.append((f"h{at_us}-{len(holds)}", payer))
+            market.place_hold(*holds[-1], tokens, "stake")
         case 3 if holds:
-            name = holds.pop(rng.randrange(len(holds)))
-            owner = market.hold(name).account_id
+            name, owner = holds.pop(rng.randrange(len(holds)))
             if owner != payee and rng.random() < 0.5:
-                market.capture_hold(name, payee)
+                market.capture_hold(name, owner, payee)
             else:
-                market.release_hold(name)
+                market.release_hold(name, owner)
         case 4 if tokens and market.wallet(payer).kind != "provider":
             task = f"t{at_us}-{rng.randrange(10**6)}"
             market.place_bid("m", payer, task, tokens, time_in_force="gtd", ttl_at=LATE)

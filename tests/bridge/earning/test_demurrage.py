@@ -174,7 +174,7 @@ def _something_happens(
                 seller = rng.choice(sellers)
                 market.offer_slot("m", f"s{at_us}", provider_id=seller, reserve_price_tokens=price)
                 for award in market.clear_round("m").awards:
-                    market.settle(award.slot_id, 0, 0)
+                    market.settle(award.slot_id, 0, 0, provider_id=seller)
         case 3 if available > 1:
             market.place_hold(f"h{at_us}", name, rng.randrange(1, available), "stake")
         case _:
@@ -257,7 +257,7 @@ def test_a_process_may_die_between_any_two_of_its_steps(market: Exchange, clock:
             outcome.note(payable, market.submit([charge(debt, TERMS) for debt in payable]))
         if steps > 1:
             market.change(outcome.change())
-    market.release_hold("h")
+    market.release_hold("h", "c")
     debts = Debts()
     owed, paid = debts.payable(market.ask(debts.question()))
     assert ([debt.account_id for debt in owed], paid) == (["c"], [])
@@ -279,7 +279,7 @@ def test_what_is_owed_for_long_is_forgiven(
         clock.set_us(MIDNIGHT_US + day * DAY_US)
         collect(market, TERMS)
         assert len(owing(market)) == min(day - 1, 2)
-    market.release_hold("h")
+    market.release_hold("h", "a")
     assert collect(market, TERMS).tokens == 20
 
 

@@ -49,7 +49,6 @@ def test_sent_again_it_is_done_once(market: Exchange) -> None:
     assert market.wallet("a").held_tokens == 500
     for other in (
         partial(stake, market, "s1", "a", "h1", 301),
-        partial(stake, market, "s1", "b", "h1", 300),
         partial(stake, market, "b1", "a", "h1", 200, expires_at=SOON),
         partial(post_bounty, market, "b1", "a", "h1", 200, expires_at=SOON, description="other"),
         partial(post_bounty, market, "s1", "a", "h1", 300, expires_at=SOON),
@@ -58,8 +57,8 @@ def test_sent_again_it_is_done_once(market: Exchange) -> None:
             other()
         assert reason_of(refused) is Reject.HOLD_EXISTS
     for _ in range(2):
-        assert unstake(market, "s1").status == "released"
-        assert withdraw_bounty(market, "b1").status == "withdrawn"
+        assert unstake(market, "s1", "a").status == "released"
+        assert withdraw_bounty(market, "b1", "a").status == "withdrawn"
     assert market.wallet("a").held_tokens == 0
 
 
@@ -68,11 +67,11 @@ def test_a_stake_is_not_taken_for_a_bounty(market: Exchange) -> None:
     post_bounty(market, "b1", "a", "h1", 200, expires_at=LATE)
     market.place_hold("other", "a", 1, "bounty", reference_type="task", reference_id="h1")
     for ask in (
-        partial(unstake, market, "b1"),
-        partial(unstake, market, "other"),
-        partial(withdraw_bounty, market, "s1"),
-        partial(pay_bounty, market, "other"),
-        partial(market.claim_bounty, "s1", "b"),
+        partial(unstake, market, "b1", "a"),
+        partial(unstake, market, "other", "a"),
+        partial(withdraw_bounty, market, "s1", "a"),
+        partial(pay_bounty, market, "other", "a"),
+        partial(market.claim_bounty, "s1", "a", "b"),
     ):
         with pytest.raises(NotFound):
             ask()
@@ -85,22 +84,22 @@ def test_only_who_posted_a_bounty_ends_it(market: Exchange) -> None:
     stake(market, "s1", "a", "h1", 1)
     post_bounty(market, "own", "a", "h1", 100, expires_at=SOON)
     post_bounty(market.acting_as("admin"), "escrow", "a", "h1", 100, expires_at=SOON)
-    market.claim_bounty("own", "b")
+    market.claim_bounty("own", "a", "b")
     for account_id in ("b", "c", "operator"):
         acting = market.acting_as(account_id)
         for ask in (
-            partial(unstake, acting, "s1"),
-            partial(pay_bounty, acting, "own"),
-            partial(withdraw_bounty, acting, "escrow"),
+            partial(unstake, acting, "s1", "a"),
+            partial(pay_bounty, acting, "own", "a"),
+            partial(withdraw_bounty, acting, "escrow", "a"),
         ):
             with pytest.raises(Refused) as refused:
                 ask()
             assert reason_of(refused) is Reject.NOT_PERMITTED
     with pytest.raises(Refused) as refused:
-        withdraw_bounty(market.acting_as("a"), "escrow")
+        withdraw_bounty(market.acting_as("a"), "escrow", "a")
     assert reason_of(refused) is Reject.NOT_PERMITTED
-    assert pay_bounty(market.acting_as("a"), "own").status == "paid"
-    assert withdraw_bounty(market.acting_as("admin"), "escrow").status == "withdrawn"
+    assert pay_bounty(market.acting_as("a"), "own", "a").status == "paid"
+    assert withdraw_bounty(market.acting_as("admin"), "escrow", "a").status == "withdrawn"
     assert market.wallet("b").balance_tokens == 1_100
 
 
@@ -108,30 +107,30 @@ def test_who_may_claim(market: Exchange) -> None:
     """Not the account whose tokens they are, nobody unknown, and nobody once it has ended."""
     post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
     with pytest.raises(Conflict, match="claimant_id"):
-        market.claim_bounty("b1", "a")
+        market.claim_bounty("b1", "a", "a")
     with pytest.raises(NotFound, match="claimant_id: expected an open account, got 'nobody'"):
-        market.claim_bounty("b1", "nobody")
+        market.claim_bounty("b1", "a", "nobody")
     with pytest.raises(Conflict, match="a bounty that is claimed: it is open"):
-        pay_bounty(market, "b1")
-    withdraw_bounty(market, "b1")
+        pay_bounty(market, "b1", "a")
+    withdraw_bounty(market, "b1", "a")
     with pytest.raises(Conflict, match="an open bounty: it is withdrawn"):
-        market.claim_bounty("b1", "b")
+        market.claim_bounty("b1", "a", "b")
 
 
 def test_a_bounty_that_expires_gives_back_its_tokens_and_its_budget(market: Exchange, clock: ManualClock) -> None:
     """RES-9: bounties expire with refund, claimed or not, and no longer fund research then."""
     post_bounty(market, "b1", "a", "h1", 100, expires_at=LATE)
     post_bounty(market, "b2", "a", "h1", 50, expires_at=LATE + timedelta(days=7))
-    market.claim_bounty("b1", "b")
+    market.claim_bounty("b1", "a", "b")
     assert market.compute_resource_budget("h1").budget_tokens == 150
     clock.set_us(START_US + 30 * 24 * HOUR_US)
     with pytest.raises(Refused) as refused:
-        pay_bounty(market, "b1")
+        pay_bounty(market, "b1", "a")
     assert reason_of(refused) is Reject.HOLD_EXPIRED
     market.refund_unfilled()
-    found = market.bounty("b1")
+    found = market.bounty("b1", "a")
     assert (found.status, found.claimant_id, found.tokens_paid, found.updated_at) == ("expired", "b", 0, LATE)
-    assert market.bounty("b2").status == "open"
+    assert market.bounty("b2", "a").status == "open"
     assert market.wallet("a").held_tokens == 50
     assert market.compute_resource_budget("h1").budget_tokens == 50
 
@@ -140,11 +139,11 @@ def test_of_many_claimants_one_gets_it(market: Exchange) -> None:
     for number in range(12):
         market.open_account(f"w{number}")
     post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
-    raised = in_threads([partial(market.claim_bounty, "b1", f"w{number}") for number in range(12)])
+    raised = in_threads([partial(market.claim_bounty, "b1", "a", f"w{number}") for number in range(12)])
     assert len(raised) == 11
     assert all(isinstance(error, Conflict) for error in raised), raised
-    winner = market.bounty("b1").claimant_id
-    pay_bounty(market, "b1")
+    winner = market.bounty("b1", "a").claimant_id
+    pay_bounty(market, "b1", "a")
     assert winner is not None
     assert market.wallet(winner).balance_tokens == 100
 
@@ -153,9 +152,9 @@ def test_claimed_and_withdrawn_at_once_the_table_says_what_the_ledger_says(marke
     for number in range(6):
         name = f"b{number}"
         post_bounty(market, name, "a", "h1", 100, expires_at=SOON)
-        in_threads([partial(market.claim_bounty, name, "b"), partial(withdraw_bounty, market, name)])
-        status = {"open": "claimed", "released": "withdrawn"}[market.hold(name).status]
-        assert market.bounty(name).status == status
+        in_threads([partial(market.claim_bounty, name, "a", "b"), partial(withdraw_bounty, market, name, "a")])
+        status = {"open": "claimed", "released": "withdrawn"}[market.hold(name, "a").status]
+        assert market.bounty(name, "a").status == status
 
 
 def test_the_table_follows_the_ledger_whatever_is_done(
@@ -178,17 +177,17 @@ def test_the_table_follows_the_ledger_whatever_is_done(
                     expected[name] = ("open", None)
             elif act == "claim":
                 worker = rng.choice(["b", "c"])
-                market.claim_bounty(name, worker)
+                market.claim_bounty(name, "a", worker)
                 if status == "open":
                     expected[name] = ("claimed", worker)
             elif act == "pay":
-                pay_bounty(market, name)
+                pay_bounty(market, name, "a")
                 expected[name] = ("paid", claimant)
             elif act == "withdraw":
-                withdraw_bounty(market, name)
+                withdraw_bounty(market, name, "a")
                 expected[name] = ("withdrawn", claimant)
             elif act == "release":
-                market.release_hold(name)
+                market.release_hold(name, "a")
                 expected[name] = ("withdrawn", claimant)
             else:
                 now_us += rng.choice((0, 0, 0, WEEK_US)) + rng.randrange(120_000_000)
@@ -225,8 +224,8 @@ def test_tables_made_again_from_the_journal_keep_claims_budgets_and_spending(
         stake(market, "s1", "a", "h1", 300)
         for number in range(3):
             post_bounty(market, f"b{number}", "a", "h1", 10, expires_at=SOON)
-            market.claim_bounty(f"b{number}", "b")
-        pay_bounty(market, "b0")
+            market.claim_bounty(f"b{number}", "a", "b")
+        pay_bounty(market, "b0", "a")
         market.record_resource_spending("h1", 7, "task", "t1")
     before = seen()
     with PostgresJournal(database_url, 0, reader=True) as journal:
@@ -247,30 +246,30 @@ def test_a_wallet_that_loses_nothing_pays_for_one_research(market: Exchange, clo
             market.record_resource_spending(f"art{number}", left, "task", "t")
             spent += left
         for ask in (
-            partial(withdraw_bounty, account, "b0"),
-            partial(account.release_hold, "b0"),
-            partial(account.capture_hold, "b0", "b"),
+            partial(withdraw_bounty, account, "b0", "a"),
+            partial(account.release_hold, "b0", "a"),
+            partial(account.capture_hold, "b0", "a", "b"),
         ):
             with pytest.raises(Refused) as bound:
                 ask()
             assert reason_of(bound) is Reject.HOLD_BOUND
     assert spent == 1_000
     clock.set_us(START_US + WEEK_US)
-    assert withdraw_bounty(account, "b0").status == "withdrawn"
+    assert withdraw_bounty(account, "b0", "a").status == "withdrawn"
 
 
 def test_a_stake_that_was_spent_from_is_bound_and_its_bounty_is_paid_by_the_admin(market: Exchange) -> None:
     """HLD-8: whoever has done the work need not wait, and what is placed afterwards is free."""
     stake(market.acting_as("a"), "s1", "a", "h1", 500)
     post_bounty(market.acting_as("a"), "b1", "a", "h1", 100, expires_at=LATE)
-    market.claim_bounty("b1", "b")
+    market.claim_bounty("b1", "a", "b")
     market.record_resource_spending("h1", 10, "task", "t1")
     stake(market.acting_as("a"), "s2", "a", "h1", 50)
     with pytest.raises(Refused) as bound:
-        unstake(market.acting_as("a"), "s1")
+        unstake(market.acting_as("a"), "s1", "a")
     assert reason_of(bound) is Reject.HOLD_BOUND
-    assert unstake(market.acting_as("a"), "s2").status == "released"
-    assert pay_bounty(market.acting_as("admin"), "b1").status == "paid"
+    assert unstake(market.acting_as("a"), "s2", "a").status == "released"
+    assert pay_bounty(market.acting_as("admin"), "b1", "a").status == "paid"
 
 
 def test_what_would_not_be_spent_binds_nobody(market: Exchange) -> None:
@@ -281,7 +280,7 @@ def test_what_would_not_be_spent_binds_nobody(market: Exchange) -> None:
         market.record_resource_spending("h1", 51, "task", "t1")
     with pytest.raises(NotFound):
         market.record_resource_spending("h2", 1, "task", "t1")
-    assert unstake(account, "s1").status == "released"
+    assert unstake(account, "s1", "a").status == "released"
 
 
 def test_a_hold_that_could_not_be_bound_for_long_gives_no_budget(market: Exchange, clock: ManualClock) -> None:
@@ -305,7 +304,7 @@ def test_what_is_released_in_the_same_moment_is_not_spent_from(market: Exchange,
         free = partial(_release, market, f"s{number}", ("stake", "artifact", f"x{number}"), late=bool(number % 2))
         in_threads(rng.sample([spend, free], 2))
         spent = market.resource_allocations(f"x{number}").items
-        assert bool(spent) == (market.hold(f"s{number}").status == "open"), number
+        assert bool(spent) == (market.hold(f"s{number}", "a").status == "open"), number
         assert spent or not number % 2, "it was bound before it could be released"
 
 
@@ -315,4 +314,4 @@ def _release(market: Exchange, hold_id: str, key: tuple[str, str, str], *, late:
     while late and not market.read(lambda state: key in state.holds.bindings):
         assert time.monotonic() < end_s, "nobody has bound it"
         time.sleep(0.0005)
-    market.acting_as("a").release_hold(hold_id)
+    market.acting_as("a").release_hold(hold_id, "a")

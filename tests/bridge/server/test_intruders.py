@@ -83,7 +83,7 @@ class Town:
         stake(market, "stake-a", "a", "h1", 200)
         for bounty_id in ("bounty-a", "claimed-a"):
             post_bounty(market, bounty_id, "a", "h1", 50, expires_at=datetime(2100, 1, 1, tzinfo=UTC))
-        market.claim_bounty("claimed-a", "b")
+        market.claim_bounty("claimed-a", "a", "b")
         market.place_hold("stake-1", "a", 10, "stake")
         market.acting_as("admin").place_hold("kept", "b", 10, "stake")
         self.keys = {
@@ -203,9 +203,9 @@ def test_nobody_touches_what_is_anothers(town: Town) -> None:
         ("bid", "DELETE", f"/api/v1/bids/{town.bid_id}", None, "", 403),
         ("bid", "PATCH", f"/api/v1/bids/{town.bid_id}", {"max_price_tokens": 1}, "", 403),
         ("bid", "DELETE", f"/api/v1/bids/{town.bid_id}", None, "a", 403),
-        ("bid", "POST", "/api/v1/slots/slot-1/settle", done, "", 403),
-        ("bid", "POST", "/api/v1/slots/slot-1/settle", done, "a", 403),
-        ("bid", "POST", "/api/v1/slots/slot-1/void", {}, "a", 403),
+        ("bid", "POST", "/api/v1/slots/p/slot-1/settle", done, "", 403),
+        ("bid", "POST", "/api/v1/slots/p/slot-1/settle", done, "a", 403),
+        ("bid", "POST", "/api/v1/slots/p/slot-1/void", {}, "a", 403),
         ("bid", "POST", bids, bid, "a", 403),
         ("bid", "POST", bids, bid | {"bidder_id": "a"}, "", 400),
         ("bid", "POST", f"{bids}/batch", {"bids": [bid | {"bidder_id": "a"}]}, "", 400),
@@ -213,28 +213,28 @@ def test_nobody_touches_what_is_anothers(town: Town) -> None:
         ("bid", "POST", "/api/v1/wallets/a/transfers", _pay("b"), "", 403),
         ("bid", "POST", "/api/v1/wallets/a/transfers", _pay("b"), "a", 403),
         ("bid", "POST", "/api/v1/wallets/b/transfers", _pay("a") | {"from_account_id": "a"}, "", 400),
-        ("bid", "DELETE", "/api/v1/stakes/stake-a", None, "", 403),
-        ("bid", "DELETE", "/api/v1/stakes/stake-a", None, "a", 403),
-        ("bid", "DELETE", "/api/v1/bounties/bounty-a", None, "", 403),
-        ("bid", "POST", "/api/v1/bounties/claimed-a/pay", {}, "", 403),
-        ("bid", "POST", "/api/v1/bounties/bounty-a/claim", None, "a", 403),
-        ("bid", "POST", "/api/v1/bounties/bounty-a/claim?account_id=a", None, "", 400),
+        ("bid", "DELETE", "/api/v1/stakes/a/stake-a", None, "", 403),
+        ("bid", "DELETE", "/api/v1/stakes/a/stake-a", None, "a", 403),
+        ("bid", "DELETE", "/api/v1/bounties/a/bounty-a", None, "", 403),
+        ("bid", "POST", "/api/v1/bounties/a/claimed-a/pay", {}, "", 403),
+        ("bid", "POST", "/api/v1/bounties/a/bounty-a/claim", None, "a", 403),
+        ("bid", "POST", "/api/v1/bounties/a/bounty-a/claim?account_id=a", None, "", 400),
         ("bid", "POST", "/api/v1/artifacts/h1/stakes", {"stake_id": "s", "tokens": 1}, "a", 403),
         ("bid", "POST", "/api/v1/artifacts/h1/stakes", {"stake_id": "s", "tokens": 1, "account_id": "a"}, "", 400),
-        ("operate", "DELETE", "/api/v1/bounties/bounty-a", None, "", 403),
+        ("operate", "DELETE", "/api/v1/bounties/a/bounty-a", None, "", 403),
         ("bid", "POST", "/api/v1/holds", hold, "a", 403),
         ("bid", "POST", "/api/v1/holds", hold | {"account_id": "a"}, "", 400),
-        ("bid", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "", 403),
-        ("bid", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "a", 403),
-        ("bid", "POST", "/api/v1/holds/stake-1/release", None, "", 403),
-        ("bid", "POST", "/api/v1/holds/kept/capture", {"to_account_id": "a"}, "", 403),
-        ("bid", "POST", "/api/v1/holds/kept/release", None, "b", 403),
-        ("operate", "POST", "/api/v1/holds/stake-1/capture", {"to_account_id": "b"}, "", 403),
-        ("offer", "DELETE", "/api/v1/slots/slot-3", None, "", 403),
-        ("offer", "DELETE", "/api/v1/slots/slot-3", None, "p", 403),
-        ("offer", "POST", "/api/v1/slots/slot-1/settle", done, "", 403),
-        ("offer", "POST", "/api/v1/slots/slot-1/void", {}, "", 403),
-        ("offer", "POST", "/api/v1/slots/slot-1/void", {}, "p", 403),
+        ("bid", "POST", "/api/v1/holds/a/stake-1/capture", {"to_account_id": "b"}, "", 403),
+        ("bid", "POST", "/api/v1/holds/a/stake-1/capture", {"to_account_id": "b"}, "a", 403),
+        ("bid", "POST", "/api/v1/holds/a/stake-1/release", None, "", 403),
+        ("bid", "POST", "/api/v1/holds/b/kept/capture", {"to_account_id": "a"}, "", 403),
+        ("bid", "POST", "/api/v1/holds/b/kept/release", None, "b", 403),
+        ("operate", "POST", "/api/v1/holds/a/stake-1/capture", {"to_account_id": "b"}, "", 403),
+        ("offer", "DELETE", "/api/v1/slots/p/slot-3", None, "", 403),
+        ("offer", "DELETE", "/api/v1/slots/p/slot-3", None, "p", 403),
+        ("offer", "POST", "/api/v1/slots/p/slot-1/settle", done, "", 403),
+        ("offer", "POST", "/api/v1/slots/p/slot-1/void", {}, "", 403),
+        ("offer", "POST", "/api/v1/slots/p/slot-1/void", {}, "p", 403),
         ("offer", "POST", slots, {"slot_id": "s"}, "p", 403),
         ("offer", "POST", slots, {"slot_id": "s", "provider_id": "p"}, "", 400),
         ("offer", "POST", "/api/v1/wallets/q/transfers", _pay("b"), "", 403),
@@ -256,7 +256,7 @@ def _pay(account_id: str) -> dict[str, Any]:
 def test_the_winner_does_not_make_up_the_impact_it_is_paid_for(town: Town) -> None:
     body = {"actual_cost_tokens": 1, "actual_impact": 9_000_000.0}
     for account in ("", "a"):
-        told = town.served.ask("POST", "/api/v1/slots/slot-2/settle", key=town.owner, account=account, json=body)
+        told = town.served.ask("POST", "/api/v1/slots/p/slot-2/settle", key=town.owner, account=account, json=body)
         town.refused(told, 403)
 
 
@@ -324,7 +324,7 @@ BOMBS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_body_that_is_a_bomb_is_refused(town: Town, name: str) -> None:
-    paths = ["/markets/m/bids", "/markets/m/bids?ack=durable", "/markets/m/bids/batch", "/slots/slot-1/settle"]
+    paths = ["/markets/m/bids", "/markets/m/bids?ack=durable", "/markets/m/bids/batch", "/slots/p/slot-1/settle"]
     for path in paths:
         headers = {"Content-Encoding": "gzip"} if name == "gzip" else {}
         told = town.served.ask("POST", f"/api/v1{path}", key=town.owner, content=BOMBS[name], headers=headers)

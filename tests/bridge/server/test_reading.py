@@ -70,7 +70,7 @@ def test_a_change_weighs_on_nobody_who_asked_before_it(served: Served) -> None:
     before = Caller(served.service.door.known(f"Bearer {served.key(rate_per_s=1, burst=4)}".encode()), "", "", "")
     served.service.door.charge(before.principal, 4)
     asked = ASKING.set(before)
-    told = served.ask("POST", "/api/v1/bounties/none/pay", key=served.key(admin=True), json={})
+    told = served.ask("POST", "/api/v1/bounties/a/none/pay", key=served.key(admin=True), json={})
     ASKING.reset(asked)
     assert told.status_code == 404, told.text
 

@@ -27,7 +27,7 @@ def forgetful(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
 def forget(served: Served) -> None:
     """Let another hold end."""
     served.exchange.place_hold("another", "a", 1, "stake")
-    served.exchange.acting_as("a").release_hold("another")
+    served.exchange.acting_as("a").release_hold("another", "a")
 
 
 @pytest.mark.parametrize("receipts_max", [65_536, 1])
@@ -38,32 +38,32 @@ def test_a_bounty_that_was_withdrawn_is_told_so_whoever_claims_its_name(
     monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", receipts_max)
     market, key = forgetful.exchange, forgetful.key(bid=("a",))
     post_bounty(market, "b1", "a", "h1", 50, expires_at=FAR)
-    first = forgetful.ask("DELETE", "/api/v1/bounties/b1", key=key, headers=AGAIN)
+    first = forgetful.ask("DELETE", "/api/v1/bounties/a/b1", key=key, headers=AGAIN)
     assert first.status_code == 200
     forget(forgetful)
     post_bounty(market, "b1", "a", "h1", 70, expires_at=FAR, command_id="stranger")
-    market.claim_bounty("b1", "b")
-    again = forgetful.ask("DELETE", "/api/v1/bounties/b1", key=key, headers=AGAIN)
+    market.claim_bounty("b1", "a", "b")
+    again = forgetful.ask("DELETE", "/api/v1/bounties/a/b1", key=key, headers=AGAIN)
     assert again.status_code == 200
     assert again.json()["stamp"]["repeated"]
     assert again.json()["stamp"]["seq"] == first.json()["stamp"]["seq"]
-    assert market.bounty("b1").status == "claimed"
+    assert market.bounty("b1", "a").status == "claimed"
     # What is new is asked as ever, also by another under that id.
     for headers, other in (({}, key), ({"Idempotency-Key": "k2"}, key), (AGAIN, forgetful.key(admin=True))):
-        assert forgetful.ask("DELETE", "/api/v1/bounties/b1", key=other, headers=headers).status_code == 409
-    assert forgetful.ask("DELETE", "/api/v1/bounties/b1", key=forgetful.key(), headers=AGAIN).status_code == 403
-    assert market.bounty("b1").status == "claimed"
+        assert forgetful.ask("DELETE", "/api/v1/bounties/a/b1", key=other, headers=headers).status_code == 409
+    assert forgetful.ask("DELETE", "/api/v1/bounties/a/b1", key=forgetful.key(), headers=AGAIN).status_code == 403
+    assert market.bounty("b1", "a").status == "claimed"
 
 
 def test_a_stake_that_was_taken_back_is_told_so_whatever_has_its_name(forgetful: Served) -> None:
     """IDM-1: by now the name is that of a bounty."""
     market, key = forgetful.exchange, forgetful.key(bid=("a",))
     stake(market, "s1", "a", "h1", 50)
-    first = forgetful.ask("DELETE", "/api/v1/stakes/s1", key=key, headers=AGAIN)
+    first = forgetful.ask("DELETE", "/api/v1/stakes/a/s1", key=key, headers=AGAIN)
     assert first.status_code == 200
     forget(forgetful)
     post_bounty(market, "s1", "a", "h1", 70, expires_at=FAR)
-    again = forgetful.ask("DELETE", "/api/v1/stakes/s1", key=key, headers=AGAIN)
+    again = forgetful.ask("DELETE", "/api/v1/stakes/a/s1", key=key, headers=AGAIN)
     assert (again.status_code, again.json()["stamp"]["repeated"]) == (200, True)
-    assert forgetful.ask("DELETE", "/api/v1/stakes/s1", key=key).status_code == 404
-    assert market.bounty("s1").status == "open"
+    assert forgetful.ask("DELETE", "/api/v1/stakes/a/s1", key=key).status_code == 404
+    assert market.bounty("s1", "a").status == "open"

@@ -34,7 +34,7 @@ def settled(served: Served, number: int, seller: str, reporter: str, account: st
     assert served.ask("POST", "/api/v1/markets/paying/slots", key=seller, account="mal2", json=body).status_code == 201
     served.exchange.place_bid("paying", "mallory", f"t{number}", 1)
     served.exchange.clear_round("paying")
-    return served.ask("POST", f"/api/v1/slots/s{number}/settle", key=reporter, account=account, json=IMPACT)
+    return served.ask("POST", f"/api/v1/slots/mal2/s{number}/settle", key=reporter, account=account, json=IMPACT)
 
 
 def test_a_key_that_holds_both_sides_is_paid_nothing(paying: Served) -> None:

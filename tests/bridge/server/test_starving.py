@@ -82,7 +82,7 @@ def test_half_sent_requests_keep_nobody_from_anything(market: tuple[Served, Exch
     """A1: 300 requests of one key whose bodies never come, on every kind of route that has one."""
     serving, _ = market
     attacker, modest, admin = serving.key(**scopes), serving.key(bid=("b",)), serving.key(admin=True)
-    paths = (BIDS, BIDS + "/batch", "/api/v1/wallets/a/transfers", "/api/v1/holds", "/api/v1/slots/s/settle")
+    paths = (BIDS, BIDS + "/batch", "/api/v1/wallets/a/transfers", "/api/v1/holds", "/api/v1/slots/p/s/settle")
     with ExitStack() as stack:
         held = [stack.enter_context(connected(serving)) for _ in range(300)]
         for number, one in enumerate(held):

@@ -67,7 +67,7 @@ def test_other_errors_are_told_with_what_to_do() -> None:
 
 
 def test_a_report_repeats_itself_and_a_bid_does_not() -> None:
-    report = Settle(slot_id="s", award_id=1, actual_cost_tokens=2, actual_impact=3)
+    report = Settle(provider_id="p", slot_id="s", award_id=1, actual_cost_tokens=2, actual_impact=3)
     other = msgspec.structs.replace(report, actual_impact=4)
     assert command_id_of("settle", report) == command_id_of("settle", report) != command_id_of("settle", other)
     bid = PlaceBid(market_id="m", task_id="t", max_price_tokens=1)

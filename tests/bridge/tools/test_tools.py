@@ -81,8 +81,9 @@ async def test_an_agent_quotes_bids_waits_settles_and_looks_at_its_wallet(
         awards, words = await waiting
         (award,) = awards["items"]
         assert (award["task_id"], award["price_tokens"], award["status"]) == ("t", 300, "awarded")
-        assert f"award_id {award['award_id']}, slot_id slot-{m}" in words
+        assert f"award_id {award['award_id']}, provider_id treasury, slot_id slot-{m}" in words
         report = {
+            "provider_id": "treasury",
             "slot_id": f"slot-{m}",
             "award_id": award["award_id"],
             "actual_cost_tokens": 200,
@@ -199,9 +200,10 @@ async def test_only_a_provider_reports_impact_that_is_paid_for(served: Served, t
         await use(bidder, "place_bid", market_id=f"{m}-paid", task_id="t", max_price_tokens=1)
         await asyncio.to_thread(served.admin.clear_round, f"{m}-paid")
         ((award,), _) = (await use(bidder, "my_awards"))[0]["items"], ""
-        report = {"slot_id": f"s-{m}", "award_id": award["award_id"], "actual_cost_tokens": 0, "actual_impact": 1}
+        slot = {"provider_id": award["provider_id"], "slot_id": award["slot_id"], "award_id": award["award_id"]}
+        report = {**slot, "actual_cost_tokens": 0, "actual_impact": 1}
         assert "FORBIDDEN" in await fail(bidder, "settle", **report)
-        assert "FORBIDDEN" in await fail(bidder, "void", slot_id=f"s-{m}", award_id=award["award_id"])
+        assert "FORBIDDEN" in await fail(bidder, "void", **slot)
         assert (await use(provider, "settle", **report))[0]["reward_tokens"] == 5
 
 

@@ -28,7 +28,7 @@ def refuse_award_end(shard: Shard, slot: Slot, award_id: int | None) -> Iterator
 
 def refuse_settle_award(shard: Shard, command: SettleAward, actor: str) -> Iterator[Reject]:
     """SET-1, SET-5."""
-    slot = shard.find_slot(command.slot_id)
+    slot = shard.find_slot(command.provider_id, command.slot_id)
     if slot is None:
         yield Reject.SLOT_UNKNOWN
         return
@@ -41,7 +41,7 @@ def refuse_settle_award(shard: Shard, command: SettleAward, actor: str) -> Itera
 
 def settle_award(shard: Shard, command: SettleAward) -> None:
     """SET-1 to SET-3."""
-    slot, award = end_award(shard, command.slot_id, "settled")
+    slot, award = end_award(shard, (command.provider_id, command.slot_id), "settled")
     market = shard.markets[slot.market_id]
     reward = reward_for_impact(shard, market, slot, award, command.actual_impact_micros)
     shard.say(
@@ -55,6 +55,7 @@ def settle_award(shard: Shard, command: SettleAward) -> None:
             actual_impact_micros=command.actual_impact_micros,
             reward_tokens=reward,
             market_id=slot.market_id,
+            provider_id=slot.provider,
         )
     )
     capture(shard, slot, award, award.price, "settle:slot")
@@ -83,9 +84,9 @@ def reward_for_impact(shard: Shard, market: Market, slot: Slot, award: Award, im
     return min(whole, rules.reward_cap_tokens, rules.reward_day_cap_tokens - had, room)
 
 
-def end_award(shard: Shard, slot_id: str, status: SlotStatus) -> tuple[Slot, Award]:
+def end_award(shard: Shard, name: tuple[str, str], status: SlotStatus) -> tuple[Slot, Award]:
     """LED-6: slot, award and bid end together, and with the bid its hold."""
-    slot = shard.slots[slot_id]
+    slot = shard.slots[name]
     award = slot.award
     assert award is not None
     shard.end_slot(slot, status)
@@ -95,7 +96,7 @@ def end_award(shard: Shard, slot_id: str, status: SlotStatus) -> tuple[Slot, Awa
 
 def refuse_void_award(shard: Shard, command: VoidAward, actor: str) -> Iterator[Reject]:
     """SET-4, SET-5."""
-    slot = shard.find_slot(command.slot_id)
+    slot = shard.find_slot(command.provider_id, command.slot_id)
     if slot is None:
         yield Reject.SLOT_UNKNOWN
         return
@@ -105,9 +106,10 @@ def refuse_void_award(shard: Shard, command: VoidAward, actor: str) -> Iterator[
 
 def void_award(shard: Shard, command: VoidAward) -> None:
     """SET-4."""
-    slot, award = end_award(shard, command.slot_id, "voided")
+    slot, award = end_award(shard, (command.provider_id, command.slot_id), "voided")
     bid = award.bid
-    shard.say(AwardVoided(award.award_id, slot.slot_id, bid.bid_id, bid.bidder, bid.hold, slot.market_id))
+    whose = slot.market_id, slot.provider
+    shard.say(AwardVoided(award.award_id, slot.slot_id, bid.bid_id, bid.bidder, bid.hold, *whose))
 
 
 def refuse_expire_due(shard: Shard, command: ExpireDue, actor: str) -> Iterator[Reject]:
@@ -125,8 +127,8 @@ def expire_due(shard: Shard, command: ExpireDue) -> None:
     lost = sum(bid.status == "lost" for bid in losers)
     for _, round_losers in groupby(losers, key=lambda bid: bid.lost_seq):
         release_losers(shard, list(round_losers))
-    for slot_id in awards:
-        lapse(shard, slot_id)
+    for name in awards:
+        lapse(shard, name)
     for bid in bids:
         del shard.bids[bid.bid_id]
     if bids:
@@ -136,10 +138,11 @@ def expire_due(shard: Shard, command: ExpireDue) -> None:
     shard.say(SweepFinished(lost, len(losers) - lost + len(bids), len(awards), more_due, len(holds)))
 
 
-def lapse(shard: Shard, slot_id: str) -> None:
+def lapse(shard: Shard, name: tuple[str, str]) -> None:
     """SET-5."""
-    slot, award = end_award(shard, slot_id, "lapsed")
+    slot, award = end_award(shard, name, "lapsed")
     charged = award.price if shard.markets[slot.market_id].rules.lapse_policy == "charge" else 0
     bid = award.bid
-    shard.say(AwardLapsed(award.award_id, slot_id, bid.bid_id, bid.bidder, award.price, charged, slot.market_id))
+    whose = slot.market_id, slot.provider
+    shard.say(AwardLapsed(award.award_id, slot.slot_id, bid.bid_id, bid.bidder, award.price, charged, *whose))
     capture(shard, slot, award, charged, "lapse:slot")

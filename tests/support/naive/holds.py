@@ -16,7 +16,8 @@ def refuse_place_hold(shard: Shard, command: PlaceHold, actor: str) -> Iterator[
     """HLD-1, HLD-6, HLD-7."""
     yield from permit(actor, *payers(command.reason, command.account_id))
     yield from refuse_reason(command.reason)
-    if command.hold_id in shard.holds or command.hold_id in shard.holds_ended:
+    name = command.account_id, command.hold_id
+    if name in shard.holds or name in shard.holds_ended:
         yield Reject.HOLD_EXISTS
     if command.account_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
@@ -36,7 +37,7 @@ def refuse_place_hold(shard: Shard, command: PlaceHold, actor: str) -> Iterator[
 
 def place_hold(shard: Shard, command: PlaceHold) -> None:
     """HLD-1, HLD-2."""
-    shard.holds[command.hold_id] = NamedHold(command, shard.actor, shard.seq)
+    shard.holds[command.account_id, command.hold_id] = NamedHold(command, shard.actor, shard.seq)
     shard.say(
         HoldPlaced(
             hold_id=command.hold_id,
@@ -53,9 +54,9 @@ def place_hold(shard: Shard, command: PlaceHold) -> None:
     )
 
 
-def refuse_hold_end(shard: Shard, hold_id: str, actor: str) -> Iterator[Reject]:
+def refuse_hold_end(shard: Shard, name: tuple[str, str], actor: str) -> Iterator[Reject]:
     """HLD-2, HLD-5, HLD-6: what capturing and releasing have in common."""
-    hold = shard.holds.get(hold_id) or shard.holds_ended.get(hold_id)
+    hold = shard.holds.get(name) or shard.holds_ended.get(name)
     if hold is None:
         yield Reject.HOLD_UNKNOWN
         return
@@ -95,13 +96,14 @@ def bind_holds(shard: Shard, command: BindHolds) -> None:
 
 def refuse_capture_hold(shard: Shard, command: CaptureHold, actor: str) -> Iterator[Reject]:
     """HLD-3."""
-    yield from refuse_hold_end(shard, command.hold_id, actor)
+    name = command.account_id, command.hold_id
+    yield from refuse_hold_end(shard, name, actor)
     if command.to_account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
     if command.to_account_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
-    hold = shard.holds.get(command.hold_id)
-    ended = shard.holds_ended.get(command.hold_id)
+    hold = shard.holds.get(name)
+    ended = shard.holds_ended.get(name)
     owner = hold or ended
     if owner is not None and owner.place.account_id == command.to_account_id:
         yield Reject.SAME_ACCOUNT
@@ -113,7 +115,7 @@ def refuse_capture_hold(shard: Shard, command: CaptureHold, actor: str) -> Itera
 
 def capture_hold(shard: Shard, command: CaptureHold) -> None:
     """HLD-3: the movement has the words of the hold; the rest goes back."""
-    hold = end(shard, command.hold_id, "captured")
+    hold = end(shard, (command.account_id, command.hold_id), "captured")
     place, payee = hold.place, command.to_account_id
     tokens = place.amount_tokens if command.amount_tokens is None else command.amount_tokens
     rest = place.amount_tokens - tokens
@@ -125,26 +127,27 @@ def capture_hold(shard: Shard, command: CaptureHold) -> None:
 
 def refuse_release_hold(shard: Shard, command: ReleaseHold, actor: str) -> Iterator[Reject]:
     """HLD-4."""
-    yield from refuse_hold_end(shard, command.hold_id, actor)
+    yield from refuse_hold_end(shard, (command.account_id, command.hold_id), actor)
 
 
 def release_hold(shard: Shard, command: ReleaseHold) -> None:
     """HLD-4."""
-    hold = end(shard, command.hold_id, "released")
+    hold = end(shard, (command.account_id, command.hold_id), "released")
     place = hold.place
     shard.say(HoldReleased(command.hold_id, hold.placed_seq, place.account_id, place.amount_tokens))
 
 
-def expire_holds(shard: Shard, names: list[str]) -> None:
+def expire_holds(shard: Shard, names: list[tuple[str, str]]) -> None:
     """HLD-5."""
     ended = [end(shard, name, "expired") for name in names]
     if ended:
         seqs = tuple(hold.placed_seq for hold in ended)
-        accounts = tuple(hold.place.account_id for hold in ended)
-        shard.say(HoldsExpired(tuple(names), seqs, accounts, tuple(hold.place.amount_tokens for hold in ended)))
+        accounts = tuple(account for account, _ in names)
+        ids = tuple(hold_id for _, hold_id in names)
+        shard.say(HoldsExpired(ids, seqs, accounts, tuple(hold.place.amount_tokens for hold in ended)))
 
 
-def end(shard: Shard, name: str, status: HoldStatus) -> NamedHold:
+def end(shard: Shard, name: tuple[str, str], status: HoldStatus) -> NamedHold:
     """HLD-6: the last HOLDS_ENDED_KEPT are remembered."""
     hold = shard.holds.pop(name)
     hold.status = status

@@ -118,13 +118,14 @@ class Shard:
         default_factory=lambda: {ISSUANCE: Account("system"), TREASURY: Account("system")}
     )
     markets: dict[str, Market] = field(default_factory=dict)
-    slots: dict[str, Slot] = field(default_factory=dict)
+    # By provider and id (SLT-1), and holds by account and id (HLD-1).
+    slots: dict[tuple[str, str], Slot] = field(default_factory=dict)
     # Oldest end first, at most SLOTS_ENDED_KEPT.
-    slots_ended: dict[str, Slot] = field(default_factory=dict)
+    slots_ended: dict[tuple[str, str], Slot] = field(default_factory=dict)
     bids: dict[int, Bid] = field(default_factory=dict)
-    holds: dict[str, NamedHold] = field(default_factory=dict)
+    holds: dict[tuple[str, str], NamedHold] = field(default_factory=dict)
     # Oldest end first, at most HOLDS_ENDED_KEPT.
-    holds_ended: dict[str, NamedHold] = field(default_factory=dict)
+    holds_ended: dict[tuple[str, str], NamedHold] = field(default_factory=dict)
     # What of the holds was bound, by which row, and when (HLD-8).
     bindings: list[tuple[tuple[str, str, str], int, int]] = field(default_factory=list)
     earnings: set[tuple[str, str, str, str]] = field(default_factory=set)
@@ -190,9 +191,9 @@ class Shard:
         """Return how many of them are of this provider."""
         return sum(slot.market_id == market_id and slot.provider == provider for slot in self.slots.values())
 
-    def find_slot(self, slot_id: str) -> Slot | None:
+    def find_slot(self, provider: str, slot_id: str) -> Slot | None:
         """SLT-3: live, or among the last that ended."""
-        return self.slots.get(slot_id) or self.slots_ended.get(slot_id)
+        return self.slots.get((provider, slot_id)) or self.slots_ended.get((provider, slot_id))
 
     def bids_for_task(self, market_id: str, bidder: str, task: str) -> list[Bid]:
         """Return the bidder's bids for a task in a market, whatever their status."""
@@ -208,19 +209,19 @@ class Shard:
         losers = [bid for bid in self.bids.values() if bid.status in ("lost", "expired")]
         return sorted(losers, key=lambda bid: (bid.lost_seq, bid.lost_place))
 
-    def awards_due(self) -> list[str]:
+    def awards_due(self) -> list[tuple[str, str]]:
         """Return the slots of the awards past their lease, in the order of lease and id."""
-        pairs = [(slot.award, slot.slot_id) for slot in self.slots.values() if slot.status == "awarded"]
-        due = [(award.lease_until, award.award_id, slot_id) for award, slot_id in pairs if award is not None]
-        return [slot_id for lease_until, _, slot_id in sorted(due) if lease_until <= self.now]
+        pairs = [(slot.award, name) for name, slot in self.slots.items() if slot.status == "awarded"]
+        due = [(award.lease_until, award.award_id, name) for award, name in pairs if award is not None]
+        return [name for lease_until, _, name in sorted(due) if lease_until <= self.now]
 
     def bids_due(self) -> list[Bid]:
         """Return the open bids past their deadline, in the order of deadline and id."""
         due = [bid for bid in self.bids.values() if bid.status == "open" and bid.past_deadline(self.now)]
         return sorted(due, key=lambda bid: (bid.ttl, bid.bid_id))
 
-    def holds_due(self) -> list[str]:
-        """Return the open named holds past their deadline, in the order of deadline and id."""
+    def holds_due(self) -> list[tuple[str, str]]:
+        """Return the open named holds past their deadline, in the order of deadline, account and id."""
         due = [(hold.place.expires_at_us, name) for name, hold in self.holds.items() if hold.past_deadline(self.now)]
         return [name for _, name in sorted(due, key=lambda pair: (pair[0] or 0, pair[1]))]
 
@@ -237,8 +238,8 @@ class Shard:
     def end_slot(self, slot: Slot, status: SlotStatus) -> None:
         """SLT-3: the last SLOTS_ENDED_KEPT are remembered."""
         slot.status = status
-        del self.slots[slot.slot_id]
-        self.slots_ended[slot.slot_id] = slot
+        del self.slots[slot.provider, slot.slot_id]
+        self.slots_ended[slot.provider, slot.slot_id] = slot
         drop_oldest(self.slots_ended, limits.SLOTS_ENDED_KEPT)
 
     def say(self, event: Event) -> None:

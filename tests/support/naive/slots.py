@@ -41,7 +41,7 @@ def refuse_offer_slot(shard: Shard, command: OfferSlot, actor: str) -> Iterator[
     if command.provider_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
     yield from permit(actor, command.provider_id, OPERATOR)
-    if command.slot_id in shard.slots:
+    if (command.provider_id, command.slot_id) in shard.slots:
         yield Reject.SLOT_EXISTS
     if command.provider_id == ISSUANCE:
         yield Reject.ACCOUNT_KIND
@@ -57,8 +57,9 @@ def offer_slot(shard: Shard, command: OfferSlot) -> None:
     rules = shard.markets[command.market_id].rules
     reserve = rules.reserve_price_tokens if command.reserve_price_tokens is None else command.reserve_price_tokens
     lease = rules.lease_us if command.lease_us is None else command.lease_us
-    shard.slots_ended.pop(command.slot_id, None)
-    shard.slots[command.slot_id] = Slot(
+    name = command.provider_id, command.slot_id
+    shard.slots_ended.pop(name, None)
+    shard.slots[name] = Slot(
         slot_id=command.slot_id,
         market_id=command.market_id,
         offer_seq=shard.seq,
@@ -82,7 +83,7 @@ def offer_slot(shard: Shard, command: OfferSlot) -> None:
 
 def refuse_withdraw_slot(shard: Shard, command: WithdrawSlot, actor: str) -> Iterator[Reject]:
     """SLT-2."""
-    slot = shard.find_slot(command.slot_id)
+    slot = shard.find_slot(command.provider_id, command.slot_id)
     if slot is None:
         yield Reject.SLOT_UNKNOWN
         return
@@ -95,6 +96,6 @@ def refuse_withdraw_slot(shard: Shard, command: WithdrawSlot, actor: str) -> Ite
 
 def withdraw_slot(shard: Shard, command: WithdrawSlot) -> None:
     """SLT-2."""
-    slot = shard.slots[command.slot_id]
+    slot = shard.slots[command.provider_id, command.slot_id]
     shard.end_slot(slot, "withdrawn")
-    shard.say(SlotWithdrawn(command.slot_id, slot.market_id))
+    shard.say(SlotWithdrawn(command.slot_id, slot.market_id, command.provider_id))
