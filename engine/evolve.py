@@ -4,6 +4,7 @@ Rule of this file: one function per event, no decision, no refusal. The events o
 `state.seq` and `state.at_us` are those of the command, so `at_us` here is when it happened.
 """
 
+from collections.abc import Sequence
 from itertools import repeat
 from operator import attrgetter
 from typing import Final, assert_never
@@ -67,7 +68,9 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
             _awards_granted(state, event)
         case AwardGranted():
             _award_granted(state, event)
-        case BidsLost() | BidsExpired():
+        case BidsLost():
+            _bids_lost(state, event)
+        case BidsExpired():
             for bid_id in event.bid_ids:
                 _bid_ended(state, bid_id)
         case BidAmended():
@@ -160,6 +163,23 @@ def _bid_ended(state: State, bid_id: int) -> None:
     state.ledger.release(bid.bidder_id, bid.max_price_tokens)
 
 
+def _bids_lost(state: State, event: BidsLost) -> None:
+    """What `_bid_ended` does for each of them, in one pass over each structure."""
+    bids = list(map(state.bids.pop, event.bid_ids))
+    losing = state.losing[event.market_id, event.round_no].book
+    losing.remove_all(bids)
+    if not losing:
+        del state.losing[event.market_id, event.round_no]
+    state.markets[event.market_id].unindex_all(bids)
+    _discard_deadlines(state, bids)
+    state.ledger.release_all(event.bidder_ids, event.released_tokens)
+
+
+def _discard_deadlines(state: State, bids: Sequence[Bid]) -> None:
+    due = [bid for bid in bids if bid.ttl_at_us is not None]
+    state.bid_deadlines.discard_all(list(map(_TTL, due)), list(map(_BID, due)))
+
+
 def _take_out(state: State, bid_id: int) -> Bid:
     """Remove a bid from everything but the ledger, where its hold ends or becomes the award's."""
     bid = state.bids.pop(bid_id)
@@ -207,9 +227,9 @@ def _awards_granted(state: State, event: AwardsGranted) -> None:
     """What `_award_granted` does for each of them, in one pass over each structure."""
     market, count = state.markets[event.market_id], len(event.bid_ids)
     bids = list(map(state.bids.pop, event.bid_ids))
-    market.take_winners(bids)
-    due = [bid for bid in bids if bid.ttl_at_us is not None]
-    state.bid_deadlines.discard_all(list(map(_TTL, due)), list(map(_BID, due)))
+    market.take_out(bids)
+    market.unindex_all(bids)
+    _discard_deadlines(state, bids)
     state.ledger.release_all(event.bidder_ids, event.premiums_tokens)
     award_ids = list(event.award_ids)
     provider_ids = spread(event.provider_ids, count)
