@@ -122,13 +122,18 @@ class Book:
 
     def check(self) -> None:
         """Assert every property of the book. O(bids)."""
+        for _ in self.checked():
+            pass
+
+    def checked(self) -> Iterator[Bid]:
+        """All bids, best first, while every property of the book is asserted: for who has to look at each anyway."""
         bids = 0
-        before = None
+        before = 0
         assert len(self._prices) == len(self._levels), (len(self._prices), len(self._levels))
-        for price_tokens in self._prices:
+        for price_tokens in reversed(self._prices):
             level = self._levels[price_tokens]
-            # Prices rise from level to level, and no level is empty, else a cancelled best price would still be quoted.
-            assert before is None or before < price_tokens, f"out of order: {before}, {price_tokens}"
+            # Prices fall from level to level, and no level is empty, else a cancelled best price would still be quoted.
+            assert not before or price_tokens < before, f"out of order: {before}, {price_tokens}"
             assert level, f"empty level: {price_tokens}"
             before = price_tokens
             bids += len(level)
@@ -138,6 +143,7 @@ class Book:
                 assert bid.bid_id == bid_id and bid.max_price_tokens == price_tokens, (price_tokens, bid_id, bid)
                 assert seq < bid.priority_seq, f"out of order: {seq}, {bid}"
                 seq = bid.priority_seq
+                yield bid
         assert bids == self._bids, (bids, self._bids)
 
 

@@ -98,15 +98,18 @@ class State:
         standing = dict.fromkeys(self.markets, 0)
         replaced = 0
         for market_id, market in self.markets.items():
-            replaced += self._check_book(market, market.resting, "gtd", 0, due)
-            replaced += self._check_book(market, market.round_bids, "round", market.rounds_called + 1, due)
+            replaced += self._check_book(market, market.resting, "gtd", 0)
+            replaced += self._check_book(market, market.round_bids, "round", market.rounds_called + 1)
             standing[market_id] = market.bids_open
         for (market_id, round_no), losing in self.losing.items():
             market = self.markets[market_id]
             # A round whose losers are all released is forgotten.
             assert losing.book and round_no <= market.rounds_called, (market_id, round_no)
-            replaced += self._check_book(market, losing.book, "round", round_no, due)
+            replaced += self._check_book(market, losing.book, "round", round_no)
             standing[market_id] += len(losing.book)
+        # Each bid is due at its deadline. In the order in which they came: their memory is read from end to end.
+        for bid_id, bid in self.bids.items():
+            assert due.pop(bid_id, None) == bid.ttl_at_us, bid
         # What is left is the deadline of no bid.
         assert not due, next(iter(due.items()))
         # Each held bid stands in exactly one book: the one that its fields say, where it can stand but once.
@@ -119,18 +122,14 @@ class State:
                 indexed += len(bids)
         assert indexed == len(self.bids) - replaced, (indexed, replaced)
 
-    def _check_book(
-        self, market: Market, book: Book, time_in_force: TimeInForce, round_no: int, due: dict[int, int]
-    ) -> int:
-        """Check every bid of a book for such bids, and take it out of what is due. Returns how many are replaced."""
-        book.check()
+    def _check_book(self, market: Market, book: Book, time_in_force: TimeInForce, round_no: int) -> int:
+        """Check a book for such bids, and each bid in it. Returns how many are replaced."""
         market_id, index, held = market.rules.market_id, market.bids_by_bidder, self.bids
         placed, replaced = self.bids_placed, 0
-        for bid in book:
+        for bid in book.checked():
             bid_id, bidder_id = bid.bid_id, bid.bidder_id
             assert held[bid_id] is bid and bid.market_id == market_id and bid_id <= placed, bid
             assert bid.time_in_force == time_in_force and (bid.round_no == round_no or not round_no), bid
-            assert due.pop(bid_id, None) == bid.ttl_at_us, bid
             # The index names it, and not another, unless a newer bid has replaced it.
             if bid.replaced:
                 replaced += 1
