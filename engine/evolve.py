@@ -47,7 +47,7 @@ from engine.holds import Binding, HoldKey, NamedHold
 from engine.ledger import earning_of
 from engine.market import LosingRound, Market
 from engine.reasons import is_earning
-from engine.slots import Award, Slot
+from engine.slots import Award, Slot, SlotKey
 from engine.state import State
 
 _BID: Final = attrgetter("bid_id")
@@ -233,13 +233,12 @@ def _awards_granted(state: State, event: AwardsGranted) -> None:
     state.ledger.release_all(event.bidder_ids, event.premiums_tokens)
     award_ids = list(event.award_ids)
     provider_ids = spread(event.provider_ids, count)
-    slot_keys = list(zip(provider_ids, event.slot_ids, strict=True))
-    slots = map(state.slots.__getitem__, slot_keys)
+    slots = list(map(state.slots.__getitem__, zip(provider_ids, event.slot_ids, strict=True)))
+    market.offers.remove_all(slots)
     for slot, award_id, bidder_id in zip(slots, award_ids, event.bidder_ids, strict=True):
         slot.status = "awarded"
         slot.award_id = award_id
         slot.winner_id = bidder_id
-    market.offers.remove_all(slot_keys)
     leases_until_us = spread(event.leases_until_us, count)
     awards = list(
         map(
@@ -285,7 +284,7 @@ def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:
     market = state.markets[award.market_id]
     del market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)]
     state.ledger.release(award.bidder_id, award.price_tokens)
-    _end_slot(state, state.slots[award.slot_key], status)
+    _end_slot(state, (award.provider_id, award.slot_id), status)
 
 
 def _transfer_posted(state: State, event: TransferPosted) -> None:
@@ -321,22 +320,24 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
 
 
 def _slot_withdrawn(state: State, event: SlotWithdrawn) -> None:
-    slot = state.slots[event.provider_id, event.slot_id] if event.provider_id else _only_offer(state, event.slot_id)
+    key = (event.provider_id, event.slot_id) if event.provider_id else _only_offer(state, event.slot_id)
+    slot = state.slots[key]
     state.markets[slot.market_id].offers.remove(slot)
-    _end_slot(state, slot, "withdrawn")
+    _end_slot(state, key, "withdrawn")
 
 
-def _only_offer(state: State, slot_id: str) -> Slot:
+def _only_offer(state: State, slot_id: str) -> SlotKey:
     """The slot that a row of rules 1 or 2 means: one live slot of a shard had an id then. O(offered)."""
     offered = (slot for market in state.markets.values() for slot in market.offers.unordered())
-    return next(slot for slot in offered if slot.slot_id == slot_id)
+    return next(slot.key for slot in offered if slot.slot_id == slot_id)
 
 
-def _end_slot(state: State, slot: Slot, status: SlotStatus) -> None:
+def _end_slot(state: State, key: SlotKey, status: SlotStatus) -> None:
     """Set a last status, and forget the slot that ended longest ago beyond the bound."""
+    slot = state.slots[key]
     slot.status = status
     state.markets[slot.market_id].end_slot(slot.provider_id)
-    state.slots_ended[slot.key] = None
+    state.slots_ended[key] = None
     while len(state.slots_ended) > limits.SLOTS_ENDED_KEPT:
         oldest, _ = state.slots_ended.popitem(last=False)
         del state.slots[oldest]

@@ -68,7 +68,8 @@ class Offers:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._slots: dict[SlotKey, Slot] = {}
+        # By place in the order of offer, which no two offers share.
+        self._slots: dict[int, Slot] = {}
 
     def __len__(self) -> int:
         """The number of offered slots, available or not. O(1)."""
@@ -80,16 +81,16 @@ class Offers:
 
     def add(self, slot: Slot) -> None:
         """Put a slot on sale. O(1)."""
-        self._slots[slot.key] = slot
+        self._slots[slot.offer_seq] = slot
 
     def remove(self, slot: Slot) -> None:
         """Take a slot off sale. O(1)."""
-        del self._slots[slot.key]
+        del self._slots[slot.offer_seq]
 
-    def remove_all(self, keys: Iterable[SlotKey]) -> None:
+    def remove_all(self, slots: Iterable[Slot]) -> None:
         """Take slots off sale. O(1) each."""
-        for key in keys:
-            del self._slots[key]
+        for slot in slots:
+            del self._slots[slot.offer_seq]
 
     def available(self, now_us: int) -> list[Slot]:
         """The slots that a call at `now_us` can sell, in the order of sale (CLR-1). O(offered + k log k)."""
@@ -101,9 +102,9 @@ class Offers:
 
     def check(self) -> None:
         """Assert every property of the index. O(offered)."""
-        # Only what is offered is for sale, under its own key.
-        for key, slot in self._slots.items():
-            assert slot.status == "offered" and key == slot.key, (key, slot)
+        # Only what is offered is for sale, under its own place.
+        for offer_seq, slot in self._slots.items():
+            assert slot.status == "offered" and offer_seq == slot.offer_seq, (offer_seq, slot)
 
 
 _sale_order: Final = attrgetter("reserve_price_tokens", "available_at_us", "offer_seq")

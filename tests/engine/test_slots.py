@@ -39,14 +39,14 @@ def test_a_slot_off_sale_is_gone() -> None:
         offers.remove(one)
 
 
-def test_the_check_finds_what_is_not_offered_and_what_stands_under_another_id() -> None:
+def test_the_check_finds_what_is_not_offered_and_what_stands_in_another_place() -> None:
     """CLR-1."""
-    sold, renamed = slot(1), slot(1)
+    sold, moved = slot(1), slot(1)
     offers = offers_of(sold)
     sold.status = "awarded"
     with pytest.raises(AssertionError):
         offers.check()
-    offers = offers_of(renamed)
-    renamed.slot_id = "s2"
+    offers = offers_of(moved)
+    moved.offer_seq = 2
     with pytest.raises(AssertionError):
         offers.check()
