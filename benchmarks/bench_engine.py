@@ -168,6 +168,18 @@ def bench_seal(benchmark: BenchmarkFixture) -> None:
     benchmark.pedantic(seal_all, rounds=7)
 
 
+@pytest.mark.benchmark(group="codec: seal the row of a call, k = 100")
+def bench_seal_call(benchmark: BenchmarkFixture) -> None:
+    """The longest row there is in a usual market: its bytes are encoded, digested, sent, stored and decoded."""
+    engine, slots = workload.open_engine(), 100
+    workload.fill(engine, 10_000)
+    workload.offer_slots(engine, slots)
+    entry = Entry(engine.state.seq + 1, engine.state.at_us, OPERATOR, ClearRound(workload.MARKET))
+    events = engine.apply(entry)
+    sealed = benchmark.pedantic(seal, (GENESIS_DIGEST, entry, events), rounds=200, warmup_rounds=5)
+    benchmark.extra_info["bytes_per_award"] = round(len(sealed.events_json) / slots)
+
+
 def apply_all(engine: Engine) -> Callable[[list[Entry]], None]:
     """Apply a batch."""
 

@@ -109,7 +109,7 @@ class LazyHeapLevels:
 
 
 CANDIDATES: dict[str, type[BookLike]] = {
-    "SortedDict of levels (ours)": Book,
+    "dict of levels, sorted prices (ours)": Book,
     "lazy heap of levels": LazyHeapLevels,
     "SortedList of packed ints": PackedSortedList,
     "SortedKeyList of bids": KeyedSortedList,

@@ -19,7 +19,7 @@ from engine.commands import (
     SettleAward,
     VoidAward,
 )
-from engine.events import AwardGranted, BidPlaced, Event, Events, Rejected, Repeated
+from engine.events import AwardGranted, BidPlaced, Event, Events, Rejected, Repeated, one_by_one
 from engine.slots import SlotKey
 from persistence.lost_rows import LostRow
 
@@ -95,8 +95,8 @@ class Replaying:
         for one, other in zip(then, now, strict=False):
             if isinstance(one, BidPlaced) and isinstance(other, BidPlaced):
                 self._bids[one.bid_id] = other.bid_id
-        awards = {_slot_of(event): event.award_id for event in now if isinstance(event, AwardGranted)}
-        for event in then:
+        awards = {_slot_of(event): event.award_id for event in one_by_one(now) if isinstance(event, AwardGranted)}
+        for event in one_by_one(then):
             if isinstance(event, AwardGranted) and _slot_of(event) in awards:
                 self._awards[event.award_id] = awards[_slot_of(event)]
 
@@ -126,6 +126,8 @@ def _outcome(row: LostRow, ending: Ending, seq: int, what: str) -> Outcome:
 
 def _difference(then: Events, now: Events) -> str:
     """The first thing that came out otherwise, in words; empty if nothing did."""
+    # Rows of older rules have the awards of a call one by one.
+    then, now = tuple(one_by_one(then)), tuple(one_by_one(now))
     for one, other in zip(then, now, strict=False):
         before, after = _what(one), _what(other)
         if before != after:

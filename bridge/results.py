@@ -27,6 +27,7 @@ from engine.events import (
     RoundCleared,
     SweepFinished,
     TransferPosted,
+    one_by_one,
 )
 
 E = TypeVar("E")
@@ -251,7 +252,7 @@ def cleared_round(reply: Reply) -> Round:
         slots_available=event.slots_available,
         bids_open=event.bids_open,
         clearing_price_tokens=event.clearing_price_tokens,
-        awards=tuple(_award(granted) for granted in reply.events if isinstance(granted, AwardGranted)),
+        awards=tuple(_award(granted) for granted in one_by_one(reply.events) if isinstance(granted, AwardGranted)),
         losers_remaining=event.losers_remaining,
         stamp=made,
     )

@@ -19,6 +19,7 @@ from engine.core import Engine
 from engine.events import Events, Repeated
 from engine.limits import AT_US_MAX
 from engine.state import State
+from persistence.recovery import collector_off
 from persistence.write_behind import WriteBehind
 
 # One batch holds the lock for some milliseconds; everyone else waits that long.
@@ -75,7 +76,9 @@ class Sequencer:
             now_us = self._admit(requests)
             try:
                 rows: list[Sealed] = []
-                applied = [self._apply(request, now_us, rows) for request in requests]
+                # Nothing here makes cycles, and a collection is longer than a call; it comes when the lock is free.
+                with collector_off():
+                    applied = [self._apply(request, now_us, rows) for request in requests]
                 self._write_behind.enqueue(*rows)
                 return applied
             except BaseException as error:
@@ -132,7 +135,7 @@ class Sequencer:
         sealed = seal(self._last_digest, entry, events)
         rows.append(sealed)
         self._last_digest = sealed.digest
-        if isinstance(events[0], Repeated):
+        if type(events[0]) is Repeated:
             first = state.receipts.get(entry.actor, entry.command_id)
             if first is None:
                 return Applied(entry.seq, events[0].first_seq, at_us, (), repeated=True)

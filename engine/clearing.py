@@ -4,14 +4,21 @@ Rule of this file: no state is known here. The walk over the book is lazy and st
 so a call costs what it visits and nothing for what rests (CLR-9).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import merge
-from typing import assert_never
+from itertools import chain, islice
+from operator import attrgetter, ge
+from typing import Final, assert_never
 
 from msgspec import Struct
 
 from engine.book import Bid, priority
 from engine.commands import PricingRule
+
+_PRICE: Final = attrgetter("max_price_tokens")
+_TTL: Final = attrgetter("ttl_at_us")
+_BIDDER: Final = attrgetter("bidder_id")
 
 
 class Match(Struct, frozen=True):
@@ -70,16 +77,57 @@ class Eligible:
             if bid.ttl_at_us is not None and bid.ttl_at_us <= self._now_us:
                 continue
             task = task_key(bid)
-            taken = self._taken_by_bidder.get(bid.bidder_id, 0)
+            taken = self._taken_by_bidder.get(bid.bidder_id, 0) if cap else 0
             if task in self._tasks_awarded or 0 < cap <= taken:
                 continue
             if task in self._tasks_taken:
                 self.rivals.append(bid)
                 continue
             self._tasks_taken.add(task)
-            self._taken_by_bidder[bid.bidder_id] = taken + 1
+            if cap:
+                self._taken_by_bidder[bid.bidder_id] = taken + 1
             return bid
         return None
+
+    def take(self, reserves_tokens: Sequence[int]) -> tuple[list[Bid], Bid | None]:
+        """The winners for slots with these reserves, cheapest first, and the first eligible bid that does not win.
+
+        Bids fall and reserves rise, so the most that can be sold is where they first cross (CLR-3).
+        """
+        # As a rule nothing is passed over, and a look at all of them together says so. It is no other walk, only a
+        # faster one: most of its time is waiting for memory, and for many bids at once that is waited for but once.
+        ahead = list(islice(self._bids, len(reserves_tokens) + 1))
+        sold = sum(map(ge, map(_PRICE, ahead), reserves_tokens))
+        visited = ahead[: sold + 1]
+        if self._takes_all(visited):
+            self._bids = chain(ahead[sold + 1 :], self._bids)
+            return visited[:sold], visited[sold] if sold < len(visited) else None
+        self._bids = chain(ahead, self._bids)
+        winners: list[Bid] = []
+        rejected = self.next()
+        while rejected and len(winners) < len(reserves_tokens):
+            if rejected.max_price_tokens < reserves_tokens[len(winners)]:
+                break
+            winners.append(rejected)
+            rejected = self.next()
+        return winners, rejected
+
+    def _takes_all(self, bids: Sequence[Bid]) -> bool:
+        """Visit these, the first of the walk, if all of them are eligible; else do nothing."""
+        tasks = set(map(self.task_key, bids))
+        deadlines_us = set(map(_TTL, bids)) - {None}
+        if len(tasks) < len(bids) or not self._tasks_awarded.keys().isdisjoint(tasks):
+            return False
+        if deadlines_us and min(deadlines_us) <= self._now_us:
+            return False
+        if self.awards_per_bidder_max:
+            self._taken_by_bidder = Counter(map(_BIDDER, bids))
+            if max(self._taken_by_bidder.values(), default=0) > self.awards_per_bidder_max:
+                self._taken_by_bidder = {}
+                return False
+        self._tasks_taken = tasks
+        self.bids_visited = len(bids)
+        return True
 
     def live(self) -> Iterator[Bid]:
         """The bids still to be visited that nothing from before this call stands against, whoever has taken what."""
@@ -91,17 +139,8 @@ class Eligible:
 
 
 def match(eligible: Eligible, reserves_tokens: Sequence[int], pricing_rule: PricingRule) -> Match:
-    """Match the eligible bids to slots with these reserves, cheapest first, and price the winners (CLR-3 to CLR-5).
-
-    Bids fall and reserves rise, so the largest feasible q is where they first cross.
-    """
-    winners: list[Bid] = []
-    rejected = eligible.next()
-    while rejected and len(winners) < len(reserves_tokens):
-        if rejected.max_price_tokens < reserves_tokens[len(winners)]:
-            break
-        winners.append(rejected)
-        rejected = eligible.next()
+    """Match the eligible bids to slots with these reserves, cheapest first, and price the winners (CLR-3 to CLR-5)."""
+    winners, rejected = eligible.take(reserves_tokens)
     sold = len(winners)
     next_reserve = reserves_tokens[sold] if sold < len(reserves_tokens) else None
     price, prices = None, []

@@ -5,7 +5,7 @@ fields in declared order, so that the journal is readable in psql and equal valu
 """
 
 from hashlib import sha256
-from typing import Final, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Annotated, Final, Literal, NoReturn, Protocol, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -56,6 +56,43 @@ def decode_command(data: bytes | str) -> Command:
         raise msgspec.DecodeError(f"the text is not UTF-8: {error}") from None
 
 
+def _bare(kind: type[Command]) -> type[Struct]:
+    """A command's struct without ranges and patterns."""
+    fields: list[tuple[str, object] | tuple[str, object, object]] = []
+    for field in msgspec.structs.fields(kind):
+        name, hint = field.encode_name, _without_bounds(field.type)
+        fields.append((name, hint) if field.required else (name, hint, field.default))
+    config = kind.__struct_config__
+    return msgspec.defstruct(
+        kind.__name__, fields, tag_field=config.tag_field, tag=config.tag, forbid_unknown_fields=True, gc=False
+    )
+
+
+def _without_bounds(hint: object) -> object:
+    """The plain type of a field: `int | None` of a bounded integer or None."""
+    if get_origin(hint) is Annotated:
+        return _without_bounds(get_args(hint)[0])
+    if get_origin(hint) in (Union, type(int | None)):
+        return Union[tuple(_without_bounds(one) for one in get_args(hint))]  # noqa: UP007 -- of a tuple
+    return hint
+
+
+_KINDS: Final[dict[type[Struct], type[Command]]] = {_bare(kind): kind for kind in get_args(Command)}
+_bare_decoder: Final[msgspec.json.Decoder[Struct]] = msgspec.json.Decoder(Union[tuple(_KINDS)])  # noqa: UP007
+
+
+def decode_proved(data: bytes) -> Command:
+    """Decode a command whose bytes a digest has proved: ranges and patterns were checked before they were written.
+
+    Types and fields are checked all the same. Takes two thirds of the time of `decode_command`, and raises as that.
+    """
+    try:
+        bare = _bare_decoder.decode(data)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"the text is not UTF-8: {error}") from None
+    return _KINDS[type(bare)](*msgspec.structs.astuple(bare))
+
+
 def decode_events(data: bytes | str) -> Events:
     """Decode the events of one row. Raises as `decode_command`."""
     try:
@@ -102,13 +139,33 @@ def seal(previous_digest: bytes, entry: Entry, events: Events, rules: int = RULE
     return Sealed(entry, events, rules, command_json, events_json, digest)
 
 
-def chain(previous_digest: bytes, entry: Entry, rules: int, command_json: bytes, events_json: bytes) -> bytes:
+class Stamped(Protocol):
+    """What has the stamp of a row: an entry, or the row itself."""
+
+    @property
+    def seq(self) -> int:
+        """Its place."""
+
+    @property
+    def at_us(self) -> int:
+        """Its time."""
+
+    @property
+    def actor(self) -> str:
+        """Who asks."""
+
+    @property
+    def command_id(self) -> str:
+        """Under which id."""
+
+
+def chain(previous_digest: bytes, row: Stamped, rules: int, command_json: bytes, events_json: bytes) -> bytes:
     """SHA-256 of previous digest || header || command || events; the header is the row's other columns.
 
     In SQL: sha256(previous || convert_to(format('%s|%s|%s|%s|%s|', seq, at_us, rules, actor, command_id) ||
     command::text || events::text, 'UTF8')).
     """
-    header = f"{entry.seq}|{entry.at_us}|{rules}|{entry.actor}|{entry.command_id}|".encode()
+    header = f"{row.seq}|{row.at_us}|{rules}|{row.actor}|{row.command_id}|".encode()
     return sha256(previous_digest + header + command_json + events_json).digest()
 
 

@@ -6,7 +6,7 @@ never reuse; a new field stands last, with a default for the rows that lack it. 
 are and their id. Tokens are whole tokens, times whole microseconds since 1970 UTC, values and impact whole millionths.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, final
 
 from msgspec import Meta, Struct
 
@@ -135,6 +135,7 @@ class WithdrawSlot(CommandBase, frozen=True, gc=False, tag="withdraw_slot"):
     provider_id: Name = TREASURY
 
 
+@final
 class PlaceBid(CommandBase, frozen=True, gc=False, tag="place_bid"):
     """Bid for one slot for one task; `max_price_tokens` is held (BID-1). By the bidder or the admin.
 
@@ -158,6 +159,7 @@ class AmendBid(CommandBase, frozen=True, gc=False, tag="amend_bid"):
     ttl_at_us: AtUs | None = None
 
 
+@final
 class CancelBid(CommandBase, frozen=True, gc=False, tag="cancel_bid"):
     """Take back an open bid and get its hold. By its bidder or the admin."""
 

@@ -7,7 +7,7 @@ deadline are swept in small steps without sorting them again and again.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from sortedcontainers import SortedDict, SortedList
@@ -57,6 +57,16 @@ class Deadlines:
         else:
             bucket.add(at_us << _ID_BITS | item_id)
 
+    def add_all(self, times_us: Sequence[int], ids: Sequence[int]) -> None:
+        """Add several deadlines, as `add` does one after the other. Cheapest where all are one time."""
+        at_us = times_us[0]
+        bucket = self._buckets.setdefault(at_us >> _BUCKET_BITS, {})
+        if type(bucket) is dict and len(bucket) + len(ids) <= _UNSORTED_MAX and times_us.count(at_us) == len(times_us):
+            bucket.update(zip(ids, times_us, strict=True))
+        else:
+            for one_us, item_id in zip(times_us, ids, strict=True):
+                self.add(one_us, item_id)
+
     def fill(self, deadlines: Iterable[tuple[int, int]]) -> None:
         """Add all (deadline, id) to an empty set, as `add` does one after the other, but sort once. O(n log n)."""
         assert not self._buckets, len(self._buckets)
@@ -79,6 +89,21 @@ class Deadlines:
             bucket.remove(at_us << _ID_BITS | item_id)
         if not bucket:
             del self._buckets[key]
+
+    def discard_all(self, times_us: Sequence[int], ids: Sequence[int]) -> None:
+        """Remove several deadlines, as `discard` does one after the other."""
+        keys = [at_us >> _BUCKET_BITS for at_us in times_us]
+        buckets = list(map(self._buckets.__getitem__, keys))
+        small = [bucket for bucket in buckets if type(bucket) is dict]
+        if len(small) < len(buckets):
+            for at_us, item_id in zip(times_us, ids, strict=True):
+                self.discard(at_us, item_id)
+            return
+        taken_us = list(map(dict[int, int].pop, small, ids))
+        assert taken_us == list(times_us), (ids, taken_us, times_us)
+        for key, bucket in zip(keys, small, strict=True):
+            if not bucket:
+                self._buckets.pop(key, None)
 
     def due(self, now_us: int) -> Iterator[int]:
         """Ids whose deadline is `now_us` or before, soonest first. Lazy; they must not change meanwhile."""

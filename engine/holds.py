@@ -1,6 +1,6 @@
 """Named holds: tokens set aside outside the auction, which are open and which have ended (HLD).
 
-Rule of this file: records and their order. The tokens themselves are in the ledger, under a hold of the same key.
+Rule of this file: records and their order. The tokens themselves are in the ledger, among what their account has held.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,9 @@ from sortedcontainers import SortedList
 
 from engine import limits
 from engine.events import HoldStatus
-from engine.ledger import HoldKey
+
+HoldKey = tuple[str, str]
+"""What names a named hold: whose tokens they are, and its id, which is the account's to choose (HLD-1)."""
 
 
 class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -89,7 +91,7 @@ class NamedHolds:
         if hold.expires_at_us is not None:
             self._deadlines.add((hold.expires_at_us, key))
 
-    def end(self, key: HoldKey, status: HoldStatus) -> None:
+    def end(self, key: HoldKey, status: HoldStatus) -> NamedHold:
         """Set a last status, and forget the hold that ended longest ago beyond the bound. Costs as `add`."""
         hold = self.open.pop(key)
         hold.status = status
@@ -99,6 +101,7 @@ class NamedHolds:
         if hold.expires_at_us is not None:
             self._deadlines.remove((hold.expires_at_us, key))
         self.remember(hold)
+        return hold
 
     def remember(self, hold: NamedHold) -> None:
         """Keep an ended hold among the latest. O(1)."""

@@ -1,7 +1,7 @@
 """The state as canonical bytes, and back.
 
 Rule of this file: equal states give equal bytes. Everything is listed in an order that the state itself defines, and
-what can be derived (indexes, counts, the holds of bids and awards) is rebuilt and not stored. MessagePack, and records
+what can be derived (indexes and counts) is rebuilt and not stored. MessagePack, and records
 that are their own rows, because a million bids are read at once.
 """
 
@@ -16,7 +16,7 @@ from engine.codec import encode as encode_json
 from engine.digests import Digests
 from engine.events import MarketOpened
 from engine.holds import Binding, NamedHold
-from engine.ledger import Account, Hold
+from engine.ledger import Account
 from engine.market import LosingRound, Market
 from engine.receipts import Receipt
 from engine.retries import STAFF, VALUE_BYTES, Generation
@@ -183,14 +183,13 @@ def _restore(state: "State", image: _Image) -> None:
 
 
 def _restore_book(state: "State", book: Book, market: Market, bids: list[Bid]) -> None:
-    market_id, accounts, holds = market.rules.market_id, state.ledger.accounts, state.ledger.holds
+    market_id, accounts = market.rules.market_id, state.ledger.accounts
     for bid in bids:
         if bid.market_id != market_id:
             raise ImageError(f"bid {bid.bid_id} of market {bid.market_id} stands in a book of {market_id}")
         # One string for all bids of a market and of a bidder: a third of their memory, and they compare at once.
         bid.market_id = market_id
         bid.bidder_id = accounts[bid.bidder_id].account_id
-        holds[bid.bid_id] = Hold(bid.bidder_id, bid.max_price_tokens)
     book.fill(bids)
     state.bids.update({bid.bid_id: bid for bid in bids})
     market.fill(bids)
@@ -206,11 +205,10 @@ def _restore_supply(state: "State", image: _Image) -> None:
         if slot.status in ("offered", "awarded"):
             market.add_slot(slot.provider_id)
     for award in image.awards:
-        state.awards[award.award_id] = award
+        state.awards[award.award_id] = state.awards_by_bid[award.bid_id] = award
         state.award_leases.add(award.lease_until_us, award.award_id)
         market = state.markets[award.market_id]
         market.tasks_awarded[market.task_key(award.bidder_id, award.task_id)] = award.award_id
-        state.ledger.holds[award.bid_id] = Hold(award.bidder_id, award.price_tokens)
 
 
 def _restore_holds(state: "State", image: _Image) -> None:
@@ -218,7 +216,6 @@ def _restore_holds(state: "State", image: _Image) -> None:
         # One string for all holds of an account, as of its bids.
         hold.account_id = state.ledger.accounts[hold.account_id].account_id
         state.holds.add(hold)
-        state.ledger.holds[hold.key] = Hold(hold.account_id, hold.amount_tokens)
     for hold in image.holds_ended:
         state.holds.remember(hold)
     state.holds.bindings.update({binding.key: binding for binding in image.hold_bindings})

@@ -1,9 +1,12 @@
-"""Accounts, holds and transfers: double entry with integers.
+"""Accounts and transfers: double entry with integers.
 
 Rule of this file: tokens move here and nowhere else, always from one account to another, and every method leaves
 `check()` true. Callers have decided already: a call that would break an invariant is a bug and stops the process.
+What an account has held is one sum; each part of it is a bid's, an award's or a named hold's, and is known by that
+alone, so a million bids need no holds beside them.
 """
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -37,29 +40,15 @@ class Account(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
         return self.balance_tokens - self.held_tokens
 
 
-HoldKey = tuple[str, str]
-"""What names a named hold: whose tokens they are, and its id, which is the account's to choose (HLD-1)."""
-HoldId = int | HoldKey
-"""Whose hold it is: the id of a bid, also once it is an award, or the key of a named hold."""
-
-
-class Hold(Struct, gc=False):
-    """Tokens set aside for one bid, and then for its award, or under a name (HLD-1)."""
-
-    account_id: str
-    tokens: int
-
-
 class Ledger:
-    """All accounts of a shard, their holds, and what has been earned.
+    """All accounts of a shard, and what has been earned.
 
-    Every method is O(1), except `check`. `earnings` has the digests of `earning_of`.
+    Every method is O(1), except `check` and what takes several. `earnings` has the digests of `earning_of`.
     """
 
     def __init__(self) -> None:
         """Begin with issuance and treasury, both at zero (LED-3)."""
         self.accounts: Final[dict[str, Account]] = {}
-        self.holds: Final[dict[HoldId, Hold]] = {}
         self.earnings: Final = Digests()
         self.transfers_posted: int = 0
         for account_id in (ISSUANCE, TREASURY):
@@ -85,29 +74,27 @@ class Ledger:
         assert credit.balance_tokens <= TOKENS_MAX, credit
         self.transfers_posted += 1
 
-    def hold(self, hold_id: HoldId, account_id: str, tokens: int) -> None:
-        """Set available tokens aside under a new hold."""
-        assert hold_id not in self.holds, hold_id
+    def hold(self, account_id: str, tokens: int) -> None:
+        """Set available tokens aside. Whoever does keeps how many, and releases them once (LED-6)."""
         account = self.accounts[account_id]
+        assert 0 <= tokens <= account.balance_tokens - account.held_tokens, (tokens, account)
         account.held_tokens += tokens
-        assert tokens >= 0 and account.held_tokens <= account.balance_tokens, account
-        self.holds[hold_id] = Hold(account_id, tokens)
 
-    def resize_hold(self, hold_id: int, tokens: int) -> None:
-        """Give back from a hold, or set more aside under it."""
-        hold = self.holds[hold_id]
-        account = self.accounts[hold.account_id]
-        account.held_tokens += tokens - hold.tokens
-        hold.tokens = tokens
-        assert tokens >= 0 and account.held_tokens <= account.balance_tokens, account
+    def release(self, account_id: str, tokens: int) -> None:
+        """Make held tokens available again. A capture posts the price right after (LED-6)."""
+        account = self.accounts[account_id]
+        assert 0 <= tokens <= account.held_tokens, (tokens, account)
+        account.held_tokens -= tokens
 
-    def end_hold(self, hold_id: HoldId) -> None:
-        """End a hold: its tokens are available again. A capture posts the price right after (LED-6)."""
-        hold = self.holds.pop(hold_id)
-        self.accounts[hold.account_id].held_tokens -= hold.tokens
+    def release_all(self, account_ids: Sequence[str], tokens: Sequence[int]) -> None:
+        """Make held tokens available again, as `release` does one after the other."""
+        accounts = list(map(self.accounts.__getitem__, account_ids))
+        for account, some in zip(accounts, tokens, strict=True):
+            assert 0 <= some <= account.held_tokens, (some, account)
+            account.held_tokens -= some
 
     def check(self) -> None:
-        """Assert every property of the ledger. O(accounts + holds + earnings)."""
+        """Assert every property of the ledger. O(accounts + earnings)."""
         # All balances, issuance negative, sum to zero (LED-1).
         assert sum(account.balance_tokens for account in self.accounts.values()) == 0, "balances do not sum to zero"
         # Every account is within its bounds (LED-2), and listed under its own name.
@@ -119,12 +106,5 @@ class Ledger:
         # Issuance owes what exists and never holds.
         issuance = self.accounts[ISSUANCE]
         assert issuance.kind == "system" and -TOKENS_MAX <= issuance.balance_tokens <= 0 == issuance.held_tokens
-        # What an account has held is the sum of its holds (LED-5).
-        held_tokens = dict.fromkeys(self.accounts, 0)
-        for hold_id, hold in self.holds.items():
-            assert hold.tokens >= 0, (hold_id, hold)
-            held_tokens[hold.account_id] += hold.tokens
-        for account_id, account in self.accounts.items():
-            assert account.held_tokens == held_tokens[account_id], (account, held_tokens[account_id])
         # What was earned is in order. Its bound is not asked: rows of other rules may have had another.
         self.earnings.check()

@@ -4,13 +4,19 @@ Rule of this file: what belongs to one market stands together; what is counted o
 """
 
 from collections.abc import Callable, Sequence
+from itertools import filterfalse
 from operator import attrgetter
+from typing import Final
 
 from msgspec import Struct
 
 from engine.book import Bid, Book
 from engine.events import MarketOpened
 from engine.slots import Offers
+
+_BIDDER: Final = attrgetter("bidder_id")
+_REPLACED: Final = attrgetter("replaced")
+_TASK: Final = attrgetter("task_id")
 
 
 class LosingRound(Struct):
@@ -30,6 +36,7 @@ class Market:
     __slots__ = (
         "bids_by_bidder",
         "bids_held",
+        "market_id",
         "offers",
         "resting",
         "reward_day",
@@ -46,6 +53,7 @@ class Market:
     def __init__(self, rules: MarketOpened) -> None:
         """Open with these rules and nothing in it."""
         self.rules = rules
+        self.market_id = rules.market_id
         self.resting = Book()
         self.round_bids = Book()
         self.rounds_called = 0
@@ -73,6 +81,10 @@ class Market:
         """What names a task in this market: its id, or where tasks are private, that and whose it is (BID-6)."""
         # No name has a space, so no two pairs give one key.
         return task_id if self.rules.task_scope == "market" else f"{bidder_id} {task_id}"
+
+    def award_of(self, bidder_id: str, task_id: str) -> int | None:
+        """The live award that a bidder's bid for a task would meet. O(1)."""
+        return self.tasks_awarded.get(self.task_key(bidder_id, task_id))
 
     def add_slot(self, provider_id: str) -> None:
         """Count a slot that is offered. O(1)."""
@@ -121,6 +133,25 @@ class Market:
         if earlier is not None:
             earlier.replaced = True
         bids[bid.task_id] = bid
+
+    def take_out(self, bids: Sequence[Bid]) -> None:
+        """Take open bids out of their books. O(1) a bid, as a rule."""
+        resting = [bid for bid in bids if bid.time_in_force == "gtd"]
+        self.resting.remove_all(resting)
+        if len(resting) < len(bids):
+            self.round_bids.remove_all([bid for bid in bids if bid.time_in_force == "round"])
+
+    def unindex_all(self, bids: Sequence[Bid]) -> None:
+        """Forget bids, as `unindex` does one after the other."""
+        self.bids_held -= len(bids)
+        standing = list(filterfalse(_REPLACED, bids))
+        bidder_ids = list(map(_BIDDER, standing))
+        of_bidders = list(map(self.bids_by_bidder.__getitem__, bidder_ids))
+        taken = list(map(dict[str, Bid].pop, of_bidders, map(_TASK, standing)))
+        assert taken == standing
+        for bidder_id, bids_left in zip(bidder_ids, of_bidders, strict=True):
+            if not bids_left:
+                self.bids_by_bidder.pop(bidder_id, None)
 
     def fill(self, bids: Sequence[Bid]) -> None:
         """Make bids whose fields say which of them are replaced held, and the others indexed, as `index` does."""

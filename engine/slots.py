@@ -4,6 +4,8 @@ Rule of this file: records and their order. Which status follows which is for `d
 """
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
+from typing import Final, final
 
 from msgspec import Struct
 
@@ -36,6 +38,7 @@ class Slot(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
         return self.provider_id, self.slot_id
 
 
+@final
 class Award(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """A live award: the winner's right to a slot until `lease_until_us`. Its hold has the bid's id.
 
@@ -84,6 +87,11 @@ class Offers:
         """Take a slot off sale. O(1)."""
         del self._slots[slot.offer_seq]
 
+    def remove_all(self, slots: Iterable[Slot]) -> None:
+        """Take slots off sale. O(1) each."""
+        for slot in slots:
+            del self._slots[slot.offer_seq]
+
     def available(self, now_us: int) -> list[Slot]:
         """The slots that a call at `now_us` can sell, in the order of sale (CLR-1). O(offered + k log k)."""
         return sorted([slot for slot in self._slots.values() if slot.available_at_us <= now_us], key=_sale_order)
@@ -99,5 +107,4 @@ class Offers:
             assert slot.status == "offered" and offer_seq == slot.offer_seq, (offer_seq, slot)
 
 
-def _sale_order(slot: Slot) -> tuple[int, int, int]:
-    return slot.reserve_price_tokens, slot.available_at_us, slot.offer_seq
+_sale_order: Final = attrgetter("reserve_price_tokens", "available_at_us", "offer_seq")

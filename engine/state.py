@@ -24,6 +24,7 @@ class State:
         "at_us",
         "award_leases",
         "awards",
+        "awards_by_bid",
         "awards_granted",
         "bid_deadlines",
         "bids",
@@ -56,6 +57,8 @@ class State:
         self.slots: dict[SlotKey, Slot] = {}
         self.slots_ended: OrderedDict[SlotKey, None] = OrderedDict()
         self.awards: dict[int, Award] = {}
+        # The same by the bid that won.
+        self.awards_by_bid: dict[int, Award] = {}
         self.awards_granted = 0
         self.award_leases = Deadlines()
         self.holds = NamedHolds()
@@ -85,7 +88,7 @@ class State:
         self._check_bids()
         self._check_awards()
         self._check_slots()
-        self._check_holds()
+        self._check_held()
 
     def _check_bids(self) -> None:
         # A recovery waits for this: each bid is looked at once, and found in all that must know it. Equal counts then
@@ -95,22 +98,22 @@ class State:
         standing = dict.fromkeys(self.markets, 0)
         replaced = 0
         for market_id, market in self.markets.items():
-            replaced += self._check_book(market, market.resting, "gtd", 0, due)
-            replaced += self._check_book(market, market.round_bids, "round", market.rounds_called + 1, due)
+            replaced += self._check_book(market, market.resting, "gtd", 0)
+            replaced += self._check_book(market, market.round_bids, "round", market.rounds_called + 1)
             standing[market_id] = market.bids_open
         for (market_id, round_no), losing in self.losing.items():
             market = self.markets[market_id]
             # A round whose losers are all released is forgotten.
             assert losing.book and round_no <= market.rounds_called, (market_id, round_no)
-            replaced += self._check_book(market, losing.book, "round", round_no, due)
+            replaced += self._check_book(market, losing.book, "round", round_no)
             standing[market_id] += len(losing.book)
+        # Each bid is due at its deadline. In the order in which they came: their memory is read from end to end.
+        for bid_id, bid in self.bids.items():
+            assert due.pop(bid_id, None) == bid.ttl_at_us, bid
         # What is left is the deadline of no bid.
         assert not due, next(iter(due.items()))
         # Each held bid stands in exactly one book: the one that its fields say, where it can stand but once.
         assert sum(standing.values()) == len(self.bids), (standing, len(self.bids))
-        # Every hold belongs to exactly one bid or award (BID-1, CLR-6), or has a name (HLD-1).
-        owners = len(self.bids) + len(self.awards) + len(self.holds.open)
-        assert len(self.ledger.holds) == owners, "a hold belongs to nothing"
         indexed = 0
         for market_id, market in self.markets.items():
             assert market.bids_held == standing[market_id] <= limits.BIDS_PER_MARKET_MAX, market_id
@@ -119,21 +122,14 @@ class State:
                 indexed += len(bids)
         assert indexed == len(self.bids) - replaced, (indexed, replaced)
 
-    def _check_book(
-        self, market: Market, book: Book, time_in_force: TimeInForce, round_no: int, due: dict[int, int]
-    ) -> int:
-        """Check every bid of a book for such bids, and take it out of what is due. Returns how many are replaced."""
-        book.check()
-        market_id, index, held, holds = market.rules.market_id, market.bids_by_bidder, self.bids, self.ledger.holds
+    def _check_book(self, market: Market, book: Book, time_in_force: TimeInForce, round_no: int) -> int:
+        """Check a book for such bids, and each bid in it. Returns how many are replaced."""
+        market_id, index, held = market.rules.market_id, market.bids_by_bidder, self.bids
         placed, replaced = self.bids_placed, 0
-        for bid in book:
+        for bid in book.checked():
             bid_id, bidder_id = bid.bid_id, bid.bidder_id
             assert held[bid_id] is bid and bid.market_id == market_id and bid_id <= placed, bid
             assert bid.time_in_force == time_in_force and (bid.round_no == round_no or not round_no), bid
-            assert due.pop(bid_id, None) == bid.ttl_at_us, bid
-            # Its hold is in full (BID-1).
-            hold = holds[bid_id]
-            assert hold.tokens == bid.max_price_tokens and hold.account_id == bidder_id, (bid, hold)
             # The index names it, and not another, unless a newer bid has replaced it.
             if bid.replaced:
                 replaced += 1
@@ -141,25 +137,33 @@ class State:
                 assert index[bidder_id][bid.task_id] is bid, bid
         return replaced
 
-    def _check_holds(self) -> None:
-        for key, named in self.holds.open.items():
-            # It is held in full, for an account that owns tokens (HLD-1), and was placed by now.
-            hold = self.ledger.holds.get(key)
-            assert hold is not None and hold.tokens == named.amount_tokens > 0, named
-            assert hold.account_id == named.account_id != ISSUANCE, named
-            assert named.placed_seq <= self.seq, named
+    def _check_held(self) -> None:
+        # What an account has held is the sum of its bids, each in full (BID-1), of its awards at their price (CLR-6),
+        # and of its named holds (HLD-1): nothing is held for anything else (LED-5).
+        held_tokens = dict.fromkeys(self.ledger.accounts, 0)
+        for bid in self.bids.values():
+            assert bid.max_price_tokens > 0, bid
+            held_tokens[bid.bidder_id] += bid.max_price_tokens
+        for award in self.awards.values():
+            assert award.price_tokens >= 0, award
+            held_tokens[award.bidder_id] += award.price_tokens
+        for hold in self.holds.open.values():
+            # It belongs to an account that owns tokens, and was placed by now.
+            assert hold.amount_tokens > 0 and hold.account_id != ISSUANCE and hold.placed_seq <= self.seq, hold
+            held_tokens[hold.account_id] += hold.amount_tokens
+        for account_id, account in self.ledger.accounts.items():
+            assert account.held_tokens == held_tokens[account_id], (account, held_tokens[account_id])
 
     def _check_awards(self) -> None:
-        # Every live award is that of its awarded slot and of its task (BID-6), with a hold of its price (CLR-6), and
-        # due at the end of its lease.
+        # Every live award is that of its awarded slot, of its task (BID-6) and of its bid, and due at the end of its
+        # lease.
         due = self.award_leases.by_id()
         assert len(due) == len(self.award_leases) == len(self.awards), (len(due), len(self.awards))
+        assert len(self.awards_by_bid) == len(self.awards), (len(self.awards_by_bid), len(self.awards))
         for award_id, award in self.awards.items():
             assert award_id == award.award_id <= self.awards_granted, award
             assert due[award_id] == award.lease_until_us, award
-            hold = self.ledger.holds[award.bid_id]
-            assert award.bid_id not in self.bids, award
-            assert hold.tokens == award.price_tokens and hold.account_id == award.bidder_id, (award, hold)
+            assert self.awards_by_bid[award.bid_id] is award and award.bid_id not in self.bids, award
             slot = self.slots[award.slot_key]
             assert slot.status == "awarded" and slot.award_id == award_id and slot.market_id == award.market_id, slot
             market = self.markets[award.market_id]

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self
 
 import msgspec
 
-from engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_events
+from engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_events, decode_proved
 from engine.commands import Entry
 from engine.events import Events
 from engine.limits import HISTORY_ROWS
@@ -71,10 +71,10 @@ class Stored(NamedTuple):
             row.digest,
         )
 
-    def entry(self) -> Entry:
-        """Decode and shape-check the command. Raises `Corrupt`."""
+    def entry(self, *, proved: bool = False) -> Entry:
+        """Decode the command, and check its shape unless a digest has proved its bytes. Raises `Corrupt`."""
         try:
-            command = decode_command(self.command_json)
+            command = decode_proved(self.command_json) if proved else decode_command(self.command_json)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Corrupt(f"Row {self.seq}: the command cannot be decoded: {error}", self.seq) from error
         return Entry(self.seq, self.at_us, self.actor, command, self.command_id)
@@ -90,10 +90,22 @@ class Stored(NamedTuple):
 class Chain:
     """Takes rows one after the other: no gap, no step back, each digest that of its bytes and of the row before."""
 
-    __slots__ = ("at_us", "digest", "epoch", "seq")
+    __slots__ = ("at_us", "checks_shapes", "digest", "epoch", "seq")
 
-    def __init__(self, seq: int = 0, digest: bytes | None = GENESIS_DIGEST, epoch: int = 0, at_us: int = 0) -> None:
-        """Begin after row `seq`, which was so; digest None trusts the first row, for one who begins in the middle."""
+    def __init__(
+        self,
+        seq: int = 0,
+        digest: bytes | None = GENESIS_DIGEST,
+        epoch: int = 0,
+        at_us: int = 0,
+        *,
+        checks_shapes: bool = False,
+    ) -> None:
+        """Begin after row `seq`, which was so; digest None trusts the first row, for one who begins in the middle.
+
+        What a digest proves was checked before it was written, and is not checked again unless `checks_shapes`.
+        """
+        self.checks_shapes = checks_shapes
         self.seq = seq
         self.digest = digest
         self.epoch = epoch
@@ -102,29 +114,27 @@ class Chain:
     def follow(self, row: Stored) -> Entry:
         """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
         seq = row.seq
-        # Of a row in its place only the command can be wrong; one out of place may say that history goes on there.
-        entry = row.entry() if seq == self.seq + 1 else self._after_a_loss(row)
+        if seq != self.seq + 1:
+            # One out of place may say that history goes on there.
+            self._check_begins(row)
         if row.epoch < self.epoch or row.at_us < self.at_us:
-            before = f"epoch {self.epoch} at {self.at_us} us"
-            raise Corrupt(f"Row {seq} steps back, to epoch {row.epoch} at {row.at_us} us after {before}", seq)
-        digest = row.digest
-        if self.digest is not None:
-            digest = chain(self.digest, entry, row.rules, row.command_json, row.events_json)
-        if digest != row.digest:
+            where = f"epoch {self.epoch} at {self.at_us} us"
+            raise Corrupt(f"Row {seq} steps back, to epoch {row.epoch} at {row.at_us} us after {where}", seq)
+        before, digest = self.digest, row.digest
+        if before is not None and chain(before, row, row.rules, row.command_json, row.events_json) != digest:
             raise Corrupt(f"Row {seq} does not have the digest of its bytes and of the row before it", seq)
+        entry = row.entry(proved=before is not None and not self.checks_shapes)
         self.seq = seq
         self.digest = digest
         self.epoch = row.epoch
         self.at_us = row.at_us
         return entry
 
-    def _after_a_loss(self, row: Stored) -> Entry:
-        """The entry of a row that does not have the next seq, if it says so (HST-1). Raises `Corrupt`."""
+    def _check_begins(self, row: Stored) -> None:
+        """Check that a row that does not have the next seq says so (HST-1). Raises `Corrupt`."""
         missing = self.seq + 1
-        if row.seq % HISTORY_ROWS == 0 and row.seq > self.seq:
-            entry = row.entry()
-            if entry.after_seq == self.seq:
-                return entry
+        if row.seq % HISTORY_ROWS == 0 and row.seq > self.seq and row.entry().after_seq == self.seq:
+            return
         raise Corrupt(f"Row {missing} is missing: row {self.seq} is followed by row {row.seq}", missing)
 
 

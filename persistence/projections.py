@@ -25,7 +25,6 @@ from engine.events import (
     BidPlaced,
     BidsExpired,
     BidsLost,
-    Event,
     HistoryBegun,
     HoldCaptured,
     HoldPlaced,
@@ -37,11 +36,13 @@ from engine.events import (
     Rejected,
     Repeated,
     RoundCleared,
+    SingleEvent,
     SlotOffered,
     SlotStatus,
     SlotWithdrawn,
     SweepFinished,
     TransferPosted,
+    one_by_one,
 )
 from engine.ledger import LedgerKind
 from engine.reasons import SALES
@@ -107,10 +108,10 @@ class Changes:
         self._seq = entry.seq
         if entry.seq == 1:
             self._open_system_accounts()
-        for event in row.events:
+        for event in one_by_one(row.events):
             self._add_event(event)
 
-    def _add_event(self, event: Event) -> None:  # noqa: C901 -- one flat, exhaustive dispatch
+    def _add_event(self, event: SingleEvent) -> None:  # noqa: C901 -- one flat, exhaustive dispatch
         match event:
             case BidPlaced():
                 self._place_bid(event)

@@ -2,9 +2,11 @@
 
 Rule of this file: nothing is believed. The command of each row is decided again and must cause the very bytes that are
 stored beside it; its digest must be that of its bytes and of the row before; the last row must be the one that the
-fence names. Rows of older rules are not decided again but folded from their events, so a fix of the rules never
-rewrites what happened. A snapshot saves the rows before it, if it is whole and of this very history; one that is not,
-or from which the rest does not follow, is passed over for the one before, and at last for the whole journal.
+fence names. (Ranges and patterns of a command were checked before it was written, and its digest says that it is the
+same: they are looked at again by `verify` alone.) Rows of older rules are not decided again but folded from their
+events, so a fix of the rules never rewrites what happened. A snapshot saves the rows before it, if it is whole and of
+this very history; one that is not, or from which the rest does not follow, is passed over for the one before, and at
+last for the whole journal.
 """
 
 import gc

@@ -114,7 +114,7 @@ class _Verifier:
         self.archive = archive
         self.shard_id = shard_id
         self.engine = Engine()
-        self.chain = Chain()
+        self.chain = Chain(checks_shapes=True)
         self.changes = Changes()
         # The last offer of each id under the rules by which that was enough to name a slot.
         self.last_offers: dict[str, int] = {}

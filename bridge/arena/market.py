@@ -28,7 +28,7 @@ from engine.commands import (
     SettleAward,
     TaskScope,
 )
-from engine.events import AwardGranted, Event, Rejected, RoundCleared, SweepFinished
+from engine.events import AwardGranted, Event, Rejected, RoundCleared, SweepFinished, one_by_one
 
 MARKET: Final = "arena"
 
@@ -88,7 +88,7 @@ class ArenaMarket:
         self._now_us += 1
         offers = [(OPERATOR, OfferSlot(MARKET, slot_id, self._now_us)) for slot_id in self._to_offer]
         events = self._do([*offers, (OPERATOR, ClearRound(MARKET))])
-        awards = [event for event in events if isinstance(event, AwardGranted)]
+        awards = [event for event in one_by_one(events) if isinstance(event, AwardGranted)]
         self._to_offer = [award.slot_id for award in awards]
         self._do([(OPERATOR, SettleAward(award.slot_id, 0, 0, award.award_id)) for award in awards])
         cleared = next(event for event in events if isinstance(event, RoundCleared))

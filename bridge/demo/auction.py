@@ -48,6 +48,7 @@ from engine.events import (
     Rejected,
     RoundCleared,
     SweepFinished,
+    one_by_one,
 )
 from engine.reject import Reject
 
@@ -129,7 +130,7 @@ class Auction:
         bids, quotes = self._bid(waiting, priced_out)
         replies = self._submit(now_us, [*requests, *bids, (OPERATOR, ClearRound(MARKET))])
         self._note_bids(replies[len(requests) : -1], quotes, priced_out)
-        awards = [event for event in replies[-1].events if isinstance(event, AwardGranted)]
+        awards = [event for event in one_by_one(replies[-1].events) if isinstance(event, AwardGranted)]
         chosen = [self._win(award, {task.index: task for task in waiting}) for award in awards]
         self._note_cycle(now_us, replies[-1], priced_out, awards)
         return chosen

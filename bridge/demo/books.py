@@ -12,6 +12,7 @@ from engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
+    AwardsGranted,
     AwardVoided,
     BidAmended,
     BidCancelled,
@@ -53,6 +54,9 @@ class Books:
             case BidAmended():
                 self._release(event.bid_id, event.bidder_id, event.max_price_tokens_before)
                 self._hold(event.bid_id, event.bidder_id, event.max_price_tokens)
+            case AwardsGranted():
+                for award in event.each():
+                    self.add(award)
             case AwardGranted():
                 self._release(event.bid_id, event.bidder_id, event.price_tokens + event.premium_tokens)
                 self._hold(event.bid_id, event.bidder_id, event.price_tokens)

@@ -18,7 +18,7 @@ from bridge.feed.subscription import Subscription
 from bridge.loops import Bell
 from bridge.sequencer import RETRY_AFTER_S
 from engine.commands import ClearRound
-from engine.events import AwardGranted
+from engine.events import AwardGranted, one_by_one
 
 BEHIND: Final = "the stream could not keep up"
 
@@ -164,7 +164,7 @@ class Hub:
         # Only a call grants awards, and most rows are bids.
         if not self._watches or not isinstance(row.entry.command, ClearRound):
             return
-        for event in row.events:
+        for event in one_by_one(row.events):
             if isinstance(event, AwardGranted):
                 for watch in self._watches.get(event.bidder_id, ()):
                     watch.notice(event.award_id)

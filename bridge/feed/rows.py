@@ -38,7 +38,6 @@ from engine.events import (
     BidPlaced,
     BidsExpired,
     BidsLost,
-    Event,
     Events,
     HistoryBegun,
     HoldCaptured,
@@ -50,10 +49,12 @@ from engine.events import (
     Rejected,
     Repeated,
     RoundCleared,
+    SingleEvent,
     SlotOffered,
     SlotWithdrawn,
     SweepFinished,
     TransferPosted,
+    one_by_one,
 )
 
 _MarketEvent = RoundCleared | SlotOffered | SlotWithdrawn | MarketOpened
@@ -75,13 +76,13 @@ _Unsaid = (
 def messages_of(entry: Entry, events: Events) -> Iterator[RowMessage]:
     """What is said of a row: nothing of some. About 3 us."""
     at = datetime_of(entry.at_us)
-    for event in events:
+    for event in one_by_one(events):
         message = _of_bids(entry, at, event)
         if message is not None:
             yield message
 
 
-def _of_bids(entry: Entry, at: datetime, event: Event) -> RowMessage | None:
+def _of_bids(entry: Entry, at: datetime, event: SingleEvent) -> RowMessage | None:
     seq = entry.seq
     match event:
         case BidPlaced():

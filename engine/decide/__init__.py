@@ -35,44 +35,46 @@ from engine.state import State
 
 def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exhaustive dispatch
     """The events that this command causes now: at least one, and one `Rejected` if it may not be done."""
-    match entry.command:
-        case PlaceBid() as command:
-            return bids.place(state, entry, command)
-        case CancelBid() as command:
-            return bids.cancel(state, entry, command)
-        case AmendBid() as command:
+    command = entry.command
+    # The two of which there are most by far: each case of a `match` costs 80 ns, since it asks the metaclass.
+    if type(command) is PlaceBid:
+        return bids.place(state, entry, command)
+    if type(command) is CancelBid:
+        return bids.cancel(state, entry, command)
+    match command:
+        case AmendBid():
             return bids.amend(state, entry, command)
-        case ClearRound() as command:
+        case ClearRound():
             return rounds.clear(state, entry, command)
-        case SettleAward() as command:
+        case SettleAward():
             return awards.settle(state, entry, command)
-        case VoidAward() as command:
+        case VoidAward():
             return awards.void(state, entry, command)
         case ExpireDue():
             return sweeps.expire_due(state, entry)
-        case OfferSlot() as command:
+        case OfferSlot():
             return slots.offer(state, entry, command)
-        case WithdrawSlot() as command:
+        case WithdrawSlot():
             return slots.withdraw(state, entry, command)
-        case OpenAccount() as command:
+        case OpenAccount():
             return accounts.open_account(state, entry, command)
-        case Mint() as command:
+        case Mint():
             return accounts.mint(state, entry, command)
-        case Burn() as command:
+        case Burn():
             return accounts.burn(state, entry, command)
-        case Transfer() as command:
+        case Transfer():
             return accounts.transfer(state, entry, command)
-        case OpenMarket() as command:
+        case OpenMarket():
             return slots.open_market(state, entry, command)
-        case PlaceHold() as command:
+        case PlaceHold():
             return holds.place(state, entry, command)
-        case CaptureHold() as command:
+        case CaptureHold():
             return holds.capture(state, entry, command)
-        case ReleaseHold() as command:
+        case ReleaseHold():
             return holds.release(state, entry, command)
-        case BeginHistory() as command:
+        case BeginHistory():
             return histories.begin(entry, command)
-        case BindHolds() as command:
+        case BindHolds():
             return holds.bind(state, entry, command)
         case _ as never:
             assert_never(never)

@@ -5,17 +5,29 @@ Rule of this file: from the book and the offers to awards; the prices themselves
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import attrgetter, sub
+from typing import Final
 
 from engine import limits
 from engine.book import Bid, best_first
 from engine.clearing import Eligible, Match, match
+from engine.columns import said_once
 from engine.commands import OPERATOR, ClearRound, Entry
 from engine.decide.refusals import is_staff, refused
-from engine.events import AwardGranted, BidsExpired, BidsLost, Event, Events, RoundCleared
+from engine.events import AwardsGranted, BidsExpired, BidsLost, Event, Events, RoundCleared
 from engine.market import Market
 from engine.reject import Reject
 from engine.slots import Slot
 from engine.state import State
+
+_BID: Final = attrgetter("bid_id")
+_BIDDER: Final = attrgetter("bidder_id")
+_TASK: Final = attrgetter("task_id")
+_PRICE: Final = attrgetter("max_price_tokens")
+_SLOT: Final = attrgetter("slot_id")
+_PROVIDER: Final = attrgetter("provider_id")
+_LEASE: Final = attrgetter("lease_us")
+_RESERVE: Final = attrgetter("reserve_price_tokens")
 
 
 def clear(state: State, entry: Entry, command: ClearRound) -> Events:
@@ -27,9 +39,8 @@ def clear(state: State, entry: Entry, command: ClearRound) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
     slots = market.offers.available(entry.at_us)
     result = matched(market, entry.at_us, slots, best_first(market.resting, market.round_bids))
-    events: list[Event] = _awards(state, entry, result, slots)
-    winner_ids = {bid.bid_id for bid in result.winners}
-    losers = _first_losers(market, winner_ids)
+    events: list[Event] = [_awards(state, entry, market, result, slots)] if result.winners else []
+    losers = _first_losers(market, result.winners) if market.round_bids else []
     rounds = market.rounds_called + 1
     # Every winner stands in one of the two books, so the rest of the round's book is what lost.
     round_winners = sum(bid.time_in_force == "round" for bid in result.winners)
@@ -53,7 +64,7 @@ def clear(state: State, entry: Entry, command: ClearRound) -> Events:
 
 def matched(market: Market, at_us: int, slots: Sequence[Slot], bids: Iterator[Bid]) -> Match:
     """The outcome of a call at `at_us` of these bids, in book order, for these slots, in the order of sale."""
-    reserves = [slot.reserve_price_tokens for slot in slots]
+    reserves = list(map(_RESERVE, slots))
     return match(eligible(market, at_us, bids), reserves, market.rules.pricing_rule)
 
 
@@ -87,29 +98,27 @@ def _releases(bids: Sequence[Bid]) -> tuple[tuple[int, ...], tuple[str, ...], tu
     )
 
 
-def _first_losers(market: Market, winner_ids: set[int]) -> list[Bid]:
+def _first_losers(market: Market, winners: Sequence[Bid]) -> list[Bid]:
+    winner_ids = set(map(_BID, winners))
     losers = (bid for bid in market.round_bids if bid.bid_id not in winner_ids)
     return list(islice(losers, limits.LOSERS_PER_CALL_MAX))
 
 
-def _awards(state: State, entry: Entry, result: Match, slots: Sequence[Slot]) -> list[Event]:
-    runner_up_task_id = result.best_rejected.task_id if result.best_rejected else None
-    sales = zip(result.winners, result.prices_tokens, slots, strict=False)
-    return [
-        AwardGranted(
-            award_id=award_id,
-            market_id=bid.market_id,
-            round_no=state.markets[bid.market_id].rounds_called + 1,
-            slot_id=slot.slot_id,
-            bid_id=bid.bid_id,
-            bidder_id=bid.bidder_id,
-            task_id=bid.task_id,
-            runner_up_task_id=runner_up_task_id,
-            price_tokens=price_tokens,
-            premium_tokens=bid.max_price_tokens - price_tokens,
-            provider_id=slot.provider_id,
-            slot_started_at_us=entry.at_us,
-            lease_until_us=entry.at_us + slot.lease_us,
-        )
-        for award_id, (bid, price_tokens, slot) in enumerate(sales, state.awards_granted + 1)
-    ]
+def _awards(state: State, entry: Entry, market: Market, result: Match, slots: Sequence[Slot]) -> AwardsGranted:
+    winners, prices_tokens = result.winners, result.prices_tokens
+    sold = slots[: len(winners)]
+    return AwardsGranted(
+        market_id=market.market_id,
+        round_no=market.rounds_called + 1,
+        first_award_id=state.awards_granted + 1,
+        runner_up_task_id=result.best_rejected.task_id if result.best_rejected else None,
+        slot_started_at_us=entry.at_us,
+        slot_ids=tuple(map(_SLOT, sold)),
+        bid_ids=tuple(map(_BID, winners)),
+        bidder_ids=tuple(map(_BIDDER, winners)),
+        task_ids=tuple(map(_TASK, winners)),
+        premiums_tokens=tuple(map(sub, map(_PRICE, winners), prices_tokens)),
+        prices_tokens=said_once(prices_tokens),
+        provider_ids=said_once(tuple(map(_PROVIDER, sold))),
+        leases_until_us=tuple([entry.at_us + lease_us for lease_us in said_once(tuple(map(_LEASE, sold)))]),
+    )

@@ -20,7 +20,7 @@ from bridge.messages import Reply
 from bridge.replaying import Replaying
 from bridge.units import datetime_of
 from engine.commands import Entry, SettleAward
-from engine.events import AwardGranted, AwardSettled, RoundCleared
+from engine.events import AwardGranted, AwardSettled, RoundCleared, one_by_one
 from engine.limits import HISTORY_ROWS
 from persistence import lost_rows
 from persistence.errors import Corrupt
@@ -215,7 +215,7 @@ def test_awards_of_slots_of_one_id_are_told_apart() -> None:
     script = play("market m\naccount p provider\naccount q provider\naccount a agent 100\n")
     script.run("slot s provider=p reserve=1\nslot s provider=q reserve=2\nbid a t1 9 -> bid 1\nbid a t2 9 -> bid 2")
     script.run("clear -> price 2: 1@s 2@s")
-    then = tuple(event for event in script.events[-3:] if isinstance(event, AwardGranted | RoundCleared))
+    then = tuple(event for event in one_by_one(script.events) if isinstance(event, AwardGranted | RoundCleared))
     ids = {event.provider_id: event.award_id for event in then if isinstance(event, AwardGranted)}
     now = tuple(
         msgspec.structs.replace(event, award_id=10 + event.award_id) if isinstance(event, AwardGranted) else event

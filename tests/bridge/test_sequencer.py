@@ -1,5 +1,6 @@
 """The one order: who gives the time, what happens when an invariant breaks, and batches that are cut short."""
 
+import gc
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -274,3 +275,41 @@ def test_a_retry_is_durable_with_its_own_row() -> None:
         (first,), (again,) = sequencer.submit(once), sequencer.submit(once)
         assert (first.journal_seq, first.repeated) == (1, False)
         assert (again.journal_seq, again.seq, again.repeated) == (2, 1, True)
+
+
+# --- the interpreter ---------------------------------------------------------------------------------------------
+
+
+def test_the_collector_does_not_run_in_a_call(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little it takes to start it: everybody waits for the lock."""
+    furnish(market, "a")
+    for number in range(50):
+        market.offer_slot("m", f"s{number}")
+        market.place_bid("m", "a", f"t{number}", 1)
+    running, began = False, list[bool]()
+    apply = engine.core.Engine.apply
+
+    def applied(self: engine.core.Engine, entry: Entry) -> Events:
+        nonlocal running
+        running = True
+        try:
+            return apply(self, entry)
+        finally:
+            running = False
+
+    def collects(phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            began.append(running)
+
+    monkeypatch.setattr(engine.core.Engine, "apply", applied)
+    before = gc.get_threshold()
+    gc.callbacks.append(collects)
+    gc.set_threshold(1, 1, 1)
+    try:
+        assert len(market.clear_round("m").awards) == 50
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(collects)
+    assert began, "it has run meanwhile, only not there"
+    assert not any(began)
+    assert gc.isenabled()

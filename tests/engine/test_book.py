@@ -101,9 +101,26 @@ def test_any_history_gives_the_order_of_a_plain_sort(seed: int) -> None:
             book.check()
 
 
+def test_several_are_taken_out_as_one_by_one(seed: int) -> None:
+    """BID-2: the best of the book, which is what a call takes, and any others."""
+    rng = random.Random(seed)
+    bids = [bid(number, rng.randint(1, rng.choice([5, 1_000]))) for number in range(1, 400)]
+    book = book_of(*bids)
+    left = sorted(bids, key=priority)
+    while left:
+        some = left[: rng.randint(1, 40)] if rng.random() < 0.5 else rng.sample(left, min(len(left), 20))
+        book.remove_all(some)
+        gone = {one.bid_id for one in some}
+        left = [one for one in left if one.bid_id not in gone]
+        assert ids(book) == [one.bid_id for one in left]
+        assert len(book) == len(left)
+        book.check()
+
+
 def test_the_check_finds_an_empty_level() -> None:
     book = book_of(bid(1, 5))
-    book._levels[-9] = {}
+    book._levels[9] = {}
+    book._prices.add(9)
     with pytest.raises(AssertionError, match="empty level"):
         book.check()
 

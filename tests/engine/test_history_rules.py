@@ -11,7 +11,7 @@ import pytest
 from engine.codec import GENESIS_DIGEST, seal
 from engine.commands import ADMIN, BeginHistory, Entry, PlaceBid
 from engine.core import Engine
-from engine.events import AwardGranted, BidPlaced, HistoryBegun, Rejected
+from engine.events import AwardGranted, BidPlaced, HistoryBegun, Rejected, one_by_one
 from engine.limits import HISTORY_ROWS
 from engine.reject import Reject
 from engine.state import State
@@ -118,8 +118,12 @@ def test_no_number_comes_twice(seed: int) -> None:
         engine.state.check()
         lost = whole[kept:]
         for kind, id_of in ((BidPlaced, "bid_id"), (AwardGranted, "award_id")):
-            gone = {getattr(event, id_of) for row in lost for event in row.events if isinstance(event, kind)}
-            new = {getattr(event, id_of) for _, events in after for event in events if isinstance(event, kind)}
+            gone = {
+                getattr(event, id_of) for row in lost for event in one_by_one(row.events) if isinstance(event, kind)
+            }
+            new = {
+                getattr(event, id_of) for _, events in after for event in one_by_one(events) if isinstance(event, kind)
+            }
             assert not gone & new
             assert all(one > HISTORY_ROWS for one in new)
         assert not {row.entry.seq for row in lost} & {entry.seq for entry, _ in after}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.commands import ISSUANCE, TREASURY
-from engine.ledger import Account, Hold, Ledger
+from engine.ledger import Account, Ledger
 from engine.limits import TOKENS_MAX
 from engine.reasons import is_earning
 
@@ -37,29 +37,26 @@ def test_a_transfer_moves_tokens_and_is_counted(ledger: Ledger) -> None:
     ledger.check()
 
 
-def test_a_hold_is_set_aside_resized_and_ended(ledger: Ledger) -> None:
+def test_tokens_are_set_aside_and_released(ledger: Ledger) -> None:
     """LED-2, LED-6."""
-    ledger.hold(7, "a", 60)
+    ledger.hold("a", 60)
     assert wallet(ledger, "a") == (100, 60, 40)
-    ledger.resize_hold(7, 90)
-    assert wallet(ledger, "a") == (100, 90, 10)
-    ledger.resize_hold(7, 0)
+    ledger.hold("a", 40)
+    assert wallet(ledger, "a") == (100, 100, 0)
+    ledger.release("a", 30)
+    assert wallet(ledger, "a") == (100, 70, 30)
+    ledger.release_all(["a", "a"], [50, 20])
     assert wallet(ledger, "a") == (100, 0, 100)
-    ledger.hold(8, "a", 100)
-    ledger.end_hold(8)
-    assert wallet(ledger, "a") == (100, 0, 100)
-    assert ledger.holds == {7: Hold("a", 0)}
     ledger.check()
 
 
-def test_a_hold_that_has_ended_cannot_end_again(ledger: Ledger) -> None:
+def test_what_is_not_held_cannot_be_released(ledger: Ledger) -> None:
     """LED-6: in the ledger this is a bug and stops the process; `decide` refuses it before."""
-    ledger.hold(7, "a", 60)
-    ledger.end_hold(7)
-    with pytest.raises(KeyError):
-        ledger.end_hold(7)
-    with pytest.raises(KeyError):
-        ledger.resize_hold(7, 1)
+    ledger.hold("a", 60)
+    with pytest.raises(AssertionError):
+        ledger.release("a", 61)
+    with pytest.raises(AssertionError):
+        ledger.release_all(["a", "a"], [59, 2])
 
 
 @pytest.mark.parametrize(
@@ -70,11 +67,10 @@ def test_a_hold_that_has_ended_cannot_end_again(ledger: Ledger) -> None:
         ("post", ("a", "b", 0)),
         ("post", ("a", "b", -1)),
         ("post", (ISSUANCE, "b", TOKENS_MAX + 1)),
-        ("hold", (1, "a", 1)),
-        ("hold", (2, "a", 41)),
-        ("hold", (2, "a", -1)),
-        ("resize_hold", (1, 101)),
-        ("resize_hold", (1, -1)),
+        ("hold", ("a", 41)),
+        ("hold", ("a", -1)),
+        ("release", ("a", -1)),
+        ("release_all", (["a"], [-1])),
         ("open", ("a", "agent")),
         ("open", (TREASURY, "agent")),
     ],
@@ -83,7 +79,7 @@ def test_what_decide_must_never_ask_stops_the_process(
     ledger: Ledger, method: str, arguments: tuple[object, ...]
 ) -> None:
     """LED-2, LED-5: overdrawn, held too much, negative, nothing, twice."""
-    ledger.hold(1, "a", 60)
+    ledger.hold("a", 60)
     with pytest.raises(AssertionError):
         getattr(ledger, method)(*arguments)
 
@@ -113,15 +109,7 @@ def damaged_sum(ledger: Ledger) -> None:
 
 
 def damaged_held(ledger: Ledger) -> None:
-    ledger.accounts["a"].held_tokens = 1
-
-
-def damaged_hold(ledger: Ledger) -> None:
-    ledger.holds[1] = Hold("a", 1)
-
-
-def damaged_negative_hold(ledger: Ledger) -> None:
-    ledger.holds[1], ledger.holds[2] = Hold("a", -1), Hold("a", 1)
+    ledger.accounts["a"].held_tokens = -1
 
 
 def damaged_name(ledger: Ledger) -> None:
@@ -140,12 +128,10 @@ def damaged_bound(ledger: Ledger) -> None:
 
 def damaged_overheld(ledger: Ledger) -> None:
     ledger.accounts["b"].held_tokens = 1
-    ledger.holds[1] = Hold("b", 1)
 
 
 def damaged_issuance(ledger: Ledger) -> None:
     ledger.accounts[ISSUANCE].held_tokens = 1
-    ledger.holds[1] = Hold(ISSUANCE, 1)
 
 
 def damaged_kind(ledger: Ledger) -> None:
@@ -157,8 +143,6 @@ def damaged_kind(ledger: Ledger) -> None:
     [
         damaged_sum,
         damaged_held,
-        damaged_hold,
-        damaged_negative_hold,
         damaged_name,
         damaged_balance,
         damaged_bound,

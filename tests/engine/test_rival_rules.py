@@ -7,7 +7,7 @@ language; each table is the smallest market that shows its sentence.
 import pytest
 
 from engine.commands import OPERATOR, ClearRound, Entry
-from engine.events import AwardGranted, Events, RoundCleared
+from engine.events import AwardGranted, Events, RoundCleared, one_by_one
 from tests.support.script import Script
 from tests.support.script import play as play_exactly
 
@@ -29,7 +29,7 @@ def call(script: Script) -> Events:
 
 def awards_of(script: Script) -> list[AwardGranted]:
     """Call the market and return its awards, best bid first."""
-    return [event for event in call(script) if isinstance(event, AwardGranted)]
+    return [event for event in one_by_one(call(script)) if isinstance(event, AwardGranted)]
 
 
 WORLD = """

@@ -65,4 +65,4 @@ def test_ten_bids_and_five_slots_from_the_first_bid_to_the_last_settlement(seed:
         (f"quest{price}", SIXTH_HIGHEST) for price in winners
     ]
     assert len(script.all(RoundCleared)) == 1
-    assert script.engine.state.ledger.holds == {}
+    assert not any(account.held_tokens for account in script.engine.state.ledger.accounts.values())

@@ -44,15 +44,19 @@ def bid_of_another_task(state: State) -> None:
 
 
 def bid_without_its_hold(state: State) -> None:
-    state.ledger.end_hold(5)
+    state.ledger.release("q", 50)
 
 
 def hold_without_a_bid(state: State) -> None:
-    state.ledger.hold(99, "a", 1)
+    state.ledger.hold("a", 1)
 
 
-def hold_of_another_size(state: State) -> None:
-    state.ledger.resize_hold(5, 49)
+def bid_that_holds_nothing(state: State) -> None:
+    bid = state.bids[5]
+    state.markets["m"].resting.remove(bid)
+    state.ledger.release("q", 50)
+    bid.max_price_tokens = 0
+    state.markets["m"].resting.add(bid)
 
 
 def bid_that_is_in_no_book(state: State) -> None:
@@ -132,16 +136,21 @@ def book_of_the_round_that_miscounts(state: State) -> None:
     book._bids += 1
 
 
+def empty_level(book: Book) -> None:
+    book._levels[99] = {}
+    book._prices.add(99)
+
+
 def empty_level_in_the_book_that_rests(state: State) -> None:
-    state.markets["m"].resting._levels[-99] = {}
+    empty_level(state.markets["m"].resting)
 
 
 def empty_level_in_the_book_of_the_round(state: State) -> None:
-    state.markets["n"].round_bids._levels[-99] = {}
+    empty_level(state.markets["n"].round_bids)
 
 
 def empty_level_in_a_book_of_losers(state: State) -> None:
-    state.losing["m", 1].book._levels[-99] = {}
+    empty_level(state.losing["m", 1].book)
 
 
 def book_that_rests_out_of_order(state: State) -> None:
@@ -152,18 +161,32 @@ def book_of_losers_out_of_order(state: State) -> None:
     state.bids[3].max_price_tokens += 1
 
 
-def hold_of_an_award_of_another_size(state: State) -> None:
-    state.ledger.resize_hold(1, 79)
+def award_at_another_price(state: State) -> None:
+    award = msgspec.structs.replace(state.awards[1], price_tokens=79)
+    state.awards[1] = state.awards_by_bid[1] = award
 
 
-def hold_of_an_award_of_somebody_else(state: State) -> None:
-    state.ledger.end_hold(1)
-    state.ledger.hold(1, "q", 80)
+def award_below_zero(state: State) -> None:
+    award = msgspec.structs.replace(state.awards[1], price_tokens=-1)
+    state.awards[1] = state.awards_by_bid[1] = award
+    state.ledger.accounts["a"].held_tokens -= 81
+
+
+def award_that_is_not_found_by_its_bid(state: State) -> None:
+    state.awards_by_bid[2] = state.awards_by_bid.pop(1)
+
+
+def award_that_is_found_by_a_bid_more(state: State) -> None:
+    state.awards_by_bid[2] = state.awards_by_bid[1]
+
+
+def copy_of_an_award(state: State) -> None:
+    state.awards_by_bid[1] = copy(state.awards[1])
 
 
 def hold_of_a_bid_of_somebody_else(state: State) -> None:
-    state.ledger.end_hold(5)
-    state.ledger.hold(5, "a", 50)
+    state.ledger.release("q", 50)
+    state.ledger.hold("a", 50)
 
 
 def deadline_at_another_time(state: State) -> None:
@@ -225,9 +248,8 @@ def losers_of_the_round_after_next(state: State) -> None:
 
 
 def award_of_a_bid_that_is_still_open(state: State) -> None:
-    # With the hold of that bid, in full; the hold of its own bid is left over, so the counts agree.
-    state.awards[1] = msgspec.structs.replace(state.awards[1], bid_id=5, bidder_id="q", price_tokens=50)
-    state.slots["p", "s1"].winner_id = "q"
+    del state.awards_by_bid[1]
+    state.awards[1] = state.awards_by_bid[5] = msgspec.structs.replace(state.awards[1], bid_id=5)
 
 
 def deadline_that_is_said_twice(state: State) -> None:
@@ -324,19 +346,19 @@ def named_hold_of_another_account(state: State) -> None:
 
 
 def tokens_of_another_account_under_a_name(state: State) -> None:
-    # What is held goes along, so the ledger itself is right.
-    hold = state.ledger.holds["a", "h1"]
-    hold.account_id = "q"
-    state.ledger.accounts["a"].held_tokens -= hold.tokens
-    state.ledger.accounts["q"].held_tokens += hold.tokens
+    # The ledger itself is right.
+    tokens = state.holds.open["a", "h1"].amount_tokens
+    state.ledger.release("a", tokens)
+    state.ledger.hold("q", tokens)
 
 
 def named_hold_without_tokens(state: State) -> None:
-    state.ledger.end_hold(("a", "h1"))
+    hold = state.holds.open["a", "h1"]
+    state.ledger.release(hold.account_id, hold.amount_tokens)
 
 
 def tokens_held_under_a_name_that_is_not_there(state: State) -> None:
-    state.ledger.hold(("a", "h9"), "a", 1)
+    state.ledger.hold("a", 2)
 
 
 def named_hold_of_the_future(state: State) -> None:
@@ -345,7 +367,9 @@ def named_hold_of_the_future(state: State) -> None:
 
 def named_hold_of_issuance(state: State) -> None:
     hold = state.holds.open["a", "h1"]
-    hold.account_id = state.ledger.holds["a", "h1"].account_id = ISSUANCE
+    state.ledger.release(hold.account_id, hold.amount_tokens)
+    state.ledger.accounts[ISSUANCE].held_tokens += hold.amount_tokens
+    hold.account_id = ISSUANCE
     state.holds.open_by_account = {ISSUANCE: 1, "q": 1}
 
 
@@ -422,7 +446,7 @@ DAMAGES = [
     bid_of_another_task,
     bid_without_its_hold,
     hold_without_a_bid,
-    hold_of_another_size,
+    bid_that_holds_nothing,
     bid_that_is_in_no_book,
     bid_in_the_wrong_book,
     bid_of_a_round_that_rests,
@@ -446,8 +470,11 @@ DAMAGES = [
     empty_level_in_a_book_of_losers,
     book_that_rests_out_of_order,
     book_of_losers_out_of_order,
-    hold_of_an_award_of_another_size,
-    hold_of_an_award_of_somebody_else,
+    award_at_another_price,
+    award_below_zero,
+    award_that_is_not_found_by_its_bid,
+    award_that_is_found_by_a_bid_more,
+    copy_of_an_award,
     hold_of_a_bid_of_somebody_else,
     deadline_at_another_time,
     deadline_in_the_wrong_bucket,

@@ -9,6 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from engine.codec import GENESIS_DIGEST, seal
+from engine.commands import Entry, PlaceBid
+from engine.events import Repeated
 from persistence.errors import Corrupt, Fenced, Gap, PersistenceError
 from persistence.journal import Chain, Journal, Position, Stored
 from persistence.memory import MemoryDatabase, MemoryJournal
@@ -161,3 +163,18 @@ def test_strings_of_every_kind_keep_their_bytes(open_journal: OpenJournal):
     for row in sealer.rows:
         journal.append([row])
     assert list(journal.read()) == sealer.rows
+
+
+def test_what_the_digests_prove_is_not_checked_again_unless_asked_to() -> None:
+    """Architecture decision 1: recovery trusts what was checked before it was written; `verify` trusts nothing."""
+    odd = seal(GENESIS_DIGEST, Entry(1, 5, "admin", PlaceBid("m", "a name of old", "t", 1)), (Repeated(1),))
+    row = Stored.of(odd, 1)
+    assert Chain().follow(row) == odd.entry
+    with pytest.raises(Corrupt, match="Row 1: the command cannot be decoded"):
+        Chain(checks_shapes=True).follow(row)
+    # Who begins in the middle has no proof of its first row.
+    with pytest.raises(Corrupt, match="Row 1: the command cannot be decoded"):
+        Chain(0, None).follow(row)
+    # Damage is told before anything is decoded.
+    with pytest.raises(Corrupt, match="Row 1 does not have the digest"):
+        Chain().follow(row._replace(command_json=b"{"))

@@ -15,7 +15,7 @@ import pytest
 from engine.book import Bid, best_first, priority
 from engine.commands import ADMIN, AmendBid, ClearRound, Command, Entry, Mint
 from engine.core import Engine
-from engine.events import AwardGranted, BidAmended, Events, MarketOpened, Rejected, RoundCleared
+from engine.events import AwardGranted, BidAmended, Events, MarketOpened, Rejected, RoundCleared, one_by_one
 from engine.limits import TOKENS_MAX
 from engine.state import State
 from tests.persistence.test_projections import append
@@ -62,7 +62,7 @@ class Call:
             apply(engine, self.entry.at_us, Mint(bid.bidder_id, price_tokens, "grant:more"))
         apply(engine, self.entry.at_us, AmendBid(self.bid_id, price_tokens))
         events = apply(engine, self.entry.at_us, self.entry.command)
-        return any(isinstance(event, AwardGranted) and event.bid_id == self.bid_id for event in events)
+        return any(isinstance(event, AwardGranted) and event.bid_id == self.bid_id for event in one_by_one(events))
 
 
 def apply(engine: Engine, at_us: int, command: Command) -> Events:
@@ -95,7 +95,7 @@ def played(seed: int) -> tuple[Sealer, dict[int, Call]]:
             open_before = passed_over(sealer, entry)
             events = sealer.apply(entry).events
             stream.observe(entry, events)
-            awards = tuple(event for event in events if isinstance(event, AwardGranted))
+            awards = tuple(event for event in one_by_one(events) if isinstance(event, AwardGranted))
             for cleared in [event for event in events if isinstance(event, RoundCleared)]:
                 for bid_id in open_before.keys() - {award.bid_id for award in awards}:
                     calls[bid_id] = Call(open_before[bid_id], entry, bid_id, awards, cleared)

@@ -39,6 +39,7 @@ from engine.events import (
     RoundCleared,
     SweepFinished,
     TransferPosted,
+    one_by_one,
 )
 from engine.limits import TOKENS_MAX
 from tests.support.naive import NaiveMarket
@@ -92,7 +93,7 @@ class Table:
 
 
 def of_type(event_type: type[E], events: Events) -> list[E]:
-    return [event for event in events if isinstance(event, event_type)]
+    return [event for event in one_by_one(events) if isinstance(event, event_type)]
 
 
 @pytest.fixture(params=[NaiveMarket, Engine])

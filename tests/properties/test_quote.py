@@ -27,7 +27,7 @@ from engine.commands import (
     PlaceBid,
 )
 from engine.core import Engine
-from engine.events import AwardGranted, Events, Rejected, RoundCleared
+from engine.events import AwardGranted, Events, Rejected, RoundCleared, one_by_one
 from engine.limits import TOKENS_MAX
 from engine.quote import Quote, quote
 from engine.reject import Reject
@@ -80,7 +80,9 @@ class Truth:
     def call(self, market_id: str) -> tuple[RoundCleared, dict[int, int]]:
         events = self.apply(OPERATOR, ClearRound(market_id))
         (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
-        return cleared, {event.bid_id: event.price_tokens for event in events if isinstance(event, AwardGranted)}
+        return cleared, {
+            event.bid_id: event.price_tokens for event in one_by_one(events) if isinstance(event, AwardGranted)
+        }
 
 
 def compare(pair: Pair, market_id: str, bidder_id: str, task_id: str, price: int, at_us: int) -> Quote | None:

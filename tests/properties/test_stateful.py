@@ -49,6 +49,7 @@ from engine.events import (
     Events,
     Rejected,
     TransferPosted,
+    one_by_one,
 )
 from engine.reject import Reject
 from tests.support.agreement import Pair
@@ -113,7 +114,7 @@ class MarketMachine(RuleBasedStateMachine):
         self.seq += 1
         events, what = self.pair.apply(Entry(self.seq, self.at_us, actor, command, command_id))
         assert not what, what
-        for event in events:
+        for event in one_by_one(events):
             match event:
                 case TransferPosted(debit_account_id="issuance"):
                     self.minted += event.amount_tokens

@@ -25,7 +25,7 @@ from engine.commands import (
     TaskScope,
 )
 from engine.core import Engine
-from engine.events import AwardGranted, Events, Rejected, RoundCleared
+from engine.events import AwardGranted, Events, Rejected, RoundCleared, one_by_one
 
 VALUE_MAX = 5
 
@@ -70,7 +70,7 @@ def played(instance: Instance, pricing_rule: PricingRule) -> tuple[list[AwardGra
         events = engine.apply(Entry(seq, at_us, "admin", command))
         assert not isinstance(events[0], Rejected), events
     cleared = [event for event in events if isinstance(event, RoundCleared)]
-    return [event for event in events if isinstance(event, AwardGranted)], cleared[0]
+    return [event for event in one_by_one(events) if isinstance(event, AwardGranted)], cleared[0]
 
 
 def commands_of(instance: Instance, pricing_rule: PricingRule) -> Iterator[tuple[int, Command]]:

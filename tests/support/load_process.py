@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bridge import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange, verbs
 from engine.codec import decode_command
-from engine.events import AwardGranted, BidPlaced
+from engine.events import AwardGranted, BidPlaced, one_by_one
 from engine.limits import RECEIPTS_MAX
 from tests.support.client_log import ClientLog, Intent, read_log
 
@@ -126,7 +126,7 @@ def operating(rng: random.Random, name: str) -> Client:
         say("calling")
         (called,) = yield [verbs.clear_round(market_id, command_id=next_id())]
         say("called")
-        for event in called.events:
+        for event in one_by_one(called.events):
             if isinstance(event, AwardGranted) and rng.random() < 0.8:
                 impact = rng.randint(0, 20)
                 if rng.random() < 0.8:

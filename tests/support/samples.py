@@ -31,6 +31,7 @@ from engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
+    AwardsGranted,
     AwardVoided,
     BidAmended,
     BidCancelled,
@@ -124,7 +125,11 @@ EVENTS: tuple[Event, ...] = (
     AwardSettled(91, "s1", 92, "alice", 93, 94, 95, 96, "m1", "carol"),
     AwardVoided(97, "s1", 98, "alice", 99, "m1", "carol"),
     AwardLapsed(100, "s1", 101, "alice", 102, 103, "m1", "carol"),
-)
+    AwardsGranted(
+        "m1", 126, 127, "t2", 128, ("s1", "s2"), (129, 130), ("alice", "bob"), ("t1", "t3"), (131, 132), (133,),
+        ("carol",), (134, 135),
+    ),
+)  # fmt: skip
 
 # A script whose state has something in every row of its image.
 FULL_WORLD = """

@@ -108,8 +108,9 @@ from engine.events import (
     SlotOffered,
     SweepFinished,
     TransferPosted,
+    one_by_one,
 )
-from engine.ledger import HoldId
+from engine.holds import HoldKey
 from tests.support.streams import bounds
 
 E = TypeVar("E", bound=Event)
@@ -211,7 +212,7 @@ class Script:
         self._market_id = "m"
         self._balances: dict[str, int] = defaultdict(int)
         # Whose a bid is, and who placed a named hold.
-        self._owners: dict[HoldId, str] = {}
+        self._owners: dict[int | HoldKey, str] = {}
         # Whose the slot and the hold of an id are that were offered and placed last.
         self._providers: dict[str, str] = {}
         self._holders: dict[str, str] = {}
@@ -238,7 +239,7 @@ class Script:
 
     def all(self, event_type: type[E]) -> list[E]:
         """All events of one type, oldest first."""
-        return [event for event in self.events if isinstance(event, event_type)]
+        return [event for event in one_by_one(self.events) if isinstance(event, event_type)]
 
     def _run_line(self, words: list[str]) -> str:
         if words[0] == "bound":
@@ -330,9 +331,7 @@ class Script:
         account = self.engine.state.ledger.accounts.get(_only(words))
         if account is None:
             return "unknown"
-        held = sum(hold.tokens for hold in self.engine.state.ledger.holds.values() if hold.account_id == words[0])
-        assert held == account.held_tokens, account
-        return f"balance {self._balances[words[0]]} held {held}"
+        return f"balance {self._balances[words[0]]} held {account.held_tokens}"
 
     def _book(self, words: list[str]) -> str:
         market = self.engine.state.markets[_only(words or [self._market_id])]
@@ -348,10 +347,14 @@ class Script:
         return f"{slot.status} award {slot.award_id}" if slot.award_id else slot.status
 
     def _hold(self, words: list[str]) -> str:
-        hold_id, account_id = _whose(words, self._holders)
-        key: HoldId = int(hold_id) if hold_id.isdecimal() else (account_id, hold_id)
-        hold = self.engine.state.ledger.holds.get(key)
-        return str(hold.tokens) if hold else "none"
+        (hold_id, account_id), state = _whose(words, self._holders), self.engine.state
+        if not hold_id.isdecimal():
+            named = state.holds.open.get((account_id, hold_id))
+            return str(named.amount_tokens) if named else "none"
+        if bid := state.bids.get(int(hold_id)):
+            return str(bid.max_price_tokens)
+        award = state.awards_by_bid.get(int(hold_id))
+        return str(award.price_tokens) if award else "none"
 
     def _round(self, words: list[str]) -> str:
         if words or not self.all(RoundCleared):
@@ -407,7 +410,7 @@ def _shown_settlement(events: Events) -> str:
 
 
 def _shown_round(events: Events) -> str:
-    awards = [event for event in events if isinstance(event, AwardGranted)]
+    awards = [event for event in one_by_one(events) if isinstance(event, AwardGranted)]
     (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
     price = cleared.clearing_price_tokens
     assert len(awards) == cleared.awards_granted, events

@@ -25,6 +25,7 @@ from engine.events import (
     SlotOffered,
     SlotWithdrawn,
     TransferPosted,
+    one_by_one,
 )
 
 
@@ -53,7 +54,7 @@ class Seen:
     def observe(self, entry: Entry, events: Events) -> None:
         """Take in one entry and its events."""
         self.seq = entry.seq
-        for event in events:
+        for event in one_by_one(events):
             self._bids(event)
             self._slots(event)
             self._holds(event)

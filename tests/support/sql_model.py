@@ -9,6 +9,7 @@ from typing import Any
 
 from engine import events as happened
 from engine.codec import Sealed
+from engine.events import one_by_one
 
 Row = dict[str, Any]
 
@@ -52,7 +53,7 @@ class SqlModel:
         if self.seq == 1:
             self.open_account("issuance", "system")
             self.open_account("treasury", "system")
-        for event in row.events:
+        for event in one_by_one(row.events):
             getattr(self, type(event).__name__, lambda _: None)(event)
 
     def open_account(self, account_id: str, kind: str) -> None:

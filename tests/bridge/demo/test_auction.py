@@ -15,7 +15,7 @@ from bridge.demo.workload import make_workload
 from bridge.demo.world import World, slots_for
 from bridge.messages import Reply, Request
 from engine.commands import OfferSlot, PlaceBid
-from engine.events import AwardGranted, RoundCleared
+from engine.events import AwardGranted, RoundCleared, one_by_one
 from tests.bridge.demo.memory_market import MemoryMarket
 from tests.bridge.demo.test_policies import waiting
 
@@ -128,7 +128,7 @@ def test_all_winners_of_a_call_pay_its_one_price(seed: int):
         def submit(self, now_us: int, requests: Sequence[Request]) -> list[Reply]:
             replies = super().submit(now_us, requests)
             for reply in replies:
-                prices = {event.price_tokens for event in reply.events if isinstance(event, AwardGranted)}
+                prices = {event.price_tokens for event in one_by_one(reply.events) if isinstance(event, AwardGranted)}
                 rounds.extend(
                     (event.clearing_price_tokens or 0, prices)
                     for event in reply.events

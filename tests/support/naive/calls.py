@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine import limits
 from engine.commands import OPERATOR, ClearRound
-from engine.events import AwardGranted, BidsExpired, BidsLost, RoundCleared
+from engine.events import AwardGranted, AwardsGranted, BidsExpired, BidsLost, RoundCleared
 from engine.reject import Reject
 from tests.support.naive.shard import Award, Bid, Market, Shard, Slot, permit
 
@@ -28,8 +28,10 @@ def clear_round(shard: Shard, command: ClearRound) -> None:
     sold = matched([bid.price for bid in eligible], [slot.reserve for slot in slots])
     call = Call(shard, market, live, eligible[:sold], eligible[sold:], [slot.reserve for slot in slots])
     runner_up = eligible[sold] if sold < len(eligible) else None
-    for bid, slot, price in zip(call.winners, slots[:sold], prices_paid(call), strict=True):
-        grant(shard, market, bid, slot, price, runner_up)
+    sales = zip(call.winners, slots[:sold], prices_paid(call), strict=True)
+    awards = [grant(shard, market, bid, slot, price, runner_up) for bid, slot, price in sales]
+    if awards:
+        shard.say(together(awards))
     losers, remaining = lose(shard, market, book)
     shard.say(
         RoundCleared(
@@ -129,28 +131,48 @@ def rivals_of(call: Call, winner: Bid) -> list[Bid]:
     ]
 
 
-def grant(shard: Shard, market: Market, bid: Bid, slot: Slot, price: int, runner_up: Bid | None) -> None:
+def grant(shard: Shard, market: Market, bid: Bid, slot: Slot, price: int, runner_up: Bid | None) -> AwardGranted:
     """CLR-6, CLR-8: the hold shrinks to the price."""
     shard.awards_ever += 1
     award = Award(shard.awards_ever, bid, price, shard.now + slot.lease)
     bid.status, bid.hold = "won", price
     slot.status, slot.award = "awarded", award
-    shard.say(
-        AwardGranted(
-            award_id=award.award_id,
-            market_id=market.rules.market_id,
-            round_no=market.rounds,
-            slot_id=slot.slot_id,
-            bid_id=bid.bid_id,
-            bidder_id=bid.bidder,
-            task_id=bid.task,
-            runner_up_task_id=runner_up.task if runner_up else None,
-            price_tokens=price,
-            premium_tokens=bid.price - price,
-            provider_id=slot.provider,
-            slot_started_at_us=shard.now,
-            lease_until_us=award.lease_until,
-        )
+    return AwardGranted(
+        award_id=award.award_id,
+        market_id=market.rules.market_id,
+        round_no=market.rounds,
+        slot_id=slot.slot_id,
+        bid_id=bid.bid_id,
+        bidder_id=bid.bidder,
+        task_id=bid.task,
+        runner_up_task_id=runner_up.task if runner_up else None,
+        price_tokens=price,
+        premium_tokens=bid.price - price,
+        provider_id=slot.provider,
+        slot_started_at_us=shard.now,
+        lease_until_us=award.lease_until,
+    )
+
+
+def together(awards: list[AwardGranted]) -> AwardsGranted:
+    """Return all awards of a call as the one event that says them."""
+    prices = [award.price_tokens for award in awards]
+    providers = [award.provider_id for award in awards]
+    leases = [award.lease_until_us for award in awards]
+    return AwardsGranted(
+        market_id=awards[0].market_id,
+        round_no=awards[0].round_no,
+        first_award_id=awards[0].award_id,
+        runner_up_task_id=awards[0].runner_up_task_id,
+        slot_started_at_us=awards[0].slot_started_at_us,
+        slot_ids=tuple(award.slot_id for award in awards),
+        bid_ids=tuple(award.bid_id for award in awards),
+        bidder_ids=tuple(award.bidder_id for award in awards),
+        task_ids=tuple(award.task_id for award in awards),
+        premiums_tokens=tuple(award.premium_tokens for award in awards),
+        prices_tokens=tuple(prices if len(set(prices)) > 1 else prices[:1]),
+        provider_ids=tuple(providers if len(set(providers)) > 1 else providers[:1]),
+        leases_until_us=tuple(leases if len(set(leases)) > 1 else leases[:1]),
     )
 
 
