@@ -36,7 +36,7 @@ def hold(hold_id: str) -> Durable[HoldDetail]:
         found = queries.hold(at.connection, at.shard_id, hold_id)
         if found is None:
             raise NotFound("hold_id", hold_id, "a hold that was placed")
-        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 

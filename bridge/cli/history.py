@@ -105,7 +105,8 @@ def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
 def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Delete the rows of the SQL tables and make them again from the journal: all of them, or nothing is changed.
 
-    For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
+    For tables that somebody has changed, also while an engine writes: the tables then follow from there. Then run
+    `callmarket verify`.
     """
     config = config_of(url)
     with reading(config, archive, writes=True) as (resolved, journal, _):
