@@ -243,12 +243,12 @@ def test_a_process_that_stood_still_inside_its_transaction_may_try_again(
         time.sleep(0.3)
         execute(*arguments)
 
-    monkeypatch.setattr(table_writer, "_IDLE_MAX", "50ms")
     with PostgresJournal(database_url, 0) as journal:
         tables = PostgresTables(database_url, 0, journal.claim())
         journal.append(rows)
         with monkeypatch.context() as patch:
             patch.setattr(db_writes, "_execute", slowly)
+            patch.setattr(table_writer, "_IDLE_MAX", "50ms")
             with pytest.raises(Unavailable, match="tried again"):
                 tables.project()
         assert mark(database_url) == 0

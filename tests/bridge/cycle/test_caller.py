@@ -52,7 +52,7 @@ async def until_still(read: Callable[[], int]) -> None:
 
 def set_to(url: str, cycle: Cycle, *market_ids: str) -> None:
     """Set when markets are called, as another process does."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(projected(url), autocommit=True) as connection:
         for market_id in market_ids or ("m",):
             assert write_cycle(connection, 0, market_id, cycle, "test") is not None
 
