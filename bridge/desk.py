@@ -59,8 +59,8 @@ class Desk:
         Raises what the question raises, `AccessDenied`, or `Unavailable` if no answer comes in time.
         """
         seen = seen or Seen()
-        deadline_s = time.monotonic() + TABLES_S_MAX
-        self.wait(seen.seq)
+        deadline_s = self._deadline_s()
+        self._catch_up(seen.seq)
         while (answer := self._answer(question, seen)) is None:
             _insist_on_time(seen.seq, deadline_s)
             time.sleep(_LOOK_S)
@@ -69,47 +69,42 @@ class Desk:
     async def ask_async(self, question: Durable[T], seen: Seen | None = None) -> T:
         """The answer, awaited. Raises as `ask`, at once where too many wait already."""
         seen = seen or Seen()
-        deadline_s = time.monotonic() + TABLES_S_MAX
-        await self.wait_async(seen.seq)
+        deadline_s = self._deadline_s()
+        await self.catch_up_async(seen.seq)
         while (answer := await self._answer_async(question, seen)) is None:
             _insist_on_time(seen.seq, deadline_s)
             await asyncio.sleep(_LOOK_S)
         return answer.value
 
-    def wait(self, seq: int) -> None:
-        """Wait until the tables have a row, if this process brings them along. Raises `Unavailable`."""
-        projector = self._projector()
-        if projector is not None and projector.seq < seq:
+    async def catch_up_async(self, seq: int) -> None:
+        """Wait, before the tables are asked for what a row did, as long as that helps. Raises `Unavailable`."""
+        projector = self._following(seq)
+        if projector is not None:
+            await projected_async(projector, seq, TABLES_S_MAX)
+
+    def _catch_up(self, seq: int) -> None:
+        projector = self._following(seq)
+        if projector is not None:
             try:
                 projector.wait(seq, TABLES_S_MAX)
             except persistence.errors.Unavailable as error:
                 raise Unavailable(str(error), RETRY_AFTER_S) from error
 
-    async def wait_async(self, seq: int, within_s: float = TABLES_S_MAX) -> None:
-        """`wait`, awaited."""
+    def _deadline_s(self) -> float:
+        """How long tables are looked at again that another process brings along. Here it is known when to look."""
+        return time.monotonic() + (TABLES_S_MAX if self._projector() is None else 0.0)
+
+    def _following(self, seq: int) -> Projector | None:
+        """What can be waited for until the tables have a row; None where they have it, or it is to be looked for there.
+
+        Raises `Unavailable` where they stand still until somebody mends them.
+        """
         projector = self._projector()
-        if projector is None or projector.seq >= seq:
-            return
-        loop = asyncio.get_running_loop()
-        outcome: asyncio.Future[Exception | None] = loop.create_future()
-
-        def tell(failure: Exception | None) -> None:
-            if not outcome.done():
-                outcome.set_result(failure)
-
-        try:
-            forget = projector.on_projected(seq, lambda failure: _in_loop(loop, tell, failure))
-        except persistence.errors.Unavailable as error:
-            raise Unavailable(str(error), RETRY_AFTER_S) from error
-        try:
-            async with asyncio.timeout(within_s):
-                failure = await outcome
-        except TimeoutError:
-            failure = projector.behind(seq)
-        finally:
-            forget()
-        if failure is not None:
-            raise Unavailable(str(failure), RETRY_AFTER_S) from failure
+        if projector is None or projector.seq >= seq or projector.state == "retrying":
+            return None
+        if projector.state == "stopped":
+            raise Unavailable(str(projector.behind(seq)), RETRY_AFTER_S)
+        return projector
 
     def close(self) -> None:
         """Take no more questions; those under way end by themselves, in bounded time. Again: nothing."""
@@ -156,6 +151,30 @@ class Desk:
             self._asked -= 1
 
 
+async def projected_async(projector: Projector, seq: int, within_s: float) -> None:
+    """Wait until the tables have a row. Raises `Unavailable` after a while."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[Exception | None] = loop.create_future()
+
+    def tell(failure: Exception | None) -> None:
+        if not outcome.done():
+            outcome.set_result(failure)
+
+    try:
+        forget = projector.on_projected(seq, lambda failure: _in_loop(loop, tell, failure))
+    except persistence.errors.Unavailable as error:
+        raise Unavailable(str(error), RETRY_AFTER_S) from error
+    try:
+        async with asyncio.timeout(within_s):
+            failure = await outcome
+    except TimeoutError:
+        failure = projector.behind(seq)
+    finally:
+        forget()
+    if failure is not None:
+        raise Unavailable(str(failure), RETRY_AFTER_S) from failure
+
+
 def _in_loop(
     loop: asyncio.AbstractEventLoop, tell: Callable[[Exception | None], None], failure: Exception | None
 ) -> None:
@@ -167,6 +186,6 @@ def _in_loop(
 def _insist_on_time(seq: int, deadline_s: float) -> None:
     if time.monotonic() > deadline_s:
         raise Unavailable(
-            f"the SQL tables do not have row {seq} within {TABLES_S_MAX:g} s: whoever leads brings them along",
+            f"the SQL tables do not have row {seq} yet: whoever leads brings them along. Ask again",
             RETRY_AFTER_S,
         )

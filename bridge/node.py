@@ -20,7 +20,7 @@ from bridge.change import Change, check_change
 from bridge.change_desk import ChangeDesk
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
-from bridge.desk import Desk
+from bridge.desk import Desk, projected_async
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.failures import failure_of
 from bridge.feed.source import Feed
@@ -212,7 +212,7 @@ class Node:
 
         Raises `Unavailable` after a while.
         """
-        await self._desk.wait_async(seq)
+        await self._desk.catch_up_async(seq)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
@@ -249,7 +249,7 @@ class Node:
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
         if ack == "projected":
             try:
-                await self._desk.wait_async(last_row(applied), self._ack_timeout_s)
+                await projected_async(reign.projector, last_row(applied), self._ack_timeout_s)
             except Unavailable as error:
                 raise _not_projected(applied, error) from error
         if known_by_row:

@@ -1,7 +1,7 @@
 """Lets the SQL tables follow the journal in the background: who leads has one, and nobody's reply waits for it.
 
 Rule of this file: threads, clocks and waiting; how the tables are written is in `table_writer`. One thread takes what
-has become durable. After each look it pauses a few milliseconds, so that a burst is taken in few large batches and the
+has become durable. Before each look it pauses a few milliseconds, so that a burst is taken in few large batches and the
 journal's writer has the machine; who waits for a row cuts the pause short. Whatever fails is tried again and seen; only
 a successor ends it. How far the tables may be behind is bounded: `congestion` says when nothing more should be taken.
 """
@@ -23,7 +23,7 @@ from persistence.write_limits import TableLimits
 
 logger: Final = logging.getLogger(__name__)
 
-# Between two batches, where nobody waits for the next one: so many times as long as the last one took, and within
+# Before a batch, where nobody waits for the next one: so many times as long as the last one took, and within
 # these.
 _REST: Final = 3.0
 PAUSE_S: Final = 0.005
@@ -118,6 +118,11 @@ class Projector:
         """The last row that the tables are known to have; 0 where none is known yet."""
         return self._seq or 0
 
+    @property
+    def state(self) -> State:
+        """How it stands."""
+        return self._state
+
     def congestion(self) -> str:
         """Why nothing more should be taken, in words; empty while the tables are not too far behind. O(1)."""
         seq, durable_seq, limits = self._seq, self._durable_seq, self.limits
@@ -204,16 +209,15 @@ class Projector:
     # --- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        wait_s = 0.0
+        pause_s = 0.0
         while not self._is_over():
-            # First the pause, in which more comes together; then, if nothing has come, as long as it takes.
-            self._hurry.wait(wait_s)
-            if not self._stopping:
-                self._work.wait()
+            self._work.wait()
+            # In which more comes together, and those are answered for whom the journal's writer has just been at work.
+            self._hurry.wait(pause_s)
             self._work.clear()
             self._hurry.clear()
             if not self._is_over():
-                wait_s = self._step()
+                pause_s = self._step()
         self._drop_tables()
         with self._lock:
             self._state = "closed"

@@ -65,7 +65,7 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
             await award(desk, name, f"{name}-{number}")
     await asyncio.gather(*polls)
     for name in names:
-        assert seen[name] == [0, *read(name, 0)]
+        assert seen[name] == [0, *read(name, 0, market.durable_seq)]
 
 
 @awaited
