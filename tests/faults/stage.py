@@ -22,7 +22,7 @@ from persistence.table_writer import projector_name
 from persistence.verify import verify
 from tests.faults.fault import Fault, Place
 from tests.support.client_log import Failed, LogReader, audit, read_rows
-from tests.support.following import projected
+from tests.support.following import do_follow
 from tests.support.own_server import OwnServer
 from tests.support.proxy import Proxy
 from tests.support.victim import Victim, assert_nothing_lost
@@ -220,7 +220,9 @@ class Stage:
             found.append(f"the journal ends at {rows[-1].seq}, and ended at {self._last_seq} before")
         self._last_seq = rows[-1].seq
         # What a fault has kept from the tables follows when it is over.
-        report = verify(projected(self.url), 0)
+        follow = do_follow(self.url, SERVICE_S_MAX / 4)
+        found += [] if follow else ["the tables do not follow the journal"]
+        report = verify(self.url, 0)
         found += [] if report.ok else [str(report)]
         found += [f"{one}" for one in self.failed(since_ns) if one.who == "watermark" or one.kind not in fault.errors]
         found += [engine.complaints for engine in self.engines if engine.alive and "Traceback" in engine.complaints]

@@ -17,11 +17,15 @@ WITHIN_S = 60.0
 
 def projected(url: str, shard_id: int = 0) -> str:
     """Wait until the tables of a market that somebody leads have all that is durable now; the URL, to be asked."""
+    assert do_follow(url, WITHIN_S, shard_id), "the tables do not follow"
+    return url
+
+
+def do_follow(url: str, within_s: float, shard_id: int = 0) -> bool:
+    """Whether the tables come to have all that is durable now."""
     with psycopg.connect(url, autocommit=True) as connection:
         last_seq = read_position(connection, shard_id).last_seq
-        mark = wait_for_tables(connection, shard_id, last_seq, WITHIN_S)
-    assert mark >= last_seq, f"the tables stand at row {mark} of {last_seq}"
-    return url
+        return wait_for_tables(connection, shard_id, last_seq, within_s) >= last_seq
 
 
 def level(url: str, shard_id: int = 0, batch_rows_max: int = 20_000) -> str:
