@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 # Whoever has waited for a thread for so long is told so: what is before it does not end.
 QUEUED_S_MAX: Final = 5.0
-# And so whoever has waited for the tables: as a rule they follow within some milliseconds.
+# And so whoever has waited for the tables: as a rule they follow within milliseconds. Who asks over HTTP comes back.
 TABLES_S_MAX: Final = 5.0
 # Between two looks at tables that another process brings along.
 _LOOK_S: Final = 0.02
@@ -43,9 +43,18 @@ class Desk:
     """For many threads and loops. Its connections and threads are made by the first questions."""
 
     def __init__(
-        self, url: str, shard_id: int, now: Callable[[], datetime], projector: Callable[[], Projector | None]
+        self,
+        url: str,
+        shard_id: int,
+        now: Callable[[], datetime],
+        projector: Callable[[], Projector | None],
+        tables_s_max: float = TABLES_S_MAX,
     ) -> None:
-        """Nothing is opened yet. `projector` gives what brings the tables along, where this process does."""
+        """Nothing is opened yet. `projector` gives what brings the tables along, where this process does.
+
+        Nobody waits longer than `tables_s_max` for tables to have what he has seen.
+        """
+        self._tables_s_max: Final = tables_s_max
         self._now: Final = now
         self._projector: Final = projector
         self._pool: Final = ReaderPool(url, shard_id)
@@ -70,23 +79,23 @@ class Desk:
         """The answer, awaited. Raises as `ask`, at once where too many wait already."""
         seen = seen or Seen()
         deadline_s = self._deadline_s()
-        await self.catch_up_async(seen.seq)
+        await self.catch_up_async(seen.seq, self._tables_s_max)
         while (answer := await self._answer_async(question, seen)) is None:
             _insist_on_time(seen.seq, deadline_s)
             await asyncio.sleep(_LOOK_S)
         return answer.value
 
-    async def catch_up_async(self, seq: int) -> None:
+    async def catch_up_async(self, seq: int, within_s: float) -> None:
         """Wait, before the tables are asked for what a row did, as long as that helps. Raises `Unavailable`."""
         projector = self._following(seq)
         if projector is not None:
-            await projected_async(projector, seq, TABLES_S_MAX)
+            await projected_async(projector, seq, within_s)
 
     def _catch_up(self, seq: int) -> None:
         projector = self._following(seq)
         if projector is not None:
             try:
-                projector.wait(seq, TABLES_S_MAX)
+                projector.wait(seq, self._tables_s_max)
             except persistence.errors.Unavailable as error:
                 raise Unavailable(str(error), RETRY_AFTER_S) from error
 

@@ -20,7 +20,7 @@ from bridge.change import Change, check_change
 from bridge.change_desk import ChangeDesk
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
-from bridge.desk import Desk, projected_async
+from bridge.desk import TABLES_S_MAX, Desk, projected_async
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.failures import failure_of
 from bridge.feed.source import Feed
@@ -77,7 +77,7 @@ class Node:
         self._decided = threading.Event()
         self._closed = False
         self._process: Final = OneProcess("exchange")
-        self._desk: Final = Desk(url, shard_id, self.now, self._projector)
+        self._desk: Final = Desk(url, shard_id, self.now, self._projector, ack_timeout_s)
         self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
@@ -212,7 +212,7 @@ class Node:
 
         Raises `Unavailable` after a while.
         """
-        await self._desk.catch_up_async(seq)
+        await self._desk.catch_up_async(seq, TABLES_S_MAX)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""

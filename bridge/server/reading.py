@@ -51,7 +51,10 @@ class ReadMarket(AsyncExchange):
         asking = ASKING.get()
         if asking is None:
             # The service decides by it, so it is to be what is true now.
-            return await self._node.ask_async(question, Seen(self.durable_seq))
+            durable_seq = self.durable_seq
+            if isinstance(question, Durable):
+                await self._node.tables_have(durable_seq)
+            return await self._node.ask_async(question, Seen(durable_seq))
         key_id, seen = asking.principal.key_id, asking.seen
         if isinstance(question, Durable):
             self._door.weigh(asking.principal, question.weight)
