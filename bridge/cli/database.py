@@ -16,10 +16,10 @@ from bridge.cli.output import config_of, console
 from bridge.config import Config
 from bridge.errors import Unavailable
 from bridge.history import opened
+from persistence import postgres
 from persistence.connections import connect
 from persistence.journal import Journal
 from persistence.migrate import load, pending
-from persistence.postgres import read_position, wait_for_tables
 from persistence.snapshots.store import SnapshotStore
 
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
@@ -38,7 +38,7 @@ def connected(url: str, *, writes: bool = False, asks_tables: bool = True) -> It
     with database_url(config) as resolved, connect(resolved, _NAME, read_only=not writes) as connection:
         _insist_on_market(connection)
         if asks_tables:
-            _wait_for_tables(connection, config.shard_id)
+            wait_for_tables(connection, config.shard_id)
         yield connection, config.shard_id
 
 
@@ -70,9 +70,10 @@ def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
         yield url
 
 
-def _wait_for_tables(connection: psycopg.Connection, shard_id: int) -> None:
-    last_seq = read_position(connection, shard_id).last_seq
-    mark = wait_for_tables(connection, shard_id, last_seq, _TABLES_S_MAX)
+def wait_for_tables(connection: psycopg.Connection, shard_id: int) -> None:
+    """Let the tables come along what is durable by now; where they do not, say so on stderr."""
+    last_seq = postgres.read_position(connection, shard_id).last_seq
+    mark = postgres.wait_for_tables(connection, shard_id, last_seq, _TABLES_S_MAX)
     if mark < last_seq:
         words = f"the SQL tables stand at row {mark} of {last_seq}: who leads the market brings them along"
         console(to_stderr=True).print(words, soft_wrap=True)
