@@ -2,7 +2,7 @@
 
     python3 dev.py bench benchmarks/bench_batches.py
 
-Rule of this file: the time is that of `PostgresJournal.append` alone, from sealed rows to the answer of the COMMIT. The
+Rule of this file: the time is that of `PostgresJournal.append` alone, from sealed rows to the answer of the commit. The
 busy thread stands for an event loop under load: each wait for the server gives the interpreter away to it.
 """
 
@@ -69,7 +69,7 @@ def nobody() -> Iterator[None]:
 
 @pytest.mark.parametrize("rows", [1, 8, 64, COPY_ROWS_MIN - 1, COPY_ROWS_MIN, 1_000])
 @pytest.mark.parametrize("beside", [nobody, busy_thread])
-@pytest.mark.benchmark(group="one batch of bids: fence, journal, tables, commit")
+@pytest.mark.benchmark(group="one batch of bids: fence, journal, commit")
 def bench_batch(
     benchmark: BenchmarkFixture, database_url: str, beside: Callable[[], AbstractContextManager[None]], rows: int
 ) -> None:

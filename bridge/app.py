@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -38,17 +38,24 @@ from persistence.lease import epoch_of, this_process
 from persistence.line import FILES_DAMAGED
 from persistence.lost_rows import LostRow, save
 from persistence.postgres import PostgresJournal
+from persistence.projector import Projector
 from persistence.recovery import recover
 from persistence.session import refuse_read_only
 from persistence.snapshots.folder import FolderSnapshots
 from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.snapshots.store import SnapshotStore
+from persistence.table_writer import PostgresTables, TableWriter
 from persistence.write_behind import WriteBehind
-from persistence.write_limits import Limits
+from persistence.write_limits import Limits, TableLimits
 from persistence.writer_process.rows import WriterProcesses
 
-OpenWriter = Callable[[str, int, int], RowWriter]
-"""Makes a way to write the journal: of which database and shard, with which epoch."""
+
+class Ways(NamedTuple):
+    """How a market is written: of which database and shard, with which epoch."""
+
+    to_journal: Callable[[str, int, int], RowWriter]
+    to_tables: Callable[[str, int, int], TableWriter]
+
 
 # The database of the private PostgreSQL in which the market lives.
 DATABASE: Final = "callmarket"
@@ -171,7 +178,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
                 _insist_on_the_time(keeper, connection, config.shard_id)
         marks = stack.enter_context(closing(high_water(config)))
         _insist_on_history(url, config.shard_id, marks)
-        open_writer = _way_to_write(stack, writer_process=writer_process)
+        ways = _ways_to_write(stack, writer_process=writer_process)
         heartbeat = Heartbeat(url, config.shard_id, address=address_of(config), lease_s=config.lease_s, watch=keeper)
         stack.callback(heartbeat.close)
         epoch = heartbeat.take(seen_epoch)
@@ -188,7 +195,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
             marks.begin(journal.market_id(), recovered.position.last_seq, recovered.position.last_digest)
         time = keeper or Declared(clock)
         node = _node(config, url, time)
-        node.lead(_reign(config, url, time, Succession(heartbeat, recovered), open_writer, marks))
+        node.lead(_reign(config, url, time, Succession(heartbeat, recovered), ways, marks))
         node.release_with(stack.pop_all())
         return node
 
@@ -201,7 +208,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
             refuse_read_only(connection)
             persistence.migrate.ensure_schema(connection)
         marks = stack.enter_context(closing(high_water(config)))
-        open_writer = _way_to_write(stack, writer_process=writer_process)
+        ways = _ways_to_write(stack, writer_process=writer_process)
         keeper = _keeper(config, clock)
         time = keeper or Declared(clock)
         node = _node(config, url, time)
@@ -214,7 +221,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
                 lease_s=config.lease_s,
                 high_water=marks,
                 watch=keeper,
-                on_lead=lambda succession: node.lead(_reign(config, url, time, succession, open_writer, marks)),
+                on_lead=lambda succession: node.lead(_reign(config, url, time, succession, ways, marks)),
                 on_failed=node.fail,
             )
         )
@@ -265,9 +272,12 @@ def _node(config: Config, url: str, time: TimeSource) -> Node:
     )
 
 
-def _way_to_write(stack: ExitStack, *, writer_process: bool) -> OpenWriter:
-    """How the journal is written: from here, or by a process that waits from now on for whoever begins to lead."""
-    return stack.enter_context(WriterProcesses()).open if writer_process else PostgresJournal
+def _ways_to_write(stack: ExitStack, *, writer_process: bool) -> Ways:
+    """How the market is written: from here, or by processes, of which one waits from now on for who begins to lead."""
+    if not writer_process:
+        return Ways(PostgresJournal, PostgresTables)
+    processes = stack.enter_context(WriterProcesses())
+    return Ways(processes.open, processes.open_tables)
 
 
 def _insist_on_history(url: str, shard_id: int, marks: HighWater) -> None:
@@ -304,16 +314,22 @@ def _reign(
     url: str,
     time: TimeSource,
     succession: Succession,
-    open_writer: OpenWriter,
+    ways: Ways,
     marks: HighWater,
 ) -> Reign:
     """Everything that leads, running."""
     heartbeat, recovered = succession.heartbeat, succession.recovered
     write_behind = WriteBehind(
-        lambda: open_writer(url, config.shard_id, heartbeat.epoch),
+        lambda: ways.to_journal(url, config.shard_id, heartbeat.epoch),
         recovered.position,
         Limits(queue_rows_max=config.queue_rows_max, outage_s_max=config.outage_limit_s),
         keep=marks.keep,
+        name=str(config.shard_id),
+    )
+    projector = Projector(
+        lambda: ways.to_tables(url, config.shard_id, heartbeat.epoch),
+        recovered.position.last_seq,
+        TableLimits(lag_rows_max=config.tables_lag_rows_max, lag_s_max=config.tables_lag_limit_s),
         name=str(config.shard_id),
     )
     sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, time.stamp_us)
@@ -323,7 +339,7 @@ def _reign(
         lost = [LostRow.of(row.entry, row.events) for row in rows]
         return save(marks.folder, marks.market_id, config.shard_id, lost)
 
-    parts = Parts(sequencer, write_behind, heartbeat, recovered.report, feed, save_lost)
+    parts = Parts(sequencer, write_behind, projector, heartbeat, recovered.report, feed, save_lost)
     return Reign(parts, config.ack_timeout_s)
 
 

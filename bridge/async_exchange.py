@@ -75,6 +75,10 @@ class AsyncExchange(AllocatingAsync):
         """The same market, with every verb done by this actor."""
         return AsyncExchange(self._exchange.acting_as(actor))
 
+    def acknowledging(self, ack: Ack) -> "AsyncExchange":
+        """The same market, with replies as `Exchange.acknowledging` says."""
+        return AsyncExchange(self._exchange.acknowledging(ack))
+
     @property
     def durable_seq(self) -> int:
         """Everything up to here is in the journal."""
@@ -102,7 +106,7 @@ class AsyncExchange(AllocatingAsync):
     async def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised."""
         verbs.check_all(requests)
-        return await self._node.submit_async(requests, ack or self._ack)
+        return self._noted(await self._node.submit_async(requests, ack or self._ack))
 
     async def submit_one(self, request: Request) -> Reply:
         """One request, as this exchange's actor: the raw way too."""
@@ -115,10 +119,15 @@ class AsyncExchange(AllocatingAsync):
 
     async def ask(self, question: Live[T] | Durable[T]) -> T:
         """The answer of one question of `reads` or `questions`."""
-        return await self._node.ask_async(question)
+        return await self._node.ask_async(question, self._exchange.seen)
 
     async def _submit_as_actor(self, requests: Sequence[Request]) -> list[Reply]:
-        return await self._node.submit_async([as_actor(request, self._actor) for request in requests], self._ack)
+        acting = [as_actor(request, self._actor) for request in requests]
+        return self._noted(await self._node.submit_async(acting, self._ack))
+
+    def _noted(self, replies: list[Reply]) -> list[Reply]:
+        self._exchange.seen.note_all(replies)
+        return replies
 
 
 if TYPE_CHECKING:

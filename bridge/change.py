@@ -29,9 +29,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """A change that was checked. `make` raises `NotFound` or `Conflict`, and then has changed nothing."""
+    """A change that was checked. `make` raises `NotFound` or `Conflict`, and then has changed nothing.
+
+    One that decides by what the journal has done to the tables waits until they have all that is durable.
+    """
 
     make: Callable[[Place], T]
+    decides_by_tables: bool = False
 
 
 def check_change(change: object) -> None:

@@ -15,6 +15,7 @@ from bridge.change import Change, Place
 from bridge.errors import Unavailable, UnknownOutcome
 from bridge.failures import failure_of
 from persistence.connections import connect
+from persistence.postgres import read_position, wait_for_tables
 
 T = TypeVar("T")
 
@@ -22,6 +23,8 @@ T = TypeVar("T")
 CHANGE_S_MAX: Final = 20.0
 # At a time, for asyncio. Each has a connection of its own.
 CHANGES_MAX: Final = 4
+# As a rule the tables follow within some milliseconds.
+TABLES_S_MAX: Final = 5.0
 
 
 class ChangeDesk:
@@ -45,6 +48,8 @@ class ChangeDesk:
             raise Unavailable(str(error), retry_after_s=1.0) from error
         try:
             with connection:
+                if change.decides_by_tables:
+                    self._insist_on_tables(connection)
                 return change.make(Place(connection, self._shard_id, by))
         except (persistence.errors.ReadOnly, persistence.errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
@@ -58,6 +63,16 @@ class ChangeDesk:
         except RuntimeError as error:
             raise Unavailable("the exchange is closed") from error
         return await asyncio.wrap_future(made)
+
+    def _insist_on_tables(self, connection: psycopg.Connection) -> None:
+        """Wait until the tables have all that is durable now. Raises `Unavailable`; nothing is done then."""
+        last_seq = read_position(connection, self._shard_id).last_seq
+        mark = wait_for_tables(connection, self._shard_id, last_seq, TABLES_S_MAX)
+        if mark < last_seq:
+            raise Unavailable(
+                f"the SQL tables stand at row {mark} and do not have row {last_seq} yet, by which this is decided",
+                retry_after_s=1.0,
+            )
 
     def close(self) -> None:
         """Make no more; those under way end by themselves, in bounded time. Again: nothing."""

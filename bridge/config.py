@@ -56,6 +56,14 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outage_limit_s: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
     """How long the database may be away before the engine gives up: after that, people should decide."""
 
+    tables_lag_rows_max: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
+    """How many rows the SQL tables may be behind the journal before commands are refused: half a minute of catching
+    up."""
+
+    tables_lag_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
+    """How long a row of the journal may wait for the SQL tables before commands are refused: as long as the database
+    may be away."""
+
     ack_timeout_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
     """How long a caller waits for its command to be durable before it is told that the outcome is unknown."""
 

@@ -24,6 +24,7 @@ from bridge.read import Read
 from bridge.reads import Live, OrderBook, Wallet
 from bridge.resource_allocator.methods import Allocating
 from bridge.results import Page, PlacedBid, Round, Swept
+from bridge.seen import Seen
 from bridge.verb import Verb, as_actor
 from bridge.vitals import Role
 from engine.state import State
@@ -78,10 +79,12 @@ class Exchange(Allocating):
     get_quest_budgets = Read(get_quest_budgets)
     why = Read(questions.why)
 
-    def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable") -> None:
+    def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable", seen: Seen | None = None) -> None:
         self.node = node
         self.actor = actor
         self.ack: Ack = ack
+        # Shared by all that are made from one: what one of them was told, none of them asks in vain.
+        self.seen: Final = seen or Seen()
 
     def __enter__(self) -> Self:
         """The exchange itself."""
@@ -101,12 +104,12 @@ class Exchange(Allocating):
     def acting_as(self, actor: str) -> "Exchange":
         """The same exchange, with every verb done by this actor."""
         verbs.check_actor(actor)
-        return Exchange(self.node, actor=actor, ack=self.ack)
+        return Exchange(self.node, actor=actor, ack=self.ack, seen=self.seen)
 
     def acknowledging(self, ack: Ack) -> "Exchange":
-        """The same exchange, replying when `durable` (the default) or as soon as `applied`."""
+        """The same exchange, replying when `durable` (the default), as soon as `applied`, or when `projected`."""
         check_ack(ack)
-        return Exchange(self.node, actor=self.actor, ack=ack)
+        return Exchange(self.node, actor=self.actor, ack=ack, seen=self.seen)
 
     def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
         """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
@@ -126,7 +129,7 @@ class Exchange(Allocating):
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised."""
         verbs.check_all(requests)
-        return self.node.submit(requests, ack or self.ack)
+        return self._noted(self.node.submit(requests, ack or self.ack))
 
     def submit_one(self, request: Request) -> Reply:
         """One request, as this exchange's actor: the raw way too."""
@@ -139,7 +142,7 @@ class Exchange(Allocating):
 
     def ask(self, question: Live[T] | Durable[T]) -> T:
         """The answer of one question of `reads` or `questions`."""
-        return self.node.ask(question)
+        return self.node.ask(question, self.seen)
 
     def wallet(self, account_id: str, *, as_of_seq: int | None = None, archive: Path | None = None) -> Wallet:
         """A wallet, live, or as it was after row `as_of_seq` of the journal, which costs a recovery up to there.
@@ -178,7 +181,7 @@ class Exchange(Allocating):
         """
         question = questions.get_rounds(market_id, limit, since=since, after=after, order=order)
         if as_of_seq is None:
-            return self.node.ask(question)
+            return self.ask(question)
         if since is not None or after is not None or order != "newest":
             raise Invalid("as_of_seq", as_of_seq, "no since, after or order with it: the past gives its latest rounds")
         with history.past(self.node, as_of_seq, archive) as (connection, state):
@@ -228,11 +231,15 @@ class Exchange(Allocating):
         return self.node.read(query)
 
     def _submit_as_actor(self, requests: Sequence[Request]) -> list[Reply]:
-        return self.node.submit([as_actor(request, self.actor) for request in requests], self.ack)
+        return self._noted(self.node.submit([as_actor(request, self.actor) for request in requests], self.ack))
+
+    def _noted(self, replies: list[Reply]) -> list[Reply]:
+        self.seen.note_all(replies)
+        return replies
 
     def _ask_then(self, question: Live[T], as_of_seq: int | None, archive: Path | None) -> T:
         if as_of_seq is None:
-            return self.node.ask(question)
+            return self.ask(question)
         return history.ask_then(self.node, question, as_of_seq, archive)
 
     def image(self) -> bytes:

@@ -60,7 +60,7 @@ def get_recent_stats(
     def answer(at: Snapshot, now: datetime) -> RecentStats:
         check_market(at, market_id)
         found = queries.stats(at.connection, at.shard_id, market_id, now, _since_1970(period_us, now), limit)
-        return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer, SUMMING_UP)
 
@@ -85,7 +85,7 @@ def get_candles(
         check_market(at, market_id)
         longest = _since_1970(period_us, now)
         found = queries.candles(at.connection, at.shard_id, market_id, now, longest, interval)
-        return Candles(market_id, now - longest, interval, tuple(found), at.seq, at.seq)
+        return Candles(market_id, now - longest, interval, tuple(found), at.seq, at.durable_seq)
 
     return Durable(answer, SUMMING_UP)
 

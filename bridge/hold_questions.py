@@ -37,7 +37,7 @@ def hold(hold_id: str, account_id: str) -> Durable[HoldDetail]:
         found = queries.hold(at.connection, at.shard_id, hold_id, account_id)
         if found is None:
             raise NotFound("hold_id", hold_id, f"a hold of {account_id!r} that was placed")
-        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 

@@ -3,7 +3,7 @@
 Rule of this file: the engine's own units and types, nothing translated. Results in people's units are in `results`.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -11,14 +11,15 @@ from bridge.errors import Invalid
 from engine.commands import Command
 from engine.events import Events
 
-Ack = Literal["durable", "applied"]
-"""When a reply is given: once it is in the journal, or as soon as the engine has applied it (it may then be lost)."""
+Ack = Literal["durable", "applied", "projected"]
+"""When a reply is given: once it is in the journal; as soon as the engine has applied it (it may then be lost); or when
+the SQL tables have it too, for who reads them by statements of their own."""
 
 
 def check_ack(ack: Ack) -> None:
     """Refuse what is neither: a mistyped "durable" must not mean less than it says. Raises `Invalid`."""
-    if ack not in ("durable", "applied"):
-        raise Invalid("ack", ack, "'durable' or 'applied'")
+    if ack not in get_args(Ack):
+        raise Invalid("ack", ack, "'durable', 'applied' or 'projected'")
 
 
 class Request(Struct, frozen=True):

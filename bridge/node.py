@@ -15,12 +15,12 @@ from typing import Final, TypeVar
 import psycopg
 
 import persistence.errors
-from bridge import recall
+from bridge import recall, standing
 from bridge.change import Change, check_change
 from bridge.change_desk import ChangeDesk
 from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
-from bridge.desk import Desk
+from bridge.desk import TABLES_S_MAX, Desk, projected_async
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.failures import failure_of
 from bridge.feed.source import Feed
@@ -29,6 +29,7 @@ from bridge.one_process import OneProcess
 from bridge.questions import Durable, check_question
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
+from bridge.seen import Seen
 from bridge.sequencer import RETRY_AFTER_S, Applied, last_row
 from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
@@ -37,6 +38,7 @@ from engine.state import State
 from persistence.connections import connect
 from persistence.errors import PersistenceError, RowsLost
 from persistence.leadership.standby import Standby
+from persistence.projector import Projector
 from persistence.recovery import Report
 from persistence.snapshots.store import SnapshotStore
 
@@ -75,7 +77,7 @@ class Node:
         self._decided = threading.Event()
         self._closed = False
         self._process: Final = OneProcess("exchange")
-        self._desk: Final = Desk(url, shard_id, self.now)
+        self._desk: Final = Desk(url, shard_id, self.now, self._projector, ack_timeout_s)
         self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
@@ -115,48 +117,21 @@ class Node:
     def readiness(self) -> Readiness:
         """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
         role, reign = self.role, self._reign
-        if reign is None:
-            leader = "" if self._standby is None else self._standby.leader
-            loss = "" if self._standby is None else self._standby.loss
-            reason = loss or self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
-            if role == "ended":
-                reason = "it will never lead: its log says why"
-            return Readiness(False, role, leader, 0, 0, 0.0, reason)
+        if reign is not None:
+            return standing.readiness_of(reign, role, self.time.fault)
+        leader = "" if self._standby is None else self._standby.leader
+        loss = "" if self._standby is None else self._standby.loss
+        reason = loss or self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
         if role == "ended":
-            reason = reign.loss or ("it leads no longer" if reign.lost else "it has stopped: its log says why")
-            return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0, reason)
-        writer = reign.write_behind.status()
-        reason = self.time.fault or ("" if writer.state == "running" else reign.write_behind.congestion())
-        return Readiness(
-            ready=not reason,
-            role=role,
-            leader="",
-            durable_seq=writer.durable_seq,
-            queue_rows=writer.queue_rows,
-            outage_s=writer.outage_s,
-            reason=reason,
-            durability=reign.durability_fault,
-        )
+            reason = "it will never lead: its log says why"
+        return Readiness(False, role, leader, 0, 0, 0.0, reason)
 
     def vitals(self) -> Vitals:
         """How it stands, for who watches. Never waits for the database."""
-        role, reign = self.role, self._reign
-        if reign is None:
-            seq = self.applied_seq
-            return Vitals(role, 0, seq, seq, 0, 0, 0.0, 0.0)
-        writer = reign.write_behind.status()
-        oldest_us = writer.oldest_at_us
-        oldest_s = 0.0 if oldest_us is None else max(0, self.time.now_us() - oldest_us) / 1_000_000
-        return Vitals(
-            role=role,
-            epoch=reign.epoch,
-            applied_seq=reign.sequencer.seq,
-            durable_seq=writer.durable_seq,
-            queue_rows=writer.queue_rows,
-            queue_bytes=writer.queue_bytes,
-            oldest_s=oldest_s,
-            outage_s=writer.outage_s,
-        )
+        if self._reign is not None:
+            return standing.vitals_of(self._reign, self.role, self.time.now_us())
+        seq = self.applied_seq
+        return Vitals(self.role, 0, seq, seq, 0, 0, 0.0, 0.0)
 
     def wait_until_leading(self, timeout_s: float | None) -> bool:
         """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
@@ -189,6 +164,14 @@ class Node:
         """Everything up to here is in the journal."""
         return self._leading().write_behind.durable_seq
 
+    def _projector(self) -> Projector | None:
+        return None if self._reign is None else self._reign.projector
+
+    @property
+    def projected_seq(self) -> int:
+        """Everything up to here is in the SQL tables; 0 where that is not known yet."""
+        return self._leading().projector.seq
+
     @property
     def feed(self) -> Feed:
         """What becomes durable, as a live stream. Raises as `read`."""
@@ -204,24 +187,32 @@ class Node:
         reign = self._ruling()
         return reign.sequencer.read(query)
 
-    def ask(self, question: Live[T] | Durable[T]) -> T:
-        """The answer of the live state, at one moment, or of the tables. Raises what the question raises.
+    def ask(self, question: Live[T] | Durable[T], seen: Seen | None = None) -> T:
+        """The answer of the live state, at one moment, or of the tables, once they have what was seen.
 
-        Raises `Unavailable` also where a live answer can never be durable, and where the tables do not answer in time.
+        Raises what the question raises, and `Unavailable` where a live answer can never be durable, and where the
+        tables do not answer or follow in time.
         """
         if isinstance(question, Live):
-            return self._ask_live(question)
+            return self._ask_live(question, seen)
         check_question(question)
         self._refuse_if_closed()
-        return self._desk.ask(question)
+        return self._desk.ask(question, seen)
 
-    async def ask_async(self, question: Live[T] | Durable[T]) -> T:
+    async def ask_async(self, question: Live[T] | Durable[T], seen: Seen | None = None) -> T:
         """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it."""
         if isinstance(question, Live):
-            return self._ask_live(question)
+            return self._ask_live(question, seen)
         check_question(question)
         self._refuse_if_closed()
-        return await self._desk.ask_async(question)
+        return await self._desk.ask_async(question, seen)
+
+    async def tables_have(self, seq: int) -> None:
+        """Wait until the SQL tables have this row, if this process brings them along.
+
+        Raises `Unavailable` after a while.
+        """
+        await self._desk.catch_up_async(seq, TABLES_S_MAX)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
@@ -229,12 +220,17 @@ class Node:
         began_s = time.perf_counter()
         reign, applied = self._apply(requests)
         known_by_row = recall.known_by_row(applied)
-        if ack == "durable" or known_by_row:
+        if ack != "applied" or known_by_row:
             try:
                 reign.write_behind.wait(last_row(applied), self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+        if ack == "projected":
+            try:
+                reign.projector.wait(last_row(applied), self._ack_timeout_s)
+            except PersistenceError as error:
+                raise _not_projected(applied, error) from error
         if known_by_row:
             with recall.in_doubt(known_by_row):
                 applied = recall.told_again(requests, applied, self._desk.ask(recall.first_replies(known_by_row)))
@@ -246,11 +242,16 @@ class Node:
         began_s = time.perf_counter()
         reign, applied = self._apply(requests)
         known_by_row = recall.known_by_row(applied)
-        if ack == "durable" or known_by_row:
+        if ack != "applied" or known_by_row:
             error = await reign.waiting.wait(last_row(applied))
             if error is not None:
                 raise self._unknown(applied, error) from error
             self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+        if ack == "projected":
+            try:
+                await projected_async(reign.projector, last_row(applied), self._ack_timeout_s)
+            except Unavailable as error:
+                raise _not_projected(applied, error) from error
         if known_by_row:
             with recall.in_doubt(known_by_row):
                 rows = await self._desk.ask_async(recall.first_replies(known_by_row))
@@ -310,17 +311,23 @@ class Node:
             self._decided.set()
             self._resources.close()
 
-    def _ask_live(self, question: Live[T]) -> T:
+    def _ask_live(self, question: Live[T], seen: Seen | None) -> T:
         reign = self._ruling()
 
         def answer(state: State) -> T:
-            return question.answer(Moment(state, reign.write_behind.durable_seq, self.time.now_us()))
+            durable_seq = reign.write_behind.durable_seq
+            if seen is not None:
+                seen.note(min(state.seq, durable_seq))
+            return question.answer(Moment(state, durable_seq, self.time.now_us()))
 
         return reign.sequencer.read(answer)
 
     def _apply(self, requests: Sequence[Request]) -> tuple[Reign, list[Applied]]:
         reign = self._ruling()
         began_s = time.perf_counter()
+        if behind := reign.projector.congestion():
+            self.tally.refused(len(requests))
+            raise Unavailable(behind, RETRY_AFTER_S)
         try:
             applied = reign.sequencer.submit(requests)
         except PersistenceError as error:
@@ -384,3 +391,8 @@ class Node:
         seqs = range(applied[0].journal_seq, last_row(applied) + 1)
         reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
         return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)
+
+
+def _not_projected(applied: Sequence[Applied], error: Exception) -> UnknownOutcome:
+    seqs = range(applied[0].journal_seq, last_row(applied) + 1)
+    return UnknownOutcome(f"done and durable as seq {seqs[0]} to {seqs[-1]}, and not in the SQL tables: {error}", seqs)

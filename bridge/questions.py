@@ -1,7 +1,8 @@
 """What the tables answer, in people's words: bids, awards, slots, rounds, wallets, and why.
 
-Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of what is
-durable, and says up to which row: `seq` and `durable_seq` are equal. The queries are in `persistence.queries`.
+Rule of this file: what is asked is checked here, before the database is. Each answer is one snapshot of the tables, and
+says up to which row they have come: `seq`, which is never ahead of `durable_seq`. The queries are in
+`persistence.queries`.
 """
 
 from collections.abc import Callable, Sequence
@@ -122,7 +123,7 @@ def bid(bid_id: int) -> Durable[BidDetail]:
         found = queries.bid(at.connection, at.shard_id, bid_id)
         if found is None:
             raise NotFound("bid_id", bid_id, "a bid that was accepted")
-        return BidDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return BidDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 
@@ -283,7 +284,11 @@ def earnings(
         rows = queries.credits_page(at.connection, at.shard_id, account_id, page)
         listed = page_of(rows, limit, kind, lambda row: row.transfer_id, at)
         return Earnings(
-            **msgspec.structs.asdict(sums), credits=listed.items, next=listed.next, seq=at.seq, durable_seq=at.seq
+            **msgspec.structs.asdict(sums),
+            credits=listed.items,
+            next=listed.next,
+            seq=at.seq,
+            durable_seq=at.durable_seq,
         )
 
     return Durable(answer, SUMMING_UP)
@@ -297,7 +302,7 @@ def why(bid_id: int) -> Durable[Outcome]:
         found = queries.outcome(at.connection, at.shard_id, bid_id)
         if found is None:
             raise NotFound("bid_id", bid_id, "a bid that was accepted")
-        return Outcome(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return Outcome(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 
@@ -313,7 +318,7 @@ def numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[st
 def page_of(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: Snapshot) -> Page[R]:
     """The page of these rows, which are one more than were asked for if there is a next one."""
     items = tuple(rows[:limit])
-    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.seq)
+    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.durable_seq)
 
 
 def _live_slots(state: State, market_id: str) -> int:

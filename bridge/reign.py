@@ -16,10 +16,14 @@ from bridge.sequencer import Sequencer
 from bridge.waiting import Waiting
 from persistence.errors import Fenced, PersistenceError, RowsLost
 from persistence.leadership.heartbeat import Heartbeat, News
+from persistence.projector import Projector
 from persistence.recovery import Report
 from persistence.write_behind import WriteBehind
 
 logger: Final = logging.getLogger(__name__)
+
+# Who ends in order leaves tables that are level, as a rule; it does not wait longer for that.
+TABLES_S_MAX: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Parts:
 
     sequencer: Sequencer
     write_behind: WriteBehind
+    projector: Projector
     heartbeat: Heartbeat
     recovery: Report
     feed: Feed
@@ -48,6 +53,9 @@ class Reign:
         self.feed: Final = parts.feed
         parts.write_behind.listen(parts.feed)
         self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
+        self.projector: Final = parts.projector
+        # After those who have callers that wait.
+        parts.write_behind.listen(parts.projector)
         self._lock: Final = threading.Lock()
         self._save_lost: Final = parts.save_lost
         self._saving: Final = threading.Lock()
@@ -107,6 +115,8 @@ class Reign:
                 self._handed_over = True
                 self._heartbeat.release()
                 self._be_over()
+                # Nobody waits for it: whoever leads next would bring the tables along as well.
+                self.projector.close(TABLES_S_MAX)
 
     def close(self) -> None:
         """End it, if it has not ended. Raises as `hand_over`."""
@@ -114,6 +124,7 @@ class Reign:
             self.hand_over()
         finally:
             self._heartbeat.close()
+            self.projector.close()
 
     def _is_alive(self) -> bool:
         if self.write_behind.failure is None and self.sequencer.works:

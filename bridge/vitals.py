@@ -26,6 +26,14 @@ class Readiness(Struct, frozen=True):
     reason: str
     durability: str = ""
     """Why what is acknowledged might not survive a loss of power, by settings of the database; empty if it does."""
+    projected_seq: int = 0
+    """The last row that the SQL tables have; they follow the journal."""
+    tables_lag_rows: int = 0
+    tables_lag_s: float = 0.0
+    """How many rows they lack, and since when. Beyond a bound nothing is taken any more."""
+    tables_fault: str = ""
+    """Why they stand still, if they do. Commands are taken meanwhile, up to that bound: another process would not do
+    better."""
 
 
 class Vitals(Struct, frozen=True):
@@ -42,3 +50,8 @@ class Vitals(Struct, frozen=True):
     queue_bytes: int
     oldest_s: float
     outage_s: float
+    projected_seq: int = 0
+    tables_lag_rows: int = 0
+    tables_lag_s: float = 0.0
+    tables_stopped: bool = False
+    """Whether the SQL tables stand still until somebody mends them."""

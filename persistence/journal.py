@@ -115,8 +115,7 @@ class Chain:
         """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
         seq = row.seq
         if seq != self.seq + 1:
-            # One out of place may say that history goes on there.
-            self._check_begins(row)
+            check_follows(row, self.seq)
         if row.epoch < self.epoch or row.at_us < self.at_us:
             where = f"epoch {self.epoch} at {self.at_us} us"
             raise Corrupt(f"Row {seq} steps back, to epoch {row.epoch} at {row.at_us} us after {where}", seq)
@@ -130,12 +129,15 @@ class Chain:
         self.at_us = row.at_us
         return entry
 
-    def _check_begins(self, row: Stored) -> None:
-        """Check that a row that does not have the next seq says so (HST-1). Raises `Corrupt`."""
-        missing = self.seq + 1
-        if row.seq % HISTORY_ROWS == 0 and row.seq > self.seq and row.entry().after_seq == self.seq:
-            return
-        raise Corrupt(f"Row {missing} is missing: row {self.seq} is followed by row {row.seq}", missing)
+
+def check_follows(row: Stored, seq: int) -> None:
+    """Check that a row is the one after row `seq`: its neighbour, or one that says so (HST-1). Raises `Corrupt`."""
+    if row.seq == seq + 1 and row.seq % HISTORY_ROWS:
+        return
+    # Of a row in its place only the command can be wrong; one out of place may say that history goes on there.
+    if row.seq > seq and row.seq % HISTORY_ROWS == 0 and row.entry().after_seq == seq:
+        return
+    raise Corrupt(f"Row {seq + 1} is missing: row {seq} is followed by row {row.seq}", seq + 1)
 
 
 class RowWriter(Protocol):
@@ -174,6 +176,10 @@ class Journal(RowWriter, Protocol):
     def archived(self) -> Sequence[Archive]:
         """The ranges of rows that have been archived, in order, from row 1. Raises `Unavailable`."""
         return ()
+
+    def projected_seq(self) -> int:
+        """The last row that the SQL tables have; where none follow it, its last one. Raises `Unavailable`."""
+        return self.position().last_seq
 
     def __enter__(self) -> Self:
         """Use it as a context manager: the end of the block closes it."""

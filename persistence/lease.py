@@ -17,10 +17,15 @@ def claim(connection: psycopg.Connection, shard_id: int, after_epoch: int | None
 
     With `after_epoch`, only if that is the present one: None, and nothing is changed, if somebody else was faster.
     Waits for a batch that is being committed at this moment, so what the position says afterwards is the end of what
-    the writer before could write. One statement; raises `psycopg.Error` only.
+    the writer before could write. A new shard gets the mark of its tables. One statement; raises `psycopg.Error` only.
     """
     row = connection.execute(
         """
+        WITH mark AS (
+            INSERT INTO projections (shard_id, seq, projected_at)
+            SELECT %(shard)s, 0, now() WHERE NOT EXISTS (SELECT FROM engine_writer WHERE shard_id = %(shard)s)
+            ON CONFLICT (shard_id) DO NOTHING
+        )
         INSERT INTO engine_writer AS writer (shard_id, epoch, last_seq, last_digest, claimed_at, claimed_by)
         VALUES (%(shard)s, 1, 0, %(genesis)b, now(), %(process)s)
         ON CONFLICT (shard_id) DO UPDATE

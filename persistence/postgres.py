@@ -4,6 +4,7 @@ Rule of this file: one connection (`line`), and no memory of its own: what was s
 to the caller (`write_behind`).
 """
 
+import time
 from collections.abc import Generator, Sequence
 from typing import Final, LiteralString
 
@@ -12,7 +13,7 @@ import psycopg
 from engine.codec import GENESIS_DIGEST, Sealed
 from persistence import lease
 from persistence.connections import BoundedConnection, connect
-from persistence.db_writes import execute_journaled
+from persistence.db_writes import append, execute_journaled
 from persistence.errors import Archived
 from persistence.journal import Archive, Journal, Position, Stored
 from persistence.leadership.register import writer_name
@@ -20,6 +21,9 @@ from persistence.line import Line
 
 # Rows in one read: about a megabyte, which stays in the caches until it is replayed, and a query's cost disappears.
 SCAN_ROWS: Final = 2_000
+
+# Between two looks at where the tables stand.
+_LOOK_S: Final = 0.01
 
 _SCAN: Final[LiteralString] = """
     SELECT seq, epoch, at_us, actor, command_id, rules, command, events, digest FROM journal
@@ -51,6 +55,11 @@ class PostgresJournal(Journal):
         with self._line.use() as connection:
             execute_journaled(connection, rows, shard_id=self.shard_id, epoch=self.epoch)
 
+    def append_stored(self, rows: Sequence[Stored], after_seq: int) -> None:
+        """`append` for rows that were sealed elsewhere, with this journal's epoch. Raises as that."""
+        with self._line.use() as connection:
+            append(connection, rows, after_seq, shard_id=self.shard_id)
+
     def row_at(self, seq: int) -> Stored | None:
         """See `Journal.row_at`."""
         rows = self._chunk(seq - 1, rows_max=1)
@@ -71,6 +80,11 @@ class PostgresJournal(Journal):
             if not self.reader:
                 _confirm(connection)
             return found
+
+    def projected_seq(self) -> int:
+        """See `Journal.projected_seq`."""
+        with self._line.use() as connection:
+            return read_mark(connection, self.shard_id) or 0
 
     def market_id(self) -> str:
         """Which market this is, wherever its rows go; empty before the first claim. Raises `Unavailable`."""
@@ -174,3 +188,20 @@ def read_position(connection: psycopg.Connection, shard_id: int) -> Position:
         "SELECT epoch, last_seq, last_digest FROM engine_writer WHERE shard_id = %s", (shard_id,)
     ).fetchone()
     return Position(*row) if row is not None else Position(0, 0, GENESIS_DIGEST)
+
+
+def read_mark(connection: psycopg.Connection, shard_id: int) -> int | None:
+    """Read up to which row of the journal the tables have come; None where no mark is. Raises `psycopg.Error`."""
+    row = connection.execute("SELECT seq FROM projections WHERE shard_id = %s", (shard_id,)).fetchone()
+    return None if row is None else row[0]
+
+
+def wait_for_tables(connection: psycopg.Connection, shard_id: int, seq: int, within_s: float) -> int:
+    """Wait until the tables have row `seq`, for so long at most; where they stand then, 0 where no mark is.
+
+    For a connection in autocommit mode, in any process: it looks a hundred times a second. Raises `psycopg.Error`.
+    """
+    deadline_s = time.monotonic() + within_s
+    while (mark := read_mark(connection, shard_id) or 0) < seq and time.monotonic() < deadline_s:
+        time.sleep(_LOOK_S)
+    return mark

@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 from psycopg_pool import ConnectionPool
@@ -34,14 +34,22 @@ IDLE_S_MAX: Final = 60.0
 # Try to connect for so long, then wait to be asked again: the next question tries anew, at once.
 RECONNECT_S_MAX: Final = 1.0
 
+_POSITIONS: Final[LiteralString] = """
+    SELECT coalesce(seq, 0), last_seq FROM engine_writer LEFT JOIN projections USING (shard_id) WHERE shard_id = %s
+"""
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The tables at one moment: all that is asked of it sees the rows up to journal row `seq`, and none after it."""
+    """The tables at one moment: all that is asked of it sees what the journal did up to row `seq`, and nothing after.
+
+    `durable_seq` is where the journal ended at the same moment.
+    """
 
     connection: psycopg.Connection
     shard_id: int
     seq: int
+    durable_seq: int
 
 
 class ReaderPool:
@@ -73,11 +81,11 @@ class ReaderPool:
         away or frozen, and within `ANSWER_S_MAX` for each statement of the question.
         """
         try:
-            connection, seq = self._begun()
+            connection, seq, durable_seq = self._begun()
         except psycopg.OperationalError as error:
             raise Unavailable(f"the database does not answer: {'; '.join([str(error), *self._why])}") from error
         try:
-            yield Snapshot(connection, self._shard_id, seq)
+            yield Snapshot(connection, self._shard_id, seq, durable_seq)
             connection.execute("COMMIT")
         except psycopg.Error as error:
             # Closed rather than rolled back: the server may be the reason, and would be waited for again.
@@ -95,8 +103,8 @@ class ReaderPool:
         """Close all connections; what is being asked ends by itself. Again, or before the first question: nothing."""
         self._pool.close()
 
-    def _begun(self) -> tuple[BoundedConnection, int]:
-        """A connection in a transaction that it has just begun, and the seq that this one sees.
+    def _begun(self) -> tuple[BoundedConnection, int, int]:
+        """A connection in a transaction that it has just begun, and the two seqs that this one sees.
 
         Connections die while nobody looks: each that does is thrown away, and the next is tried.
         """
@@ -106,7 +114,7 @@ class ReaderPool:
         for tries_left in reversed(range(CONNECTIONS_MAX + 1)):
             connection = self._pool.getconn(deadline_s - time.monotonic())
             try:
-                return connection, _begin(connection, self._shard_id)
+                return connection, *_begin(connection, self._shard_id)
             except BaseException as error:
                 connection.close()
                 self._pool.putconn(connection)
@@ -115,13 +123,19 @@ class ReaderPool:
         raise AssertionError("the last try returns or raises")
 
 
-def _begin(connection: BoundedConnection, shard_id: int) -> int:
+def _begin(connection: BoundedConnection, shard_id: int) -> tuple[int, int]:
     """Begin a transaction that sees one moment, on a connection that must show soon that it lives."""
     connection.answer_s_max = GREETING_S_MAX
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    row = connection.execute("SELECT last_seq FROM engine_writer WHERE shard_id = %s", (shard_id,)).fetchone()
+    found = positions(connection, shard_id)
     connection.answer_s_max = ANSWER_S_MAX
-    return 0 if row is None else row[0]
+    return found
+
+
+def positions(connection: psycopg.Connection, shard_id: int) -> tuple[int, int]:
+    """Where the tables stand and where the journal ends, at one moment. Raises `psycopg.Error`."""
+    row = connection.execute(_POSITIONS, (shard_id,)).fetchone()
+    return (0, 0) if row is None else row
 
 
 def _end(connection: BoundedConnection) -> None:

@@ -7,16 +7,21 @@ says that they do.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import psycopg
 
 from engine.state import State
 from persistence import queries
-from persistence.errors import Diverged
+from persistence.errors import Diverged, Unavailable
 from persistence.journal import Journal
+from persistence.postgres import wait_for_tables
 from persistence.queries import RoundRow, StatementRow
 from persistence.recovery import rehearse
 from persistence.snapshots.store import SnapshotStore
+
+# Tables that are further behind are told so.
+_WAIT_S_MAX: Final = 5.0
 
 
 def state_at(journal: Journal, snapshots: SnapshotStore | None, seq: int) -> State:
@@ -29,8 +34,9 @@ def statement_at(
 ) -> list[StatementRow]:
     """The latest movements of an account as of a state, newest first, proved back from its balance.
 
-    Raises `Diverged` if one that is shown is missing or wrong.
+    Raises `Diverged` if one that is shown is missing or wrong, `Unavailable` where the tables are not there yet.
     """
+    _insist_on_tables(connection, shard_id, state)
     rows = queries.statement(connection, shard_id, account_id, rows_max, state.seq)
     balance = state.ledger.accounts[account_id].balance_tokens
     for row in rows:
@@ -48,8 +54,10 @@ def rounds_at(
 ) -> list[RoundRow]:
     """The latest calls as of a state, newest first, of all markets where none is named.
 
-    Raises `Diverged` if a round that should be shown is missing, or one is shown that had not been called.
+    Raises `Diverged` if a round that should be shown is missing, or one is shown that had not been called, and
+    `Unavailable` where the tables are not there yet.
     """
+    _insist_on_tables(connection, shard_id, state)
     rows = queries.rounds(connection, shard_id, market_id, rows_max, state.seq)
     called = {
         market.rules.market_id: market.rounds_called
@@ -59,6 +67,16 @@ def rounds_at(
     if len(rows) != min(rows_max, sum(called.values())) or not _descend(rows, called):
         raise _not_so("compute_auction_rounds", "its rounds are not those that were called", state)
     return rows
+
+
+def _insist_on_tables(connection: psycopg.Connection, shard_id: int, state: State) -> None:
+    """Raise `Unavailable` where the tables do not have the last row of a state."""
+    mark = wait_for_tables(connection, shard_id, state.seq, _WAIT_S_MAX)
+    if mark < state.seq:
+        raise Unavailable(
+            f"The SQL tables stand at row {mark} and do not have row {state.seq} yet: whoever leads the market brings "
+            "them along."
+        )
 
 
 def _descend(rows: Sequence[RoundRow], called: dict[str, int]) -> bool:

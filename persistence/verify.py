@@ -1,12 +1,13 @@
 """Is everything that lies in the database right? `verify` reads all of one shard and says.
 
 Rule of this file: it only reads, and it reads one moment: all in one transaction that sees one state of the database,
-so it may run beside a writer. Three questions, each answered from the ground up:
+so it may run beside a writer, and while the tables follow. Three questions, each answered from the ground up:
 
 1. Is the journal whole: gapless, each digest right, epochs and times never falling, its end and last epoch the fence's?
    (In SQL alone: the view journal_breaks.)
 2. Does this version of the engine decide the same again?
-3. Is every row of every table what the journal says, and does the engine's own state agree with those rows?
+3. Is every row of every table what the journal says up to the row at which the tables stand, and did the engine's own
+   state agree with those rows there?
 """
 
 import itertools
@@ -22,7 +23,6 @@ from msgspec.structs import astuple
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryLoader
 
-from engine.codec import Sealed
 from engine.core import Engine
 from engine.events import SlotOffered
 from engine.state import State
@@ -31,7 +31,7 @@ from persistence.connections import connect
 from persistence.errors import Corrupt, Diverged, Unavailable
 from persistence.journal import Chain, Stored
 from persistence.line import FILES_DAMAGED
-from persistence.postgres import is_archived, read_archives, read_chunk, read_position
+from persistence.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
 from persistence.projections import Changes
 from persistence.recovery import check_end, replay
 from persistence.tables import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
@@ -57,6 +57,10 @@ class VerifyReport:
     seconds: float
     first_bad_seq: int | None
     differences: tuple[str, ...]
+    projected_seq: int = 0
+    """The row at which the tables stand: up to there they were compared."""
+    tables_behind: bool = False
+    """Whether the journal goes on after that row."""
 
     @property
     def ok(self) -> bool:
@@ -68,6 +72,8 @@ class VerifyReport:
         read = (
             f"shard {self.shard_id}: {self.rows:,} journal rows, {self.table_rows:,} table rows, {self.seconds:.1f} s"
         )
+        if self.tables_behind:
+            read += f", tables up to row {self.projected_seq:,}"
         if self.ok:
             return f"{read}: all right"
         more = " or more" if len(self.differences) == DIFFERENCES_MAX else ""
@@ -103,7 +109,16 @@ def verify(url: str, shard_id: int, archive: Path | None = None) -> VerifyReport
     finally:
         connection.close()
     seconds = time.perf_counter() - started
-    return VerifyReport(shard_id, verifier.rows, verifier.table_rows, seconds, verifier.first_bad_seq, differences)
+    return VerifyReport(
+        shard_id,
+        verifier.rows,
+        verifier.table_rows,
+        seconds,
+        verifier.first_bad_seq,
+        differences,
+        verifier.mark,
+        verifier.mark < verifier.chain.seq,
+    )
 
 
 class _Verifier:
@@ -121,6 +136,9 @@ class _Verifier:
         self.rows = 0
         self.table_rows = 0
         self.first_bad_seq: int | None = None
+        # Where the tables stand; and what the engine's state there and the events do not agree about.
+        self.mark = 0
+        self.disagreements: list[str] = []
 
     def differences(self) -> Iterator[str]:
         """Find what is wrong, lazily; past the first bad journal row nothing more can be said."""
@@ -130,13 +148,16 @@ class _Verifier:
             self.first_bad_seq = error.seq
             yield f"journal: {error}"
             return
-        yield from disagreements(self.engine.state, self.changes)
+        yield from self._wrong_mark()
+        yield from self.disagreements
         for table, rows in _all_rows(self.changes):
             yield from self._compare(table, rows)
         yield from self._sums()
 
     def _read_journal(self) -> None:
         position = read_position(self.connection, self.shard_id)
+        self.mark = read_mark(self.connection, self.shard_id) or 0
+        self._agree()
         self._read_archives()
         while rows := read_chunk(self.connection, self.shard_id, self.chain.seq):
             self._follow(rows)
@@ -161,9 +182,26 @@ class _Verifier:
         for row in rows:
             entry, events = replay(self.engine, self.chain, row)
             self.rows += 1
-            if row.rules <= _SHARED_IDS_RULES:
-                self.last_offers.update((one.slot_id, one.offer_seq) for one in events if isinstance(one, SlotOffered))
-            self.changes.add(Sealed(entry, events, row.rules, row.command_json, row.events_json, row.digest))
+            if row.seq <= self.mark:
+                if row.rules <= _SHARED_IDS_RULES:
+                    offers = (one for one in events if isinstance(one, SlotOffered))
+                    self.last_offers.update((one.slot_id, one.offer_seq) for one in offers)
+                self.changes.add(entry.seq, entry.at_us, events)
+                self._agree()
+
+    def _agree(self) -> None:
+        """Where the tables stand, compare the events that they have with the engine's state."""
+        if self.chain.seq == self.mark:
+            self.disagreements = list(disagreements(self.engine.state, self.changes))
+
+    def _wrong_mark(self) -> Iterator[str]:
+        """Say so if the tables cannot stand where their mark says."""
+        mark = read_mark(self.connection, self.shard_id)
+        if mark is None:
+            if self.rows:
+                yield "projections: the row is missing"
+        elif mark != self.changes.last_seq:
+            yield f"projections: the tables stand at row {mark}, and the journal has no such row"
 
     def _compare(self, table: Table, expected: Iterable[Struct]) -> Iterator[str]:
         """Compare all rows of one table with those that the journal makes; name the journal row of each difference."""

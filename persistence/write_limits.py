@@ -28,3 +28,18 @@ class Limits:
         """Refuse nonsense at the start."""
         assert 0 < self.batch_rows_max <= BATCH_ROWS_MAX, self
         assert self.queue_rows_max > 0 and self.queue_bytes_max > 0 and self.batch_bytes_max > 0, self
+
+
+@dataclass(frozen=True)
+class TableLimits:
+    """Every bound of the tables that follow the journal, with its reason."""
+
+    # Half a minute of catching up. More would be bursts that the tables never recover from.
+    lag_rows_max: int = 1_000_000
+    # As long as the database may be away: then people should decide.
+    lag_s_max: float = 300.0
+    # Who waits for a row at a time: some kB each.
+    waiting_max: int = 4_096
+    # Between tries while the database is away, and while somebody has to mend something.
+    retry_s: float = 0.25
+    stopped_retry_s: float = 2.0

@@ -24,6 +24,7 @@ from msgspec import Struct
 from benchmarks.load.client import BIDDER, BIDDERS, MARKET, Plan, Result, Told
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
+from persistence.table_writer import bring_level
 
 _END_S_MAX: Final = 60.0
 _SAMPLE_S: Final = 0.25
@@ -122,6 +123,7 @@ def run_client(plan: Plan) -> Result:
 
 def audit(database_url: str, told: Sequence[Told]) -> Audit:
     """Look up every acknowledged bid: by its id, and of which task it is."""
+    bring_level(database_url, 0)
     with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE told (task_id text NOT NULL, bid_id bigint NOT NULL)")
         with cursor.copy("COPY told FROM STDIN") as copy:

@@ -64,7 +64,7 @@ def get_quest_budgets(day: date | None = None, limit: int = 100) -> Durable[Ques
             totals=quest_budgets.day_totals(at.connection, at.shard_id, found),
             quests=tuple(map(_budget, rows)),
             seq=at.seq,
-            durable_seq=at.seq,
+            durable_seq=at.durable_seq,
         )
 
     return Durable(answer, weight_of_page(limit))

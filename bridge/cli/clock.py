@@ -70,7 +70,7 @@ def clock(
     if not accept and (reason or database_is_wrong):
         raise Invalid("accept", "", "the time that it is")
     bound_us = int(config.clock_leap_s_max * 1_000_000)
-    with connected(url, writes=bool(accept)) as (connection, shard_id):
+    with connected(url, writes=bool(accept), asks_tables=False) as (connection, shard_id):
         if accept:
             _accept(connection, shard_id, accept, reason, bound_us, database_is_wrong=database_is_wrong)
         found = _look(connection, shard_id, accepted=bool(accept))

@@ -319,7 +319,7 @@ def recover(
 @app.command(epilog="Example: callmarket status --json")
 def status(url: Url = "", as_json: AsJson = False) -> None:
     """Show who leads and who stands by, and when recovery was last proved. Exit code 1 if nobody leads."""
-    with connected(url) as (connection, shard_id):
+    with connected(url, asks_tables=False) as (connection, shard_id):
         found = shard_status(connection, shard_id)
     show(found, as_json, lambda: tables.status(found))
     if not found.led:
@@ -333,7 +333,7 @@ def handover(
     as_json: AsJson = False,
 ) -> None:
     """Let a standby lead, and end the leader: it drains, commits and lets go. Exit code 3 if nobody stands by."""
-    with connected(url, writes=True) as (connection, shard_id):
+    with connected(url, writes=True, asks_tables=False) as (connection, shard_id):
         done = hand_over(connection, shard_id, wait)
     show(done, as_json, lambda: tables.handover(done))
 

@@ -12,10 +12,11 @@ from typing import Final
 import psycopg
 
 from bridge.app import database_url, snapshot_store
-from bridge.cli.output import config_of
+from bridge.cli.output import config_of, console
 from bridge.config import Config
 from bridge.errors import Unavailable
 from bridge.history import opened
+from persistence import postgres
 from persistence.connections import connect
 from persistence.journal import Journal
 from persistence.migrate import load, pending
@@ -23,14 +24,21 @@ from persistence.snapshots.store import SnapshotStore
 
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 _NAME: Final = "callmarket cli"
+# They follow within milliseconds, where somebody leads.
+_TABLES_S_MAX: Final = 2.0
 
 
 @contextmanager
-def connected(url: str, *, writes: bool = False) -> Iterator[tuple[psycopg.Connection, int]]:
-    """A connection to the market's database, for reading alone unless the command writes; and the shard."""
+def connected(url: str, *, writes: bool = False, asks_tables: bool = True) -> Iterator[tuple[psycopg.Connection, int]]:
+    """A connection to the market's database, for reading alone unless the command writes; and the shard.
+
+    Where the tables are asked, they are waited for, and where they do not follow that is said on stderr.
+    """
     config = config_of(url)
     with database_url(config) as resolved, connect(resolved, _NAME, read_only=not writes) as connection:
         _insist_on_market(connection)
+        if asks_tables:
+            wait_for_tables(connection, config.shard_id)
         yield connection, config.shard_id
 
 
@@ -60,6 +68,15 @@ def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
         with connect(url, _NAME, read_only=not writes) as connection:
             _insist_on_market(connection)
         yield url
+
+
+def wait_for_tables(connection: psycopg.Connection, shard_id: int) -> None:
+    """Let the tables come along what is durable by now; where they do not, say so on stderr."""
+    last_seq = postgres.read_position(connection, shard_id).last_seq
+    mark = postgres.wait_for_tables(connection, shard_id, last_seq, _TABLES_S_MAX)
+    if mark < last_seq:
+        words = f"the SQL tables stand at row {mark} of {last_seq}: who leads the market brings them along"
+        console(to_stderr=True).print(words, soft_wrap=True)
 
 
 def _insist_on_market(connection: psycopg.Connection) -> None:

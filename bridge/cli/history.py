@@ -13,7 +13,7 @@ import psycopg
 import typer
 
 from bridge.cli import tables
-from bridge.cli.database import reading
+from bridge.cli.database import reading, wait_for_tables
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
 from bridge.config import Config
 from bridge.history import AccountThen, BidThen, state_then
@@ -68,6 +68,9 @@ def prune(
         told.print(tables.archived(one), soft_wrap=True)
 
     with reading(config, archive, writes=True) as (resolved, journal, store):
+        # Rows that the tables do not have yet stay.
+        with connect(resolved, "callmarket cli", read_only=True) as connection:
+            wait_for_tables(connection, config.shard_id)
         todo = plan(journal, store, config.shard_id, keep_rows)
         told.print(tables.planned(todo, archive), soft_wrap=True)
         pruned = Pruned(todo, ()) if dry_run else carry_out(resolved, journal, store, todo, archive, show_file)
@@ -105,7 +108,8 @@ def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
 def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
     """Delete the rows of the SQL tables and make them again from the journal: all of them, or nothing is changed.
 
-    For tables that somebody has changed; refused while an engine writes. Then run `callmarket verify`.
+    For tables that somebody has changed, also while an engine writes: the tables then follow from there. Then run
+    `callmarket verify`.
     """
     config = config_of(url)
     with reading(config, archive, writes=True) as (resolved, journal, _):

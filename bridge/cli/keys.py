@@ -71,7 +71,7 @@ def create(
         fields["expires_at"] = datetime_of(now_us + _duration_us(expires))
     asked: NewKey = new_key(fields)
     issued, row = issue(asked, f"command line, {this_process()}", now_us)
-    with connected(url, writes=True) as (connection, shard_id):
+    with connected(url, writes=True, asks_tables=False) as (connection, shard_id):
         insert(connection, shard_id, row)
     if not as_json:
         typer.echo(issued.key)
@@ -81,7 +81,7 @@ def create(
 @keys.command("list", epilog="Example: callmarket keys list --json")
 def list_keys(rows: RowsMax = 100, url: Url = "", as_json: AsJson = False) -> None:
     """List the keys, newest first, and what they may do; not the keys themselves, which are nowhere."""
-    with connected(url) as (connection, shard_id):
+    with connected(url, asks_tables=False) as (connection, shard_id):
         found = _views(api_keys.latest(connection, shard_id, rows))
     show({"keys": found}, as_json, lambda: tables.keys(found))
 
@@ -96,7 +96,7 @@ def revoke(
     as_json: AsJson = False,
 ) -> None:
     """Take a key away for good. Servers refuse it within a second. Again: nothing changes."""
-    with connected(url, writes=True) as (connection, shard_id):
+    with connected(url, writes=True, asks_tables=False) as (connection, shard_id):
         key_id = _the_one(key, api_keys.matching(connection, shard_id, key, _MATCHES_MAX))
         row = api_keys.revoke(connection, shard_id, key_id)
     assert row is not None, "keys are never deleted"

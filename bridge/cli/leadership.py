@@ -15,7 +15,7 @@ from bridge.errors import Unavailable
 from persistence.journal import rows_after
 from persistence.leadership import register
 from persistence.leadership.register import Leader, StandbyRow
-from persistence.postgres import read_position
+from persistence.postgres import read_mark, read_position
 
 _POLL_S: Final = 0.05
 
@@ -62,6 +62,7 @@ class Status(Struct, frozen=True):
     shard_id: int
     epoch: int
     last_seq: int
+    projected_seq: int
     leader: LeaderView | None
     standbys: tuple[StandbyView, ...]
     last_proven_restore: ProofView | None
@@ -91,6 +92,7 @@ def status(connection: psycopg.Connection, shard_id: int) -> Status:
         shard_id=shard_id,
         epoch=position.epoch,
         last_seq=position.last_seq,
+        projected_seq=read_mark(connection, shard_id) or 0,
         leader=None if leader is None else _leader(leader),
         standbys=tuple(_standby(row, position.last_seq) for row in register.standbys(connection, shard_id)),
         last_proven_restore=None

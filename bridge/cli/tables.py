@@ -215,6 +215,8 @@ def status(row: Status) -> Renderable:
         if leader.handover_requested:
             led += ", asked to hand over"
     lines = [Text.assemble((f"shard {row.shard_id}", "bold"), f" at row {row.last_seq:,}, epoch {row.epoch}: {led}")]
+    if rows_behind := rows_after(row.projected_seq, row.last_seq):
+        lines.append(Text(f"  the SQL tables stand at row {row.projected_seq:,}, {rows_behind:,} rows behind"))
     if row.leader is not None and row.leader.clock_fault:
         lines.append(Text(f"  it takes nothing: {row.leader.clock_fault}"))
     for one in row.standbys:

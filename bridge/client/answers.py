@@ -39,6 +39,8 @@ class Answer:
 
     status: int
     body: bytes
+    seq: int = 0
+    """The row up to which it tells of what is durable; 0 where it does not say."""
 
     @property
     def good(self) -> bool:

@@ -42,6 +42,7 @@ from bridge.results import (
     Swept,
     Voided,
 )
+from bridge.seen import Seen
 
 T = TypeVar("T")
 
@@ -113,6 +114,8 @@ class AsyncClient(AllocatingAsync):
         self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.AsyncClient(**wire.options(self._settings))
+        # Shared by those of `acting_as`: what one of them was told, none of them asks in vain.
+        self._seen: Final = Seen()
         self.account = account
         self.ack: Ack = ack
 
@@ -182,7 +185,9 @@ class AsyncClient(AllocatingAsync):
                 ) as source:
                     if source.response.is_success:
                         async for event in source:
-                            for message in listening.hear(event):
+                            messages = listening.hear(event)
+                            self._seen.note(listening.seen_seq)
+                            for message in messages:
                                 yield message
                     else:
                         outcome = await _whole(source.response, began_s + ATTEMPT_S_MAX)
@@ -207,7 +212,11 @@ class AsyncClient(AllocatingAsync):
         """The result of one call, sent as often as it takes."""
         attempts = self._attempts(call)
         while True:
-            step = attempts.heard(await self._attempt(attempts), time.monotonic())
+            outcome = await self._attempt(attempts)
+            if isinstance(outcome, Answer):
+                # A refusal tells of the market too: that there is something of this name already.
+                self._seen.note(outcome.seq)
+            step = attempts.heard(outcome, time.monotonic())
             if isinstance(step, Done):
                 return step.value
             await asyncio.sleep(step.pause_s)
@@ -227,7 +236,7 @@ class AsyncClient(AllocatingAsync):
                 call.method,
                 attempts.url + call.target,
                 content=call.body,
-                headers=wire.headers_of(call),
+                headers=wire.headers_of(call, self._seen.seq),
                 timeout=wire.timeouts(within_s),
             ) as response:
                 return await _whole(response, now_s + within_s)
@@ -259,7 +268,7 @@ async def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
         if time.monotonic() > until_s:
             return wire.TOO_LATE
         parts.append(part)
-    return Answer(response.status_code, b"".join(parts))
+    return wire.answer_of(response.status_code, response.headers, b"".join(parts))
 
 
 if TYPE_CHECKING:

@@ -41,6 +41,7 @@ from bridge.results import (
     Swept,
     Voided,
 )
+from bridge.seen import Seen
 
 T = TypeVar("T")
 
@@ -112,6 +113,8 @@ class Client(Allocating):
         self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.Client(**wire.options(self._settings))
+        # Shared by those of `acting_as`: what one of them was told, none of them asks in vain.
+        self._seen: Final = Seen()
         self.account = account
         self.ack: Ack = ack
 
@@ -181,7 +184,9 @@ class Client(Allocating):
                 ) as source:
                     if source.response.is_success:
                         for event in source:
-                            yield from listening.hear(event)
+                            messages = listening.hear(event)
+                            self._seen.note(listening.seen_seq)
+                            yield from messages
                     else:
                         outcome = _whole(source.response, began_s + ATTEMPT_S_MAX)
             except httpx2.TransportError as error:
@@ -205,7 +210,11 @@ class Client(Allocating):
         """The result of one call, sent as often as it takes."""
         attempts = self._attempts(call)
         while True:
-            step = attempts.heard(self._attempt(attempts), time.monotonic())
+            outcome = self._attempt(attempts)
+            if isinstance(outcome, Answer):
+                # A refusal tells of the market too: that there is something of this name already.
+                self._seen.note(outcome.seq)
+            step = attempts.heard(outcome, time.monotonic())
             if isinstance(step, Done):
                 return step.value
             time.sleep(step.pause_s)
@@ -225,7 +234,7 @@ class Client(Allocating):
                 call.method,
                 attempts.url + call.target,
                 content=call.body,
-                headers=wire.headers_of(call),
+                headers=wire.headers_of(call, self._seen.seq),
                 timeout=wire.timeouts(within_s),
             ) as response:
                 return _whole(response, now_s + within_s)
@@ -257,7 +266,7 @@ def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
         if time.monotonic() > until_s:
             return wire.TOO_LATE
         parts.append(part)
-    return Answer(response.status_code, b"".join(parts))
+    return wire.answer_of(response.status_code, response.headers, b"".join(parts))
 
 
 if TYPE_CHECKING:

@@ -52,7 +52,7 @@ def call_of(request: Request, kind: type[T], account: str, command_id: str, ack:
     query: dict[str, QueryValue] = {}
     if request.now_us is not None:
         query["now"] = datetime_of(request.now_us)
-    if ack != "durable" and not isinstance(request.command, ClearRound | ExpireDue):
+    if ack != "durable":
         query["ack"] = ack
     return Call(
         method,

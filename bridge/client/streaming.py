@@ -41,6 +41,11 @@ class Listening:
         self._row: list[Message] = []
 
     @property
+    def seen_seq(self) -> int:
+        """The last row that was told of."""
+        return self._after_seq
+
+    @property
     def target(self) -> str:
         """Where it goes on."""
         return f"{PREFIX}/events?{urlencode([*self._query, ('after_seq', self._after_seq)])}"

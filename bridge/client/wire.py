@@ -11,14 +11,17 @@ from typing import Any, Final
 
 import httpx2
 
-from bridge.client.answers import Fault
+from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import CONNECT_S_MAX
 from bridge.client.call import Call
 from bridge.client.places import Places
 from bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
 from bridge.config import client_from_environment
 from bridge.errors import Invalid
+from bridge.server.caller import MIN_SEQ_HEADER, SEQ_HEADER
 from bridge.server.problem import MEDIA_TYPE
+from bridge.spelling import whole
+from engine.limits import SEQ_MAX
 
 # A round of ten thousand awards with the longest names takes nine.
 ANSWER_BYTES_MAX: Final = 32 * 2**20
@@ -73,9 +76,11 @@ def options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def headers_of(call: Call[Any]) -> dict[str, str]:
-    """The headers of one call."""
+def headers_of(call: Call[Any], seen_seq: int) -> dict[str, str]:
+    """The headers of one call. A question is answered from what has the row that was seen."""
     headers = {}
+    if seen_seq and call.method == "GET":
+        headers[MIN_SEQ_HEADER] = str(seen_seq)
     if call.body is not None:
         headers["Content-Type"] = "application/json"
     if call.account:
@@ -83,6 +88,11 @@ def headers_of(call: Call[Any]) -> dict[str, str]:
     if call.command_id:
         headers["Idempotency-Key"] = call.command_id
     return headers
+
+
+def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+    """A whole answer, with what its headers say."""
+    return Answer(status, body, whole(headers.get(SEQ_HEADER, ""), SEQ_MAX) or 0)
 
 
 def timeouts(within_s: float) -> httpx2.Timeout:

@@ -28,6 +28,7 @@ from bridge.demo.world import CYCLE_US, Run, World, load_of, slots_for
 from bridge.errors import Invalid
 from engine.commands import TREASURY
 from engine.reject import Reject
+from persistence.table_writer import bring_level
 from persistence.verify import verify
 
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
@@ -117,6 +118,8 @@ def _auction(
 
 
 def _proofs(options: DemoOptions, client: EngineClient, auction: Auction, url: str) -> list[audit.Proof]:
+    # The tables follow the journal: they are judged when they have all of it.
+    bring_level(url, SHARD_ID)
     journal = audit.read_journal(url)
     proofs = [
         audit.audit_acknowledged(client.acknowledged, journal),

@@ -47,12 +47,13 @@ def collect(exchange: Exchange, terms: Demurrage) -> Collected:
     """Charge the last period that has ended, and all debts that can be paid, now and in one go. Again: nobody twice.
 
     For whoever drives a market themselves; the service does it by `Collector`. Raises `Unavailable` while rows of the
-    period are not durable. O(accounts + debts).
+    period are not durable, or the tables do not have them yet. O(accounts + debts).
     """
     collected = Collected()
     if not terms.ppm:
         return collected
     walk = Walk(terms, terms.period(at_us("now", exchange.node.now())), exchange.read(_last_seq))
+    exchange.seen.note(min(walk.seq, exchange.durable_seq))
     while not walk.done:
         rows = exchange.ask(walk.question())
         payable, waiting = walk.payable(rows)
@@ -121,7 +122,7 @@ class Collector:
             walk = self._walk = Walk(self._terms, period, self._exchange.read(_last_seq))
             self._walked = Collected()
         if not walk.done:
-            return await self._page(walk) if self._node.durable_seq >= walk.seq else NOT_YET_S
+            return await self._page(walk) if self._node.projected_seq >= walk.seq else NOT_YET_S
         if self._debts.done:
             self._debts = Debts()
         rows = await self._market.ask(self._debts.question())

@@ -133,11 +133,11 @@ class Walk:
         self.done = False
 
     def question(self) -> Durable[list[IdleRow]]:
-        """The next accounts. Its answer raises `Unavailable` until all rows of the period are durable."""
+        """The next accounts. Its answer raises `Unavailable` until the tables have all rows of the period."""
 
         def answer(at: Snapshot, _: datetime) -> list[IdleRow]:
             if at.seq < self.seq:
-                raise Unavailable(f"row {self.seq} of the period is not durable yet", retry_after_s=NOT_YET_S)
+                raise Unavailable(f"row {self.seq} of the period is not in the SQL tables yet", retry_after_s=NOT_YET_S)
             if self._ids is None:
                 began, ended = self._terms.since(self.period), self._terms.since(self.period + 1)
                 first_id = queries.first_movement_since(at.connection, at.shard_id, began)

@@ -40,6 +40,7 @@ from bridge.economy.play import BEGINS_US, DAY_US, HOURS, SLOTS, Play
 from bridge.economy.result import AccountFacts, EconomyResult
 from bridge.economy.terminal import print_result
 from bridge.errors import Invalid
+from persistence.table_writer import bring_level
 from persistence.verify import verify
 
 # Of the idle tokens, so many are free of demurrage.
@@ -58,6 +59,8 @@ def run_economy(options: EconomyOptions, console: Console) -> EconomyResult:
         with _timed(seconds, "days"):
             play, engine = _play(options, url, stage)
         with _timed(seconds, "audit"), stage.step("auditing the journal"):
+            # The tables follow the journal: what is asked of them has to have all of it.
+            bring_level(url, SHARD_ID)
             movements, refused = read_ledger(url), read_refused(url)
             names = [person.account_id for person in play.everybody]
             ends = balances_by_day(movements, options.days)

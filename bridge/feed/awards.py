@@ -1,7 +1,8 @@
 """Waiting for an award: the wake-up of a long poll.
 
-Rule of this file: register, then read, then wait. Whoever registers first misses nothing: what was durable before is in
-the tables for the reading, and what becomes so later is noted here. A wake-up may be for nothing, never too few.
+Rule of this file: register, then read, then wait. Whoever registers first misses nothing: what was durable before is up
+to row `seq` for the reading, for which the tables are waited for, and what becomes so later is noted here. A wake-up
+may be for nothing, never too few.
 """
 
 import asyncio
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 class Watch:
     """Notices the awards of one bidder from now on. Made by `Feed.awards_of`; close it, or use it in `with`."""
 
-    def __init__(self, hub: "Hub", bidder_id: str) -> None:
+    def __init__(self, hub: "Hub", bidder_id: str, seq: int) -> None:
+        """Notice what comes after row `seq`."""
         self.bidder_id: Final = bidder_id
         self._hub: Final = hub
         self._latest_award_id = 0
+        self._seq = seq
         self._over: ExchangeError | None = None
         self._look_again = False
         self._waiter: asyncio.Future[None] | None = None
@@ -51,6 +54,11 @@ class Watch:
         """The last award that was noticed; 0 before. Ask before reading, so that none falls between."""
         return self._latest_award_id
 
+    @property
+    def seq(self) -> int:
+        """The row up to which there may be awards that are to be read: the tables follow the journal."""
+        return self._seq
+
     def close(self) -> None:
         """Leave. Again: nothing."""
         self._hub.forget(self)
@@ -65,14 +73,16 @@ class Watch:
 
     # --- for the hub -------------------------------------------------------------------------------------------
 
-    def notice(self, award_id: int) -> None:
-        """This award of the bidder is durable. O(1)."""
+    def notice(self, award_id: int, seq: int) -> None:
+        """This award of the bidder is durable, granted by row `seq`. O(1)."""
         self._latest_award_id = award_id
+        self._seq = seq
         self._wake()
 
-    def look_again(self) -> None:
-        """Something may have been missed: let it be read again."""
+    def look_again(self, seq: int) -> None:
+        """Something up to row `seq` may have been missed: let it be read again."""
         self._look_again = True
+        self._seq = seq
         self._wake()
 
     def finish(self, error: ExchangeError) -> None:

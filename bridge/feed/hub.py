@@ -92,7 +92,7 @@ class Hub:
         if self._watches_count >= limits.WATCHES_MAX:
             raise Unavailable(f"{limits.WATCHES_MAX} wait for awards, the most", retry_after_s=5.0)
         self._activate()
-        watch = Watch(self, bidder_id)
+        watch = Watch(self, bidder_id, self._ring.last_seq)
         self._watches.setdefault(bidder_id, {})[watch] = None
         self._watches_count += 1
         return watch
@@ -167,7 +167,7 @@ class Hub:
         for event in one_by_one(row.events):
             if isinstance(event, AwardGranted):
                 for watch in self._watches.get(event.bidder_id, ()):
-                    watch.notice(event.award_id)
+                    watch.notice(event.award_id, row.seq)
 
     def _fall_behind(self) -> None:
         """The ring has turned faster than this loop: who is live goes on from the journal, as anybody who resumes."""
@@ -177,7 +177,7 @@ class Hub:
         self.dispatched_seq = self._ring.last_seq
         for there in self._watches.values():
             for watch in there:
-                watch.look_again()
+                watch.look_again(self.dispatched_seq)
 
     def _end_all(self) -> None:
         for subscription in list(self._subscriptions):

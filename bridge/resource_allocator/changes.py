@@ -27,6 +27,7 @@ from bridge.units import Number
 from engine.limits import TOKENS_MAX
 from persistence import artifacts, resource_budgets
 from persistence.artifacts import ArtifactRow, BountyRow
+from persistence.reader_pool import positions
 from persistence.resource_budgets import AllocationRow, BudgetRow, Spending
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -88,7 +89,7 @@ def claim_bounty(bounty_id: str, account_id: str, claimant_id: str) -> Change[Bo
             raise _not_claimed(found, claimant_id)
         return _detail(BountyDetail, found, at)
 
-    return Change(make)
+    return Change(make, decides_by_tables=True)
 
 
 def spending_of(
@@ -119,7 +120,7 @@ def recorded_spending(spending: Spending) -> Change[AllocationDetail | None]:
             return None
         return _allocated(row, spending, at)
 
-    return Change(make)
+    return Change(make, decides_by_tables=True)
 
 
 def record_spending(spending: Spending) -> Change[AllocationDetail]:
@@ -134,7 +135,7 @@ def record_spending(spending: Spending) -> Change[AllocationDetail]:
         row = resource_budgets.record(at.connection, at.shard_id, spending, at.by)
         return _allocated(row, spending, at)
 
-    return Change(make)
+    return Change(make, decides_by_tables=True)
 
 
 def bindings_of(artifact_id: str) -> list[Request]:
@@ -181,6 +182,5 @@ def _check_title(title: str) -> None:
 
 def _detail(kind: type[R], row: ArtifactRow | BountyRow | AllocationRow, at: Place) -> R:
     """A row with the place in history at which it is so."""
-    found = at.connection.execute("SELECT last_seq FROM engine_writer WHERE shard_id = %s", (at.shard_id,)).fetchone()
-    seq = 0 if found is None else found[0]
-    return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=seq)
+    seq, durable_seq = positions(at.connection, at.shard_id)
+    return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=durable_seq)

@@ -13,6 +13,7 @@ from bridge.errors import Conflict, NotFound, Refused, told_as
 from bridge.hold_questions import HoldDetail, HoldRow
 from bridge.resource_allocator.api import AllocatorApi
 from bridge.resource_allocator.questions import BountyDetail, BountyRow
+from engine.commands import TREASURY
 from engine.reject import Reject
 
 STAKE: Final = "stake"
@@ -42,6 +43,7 @@ def stake(
 def unstake(market: AllocatorApi, stake_id: str, account_id: str, *, command_id: str = "") -> HoldDetail:
     """Take an account's stake back. Raises `NotFound` if there is no such stake, `Refused` as `release_hold`."""
     with told_as(hold_id="stake_id"):
+        _catch_up(market)
         check_stake(market.hold(stake_id, account_id))
         _released(market, stake_id, account_id, command_id)
         return market.hold(stake_id, account_id)
@@ -75,6 +77,7 @@ def pay_bounty(
 
     Raises `NotFound`, `Conflict` if nobody has claimed it, `Refused` as `capture_hold`.
     """
+    _catch_up(market)
     found = market.bounty(bounty_id, account_id)
     if found.status == "paid" and found.tokens_paid == (found.tokens_offered if tokens is None else tokens):
         return found
@@ -89,6 +92,7 @@ def withdraw_bounty(market: AllocatorApi, bounty_id: str, account_id: str, *, co
     Raises `NotFound`, `Conflict` if somebody has, `Refused` as `release_hold`. Of a bounty that is claimed in this very
     moment the claimant learns that it was withdrawn.
     """
+    _catch_up(market)
     check_unclaimed(market.bounty(bounty_id, account_id))
     with told_as(hold_id="bounty_id"):
         _released(market, bounty_id, account_id, command_id)
@@ -114,6 +118,11 @@ def check_unclaimed(bounty: BountyRow) -> None:
         raise Conflict(
             "bounty_id", bounty.bounty_id, f"a bounty without a claim: {bounty.claimant_id!r} has claimed it"
         )
+
+
+def _catch_up(market: AllocatorApi) -> None:
+    """Hear how far all is durable: then what is asked next has it, whoever has done it."""
+    market.wallet(TREASURY)
 
 
 def _placed(

@@ -38,12 +38,12 @@ class Allocating:
 
     def compute_resource_budget(self, artifact_id: str) -> ResourceBudgetDetail:
         """What may be spent on an artifact (BRG-3). Raises `NotFound` if there is none of this id."""
-        return self.node.ask(questions.compute_resource_budget(artifact_id, self.node.llm_tokens_per_token))
+        return self.ask(questions.compute_resource_budget(artifact_id, self.node.llm_tokens_per_token))
 
     def get_resource_budget_rankings(self, artifact_type: str | None = None, limit: int = 100) -> Page[ResourceBudget]:
         """The artifacts with most left to spend, of a type or of all, on one page; equals by id."""
         question = questions.get_resource_budget_rankings(artifact_type, limit, self.node.llm_tokens_per_token)
-        return self.node.ask(question)
+        return self.ask(question)
 
     def record_resource_spending(
         self, artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: Number | None = None
@@ -56,13 +56,17 @@ class Allocating:
         found = self.change(changes.recorded_spending(spending))
         if found is not None:
             return found
-        # Durable, so that the tables have what was released before, and nothing can be released after.
+        # Durable, so that nothing can be released after it; the tables, by which it is decided, have it by then.
         accepted(self.node.submit(changes.bindings_of(artifact_id), "durable"))
         return self.change(changes.record_spending(spending))
 
     def change(self, change: Change[T]) -> T:
         """The result of one change of plain tables, in the name of the actor or of this process."""
         return self.node.change(change, self.actor or this_process())
+
+    def ask(self, question: Live[T] | Durable[T]) -> T:
+        """See `Exchange.ask`."""
+        raise NotImplementedError
 
 
 class AllocatingAsync:

@@ -87,7 +87,7 @@ def artifact(artifact_id: str) -> Durable[ArtifactDetail]:
         found = artifact_rows.artifact(at.connection, at.shard_id, artifact_id)
         if found is None:
             raise unknown_artifact(artifact_id)
-        return ArtifactDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return ArtifactDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 
@@ -117,7 +117,7 @@ def bounty(bounty_id: str, account_id: str) -> Durable[BountyDetail]:
         found = artifact_rows.bounty(at.connection, at.shard_id, bounty_id, account_id)
         if found is None:
             raise unknown_bounty(bounty_id, account_id)
-        return BountyDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.seq)
+        return BountyDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 
@@ -153,7 +153,7 @@ def compute_resource_budget(artifact_id: str, llm_tokens_per_token: int) -> Dura
         if found is None:
             raise unknown_artifact(artifact_id)
         budget = msgspec.structs.asdict(in_llm_tokens(found, llm_tokens_per_token))
-        return ResourceBudgetDetail(**budget, seq=at.seq, durable_seq=at.seq)
+        return ResourceBudgetDetail(**budget, seq=at.seq, durable_seq=at.durable_seq)
 
     return Durable(answer)
 
@@ -169,7 +169,7 @@ def get_resource_budget_rankings(
 
     def answer(at: Snapshot, _: datetime) -> Page[ResourceBudget]:
         rows = budget_rows.rankings(at.connection, at.shard_id, artifact_type, limit)
-        return Page(tuple(in_llm_tokens(row, llm_tokens_per_token) for row in rows), None, at.seq, at.seq)
+        return Page(tuple(in_llm_tokens(row, llm_tokens_per_token) for row in rows), None, at.seq, at.durable_seq)
 
     return Durable(answer, SUMMING_UP)
 
@@ -226,4 +226,4 @@ def _before(kind: str, after: str | None) -> int:
 def _page(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: Snapshot) -> Page[R]:
     """A page of the first rows; one more was asked for, which tells whether there is a next one."""
     items = tuple(rows[:limit])
-    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.seq)
+    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.durable_seq)

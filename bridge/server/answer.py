@@ -25,12 +25,12 @@ _CROWDED_BODY: Final = body_of(_CROWDED)
 _CLOSES: Final = b"connection: close\r\n\r\n"
 
 
-async def answer_json(send: Send, status: int, body: bytes, more: tuple[bytes, bytes]) -> None:
-    """A result, with one header more."""
+async def answer_json(send: Send, status: int, body: bytes, more: Iterable[tuple[bytes, bytes]]) -> None:
+    """A result, with some headers more."""
     headers = [
         (b"content-type", _JSON),
         (b"content-length", b"%d" % len(body)),
-        more,
+        *more,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

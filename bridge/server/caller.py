@@ -7,15 +7,21 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from bridge.access.principal import Principal
 from bridge.errors import Invalid
-from engine.limits import NAME_CHARS_MAX
+from bridge.seen import Seen
+from bridge.spelling import whole
+from engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 ACCOUNT_HEADER: Final = "Callmarket-Account"
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
 REQUEST_ID_HEADER: Final = "Request-Id"
+# What an answer tells of, and what the next one has to have: the caller sees what he has done and read.
+SEQ_HEADER: Final = "Callmarket-Seq"
+MIN_SEQ_HEADER: Final = "Callmarket-Min-Seq"
 
 # Ids of the bids of a batch end in their number: there has to be room for it.
 IDEMPOTENCY_KEY_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
@@ -32,6 +38,7 @@ class Headers(Struct):
     idempotency_key: bytes | None = None
     request_id: bytes | None = None
     last_event_id: bytes | None = None
+    min_seq: bytes | None = None
     content_length: bytes | None = None
 
 
@@ -44,8 +51,15 @@ class Caller(Struct):
     command_id: str
     """The Idempotency-Key; empty where there is none, and then a retry is a new command."""
     request_id: str
+    seen: Seen = msgspec.field(default_factory=Seen)
+    """The highest row that is durable and that the caller knows of, by its header and by what it is told here."""
     seq: int = 0
     """The last row that the request made, for the log; 0 if it made none."""
+
+    def note(self, seq: int, durable_seq: int) -> None:
+        """The request made this row, with so much durable."""
+        self.seq = seq
+        self.seen.note(min(seq, durable_seq))
 
 
 # What is in all words for it: UUIDs, ULIDs, trace ids, the request ids of proxies.
@@ -57,6 +71,7 @@ _FIELDS: Final = {
     IDEMPOTENCY_HEADER.lower().encode(): "idempotency_key",
     REQUEST_ID_HEADER.lower().encode(): "request_id",
     b"last-event-id": "last_event_id",
+    MIN_SEQ_HEADER.lower().encode(): "min_seq",
     b"content-length": "content_length",
 }
 
@@ -87,6 +102,15 @@ def request_id_of(value: bytes) -> str:
 def account_name(value: bytes) -> str:
     """The account of a Callmarket-Account. Raises `Invalid`."""
     return _visible(ACCOUNT_HEADER, value, NAME_CHARS_MAX)
+
+
+def min_seq_of(value: bytes) -> int:
+    """The row of a Callmarket-Min-Seq. Raises `Invalid`."""
+    text = value.decode("latin-1")
+    seq = whole(text, SEQ_MAX)
+    if seq is None:
+        raise Invalid(MIN_SEQ_HEADER, text, f"a whole number up to {SEQ_MAX}, in digits")
+    return seq
 
 
 def _visible(header: str, value: bytes, chars_max: int) -> str:

@@ -17,15 +17,19 @@ from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
 from bridge.config import CHANGES_WAITING_MAX
-from bridge.errors import ExchangeError, Unauthorized, Unavailable
+from bridge.errors import ExchangeError, Invalid, Unauthorized, Unavailable
+from bridge.seen import Seen as SeenRows
 from bridge.server.answer import answer_json, answer_problem
 from bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
 from bridge.server.caller import (
+    MIN_SEQ_HEADER,
     REQUEST_ID_HEADER,
+    SEQ_HEADER,
     Caller,
     Headers,
     account_name,
     idempotency_key,
+    min_seq_of,
     read_headers,
     request_id_of,
 )
@@ -54,6 +58,7 @@ CALLER: Final = "callmarket.caller"
 REQUEST_ID: Final = "callmarket.request_id"
 
 _HEADER: Final = REQUEST_ID_HEADER.lower().encode()
+_SEQ: Final = SEQ_HEADER.lower().encode()
 LOOKING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 # Bodies of one key that are under way. Agents send a request in one piece; each that does not holds a connection for as
 # long as a body may take.
@@ -151,7 +156,7 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
+                message["headers"] = [*message["headers"], *_more(caller, request_id)]
             await send(message)
 
         try:
@@ -181,7 +186,7 @@ class Front:
                 scope["path_template"] = PLACING
                 placed = await place(self._service, caller, market_id, body)
                 status = 201
-                await answer_json(send, status, placed, (_HEADER, request_id.encode()))
+                await answer_json(send, status, placed, _more(caller, request_id))
             else:
                 await self._pass_on(scope, Read(body, receive), answer)
         except Gone:
@@ -240,7 +245,25 @@ class Front:
             account_name(headers.account) if headers.account is not None else "",
             idempotency_key(headers.idempotency_key) if headers.idempotency_key is not None else "",
             request_id,
+            SeenRows(self._known(headers.min_seq)),
         )
+
+    def _known(self, min_seq: bytes | None) -> int:
+        """The row that a caller says it knows of. Raises `Invalid` for one that is not durable here."""
+        if min_seq is None:
+            return 0
+        seq, durable_seq = min_seq_of(min_seq), self._service.durable_seq()
+        if durable_seq is not None and seq > durable_seq:
+            raise Invalid(MIN_SEQ_HEADER, seq, f"at most {durable_seq}, the last row that is durable")
+        return seq
+
+
+def _more(caller: Caller | None, request_id: str) -> list[tuple[bytes, bytes]]:
+    """The headers that all answers have: which request it was, and up to which row it tells of what is durable."""
+    more = [(_HEADER, request_id.encode())]
+    if caller is not None and caller.seen.seq:
+        more.append((_SEQ, b"%d" % caller.seen.seq))
+    return more
 
 
 def _is_public(path: str) -> bool:

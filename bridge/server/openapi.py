@@ -18,11 +18,18 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
 from bridge.errors import Invalid
-from bridge.server.caller import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_ID_HEADER
+from bridge.server.caller import (
+    ACCOUNT_HEADER,
+    IDEMPOTENCY_HEADER,
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    MIN_SEQ_HEADER,
+    REQUEST_ID_HEADER,
+    SEQ_HEADER,
+)
 from bridge.server.examples import BODIES, VALUES
 from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.spelling import whole
-from engine.limits import NAME_CHARS_MAX
+from engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 Node = dict[str, Any]
 
@@ -60,6 +67,8 @@ which pay what others force them to.
 among the last 65,536 commands that were done. Where that would not be so, the key is refused.
 - Every error is a problem of RFC 9457: decide by `type`, which is a path here that says what to do about it.
 - A key has a rate: a question takes from it what it costs, a batch what its bids do. `429` says when to come back.
+- Some answers come from tables that follow the journal within milliseconds: their `seq` is how far. A question with \
+`Callmarket-Min-Seq` waits for them. Send the `Callmarket-Seq` of the last answer, and you see what you did.
 - Lists are pages: hand `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens whole.
 - A field or a parameter that is not in this document is refused.
 """
@@ -253,7 +262,7 @@ def _complete(operation: Node, handler: HTTPRouteHandler, schemas: Mapping[str, 
             elif status != ok:
                 # The same words with another status: `readyz` where the process is not ready.
                 media["schema"] = _schema(_result(handler), schemas)
-        response["headers"] = _headers_sent(int(status), MEDIA_TYPE in response["content"])
+        response["headers"] = _headers_sent(int(status), MEDIA_TYPE in response["content"], has_key="401" in responses)
     if handler.operation_id == "place_bid":
         responses[ok]["links"] = _links()
     operation.pop("deprecated", None)
@@ -273,10 +282,10 @@ def _parameter(parameter: Node) -> Node:
 
 
 def _headers_read(operation: Node) -> list[Node]:
-    """The headers that a command listens to. A question has no use for them."""
+    """The headers that an operation listens to: a command, or a question."""
     read: list[Node] = []
     if "504" not in operation["responses"]:
-        return read
+        return [_min_seq_read()] if operation["responses"].keys() >= {"401"} else read
     words = "Names this request. Sent again with the same key it is done once, and answered with what was done."
     read.append(_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words))
     if set(operation["tags"]) & set(_OWNED):
@@ -285,17 +294,26 @@ def _headers_read(operation: Node) -> list[Node]:
     return read
 
 
+def _min_seq_read() -> Node:
+    words = f"The answer has what this row of the journal did. From a `{SEQ_HEADER}` that this caller was given before."
+    schema = {"type": "integer", "minimum": 0, "maximum": SEQ_MAX}
+    return {"name": MIN_SEQ_HEADER, "in": "header", "required": False, "schema": schema, "description": words}
+
+
 def _header_read(name: str, chars_max: int, words: str) -> Node:
     schema = {"type": "string", "minLength": 1, "maxLength": chars_max, "pattern": _VISIBLE}
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": words}
 
 
-def _headers_sent(status: int, problem: bool) -> Node:
+def _headers_sent(status: int, problem: bool, *, has_key: bool) -> Node:
     sent = {
         REQUEST_ID_HEADER: _header_sent(
             "Names this request in the log of the service: what it named itself, or else a new name."
         )
     }
+    if not problem and has_key:
+        words = f"It tells of what is durable up to this row; as `{MIN_SEQ_HEADER}` the next question is sure of it."
+        sent[SEQ_HEADER] = _header_sent(words, "integer", required=False)
     if problem and status in (429, 503, 504):
         sent["Retry-After"] = _header_sent("In how many seconds to ask again.", "integer")
     if problem and status == 503:

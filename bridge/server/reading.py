@@ -5,6 +5,7 @@ its rate, so a thousand a second are a thousand wallets or ten quotes of a full 
 read in the loop, where all others wait meanwhile: so of the dear ones there is one at a time, keys one after the other,
 and after each the loop is left to others four times as long. What is read from the tables costs threads and PostgreSQL,
 so many at a time in all and for each key.
+Each caller is answered from tables that have what it knows of; what the service decides by, from tables that have all.
 Rule of this file: it decides when, never what. Only who is known is weighed; the service's own questions are not.
 """
 
@@ -16,6 +17,7 @@ from bridge.async_exchange import AsyncExchange
 from bridge.exchange import Exchange
 from bridge.questions import Durable
 from bridge.reads import Live
+from bridge.seen import Seen
 from bridge.server.caller import Caller
 from bridge.server.turns import Turns
 
@@ -48,14 +50,21 @@ class ReadMarket(AsyncExchange):
         """The answer, in its turn. Raises `TooManyRequests` too."""
         asking = ASKING.get()
         if asking is None:
-            return await super().ask(question)
-        key_id = asking.principal.key_id
+            # The service decides by it, so it is to be what is true now.
+            durable_seq = self.durable_seq
+            if isinstance(question, Durable):
+                await self._node.tables_have(durable_seq)
+            return await self._node.ask_async(question, Seen(durable_seq))
+        key_id, seen = asking.principal.key_id, asking.seen
         if isinstance(question, Durable):
             self._door.weigh(asking.principal, question.weight)
+            # Before it takes anybody's turn.
+            if seen.seq:
+                await self._node.tables_have(seen.seq)
             async with self._tables.turn(key_id):
-                return await super().ask(question)
+                return await self._node.ask_async(question, seen)
         if question.weight is None:
-            return await super().ask(question)
+            return await self._node.ask_async(question, seen)
         self._door.weigh(asking.principal, self.read(question.weight))
         async with self._dear.turn(key_id):
-            return await super().ask(question)
+            return await self._node.ask_async(question, seen)

@@ -74,7 +74,7 @@ class Service:
     async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
         """The reply to one request of `verbs`, made as whoever the caller may be for it. Raises `Forbidden`."""
         reply = (await self.node.submit_async([self._acting(caller, request)], ack))[0]
-        caller.seq = reply.seq
+        caller.note(reply.seq, reply.durable_seq)
         return reply
 
     def check_may(self, caller: Caller, request: Request) -> None:
@@ -90,25 +90,29 @@ class Service:
         # One was counted at the door.
         self.door.charge(caller.principal, len(requests) - 1)
         replies = await self.node.submit_async([self._acting(caller, request) for request in requests], ack)
-        caller.seq = replies[-1].seq
+        caller.note(replies[-1].seq, replies[-1].durable_seq)
         outcomes = [results.placed_or_refused(reply) for reply in replies]
         durable_seq = replies[-1].durable_seq
         return [
             one if isinstance(one, PlacedBid) else problem_of(one, caller.request_id, durable_seq) for one in outcomes
         ]
 
-    async def clear_round(self, caller: Caller, market_id: str, now: datetime | None) -> Round:
+    async def clear_round(self, caller: Caller, market_id: str, now: datetime | None, ack: Ack = "durable") -> Round:
         """Call a market, and release its losers. Raises `Forbidden`."""
         actor = self._acting(caller, verbs.clear_round(market_id, now)).actor
-        cleared = await self.market.acting_as(actor).clear_round(market_id, now, command_id=caller.command_id)
-        caller.seq = cleared.stamp.seq
+        cleared = (
+            await self.market.acting_as(actor)
+            .acknowledging(ack)
+            .clear_round(market_id, now, command_id=caller.command_id)
+        )
+        caller.note(cleared.stamp.seq, cleared.stamp.durable_seq)
         return cleared
 
-    async def refund_unfilled(self, caller: Caller, now: datetime | None) -> Swept:
+    async def refund_unfilled(self, caller: Caller, now: datetime | None, ack: Ack = "durable") -> Swept:
         """Sweep all that is due. Raises `Forbidden`."""
         actor = self._acting(caller, verbs.refund_unfilled(now)).actor
-        swept = await self.market.acting_as(actor).refund_unfilled(now, command_id=caller.command_id)
-        caller.seq = swept.stamp.seq
+        swept = await self.market.acting_as(actor).acknowledging(ack).refund_unfilled(now, command_id=caller.command_id)
+        caller.note(swept.stamp.seq, swept.stamp.durable_seq)
         return swept
 
     async def awards(
@@ -129,13 +133,15 @@ class Service:
         Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits.
         """
 
-        async def ask() -> Page[AwardRow]:
+        async def ask(seq: int) -> Page[AwardRow]:
+            # What is durable, and was noticed, may not be in the tables yet.
+            caller.seen.note(seq)
             return await self.market.awards(
                 market_id, bidder_id, status, since=since, limit=limit, after=after, order=order
             )
 
         if not wait_s:
-            return await ask()
+            return await ask(0)
         if not bidder_id:
             raise Invalid("bidder_id", "", "the account whose awards are waited for")
         loop = asyncio.get_running_loop()
@@ -151,11 +157,11 @@ class Service:
             self.stays.stay(caller.principal, leave),
         ):
             seen_award_id = 0
-            page = await ask()
+            page = await ask(watch.seq)
             while not page.items and await watch.wait(seen_award_id, until_s - loop.time()):
                 # It may be another market's, or have ended in another way: then the next one is waited for.
                 seen_award_id = watch.latest_award_id
-                page = await ask()
+                page = await ask(watch.seq)
                 if loop.time() >= until_s:
                     break
         return page
@@ -196,6 +202,7 @@ class Service:
             return self._calls.status(market_id)
         except NotFound:
             # It has just been opened.
+            await self.node.tables_have(self.node.durable_seq)
             await self._calls.read_settings()
             return self._calls.status(market_id)
 
@@ -208,6 +215,8 @@ class Service:
             with self.node.connect() as connection:
                 set_cycle(connection, self.node.shard_id, market_id, cycle, _name_of(caller))
 
+        # A market that has just been opened is one.
+        await self.node.tables_have(self.node.durable_seq)
         await self.in_thread(store)
         await self._calls.read_settings()
         return self._calls.status(market_id)

@@ -157,6 +157,10 @@ class _Families(Collector):
         yield _plain("durable_lag_rows", "Rows applied and not durable.", vitals.applied_seq - vitals.durable_seq)
         yield _plain("durable_lag_seconds", "For how long the first of them has waited.", vitals.oldest_s)
         yield _plain("outage_seconds", "For how long the database has been away.", vitals.outage_s)
+        yield _plain("projected_seq", "The last row that the SQL tables have.", vitals.projected_seq)
+        yield _plain("tables_lag_rows", "Rows on disk that the SQL tables do not have yet.", vitals.tables_lag_rows)
+        yield _plain("tables_lag_seconds", "For how long the first of them has waited.", vitals.tables_lag_s)
+        yield _plain("tables_stopped", "1 where they stand still until somebody mends them.", vitals.tables_stopped)
 
     def _time(self) -> Iterator[Metric]:
         source = self._of.node.time

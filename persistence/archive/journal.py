@@ -56,6 +56,10 @@ class ArchivedJournal(Journal):
         """See `Journal.position`."""
         return self._journal.position()
 
+    def projected_seq(self) -> int:
+        """See `Journal.projected_seq`."""
+        return self._journal.projected_seq()
+
     def claim(self) -> int:
         """See `Journal.claim`."""
         return self._journal.claim()

@@ -73,14 +73,15 @@ class Pruned:
 def plan(journal: Journal, snapshots: SnapshotStore, shard_id: int, keep_rows: int = 0) -> Plan:
     """Choose and prove the oldest snapshot before which there are rows to move. Changes nothing.
 
-    At least the newest `keep_rows` rows stay. `journal` may be one that reads archives too. Costs the execution of the
-    rows that would be moved and of all after them, 20 us a row, and twice the memory of an engine. Raises `Damaged` if
-    no snapshot is good, `Corrupt` or `Diverged` if the journal is not, `Unavailable`.
+    At least the newest `keep_rows` rows stay, and all that the SQL tables do not have yet, which follow.
+    `journal` may be one that reads archives too. Costs the execution of the rows that would be moved and of all after
+    them, 20 us a row, and twice the memory of an engine. Raises `Damaged` if no snapshot is good, `Corrupt` or
+    `Diverged` if the journal is not, `Unavailable`.
     """
     begins, position = first_seq(journal), journal.position()
     infos = snapshots.list()
     passed: list[PassedOver] = []
-    last_to_go = _back(journal, begins, position.last_seq, keep_rows)
+    last_to_go = min(_back(journal, begins, position.last_seq, keep_rows), journal.projected_seq())
     for info in reversed(infos):
         # Not even asked for where rows that have gone lie by now: nobody may have their files at hand.
         last = min(_before(journal, info.seq), last_to_go) if info.seq > begins else 0

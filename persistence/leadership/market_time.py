@@ -86,7 +86,10 @@ def look(connection: psycopg.Connection, shard_id: int) -> View:
         SELECT {DATABASE_US},
                coalesce(last.at_us, 0),
                {DATABASE_US} - greatest(last.at_us, leader.time_us, 0) > {QUIET_US}
-                   AND EXISTS (SELECT FROM token_accounts WHERE shard_id = shard.id AND held > 0),
+                   AND (EXISTS (SELECT FROM token_accounts WHERE shard_id = shard.id AND held > 0)
+                        -- What the tables do not have yet may hold something.
+                        OR EXISTS (SELECT FROM projections JOIN engine_writer USING (shard_id)
+                                   WHERE shard_id = shard.id AND seq < last_seq)),
                leader.machine, leader.uptime_us, leader.time_us, leader.clock_fault,
                word.word_id, word.said_us, word.time_us, word.lead_us
         FROM (SELECT %s::int AS id) AS shard

@@ -5,17 +5,25 @@ does. Signals to the whole group are the parent's business, which has something 
 """
 
 import logging
+import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from persistence.errors import PersistenceError
 from persistence.postgres import PostgresJournal
+from persistence.table_writer import PostgresTables
 from persistence.writer_process import wire
 
 # Told with the next answer. A connection that is opened again and again says the same each time.
 _LINES_MAX: Final = 100
+# Of a process that lets the tables follow, beside those that somebody waits for.
+_NICE: Final = 5
 
 
 class Told(logging.Handler):
@@ -46,27 +54,50 @@ def main(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as line:
         try:
             opened = wire.receive_request(line)
-            assert isinstance(opened, wire.Open), opened
-            with PostgresJournal(opened.url, opened.shard_id, opened.epoch) as journal:
-                wire.send(line, wire.Done())
-                while True:
-                    wire.send(line, answer(journal, wire.receive_request(line), told))
+            assert isinstance(opened, wire.Open | wire.OpenTables), opened
+            do = _work_of(opened)
+            wire.send(line, wire.Done())
+            while True:
+                wire.send(line, answer(do, wire.receive_request(line), told))
         except (EOFError, ConnectionError):
             # Whoever leads next finds in the journal what the parent was not told.
             return
 
 
-def answer(journal: PostgresJournal, request: wire.Request, told: Told) -> wire.Answer:
+Work = Callable[[wire.Request], wire.Done]
+
+
+def _work_of(opened: wire.Open | wire.OpenTables) -> Work:
+    """What this process is for: to write a journal, or to let its tables follow."""
+    if isinstance(opened, wire.OpenTables):
+        # Whoever waits for a reply comes first.
+        os.nice(_NICE)
+        return partial(_project, PostgresTables(opened.url, opened.shard_id, opened.epoch))
+    return partial(_write, PostgresJournal(opened.url, opened.shard_id, opened.epoch))
+
+
+def _write(journal: PostgresJournal, request: wire.Request) -> wire.Done:
+    match request:
+        case wire.Append(rows, after_seq):
+            journal.append_stored(rows, after_seq)
+            return wire.Done()
+        case wire.Look():
+            return wire.Done(journal.position())
+        case _:
+            raise PersistenceError("This process writes one journal.")
+
+
+def _project(tables: PostgresTables, request: wire.Request) -> wire.Done:
+    if not isinstance(request, wire.Project):
+        raise PersistenceError("This process brings the tables of one journal along.")
+    return wire.Done(progress=tables.project())
+
+
+def answer(do: Work, request: wire.Request, told: Told) -> wire.Answer:
     """Do what is asked, and tell how it went."""
     try:
-        match request:
-            case wire.Append(rows):
-                journal.append([wire.sealed(row) for row in rows])
-                return wire.Done(None, told.take())
-            case wire.Look():
-                return wire.Done(journal.position(), told.take())
-            case wire.Open():
-                return wire.failed(PersistenceError("A process writes one journal."), told.take())
+        done = do(request)
+        return msgspec.structs.replace(done, log=told.take())
     except PersistenceError as error:
         return wire.failed(error, told.take())
     except Exception as error:

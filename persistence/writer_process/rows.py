@@ -1,4 +1,4 @@
-"""A journal that another process writes, as `write_behind` sees it; and how that process is started.
+"""A journal that another process writes, as `write_behind` sees it, and tables; and how those processes are started.
 
 Rule of this file: it passes on what it is asked, and what it is answered. A process that has ended, for whatever
 reason, is `Unavailable`: what became of a batch that was under way is not known, as after a lost connection.
@@ -18,6 +18,7 @@ from typing import Final, Self
 from engine.codec import Sealed
 from persistence.errors import Unavailable
 from persistence.journal import Position, RowWriter
+from persistence.table_writer import Progress, TableWriter
 from persistence.writer_process import wire
 
 # From where `python -m` finds this package, also where nothing is installed.
@@ -64,24 +65,13 @@ class Child:
         return None
 
 
-class ProcessRows(RowWriter):
-    """Writes the rows of one shard with the epoch that was claimed."""
+class _Line:
+    """What both ways to such a process share: it is asked, answers, and is ended."""
 
-    def __init__(self, child: Child, url: str, shard_id: int, epoch: int) -> None:
+    def __init__(self, child: Child, opening: wire.Open | wire.OpenTables) -> None:
         """Tell this process what it is for, once it has started (0.3 s). Raises `Unavailable`."""
         self._child: Final = child
-        self._epoch: Final = epoch
-        self._ask(wire.Open(url, shard_id, epoch))
-
-    def append(self, rows: Sequence[Sealed]) -> None:
-        """See `RowWriter.append`."""
-        self._ask(wire.append_request(rows, self._epoch))
-
-    def position(self) -> Position:
-        """See `RowWriter.position`."""
-        position = self._ask(wire.Look()).position
-        assert position is not None
-        return position
+        self._ask(opening)
 
     def interrupt(self) -> None:
         """See `RowWriter.interrupt`."""
@@ -96,15 +86,47 @@ class ProcessRows(RowWriter):
             wire.send(self._child.line, request)
             answer = wire.receive_answer(self._child.line)
         except (EOFError, OSError) as error:
-            raise self._ended() from error
+            raise Unavailable(
+                f"The process of the journal's writer has ended (exit code {self._child.end()})."
+            ) from error
         for line in answer.log:
             logging.getLogger(line.logger).log(line.level, "%s", line.text)
         if isinstance(answer, wire.Failed):
             raise wire.error_of(answer)
         return answer
 
-    def _ended(self) -> Unavailable:
-        return Unavailable(f"The process of the journal's writer has ended (exit code {self._child.end()}).")
+
+class ProcessRows(_Line, RowWriter):
+    """Writes the rows of one shard with the epoch that was claimed."""
+
+    def __init__(self, child: Child, url: str, shard_id: int, epoch: int) -> None:
+        """Tell this process which journal it writes. Raises `Unavailable`."""
+        super().__init__(child, wire.Open(url, shard_id, epoch))
+        self._epoch: Final = epoch
+
+    def append(self, rows: Sequence[Sealed]) -> None:
+        """See `RowWriter.append`."""
+        self._ask(wire.append_request(rows, self._epoch))
+
+    def position(self) -> Position:
+        """See `RowWriter.position`."""
+        position = self._ask(wire.Look()).position
+        assert position is not None
+        return position
+
+
+class ProcessTables(_Line, TableWriter):
+    """Brings the tables of one shard along, in the name of the epoch that was claimed."""
+
+    def __init__(self, child: Child, url: str, shard_id: int, epoch: int) -> None:
+        """Tell this process whose tables those are. Raises `Unavailable`."""
+        super().__init__(child, wire.OpenTables(url, shard_id, epoch))
+
+    def project(self) -> Progress:
+        """See `TableWriter.project`."""
+        progress = self._ask(wire.Project()).progress
+        assert progress is not None
+        return progress
 
 
 class WriterProcesses:
@@ -120,6 +142,13 @@ class WriterProcesses:
         with self._lock:
             child, self._waiting = self._waiting, None
         return ProcessRows(child or Child(), url, shard_id, epoch)
+
+    def open_tables(self, url: str, shard_id: int, epoch: int) -> ProcessTables:
+        """A way to its tables, by a process of its own that is started now: nobody waits for it.
+
+        Raises `Unavailable`.
+        """
+        return ProcessTables(Child(), url, shard_id, epoch)
 
     def close(self) -> None:
         """End the one that waits, if there is one; those that were opened are their users'."""

@@ -14,6 +14,7 @@ from msgspec import Struct
 from engine.codec import Sealed
 from persistence.errors import (
     AccessDenied,
+    Archived,
     Corrupt,
     Diverged,
     Fenced,
@@ -23,6 +24,7 @@ from persistence.errors import (
     Unavailable,
 )
 from persistence.journal import Position, Stored
+from persistence.table_writer import Progress
 
 T = TypeVar("T")
 
@@ -41,14 +43,27 @@ class Open(Struct, frozen=True, array_like=True, tag="open"):
     epoch: int
 
 
+class OpenTables(Struct, frozen=True, array_like=True, tag="open_tables"):
+    """Comes first, instead: whose tables are to be brought along, in the name of this epoch."""
+
+    url: str
+    shard_id: int
+    epoch: int
+
+
 class Append(Struct, frozen=True, array_like=True, tag="append"):
-    """Write these rows: see `RowWriter.append`."""
+    """Write these rows, of which the first follows row `after_seq`: see `RowWriter.append`."""
 
     rows: list[Stored]
+    after_seq: int
 
 
 class Look(Struct, frozen=True, array_like=True, tag="look"):
     """Say where the journal ends."""
+
+
+class Project(Struct, frozen=True, array_like=True, tag="project"):
+    """Bring the tables along: see `TableWriter.project`."""
 
 
 class LogLine(Struct, frozen=True, array_like=True):
@@ -60,10 +75,11 @@ class LogLine(Struct, frozen=True, array_like=True):
 
 
 class Done(Struct, frozen=True, array_like=True, tag="done"):
-    """It was done; `position` answers `Look`."""
+    """It was done; `position` answers `Look`, and `progress` answers `Project`."""
 
     position: Position | None = None
     log: list[LogLine] = []
+    progress: Progress | None = None
 
 
 class Failed(Struct, frozen=True, array_like=True, tag="failed"):
@@ -75,13 +91,13 @@ class Failed(Struct, frozen=True, array_like=True, tag="failed"):
     log: list[LogLine] = []
 
 
-Request = Open | Append | Look
+Request = Open | OpenTables | Append | Look | Project
 Answer = Done | Failed
 
 # What a writer may meet; everything else is told as their root, which stops it.
 _KINDS: Final = {
     kind.__name__: kind
-    for kind in (PersistenceError, Unavailable, ReadOnly, AccessDenied, Fenced, Gap, Corrupt, Diverged)
+    for kind in (PersistenceError, Unavailable, ReadOnly, AccessDenied, Fenced, Gap, Corrupt, Diverged, Archived)
 }
 _encoder: Final = msgspec.msgpack.Encoder()
 _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
@@ -90,12 +106,7 @@ _answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answe
 
 def append_request(rows: Sequence[Sealed], epoch: int) -> Append:
     """The request to write these rows. Under a microsecond a row."""
-    return Append([Stored.of(row, epoch) for row in rows])
-
-
-def sealed(row: Stored) -> Sealed:
-    """The row as it was before it was sent. Raises `Corrupt`. About 3 us."""
-    return Sealed(row.entry(), row.events(), row.rules, row.command_json, row.events_json, row.digest)
+    return Append([Stored.of(row, epoch) for row in rows], rows[0].entry.after_seq)
 
 
 def failed(error: PersistenceError, log: list[LogLine]) -> Failed:

@@ -31,8 +31,8 @@ def service(service_url: str) -> Iterator[ServiceProcess]:
 
 @pytest.fixture(scope="session")
 def client(service: ServiceProcess) -> Iterator[Client]:
-    """The market over HTTP, by the admin's key."""
-    with Client(service.url, service.key) as market:
+    """The market over HTTP, by the admin's key, for who then reads the tables by SQL of their own."""
+    with Client(service.url, service.key, ack="projected") as market:
         yield market
 
 

@@ -13,6 +13,7 @@ import pytest
 from bridge import ManualClock, open_exchange
 from persistence.postgres import PostgresJournal
 from tests.bridge.test_cli import complaint, run
+from tests.support.following import level
 from tests.support.sealed import bids
 
 
@@ -32,7 +33,7 @@ def used_url(database_url: str) -> str:
         journal.append(rows[:80])
         as_json("snapshot", url=database_url)
         journal.append(rows[80:])
-    return database_url
+    return level(database_url)
 
 
 @pytest.fixture

@@ -144,13 +144,11 @@ def test_wrong_questions_to_the_past(lived: tuple[str, int, dict[str, Any]]) -> 
 
 
 def test_rebuild_projections(database_url: str) -> None:
-    """Refused beside an engine, by its name; afterwards what was damaged is as it was."""
+    """Beside an engine, and without one; what was damaged is as it was."""
     with open_exchange(database_url) as market:
         furnish(market, "a")
         was = market.wallet("a")
-        said = complaint(run("rebuild-projections", url=database_url), 3)
-        assert "is led by" in said
-        assert "close that one first" in said
+        assert run("rebuild-projections", url=database_url).returncode == 0
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM token_accounts WHERE account_id = 'a'")
     assert run("verify", url=database_url).returncode == 1

@@ -203,4 +203,5 @@ def test_closing_while_the_database_is_away_says_what_is_lost(own_server: OwnSer
         with pytest.raises(Unavailable, match="Closed with 1 rows not on disk; none of them was acknowledged"):
             market.close()
         market.close()
-    assert len(read_rows(own_url)) == 3
+    # What the server was sent before it froze may be there, once it goes on.
+    assert len(read_rows(own_url)) in (3, 4)

@@ -342,7 +342,7 @@ def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> N
         owner.mint("a", 1_000, "grant:initial")
         owner.offer_slot("m", "s1")
         owner.place_bid("m", "a", "t1", 5)
-        owner.clear_round("m")
+        owner.acknowledging("projected").clear_round("m")
         found = api.get_quest_budgets()
         assert (found.paying, found.last_awarded_at, found.last_reserved_at) == ("auction", at(clock()), None)
         one = budgets.reserve("t2", "large", 300, "worker")

@@ -23,6 +23,7 @@ from examples.platform.backlog import POOR, QUESTS, tasks_of, waits_for
 from examples.platform.labour import CLUMSY, CLUMSY_REASON
 from examples.platform.opening import BOUNTY, BOUNTY_TOKENS, POOR_TOKENS, RESERVE_TOKENS, STAKE_TOKENS
 from tests.support.databases import TestServer
+from tests.support.following import level
 from tests.support.service_process import ROOT, ServiceProcess, clean, served
 
 WAIT_S_MAX = 100
@@ -92,7 +93,7 @@ def environment(service: ServiceProcess, database_url: str) -> dict[str, str]:
 
 
 def asked(url: str, question: str, *values: object) -> list[tuple[Any, ...]]:
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(level(url)) as connection:
         return connection.execute(question.encode(), values).fetchall()
 
 

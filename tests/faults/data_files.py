@@ -16,6 +16,7 @@ from persistence.errors import Corrupt, Diverged
 from persistence.postgres import PostgresJournal
 from persistence.recovery import rehearse
 from tests.faults.stored_bytes import Verdict, flip
+from tests.support.following import level
 from tests.support.own_server import OwnServer
 from tests.support.sealed import Sealer
 
@@ -90,7 +91,7 @@ def write_files(server: OwnServer, url: str, seed: int) -> Files:
     with PostgresJournal(url, 0) as journal:
         journal.claim()
         journal.append(sealer.rows)
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(level(url)) as connection:
         found = connection.execute(_FILES).fetchall()
     paths = {kind: server.home / "data" / path for kind, path in found}
     with server.away():

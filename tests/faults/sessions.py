@@ -19,7 +19,7 @@ from tests.faults.stage import Stage
 SIGNALS_MAX = 8
 EVICTIONS_MAX = 50
 # What every batch, or nearly every one, changes.
-HOT_TABLES = ("engine_writer", "token_accounts", "compute_auction_slots")
+HOT_TABLES = ("engine_writer", "projections", "token_accounts", "compute_auction_slots")
 RATE_S = 0.5
 # Settings of a database with values that cut whatever they may.
 CUTTING = {
@@ -36,6 +36,17 @@ def signal_writer(function: str) -> Strike:
     def strike(stage: Stage, rng: random.Random) -> Iterator[None]:
         for _ in range(rng.randint(1, SIGNALS_MAX)):
             stage.signal_writer(function)
+            time.sleep(rng.uniform(0, 0.15))
+        yield
+
+    return strike
+
+
+def signal_projector(function: str) -> Strike:
+    @contextmanager
+    def strike(stage: Stage, rng: random.Random) -> Iterator[None]:
+        for _ in range(rng.randint(1, SIGNALS_MAX)):
+            stage.signal_projector(function)
             time.sleep(rng.uniform(0, 0.15))
         yield
 
@@ -149,6 +160,17 @@ FAULTS = (
         "a foreign `SELECT ... FROM engine_writer FOR UPDATE`",
         locking(sql.SQL("SELECT * FROM engine_writer FOR UPDATE")),
         (0.5, 3.0),
+    ),
+    Fault(
+        "tables held back",
+        "a foreign `SELECT ... FROM projections FOR UPDATE`",
+        locking(sql.SQL("SELECT * FROM projections FOR UPDATE")),
+        (0.5, 3.0),
+    ),
+    Fault(
+        "projector ended",
+        "`pg_terminate_backend` of who brings the tables along, up to 8 times",
+        signal_projector("pg_terminate_backend"),
     ),
     Fault(
         "time-outs cut",

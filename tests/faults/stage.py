@@ -18,9 +18,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from persistence.errors import Unavailable
 from persistence.leadership.register import session_name, standbys, writer_name
+from persistence.table_writer import projector_name
 from persistence.verify import verify
 from tests.faults.fault import Fault, Place
 from tests.support.client_log import Failed, LogReader, audit, read_rows
+from tests.support.following import do_follow
 from tests.support.own_server import OwnServer
 from tests.support.proxy import Proxy
 from tests.support.victim import Victim, assert_nothing_lost
@@ -96,6 +98,16 @@ class Stage:
         query = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = ANY(%s)"
         with self.connect_elsewhere() as connection:
             return [pid for (pid,) in connection.execute(query, (self._database, [writer_name(0), session_name(0)]))]
+
+    def signal_projector(self, function: str) -> None:
+        """The same for all sessions that bring the tables along."""
+        with self.connect_elsewhere() as connection:
+            connection.execute(
+                sql.SQL("SELECT {}(pid) FROM pg_stat_activity WHERE datname = %s AND application_name = %s").format(
+                    sql.Identifier(function)
+                ),
+                (self._database, projector_name(0)),
+            )
 
     def signal_writer(self, function: str) -> None:
         """`pg_terminate_backend` or `pg_cancel_backend` for all sessions of the writer."""
@@ -207,6 +219,9 @@ class Stage:
         if rows[-1].seq < self._last_seq:
             found.append(f"the journal ends at {rows[-1].seq}, and ended at {self._last_seq} before")
         self._last_seq = rows[-1].seq
+        # What a fault has kept from the tables follows when it is over.
+        follow = do_follow(self.url, SERVICE_S_MAX / 4)
+        found += [] if follow else ["the tables do not follow the journal"]
         report = verify(self.url, 0)
         found += [] if report.ok else [str(report)]
         found += [f"{one}" for one in self.failed(since_ns) if one.who == "watermark" or one.kind not in fault.errors]

@@ -13,6 +13,7 @@ from engine.core import Engine
 from persistence.postgres import PostgresJournal
 from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.snapshots.store import Snapshot
+from tests.support.following import level
 from tests.support.sealed import bids
 
 ROWS = 100
@@ -30,6 +31,7 @@ def connection(database_url: str, rows: list[Sealed]) -> Iterator[psycopg.Connec
     with PostgresJournal(database_url, 0) as journal:
         journal.claim()
         journal.append(rows)
+    level(database_url)
     engine = Engine()
     for row in rows[:TAKEN]:
         engine.apply(row.entry)

@@ -23,6 +23,7 @@ from persistence.snapshots.follower import Follower, Taken
 from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.verify import verify
 from tests.faults.disk import SETTINGS, NoSmallDisk, fill, small_disk
+from tests.support.following import level
 from tests.support.own_server import open_own_server
 from tests.support.sealed import bids
 from tests.support.small_market import until
@@ -89,6 +90,7 @@ def test_prune_on_a_full_disk_leaves_nothing_there_and_all_rows_where_they_are(
         writer.append(rows)
         Follower(journal, snapshots, 3).take()
         writer.append(ROWS[2_000:2_100])
+        level(database_url)
         todo = plan(journal, snapshots, 0)
         with filled(disk, 32_768):
             free = free_bytes(disk)

@@ -1,6 +1,8 @@
 """The schema: applied once, by however many processes start at once, and never silently different."""
 
 import multiprocessing
+import threading
+import time
 
 import psycopg
 import pytest
@@ -194,3 +196,35 @@ def test_every_column_of_the_journal_is_explained(database_url: str):
             """
         ).fetchall()
     assert silent == []
+
+
+def test_a_writer_of_the_version_before_is_over_once_the_tables_follow(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """journal_first on a database in use: that writer's batch is waited for, and is the last one that writes tables."""
+    before = next(number for number, name in enumerate(NAMES) if name.endswith("journal_first.sql"))
+    with (
+        psycopg.connect(empty_database_url, autocommit=True) as connection,
+        psycopg.connect(empty_database_url) as writer,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(migrate, "load", lambda: KNOWN[:before])
+            ensure_schema(connection)
+        connection.execute(
+            "INSERT INTO engine_writer VALUES (0, 3, 41, sha256('x'), now(), 'old'), (1, 1, 0, sha256('y'), now(), '')"
+        )
+        moves = "UPDATE engine_writer SET last_seq = last_seq + 1 WHERE shard_id = 0 AND epoch = 3"
+        assert writer.execute(moves).rowcount == 1
+        upgrade = threading.Thread(target=ensure_schema, args=(connection,))
+        upgrade.start()
+        with psycopg.connect(empty_database_url, autocommit=True) as watcher:
+            waiting = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            while watcher.execute(waiting).fetchone() == (0,):
+                time.sleep(0.005)
+        writer.commit()
+        upgrade.join(60)
+        assert connection.execute("SELECT shard_id, seq FROM projections ORDER BY 1").fetchall() == [(0, 42), (1, 0)]
+        assert writer.execute(moves).rowcount == 0, "fenced"
+        assert connection.execute("SELECT epoch FROM engine_writer ORDER BY shard_id").fetchall() == [(4,), (2,)]

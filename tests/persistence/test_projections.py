@@ -21,7 +21,9 @@ from engine.commands import (
     SettleAward,
 )
 from persistence.postgres import PostgresJournal
+from persistence.table_writer import PostgresTables
 from persistence.tables import TABLES, Table
+from tests.support.following import level
 from tests.support.sealed import AT_US, Sealer, batches, story
 from tests.support.sql_model import SqlModel
 from tests.support.streams import bounds
@@ -32,11 +34,13 @@ BOUNDS = {"LOSERS_PER_CALL_MAX": 2, "SWEEP_ITEMS_MAX": 3}
 
 
 def append(url, rows, shard_id=0):
-    journal = PostgresJournal(url, shard_id)
-    journal.claim()
-    for batch in rows:
-        journal.append(batch)
-    journal.close()
+    """Write batches, and bring the tables along after each."""
+    with PostgresJournal(url, shard_id) as journal:
+        tables = PostgresTables(url, shard_id, journal.claim())
+        for batch in rows:
+            journal.append(batch)
+            assert tables.project() == (batch[-1].entry.seq, False)
+        tables.close()
 
 
 def table_rows(url: str, table: Table, shard_id: int = 0):
@@ -163,6 +167,7 @@ def test_a_loser_that_waits_for_its_sweep_is_said_to_have_lost(database_url: str
     journal.claim()
     journal.append(market.rows[-1:])
     journal.close()
+    level(database_url)
     assert reasons(database_url)[second] == "lost round 1: no slot was on offer"
 
 

@@ -42,6 +42,7 @@ from persistence.snapshots.store import Snapshot, SnapshotStore
 from persistence.time_travel import state_at
 from persistence.verify import verify
 from tests.support.ended_sessions import no_session_left
+from tests.support.following import level
 from tests.support.sealed import Story, batches, story
 from tests.support.swarms import long_swarm
 
@@ -116,6 +117,7 @@ def place(
         journal.claim()
         for batch in batches(told.rows, seed, (50, 300)):
             journal.append(batch)
+    level(database_url)
     store: SnapshotStore = (
         PostgresSnapshots(database_url, 0) if request.param == "database" else FolderSnapshots(tmp_path / "kept", 0)
     )

@@ -171,7 +171,7 @@ def now() -> datetime:
 
 def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(own_url: str) -> None:
     """Slow questions fill the desk: the loop ticks on, one too many is refused at once, and then all is free again."""
-    desk = Desk(own_url, 0, now)
+    desk = Desk(own_url, 0, now, lambda: None)
     hold = threading.Event()
 
     def slow(at: Snapshot, _: datetime) -> int:
@@ -202,7 +202,7 @@ def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(ow
 
 def test_who_waited_too_long_for_a_thread_is_told(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bridge.desk.QUEUED_S_MAX", 0.0)
-    desk = Desk(own_url, 0, now)
+    desk = Desk(own_url, 0, now, lambda: None)
     try:
         with pytest.raises(Unavailable, match="took longer than 0 s"):
             asyncio.run(desk.ask_async(Durable(lambda at, _: at.seq)))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from persistence.postgres import PostgresJournal
 from persistence.rebuild import Rebuilt, rebuild
 from persistence.tables import TABLES
 from persistence.verify import verify
+from tests.support.following import level, projected
 from tests.support.sealed import batches, bids, story
 from tests.support.small_market import furnish
 from tests.support.swarms import long_swarm
@@ -33,6 +35,7 @@ def write(url: str, rows, seed: int = 0, shard_id: int = 0) -> None:
         journal.claim()
         for batch in batches(rows, seed, (10, 100, 400)):
             journal.append(batch)
+    level(url, shard_id)
 
 
 def again(url: str, shard_id: int = 0) -> Rebuilt:
@@ -118,47 +121,71 @@ def test_the_tables_may_be_truncated_and_the_engine_goes_on(database_url: str) -
     assert verify(database_url, 0).ok
 
 
-def test_it_is_refused_while_somebody_leads(database_url: str) -> None:
+def test_it_is_done_beside_who_leads_and_the_tables_follow_from_there(database_url: str) -> None:
+    """Also where they could not: what somebody has changed stops the projector, and a rebuild lets it go on."""
     with open_exchange(database_url) as market:
         furnish(market, "a")
-        before = contents(database_url)
-        with pytest.raises(Unavailable, match=r"is led by .*: close that one first"):
-            again(database_url)
-        assert contents(database_url) == before
+        with psycopg.connect(projected(database_url)) as connection:
+            connection.execute("DELETE FROM token_accounts WHERE account_id = 'a'")
+        market.mint("a", 5, "grant:more")
+        until(lambda: market.node.vitals().tables_stopped)
+        assert market.node.readiness().ready, "another process would find the same tables"
+        assert "not what the journal says" in market.node.readiness().tables_fault
+        assert not verify(database_url, 0).ok
+        again(database_url)
         furnish(market, "b", market_id="other")
-    again(database_url)
-    assert verify(database_url, 0).ok
+        assert verify(projected(database_url), 0).ok
+        assert not market.node.vitals().tables_stopped
+        assert not market.node.readiness().tables_fault
 
 
-def test_a_writer_that_was_not_seen_waits_and_goes_on(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Safety is the row of the fence: its batch is written after the rebuild, on the rebuilt tables."""
+def test_a_writer_goes_on_meanwhile_and_a_projector_waits(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safety is the tables' mark: what comes meanwhile is projected after the rebuild, on the rebuilt tables."""
     rows = bids(200)
     writer = PostgresJournal(database_url, 0)
     writer.claim()
     writer.append(rows[:150])
+    level(database_url)
     with psycopg.connect(database_url) as connection:
         connection.execute("DELETE FROM compute_auction_bids")
-    monkeypatch.setattr(rebuilding, "living_leader", lambda *_: None)
     order: list[str] = []
     real = rebuilding._write
 
-    def slowly(*arguments) -> None:
-        appending.start()
-        time.sleep(0.5)
-        order.append("rebuilt")
-        real(*arguments)
-
-    def append() -> None:
+    def slowly(connection, *arguments) -> int:
         writer.append(rows[150:])
-        order.append("appended")
+        following.start()
+        until(lambda: is_waited_for(connection))
+        order.append("rebuilt")
+        return real(connection, *arguments)
 
-    appending = threading.Thread(target=append)
+    def follow() -> None:
+        level(database_url)
+        order.append("followed")
+
+    following = threading.Thread(target=follow)
     monkeypatch.setattr(rebuilding, "_write", slowly)
     assert again(database_url).rows == 150
-    appending.join(30)
+    following.join(30)
     writer.close()
-    assert order == ["rebuilt", "appended"]
+    assert order == ["rebuilt", "followed"]
     assert verify(database_url, 0).ok
+
+
+def is_waited_for(connection: psycopg.Connection) -> bool:
+    """Whether a session waits for a lock of this one's."""
+    with psycopg.connect(connection.info.dsn, password=connection.info.password or None) as other:
+        query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid)))"
+        row = other.execute(query, (connection.info.backend_pid,)).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline_s = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How a batch travels: in three round trips, with the error that came first, and packed as the server reads it.
+"""How a batch travels: in one round trip, and its tables in three; with the error that came first, and packed well.
 
 Method: libpq's own record of what it sends and gets, a server that is frozen between two round trips, and arrays that
 the server is asked to give back.
@@ -6,21 +6,26 @@ the server is asked to give back.
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
 
+from engine.codec import Sealed
 from persistence import db_writes
 from persistence.arrays import array, sent_as
 from persistence.connections import BoundedConnection, connect
-from persistence.db_writes import execute_journaled
+from persistence.db_writes import advance, execute_journaled
 from persistence.errors import Diverged, PersistenceError, Unavailable
 from persistence.lease import claim
 from persistence.postgres import PostgresJournal
+from persistence.projections import Changes
 from persistence.statements import COPY_ROWS_MIN
+from persistence.table_writer import PostgresTables
 from persistence.verify import verify
 from tests.support.own_server import OwnServer, open_own_server
 from tests.support.sealed import bids
@@ -42,23 +47,43 @@ def claimed(connection: BoundedConnection) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libpq's trace is offered on Linux only")
 @pytest.mark.parametrize("batch_rows", [1, 8, COPY_ROWS_MIN - 1])
-def test_a_batch_takes_three_round_trips(database_url: str, tmp_path: Path, batch_rows: int) -> None:
-    """Each ends with the server's ReadyForQuery: the fence, the rows, the commit. The first batch prepares as well."""
+def test_a_batch_takes_one_round_trip_and_its_tables_three(database_url: str, tmp_path: Path, batch_rows: int) -> None:
+    """Each ends with the server's ReadyForQuery; of the tables' three: the mark, the rows, the commit."""
     rows = bids(5 * batch_rows)
     before, after = rows[:21], rows[21:]
     with connect(database_url, "test", writer=True) as connection, (tmp_path / "trace").open("w+b") as file:
         epoch = claimed(connection)
         execute_journaled(connection, before, shard_id=0, epoch=epoch)
+        assert advance(connection, changes_of(before), 0, 21, shard_id=0, epoch=epoch)
         for start in range(0, len(after), batch_rows):
-            file.truncate(0)
-            connection.pgconn.trace(file.fileno())
-            execute_journaled(connection, after[start : start + batch_rows], shard_id=0, epoch=epoch)
-            connection.pgconn.untrace()
-            trace = (tmp_path / "trace").read_bytes()
+            batch = after[start : start + batch_rows]
+            seqs = batch[0].entry.seq - 1, batch[-1].entry.seq
+            append = partial(execute_journaled, connection, batch, shard_id=0, epoch=epoch)
+            trace = traced(connection, file, append)
+            assert trace.count(b"ReadyForQuery") == 1, trace.decode()
+            assert trace.count(b"ParseComplete") == 0, trace.decode()
+            follow = partial(advance, connection, changes_of(batch), *seqs, shard_id=0, epoch=epoch)
+            trace = traced(connection, file, follow)
             assert trace.count(b"ReadyForQuery") == 3, trace.decode()
             # Only BEGIN and COMMIT are read by the server's parser again.
             assert start == 0 or trace.count(b"ParseComplete") == 2, trace.decode()
     assert verify(database_url, 0).ok
+
+
+def traced(connection: BoundedConnection, file: IO[bytes], call: Callable[[], object]) -> bytes:
+    """What libpq says that it sends and gets meanwhile."""
+    file.truncate(0)
+    connection.pgconn.trace(file.fileno())
+    call()
+    connection.pgconn.untrace()
+    return Path(file.name).read_bytes()
+
+
+def changes_of(rows: Sequence[Sealed]) -> Changes:
+    changes = Changes()
+    for row in rows:
+        changes.add(row.entry.seq, row.entry.at_us, row.events)
+    return changes
 
 
 @pytest.mark.parametrize("batch_rows", [10, COPY_ROWS_MIN + 10])
@@ -67,19 +92,19 @@ def test_a_batch_takes_three_round_trips(database_url: str, tmp_path: Path, batc
     [
         ("DELETE FROM token_accounts WHERE account_id = 'agent3'", None),
         ("ALTER TABLE token_accounts ADD CHECK (held < 5)", psycopg.errors.CheckViolation),
-        ("INSERT INTO compute_auction_bids SELECT 0, 5, 'gpu', 'agent1', 't', 1", psycopg.errors.NotNullViolation),
-        ("DROP TABLE compute_auction_bids CASCADE", psycopg.errors.UndefinedTable),
-        ("ALTER TABLE journal ADD CHECK (seq < 25)", psycopg.errors.CheckViolation),
+        ("INSERT INTO compute_auction_bids SELECT 0, 5, 'gpu', 'agent1', 't', 1", psycopg.errors.UniqueViolation),
+        ("ALTER TABLE compute_auction_bids RENAME TO elsewhere", psycopg.errors.UndefinedTable),
     ],
 )
-def test_the_error_is_the_first_one_and_nothing_is_written(
+def test_the_error_is_the_first_one_and_no_table_is_changed(
     database_url: str, batch_rows: int, damage: str, cause: type[Exception] | None
 ) -> None:
     """What follows an error in a pipeline fails for that reason alone, and says so instead of the error."""
     rows = bids(batch_rows + 1)
     with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
-        journal.claim()
+        tables = PostgresTables(database_url, 0, journal.claim())
         journal.append(rows[:22])
+        assert tables.project() == (22, False)
         if damage.startswith("INSERT"):
             # The row that the batch is about to make.
             damage = (
@@ -89,24 +114,38 @@ def test_the_error_is_the_first_one_and_nothing_is_written(
                 "expected_value_microusd, placed_seq, priority_seq, time_in_force, status, seq "
                 "FROM compute_auction_bids"
             )
-            cause = psycopg.errors.UniqueViolation
         other.execute(damage)
-        with pytest.raises(PersistenceError, match="Nothing was written") as caught:
+        journal.append(rows[22:])
+        assert journal.position().last_seq == len(rows), "the journal does not wait for the tables"
+        for _ in range(2):
+            with pytest.raises(PersistenceError, match="Nothing was written") as caught:
+                tables.project()
+            assert isinstance(caught.value, Diverged) == (cause is not psycopg.errors.UndefinedTable)
+            assert type(caught.value.__cause__) is (cause or type(None))
+            assert not isinstance(caught.value, Unavailable)
+            assert other.execute("SELECT seq FROM projections").fetchone() == (22,)
+            assert other.execute("SELECT max(seq) FROM token_accounts").fetchone() == (22,)
+        tables.close()
+
+
+def test_a_check_of_the_journal_lets_no_row_in(database_url: str) -> None:
+    rows = bids(11)
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        journal.claim()
+        journal.append(rows[:22])
+        other.execute("ALTER TABLE journal ADD CHECK (seq < 25)")
+        with pytest.raises(Diverged, match="Nothing was written"):
             journal.append(rows[22:])
-        assert isinstance(caught.value, Diverged) == (cause is not psycopg.errors.UndefinedTable)
-        assert type(caught.value.__cause__) is (cause or type(None))
-        assert not isinstance(caught.value, Unavailable)
-        assert other.execute("SELECT max(seq), count(*) FROM journal").fetchone() == (22, 22)
         assert journal.position().last_seq == 22
 
 
-@pytest.mark.parametrize("moment", ["fence", "rows", "commit"])
+@pytest.mark.parametrize("moment", ["mark", "rows", "commit"])
 @pytest.mark.parametrize("batch_rows", [10, COPY_ROWS_MIN + 10])
-def test_a_server_that_freezes_within_a_batch_is_given_up(
+def test_a_server_that_freezes_while_tables_are_written_is_given_up(
     own_server: OwnServer, moment: str, batch_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = bids(batch_rows)
-    name = "_begin_at_fence" if moment == "fence" else "_execute"
+    name = "batch_of" if moment == "mark" else "_execute"
     as_before = getattr(db_writes, name)
     with (
         own_server.market_database() as url,
@@ -114,18 +153,29 @@ def test_a_server_that_freezes_within_a_batch_is_given_up(
         ExitStack() as thawed_at_the_end,
     ):
         epoch = claimed(connection)
+        execute_journaled(connection, rows, shard_id=0, epoch=epoch)
 
-        def freeze(*arguments: object) -> None:
-            if moment == "commit":
-                as_before(*arguments)
+        def freeze(*arguments: object) -> object:
+            made = as_before(*arguments) if moment == "commit" else None
             connection.answer_s_max = ANSWER_S
             thawed_at_the_end.enter_context(own_server.frozen())
-            if moment != "commit":
-                as_before(*arguments)
+            return made if moment == "commit" else as_before(*arguments)
 
         monkeypatch.setattr(db_writes, name, freeze)
         with pytest.raises(Unavailable, match="no answer"):
-            execute_journaled(connection, rows, shard_id=0, epoch=epoch)
+            advance(connection, changes_of(rows), 0, len(rows), shard_id=0, epoch=epoch)
+        assert connection.closed
+
+
+@pytest.mark.parametrize("batch_rows", [1, COPY_ROWS_MIN + 10])
+def test_a_server_that_freezes_before_a_batch_is_given_up(own_server: OwnServer, batch_rows: int) -> None:
+    with (
+        own_server.market_database() as url,
+        connect(url, "test", writer=True, answer_s_max=ANSWER_S) as connection,
+    ):
+        epoch = claimed(connection)
+        with own_server.frozen(), pytest.raises(Unavailable, match="no answer"):
+            execute_journaled(connection, bids(batch_rows), shard_id=0, epoch=epoch)
         assert connection.closed
 
 

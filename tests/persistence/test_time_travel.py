@@ -22,6 +22,7 @@ from persistence.postgres import PostgresJournal
 from persistence.snapshots.postgres import PostgresSnapshots
 from persistence.snapshots.store import Snapshot
 from persistence.time_travel import rounds_at, state_at, statement_at
+from tests.support.following import level
 from tests.support.sealed import Story, batches, story
 from tests.support.swarms import long_swarm
 
@@ -73,7 +74,7 @@ def lived(database_url: str, seed: int) -> tuple[str, Story, dict[int, dict[str,
                 journal.append(batch)
             for row in told.rows[before:seq]:
                 engine.apply(row.entry)
-            answers[seq] = live_answers(database_url, engine.state)
+            answers[seq] = live_answers(level(database_url), engine.state)
             before = seq
     return database_url, told, answers
 

@@ -16,6 +16,7 @@ from engine.codec import Sealed
 from persistence.postgres import PostgresJournal
 from persistence.tables import TABLES, Table
 from persistence.verify import VerifyReport, verify
+from tests.support.following import level
 from tests.support.sealed import batches, bids, story
 from tests.support.swarms import long_swarm
 
@@ -53,6 +54,7 @@ def whole_url(module_database_url: str, told: list[Sealed]) -> str:
                 journal.claim()
                 for batch in batches(rows, 1, (100, 400)):
                     journal.append(batch)
+        level(url, shard_id)
     with psycopg.connect(url) as connection:
         for table, name in connection.execute(
             "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0 "

@@ -15,12 +15,11 @@ from persistence.errors import Corrupt, Fenced, Gap, PersistenceError, RowsLost,
 from persistence.journal import Position
 from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.postgres import PostgresJournal
-from persistence.statements import COPY_ROWS_MIN
 from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
 from tests.support.proxy import JSON_ARRAY, Proxy
 from tests.support.sealed import bids
-from tests.support.writers import assert_whole, feed, open_writer, stored
+from tests.support.writers import assert_whole, feed, held_in_mid_batch, open_writer, stored
 
 QUICK = Limits(backoff_s_min=0.01, backoff_s_max=0.05)
 WAIT_S = 30
@@ -397,7 +396,7 @@ def test_a_connection_lost_around_the_commit(database_url: str, moment):
     rows = bids(600)
     with Proxy(database_url) as proxy, open_writer(proxy.url, QUICK, claim_url=database_url) as writer:
         for start in range(0, len(rows), 40):
-            proxy.cut(b"COMMIT", moment)
+            proxy.cut(JSON_ARRAY, moment)
             feed(writer, rows[start : start + 40])
             writer.wait(rows[start : start + 40][-1].entry.seq, WAIT_S)
             # What was called durable is, in the eyes of everybody.
@@ -411,13 +410,9 @@ def test_a_connection_lost_around_the_commit(database_url: str, moment):
 @pytest.mark.parametrize(
     ("pattern", "batch_rows"),
     [
-        (b"BEGIN", 20),
         (b"UPDATE engine_writer", 20),
-        (b'INSERT INTO "journal"', 20),
         (JSON_ARRAY, 20),
-        (b'UPDATE "token_accounts"', 20),
-        (b'COPY "journal"', 2 * COPY_ROWS_MIN),
-        (b"PGCOPY", 2 * COPY_ROWS_MIN),
+        (JSON_ARRAY, 256),
         (b"SELECT epoch", 20),
     ],
 )
@@ -472,11 +467,9 @@ def test_a_silent_network_is_cut_and_the_rows_arrive_once(database_url: str):
 def test_a_batch_that_arrives_after_it_was_given_up_is_not_written_twice(database_url: str):
     """The old backend commits only after the writer has looked and sent the batch again: the fence makes it a gap."""
     rows = bids(10)
-    with psycopg.connect(database_url) as blocker, Proxy(database_url) as proxy:
+    with held_in_mid_batch(database_url) as blocker, Proxy(database_url) as proxy:
         limits = Limits(backoff_s_min=0.01, backoff_s_max=0.05, attempt_s_max=0.5)
         writer = open_writer(proxy.url, limits, claim_url=database_url)
-        # Another session holds a row that the batch needs after its fence, so the batch hangs in mid-transaction.
-        blocker.execute("LOCK TABLE compute_auction_markets IN SHARE MODE")
         feed(writer, rows)
         while writer.status().state != "retrying":
             time.sleep(0.01)

@@ -46,6 +46,8 @@ class ServiceProcess:
         self.home = home
         self.url = ""
         self.key = ""
+        # The last row that any of its clients was told of.
+        self._seen = 0
 
     @property
     def port(self) -> int:
@@ -63,11 +65,19 @@ class ServiceProcess:
         return [line for line in found if all(line.get(name) == value for name, value in wanted.items())]
 
     def client(self, **headers: str) -> httpx2.Client:
-        """A client with the admin key."""
+        """A client with the admin key, which asks for no less than what it and the others were told of."""
         headers = {"Authorization": f"Bearer {self.key}"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=60)
+        hooks: dict[str, Any] = {"request": [self._ask_for_what_was_seen], "response": [self._see]}
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, event_hooks=hooks)
+
+    def _ask_for_what_was_seen(self, request: httpx2.Request) -> None:
+        if request.method == "GET":
+            request.headers.setdefault("Callmarket-Min-Seq", str(self._seen))
+
+    def _see(self, response: httpx2.Response) -> None:
+        self._seen = max(self._seen, int(response.headers.get("Callmarket-Seq", 0)))
 
     def ready(self) -> httpx2.Response:
         """What `/readyz` says."""

@@ -19,6 +19,7 @@ from engine.codec import decode_command
 from engine.state import State
 from persistence.verify import verify
 from tests.support.client_log import ClientLog, Heard, audit, read_log, read_rows
+from tests.support.following import level
 
 ROOT = Path(__file__).resolve().parents[2]
 # A word of the process is there within this time, however busy the machine is.
@@ -130,6 +131,6 @@ def assert_nothing_lost(url: str, path: Path) -> Heard:
         balances = market.read(lambda state: [one.balance_tokens for one in state.ledger.accounts.values()])
         assert sum(balances) == 0
         assert market.recovery.rows > 0
-    report = verify(url, 0)
+    report = verify(level(url), 0)
     assert report.ok, report
     return heard

@@ -1,12 +1,16 @@
 """Background writers for tests, and what ends most of them: is everything there, once and in order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import psycopg
 
 from engine.codec import Sealed
 from persistence.postgres import PostgresJournal
 from persistence.verify import verify
 from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
+from tests.support.following import level
 
 
 def open_writer(url: str, limits: Limits, claim_url: str = "") -> WriteBehind:
@@ -32,5 +36,22 @@ def stored(url: str) -> list[Sealed]:
 def assert_whole(url: str, rows: Sequence[Sealed]) -> None:
     """Each row is there once, in order, and the tables are what they must be."""
     assert stored(url) == rows
+    level(url)
     report = verify(url, 0)
     assert report.ok, report
+
+
+@contextmanager
+def held_in_mid_batch(url: str) -> Iterator[psycopg.Connection]:
+    """Let every batch hang after its fence, until what is yielded is rolled back."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            """
+            CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NULL; END $$;
+            CREATE TRIGGER hanging AFTER INSERT ON journal EXECUTE FUNCTION hang()
+            """
+        )
+    with psycopg.connect(url) as blocker:
+        blocker.execute("SELECT pg_advisory_xact_lock(77)")
+        yield blocker

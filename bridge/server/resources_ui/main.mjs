@@ -10,7 +10,7 @@ import { Market } from "./market.mjs";
 import { askDue, forget, part } from "./reading.mjs";
 import * as research from "./research.mjs";
 import * as wallets from "./wallets.mjs";
-import { bothClocks } from "./words.mjs";
+import { bothClocks, followed } from "./words.mjs";
 
 const TABS = { auction, budgets, research, wallets };
 const KEY = "callmarket.key";
@@ -215,6 +215,7 @@ function tellStatus(now) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   at("zone").textContent =
     `Times are local (${zone}) and tell UTC where you point at them. Now ${bothClocks(now, now)}.`;
+  at("tables").textContent = followed(Object.values(session.parts).map((one) => one.answer));
 }
 
 function say(state, words) {

@@ -24,6 +24,8 @@ export class Trouble extends Error {
 
 export class Market {
   #key;
+  // The last row of history that this page was told of. The tables follow it: what is asked next has to have it.
+  #seen = 0;
 
   constructor(key) {
     this.#key = key;
@@ -31,7 +33,9 @@ export class Market {
 
   // The answer to a question. Throws `Trouble`.
   async ask(path) {
-    const response = await this.#fetch(path, {}, AbortSignal.timeout(ANSWER_MS_MAX));
+    const headers = this.#seen ? { "Callmarket-Min-Seq": String(this.#seen) } : {};
+    const response = await this.#fetch(path, headers, AbortSignal.timeout(ANSWER_MS_MAX));
+    this.#note(response.headers.get("Callmarket-Seq"));
     try {
       return await response.json();
     } catch {
@@ -56,6 +60,7 @@ export class Market {
           signal,
           (event) => {
             lastId = event.id ?? lastId;
+            this.#note(lastId);
             lastAt = Date.now();
             heard(event);
           },
@@ -73,6 +78,11 @@ export class Market {
       await sleep(Math.max(pause, (why.retryAfterS ?? 0) * 1000) * (0.75 + Math.random() / 2), signal);
       pause = Math.min(pause * 2, PAUSE_MS_MAX);
     }
+  }
+
+  #note(seq) {
+    const told = Number(seq ?? 0);
+    if (Number.isSafeInteger(told) && told > this.#seen) this.#seen = told;
   }
 
   async #listen(path, headers, signal, heard, begun) {

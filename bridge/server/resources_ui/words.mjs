@@ -28,6 +28,12 @@ export function percent(part, of = 1) {
 
 export const count = (value, one, many = `${one}s`) => `${WHOLE.format(value)} ${value === 1 ? one : many}`;
 
+// How far the tables, of which some answers come, were behind the journal when they were asked; live answers are not.
+export function followed(answers) {
+  const rows = Math.max(0, ...answers.map((one) => (one ? one.durable_seq - one.seq : 0) || 0));
+  return rows ? `The tables are ${count(rows, "row")} behind the journal.` : "The tables are level with the journal.";
+}
+
 // "14:05:09", with the day where that is not today's. `zone`: "UTC", or the reader's own where there is none.
 export function clock(at, now = new Date(), zone = undefined) {
   const time = new Date(at);

@@ -78,21 +78,25 @@ async def open_market(
     status_code=200,
     responses=COMMAND,
 )
-async def clear_round(market_id: PathId, caller: GivenCaller, service: GivenService, now: Time = None) -> Round:
+async def clear_round(
+    market_id: PathId, caller: GivenCaller, service: GivenService, now: Time = None, ack: AckQuery = "durable"
+) -> Round:
     """Match bids and slots, price and award, and release the losers. Needs the scope `operate`.
 
     `now` is for who drives the market's time: it may not be ahead of the service's clock by more than a second.
     """
-    return await service.clear_round(caller, market_id, instant("now", now))
+    return await service.clear_round(caller, market_id, instant("now", now), ack)
 
 
 @post("/sweep", operation_id="refund_unfilled", summary="End what is due", status_code=200, responses=COMMAND)
-async def refund_unfilled(caller: GivenCaller, service: GivenService, now: Time = None) -> Swept:
+async def refund_unfilled(
+    caller: GivenCaller, service: GivenService, now: Time = None, ack: AckQuery = "durable"
+) -> Swept:
     """End bids and holds past their deadline and awards past their lease, and release losers. Needs `operate`.
 
     The service does so by itself; this is for those who cannot wait.
     """
-    return await service.refund_unfilled(caller, instant("now", now))
+    return await service.refund_unfilled(caller, instant("now", now), ack)
 
 
 @get("/markets", operation_id="markets", summary="List markets", responses=QUESTION)

@@ -18,6 +18,7 @@ from bridge import verbs
 from bridge.client import Client
 from bridge.results import PlacedBid
 from tests.support.databases import temporary_home
+from tests.support.following import level
 from tests.support.proxy import Proxy
 from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import in_threads, until
@@ -64,7 +65,7 @@ def audit(database_url: str, load: Load) -> None:
     """Each bid that was acknowledged is there once, as it was said, and there is no other."""
     assert load.raised == []
     assert len(load.acknowledged) == WORKERS * BIDS_EACH
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(level(database_url)) as connection:
         rows = connection.execute("SELECT task_id, id FROM compute_auction_bids").fetchall()
     assert len(rows) == WORKERS * BIDS_EACH
     assert dict(rows) == {task_id: placed.bid_id for task_id, placed in load.acknowledged.items()}

@@ -23,6 +23,7 @@ from persistence.market_cycles import Cycle, write_cycle
 from tests.bridge.conftest import START_US
 from tests.bridge.test_async_exchange import awaited
 from tests.support.client_log import Row, read_rows
+from tests.support.following import projected
 from tests.support.own_server import OwnServer
 from tests.support.proxy import Proxy
 from tests.support.small_market import WAIT_S_MAX, at, furnish, impatient
@@ -56,7 +57,7 @@ async def until_all_are_answered(market: Exchange, caller: Caller) -> None:
 
 def set_to(url: str, cycle: Cycle, *market_ids: str) -> None:
     """Set when markets are called, as another process does."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(projected(url), autocommit=True) as connection:
         for market_id in market_ids or ("m",):
             assert write_cycle(connection, 0, market_id, cycle, "test") is not None
 
@@ -388,7 +389,7 @@ async def test_market_that_cannot_be_called_does_not_stop_the_others(
     """Here one that somebody has written into the tables by hand."""
     with open_exchange(database_url) as market:
         furnish(market, "a")
-        with psycopg.connect(database_url, autocommit=True) as connection:
+        with psycopg.connect(projected(database_url), autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO compute_auction_markets SELECT shard_id, 'forged', pricing_rule, reserve_price_tokens, "
                 "awards_per_bidder_max, lease_us, lapse_policy, reward_tokens_per_impact, reward_cap_tokens, "

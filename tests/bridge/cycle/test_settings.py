@@ -8,6 +8,7 @@ import pytest
 from bridge import Exchange, Invalid
 from bridge.cycle.settings import cycle_of, period_of, set_cycle
 from persistence.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle, read_cycles, write_cycle
+from tests.support.following import projected
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_settings_and_their_bounds() -> None:
 def test_the_table_holds_one_setting_for_each_market(market: Exchange, database_url: str) -> None:
     for market_id in ("a", "b"):
         market.open_market(market_id)
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with psycopg.connect(projected(database_url), autocommit=True) as connection:
         assert [(row.market_id, row.mode, row.updated_at) for row in read_cycles(connection, 0)] == [
             ("a", "asked", None),
             ("b", "asked", None),

@@ -26,6 +26,7 @@ from bridge.units import at_us
 from engine.commands import ISSUANCE, TREASURY
 from persistence.connections import connect
 from persistence.queries import MovementRow
+from tests.support.following import level
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, in_threads
 
@@ -321,7 +322,7 @@ def test_the_collector_goes_on_by_itself_over_periods_and_outages(
         assert collecting.tokens == market.wallet(TREASURY).balance_tokens
         for number in range(5):
             assert len(charges(market, f"a{number}")) == 2
-    with connect(own_url, "test") as connection:
+    with connect(level(own_url), "test") as connection:
         twice = """SELECT FROM token_ledger WHERE reason = 'demurrage'
             GROUP BY from_account, reference_id HAVING count(*) > 1"""
         assert connection.execute(twice).fetchall() == []

@@ -7,6 +7,7 @@ import pytest
 from bridge import AsyncExchange, Exchange
 from bridge.errors import Unavailable
 from bridge.feed import limits
+from persistence.postgres import wait_for_tables
 from tests.bridge.feed.test_feed import awaited
 from tests.support.small_market import WAIT_S_MAX, furnish
 
@@ -43,17 +44,18 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
     furnish(market, *names)
     desk, seen = AsyncExchange(market), {name: [0] for name in names}
 
-    def read(name: str, after: int) -> list[int]:
+    def read(name: str, after: int, upto_seq: int) -> list[int]:
         with market.node.connect() as connection:
+            wait_for_tables(connection, 0, upto_seq, WAIT_S_MAX)
             query = "SELECT award_id FROM compute_auction_clears WHERE bidder_id = %s AND award_id > %s ORDER BY 1"
             return [row[0] for row in connection.execute(query, (name, after))]
 
     async def poll(name: str) -> None:
         while len(seen[name]) < 4:
             with market.node.feed.awards_of(name) as awards:
-                new = await asyncio.to_thread(read, name, seen[name][-1])
+                new = await asyncio.to_thread(read, name, seen[name][-1], awards.seq)
                 if not new and await awards.wait(seen[name][-1], WAIT_S_MAX):
-                    new = await asyncio.to_thread(read, name, seen[name][-1])
+                    new = await asyncio.to_thread(read, name, seen[name][-1], awards.seq)
                 assert new, "a wake-up for nothing, and nobody was behind"
                 seen[name] += new
 
@@ -63,7 +65,7 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
             await award(desk, name, f"{name}-{number}")
     await asyncio.gather(*polls)
     for name in names:
-        assert seen[name] == [0, *read(name, 0)]
+        assert seen[name] == [0, *read(name, 0, market.durable_seq)]
 
 
 @awaited

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from bridge.client import Client
+from tests.support.following import level
 from tests.support.proxy import Proxy
 from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import WAIT_S_MAX, furnish, until
@@ -115,7 +116,7 @@ def load(*services: ServiceProcess) -> Iterator[list[int]]:
 
 
 def bids(url: str) -> set[int]:
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(level(url)) as connection:
         return {row[0] for row in connection.execute("SELECT id FROM compute_auction_bids")}
 
 

@@ -127,6 +127,8 @@ def tasks(service: ServiceProcess, *accounts: str) -> set[str]:
     """The tasks that somebody has bid for."""
     with service.client() as client:
         found = set()
+        # How far all is durable, whoever has sent it: what is asked next has that.
+        client.get("/api/v1/wallets/a")
         for account in accounts or ("a", "b"):
             told = client.get("/api/v1/bids", params={"bidder_id": account, "limit": 1000})
             found |= {row["task_id"] for row in told.json()["items"]}

@@ -20,6 +20,7 @@ import httpx2
 import psycopg
 import pytest
 
+from tests.support.following import level
 from tests.support.own_server import OwnServer, open_own_server
 from tests.support.service_process import ROOT, ServiceProcess, clean, command, served
 from tests.support.small_market import until
@@ -57,7 +58,7 @@ def place(client: httpx2.Client, task_id: str) -> httpx2.Response:
 
 def placed(url: str) -> dict[int, str]:
     """The bids that are in the tables."""
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(level(url)) as connection:
         return {row[0]: row[1] for row in connection.execute("SELECT id, task_id FROM compute_auction_bids")}
 
 

@@ -17,6 +17,7 @@ import pytest
 from bridge.client import Client
 from tests.bridge.test_takeover import callmarket
 from tests.support.faked_clock import DAY_US, SECOND_US, START, FakedClock, FakedDatabase, faked_clock
+from tests.support.following import level
 from tests.support.service_process import ServiceProcess, served
 
 LEAPS_US = (20 * SECOND_US, 400 * DAY_US, -2 * 3_600 * SECOND_US)
@@ -53,7 +54,7 @@ def furnish(service: ServiceProcess) -> str:
 
 def ends(url: str) -> tuple[Any, ...]:
     """What only time ends: bids, awards, holds; and how many rows there are."""
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(level(url)) as connection:
         row = connection.execute(
             """
             SELECT (SELECT array_agg(status ORDER BY id) FROM compute_auction_bids),

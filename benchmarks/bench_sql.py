@@ -1,0 +1,235 @@
+"""The market beside the SQL that it replaces, on one PostgreSQL, by turns in one run.
+
+    python3 dev.py bench benchmarks/bench_sql.py -s
+
+Rule of this file: the SQL way is the strong one: one statement a bid (hold and insert in one CTE), one statement a call
+(the best k + 1 by the index, locked, marked, premiums given back, awards recorded), prepared, autocommitted, one
+client. It keeps no journal and no ledger rows and knows no retries. A ratio is SQL / ours: above 1 ours is faster.
+Beside both stands the INSERT of our journal row alone. All is drawn before the clock runs; medians.
+"""
+
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg.types.numeric import Int4, Int8
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from benchmarks import workload
+from bridge.app import open_exchange
+from bridge.exchange import Exchange
+from bridge.messages import Ack, Request
+from bridge.results import accepted
+from persistence.connections import connect
+from persistence.embedded import EmbeddedServer, ensure_database
+from persistence.postgres import read_chunk, read_position
+
+RESTING: Final = 100_000
+SINGLES: Final = 500
+BATCH: Final = 500
+BURST: Final = 100_000
+CALLS: Final = {5: 25, 100: 15, 1_000: 7}
+
+SCHEMA: Final = """
+CREATE TABLE token_accounts (account_id text PRIMARY KEY, balance bigint NOT NULL, held bigint NOT NULL DEFAULT 0);
+CREATE TABLE bids (id bigserial PRIMARY KEY, bidder_id text NOT NULL, task_id text NOT NULL,
+  max_price_tokens bigint NOT NULL, expected_value_usd numeric NOT NULL, ttl_at timestamptz,
+  status text NOT NULL DEFAULT 'open');
+CREATE INDEX bids_status_price ON bids (status, max_price_tokens DESC, id);
+CREATE TABLE clears (id bigserial PRIMARY KEY, slot_id text NOT NULL, clearing_price_tokens bigint NOT NULL,
+  winning_task_id text NOT NULL, runner_up_task_id text, bid_id bigint NOT NULL, slot_started_at timestamptz NOT NULL,
+  slot_finished_at timestamptz, actual_impact numeric);
+INSERT INTO token_accounts SELECT 'agent-' || n, 1000000000000 FROM generate_series(0, 999) AS n;
+"""
+PLACE: Final = """
+WITH paid AS (UPDATE token_accounts SET held = held + %(price)s
+    WHERE account_id = %(bidder)s AND balance - held >= %(price)s RETURNING 1)
+INSERT INTO bids (bidder_id, task_id, max_price_tokens, expected_value_usd, ttl_at)
+SELECT %(bidder)s, %(task)s, %(price)s, 0.001, now() + interval '1 hour' FROM paid RETURNING id
+"""
+CLEAR: Final = """
+WITH best AS (SELECT id, bidder_id, task_id, max_price_tokens,
+    row_number() OVER (ORDER BY max_price_tokens DESC, id) AS n
+    FROM (SELECT id, bidder_id, task_id, max_price_tokens FROM bids WHERE status = 'open' AND ttl_at > now()
+        ORDER BY max_price_tokens DESC, id LIMIT %(k)s + 1 FOR UPDATE) AS locked),
+price AS (SELECT coalesce(max(max_price_tokens) FILTER (WHERE n = %(k)s + 1), 0) AS tokens,
+    max(task_id) FILTER (WHERE n = %(k)s + 1) AS runner FROM best),
+won AS (SELECT best.* FROM best WHERE n <= %(k)s),
+marked AS (UPDATE bids SET status = 'won' FROM won WHERE bids.id = won.id RETURNING bids.id),
+freed AS (UPDATE token_accounts AS a SET held = held - g.premium
+    FROM (SELECT bidder_id, sum(max_price_tokens - price.tokens) AS premium FROM won, price GROUP BY bidder_id) AS g
+    WHERE a.account_id = g.bidder_id RETURNING 1)
+INSERT INTO clears (slot_id, clearing_price_tokens, winning_task_id, runner_up_task_id, bid_id, slot_started_at)
+SELECT 'slot-' || n, price.tokens, task_id, price.runner, id, now() FROM won, price RETURNING id
+"""
+BARE: Final = """
+INSERT INTO journal (shard_id, seq, epoch, at_us, actor, command_id, rules, command, events, digest)
+VALUES (%b, %b, %b, %b, %b, %b, %b, %b::text::json, %b::text::json, %b)
+"""
+
+
+class SqlWay:
+    """The auction as five statements would have it."""
+
+    def __init__(self, url: str) -> None:
+        """Make its tables, and let so many bids rest."""
+        self._draw: Final = random.Random(workload.SEED)
+        self.connection: Final = psycopg.connect(url, autocommit=True, prepare_threshold=0)
+        self.connection.execute(SCHEMA, prepare=False)
+        columns = "bidder_id, task_id, max_price_tokens, expected_value_usd, ttl_at"
+        with self.connection.cursor() as cursor, cursor.copy(f"COPY bids ({columns}) FROM STDIN") as copy:
+            for number in range(RESTING):
+                bid = self._bid(f"task-{number}")
+                copy.write_row((bid["bidder"], bid["task"], bid["price"], 0, "2100-01-01"))
+        self.connection.execute(
+            "UPDATE token_accounts SET held = tokens FROM (SELECT bidder_id, sum(max_price_tokens) AS tokens FROM bids "
+            "GROUP BY 1) AS sums WHERE account_id = bidder_id"
+        )
+        self.connection.execute("VACUUM ANALYZE", prepare=False)
+
+    def place(self, name: str) -> Callable[[], object]:
+        """What places one bid."""
+        bid = self._bid(name)
+        return lambda: self.connection.execute(PLACE, bid).fetchone()
+
+    def place_all(self, names: Sequence[str]) -> Callable[[], object]:
+        """What places many in one transaction, through a pipeline."""
+        bids = [self._bid(name) for name in names]
+
+        def place() -> None:
+            with self.connection.pipeline(), self.connection.transaction():
+                for bid in bids:
+                    self.connection.execute(PLACE, bid)
+
+        return place
+
+    def clear(self, k: int) -> Callable[[], object]:
+        """What calls."""
+        return lambda: self.connection.execute(CLEAR, {"k": k}).fetchall()
+
+    def _bid(self, task_id: str) -> dict[str, object]:
+        price = self._draw.randint(workload.PRICE_MIN_TOKENS, workload.PRICE_MAX_TOKENS)
+        return {"price": price, "bidder": f"agent-{self._draw.randrange(workload.BIDDERS)}", "task": task_id}
+
+
+class Ours:
+    """The market, with as many bids that rest, and more to come."""
+
+    def __init__(self, market: Exchange) -> None:
+        """Let so many bids rest, and the tables follow."""
+        self.market: Final = market
+        self._fast: Final = market.acknowledging("applied")
+        self._slots = 0
+        market.open_market(workload.MARKET)
+        for number in range(workload.BIDDERS):
+            self._fast.open_account(f"agent-{number}")
+            self._fast.mint(f"agent-{number}", 10**12, "grant:initial")
+        at_us = time.time_ns() // 1_000
+        entries = workload.place_bids(1, RESTING + SINGLES + 3 * BURST)
+        self._requests: Final = (Request(one.actor, workload.later(one.command, at_us)) for one in entries)
+        self.submit(self.some(RESTING), "projected")
+
+    def some(self, count: int) -> list[Request]:
+        """The next bids."""
+        return [next(self._requests) for _ in range(count)]
+
+    def submit(self, requests: Sequence[Request], last: Ack) -> None:
+        """Place them in batches; wait for the last one as `last` says."""
+        for start in range(0, len(requests), BATCH):
+            is_last = start + BATCH >= len(requests)
+            accepted(self.market.node.submit(requests[start : start + BATCH], last if is_last else "applied"))
+
+    def clear(self, k: int) -> Callable[[], object]:
+        """What calls, with as many slots on sale; nothing waits by then."""
+        for _ in range(k):
+            self._slots += 1
+            self._fast.offer_slot(workload.MARKET, f"slot-{self._slots}")
+        self.market.acknowledging("projected").mint("agent-0", 1, "grant:initial")
+
+        def call() -> None:
+            assert len(self.market.clear_round(workload.MARKET).awards) == k
+
+        return call
+
+
+def timed_s(call: Callable[[], object]) -> float:
+    """How long it takes."""
+    began_s = time.perf_counter()
+    call()
+    return time.perf_counter() - began_s
+
+
+def bare_inserts(url: str) -> Iterator[Callable[[], object]]:
+    """What writes the last rows of our journal once more, one by one, into another shard."""
+    with connect(url, "bench", read_only=True) as reader:
+        rows = read_chunk(reader, 0, read_position(reader, 0).last_seq - SINGLES, SINGLES)
+    connection = psycopg.connect(url, autocommit=True)
+    for row in rows:
+        values = (
+            Int4(7), Int8(row.seq), Int8(1), Int8(row.at_us), row.actor, row.command_id, Int4(row.rules),
+            row.command_json.decode(), row.events_json.decode(), row.digest,
+        )  # fmt: skip
+        yield lambda values=values: connection.execute(BARE, values, prepare=True)  # type: ignore[misc]
+    connection.close()
+
+
+def told(name: str, ours_s: Sequence[float], sql_s: Sequence[float], aim: str) -> dict[str, object]:
+    """Medians and their ratio, printed as they are known."""
+    ours_us, sql_us = (round(statistics.median(one) * 1e6, 1) for one in (ours_s, sql_s))
+    ratio = round(sql_us / ours_us, 2)
+    sys.stdout.write(f"{name:52} ours {ours_us:>12,.1f} us   SQL {sql_us:>12,.1f} us   ratio {ratio:>5} (aim {aim})\n")
+    return {name: f"{ours_us} us, SQL {sql_us} us, ratio {ratio}"}
+
+
+@pytest.mark.benchmark(group="beside the SQL way")
+def bench_beside_sql(benchmark: BenchmarkFixture, server: EmbeddedServer) -> None:
+    """All of the table in benchmarks/README.md."""
+    for name in ("sql_way", "ours"):
+        ensure_database(server.url("postgres"), name)
+    figures: dict[str, object] = {}
+    with open_exchange(server.url("ours")) as market:
+        sql, ours = SqlWay(server.url("sql_way")), Ours(market)
+        figures |= _singles(sql, ours)
+        figures |= _bare(server.url("ours"), ours)
+        for k, calls in CALLS.items():
+            pairs = [(timed_s(ours.clear(k)), timed_s(sql.clear(k))) for _ in range(calls)]
+            aim = {5: "2", 100: "3", 1_000: "5"}[k]
+            figures |= told(f"durable call, k = {k}", *zip(*pairs, strict=True), aim)
+        figures |= _batches(sql, ours)
+        sql.connection.close()
+    benchmark.extra_info.update(figures)
+    benchmark.pedantic(lambda: None, rounds=1)
+
+
+def _singles(sql: SqlWay, ours: Ours) -> dict[str, object]:
+    pairs = []
+    for number, request in enumerate(ours.some(SINGLES)):
+        place = sql.place(f"one-{number}")
+        pairs.append((timed_s(lambda request=request: ours.market.submit_one(request)), timed_s(place)))  # type: ignore[misc]
+    return told("one durable bid at a time", *zip(*pairs, strict=True), "1")
+
+
+def _bare(url: str, ours: Ours) -> dict[str, object]:
+    pairs = []
+    for request, insert in zip(ours.some(SINGLES), bare_inserts(url), strict=True):
+        pairs.append((timed_s(lambda request=request: ours.market.submit_one(request)), timed_s(insert)))  # type: ignore[misc]
+    return told("one durable bid, and the INSERT of its row alone", *zip(*pairs, strict=True), "0.77")
+
+
+def _batches(sql: SqlWay, ours: Ours) -> dict[str, object]:
+    """A row's share of each; the SQL way has nothing that follows."""
+    figures: dict[str, object] = {}
+    acks: list[tuple[Ack, str]] = [("durable", "4"), ("projected", "2")]
+    for ack, aim in acks:
+        requests = ours.some(BURST)
+        our_s = timed_s(lambda requests=requests, ack=ack: ours.submit(requests, ack))  # type: ignore[misc]
+        starts = range(0, BURST // 10, BATCH)
+        sql_s = [timed_s(sql.place_all([f"{ack}-{n}" for n in range(start, start + BATCH)])) for start in starts]
+        name = f"a bid of {BURST:,} in batches of {BATCH}, {ack}"
+        figures |= told(name, [our_s / BURST], [one / BATCH for one in sql_s], aim)
+    return figures
