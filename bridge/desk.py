@@ -68,20 +68,21 @@ class Desk:
         Raises what the question raises, `AccessDenied`, or `Unavailable` if no answer comes in time.
         """
         seen = seen or Seen()
-        deadline_s = self._deadline_s()
-        self._catch_up(seen.seq)
-        while (answer := self._answer(question, seen)) is None:
-            _insist_on_time(seen.seq, deadline_s)
+        # What others who share it are told meanwhile is not waited for.
+        seq, deadline_s = seen.seq, self._deadline_s()
+        self._catch_up(seq)
+        while (answer := self._answer(question, seq, seen)) is None:
+            _insist_on_time(seq, deadline_s)
             time.sleep(_LOOK_S)
         return answer.value
 
     async def ask_async(self, question: Durable[T], seen: Seen | None = None) -> T:
         """The answer, awaited. Raises as `ask`, at once where too many wait already."""
         seen = seen or Seen()
-        deadline_s = self._deadline_s()
-        await self.catch_up_async(seen.seq, self._tables_s_max)
-        while (answer := await self._answer_async(question, seen)) is None:
-            _insist_on_time(seen.seq, deadline_s)
+        seq, deadline_s = seen.seq, self._deadline_s()
+        await self.catch_up_async(seq, self._tables_s_max)
+        while (answer := await self._answer_async(question, seq, seen)) is None:
+            _insist_on_time(seq, deadline_s)
             await asyncio.sleep(_LOOK_S)
         return answer.value
 
@@ -120,11 +121,11 @@ class Desk:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
-    def _answer(self, question: Durable[T], seen: Seen) -> _Answer[T] | None:
-        """The answer; None where the tables do not have yet what was seen."""
+    def _answer(self, question: Durable[T], seq: int, seen: Seen) -> _Answer[T] | None:
+        """The answer; None where the tables do not have row `seq` yet."""
         try:
             with self._pool.snapshot() as snapshot:
-                if snapshot.seq < seen.seq:
+                if snapshot.seq < seq:
                     return None
                 value = question.answer(snapshot, self._now())
                 seen.note(snapshot.seq)
@@ -134,13 +135,13 @@ class Desk:
         except psycopg.DatabaseError as error:
             raise Unavailable(f"the database has failed a question: {error}") from error
 
-    async def _answer_async(self, question: Durable[T], seen: Seen) -> _Answer[T] | None:
+    async def _answer_async(self, question: Durable[T], seq: int, seen: Seen) -> _Answer[T] | None:
         with self._lock:
             if self._asked >= WAITING_MAX:
                 raise Unavailable(f"{self._asked} questions wait for the database already", RETRY_AFTER_S)
             self._asked += 1
         try:
-            future = self._threads.submit(self._answer_queued, question, seen, time.monotonic() + QUEUED_S_MAX)
+            future = self._threads.submit(self._answer_queued, question, seq, seen, time.monotonic() + QUEUED_S_MAX)
         except BaseException as error:
             self._answered(None)
             if isinstance(error, RuntimeError):
@@ -150,10 +151,10 @@ class Desk:
         future.add_done_callback(self._answered)
         return await asyncio.wrap_future(future)
 
-    def _answer_queued(self, question: Durable[T], seen: Seen, deadline_s: float) -> _Answer[T] | None:
+    def _answer_queued(self, question: Durable[T], seq: int, seen: Seen, deadline_s: float) -> _Answer[T] | None:
         if time.monotonic() > deadline_s:
             raise Unavailable(f"the questions before it took longer than {QUEUED_S_MAX:g} s", RETRY_AFTER_S)
-        return self._answer(question, seen)
+        return self._answer(question, seq, seen)
 
     def _answered(self, _: Future[_Answer[T] | None] | None) -> None:
         with self._lock:

@@ -476,3 +476,31 @@ def test_asyncio_refuses_the_same(market: Exchange) -> None:
         assert (await desk.submit_one(verbs.open_account("b"))).seq == 1
 
     asyncio.run(run())
+
+
+def test_threads_that_share_an_exchange_do_not_keep_each_other_from_its_tables(market: Exchange) -> None:
+    """What one is told while another asks is not what that one waits for."""
+    furnish(market, "a")
+    stop, failed = threading.Event(), []
+
+    def write() -> None:
+        while not stop.is_set():
+            market.mint("a", 1, "grant:more")
+
+    def read() -> None:
+        try:
+            for _ in range(60):
+                assert market.wallets().seq
+        except Exception as error:  # noqa: BLE001 -- handed to the test
+            failed.append(error)
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for thread in (*writers, *readers):
+        thread.start()
+    for thread in readers:
+        thread.join(60)
+    stop.set()
+    for thread in writers:
+        thread.join(60)
+    assert failed == []

@@ -153,6 +153,7 @@ async def test_market_is_called_when_slots_are_offered(database_url: str) -> Non
             await until(lambda: rounds(market) == 2)
             await until(lambda: caller.status("m").calls == 2)
             assert caller.status("m").next_at is None
+        projected(database_url)
         found = market.get_rounds("m").items
         assert [(one.slots_available, one.awards_granted) for one in found] == [(1, 1), (2, 2)]
         assert found[0].called_at >= later
@@ -179,6 +180,7 @@ async def test_slot_that_was_left_waits_for_a_bid_that_would_buy_it(database_url
             assert rounds(market) == 1
             await desk.place_bid("m", "a", "high", 8)
             await until(lambda: rounds(market) == 2)
+        projected(database_url)
         assert [(one.slots_available, one.awards_granted) for one in market.get_rounds("m").items] == [
             (2, 1),
             (2, 0),
