@@ -4,7 +4,7 @@ Goal: after an upgrade the tables are right as they are, whole or made again, an
 missed for it. Method: golden journals of older rules in a real PostgreSQL, brought to what older programs left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import psycopg
 import pytest
@@ -16,13 +16,13 @@ from engine.events import SlotWithdrawn
 from persistence import migrate
 from persistence.migrate import ensure_schema, load
 from persistence.postgres import PostgresJournal
-from persistence.projections import project
 from persistence.rebuild import rebuild
 from persistence.recovery import recover
 from persistence.tables import LiveSlotChange
 from persistence.verify import verify
+from tests.support.following import level
 from tests.support.golden import golden_journal, journal_of
-from tests.support.sealed import batches
+from tests.support.sealed import batches, changes_of
 
 OLDER_RULES = [1, 2]
 
@@ -38,8 +38,14 @@ def sealed(rules: int) -> list[Sealed]:
 def write(url: str, rows: Sequence[Sealed], seed: int) -> None:
     with PostgresJournal(url, 0) as journal:
         journal.claim()
-        for batch in batches(list(rows), seed):
-            journal.append(batch)
+        append(journal, url, batches(list(rows), seed))
+
+
+def append(journal: PostgresJournal, url: str, batched: Iterable[Sequence[Sealed]]) -> None:
+    """Bring the tables along batch by batch: what a batch has is folded before it is written."""
+    for batch in batched:
+        journal.append(batch)
+        level(url)
 
 
 def statuses(connection: psycopg.Connection) -> list[tuple[str, str, str]]:
@@ -86,8 +92,7 @@ def test_the_market_goes_on_where_ids_were_shared(database_url: str, rules: int,
             entry = Entry(engine.state.seq + 1, engine.state.at_us, actor, command)
             rows.append(seal(digest, entry, engine.apply(entry)))
             digest = rows[-1].digest
-        for batch in batches(rows, seed):
-            journal.append(batch)
+        append(journal, database_url, batches(rows, seed))
     report = verify(database_url, 0)
     assert report.ok, report
     withdrawn = sum(isinstance(event, SlotWithdrawn) for row in rows for event in row.events)
@@ -113,12 +118,11 @@ def test_the_end_of_a_slot_of_older_rules_finds_the_one_that_lives(database_url:
         rows.append(seal(bytes(32) if digest is None else digest, entry, events, 2))
         digest = rows[-1].digest
     # Apart, the row of the end knows nobody; together, the offer before it says who.
-    assert project(rows[5:6]).slots.live_changed == [LiveSlotChange("s", "withdrawn", 6)]
-    assert not project(rows[4:6]).slots.live_changed
+    assert changes_of(rows[5:6]).slots.live_changed == [LiveSlotChange("s", "withdrawn", 6)]
+    assert not changes_of(rows[4:6]).slots.live_changed
     with PostgresJournal(database_url, 0) as journal:
         journal.claim()
-        for batch in (rows[:5], rows[5:]):
-            journal.append(batch)
+        append(journal, database_url, (rows[:5], rows[5:]))
     with psycopg.connect(database_url) as connection:
         assert statuses(connection) == [("s", "p", "offered"), ("s", "treasury", "withdrawn")]
     report = verify(database_url, 0)

@@ -6,7 +6,7 @@ the server is asked to give back.
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import IO
 import psycopg
 import pytest
 
-from engine.codec import Sealed
 from persistence import db_writes
 from persistence.arrays import array, sent_as
 from persistence.connections import BoundedConnection, connect
@@ -23,12 +22,11 @@ from persistence.db_writes import advance, execute_journaled
 from persistence.errors import Diverged, PersistenceError, Unavailable
 from persistence.lease import claim
 from persistence.postgres import PostgresJournal
-from persistence.projections import Changes
 from persistence.statements import COPY_ROWS_MIN
 from persistence.table_writer import PostgresTables
 from persistence.verify import verify
 from tests.support.own_server import OwnServer, open_own_server
-from tests.support.sealed import bids
+from tests.support.sealed import bids, changes_of
 
 ANSWER_S = 0.4
 
@@ -77,13 +75,6 @@ def traced(connection: BoundedConnection, file: IO[bytes], call: Callable[[], ob
     call()
     connection.pgconn.untrace()
     return Path(file.name).read_bytes()
-
-
-def changes_of(rows: Sequence[Sealed]) -> Changes:
-    changes = Changes()
-    for row in rows:
-        changes.add(row.entry.seq, row.entry.at_us, row.events)
-    return changes
 
 
 @pytest.mark.parametrize("batch_rows", [10, COPY_ROWS_MIN + 10])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from engine.codec import GENESIS_DIGEST, Sealed, seal
 from engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
 from engine.core import Engine
+from persistence.projections import Changes
 from tests.support.streams import Stream
 from tests.support.swarms import Swarm, small_swarm
 
@@ -73,3 +74,11 @@ def batches(rows: Sequence[Sealed], seed: int, sizes: Sequence[int] = (1, 2, 3, 
         size = rng.choice(sizes)
         yield list(rows[start : start + size])
         start += size
+
+
+def changes_of(rows: Sequence[Sealed]) -> Changes:
+    """What rows do to the tables, folded as one batch."""
+    changes = Changes()
+    for row in rows:
+        changes.add(row.entry.seq, row.entry.at_us, row.events)
+    return changes
