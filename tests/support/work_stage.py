@@ -28,6 +28,8 @@ class Stage:
 
     def __init__(self, owner: Exchange, market: MarketApi, source: Backlog, name: str, clock: ManualClock) -> None:
         """`market` is the way by which workers come."""
+        # What the owner has done, others find in the tables.
+        owner = owner.acknowledging("projected")
         self.owner, self.market, self.source, self.clock = owner, market, source, clock
         self.market_id, self.quest_id, self.provider_id = f"m-{name}", f"q-{name}", f"p-{name}"
         self.slot_id = f"s-{name}"
