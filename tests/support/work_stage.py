@@ -83,8 +83,13 @@ class Stage:
 
         until(won)
 
+    def catch_up(self) -> None:
+        """Hear how far all is durable, whoever has done it: the tables are asked for no less then."""
+        self.owner.wallet(self.quest_id)
+
     def award_row(self, award_id: int) -> AwardRow:
         """An award as it stands."""
+        self.catch_up()
         (row,) = [row for row in self.owner.awards(self.market_id).items if row.award_id == award_id]
         return row
 
@@ -95,6 +100,7 @@ class Stage:
 
     def slot_status(self) -> str:
         """Of the one slot; empty if it was never offered."""
+        self.catch_up()
         rows = [row for row in self.owner.slots(self.market_id).items if row.slot_id == self.slot_id]
         return rows[0].status if rows else ""
 
