@@ -28,6 +28,8 @@ class Stage:
 
     def __init__(self, owner: Exchange, market: MarketApi, source: Backlog, name: str, clock: ManualClock) -> None:
         """`market` is the way by which workers come."""
+        # What the owner has done, others find in the tables.
+        owner = owner.acknowledging("projected")
         self.owner, self.market, self.source, self.clock = owner, market, source, clock
         self.market_id, self.quest_id, self.provider_id = f"m-{name}", f"q-{name}", f"p-{name}"
         self.slot_id = f"s-{name}"
@@ -81,8 +83,13 @@ class Stage:
 
         until(won)
 
+    def catch_up(self) -> None:
+        """Hear how far all is durable, whoever has done it: the tables are asked for no less then."""
+        self.owner.wallet(self.quest_id)
+
     def award_row(self, award_id: int) -> AwardRow:
         """An award as it stands."""
+        self.catch_up()
         (row,) = [row for row in self.owner.awards(self.market_id).items if row.award_id == award_id]
         return row
 
@@ -93,6 +100,7 @@ class Stage:
 
     def slot_status(self) -> str:
         """Of the one slot; empty if it was never offered."""
+        self.catch_up()
         rows = [row for row in self.owner.slots(self.market_id).items if row.slot_id == self.slot_id]
         return rows[0].status if rows else ""
 
