@@ -24,8 +24,9 @@ from bridge.earning.demurrage import Debts, Demurrage, Outcome, Walk, charge, de
 from bridge.reads import Wallet
 from bridge.units import at_us
 from engine.commands import ISSUANCE, TREASURY
+from persistence import demurrage_debts
 from persistence.connections import connect
-from persistence.demurrage_debts import DebtRow
+from persistence.demurrage_debts import Debt, DebtRow
 from persistence.queries import MovementRow
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, in_threads
@@ -254,6 +255,16 @@ def test_what_one_debt_takes_another_cannot_have() -> None:
     payable, paid = Debts().payable([msgspec.structs.replace(rows[0], paid=True), *rows[1:3]])
     assert [(debt.account_id, debt.period) for debt in payable] == [("a", 2), ("a", 3)]
     assert [(debt.account_id, debt.period) for debt in paid] == [("a", 1)]
+
+
+def test_attempts_at_a_debt_never_go_back(market: Exchange) -> None:
+    """Of two that collect one is late: an id that was refused before is refused for ever, so none is used again."""
+    market.open_account("a")
+    with connect(market.node.url, "test") as connection:
+        for attempts, known in ((1, 1), (3, 3), (2, 3), (4, 4)):
+            demurrage_debts.write_debts(connection, 0, [Debt("a", 1, "1", 5, attempts)], [], 400)
+            (found,) = demurrage_debts.debts_page(connection, 0, ("", 0), 10)
+            assert found.attempts == known
 
 
 def test_a_process_may_die_between_any_two_of_its_steps(market: Exchange, clock: ManualClock) -> None:
