@@ -7,6 +7,7 @@ real processes. Method: strangers fill the windows of replies, for nothing or fo
 import asyncio
 from pathlib import Path
 
+import psycopg
 import pytest
 
 import engine.limits
@@ -23,7 +24,7 @@ from persistence.snapshots.follower import Follower
 from persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.conftest import START_US
 from tests.support.service_process import served
-from tests.support.small_market import WAIT_S_MAX, furnish
+from tests.support.small_market import WAIT_S_MAX, furnish, impatient
 
 BATCH = 1_000
 HOUR_US = 3_600_000_000
@@ -140,6 +141,30 @@ def test_an_answer_that_is_not_waited_for_is_the_whole_one_too(
         requests = [Request("a", market_command(market, seq), "invoice-17"), Request("operator", ExpireDue(), "new")]
         told = market.submit(requests)
         assert [(one.seq == seq, one.repeated) for one in told] == [(True, True), (False, False)]
+
+
+def test_a_retry_of_what_is_not_durable_yet_leaves_a_doubt(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """IDM-1: with the fence locked the tables answer and lack the row: it has not left the journal, it is to come."""
+    small_window(monkeypatch)
+    with open_exchange(database_url, clock=clock) as market:
+        furnish(market, "a", "b")
+        quick = market.acknowledging("applied")
+        with psycopg.connect(database_url) as other:
+            other.execute("SELECT FROM engine_writer FOR UPDATE")
+            seq, *_ = pay(quick)
+            market.submit([Request("operator", ExpireDue(), f"s{number}") for number in range(20)], "applied")
+            assert market.read(lambda state: state.receipts.get("a", "invoice-17")) is None
+            with impatient(market, 0.2):
+                with pytest.raises(UnknownOutcome):
+                    pay(quick)
+                with pytest.raises(UnknownOutcome):
+                    asyncio.run(
+                        AsyncExchange(quick).transfer("a", "b", 100, "invoice", command_id="invoice-17"),
+                    )
+        assert pay(quick) == (seq, True, 900)
+        assert market.wallet("b").balance_tokens == 1_100
 
 
 def market_command(market: Exchange, seq: int) -> Command:

@@ -17,8 +17,13 @@ from bridge import (
     open_exchange,
     verbs,
 )
+from persistence.connections import connect
+from persistence.journal import Journal, Position
 from persistence.leadership import register
+from persistence.leadership import standby as standby_module
 from persistence.leadership.heartbeat import Heartbeat
+from persistence.leadership.succession import Claim, succeed
+from persistence.recovery import Replica
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.proxy import Proxy
@@ -167,6 +172,32 @@ def test_two_standbys_agree_on_one_leader(database_url: str, clock: ManualClock)
         assert other.wait_until_leading(WAIT_S)
         assert other.wallet("a").balance_tokens == 1_001
     assert sorted({row.epoch for row in read_rows(database_url)}) == [1, 2]
+
+
+def test_a_standby_that_is_overtaken_while_it_claims_lets_go_of_all(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another claims right after it: it stands by again, beats for that claim no more, and leads once it may."""
+    with open_exchange(database_url, clock=clock) as leader:
+        furnish(leader, "a")
+    epochs: list[int | None] = []
+
+    def overtaken(journal: Journal, replica: Replica, seen_epoch: int, claim: Claim) -> Position | None:
+        def claim_and_lose(after_epoch: int) -> int | None:
+            epochs.append(claim(after_epoch))
+            if epochs == [2]:
+                with connect(database_url, register.session_name(0)) as connection:
+                    assert register.take(connection, 0, address="http://other", lease_s=0.5) == 3
+            return epochs[-1]
+
+        return succeed(journal, replica, seen_epoch, claim_and_lose)
+
+    monkeypatch.setattr(standby_module, "succeed", overtaken)
+    with open_exchange(database_url, clock=clock, standby=True) as standby:
+        assert standby.wait_until_leading(WAIT_S)
+        assert [epoch for epoch in epochs if epoch is not None] == [2, 4]
+        beating = [thread for thread in threading.enumerate() if thread.name == "heartbeat 0"]
+        assert len(beating) == 1
 
 
 def test_handover_drains_and_refuses_nothing_for_good(database_url: str) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bridge import Invalid, Refused, units
 from bridge.errors import told_as
 from engine.events import Rejected
-from engine.limits import AT_US_MAX, MICROS_MAX
+from engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
 from engine.reject import Reject
 
 
@@ -99,6 +99,11 @@ def test_time_that_the_engine_does_not_know_is_invalid(at: datetime) -> None:
 def test_a_lease_has_bounds(lease: timedelta) -> None:
     with pytest.raises(Invalid, match="lease: expected more than 0, at most 31 days, got"):
         units.lease_us("lease", lease)
+
+
+def test_a_lease_may_be_as_short_and_as_long_as_its_bounds() -> None:
+    for lease_us in (1, LEASE_US_MAX):
+        assert units.lease_us("lease", timedelta(microseconds=lease_us)) == lease_us
 
 
 def test_what_goes_wrong_is_told_by_the_callers_names() -> None:

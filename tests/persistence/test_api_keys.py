@@ -174,3 +174,18 @@ def test_changes_wait_for_each_other(database_url: str, connection) -> None:
 def test_a_row_that_is_printed_shows_no_digest() -> None:
     assert "secret" not in repr(ROW)
     assert repr(ROW.secret_sha256) not in repr(ROW)
+
+
+def test_who_changes_keys_keeps_everybody_else_from_it(database_url: str) -> None:
+    """Of one shard: else two that add the last keys that fit would both find room."""
+    with connect(database_url, "one") as one, connect(database_url, "two") as two:
+        with api_keys.changing(one, 0):
+            pass
+        two.execute("SET lock_timeout = '50ms'")
+        with api_keys.changing(one, 0):
+            with pytest.raises(psycopg.errors.LockNotAvailable), api_keys.changing(two, 0):
+                raise AssertionError("both change them")
+            with api_keys.changing(two, 1):
+                pass
+        with api_keys.changing(two, 0):
+            pass

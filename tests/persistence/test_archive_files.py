@@ -1,7 +1,8 @@
-"""Damaged files of archived rows: whatever byte is wrong, `Corrupt` says so.
+"""Files of archived rows: what was written comes back, and of damage, whatever byte is wrong, `Corrupt` says so.
 
-Method: the record is made to match the damaged bytes, so that the checksum is not what finds it. Every byte is flipped
-once: gzip has several ways to fail, each with an exception of its own.
+Method: chunks are made small, for one that is never full is never tested. For damage the record is made to match the
+damaged bytes, so that the checksum is not what finds it. Every byte is flipped once: gzip has several ways to fail,
+each with an exception of its own.
 """
 
 from collections import deque
@@ -9,15 +10,18 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
+
 from engine.codec import GENESIS_DIGEST
+from persistence.archive import files
 from persistence.archive.files import read_archive, write_archive
 from persistence.errors import Corrupt
 from persistence.journal import Archive, Stored
 from tests.support.sealed import bids
 
 
-def test_every_byte_that_is_flipped_is_noticed_or_harmless(tmp_path: Path) -> None:
-    rows = [
+def stored(count: int) -> list[Stored]:
+    return [
         Stored(
             row.entry.seq,
             1,
@@ -29,10 +33,28 @@ def test_every_byte_that_is_flipped_is_noticed_or_harmless(tmp_path: Path) -> No
             row.events_json,
             row.digest,
         )
-        for row in bids(20)
+        for row in bids(count)
     ]
+
+
+def written(folder: Path, rows: list[Stored]) -> Archive:
     empty = Archive(1, rows[-1].seq, 1, rows[-1].at_us, GENESIS_DIGEST, rows[-1].digest, "", 0, b"")
-    good = write_archive(tmp_path, 0, [rows], empty)
+    return write_archive(folder, 0, [rows[:10], rows[10:]], empty)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 20, 40, 41, 42])
+def test_each_row_comes_back_once_in_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_rows: int) -> None:
+    monkeypatch.setattr(files, "_CHUNK_ROWS", chunk_rows)
+    rows = stored(20)
+    assert len(rows) == 41
+    chunks = list(read_archive(tmp_path, 0, written(tmp_path, rows)))
+    assert [row for chunk in chunks for row in chunk] == rows
+    assert {len(chunk) for chunk in chunks[:-1]} <= {chunk_rows}
+    assert 0 < len(chunks[-1]) <= chunk_rows
+
+
+def test_every_byte_that_is_flipped_is_noticed_or_harmless(tmp_path: Path) -> None:
+    good = written(tmp_path, stored(20))
     path = tmp_path / good.file_name
     whole = path.read_bytes()
     refused = 0

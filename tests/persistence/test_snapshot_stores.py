@@ -276,6 +276,20 @@ def test_a_missing_chunk_is_named(database_url: str, monkeypatch: pytest.MonkeyP
     store.close()
 
 
+def test_a_snapshot_that_breaks_off_leaves_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One snapshot is one transaction: a reader never finds one with chunks that are still to come."""
+    monkeypatch.setattr(postgres, "CHUNK_BYTES", 1_000)
+    store = PostgresSnapshots(database_url, 0)
+    store.write(snapshot(1, 2_500))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE snapshot_chunks ADD CONSTRAINT only_two CHECK (chunk_no < 2) NOT VALID")
+        with pytest.raises(Unavailable, match="only_two"):
+            store.write(snapshot(2, 2_500))
+        assert seqs(store) == [1]
+        assert connection.execute("SELECT count(*) FROM snapshot_chunks").fetchone() == (3,)
+    store.close()
+
+
 def test_chunks_that_changed_places_are_found(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "CHUNK_BYTES", 1_000)
     store = PostgresSnapshots(database_url, 0)

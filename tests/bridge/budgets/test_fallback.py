@@ -260,3 +260,5 @@ def test_any_order_of_awards_budget_and_kills(seed: int, budgets: DailyBudgets, 
     spent = sum(one.spent_tokens + one.overrun_tokens for one in budgets.allocations())
     assert spent == sum(one.cost_tokens for one in ended if one.payer == "budget")
     assert not any(one.reserved_tokens for one in budgets.allocations())
+    # A process runs for months: of what has ended it remembers nothing.
+    assert fallback._given == set()

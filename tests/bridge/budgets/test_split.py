@@ -42,8 +42,10 @@ def test_a_second_split_takes_from_nobody_what_was_used(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(300):
         names = [f"q{number}" for number in range(rng.randrange(1, 12))]
-        weights = split(rng.randrange(10_000), {name: rng.choice([0.0, rng.random()]) for name in names})
-        used = {name: rng.choice([0, rng.randrange(3_000)]) for name in [*names[2:], "gone"]}
+        # Few tokens, too: then what was used is often just one more than a part.
+        tokens_max = rng.choice([10, 10_000])
+        weights = split(rng.randrange(tokens_max), {name: rng.choice([0.0, rng.random()]) for name in names})
+        used = {name: rng.choice([0, rng.randrange(tokens_max // 3)]) for name in [*names[2:], "gone"]}
         parts = split_again(weights, used)
         assert set(parts) == set(names) | {"gone"}
         for name, part in parts.items():
@@ -63,6 +65,7 @@ def test_who_has_spent_its_part_takes_nothing_of_the_others() -> None:
     """BRG-4, Precisely: `a` has used its 750; a second split leaves `b` its 250, or a newcomer shares it."""
     assert split_again({"a": 750, "b": 250}, {"a": 750}) == {"a": 750, "b": 250}
     assert split_again({"a": 600, "b": 200, "c": 200}, {"a": 750}) == {"a": 750, "b": 125, "c": 125}
+    assert split_again({"a": 1, "b": 1}, {"a": 2}) == {"a": 2, "b": 0}
     assert split_again({"a": 100}, {"gone": 40}) == {"a": 60, "gone": 40}
     assert split_again({"a": 100}, {"gone": 140}) == {"a": 0, "gone": 140}
     assert split_again({}, {}) == {}

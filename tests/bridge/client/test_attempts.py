@@ -108,6 +108,34 @@ def test_a_doubt_ends_with_a_result_or_a_refusal_and_nothing_else() -> None:
     assert one.heard(Answer(200, b"5"), 0.1) == Done(5)
 
 
+@pytest.mark.parametrize(
+    ("lost", "seqs"),
+    [
+        (CUT, range(0)),
+        (Answer(502, b"<html>"), range(0)),
+        (problem(UnknownOutcome("not durable", range(7, 8))), range(7, 8)),
+    ],
+)
+@pytest.mark.parametrize(
+    "later",
+    [
+        NOT_SENT,
+        CUT,
+        problem(Unavailable("away")),
+        problem(NotLeader("not me", "", 0.1)),
+        Answer(408, b""),
+        Answer(502, b""),
+    ],
+)
+def test_no_later_failure_takes_a_doubt_away(lost: Any, seqs: range, later: Any) -> None:
+    """That the retries never arrived says nothing of the first attempt; nor are the rows forgotten that it told of."""
+    one = attempts(BID)
+    one.heard(lost, 0.0)
+    _, error = pauses(one, later)
+    assert isinstance(error, InDoubt)
+    assert error.seqs == seqs
+
+
 def test_an_answer_that_is_no_result_leaves_a_doubt() -> None:
     with pytest.raises(InDoubt):
         attempts(BID).heard(Answer(200, b"<html>"), 0.0)

@@ -24,7 +24,9 @@ from bridge.earning.demurrage import Debts, Demurrage, Outcome, Walk, charge, de
 from bridge.reads import Wallet
 from bridge.units import at_us
 from engine.commands import ISSUANCE, TREASURY
+from persistence import demurrage_debts
 from persistence.connections import connect
+from persistence.demurrage_debts import Debt, DebtRow
 from persistence.queries import MovementRow
 from tests.support.following import level
 from tests.support.own_server import OwnServer
@@ -241,6 +243,29 @@ def test_who_spends_in_that_very_moment_owes_it(market: Exchange, clock: ManualC
     assert collect(market, TERMS).tokens == 10
     assert collect(market, TERMS).charges == 0
     assert (market.wallet("a").balance_tokens, owing(market)) == (0, {})
+
+
+def test_what_one_debt_takes_another_cannot_have() -> None:
+    """Of several debts of an account as many are asked as it can pay together: a refusal would be a row for nothing."""
+    owed = [("a", 1, 60), ("a", 2, 50), ("a", 3, 40), ("b", 1, 100), ("b", 2, 1)]
+    rows = [DebtRow(name, period, str(period), tokens, 0, False, 100) for name, period, tokens in owed]
+    payable, paid = Debts().payable(rows)
+    assert [(debt.account_id, debt.period) for debt in payable] == [("a", 1), ("a", 3), ("b", 1)]
+    assert paid == []
+    # What the ledger has already takes nothing.
+    payable, paid = Debts().payable([msgspec.structs.replace(rows[0], paid=True), *rows[1:3]])
+    assert [(debt.account_id, debt.period) for debt in payable] == [("a", 2), ("a", 3)]
+    assert [(debt.account_id, debt.period) for debt in paid] == [("a", 1)]
+
+
+def test_attempts_at_a_debt_never_go_back(market: Exchange) -> None:
+    """Of two that collect one is late: an id that was refused before is refused for ever, so none is used again."""
+    market.open_account("a")
+    with connect(market.node.url, "test") as connection:
+        for attempts, known in ((1, 1), (3, 3), (2, 3), (4, 4)):
+            demurrage_debts.write_debts(connection, 0, [Debt("a", 1, "1", 5, attempts)], [], 400)
+            (found,) = demurrage_debts.debts_page(connection, 0, ("", 0), 10)
+            assert found.attempts == known
 
 
 def test_a_process_may_die_between_any_two_of_its_steps(market: Exchange, clock: ManualClock) -> None:

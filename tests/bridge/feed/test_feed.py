@@ -247,6 +247,22 @@ async def test_a_queue_is_bounded_by_its_bytes_but_takes_a_row(monkeypatch: pyte
 
 
 @awaited
+async def test_what_was_handed_out_takes_no_room_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who keeps up is never cut off, however much it has been told in all: by count and by bytes."""
+    monkeypatch.setattr(limits, "QUEUE_MESSAGES_MAX", 3)
+    monkeypatch.setattr(limits, "QUEUE_BYTES_MAX", 5_000)
+    source = Source(bids(200))
+    with await source.feed.subscribe() as subscription:
+        await subscription.next(WAIT_S)
+        source.bring(22)
+        assert await told(subscription, 2) == [1, 22]
+        for seq in range(23, 220, 2):
+            # Two at once, because a row alone is always taken.
+            source.bring(2)
+            assert await told(subscription, 2) == [seq, seq + 1]
+
+
+@awaited
 async def test_thousands_hear_the_same_and_one_more_is_refused() -> None:
     source = Source(bids(20))
     subscriptions = [await source.feed.subscribe() for _ in range(limits.SUBSCRIBERS_MAX)]
@@ -294,6 +310,19 @@ async def test_a_loop_that_falls_behind_ends_its_streams_and_misses_nothing() ->
     again = await source.feed.subscribe(after_seq=subscription.end.resume_after_seq)
     await read(client, again, len(source.rows))
     assert client.kept == source.said()
+
+
+@pytest.mark.usefixtures("small")
+@awaited
+async def test_a_loop_that_fell_behind_goes_on_where_the_ring_ends() -> None:
+    """With somebody who waits for an award all the while, so that the loop never rests and begins anew."""
+    source = Source(bids(200))
+    with source.feed.awards_of("agent0") as watch:
+        source.bring(150)
+        assert await watch.wait(0, WAIT_S), "it may have missed one, so it looks"
+        with await source.feed.subscribe() as subscription:
+            source.bring(20)
+            assert await told(subscription, 20) == list(range(151, 171))
 
 
 @awaited

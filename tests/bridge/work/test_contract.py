@@ -183,6 +183,18 @@ def test_a_claim_is_told_again_and_to_nobody_else(filled: Backlog) -> None:
     assert filled.claims("other") == []
 
 
+def test_a_claim_of_the_budget_is_told_again_by_its_own_reservation_only(filled: Backlog) -> None:
+    """Who has two reservations for a task has it by one: by the other it is neither told again nor ended."""
+    claim = claimed(filled, award_id=None, reservation_id=4)
+    assert claimed(filled, award_id=None, reservation_id=4) == claim == filled.holder("t")
+    for worker_id, award_id, reservation_id in (("w", None, 5), ("w", None, 3), ("other", None, 4), ("w", 4, 4)):
+        assert ask(filled, "t", worker_id, award_id, reservation_id) is None
+    for reservation_id in (5, 3):
+        with pytest.raises(Invalid, match="claim"):
+            filled.complete(msgspec.structs.replace(claim, reservation_id=reservation_id), 1, 1.0)
+    assert filled.holder("t") == claim
+
+
 def test_what_is_not_there_is_not_claimed(filled: Backlog) -> None:
     assert ask(filled, "none", "w", None) is None
     assert filled.holder("none") is None
