@@ -23,6 +23,7 @@ from persistence.postgres import PostgresJournal
 from persistence.snapshots.follower import Follower
 from persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.conftest import START_US
+from tests.support.following import projected
 from tests.support.service_process import served
 from tests.support.small_market import WAIT_S_MAX, furnish, impatient
 
@@ -187,6 +188,7 @@ def test_a_row_that_left_the_journal_is_named(
             ArchivedJournal(PostgresJournal(database_url, 0, reader=True), tmp_path, 0) as archived,
             PostgresSnapshots(database_url, 0) as snapshots,
         ):
+            projected(database_url)
             carry_out(database_url, archived, snapshots, plan(archived, snapshots, 0, 0), tmp_path, lambda _: None)
         with pytest.raises(Conflict, match=f"done as row {seq}, which has left the journal") as told:
             pay(market)

@@ -26,6 +26,7 @@ from persistence.snapshots.follower import Follower
 from persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.feed.test_feed import awaited, read
 from tests.support.feed_client import ClientBook, ClientStream, Said
+from tests.support.following import projected
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, furnish
 from tests.support.victim import ROOT
@@ -111,6 +112,7 @@ def test_a_stream_cannot_begin_before_a_cut(database_url: str, tmp_path: Path, m
             ArchivedJournal(PostgresJournal(database_url, 0, reader=True), tmp_path, 0) as archived,
             PostgresSnapshots(database_url, 0) as snapshots,
         ):
+            projected(database_url)
             carry_out(database_url, archived, snapshots, plan(archived, snapshots, 0, 0), tmp_path, lambda _: None)
         with psycopg.connect(database_url) as connection:
             (first_seq,) = connection.execute("SELECT min(seq) FROM journal").fetchone() or (0,)
