@@ -2,7 +2,8 @@
 
 Rule of this file: a database that is slow or away keeps nobody waiting for long, the loop never, and so many at the
 most: whoever comes then is told to come back. Nobody is told less than he knows: tables that do not have yet what he
-has seen are waited for, in nobody's way, and then he is told so. What an answer is, is not known here.
+has seen are waited for, in nobody's way, and then he is told so; what others have done is waited for a moment only.
+What an answer is, is not known here.
 """
 
 import asyncio
@@ -30,6 +31,9 @@ T = TypeVar("T")
 QUEUED_S_MAX: Final = 5.0
 # And so whoever has waited for the tables: as a rule they follow within milliseconds. Who asks over HTTP comes back.
 TABLES_S_MAX: Final = 5.0
+# What others have done is waited for no longer than this, and not at all where the tables are further behind than that.
+MOMENT_S: Final = 0.25
+_NEAR_S: Final = 1.0
 # Between two looks at tables that another process brings along.
 _LOOK_S: Final = 0.02
 RETRY_AFTER_S: Final = 1.0
@@ -65,11 +69,13 @@ class Desk:
     def ask(self, question: Durable[T], seen: Seen | None = None) -> T:
         """The answer, from tables that have what was seen; what it tells of is seen then.
 
-        Raises what the question raises, `AccessDenied`, or `Unavailable` if no answer comes in time.
+        What is durable by now is waited for too, for a moment: as a rule whoever asks is told all of it. Raises what
+        the question raises, `AccessDenied`, or `Unavailable` if no answer comes in time.
         """
         seen = seen or Seen()
         # What others who share it are told meanwhile is not waited for.
         seq, deadline_s = seen.seq, self._deadline_s()
+        self._wait_a_moment()
         self._catch_up(seq)
         while (answer := self._answer(question, seq, seen)) is None:
             _insist_on_time(seq, deadline_s)
@@ -88,9 +94,22 @@ class Desk:
 
     async def catch_up_async(self, seq: int, within_s: float) -> None:
         """Wait, before the tables are asked for what a row did, as long as that helps. Raises `Unavailable`."""
+        await self._wait_a_moment_async()
         projector = self._following(seq)
         if projector is not None:
             await projected_async(projector, seq, within_s)
+
+    def _wait_a_moment(self) -> None:
+        projector = self._projector()
+        if projector is not None:
+            with contextlib.suppress(persistence.errors.Unavailable):
+                projector.wait(projector.soon(_NEAR_S), MOMENT_S)
+
+    async def _wait_a_moment_async(self) -> None:
+        projector = self._projector()
+        if projector is not None and projector.seq < (seq := projector.soon(_NEAR_S)):
+            with contextlib.suppress(Unavailable):
+                await projected_async(projector, seq, MOMENT_S)
 
     def _catch_up(self, seq: int) -> None:
         projector = self._following(seq)

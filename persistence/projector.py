@@ -123,6 +123,16 @@ class Projector:
         """How it stands."""
         return self._state
 
+    def soon(self, within_s: float) -> int:
+        """The row that the tables have in a moment: all that is durable, unless they are behind for longer than that.
+
+        0 where they do not follow.
+        """
+        with self._lock:
+            if self._state != "running" or (self._noted and time.monotonic() - self._behind_since_s > within_s):
+                return 0
+            return self._durable_seq
+
     def congestion(self) -> str:
         """Why nothing more should be taken, in words; empty while the tables are not too far behind. O(1)."""
         seq, durable_seq, limits = self._seq, self._durable_seq, self.limits

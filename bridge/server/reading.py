@@ -59,8 +59,7 @@ class ReadMarket(AsyncExchange):
         if isinstance(question, Durable):
             self._door.weigh(asking.principal, question.weight)
             # Before it takes anybody's turn.
-            if seen.seq:
-                await self._node.tables_have(seen.seq)
+            await self._node.tables_have(seen.seq)
             async with self._tables.turn(key_id):
                 return await self._node.ask_async(question, seen)
         if question.weight is None:

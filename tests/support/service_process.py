@@ -73,7 +73,7 @@ class ServiceProcess:
         return httpx2.Client(base_url=self.url, headers=headers, timeout=60, event_hooks=hooks)
 
     def _ask_for_what_was_seen(self, request: httpx2.Request) -> None:
-        if request.method == "GET":
+        if request.method in {"GET", "HEAD"}:
             request.headers.setdefault("Callmarket-Min-Seq", str(self._seen))
 
     def _see(self, response: httpx2.Response) -> None:

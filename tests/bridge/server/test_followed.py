@@ -212,10 +212,10 @@ def test_what_is_decided_by_tables_is_decided_by_all_that_is_durable(
         Client(service.url, service.key) as other,
         Client(service.url, service.key) as stranger,
     ):
-        market.release_hold("of-b")
+        market.release_hold("of-b", "b")
         market.place_hold("bounty", "a", 100, BOUNTY, reference_type=ARTIFACT, reference_id="paper")
         spending = Thread(lambda: other.record_resource_spending("paper", 900, "run", "1"))
-        withdrawing = Thread(lambda: withdraw_bounty(stranger, "bounty"))
+        withdrawing = Thread(lambda: withdraw_bounty(stranger, "bounty", "a"))
         spending.join(0.3)
         assert spending.is_alive()
         assert withdrawing.is_alive()
