@@ -13,6 +13,7 @@ import pytest
 from bridge import Request, Unavailable, UnknownOutcome, open_exchange, verbs
 from bridge.results import accepted, all_placed
 from tests.support.client_log import read_rows
+from tests.support.following import projected
 from tests.support.own_server import OwnServer
 from tests.support.small_market import furnish, impatient, in_threads, last_seq, until
 
@@ -102,6 +103,7 @@ def test_outage_beyond_its_limit_stops_the_exchange(
     monkeypatch.setenv("CALLMARKET_OUTAGE_LIMIT_S", "0.2")
     market = open_exchange(own_url)
     furnish(market, "a")
+    projected(own_url)
     with own_server.away():
         with pytest.raises(UnknownOutcome, match=r"away for more than 0\.2 s"):
             market.mint("a", 5, "grant:any", command_id="mint")

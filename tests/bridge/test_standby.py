@@ -26,6 +26,7 @@ from persistence.leadership.succession import Claim, succeed
 from persistence.recovery import Replica
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
+from tests.support.following import projected
 from tests.support.proxy import Proxy
 from tests.support.small_market import at, award_one, furnish, last_seq, until
 
@@ -64,6 +65,7 @@ def test_standby_names_the_leader_and_does_nothing(database_url: str, clock: Man
             with pytest.raises(NotLeader, match="shard 0 is led by http://one") as caught:
                 ask()
             assert (caught.value.leader, caught.value.retry_after_s) == ("http://one", 0.2)
+        projected(database_url)
         assert standby.get_recent_stats("m").totals.rounds == 0, "the tables are everybody's"
         assert standby.verify().ok
         assert not standby.wait_until_leading(0.01)

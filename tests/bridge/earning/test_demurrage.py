@@ -28,7 +28,7 @@ from persistence import demurrage_debts
 from persistence.connections import connect
 from persistence.demurrage_debts import Debt, DebtRow
 from persistence.queries import MovementRow
-from tests.support.following import level
+from tests.support.following import level, projected
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, in_threads
 
@@ -261,7 +261,7 @@ def test_what_one_debt_takes_another_cannot_have() -> None:
 def test_attempts_at_a_debt_never_go_back(market: Exchange) -> None:
     """Of two that collect one is late: an id that was refused before is refused for ever, so none is used again."""
     market.open_account("a")
-    with connect(market.node.url, "test") as connection:
+    with connect(projected(market.node.url), "test") as connection:
         for attempts, known in ((1, 1), (3, 3), (2, 3), (4, 4)):
             demurrage_debts.write_debts(connection, 0, [Debt("a", 1, "1", 5, attempts)], [], 400)
             (found,) = demurrage_debts.debts_page(connection, 0, ("", 0), 10)
