@@ -32,8 +32,8 @@ QUEUED_S_MAX: Final = 5.0
 # And so whoever has waited for the tables: as a rule they follow within milliseconds. Who asks over HTTP comes back.
 TABLES_S_MAX: Final = 5.0
 # What others have done is waited for no longer than this, and not at all where the tables are further behind than that.
-MOMENT_S: Final = 0.25
-_NEAR_S: Final = 1.0
+MOMENT_S: Final = 1.0
+_NEAR_S: Final = 2.0
 # Between two looks at tables that another process brings along.
 _LOOK_S: Final = 0.02
 RETRY_AFTER_S: Final = 1.0

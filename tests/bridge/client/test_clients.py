@@ -16,6 +16,7 @@ import pytest
 from bridge import Exchange, Forbidden, Invalid, Refused, TooManyRequests, Unauthorized, Unavailable, verbs
 from bridge.client import AsyncClient, Client, InDoubt, each, each_async
 from bridge.results import PlacedBid, all_placed
+from tests.support.following import projected
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served
 from tests.support.small_market import at, furnish, last_seq, until
@@ -72,6 +73,7 @@ def test_a_lost_reply_is_asked_for_again_and_done_once(
         assert line.cuts_made == 1
         # Where the line is cut as soon as the service has the request, it may be that it has not read it.
         assert moment == "sent" or placed.stamp.repeated is (moment == "answered")
+        projected(market.node.url)
         assert [bid.bid_id for bid in market.bids("m").items] == [placed.bid_id]
         line.cut(b"PATCH /api/v1/bids", moment)
         assert client.amend_bid(placed.bid_id, max_price_tokens=12).max_price_tokens == 12
@@ -114,6 +116,7 @@ def test_who_hears_nothing_is_in_doubt_and_resolves_it(service: Served, line: Pr
         line.flowing.set()
         placed: PlacedBid = client.resolve(caught.value)
         assert client.place_bid("m", "a", "t", 10, command_id="mine").bid_id == placed.bid_id
+        projected(market.node.url)
         assert [bid.bid_id for bid in market.bids("m").items] == [placed.bid_id]
         line.cut(b"POST /api/v1/markets/m/bids", "answered")
         with pytest.raises(Refused):
@@ -275,5 +278,6 @@ def test_times_and_numbers_arrive_as_they_were(service: Served, market: Exchange
     ttl_at = at(1_900_000_000_123_456)
     with Client(service.url, service.key(bid=("a",))) as client:
         bid = client.place_bid("m", "a", "t", 10, expected_value_usd=0.1 + 0.2, ttl_at=ttl_at, time_in_force="gtd")
+    projected(market.node.url)
     row = market.bid(bid.bid_id)
     assert (row.expected_value_usd, row.ttl_at) == (0.3, ttl_at)
