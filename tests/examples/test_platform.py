@@ -102,7 +102,8 @@ def run(postgres_server: TestServer, template_database: str, tmp_path_factory: p
     """The whole story, once."""
     folder = tmp_path_factory.mktemp("platform")
     log = folder / "log"
-    options = (f"--tasks={TASKS}", "--work-s=0.2", "--round-s=0.2", "--budget-day-tokens=600", "--timeout-s=90")
+    # Rounds read whole pages, and a key has a rate: more of them a second would be told to wait.
+    options = (f"--tasks={TASKS}", "--work-s=0.2", "--round-s=0.6", "--budget-day-tokens=600", "--timeout-s=90")
     with postgres_server.fresh_database(template_database) as name:
         url = postgres_server.url(name)
 
