@@ -69,24 +69,28 @@ class Desk:
     def ask(self, question: Durable[T], seen: Seen | None = None) -> T:
         """The answer, from tables that have what was seen; what it tells of is seen then.
 
-        What is durable by now is waited for too, for a moment: as a rule whoever asks is told all of it. Raises what
-        the question raises, `AccessDenied`, or `Unavailable` if no answer comes in time.
+        What is durable by now is waited for too, for a moment: as a rule whoever asks is told all of it. Without `seen`
+        no tables are waited for: the question is one to the journal. Raises what the question raises, `AccessDenied`,
+        or `Unavailable` if no answer comes in time.
         """
-        seen = seen or Seen()
         # What others who share it are told meanwhile is not waited for.
-        seq, deadline_s = seen.seq, self._deadline_s()
-        self._wait_a_moment()
-        self._catch_up(seq)
+        seq, deadline_s = 0 if seen is None else seen.seq, self._deadline_s()
+        if seen is not None:
+            self._wait_a_moment()
+            self._catch_up(seq)
         while (answer := self._answer(question, seq, seen)) is None:
             _insist_on_time(seq, deadline_s)
             time.sleep(_LOOK_S)
         return answer.value
 
-    async def ask_async(self, question: Durable[T], seen: Seen | None = None) -> T:
-        """The answer, awaited. Raises as `ask`, at once where too many wait already."""
-        seen = seen or Seen()
-        seq, deadline_s = seen.seq, self._deadline_s()
-        await self.catch_up_async(seq, self._tables_s_max)
+    async def ask_async(self, question: Durable[T], seen: Seen | None = None, *, caught_up: bool = False) -> T:
+        """The answer, awaited; `caught_up` where the tables have been waited for. Raises as `ask`.
+
+        At once where too many wait already.
+        """
+        seq, deadline_s = 0 if seen is None else seen.seq, self._deadline_s()
+        if seen is not None and not caught_up:
+            await self.catch_up_async(seq, self._tables_s_max)
         while (answer := await self._answer_async(question, seq, seen)) is None:
             _insist_on_time(seq, deadline_s)
             await asyncio.sleep(_LOOK_S)
@@ -140,21 +144,22 @@ class Desk:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
-    def _answer(self, question: Durable[T], seq: int, seen: Seen) -> _Answer[T] | None:
+    def _answer(self, question: Durable[T], seq: int, seen: Seen | None) -> _Answer[T] | None:
         """The answer; None where the tables do not have row `seq` yet."""
         try:
             with self._pool.snapshot() as snapshot:
                 if snapshot.seq < seq:
                     return None
                 value = question.answer(snapshot, self._now())
-                seen.note(snapshot.seq)
+                if seen is not None:
+                    seen.note(snapshot.seq)
                 return _Answer(value)
         except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
         except psycopg.DatabaseError as error:
             raise Unavailable(f"the database has failed a question: {error}") from error
 
-    async def _answer_async(self, question: Durable[T], seq: int, seen: Seen) -> _Answer[T] | None:
+    async def _answer_async(self, question: Durable[T], seq: int, seen: Seen | None) -> _Answer[T] | None:
         with self._lock:
             if self._asked >= WAITING_MAX:
                 raise Unavailable(f"{self._asked} questions wait for the database already", RETRY_AFTER_S)
@@ -170,7 +175,7 @@ class Desk:
         future.add_done_callback(self._answered)
         return await asyncio.wrap_future(future)
 
-    def _answer_queued(self, question: Durable[T], seq: int, seen: Seen, deadline_s: float) -> _Answer[T] | None:
+    def _answer_queued(self, question: Durable[T], seq: int, seen: Seen | None, deadline_s: float) -> _Answer[T] | None:
         if time.monotonic() > deadline_s:
             raise Unavailable(f"the questions before it took longer than {QUEUED_S_MAX:g} s", RETRY_AFTER_S)
         return self._answer(question, seq, seen)

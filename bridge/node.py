@@ -22,7 +22,7 @@ from bridge.clock import TimeSource
 from bridge.config import LLM_TOKENS_PER_TOKEN
 from bridge.desk import TABLES_S_MAX, Desk, projected_async
 from bridge.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
-from bridge.failures import failure_of
+from bridge.failures import failure_of, not_projected
 from bridge.feed.source import Feed
 from bridge.messages import Ack, Reply, Request, check_ack
 from bridge.one_process import OneProcess
@@ -30,7 +30,7 @@ from bridge.questions import Durable, check_question
 from bridge.reads import Live, Moment
 from bridge.reign import Reign
 from bridge.seen import Seen
-from bridge.sequencer import RETRY_AFTER_S, Applied, last_row
+from bridge.sequencer import RETRY_AFTER_S, Applied, last_row, rows_of
 from bridge.telemetry.tally import Tally
 from bridge.units import datetime_of
 from bridge.vitals import Readiness, Role, Vitals
@@ -199,13 +199,18 @@ class Node:
         self._refuse_if_closed()
         return self._desk.ask(question, seen)
 
-    async def ask_async(self, question: Live[T] | Durable[T], seen: Seen | None = None) -> T:
-        """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it."""
+    async def ask_async(
+        self, question: Live[T] | Durable[T], seen: Seen | None = None, *, caught_up: bool = False
+    ) -> T:
+        """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it.
+
+        With `caught_up`, which says that `tables_have` was awaited, they are not waited for again.
+        """
         if isinstance(question, Live):
             return self._ask_live(question, seen)
         check_question(question)
         self._refuse_if_closed()
-        return await self._desk.ask_async(question, seen)
+        return await self._desk.ask_async(question, seen, caught_up=caught_up)
 
     async def tables_have(self, seq: int) -> None:
         """Wait until the SQL tables have this row, if this process brings them along.
@@ -230,7 +235,7 @@ class Node:
             try:
                 reign.projector.wait(last_row(applied), self._ack_timeout_s)
             except PersistenceError as error:
-                raise _not_projected(applied, error) from error
+                raise not_projected(rows_of(applied), error) from error
         if known_by_row:
             with recall.in_doubt(known_by_row):
                 applied = recall.told_again(requests, applied, self._desk.ask(recall.first_replies(known_by_row)))
@@ -251,7 +256,7 @@ class Node:
             try:
                 await projected_async(reign.projector, last_row(applied), self._ack_timeout_s)
             except Unavailable as error:
-                raise _not_projected(applied, error) from error
+                raise not_projected(rows_of(applied), error) from error
         if known_by_row:
             with recall.in_doubt(known_by_row):
                 rows = await self._desk.ask_async(recall.first_replies(known_by_row))
@@ -388,11 +393,6 @@ class Node:
 
     def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:
         self.tally.unknown(len(applied))
-        seqs = range(applied[0].journal_seq, last_row(applied) + 1)
+        seqs = rows_of(applied)
         reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
         return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)
-
-
-def _not_projected(applied: Sequence[Applied], error: Exception) -> UnknownOutcome:
-    seqs = range(applied[0].journal_seq, last_row(applied) + 1)
-    return UnknownOutcome(f"done and durable as seq {seqs[0]} to {seqs[-1]}, and not in the SQL tables: {error}", seqs)

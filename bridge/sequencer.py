@@ -51,6 +51,11 @@ def last_row(applied: Sequence[Applied]) -> int:
     return applied[-1].journal_seq
 
 
+def rows_of(applied: Sequence[Applied]) -> range:
+    """The rows of all that was applied together."""
+    return range(applied[0].journal_seq, last_row(applied) + 1)
+
+
 class Sequencer:
     """Orders all mutations of one shard. Safe to call from any thread."""
 

@@ -136,8 +136,10 @@ class _Verifier:
         self.rows = 0
         self.table_rows = 0
         self.first_bad_seq: int | None = None
-        # Where the tables stand; and what the engine's state there and the events do not agree about.
+        # Where the tables stand, and whether anything says so; and what the engine's state there and the events do not
+        # agree about.
         self.mark = 0
+        self.has_mark = False
         self.disagreements: list[str] = []
 
     def differences(self) -> Iterator[str]:
@@ -156,7 +158,8 @@ class _Verifier:
 
     def _read_journal(self) -> None:
         position = read_position(self.connection, self.shard_id)
-        self.mark = read_mark(self.connection, self.shard_id) or 0
+        mark = read_mark(self.connection, self.shard_id)
+        self.mark, self.has_mark = mark or 0, mark is not None
         self._agree()
         self._read_archives()
         while rows := read_chunk(self.connection, self.shard_id, self.chain.seq):
@@ -196,12 +199,11 @@ class _Verifier:
 
     def _wrong_mark(self) -> Iterator[str]:
         """Say so if the tables cannot stand where their mark says."""
-        mark = read_mark(self.connection, self.shard_id)
-        if mark is None:
+        if not self.has_mark:
             if self.rows:
                 yield "projections: the row is missing"
-        elif mark != self.changes.last_seq:
-            yield f"projections: the tables stand at row {mark}, and the journal has no such row"
+        elif self.mark != self.changes.last_seq:
+            yield f"projections: the tables stand at row {self.mark}, and the journal has no such row"
 
     def _compare(self, table: Table, expected: Iterable[Struct]) -> Iterator[str]:
         """Compare all rows of one table with those that the journal makes; name the journal row of each difference."""

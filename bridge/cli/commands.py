@@ -20,7 +20,7 @@ from bridge.cli.arena import arena
 from bridge.cli.budgets import budgets
 from bridge.cli.clock import clock
 from bridge.cli.cycle import cycle
-from bridge.cli.database import connected, market_database
+from bridge.cli.database import CLI_NAME, connected, market_database
 from bridge.cli.earning import earnings
 from bridge.cli.economy import economy
 from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
@@ -341,7 +341,7 @@ def handover(
 @app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")
 def migrate(url: Url = "", as_json: AsJson = False) -> None:
     """Create or bring up to date the tables. Does nothing if they are."""
-    with database_url(config_of(url)) as resolved, connect(resolved, "callmarket cli") as connection:
+    with database_url(config_of(url)) as resolved, connect(resolved, CLI_NAME) as connection:
         names = pending(connection)
         ensure_schema(connection)
     show({"applied": names}, as_json, lambda: tables.migrated(names))

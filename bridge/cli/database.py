@@ -23,7 +23,7 @@ from persistence.migrate import load, pending
 from persistence.snapshots.store import SnapshotStore
 
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
-_NAME: Final = "callmarket cli"
+CLI_NAME: Final = "callmarket cli"
 # They follow within milliseconds, where somebody leads.
 _TABLES_S_MAX: Final = 2.0
 
@@ -35,7 +35,7 @@ def connected(url: str, *, writes: bool = False, asks_tables: bool = True) -> It
     Where the tables are asked, they are waited for, and where they do not follow that is said on stderr.
     """
     config = config_of(url)
-    with database_url(config) as resolved, connect(resolved, _NAME, read_only=not writes) as connection:
+    with database_url(config) as resolved, connect(resolved, CLI_NAME, read_only=not writes) as connection:
         _insist_on_market(connection)
         if asks_tables:
             wait_for_tables(connection, config.shard_id)
@@ -65,7 +65,7 @@ def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
     A role without rights is told here what the whole command needs, so this connection is of its kind.
     """
     with database_url(config) as url:
-        with connect(url, _NAME, read_only=not writes) as connection:
+        with connect(url, CLI_NAME, read_only=not writes) as connection:
             _insist_on_market(connection)
         yield url
 

@@ -13,7 +13,7 @@ import psycopg
 import typer
 
 from bridge.cli import tables
-from bridge.cli.database import reading, wait_for_tables
+from bridge.cli.database import CLI_NAME, reading, wait_for_tables
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
 from bridge.config import Config
 from bridge.history import AccountThen, BidThen, state_then
@@ -69,7 +69,7 @@ def prune(
 
     with reading(config, archive, writes=True) as (resolved, journal, store):
         # Rows that the tables do not have yet stay.
-        with connect(resolved, "callmarket cli", read_only=True) as connection:
+        with connect(resolved, CLI_NAME, read_only=True) as connection:
             wait_for_tables(connection, config.shard_id)
         todo = plan(journal, store, config.shard_id, keep_rows)
         told.print(tables.planned(todo, archive), soft_wrap=True)
@@ -177,7 +177,7 @@ def rounds_then(config: Config, archive: Path | None, market: str, rows: int, as
 def _past(config: Config, archive: Path | None, as_of_seq: int) -> Iterator[tuple[psycopg.Connection, int, State]]:
     with (
         reading(config, archive) as (url, journal, store),
-        connect(url, "callmarket cli", read_only=True) as connection,
+        connect(url, CLI_NAME, read_only=True) as connection,
     ):
         yield connection, config.shard_id, state_then(journal, store, as_of_seq)
 

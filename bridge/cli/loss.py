@@ -17,7 +17,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bridge.app import high_water, open_with, snapshot_store
-from bridge.cli.database import market_database
+from bridge.cli.database import CLI_NAME, market_database
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
 from bridge.config import Config
 from bridge.errors import Invalid, Unavailable
@@ -123,7 +123,7 @@ def replay_lost(
 def _look(config: Config, url: str, marks: HighWater) -> LossView:
     with PostgresJournal(url, config.shard_id, reader=True) as journal:
         found = losses.look(journal, marks)
-    with connect(url, "callmarket cli", read_only=True) as connection:
+    with connect(url, CLI_NAME, read_only=True) as connection:
         leader = register.look(connection, config.shard_id)
     folder, last_seq = marks.folder, found.position.last_seq
     accepted = found.accepted_after_seq
@@ -144,7 +144,7 @@ def _look(config: Config, url: str, marks: HighWater) -> LossView:
 def _accept(config: Config, url: str, marks: HighWater, found: LossView, first: int) -> None:
     if first != found.last_seq + 1:
         raise Invalid("from", first, f"{found.last_seq + 1}: the journal ends at row {found.last_seq}")
-    with connect(url, "callmarket cli") as connection:
+    with connect(url, CLI_NAME) as connection:
         leader = living_leader(connection, config.shard_id)
     if leader is not None:
         raise Unavailable(f"shard {config.shard_id} is led by {leader}, so its history goes on: close that one first")
@@ -162,7 +162,7 @@ def _leading(config: Config) -> Iterator[Exchange]:
             reason = market.node.readiness().reason
             if time.monotonic() > deadline_s or "lost" in reason or market.role == "ended":
                 raise Unavailable(f"this process cannot lead shard {config.shard_id}: {reason}")
-            with connect(market.node.url, "callmarket cli") as connection:
+            with connect(market.node.url, CLI_NAME) as connection:
                 leader = register.look(connection, config.shard_id)
                 # By its epoch, for this process may lead by the time at which it asks.
                 if leader is not None and leader.sign == "alive" and leader.address != config.address:

@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.cli.database import reading
+from bridge.cli.database import CLI_NAME, reading
 from bridge.config import Config, in_home
 from persistence.connections import connect
 from persistence.errors import Damaged
@@ -164,7 +164,7 @@ def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
     with reading(config, archive, writes=True) as (url, journal, store):
 
         def publish(info: Info, seconds: float) -> None:
-            with connect(url, "callmarket cli") as connection:
+            with connect(url, CLI_NAME) as connection:
                 publish_proof(connection, config.shard_id, info.seq, seconds)
                 market_id = read_market_id(connection, config.shard_id)
             if config.snapshots_folder:

@@ -54,14 +54,14 @@ class ReadMarket(AsyncExchange):
             durable_seq = self.durable_seq
             if isinstance(question, Durable):
                 await self._node.tables_have(durable_seq)
-            return await self._node.ask_async(question, Seen(durable_seq))
+            return await self._node.ask_async(question, Seen(durable_seq), caught_up=True)
         key_id, seen = asking.principal.key_id, asking.seen
         if isinstance(question, Durable):
             self._door.weigh(asking.principal, question.weight)
             # Before it takes anybody's turn.
             await self._node.tables_have(seen.seq)
             async with self._tables.turn(key_id):
-                return await self._node.ask_async(question, seen)
+                return await self._node.ask_async(question, seen, caught_up=True)
         if question.weight is None:
             return await self._node.ask_async(question, seen)
         self._door.weigh(asking.principal, self.read(question.weight))

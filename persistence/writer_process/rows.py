@@ -66,7 +66,9 @@ class Child:
 
 
 class _Line:
-    """What both ways to such a process share: it is asked, answers, and is ended."""
+    """What both ways to such a process share: it is asked, answers, and is ended. `what` it does, for errors."""
+
+    what: str
 
     def __init__(self, child: Child, opening: wire.Open | wire.OpenTables) -> None:
         """Tell this process what it is for, once it has started (0.3 s). Raises `Unavailable`."""
@@ -86,9 +88,7 @@ class _Line:
             wire.send(self._child.line, request)
             answer = wire.receive_answer(self._child.line)
         except (EOFError, OSError) as error:
-            raise Unavailable(
-                f"The process of the journal's writer has ended (exit code {self._child.end()})."
-            ) from error
+            raise Unavailable(f"The process of the {self.what} has ended (exit code {self._child.end()}).") from error
         for line in answer.log:
             logging.getLogger(line.logger).log(line.level, "%s", line.text)
         if isinstance(answer, wire.Failed):
@@ -98,6 +98,8 @@ class _Line:
 
 class ProcessRows(_Line, RowWriter):
     """Writes the rows of one shard with the epoch that was claimed."""
+
+    what = "journal's writer"
 
     def __init__(self, child: Child, url: str, shard_id: int, epoch: int) -> None:
         """Tell this process which journal it writes. Raises `Unavailable`."""
@@ -117,6 +119,8 @@ class ProcessRows(_Line, RowWriter):
 
 class ProcessTables(_Line, TableWriter):
     """Brings the tables of one shard along, in the name of the epoch that was claimed."""
+
+    what = "SQL tables"
 
     def __init__(self, child: Child, url: str, shard_id: int, epoch: int) -> None:
         """Tell this process whose tables those are. Raises `Unavailable`."""
