@@ -200,5 +200,7 @@ def until_closed(service: ServiceProcess) -> None:
             socket.create_connection((address.host, address.port or 0), 5).close()
         except ConnectionRefusedError:
             return
+        except ConnectionResetError:
+            pass  # it was closed while this one waited to be taken: the next one is refused
         threading.Event().wait(0.01)
     raise AssertionError(service.log)
