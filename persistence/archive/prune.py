@@ -7,8 +7,9 @@ which the database checks once more. So a kill at any moment leaves each row in 
 the next run goes on from there.
 """
 
+import contextlib
 import itertools
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,7 @@ def carry_out(
     archives: list[Archive] = []
     if todo.snapshot is None:
         return Pruned(todo, ())
-    with connect(url, f"callmarket prune {todo.shard_id}") as connection:
-        _be_alone(connection, todo.shard_id)
+    with connect(url, f"callmarket prune {todo.shard_id}") as connection, _alone(connection, todo.shard_id):
         known = journal.archived()
         before = (
             Chain(known[-1].last_seq, known[-1].digest_after, known[-1].epoch, known[-1].at_us) if known else Chain()
@@ -129,14 +129,21 @@ def carry_out(
     return Pruned(todo, tuple(archives))
 
 
-def _be_alone(connection: psycopg.Connection, shard_id: int) -> None:
-    """Take the lock of all who prune this shard; it ends with the connection. Raises `Unavailable` if it is held."""
+@contextlib.contextmanager
+def _alone(connection: psycopg.Connection, shard_id: int) -> Iterator[None]:
+    """Hold the lock of all who prune this shard. Raises `Unavailable` if another does."""
     try:
         row = connection.execute(_LOCK, (shard_id,)).fetchone()
     except psycopg.Error as error:
         raise Unavailable(f"The database does not answer: {error}") from error
     if row != (True,):
         raise Unavailable("Another prune of this shard is at work. Nothing was moved.")
+    try:
+        yield
+    finally:
+        # It ends with the session, and that some time after the connection: whoever comes next must not meet it.
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _prove(journal: Journal, snapshots: SnapshotStore, info: Info) -> None:

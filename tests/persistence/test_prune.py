@@ -163,11 +163,14 @@ def test_markets_in_two_schemas_are_pruned_at_the_same_time(empty_database_url: 
     with psycopg.connect(empty_database_url, autocommit=True) as owner:
         owner.execute("CREATE SCHEMA ours CREATE TABLE journal (); CREATE SCHEMA theirs CREATE TABLE journal ()")
     with connect(urls[0], "test") as ours, connect(urls[1], "test") as theirs, connect(urls[0], "test") as second:
-        prune._be_alone(ours, 0)
-        prune._be_alone(theirs, 0)
-        prune._be_alone(second, 1)
-        with pytest.raises(Unavailable, match="Another prune of this shard is at work"):
-            prune._be_alone(second, 0)
+        with prune._alone(ours, 0), prune._alone(theirs, 0):
+            with prune._alone(second, 1):
+                pass
+            with pytest.raises(Unavailable, match="Another prune of this shard is at work"):
+                prune._alone(second, 0).__enter__()
+        # At once, though the session that had it lives on.
+        with prune._alone(second, 0):
+            pass
 
 
 def test_without_the_archive_each_reader_says_what_it_lacks(place: Place) -> None:

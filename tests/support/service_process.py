@@ -81,7 +81,7 @@ class ServiceProcess:
 
     def ready(self) -> httpx2.Response:
         """What `/readyz` says."""
-        return httpx2.get(self.url + "/readyz", timeout=10)
+        return httpx2.get(self.url + "/readyz", timeout=60)
 
     def until(self, met: Any, within_s: float = 60.0) -> httpx2.Response:
         """What `/readyz` says, once it is so."""

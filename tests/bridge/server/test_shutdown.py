@@ -34,6 +34,14 @@ def server() -> Iterator[OwnServer]:
         yield one
 
 
+@pytest.fixture(autouse=True)
+def hang_up() -> Iterator[None]:
+    """A hang-up is as usual for what is started here, also where these tests themselves run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def url(server: OwnServer) -> Iterator[str]:
     with server.market_database() as one:
