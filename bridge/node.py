@@ -223,7 +223,7 @@ class Node:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
         check_ack(ack)
         began_s = time.perf_counter()
-        reign, applied = self._apply(requests)
+        reign, applied = self._apply(requests, waits=ack != "applied")
         known_by_row = recall.known_by_row(applied)
         if ack != "applied" or known_by_row:
             try:
@@ -327,14 +327,14 @@ class Node:
 
         return reign.sequencer.read(answer)
 
-    def _apply(self, requests: Sequence[Request]) -> tuple[Reign, list[Applied]]:
+    def _apply(self, requests: Sequence[Request], *, waits: bool = False) -> tuple[Reign, list[Applied]]:
         reign = self._ruling()
         began_s = time.perf_counter()
         if behind := reign.projector.congestion():
             self.tally.refused(len(requests))
             raise Unavailable(behind, RETRY_AFTER_S)
         try:
-            applied = reign.sequencer.submit(requests)
+            applied = reign.sequencer.submit(requests, waits=waits)
         except PersistenceError as error:
             self.tally.refused(len(requests))
             raise self._over(reign, str(error)) from error

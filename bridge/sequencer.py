@@ -69,8 +69,10 @@ class Sequencer:
         self._broken: BaseException | None = None
         self._stopped = False
 
-    def submit(self, requests: Sequence[Request]) -> list[Applied]:
+    def submit(self, requests: Sequence[Request], *, waits: bool = False) -> list[Applied]:
         """Stamp, apply and enqueue some requests, in order and with nothing of others between them.
+
+        Who `waits` calls `WriteBehind.wait` next, and writes what he waits for where nobody else does.
 
         Raises `Invalid`, `Unavailable` or what stopped the journal; then nothing happened, for the rows of a batch are
         handed to the journal together. Does not wait for the journal.
@@ -84,7 +86,7 @@ class Sequencer:
                 # Nothing here makes cycles, and a collection is longer than a call; it comes when the lock is free.
                 with collector_off():
                     applied = [self._apply(request, now_us, rows) for request in requests]
-                self._write_behind.enqueue(*rows)
+                self._write_behind.enqueue(*rows, wakes=not waits)
                 return applied
             except BaseException as error:
                 # An invariant is broken, the journal has stopped, or the thread was interrupted between two changes:

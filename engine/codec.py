@@ -27,7 +27,10 @@ encode: Final = _encoder.encode
 
 
 class Sealed(Struct, frozen=True, gc=False):
-    """One journal row: a stamped command, what it caused, the canonical bytes of both, and their digest."""
+    """One journal row: a stamped command, what it caused, the canonical bytes of both, and their digest.
+
+    `digest_before` is that of the row before it, which its own continues.
+    """
 
     entry: Entry
     events: Events
@@ -35,6 +38,7 @@ class Sealed(Struct, frozen=True, gc=False):
     command_json: bytes
     events_json: bytes
     digest: bytes
+    digest_before: bytes
 
 
 class ShapeError(ValueError):
@@ -136,7 +140,7 @@ def seal(previous_digest: bytes, entry: Entry, events: Events, rules: int = RULE
     command_json = _encoder.encode(entry.command)
     events_json = _encoder.encode(events)
     digest = chain(previous_digest, entry, rules, command_json, events_json)
-    return Sealed(entry, events, rules, command_json, events_json, digest)
+    return Sealed(entry, events, rules, command_json, events_json, digest, previous_digest)
 
 
 class Stamped(Protocol):

@@ -30,19 +30,29 @@ class Array(bytes):
     __slots__ = ()
 
 
-def _array_type(value_type: str) -> type[Array]:
-    """Make the class for arrays of a type, and tell psycopg that they are sent as they are."""
-    array_type = type(f"ArrayOf_{value_type}", (Array,), {"__slots__": ()})
-    info = adapters.types[value_type]
+class JsonBytes(bytes):
+    """The text of a single json value, as it is sent."""
+
+    __slots__ = ()
+
+
+def _send_as_it_is(kind: type[bytes], type_oid: int) -> None:
+    """Tell psycopg that these bytes are a value of that type already."""
 
     class AsItIs(Dumper):
         format = Format.BINARY
-        oid = info.array_oid
+        oid = type_oid
 
-        def dump(self, obj: Array) -> Buffer:
+        def dump(self, obj: bytes) -> Buffer:
             return obj
 
-    adapters.register_dumper(array_type, AsItIs)
+    adapters.register_dumper(kind, AsItIs)
+
+
+def _array_type(value_type: str) -> type[Array]:
+    """Make the class for arrays of a type."""
+    array_type = type(f"ArrayOf_{value_type}", (Array,), {"__slots__": ()})
+    _send_as_it_is(array_type, adapters.types[value_type].array_oid)
     return array_type
 
 
@@ -85,6 +95,7 @@ def sent_as(value_type: str) -> str:
     return "text" if value_type == "numeric" else value_type
 
 
+_send_as_it_is(JsonBytes, adapters.types["json"].oid)
 _TYPES: Final = {name: (_array_type(sent_as(name)), adapters.types[sent_as(name)].oid) for name in _PACKERS}
 
 

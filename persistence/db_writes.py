@@ -22,7 +22,7 @@ from persistence.connections import BoundedConnection
 from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, Unavailable
 from persistence.journal import Stored
 from persistence.projections import Changes
-from persistence.statements import APPEND, CHANGES_ROWS, Batch, Copy, append_values, batch_of
+from persistence.statements import CHANGES_ROWS, Batch, Copy, append_of, batch_of
 
 # Rows in one transaction. At this size the fixed cost of a transaction is below 1 % and its work below a second.
 BATCH_ROWS_MAX: Final = 20_000
@@ -44,18 +44,25 @@ def execute_journaled(connection: BoundedConnection, rows: Sequence[Sealed], *, 
     the rows may or may not be in: look at the position. A database that has become read-only (`ReadOnly`) is a failover
     under way, or a disk that somebody is saving.
     """
-    append(connection, [Stored.of(row, epoch) for row in rows], rows[0].entry.after_seq, shard_id=shard_id)
+    first = rows[0]
+    append(connection, [Stored.of(row, epoch) for row in rows], first.entry.after_seq, first.digest_before, shard_id)
 
 
-def append(connection: BoundedConnection, rows: Sequence[Stored], after_seq: int, *, shard_id: int) -> None:
-    """`execute_journaled` for rows that nobody decodes, all of one epoch; the first of them follows row `after_seq`."""
+def append(
+    connection: BoundedConnection, rows: Sequence[Stored], after_seq: int, digest_before: bytes, shard_id: int
+) -> None:
+    """`execute_journaled` for rows that nobody decodes, all of one epoch.
+
+    The first of them follows row `after_seq`, whose digest is `digest_before`.
+    """
     first, last = rows[0].seq, rows[-1].seq
     assert len(rows) <= BATCH_ROWS_MAX, len(rows)
     # Each row's predecessor is the one before it: with the ends right, one comparison of all pairs proves it.
     assert [row.seq for row in rows] == list(range(first, last + 1)), (first, last, "rows are not contiguous")
     try:
         # Prepared from the first time on: to parse and plan it takes as long as to execute it for a row.
-        written = connection.execute(APPEND, append_values(rows, shard_id, after_seq), prepare=True).rowcount
+        statement, values = append_of(rows, after_seq, digest_before, shard_id)
+        written = connection.execute(statement, values, prepare=True).rowcount
         if written != len(rows):
             _raise_fence(connection, rows[0], after_seq, shard_id)
     except psycopg.NotSupportedError:

@@ -198,8 +198,12 @@ class Journal(RowWriter, Protocol):
         with closing(self.scan(after_seq)) as chunks:
             for rows in chunks:
                 for row in rows:
+                    # Unknown to a reader that begins in the middle.
+                    before = links.digest
                     entry = links.follow(row)
-                    yield Sealed(entry, row.events(), row.rules, row.command_json, row.events_json, row.digest)
+                    yield Sealed(
+                        entry, row.events(), row.rules, row.command_json, row.events_json, row.digest, before or b""
+                    )
 
 
 def unbroken(journal: Journal, after_seq: int, last_seq: int) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from threading import Lock
 
-from engine.codec import GENESIS_DIGEST, Sealed, chain
+from engine.codec import GENESIS_DIGEST, Sealed
 from persistence.errors import Corrupt, Fenced, Gap
 from persistence.journal import Journal, Position, Stored
 
@@ -82,8 +82,7 @@ class MemoryJournal(Journal):
             raise Fenced(f"The shard is written by epoch {position.epoch}, mine is {self.epoch}. Nothing was written.")
         if position.last_seq != first.entry.after_seq:
             raise Gap(f"The shard ends at seq {position.last_seq}, this batch begins at {seq}. Nothing was written.")
-        digest = chain(position.last_digest, first.entry, first.rules, first.command_json, first.events_json)
-        if digest != first.digest:
+        if position.last_digest != first.digest_before:
             raise Corrupt(f"Row {seq} does not continue the stored digest. Nothing was written.", seq)
 
 

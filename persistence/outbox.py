@@ -142,6 +142,11 @@ class Outbox:
             self.attempt_since_s = now_s
         return "send" if self._end_is_known else "look"
 
+    @property
+    def may_send(self) -> bool:
+        """Whether all is plain: rows wait, where they go is known, and nothing is to be looked at or waited for."""
+        return self._end_is_known and self.failure is None and bool(self.batch or self._queue)
+
     def wait_s(self, now_s: float) -> float:
         """How long to wait before the next attempt."""
         return 0.0 if self._retry_at_s is None else max(0.0, self._retry_at_s - now_s)

@@ -55,10 +55,10 @@ class PostgresJournal(Journal):
         with self._line.use() as connection:
             execute_journaled(connection, rows, shard_id=self.shard_id, epoch=self.epoch)
 
-    def append_stored(self, rows: Sequence[Stored], after_seq: int) -> None:
+    def append_stored(self, rows: Sequence[Stored], after_seq: int, digest_before: bytes) -> None:
         """`append` for rows that were sealed elsewhere, with this journal's epoch. Raises as that."""
         with self._line.use() as connection:
-            append(connection, rows, after_seq, shard_id=self.shard_id)
+            append(connection, rows, after_seq, digest_before, self.shard_id)
 
     def row_at(self, seq: int) -> Stored | None:
         """See `Journal.row_at`."""

@@ -14,7 +14,7 @@ from msgspec.structs import astuple
 from psycopg import sql
 from psycopg.types.numeric import Int4, Int8
 
-from persistence.arrays import array, sent_as
+from persistence.arrays import JsonBytes, array, sent_as
 from persistence.journal import Stored
 from persistence.projections import Changes
 from persistence.tables import (
@@ -59,18 +59,26 @@ CHANGES_ROWS: Final[LiteralString] = """
     UNION ALL
     SELECT 'rule ' || rulename FROM pg_rewrite WHERE ev_class = 'journal'::regclass AND ev_type = '3'
 """
-# The fence and the rows are one statement, so nothing is there that could be executed after a fence that held. The
-# first row's columns are looked up in the arrays: a large row is sent once. `%b`: in binary, as everything here.
-APPEND: Final[LiteralString] = f"""
+# The fence and the rows are one statement, so nothing is there that could be executed after a fence that held. That the
+# first row continues the chain its digest says, with that of the row before it: to compute it again, which `verify`
+# does, took longer than to write a large row. `%b`: in binary, as everything here.
+_FENCED_INSERT: Final[LiteralString] = f"""
     WITH fence AS (
         UPDATE engine_writer SET last_seq = %(last_seq)b, last_digest = %(last_digest)b
-        WHERE shard_id = %(shard_id)b AND epoch = %(writer_epoch)b AND last_seq = %(after_seq)b
-          AND journal_digest(last_digest, (%(seq)b)[1], (%(at_us)b)[1], (%(rules)b)[1], (%(actor)b)[1],
-                             (%(command_id)b)[1], (%(command)b)[1], (%(events)b)[1]) = (%(digest)b)[1]
+        WHERE shard_id = %(shard_id)b AND epoch = %(writer_epoch)b
+          AND last_seq = %(after_seq)b AND last_digest = %(digest_before)b
           AND NOT EXISTS ({CHANGES_ROWS})
         RETURNING shard_id
     )
     INSERT INTO journal (shard_id, seq, epoch, at_us, actor, command_id, rules, command, events, digest)
+"""  # noqa: S608 -- constants
+# One row as plain values: to make, send and unfold arrays of one takes as long as its INSERT.
+_APPEND_ONE: Final[LiteralString] = f"""{_FENCED_INSERT}
+    SELECT shard_id, %(last_seq)b, %(writer_epoch)b, %(at_us)b, %(actor)b, %(command_id)b, %(rules)b, %(command)b,
+        %(events)b, %(last_digest)b
+    FROM fence
+"""  # noqa: S608 -- constants
+_APPEND_MANY: Final[LiteralString] = f"""{_FENCED_INSERT}
     SELECT fence.shard_id, new.* FROM fence,
         unnest(%(seq)b, %(epoch)b, %(at_us)b, %(actor)b, %(command_id)b, %(rules)b, %(command)b, %(events)b, %(digest)b)
         AS new
@@ -106,18 +114,31 @@ class Batch:
     statements: Sequence[Statement]
 
 
-def append_values(rows: Sequence[Stored], shard_id: int, after_seq: int) -> dict[str, object]:
-    """The values of `APPEND`, for rows of one epoch. About 2 us a row."""
-    columns = zip(*rows, strict=True)
-    packed = {name: array(type_, column) for (name, type_), column in zip(_JOURNAL_TYPES.items(), columns, strict=True)}
+def append_of(
+    rows: Sequence[Stored], after_seq: int, digest_before: bytes, shard_id: int
+) -> tuple[LiteralString, dict[str, object]]:
+    """What appends rows of one epoch behind their fence, and its values. About 2 us a row."""
     last = rows[-1]
-    return packed | {
+    fence = {
         "last_seq": Int8(last.seq),
         "last_digest": last.digest,
         "shard_id": Int4(shard_id),
         "writer_epoch": Int8(last.epoch),
         "after_seq": Int8(after_seq),
+        "digest_before": digest_before,
     }
+    if len(rows) == 1:
+        return _APPEND_ONE, fence | {
+            "at_us": Int8(last.at_us),
+            "actor": last.actor,
+            "command_id": last.command_id,
+            "rules": Int4(last.rules),
+            "command": JsonBytes(last.command_json),
+            "events": JsonBytes(last.events_json),
+        }
+    columns = zip(*rows, strict=True)
+    packed = {name: array(type_, column) for (name, type_), column in zip(_JOURNAL_TYPES.items(), columns, strict=True)}
+    return _APPEND_MANY, packed | fence
 
 
 def batch_of(changes: Changes, shard_id: int) -> Batch:

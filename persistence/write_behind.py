@@ -3,52 +3,34 @@
 Rule of this file: threads, the clock and the connection; what is done with them is decided in `outbox`. What is not
 durable is not acknowledged, and whatever cannot be resolved stops the writer for good.
 
-One thread owns the connection. It takes what is there, up to a bound, so batches grow by themselves with the load: no
-timer, no delay. A second thread wakes every few seconds to cut a connection that hangs.
+One thread at a time owns the connection. It takes what is there, up to a bound, so batches grow by themselves with the
+load: no timer, no delay. As a rule that is the writer's thread; but who waits anyway, and finds nobody at it, writes
+by himself, which spares a lone caller two changes of threads. What is not plain then (no connection, an error, rows of
+others) is left to the writer's thread. A second thread wakes every second to cut a connection that hangs.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, Protocol, Self
+from typing import Final, Self
 
 from engine.codec import Sealed
 from persistence.errors import PersistenceError, Unavailable
 from persistence.journal import Position, RowWriter
 from persistence.outbox import Callback, Notices, Outbox, Step
 from persistence.write_limits import Limits
+from persistence.write_status import Listener, Status, status_of
 
 logger: Final = logging.getLogger(__name__)
 
-State = Literal["running", "retrying", "failed", "closed"]
-
-
-@dataclass(frozen=True)
-class Status:
-    """The writer in figures, for a person."""
-
-    state: State
-    durable_seq: int
-    queue_rows: int
-    queue_bytes: int
-    outage_s: float
-    last_error: str
-    oldest_at_us: int | None
-    """The time, by the exchange's clock, of the first row that is not durable; None if all are."""
-
-
-class Listener(Protocol):
-    """Hears of every row once it is durable, batch by batch, from the writer's thread: it must not block."""
-
-    def durable(self, rows: Sequence[Sealed], /) -> None:
-        """These rows are on disk now, all of them; the next call brings those that follow."""
-
-    def failed(self, failure: PersistenceError, /) -> None:
-        """The writer has stopped for good. From any thread, perhaps more than once: the first time counts."""
+# Who waits less leaves the writing to the thread: to give up in the middle would cost the connection.
+WRITES_BY_HIMSELF_S_MIN: Final = 5.0
+# Between two looks whether an attempt hangs.
+_WATCH_S: Final = 1.0
 
 
 class WriteBehind:
@@ -80,6 +62,13 @@ class WriteBehind:
         self._wake = threading.Condition(self._lock)
         self._outbox = Outbox(position, self.limits)
         self._closed = False
+        # At most one of them at a time has the connection: the thread, from the first row to the last that waits, or
+        # somebody who waits for his own.
+        self._thread_writes = False
+        self._thread_stands_back = False
+        self._waiter_writes = False
+        # When who writes by himself will wait no longer.
+        self._patience_ends_s = math.inf
         # Replaced, never changed, so that whoever goes through it needs no lock.
         self._listeners: tuple[Listener, ...] = ()
         self._stop_watching = threading.Event()
@@ -98,15 +87,17 @@ class WriteBehind:
         with self._lock:
             return self._outbox.has_room(rows)
 
-    def enqueue(self, *rows: Sealed) -> None:
+    def enqueue(self, *rows: Sealed, wakes: bool = True) -> None:
         """Take the next rows, all or none; never waits. O(rows).
+
+        Without `wakes`, whoever calls this calls `wait` next, which sees to it that they are written.
 
         Raises `Unavailable` when the queue is full, and the failure that stopped the writer; then no row is taken.
         After `has_room(n)` the next n rows do not find it full, whatever they carry: the engine has moved on by then,
         and a row that is not taken would be lost. So bytes are a bound for `has_room` alone.
         """
         with self._lock:
-            if self._outbox.enqueue(*rows):
+            if self._outbox.enqueue(*rows) and wakes:
                 self._wake.notify()
 
     # --- for whoever waits -------------------------------------------------------------------------------------
@@ -154,7 +145,14 @@ class WriteBehind:
         _tell(due)
 
     def wait(self, seq: int, timeout_s: float) -> None:
-        """Return when row `seq` is durable. Raises `Unavailable` after the timeout, or the failure of the writer."""
+        """Return when row `seq` is durable. Raises `Unavailable` after the timeout, or the failure of the writer.
+
+        It writes what waits by itself where nobody else does.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        self._write_here(seq, timeout_s)
+        if seq <= self.durable_seq:
+            return
         done = threading.Event()
         outcome: list[PersistenceError | None] = []
 
@@ -163,7 +161,7 @@ class WriteBehind:
             done.set()
 
         self.on_durable(seq, finish)
-        if not done.wait(timeout_s):
+        if not done.wait(max(0.0, deadline_s - time.monotonic())):
             raise Unavailable(f"Row {seq} is not on disk after {timeout_s} s. It may still get there: ask again.")
         failure = outcome[0]
         if failure is not None:
@@ -179,22 +177,7 @@ class WriteBehind:
     def status(self) -> Status:
         """Where it stands."""
         with self._lock:
-            outbox = self._outbox
-            since = outbox.outage_since_s
-            state: State = "running" if since is None else "retrying"
-            if outbox.failure is not None:
-                state = "failed"
-            elif self._closed:
-                state = "closed"
-            return Status(
-                state=state,
-                durable_seq=outbox.durable.last_seq,
-                queue_rows=outbox.queue_rows,
-                queue_bytes=outbox.queue_bytes,
-                outage_s=0.0 if since is None else time.monotonic() - since,
-                last_error=outbox.last_error,
-                oldest_at_us=outbox.oldest_at_us,
-            )
+            return status_of(self._outbox, time.monotonic(), is_closed=self._closed)
 
     def close(self, drain_s_max: float = 30.0) -> None:
         """Write what waits, then stop. Raises `Unavailable` if that takes longer, or the failure of the writer."""
@@ -255,8 +238,13 @@ class WriteBehind:
         """Wait until there is something to do on the connection, or nothing will be any more."""
         with self._lock:
             while True:
+                self._thread_stands_back = self._waiter_writes
+                if self._waiter_writes:
+                    self._wake.wait()
+                    continue
                 now_s = time.monotonic()
                 step = self._outbox.next_step(now_s)
+                self._thread_writes = step != "idle"
                 if step == "idle":
                     self._wake.wait()
                 elif step == "wait":
@@ -266,17 +254,26 @@ class WriteBehind:
 
     def _do(self, step: Step) -> None:
         """Look or send, and tell the outbox how it ended."""
-        outbox = self._outbox
         try:
-            if self._journal is None:
-                self._journal = self._open_journal()
-            position = self._journal.position() if step == "look" else None
-            if position is None:
-                self._journal.append(outbox.batch)
+            position = self._attempt(step)
         except PersistenceError as error:
             self._drop_journal()
             self._refused(error)
-            return
+        else:
+            self._attempted(position)
+
+    def _attempt(self, step: Step) -> Position | None:
+        """Look where the journal ends; or send the batch, and return None. Raises what the journal does."""
+        if self._journal is None:
+            self._journal = self._open_journal()
+        if step == "look":
+            return self._journal.position()
+        self._journal.append(self._outbox.batch)
+        return None
+
+    def _attempted(self, position: Position | None) -> None:
+        """Tell the outbox, and all who listen or wait."""
+        outbox = self._outbox
         rows = outbox.batch
         if self._keep is not None and (position is None or position.last_digest == rows[-1].digest):
             self._keep(rows[-1].entry.seq, rows[-1].digest)
@@ -304,6 +301,51 @@ class WriteBehind:
         if journal is not None:
             journal.close()
 
+    # --- who waits, and writes by himself ----------------------------------------------------------------------
+
+    def _write_here(self, seq: int, timeout_s: float) -> None:
+        """Write up to row `seq` in this thread if nobody else is at it; or see to it that somebody is."""
+        with self._lock:
+            if self._thread_writes or self._waiter_writes or seq <= self._outbox.durable.last_seq:
+                return
+            if timeout_s < WRITES_BY_HIMSELF_S_MIN or self._journal is None or not self._outbox.may_send:
+                self._wake.notify()
+                return
+            self._waiter_writes = True
+            self._patience_ends_s = time.monotonic() + timeout_s
+        try:
+            while self._outbox.durable.last_seq < seq and self._outbox.may_send:
+                self._send_here()
+        finally:
+            with self._lock:
+                self._patience_ends_s = math.inf
+                self._waiter_writes = False
+                # Its own row is in, or it has met what the thread is there for. For nothing it is not woken.
+                if self._thread_stands_back or self._outbox.queue_rows:
+                    self._wake.notify()
+
+    def _send_here(self) -> None:
+        """One batch. Whoever is interrupted in it leaves the question what became of it to the writer's thread."""
+        with self._lock:
+            if self._outbox.next_step(time.monotonic()) != "send":
+                return
+        try:
+            self._do("send")
+        except Exception as error:
+            logger.exception("the journal's writer met a bug")
+            self._fail(PersistenceError(f"The journal's writer met a bug and stopped: {error!r}"))
+        except BaseException:
+            self._interrupted_here()
+            raise
+
+    def _interrupted_here(self) -> None:
+        if self._outbox.batch:
+            self._drop_journal()
+            self._refused(Unavailable("Whoever wrote them was interrupted."))
+        else:
+            # They are in, and not everybody may have heard of it.
+            self._fail(PersistenceError("The journal's writer was interrupted while it told what is durable."))
+
     # --- failing -----------------------------------------------------------------------------------------------
 
     def _fail(self, failure: PersistenceError) -> None:
@@ -328,11 +370,16 @@ class WriteBehind:
 
     def _watch(self) -> None:
         """Cut an attempt that hangs: a frozen server or a silent network answers no time-out of its own."""
-        while not self._stop_watching.wait(self.limits.attempt_s_max / 4):
-            if self._outbox.hangs(time.monotonic()):
+        while not self._stop_watching.wait(min(_WATCH_S, self.limits.attempt_s_max / 4)):
+            now_s = time.monotonic()
+            if self._outbox.hangs(now_s) or now_s > self._patience_ends_s:
                 self._interrupt()
             if self._outbox.failure is not None:
                 return
+            with self._lock:
+                # Rows of one who was interrupted before he waited for them.
+                if self._outbox.queue_rows:
+                    self._wake.notify()
 
     def _interrupt(self) -> None:
         with self._lock:

@@ -78,8 +78,8 @@ def _work_of(opened: wire.Open | wire.OpenTables) -> Work:
 
 def _write(journal: PostgresJournal, request: wire.Request) -> wire.Done:
     match request:
-        case wire.Append(rows, after_seq):
-            journal.append_stored(rows, after_seq)
+        case wire.Append(rows, after_seq, digest_before):
+            journal.append_stored(rows, after_seq, digest_before)
             return wire.Done()
         case wire.Look():
             return wire.Done(journal.position())

@@ -52,10 +52,11 @@ class OpenTables(Struct, frozen=True, array_like=True, tag="open_tables"):
 
 
 class Append(Struct, frozen=True, array_like=True, tag="append"):
-    """Write these rows, of which the first follows row `after_seq`: see `RowWriter.append`."""
+    """Write these rows, which follow row `after_seq` with this digest: see `RowWriter.append`."""
 
     rows: list[Stored]
     after_seq: int
+    digest_before: bytes
 
 
 class Look(Struct, frozen=True, array_like=True, tag="look"):
@@ -106,7 +107,8 @@ _answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answe
 
 def append_request(rows: Sequence[Sealed], epoch: int) -> Append:
     """The request to write these rows. Under a microsecond a row."""
-    return Append([Stored.of(row, epoch) for row in rows], rows[0].entry.after_seq)
+    first = rows[0]
+    return Append([Stored.of(row, epoch) for row in rows], first.entry.after_seq, first.digest_before)
 
 
 def failed(error: PersistenceError, log: list[LogLine]) -> Failed:

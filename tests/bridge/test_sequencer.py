@@ -230,9 +230,9 @@ class Watched(WriteBehind):
 
         super().__init__(open_journal, journal.position(), Limits(queue_rows_max=queue_rows_max))
 
-    def enqueue(self, *rows: Sealed) -> None:
+    def enqueue(self, *rows: Sealed, wakes: bool = True) -> None:
         self.handed.append(len(rows))
-        super().enqueue(*rows)
+        super().enqueue(*rows, wakes=wakes)
 
 
 @contextmanager
