@@ -78,7 +78,7 @@ class Posted(Struct, frozen=True):
     stamp: Stamp
 
 
-class Award(Struct, frozen=True):
+class Award(Struct, frozen=True, gc=False):
     """A right to a slot. `award_id` is the fencing token: name it when settling."""
 
     award_id: int
@@ -252,7 +252,7 @@ def cleared_round(reply: Reply) -> Round:
         slots_available=event.slots_available,
         bids_open=event.bids_open,
         clearing_price_tokens=event.clearing_price_tokens,
-        awards=tuple(_award(granted) for granted in one_by_one(reply.events) if isinstance(granted, AwardGranted)),
+        awards=_awards(reply.events),
         losers_remaining=event.losers_remaining,
         stamp=made,
     )
@@ -322,19 +322,29 @@ def released_hold(reply: Reply) -> ReleasedHold:
     return ReleasedHold(event.account_id, event.hold_id, event.released_tokens, made)
 
 
-def _award(event: AwardGranted) -> Award:
-    return Award(
-        award_id=event.award_id,
-        slot_id=event.slot_id,
-        bid_id=event.bid_id,
-        bidder_id=event.bidder_id,
-        task_id=event.task_id,
-        price_tokens=event.price_tokens,
-        premium_tokens=event.premium_tokens,
-        runner_up_task_id=event.runner_up_task_id,
-        provider_id=event.provider_id,
-        slot_started_at=datetime_of(event.slot_started_at_us),
-        lease_until=datetime_of(event.lease_until_us),
+def _awards(events: Iterable[Event]) -> tuple[Award, ...]:
+    granted = [event for event in one_by_one(events) if isinstance(event, AwardGranted)]
+    # All begin at one moment, and most leases are alike: to make dates took longer than all else.
+    times_us = {event.slot_started_at_us for event in granted} | {event.lease_until_us for event in granted}
+    dates = {at_us: datetime_of(at_us) for at_us in times_us}
+    # By position: a call may grant thousands.
+    return tuple(
+        [
+            Award(
+                event.award_id,
+                event.slot_id,
+                event.bid_id,
+                event.bidder_id,
+                event.task_id,
+                event.price_tokens,
+                event.premium_tokens,
+                event.runner_up_task_id,
+                event.provider_id,
+                dates[event.slot_started_at_us],
+                dates[event.lease_until_us],
+            )
+            for event in granted
+        ]
     )
 
 
