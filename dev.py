@@ -56,7 +56,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   check    the whole gate: format, lint, types, tests (ARGS go to pytest)
   test     pytest ARGS, without the slow tests
   slow     the slow tests only
-  soak     two hundred kills of the engine and of its database, and two hundred takeovers, all replies audited
+  soak     two hundred kills of each: engine, database, leader, writer and tables; all replies audited
   faults   real faults on a real PostgreSQL, ten times each, and a table of what happened: about half an hour
   simulate the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
   load     load on a served market: capacity, latency below it, overload, audit; --quick to see that it works
@@ -84,6 +84,8 @@ def main() -> int:
                     "slow",
                     "tests/bridge/test_kill.py",
                     "tests/bridge/test_takeover.py",
+                    "tests/bridge/server/test_followed.py",
+                    "tests/persistence/test_table_writer.py",
                     *arguments,
                 ),
             )

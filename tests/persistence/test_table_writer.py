@@ -76,23 +76,34 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def test_killed_at_random_moments_each_row_is_there_once(database_url: str, seed: int) -> None:
+@pytest.mark.parametrize(
+    ("kills_min", "rows"),
+    [(1, 900), pytest.param(200, 12_000, marks=[pytest.mark.slow, pytest.mark.timeout(3_600)])],
+)
+def test_killed_at_random_moments_each_row_is_there_once(
+    database_url: str, seed: int, kills_min: int, rows: int
+) -> None:
     """AUC-17: two at once, kill -9 of either, while the journal grows; the last one comes to the end."""
-    rng, told = random.Random(seed), story(seed, 900, long_swarm)
+    rng, told, kills = random.Random(seed), story(seed, rows, long_swarm), 0
+    some = list(batches(told.rows, seed, (1, 40, 200)))
     with PostgresJournal(database_url, 0) as journal:
         journal.claim()
         processes = [start(database_url, rng.choice((1, 7, 50))) for _ in range(2)]
-        for batch in batches(told.rows, seed, (1, 40, 200)):
+        for number, batch in enumerate(some):
             journal.append(batch)
             time.sleep(rng.random() * 0.05)
-            if rng.random() < 0.3:
+            # About a third of the batches, or as many as it takes.
+            while rng.random() < 0.3 or kills * len(some) < kills_min * (number + 1):
                 kill(processes.pop(rng.randrange(2)))
+                kills += 1
                 # What is committed is whole at any moment.
                 assert verify(database_url, 0).ok
                 processes.append(start(database_url, rng.choice((1, 7, 50))))
+                time.sleep(rng.random() * 0.05)
         for process in processes:
             kill(process)
-    assert level(database_url) and mark(database_url) == 900
+    assert kills >= kills_min
+    assert level(database_url) and mark(database_url) == rows
     assert_as_rebuilt(database_url)
 
 

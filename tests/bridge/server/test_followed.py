@@ -250,8 +250,9 @@ def test_tables_too_far_behind_let_nothing_be_taken_until_they_follow(
         assert_as_rebuilt(level(url))
 
 
+@pytest.mark.parametrize("times", [4, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3_600)])])
 def test_killed_processes_and_a_takeover_leave_each_row_once(
-    postgres_server: TestServer, template_database: str, tmp_path: Path, seed: int
+    postgres_server: TestServer, template_database: str, tmp_path: Path, seed: int, times: int
 ) -> None:
     """Under load: the processes that write journal and tables are killed, then the service, with another beside it."""
     rng = random.Random(seed)
@@ -272,7 +273,7 @@ def test_killed_processes_and_a_takeover_leave_each_row_once(
                         market.clear_round("m")
 
                 load = Thread(place)
-                for _ in range(4):
+                for _ in range(times):
                     time.sleep(rng.random())
                     for pid in first.children("persistence.writer_process"):
                         with suppress(ProcessLookupError):
