@@ -5,7 +5,7 @@ turn to turn. All calls are compared: a peer that sells other bids than ours, or
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -88,10 +88,7 @@ def check(entries: Sequence[Entry], places: Places, seed: int, say: Say) -> int:
     """Let every peer do a little of everything, with many bids at one price; return how many calls were compared."""
     comparison = Comparison()
     say("checked beside the engine: " + ", ".join(entry.name for entry in entries))
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(_worker(entry, places, seed, CHECK_PRICE_STEP_TOKENS)) for entry in (ENGINE, *entries)
-        ]
+    with _workers((ENGINE, *entries), places, seed, CHECK_PRICE_STEP_TOKENS) as workers:
         for worker in workers:
             worker.fill(CHECK_SIZE)
         for _ in _measured(workers, CHECK, CHECK_SIZE, comparison):
@@ -107,8 +104,7 @@ def measure(
     footprints: list[Footprint] = []
     comparison = Comparison()
     for resting in plan.resting:
-        with ExitStack() as stack:
-            workers = [stack.enter_context(_worker(entry, places, seed)) for entry in entries]
+        with _workers(entries, places, seed) as workers:
             for worker in workers:
                 say(f"{resting:,} resting: filling {worker.entry.name}")
                 shares = [None if size is None else size // resting for size in worker.fill(resting)]
@@ -132,16 +128,22 @@ def _measured(workers: list[Worker], plan: Plan, resting: int, comparison: Compa
                 called[worker] = turn.called
             comparison.of([(worker.entry, called[worker]) for worker in workers])
         yield [figure(name, kind, size, resting, took) for name, took in took_ns.items()]
-    comparison.of([(worker.entry, worker.level()) for worker in workers])
+    for worker in workers:
+        worker.check()
 
 
 @contextmanager
-def _worker(entry: Entry, places: Places, seed: int, price_step_tokens: int = 1) -> Iterator[Worker]:
-    worker = Worker(entry, places.of(entry), seed, price_step_tokens)
+def _workers(entries: Sequence[Entry], places: Places, seed: int, price_step_tokens: int = 1) -> Iterator[list[Worker]]:
+    workers: list[Worker] = []
     try:
-        yield worker
+        for entry in entries:
+            workers.append(Worker(entry, places.of(entry), seed, price_step_tokens))  # noqa: PERF401  (ended if one fails)
+        yield workers
     finally:
-        worker.close()
+        for worker in workers:
+            worker.dismiss()
+        for worker in workers:
+            worker.close()
 
 
 def turns(rounds: int, at_once: int) -> tuple[int, int]:

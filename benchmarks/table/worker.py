@@ -54,12 +54,19 @@ class Worker:
         took_ns, called = self._ask("turn", kind, size, times)
         return Turn(took_ns, called)
 
+    def check(self) -> None:
+        """See `Driver`."""
+        self._ask("check")
+
+    def dismiss(self) -> None:
+        """Ask nothing more: the process ends in its own time."""
+        self._pipe.close()
+
     def close(self) -> None:
         """End the peer and its process."""
-        if self._process.is_alive():
-            self._pipe.close()
-            self._process.join(END_S_MAX)
-            self._process.kill()
+        self.dismiss()
+        self._process.join(END_S_MAX)
+        self._process.kill()
         self._process.join()
 
     def _ask(self, name: str, *arguments: Any) -> Any:
