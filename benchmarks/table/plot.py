@@ -36,7 +36,8 @@ def draw(results: Results, path: Path) -> None:
         left.set(title=f"k = {k:,}, by the size of the book", xlabel="bids resting", ylabel="median of a call")
         right.set(title=f"{largest:,} bids resting, by k", xlabel="k, the slots that are sold")
         handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=10, labelcolor=INK)
+        legend = figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=10, labelcolor=INK)
+        legend.set_title("dashed: a crash loses it", prop={"size": 10})
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
 
