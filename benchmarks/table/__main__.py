@@ -92,11 +92,11 @@ def _places(entries: Sequence[Entry]) -> Iterator[tuple[Places, str]]:
     home.chmod(0o711)
     try:
         with ensure_server(home / "postgres") as server, ExitStack() as stack:
-            socket = ""
+            redis_url = ""
             if any(entry.needs == "redis" for entry in entries):
                 folder = home / "redis"
                 folder.mkdir()
-                socket = stack.enter_context(redis_server.running(folder))
+                redis_url = stack.enter_context(redis_server.running(folder))
 
             def new_database(name: str) -> str:
                 ensure_database(server.url("postgres"), name)
@@ -104,7 +104,7 @@ def _places(entries: Sequence[Entry]) -> Iterator[tuple[Places, str]]:
 
             with psycopg.connect(server.url("postgres")) as connection:
                 version = str(connection.info.parameter_status("server_version"))
-            yield Places(new_database, socket), version
+            yield Places(new_database, redis_url), version
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -1,14 +1,14 @@
 """The run: every peer is checked, then filled, then asked by turns.
 
-Rule of this file: one peer is measured at a time, in the same order of work for all, and whoever begins changes from
-turn to turn. All calls are compared: a peer that sells other bids than ours, or at another price, ends the run.
+Rule of this file: one peer with one book is measured at a time, and whoever begins changes from turn to turn. All calls
+are compared: a peer that sells other bids than ours, or at another price, ends the run.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks.table.catalogue import ENGINE, Entry
 from benchmarks.table.driver import Kind
@@ -33,19 +33,35 @@ class Plan:
     rounds: int = 200
     rounds_of_batches: int = 20
 
-    def steps(self, resting: int) -> Iterator[tuple[Kind, int, int, int]]:
-        """Each step with its size, how often it is done in a turn, and in how many turns."""
-        yield "place", 1, *turns(self.rounds, 20)
-        yield "batch", self.batch, *turns(self.rounds_of_batches, 2)
-        yield "cancel", 1, *turns(min(self.rounds, resting // 100), 20)
+    def steps(self, resting: int) -> Iterator["Step"]:
+        """The same steps for every book, though not as often."""
+        yield Step("place", 1, *turns(self.rounds, 20))
+        yield Step("batch", self.batch, *turns(self.rounds_of_batches, 2))
+        yield Step("cancel", 1, *turns(min(self.rounds, resting // 100), 20))
         for k in self.calls:
             # A quarter of the book at most, so that what is sold has rested, and at least three times.
             wanted = self.rounds if k < 100 else self.rounds // 2 if k < 1_000 else self.rounds // 8
-            yield "call", k, *turns(max(3, min(wanted, resting // 4 // k)), 10 if k < 100 else 1)
+            yield Step("call", k, *turns(max(3, min(wanted, resting // 4 // k)), 10 if k < 100 else 1))
+
+
+class Step(NamedTuple):
+    """What is done to a book, how often in a turn, and in how many turns."""
+
+    kind: Kind
+    size: int
+    times: int
+    turns: int
 
 
 QUICK: Final = Plan(resting=(10_000, 100_000), rounds=40, rounds_of_batches=6)
 CHECK: Final = Plan(resting=(CHECK_SIZE,), calls=(1, 5, 40), batch=20, rounds=4, rounds_of_batches=2)
+
+
+class Stage(NamedTuple):
+    """A book of one size, as each of the peers has it."""
+
+    resting: int
+    workers: list[Worker]
 
 
 class Disagreement(Exception):
@@ -53,18 +69,19 @@ class Disagreement(Exception):
 
 
 class Places:
-    """Where peers that need a server find one: a database of their own each time, or the one socket."""
+    """Where peers that need a server find one: a database of their own each time."""
 
-    def __init__(self, new_database: Callable[[str], str], redis_socket: str) -> None:
+    def __init__(self, new_database: Callable[[str], str], redis_url: str) -> None:
         self._new_database: Final = new_database
-        self._redis_socket: Final = redis_socket
+        self._redis_url: Final = redis_url
         self._numbers: Final = count(1)
+        self._redis_numbers: Final = count(0)
 
     def of(self, entry: Entry) -> str:
         """An empty place for this peer."""
         if entry.needs == "postgres":
             return self._new_database(f"table_{next(self._numbers)}")
-        return self._redis_socket if entry.needs == "redis" else ""
+        return f"{self._redis_url}?db={next(self._redis_numbers)}" if entry.needs == "redis" else ""
 
 
 class Comparison:
@@ -91,7 +108,7 @@ def check(entries: Sequence[Entry], places: Places, seed: int, say: Say) -> int:
     with _workers((ENGINE, *entries), places, seed, CHECK_PRICE_STEP_TOKENS) as workers:
         for worker in workers:
             worker.fill(CHECK_SIZE)
-        for _ in _measured(workers, CHECK, CHECK_SIZE, comparison):
+        for _ in _measured([Stage(CHECK_SIZE, workers)], CHECK, comparison):
             pass
     return comparison.calls
 
@@ -103,33 +120,51 @@ def measure(
     figures: list[Figure] = []
     footprints: list[Footprint] = []
     comparison = Comparison()
-    for resting in plan.resting:
-        with _workers(entries, places, seed) as workers:
-            for worker in workers:
-                say(f"{resting:,} resting: filling {worker.entry.name}")
-                shares = [None if size is None else size // resting for size in worker.fill(resting)]
-                footprints.append(Footprint(worker.entry.name, resting, *shares))
-            for measured in _measured(workers, plan, resting, comparison):
-                say(f"{resting:,} resting: {measured[0].kind} {measured[0].size}, {measured[0].times} times")
-                figures += measured
+    with ExitStack() as stack:
+        stages = [
+            Stage(resting, stack.enter_context(_workers(entries, places, seed))) for resting in sorted(plan.resting)
+        ]
+        for stage in stages:
+            for worker in stage.workers:
+                say(f"{stage.resting:,} resting: filling {worker.entry.name}")
+                shares = [None if size is None else size // stage.resting for size in worker.fill(stage.resting)]
+                footprints.append(Footprint(worker.entry.name, stage.resting, *shares))
+        for measured in _measured(stages, plan, comparison):
+            say(f"{measured[0].kind} {measured[0].size}: {max(one.times for one in measured)} times")
+            figures += measured
     return figures, footprints, comparison.calls
 
 
-def _measured(workers: list[Worker], plan: Plan, resting: int, comparison: Comparison) -> Iterator[list[Figure]]:
-    for kind, size, times, rounds in plan.steps(resting):
-        comparison.of([(worker.entry, worker.level()) for worker in workers])
-        took_ns: dict[str, list[int]] = {worker.entry.name: [] for worker in workers}
-        for number in range(rounds):
-            begin = number % len(workers)
-            called = {}
-            for worker in workers[begin:] + workers[:begin]:
-                turn = worker.turn(kind, size, times)
-                took_ns[worker.entry.name] += turn.took_ns
-                called[worker] = turn.called
-            comparison.of([(worker.entry, called[worker]) for worker in workers])
-        yield [figure(name, kind, size, resting, took) for name, took in took_ns.items()]
-    for worker in workers:
-        worker.check()
+def _measured(stages: Sequence[Stage], plan: Plan, comparison: Comparison) -> Iterator[list[Figure]]:
+    """By turns over all peers and all sizes, so that what others do to the machine is shared by all."""
+    for steps in zip(*(plan.steps(stage.resting) for stage in stages), strict=True):
+        for stage in stages:
+            comparison.of([(worker.entry, worker.level()) for worker in stage.workers])
+        measured: list[dict[str, list[int]]] = [{worker.entry.name: [] for worker in stage.workers} for stage in stages]
+        for number in range(max(step.turns for step in steps)):
+            for stage, step, took_ns in zip(stages, steps, measured, strict=True):
+                if number < step.turns:
+                    _turn(stage.workers, step, number, took_ns, comparison)
+        yield [
+            figure(name, step.kind, step.size, stage.resting, took)
+            for stage, step, took_ns in zip(stages, steps, measured, strict=True)
+            for name, took in took_ns.items()
+        ]
+    for stage in stages:
+        for worker in stage.workers:
+            worker.check()
+
+
+def _turn(
+    workers: list[Worker], step: Step, number: int, took_ns: dict[str, list[int]], comparison: Comparison
+) -> None:
+    begin = number % len(workers)
+    called = {}
+    for worker in workers[begin:] + workers[:begin]:
+        turn = worker.turn(step.kind, step.size, step.times)
+        took_ns[worker.entry.name] += turn.took_ns
+        called[worker] = turn.called
+    comparison.of([(worker.entry, called[worker]) for worker in workers])
 
 
 @contextmanager

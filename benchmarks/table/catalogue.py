@@ -36,7 +36,7 @@ class Entry:
         return ""
 
     def open(self, where: str) -> Peer:
-        """The peer, at a URL or a socket if it needs one. Imports it."""
+        """The peer, at a URL if it needs one. Imports it."""
         adapter = getattr(importlib.import_module(f"benchmarks.table.{self.module}"), self.adapter)
         peer: Peer = adapter() if self.needs == "nothing" else adapter(where)
         return peer

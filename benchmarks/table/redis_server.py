@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 SERVERS: Final = ("redis-server", "valkey-server")
 # A package of Python that brings the server; its binary is all that is used of it.
@@ -42,7 +43,7 @@ def absent() -> str:
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """Yield the socket of a server that keeps its files in this folder."""
+    """Yield the URL of a server that keeps its files in this folder; with `?db=1` and so on it has others."""
     binary, path = program(), folder / SOCKET
     assert binary is not None
     options = {
@@ -59,14 +60,14 @@ def running(folder: Path) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_until_it_listens(process, path)
-            yield str(path)
+            yield f"unix://{path}"
         finally:
             process.terminate()
 
 
-def append_only_bytes(socket_path: str) -> int:
+def append_only_bytes(url: str) -> int:
     """What the server's append-only files take up: one file before version 7, a folder of them since."""
-    files = Path(socket_path).parent.rglob("appendonly*")
+    files = Path(urlsplit(url).path).parent.rglob("appendonly*")
     return sum(file.stat().st_size for file in files if file.is_file())
 
 

@@ -21,12 +21,11 @@ class SortedSet:
     """ZADD, ZREM, and a call as one transaction: ZPOPMIN of the best k, and a look at the next."""
 
     def __init__(self, where: str) -> None:
-        self._redis: Final = redis.Redis(unix_socket_path=where)
-        self._redis.flushall()
+        self._redis: Final = redis.Redis.from_url(where)
         assert self._redis.config_get("appendfsync")["appendfsync"] == "always"
         self._server_bytes_before: Final = self._server_bytes()
         self._disk_bytes_before: Final = append_only_bytes(where)
-        self._socket: Final = where
+        self._url: Final = where
 
     def fill(self, bids: Iterable[Bid]) -> None:
         """In large commands."""
@@ -85,7 +84,7 @@ class SortedSet:
     def sizes(self) -> Sizes:
         """What the server has grown by, and its append-only file."""
         server_bytes = self._server_bytes() - self._server_bytes_before
-        disk_bytes = append_only_bytes(self._socket) - self._disk_bytes_before
+        disk_bytes = append_only_bytes(self._url) - self._disk_bytes_before
         return Sizes(here=False, server_bytes=server_bytes, disk_bytes=disk_bytes)
 
     def close(self) -> None:

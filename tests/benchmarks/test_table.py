@@ -85,8 +85,8 @@ def place_of(entry: Entry, database_url: str) -> Iterator[str]:
         yield database_url
         return
     # The path of a socket is short, and that of a test's own folder may not be.
-    with tempfile.TemporaryDirectory() as folder, redis_server.running(Path(folder)) as socket:
-        yield socket
+    with tempfile.TemporaryDirectory() as folder, redis_server.running(Path(folder)) as url:
+        yield url
 
 
 @pytest.mark.parametrize("entry", PEERS, ids=lambda entry: entry.name)
