@@ -51,17 +51,19 @@ THE_MARKET = ("demo", "serve")
 USAGE = """\
 usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
 
-  demo     show the market at work: callmarket demo ARGS
-  serve    the market over HTTP, on a private PostgreSQL: callmarket serve ARGS
-  check    the whole gate: format, lint, types, tests (ARGS go to pytest)
-  test     pytest ARGS, without the slow tests
-  slow     the slow tests only
-  soak     two hundred kills of each: engine, database, leader, writer and tables; all replies audited
-  faults   real faults on a real PostgreSQL, ten times each, and a table of what happened: about half an hour
-  simulate the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
-  load     load on a served market: capacity, latency below it, overload, audit; --quick to see that it works
-  bench    the benchmarks
-  format   format the code and repair what the linter can repair
+  demo         show the market at work: callmarket demo ARGS
+  serve        the market over HTTP, on a private PostgreSQL: callmarket serve ARGS
+  check        the whole gate: format, lint, types, tests (ARGS go to pytest)
+  test         pytest ARGS, without the slow tests
+  slow         the slow tests only
+  soak         two hundred kills of each: engine, database, leader, writer and tables; all replies audited
+  faults       real faults on a real PostgreSQL, ten times each, and a table of what happened: about half an hour
+  simulate     the whole system in one thread, from seeds: --seeds 5000, or --seed 17 to repeat one
+  load         load on a served market: capacity, latency below it, overload, audit; --quick to see that it works
+  bench        the market beside what else one might take, in one table: some minutes
+  bench-quick  the same in less than a minute: smaller books, fewer rounds
+  bench-parts  the benchmarks of single parts: pytest benchmarks ARGS
+  format       format the code and repair what the linter can repair
 """
 
 
@@ -92,7 +94,9 @@ def main() -> int:
         ],
         "faults": [("faults", module("tests.faults", *arguments))],
         "load": [("load", module("benchmarks.load", *arguments))],
-        "bench": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
+        "bench": [("bench", module("benchmarks.table", *arguments))],
+        "bench-quick": [("bench", module("benchmarks.table", "--quick", *arguments))],
+        "bench-parts": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
         "format": [
             ("ruff format", module("ruff", "format", *arguments)),
             ("ruff check", module("ruff", "check", "--fix", *arguments)),

@@ -1,6 +1,6 @@
 """What one batch costs on its way to the disk, by its size, alone and beside a thread that is always busy.
 
-    python3 dev.py bench benchmarks/bench_batches.py
+    python3 dev.py bench-parts benchmarks/bench_batches.py
 
 Rule of this file: the time is that of `PostgresJournal.append` alone, from sealed rows to the answer of the commit. The
 busy thread stands for an event loop under load: each wait for the server gives the interpreter away to it.

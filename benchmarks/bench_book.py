@@ -1,6 +1,6 @@
 """Which structure should the book be? Add, cancel, top k and memory at 10k, 100k and 1M resting bids.
 
-    python3 dev.py bench benchmarks/bench_book.py
+    python3 dev.py bench-parts benchmarks/bench_book.py
 
 Rule of this file: every candidate does the same work on the same bids in the same run; compare within one table.
 """

@@ -1,6 +1,6 @@
 """What durability costs: commands a second through PostgreSQL, and rows a second on the way back.
 
-    python3 dev.py bench benchmarks/bench_durable.py
+    python3 dev.py bench-parts benchmarks/bench_durable.py
 
 Rule of this file: a command counts when its journal row is committed in a real PostgreSQL with fsync on; the tables
 follow meanwhile. The floor beside us is the bare COPY of the same journal bytes in the same run. Durable figures depend

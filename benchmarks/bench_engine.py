@@ -1,6 +1,6 @@
 """The cost of one command to the engine, and of one call, whatever rests.
 
-    python3 dev.py bench benchmarks/bench_engine.py
+    python3 dev.py bench-parts benchmarks/bench_engine.py
 
 Rule of this file: whole commands as a user means them: decided, applied, ledger and events included; no I/O.
 """

@@ -1,6 +1,6 @@
 """What it costs to go through all of history: making the tables again, proving them, and reading and writing archives.
 
-    python3 dev.py bench benchmarks/bench_history.py
+    python3 dev.py bench-parts benchmarks/bench_history.py
 
 Rule of this file: every one goes through the same rows of a real PostgreSQL. Beside them stands the floor: the rows
 read and looked at by nobody.

@@ -1,6 +1,6 @@
 """The served market under load: durable bids over HTTP, one a request and in batches, beside the framework's ceiling.
 
-    python3 dev.py bench -k load        # these three, by turns
+    python3 dev.py bench-parts -k load        # these three, by turns
     python3 dev.py load                 # the whole run: capacity, latency below it, overload, audit
 
 Rule of this file: a bid counts when its client has been told that it is durable, and it is in the database afterwards.

@@ -1,6 +1,6 @@
 """What live commands feel while snapshots are taken: latency at 1M resting bids, alone and beside snapshots.
 
-    python3 dev.py bench benchmarks/bench_pause.py -s
+    python3 dev.py bench-parts benchmarks/bench_pause.py -s
 
 Rule of this file: an open loop. Each command has a time at which it is due, whatever became of those before, and its
 latency counts from then: a pause is felt by all who came while it lasted. The snapshots are taken by the very command

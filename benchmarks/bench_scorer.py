@@ -1,6 +1,6 @@
 """How long does a backlog take to be scored, ranked and planned? Columns beside a loop in plain Python.
 
-    python3 dev.py bench benchmarks/bench_scorer.py
+    python3 dev.py bench-parts benchmarks/bench_scorer.py
 
 Rule of this file: the loop does the same arithmetic on the same tasks in the same run, without the checks that the
 columns make; compare within one table.

@@ -1,6 +1,6 @@
 """What a snapshot costs and saves: encoding, restoring, and recovery from it with the rows after it.
 
-    python3 dev.py bench benchmarks/bench_snapshot.py
+    python3 dev.py bench-parts benchmarks/bench_snapshot.py
 
 Rule of this file: the recovery is the one that opening an exchange does, from a real PostgreSQL, with all its proofs.
 Beside it stands the floor: reading the very same bytes, the stored image and the rows, and doing nothing with them.

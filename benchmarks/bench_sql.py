@@ -1,11 +1,9 @@
 """The market beside the SQL that it replaces, on one PostgreSQL, by turns in one run.
 
-    python3 dev.py bench benchmarks/bench_sql.py -s
+    python3 dev.py bench-parts benchmarks/bench_sql.py -s
 
-Rule of this file: the SQL way is the strong one: one statement a bid (hold and insert in one CTE), one statement a call
-(the best k + 1 by the index, locked, marked, premiums given back, awards recorded), prepared, autocommitted, one
-client. It keeps no journal and no ledger rows and knows no retries. A ratio is SQL / ours: above 1 ours is faster.
-Beside both stands the INSERT of our journal row alone. All is drawn before the clock runs; medians.
+Rule of this file: the SQL way is the strong one of `sql_way`. A ratio is SQL / ours: above 1 ours is faster. Beside
+both stands the INSERT of our journal row alone. All is drawn before the clock runs; medians.
 """
 
 import random
@@ -13,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count, islice
 from typing import Final
 
 import psycopg
@@ -21,6 +20,7 @@ from psycopg.types.numeric import Int4, Int8
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
+from benchmarks.sql_way import SqlBid, SqlWay
 from bridge.app import open_exchange
 from bridge.exchange import Exchange
 from bridge.messages import Ack, Request
@@ -35,86 +35,18 @@ BATCH: Final = 500
 BURST: Final = 100_000
 CALLS: Final = {5: 25, 100: 15, 1_000: 7}
 
-SCHEMA: Final = """
-CREATE TABLE token_accounts (account_id text PRIMARY KEY, balance bigint NOT NULL, held bigint NOT NULL DEFAULT 0);
-CREATE TABLE bids (id bigserial PRIMARY KEY, bidder_id text NOT NULL, task_id text NOT NULL,
-  max_price_tokens bigint NOT NULL, expected_value_usd numeric NOT NULL, ttl_at timestamptz,
-  status text NOT NULL DEFAULT 'open');
-CREATE INDEX bids_status_price ON bids (status, max_price_tokens DESC, id);
-CREATE TABLE clears (id bigserial PRIMARY KEY, slot_id text NOT NULL, clearing_price_tokens bigint NOT NULL,
-  winning_task_id text NOT NULL, runner_up_task_id text, bid_id bigint NOT NULL, slot_started_at timestamptz NOT NULL,
-  slot_finished_at timestamptz, actual_impact numeric);
-INSERT INTO token_accounts SELECT 'agent-' || n, 1000000000000 FROM generate_series(0, 999) AS n;
-"""
-PLACE: Final = """
-WITH paid AS (UPDATE token_accounts SET held = held + %(price)s
-    WHERE account_id = %(bidder)s AND balance - held >= %(price)s RETURNING 1)
-INSERT INTO bids (bidder_id, task_id, max_price_tokens, expected_value_usd, ttl_at)
-SELECT %(bidder)s, %(task)s, %(price)s, 0.001, now() + interval '1 hour' FROM paid RETURNING id
-"""
-CLEAR: Final = """
-WITH best AS (SELECT id, bidder_id, task_id, max_price_tokens,
-    row_number() OVER (ORDER BY max_price_tokens DESC, id) AS n
-    FROM (SELECT id, bidder_id, task_id, max_price_tokens FROM bids WHERE status = 'open' AND ttl_at > now()
-        ORDER BY max_price_tokens DESC, id LIMIT %(k)s + 1 FOR UPDATE) AS locked),
-price AS (SELECT coalesce(max(max_price_tokens) FILTER (WHERE n = %(k)s + 1), 0) AS tokens,
-    max(task_id) FILTER (WHERE n = %(k)s + 1) AS runner FROM best),
-won AS (SELECT best.* FROM best WHERE n <= %(k)s),
-marked AS (UPDATE bids SET status = 'won' FROM won WHERE bids.id = won.id RETURNING bids.id),
-freed AS (UPDATE token_accounts AS a SET held = held - g.premium
-    FROM (SELECT bidder_id, sum(max_price_tokens - price.tokens) AS premium FROM won, price GROUP BY bidder_id) AS g
-    WHERE a.account_id = g.bidder_id RETURNING 1)
-INSERT INTO clears (slot_id, clearing_price_tokens, winning_task_id, runner_up_task_id, bid_id, slot_started_at)
-SELECT 'slot-' || n, price.tokens, task_id, price.runner, id, now() FROM won, price RETURNING id
-"""
 BARE: Final = """
 INSERT INTO journal (shard_id, seq, epoch, at_us, actor, command_id, rules, command, events, digest)
 VALUES (%b, %b, %b, %b, %b, %b, %b, %b::text::json, %b::text::json, %b)
 """
 
 
-class SqlWay:
-    """The auction as five statements would have it."""
-
-    def __init__(self, url: str) -> None:
-        """Make its tables, and let so many bids rest."""
-        self._draw: Final = random.Random(workload.SEED)
-        self.connection: Final = psycopg.connect(url, autocommit=True, prepare_threshold=0)
-        self.connection.execute(SCHEMA, prepare=False)
-        columns = "bidder_id, task_id, max_price_tokens, expected_value_usd, ttl_at"
-        with self.connection.cursor() as cursor, cursor.copy(f"COPY bids ({columns}) FROM STDIN") as copy:
-            for number in range(RESTING):
-                bid = self._bid(f"task-{number}")
-                copy.write_row((bid["bidder"], bid["task"], bid["price"], 0, "2100-01-01"))
-        self.connection.execute(
-            "UPDATE token_accounts SET held = tokens FROM (SELECT bidder_id, sum(max_price_tokens) AS tokens FROM bids "
-            "GROUP BY 1) AS sums WHERE account_id = bidder_id"
-        )
-        self.connection.execute("VACUUM ANALYZE", prepare=False)
-
-    def place(self, name: str) -> Callable[[], object]:
-        """What places one bid."""
-        bid = self._bid(name)
-        return lambda: self.connection.execute(PLACE, bid).fetchone()
-
-    def place_all(self, names: Sequence[str]) -> Callable[[], object]:
-        """What places many in one transaction, through a pipeline."""
-        bids = [self._bid(name) for name in names]
-
-        def place() -> None:
-            with self.connection.pipeline(), self.connection.transaction():
-                for bid in bids:
-                    self.connection.execute(PLACE, bid)
-
-        return place
-
-    def clear(self, k: int) -> Callable[[], object]:
-        """What calls."""
-        return lambda: self.connection.execute(CLEAR, {"k": k}).fetchall()
-
-    def _bid(self, task_id: str) -> dict[str, object]:
-        price = self._draw.randint(workload.PRICE_MIN_TOKENS, workload.PRICE_MAX_TOKENS)
-        return {"price": price, "bidder": f"agent-{self._draw.randrange(workload.BIDDERS)}", "task": task_id}
+def sql_bids() -> Iterator[SqlBid]:
+    """Bids without end, as the market's own are drawn."""
+    draw = random.Random(workload.SEED)
+    for number in count():
+        price_tokens = draw.randint(workload.PRICE_MIN_TOKENS, workload.PRICE_MAX_TOKENS)
+        yield SqlBid(f"agent-{draw.randrange(workload.BIDDERS)}", f"task-{number}", price_tokens)
 
 
 class Ours:
@@ -193,23 +125,24 @@ def bench_beside_sql(benchmark: BenchmarkFixture, server: EmbeddedServer) -> Non
         ensure_database(server.url("postgres"), name)
     figures: dict[str, object] = {}
     with open_exchange(server.url("ours")) as market:
-        sql, ours = SqlWay(server.url("sql_way")), Ours(market)
-        figures |= _singles(sql, ours)
+        bids = sql_bids()
+        sql, ours = SqlWay(server.url("sql_way"), islice(bids, RESTING)), Ours(market)
+        figures |= _singles(sql, bids, ours)
         figures |= _bare(server.url("ours"), ours)
         for k, calls in CALLS.items():
-            pairs = [(timed_s(ours.clear(k)), timed_s(sql.clear(k))) for _ in range(calls)]
+            pairs = [(timed_s(ours.clear(k)), timed_s(sql.call(k))) for _ in range(calls)]
             aim = {5: "2", 100: "3", 1_000: "5"}[k]
             figures |= told(f"durable call, k = {k}", *zip(*pairs, strict=True), aim)
-        figures |= _batches(sql, ours)
+        figures |= _batches(sql, bids, ours)
         sql.connection.close()
     benchmark.extra_info.update(figures)
     benchmark.pedantic(lambda: None, rounds=1)
 
 
-def _singles(sql: SqlWay, ours: Ours) -> dict[str, object]:
+def _singles(sql: SqlWay, bids: Iterator[SqlBid], ours: Ours) -> dict[str, object]:
     pairs = []
-    for number, request in enumerate(ours.some(SINGLES)):
-        place = sql.place(f"one-{number}")
+    for request in ours.some(SINGLES):
+        place = sql.place(next(bids))
         pairs.append((timed_s(lambda request=request: ours.market.submit_one(request)), timed_s(place)))  # type: ignore[misc]
     return told("one durable bid at a time", *zip(*pairs, strict=True), "1")
 
@@ -221,15 +154,14 @@ def _bare(url: str, ours: Ours) -> dict[str, object]:
     return told("one durable bid, and the INSERT of its row alone", *zip(*pairs, strict=True), "0.77")
 
 
-def _batches(sql: SqlWay, ours: Ours) -> dict[str, object]:
+def _batches(sql: SqlWay, bids: Iterator[SqlBid], ours: Ours) -> dict[str, object]:
     """A row's share of each; the SQL way has nothing that follows."""
     figures: dict[str, object] = {}
     acks: list[tuple[Ack, str]] = [("durable", "4"), ("projected", "2")]
     for ack, aim in acks:
         requests = ours.some(BURST)
         our_s = timed_s(lambda requests=requests, ack=ack: ours.submit(requests, ack))  # type: ignore[misc]
-        starts = range(0, BURST // 10, BATCH)
-        sql_s = [timed_s(sql.place_all([f"{ack}-{n}" for n in range(start, start + BATCH)])) for start in starts]
+        sql_s = [timed_s(sql.place_all(list(islice(bids, BATCH)))) for _ in range(BURST // 10 // BATCH)]
         name = f"a bid of {BURST:,} in batches of {BATCH}, {ack}"
         figures |= told(name, [our_s / BURST], [one / BATCH for one in sql_s], aim)
     return figures

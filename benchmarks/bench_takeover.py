@@ -1,6 +1,6 @@
 """How long a market is away when its leader ends: from the signal to the standby's first durable answer.
 
-    python3 dev.py bench benchmarks/bench_takeover.py
+    python3 dev.py bench-parts benchmarks/bench_takeover.py
 
 Rule of this file: two real processes and a real PostgreSQL; the leader is busy when it is killed, told to end, or
 frozen for good. Most of what is measured is waiting that was chosen (`persistence/leadership/vacancy.py`, `lease_s`).
@@ -34,7 +34,8 @@ def leader(url: str, resting: int) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+            # The first of those that it goes on placing is among them.
+            assert process.stdout.readline() == f"ready {resting + 1}\n"
             yield process
         finally:
             process.kill()
@@ -71,5 +72,9 @@ def bench_takeover(benchmark: BenchmarkFixture, server: EmbeddedServer, end: str
         assert market.wait_until_leading(WAIT_S)
         market.open_account("first")
 
+    def see_the_book(process: subprocess.Popen[str], market: Exchange) -> None:
+        # What was taken over is the book that the leader had, and what it went on placing.
+        assert market.read(lambda state: len(state.bids)) > resting
+
     with stage:
-        benchmark.pedantic(take_over, setup=set_up, rounds=5)
+        benchmark.pedantic(take_over, setup=set_up, teardown=see_the_book, rounds=5)

@@ -1,6 +1,6 @@
 """What waiting costs: many agents of one asyncio loop, each with one durable command at a time.
 
-    python3 dev.py bench benchmarks/bench_waiting.py
+    python3 dev.py bench-parts benchmarks/bench_waiting.py
 
 Rule of this file: a command counts when its agent has been answered, durably, from a real PostgreSQL. The peer beside
 us waits as is usual: a wake of the loop and a timer for each command. Both run in turns in one run; the ratio of their

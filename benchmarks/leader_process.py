@@ -1,7 +1,7 @@
 """A leader that is there to be ended: `python -m benchmarks.leader_process URL RESTING`.
 
-It opens the market, lets so many bids rest, says `ready`, and goes on placing one after the other.
-Rule of this file: nothing of it is measured; it is what the standby in `bench_takeover` takes over from.
+It opens the market, lets so many bids rest, says `ready` with how many do by then, and goes on placing one after the
+other. Rule of this file: nothing of it is measured; it is what the standby in `bench_takeover` takes over from.
 """
 
 import signal
@@ -49,7 +49,8 @@ def main() -> None:
         for number in count(resting):
             accepted(market.submit([bid(number)]))
             if number == resting:
-                sys.stdout.write("ready\n")
+                # Counted, not believed: a bid may be taken and end at once, and the book is then not what it is called.
+                sys.stdout.write(f"ready {market.read(lambda state: len(state.bids))}\n")
                 sys.stdout.flush()
             if ended.is_set():
                 return
