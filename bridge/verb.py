@@ -11,9 +11,14 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from bridge.messages import Reply, Request
+from bridge.names import OWN
+from engine.commands import ADMIN, OPERATOR, TREASURY, OfferSlot, SettleAward, VoidAward, WithdrawSlot
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+SlotCommand = OfferSlot | WithdrawSlot | SettleAward | VoidAward
+"""The commands that mean a slot, and so name its provider."""
 
 
 class Submitting(Protocol):
@@ -65,5 +70,14 @@ class AsyncVerb(Generic[P, T]):
 
 
 def as_actor(request: Request, actor: str | None) -> Request:
-    """The request with this actor, if an exchange acts for one."""
-    return request if actor is None else msgspec.structs.replace(request, actor=actor)
+    """The request with this actor, if an exchange acts for one; about its own slot, if it names no provider."""
+    acting = request if actor is None else msgspec.structs.replace(request, actor=actor)
+    return of_provider(acting, TREASURY if acting.actor in (ADMIN, OPERATOR) else acting.actor)
+
+
+def of_provider(request: Request, provider_id: str) -> Request:
+    """The request, of this provider's slot where it means a slot and names no provider. O(1)."""
+    command = request.command
+    if not isinstance(command, SlotCommand) or command.provider_id != OWN:
+        return request
+    return msgspec.structs.replace(request, command=msgspec.structs.replace(command, provider_id=provider_id))

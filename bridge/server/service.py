@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from bridge import recall, results, verbs
-from bridge.access.authorize import acting_account, actor_of
+from bridge.access.authorize import acting_account, actor_of, own_provider
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope, require
@@ -26,6 +26,7 @@ from bridge.exchange import Exchange
 from bridge.feed.filters import Filter
 from bridge.feed.subscription import Subscription
 from bridge.messages import Ack, Reply, Request
+from bridge.names import OWN
 from bridge.questions import AwardRow, AwardStatus
 from bridge.resource_allocator import changes
 from bridge.resource_allocator.questions import AllocationDetail, BountyDetail
@@ -36,8 +37,7 @@ from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.server.reading import ReadMarket
 from bridge.server.shares import Share, Shares
-from bridge.verb import as_actor
-from engine.commands import TREASURY
+from bridge.verb import SlotCommand, as_actor, of_provider
 
 T = TypeVar("T")
 
@@ -189,12 +189,6 @@ class Service:
         """The account that the caller bids with. Raises `Forbidden`, or `Invalid` where there is no telling which."""
         return acting_account(caller.principal, Scope.BID, caller.account)
 
-    def provider(self, caller: Caller) -> str:
-        """The provider for whom the caller offers; staff who names none offers for the treasury. Raises as `bidder`."""
-        if not caller.account and not caller.principal.providers and Scope.OPERATE in caller.principal.scopes:
-            return TREASURY
-        return acting_account(caller.principal, Scope.OFFER, caller.account)
-
     async def cycle(self, market_id: str) -> CycleStatus:
         """When a market is called, and how that goes. Raises `NotFound`."""
         await self.market.market(market_id)
@@ -260,7 +254,11 @@ class Service:
 
     def _acting(self, caller: Caller, request: Request) -> Request:
         """The request as that actor. Its verb has checked the rest of it already."""
-        actor = actor_of(caller.principal, request.command, caller.account, self.market.read, request.command_id)
+        principal, account, command = caller.principal, caller.account, request.command
+        if isinstance(command, SlotCommand) and command.provider_id == OWN:
+            account = own_provider(principal, command, account)
+            request = of_provider(request, account)
+        actor = actor_of(principal, request.command, account, self.market.read, request.command_id)
         if actor == request.actor:
             return request
         verbs.check_actor(actor)
