@@ -5,12 +5,13 @@ no route can forget to ask.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from bridge import recall, results, verbs
+from bridge import questions, recall, results, verbs
 from bridge.access.authorize import acting_account, actor_of, own_provider
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
@@ -130,18 +131,14 @@ class Service:
     ) -> Page[AwardRow]:
         """Awards; with `wait_s`, where there is none yet, as soon as there is one.
 
-        Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits.
+        Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits. Each look that finds none yet
+        weighs as one question, and the rows, which are told once, as those of a page.
         """
-
-        async def ask(seq: int) -> Page[AwardRow]:
-            # What is durable, and was noticed, may not be in the tables yet.
-            caller.seen.note(seq)
-            return await self.market.awards(
-                market_id, bidder_id, status, since=since, limit=limit, after=after, order=order
-            )
-
+        question = questions.awards(market_id, bidder_id, status, since=since, limit=limit, after=after, order=order)
         if not wait_s:
-            return await ask(0)
+            return await self.market.ask(question)
+        # The first look has paid for the rows. One more than it weighs, for the one that was counted at the door.
+        again = dataclasses.replace(question, weight=1 + questions.ASKING)
         if not bidder_id:
             raise Invalid("bidder_id", "", "the account whose awards are waited for")
         loop = asyncio.get_running_loop()
@@ -157,11 +154,14 @@ class Service:
             self.stays.stay(caller.principal, leave),
         ):
             seen_award_id = 0
-            page = await ask(watch.seq)
+            caller.seen.note(watch.seq)
+            page = await self.market.ask(question)
             while not page.items and await watch.wait(seen_award_id, until_s - loop.time()):
                 # It may be another market's, or have ended in another way: then the next one is waited for.
                 seen_award_id = watch.latest_award_id
-                page = await ask(watch.seq)
+                # What is durable, and was noticed, may not be in the tables yet.
+                caller.seen.note(watch.seq)
+                page = await self.market.ask(again)
                 if loop.time() >= until_s:
                     break
         return page
