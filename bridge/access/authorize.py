@@ -111,7 +111,7 @@ def acting_account(principal: Principal, scope: Literal[Scope.BID, Scope.OFFER],
     return TREASURY if scope is Scope.OFFER and not covered else _only(covered)
 
 
-def own_provider(principal: Principal, command: OfferSlot | WithdrawSlot | SettleAward | VoidAward, named: str) -> str:
+def own_provider(principal: Principal, command: Command, named: str) -> str:
     """Whose slot a command means that names no provider: that of whoever acts, by the rule of `acting_account`.
 
     A key that only bids may settle, too, what its account has won; its own slots are that account's. Raises as

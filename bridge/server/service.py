@@ -27,7 +27,6 @@ from bridge.exchange import Exchange
 from bridge.feed.filters import Filter
 from bridge.feed.subscription import Subscription
 from bridge.messages import Ack, Reply, Request
-from bridge.names import OWN
 from bridge.questions import AwardRow, AwardStatus
 from bridge.resource_allocator import changes
 from bridge.resource_allocator.questions import AllocationDetail, BountyDetail
@@ -38,7 +37,7 @@ from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.server.reading import ReadMarket
 from bridge.server.shares import Share, Shares
-from bridge.verb import SlotCommand, as_actor, of_provider
+from bridge.verb import as_actor, means_its_own, of_provider
 
 T = TypeVar("T")
 
@@ -254,9 +253,9 @@ class Service:
 
     def _acting(self, caller: Caller, request: Request) -> Request:
         """The request as that actor. Its verb has checked the rest of it already."""
-        principal, account, command = caller.principal, caller.account, request.command
-        if isinstance(command, SlotCommand) and command.provider_id == OWN:
-            account = own_provider(principal, command, account)
+        principal, account = caller.principal, caller.account
+        if means_its_own(request):
+            account = own_provider(principal, request.command, account)
             request = of_provider(request, account)
         actor = actor_of(principal, request.command, account, self.market.read, request.command_id)
         if actor == request.actor:

@@ -17,7 +17,6 @@ from bridge.access.principal import Principal, Scope, require
 from bridge.errors import Forbidden, Invalid
 from bridge.names import OWN
 from bridge.units import datetime_of
-from bridge.verb import SlotCommand
 from engine import commands
 from engine.commands import (
     AmendBid,
@@ -393,7 +392,7 @@ SETTLE, VOID, WITHDRAW = SettleAward("s", 1, 1, None, OWN), VoidAward("s", None,
     ],
 )
 def test_who_names_no_provider_means_his_own(
-    principal: Principal, command: SlotCommand, named: str, expected: str | type[Exception]
+    principal: Principal, command: Command, named: str, expected: str | type[Exception]
 ) -> None:
     if isinstance(expected, str):
         assert own_provider(principal, command, named) == expected
