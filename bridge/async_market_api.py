@@ -13,6 +13,7 @@ from bridge.errors import Refused
 from bridge.figures import Candles, RecentStats
 from bridge.hold_questions import HoldDetail
 from bridge.messages import Request
+from bridge.names import OWN
 from bridge.questions import BidDetail, Earnings, Outcome
 from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from bridge.results import (
@@ -120,13 +121,16 @@ class AsyncMarketApi(Protocol):
         available_at: datetime | None = None,
         *,
         reserve_price_tokens: int | None = None,
-        provider_id: str = TREASURY,
+        provider_id: str = OWN,
         lease: timedelta | None = None,
         command_id: str = "",
     ) -> Awaitable[Stamp]:
-        """Offer one use of a slot; without `available_at` it is available now."""
+        """Offer one use of a slot; without `available_at` it is available now.
 
-    def withdraw_slot(self, slot_id: str, *, provider_id: str = TREASURY, command_id: str = "") -> Awaitable[Stamp]:
+        Here and wherever a slot is meant, the provider is whoever asks unless another is named, the treasury for staff.
+        """
+
+    def withdraw_slot(self, slot_id: str, *, provider_id: str = OWN, command_id: str = "") -> Awaitable[Stamp]:
         """Take an offered slot off sale."""
 
     def place_bid(
@@ -166,14 +170,14 @@ class AsyncMarketApi(Protocol):
         actual_cost_tokens: int,
         actual_impact: Number,
         *,
-        provider_id: str = TREASURY,
+        provider_id: str = OWN,
         award_id: int | None = None,
         command_id: str = "",
     ) -> Awaitable[Settled]:
         """Report the work of an award done."""
 
     def void(
-        self, slot_id: str, *, provider_id: str = TREASURY, award_id: int | None = None, command_id: str = ""
+        self, slot_id: str, *, provider_id: str = OWN, award_id: int | None = None, command_id: str = ""
     ) -> Awaitable[Voided]:
         """Report that the provider of an award failed."""
 

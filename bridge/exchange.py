@@ -127,9 +127,13 @@ class Exchange(Allocating):
         return hold(conversations.place_bids(requests), self._submit_as_actor)
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
-        """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised."""
+        """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised.
+
+        Of a slot whose provider is `~`, as the verbs write it where none is named, the actor's own is meant.
+        """
         verbs.check_all(requests)
-        return self._noted(self.node.submit(requests, ack or self.ack))
+        named = [as_actor(request, None) for request in requests]
+        return self._noted(self.node.submit(named, ack or self.ack))
 
     def submit_one(self, request: Request) -> Reply:
         """One request, as this exchange's actor: the raw way too."""

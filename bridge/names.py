@@ -16,8 +16,10 @@ _PATH_NAME: Final = re.compile(PATH_NAME_PATTERN)
 
 EVERY_ACCOUNT: Final = "*"
 """In a key: every account, also those opened later. So no account can be opened under this name."""
-# The same, and not that one.
-ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|\*\Z)[!-.0-~]+\Z"
+OWN: Final = "~"
+"""For a slot's provider: whoever asks, and the treasury where that is staff. So this is no account's name either."""
+# The same, and neither of them.
+ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|[*~]\Z)[!-.0-~]+\Z"
 
 _NAME: Final = "visible ASCII without spaces"
 
@@ -30,7 +32,7 @@ def _pattern(kind: Any) -> str:
 # What a text that matches is.
 _IN_WORDS: Final = {
     PATH_NAME_PATTERN: f"{_NAME} and without `/`, and not `.` or `..`",
-    ACCOUNT_PATTERN: f"{_NAME} and without `/`, and not `.`, `..` or `*`",
+    ACCOUNT_PATTERN: f"{_NAME} and without `/`, and not `.`, `..`, `*` or `~`",
     _pattern(Name): _NAME,
     _pattern(Reference): f"{_NAME}, or nothing",
     _pattern(Reason): "lower-case words in parts, as `earn:review`",
@@ -53,6 +55,8 @@ def check_new(command: Command) -> None:
         case OpenAccount(account_id=name):
             if name == EVERY_ACCOUNT:
                 raise Invalid("account_id", name, "another name: in a key it stands for every account")
+            if name == OWN:
+                raise Invalid("account_id", name, "another name: for a slot's provider it stands for whoever asks")
             check_path_name("account_id", name)
         case OpenMarket(market_id=name):
             check_path_name("market_id", name)

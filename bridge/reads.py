@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 # A page of rows that a person or an agent can use; more would hold the sequencer for milliseconds.
 ROWS_MAX: Final = 1_000
+# As many as most lists have: who wants all rows asks for so many first, because a page weighs what was asked for.
+ROWS_FEW: Final = 100
 # A quote reads as many bids as there are slots, 10,000 at most, three times over: 40 ms. Bids that are passed over, for
 # tasks that others have, come to that, and there may be any number.
 QUOTE_BIDS_MAX: Final = 15_000

@@ -11,6 +11,8 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from bridge.messages import Reply, Request
+from bridge.names import OWN
+from engine.commands import ADMIN, OPERATOR, TREASURY
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,5 +67,18 @@ class AsyncVerb(Generic[P, T]):
 
 
 def as_actor(request: Request, actor: str | None) -> Request:
-    """The request with this actor, if an exchange acts for one."""
-    return request if actor is None else msgspec.structs.replace(request, actor=actor)
+    """The request with this actor, if an exchange acts for one; about its own slot, if it names no provider."""
+    acting = request if actor is None else msgspec.structs.replace(request, actor=actor)
+    if not means_its_own(acting):
+        return acting
+    return of_provider(acting, TREASURY if acting.actor in (ADMIN, OPERATOR) else acting.actor)
+
+
+def means_its_own(request: Request) -> bool:
+    """Whether it means a slot and names no provider. For each bid too, so it asks for the field, not for the kind."""
+    return getattr(request.command, "provider_id", "") == OWN
+
+
+def of_provider(request: Request, provider_id: str) -> Request:
+    """The request, of this provider's slot."""
+    return msgspec.structs.replace(request, command=msgspec.structs.replace(request.command, provider_id=provider_id))

@@ -11,7 +11,7 @@ from typing import Final
 from bridge import units
 from bridge.errors import Invalid
 from bridge.messages import Request
-from bridge.names import check_new, in_words
+from bridge.names import OWN, check_new, in_words
 from bridge.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
@@ -197,12 +197,15 @@ def offer_slot(
     available_at: datetime | None = None,
     *,
     reserve_price_tokens: int | None = None,
-    provider_id: str = TREASURY,
+    provider_id: str = OWN,
     lease: timedelta | None = None,
     actor: str | None = None,
     command_id: str = "",
 ) -> Request:
-    """Offer one use of a slot; without `available_at` it is available now."""
+    """Offer one use of a slot; without `available_at` it is available now.
+
+    Here and wherever a slot is meant, the provider is the actor unless another is named, the treasury for staff.
+    """
     command = commands.OfferSlot(
         market_id=market_id,
         slot_id=slot_id,
@@ -214,9 +217,7 @@ def offer_slot(
     return request(actor or OPERATOR, command, command_id)
 
 
-def withdraw_slot(
-    slot_id: str, *, provider_id: str = TREASURY, actor: str | None = None, command_id: str = ""
-) -> Request:
+def withdraw_slot(slot_id: str, *, provider_id: str = OWN, actor: str | None = None, command_id: str = "") -> Request:
     """Take an offered slot off sale."""
     return request(actor or OPERATOR, commands.WithdrawSlot(slot_id, provider_id), command_id)
 
@@ -276,7 +277,7 @@ def settle(
     actual_cost_tokens: int,
     actual_impact: Number,
     *,
-    provider_id: str = TREASURY,
+    provider_id: str = OWN,
     award_id: int | None = None,
     actor: str | None = None,
     command_id: str = "",
@@ -290,7 +291,7 @@ def settle(
 def void(
     slot_id: str,
     *,
-    provider_id: str = TREASURY,
+    provider_id: str = OWN,
     award_id: int | None = None,
     actor: str | None = None,
     command_id: str = "",

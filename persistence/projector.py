@@ -1,55 +1,22 @@
 """Lets the SQL tables follow the journal in the background: who leads has one, and nobody's reply waits for it.
 
-Rule of this file: threads, clocks and waiting; how the tables are written is in `table_writer`. One thread takes what
-has become durable. Before each look it pauses a few milliseconds, so that a burst is taken in few large batches and the
-journal's writer has the machine; who waits for a row cuts the pause short. Whatever fails is tried again and seen; only
-a successor ends it. How far the tables may be behind is bounded: `congestion` says when nothing more should be taken.
+Rule of this file: the thread, its clock and waiting; what is decided is in `following`, how the tables are written in
+`table_writer`. The thread takes what has become durable. Before each look it pauses a few milliseconds, so that a burst
+is taken in few large batches and the journal's writer has the machine; who waits for a row cuts the pause short.
 """
 
-import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import count
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Final
 
-from engine.codec import Sealed
-from persistence.errors import Fenced, PersistenceError, Unavailable
-from persistence.journal import rows_after
+from persistence.errors import PersistenceError, Unavailable
+from persistence.following import Following
 from persistence.table_writer import TableWriter
 from persistence.write_limits import TableLimits
 
-logger: Final = logging.getLogger(__name__)
 
-# Before a batch, where nobody waits for the next one: so many times as long as the last one took, and within
-# these.
-_REST: Final = 3.0
-PAUSE_S: Final = 0.005
-PAUSE_S_MAX: Final = 0.05
-# How exactly it is known for how long a row has waited.
-_NOTED_EVERY_S: Final = 0.25
-
-State = Literal["running", "retrying", "stopped", "closed"]
-"""`retrying`: the database is away. `stopped`: trying again does not help, until somebody mends what `fault` says."""
-
-Callback = Callable[[PersistenceError | None], None]
-"""Called once: with None when the tables have the row, or with the error after which they never will from here."""
-
-
-@dataclass(frozen=True)
-class ProjectorStatus:
-    """The tables in figures: the last row that they have (None: not known yet), and how far they are behind."""
-
-    state: State
-    seq: int | None
-    lag_rows: int
-    lag_s: float
-    fault: str
-
-
-class Projector:
+class Projector(Following):
     """The tables of one shard, following. Safe for many threads; a `Listener` of the journal's writer."""
 
     def __init__(
@@ -60,26 +27,8 @@ class Projector:
         *,
         name: str = "0",
     ) -> None:
-        """Start the thread.
-
-        `durable_seq` is where the journal ends; `open_tables` is called again after each failure.
-        """
-        self.limits: Final = limits or TableLimits()
-        self._open_tables: Final = open_tables
-        self._tables: TableWriter | None = None
-        # Guards all that follows but the events.
-        self._lock: Final = threading.Lock()
-        self._durable_seq = durable_seq
-        self._seq: int | None = None
-        # When rows became durable that the tables may lack: of each some, the last row and the time, the oldest first.
-        self._noted: Final[deque[tuple[int, float]]] = deque([(durable_seq, time.monotonic())])
-        # The time of the first of them, for who looks without the lock.
-        self._behind_since_s = self._noted[0][1]
-        self._waiting: Final[dict[int, tuple[int, Callback]]] = {}
-        self._numbers: Final = count()
-        self._state: State = "running"
-        self._fault = ""
-        self._failure: PersistenceError | None = None
+        """Start the thread. Otherwise as `Following`."""
+        super().__init__(open_tables, durable_seq, limits or TableLimits(), time.monotonic)
         self._stopping = False
         self._draining = False
         self._work: Final = threading.Event()
@@ -89,91 +38,13 @@ class Projector:
         self._thread: Final = threading.Thread(target=self._run, name=f"projector {name}", daemon=True)
         self._thread.start()
 
-    # --- of the journal's writer ---------------------------------------------------------------------------------
-
-    def durable(self, rows: Sequence[Sealed]) -> None:
-        """These rows are in the journal: see `Listener.durable`. A microsecond or two."""
-        last_seq, now_s = rows[-1].entry.seq, time.monotonic()
-        with self._lock:
-            self._durable_seq = last_seq
-            noted = self._noted
-            if not noted:
-                self._behind_since_s = now_s
-            if len(noted) > 1 and now_s - noted[-1][1] < _NOTED_EVERY_S:
-                noted[-1] = (last_seq, noted[-1][1])
-            else:
-                noted.append((last_seq, now_s))
+    def work_comes(self) -> None:
+        """See `Following.work_comes`."""
         self._work.set()
 
-    def failed(self, _failure: PersistenceError) -> None:
-        """The journal's writer has stopped: see `Listener.failed`.
-
-        What is in the journal is brought along all the same.
-        """
-
-    # --- for whoever asks ----------------------------------------------------------------------------------------
-
-    @property
-    def seq(self) -> int:
-        """The last row that the tables are known to have; 0 where none is known yet."""
-        return self._seq or 0
-
-    @property
-    def state(self) -> State:
-        """How it stands."""
-        return self._state
-
-    def soon(self, within_s: float) -> int:
-        """The row that the tables have in a moment: all that is durable, unless they are behind for longer than that.
-
-        0 where they do not follow.
-        """
-        with self._lock:
-            if self._state != "running" or (self._noted and time.monotonic() - self._behind_since_s > within_s):
-                return 0
-            return self._durable_seq
-
-    def congestion(self) -> str:
-        """Why nothing more should be taken, in words; empty while the tables are not too far behind. O(1)."""
-        seq, durable_seq, limits = self._seq, self._durable_seq, self.limits
-        behind_s = time.monotonic() - self._behind_since_s
-        if seq == durable_seq or (durable_seq - (seq or 0) <= limits.lag_rows_max and behind_s <= limits.lag_s_max):
-            return ""
-        status = self.status()
-        if status.lag_rows <= self.limits.lag_rows_max and status.lag_s <= self.limits.lag_s_max:
-            return ""
-        return (
-            f"the SQL tables are {status.lag_rows:,} rows and {status.lag_s:.0f} s behind the journal, and nothing is "
-            f"taken beyond {limits.lag_rows_max:,} rows or {limits.lag_s_max:g} s"
-        )
-
-    def status(self) -> ProjectorStatus:
-        """Where it stands."""
-        with self._lock:
-            seq, durable_seq = self._seq, self._durable_seq
-            # Of tables of which nothing is known yet, only for how long.
-            lag_rows = 0 if seq is None or seq >= durable_seq else rows_after(seq, durable_seq)
-            lag_s = time.monotonic() - self._behind_since_s if self._noted else 0.0
-            return ProjectorStatus(self._state, seq, lag_rows, lag_s, self._fault)
-
-    def on_projected(self, seq: int, callback: Callback) -> Callable[[], None]:
-        """Call back once the tables have row `seq`, or at once if they do; the return value takes that back.
-
-        The call comes from the projector's thread and must not block. Raises `Unavailable` where too many wait. O(1),
-        and O(waiting) for each batch.
-        """
-        with self._lock:
-            if self._failure is None and (self._seq is None or self._seq < seq):
-                if len(self._waiting) >= self.limits.waiting_max:
-                    raise Unavailable(f"{len(self._waiting)} wait for the SQL tables already: ask again.")
-                number = next(self._numbers)
-                self._waiting[number] = (seq, callback)
-                if self._state == "running":
-                    self._hurry.set()
-                return lambda: self._forget(number)
-            failure = None if self._seq is not None and self._seq >= seq else self._failure
-        callback(failure)
-        return lambda: None
+    def somebody_waits(self) -> None:
+        """See `Following.somebody_waits`."""
+        self._hurry.set()
 
     def wait(self, seq: int, timeout_s: float) -> None:
         """Return when the tables have row `seq`.
@@ -196,10 +67,6 @@ class Projector:
         if outcome[0] is not None:
             raise Unavailable(str(outcome[0])) from outcome[0]
 
-    def behind(self, seq: int) -> Unavailable:
-        """What to tell who has waited for row `seq` in vain."""
-        return Unavailable(f"The SQL tables stand at row {self.seq} and do not have row {seq} yet: ask again.")
-
     def close(self, drain_s_max: float = 0.0) -> None:
         """Stop, after having brought the tables level for so long at most. Again: nothing. Never raises."""
         with self._lock:
@@ -220,103 +87,22 @@ class Projector:
 
     def _run(self) -> None:
         pause_s = 0.0
-        while not self._is_over():
-            self._work.wait()
+        while not self._is_done():
+            # Also when nothing comes: what a crash of the server took of the tables is noticed by looking.
+            self._work.wait(self.limits.look_s)
             # In which more comes together, and those are answered for whom the journal's writer has just been at work.
             self._hurry.wait(pause_s)
             self._work.clear()
             self._hurry.clear()
-            if not self._is_over():
-                pause_s = self._step()
-        self._drop_tables()
-        with self._lock:
-            self._state = "closed"
-            failure = self._failure or Unavailable("The market is closed here: nobody brings its tables along.")
-            self._failure = failure
-            due = [callback for _, callback in self._waiting.values()]
-            self._waiting.clear()
-        _tell(due, failure)
+            if not self._is_done():
+                pause_s = self.step()
+        self.end()
 
-    def _is_over(self) -> bool:
+    def _is_done(self) -> bool:
         """Whether there is nothing to do any more."""
-        is_level = self._seq is not None and self._seq >= self._durable_seq
-        drained = self._draining and (is_level or self._state != "running")
-        return self._stopping or drained or self._failure is not None
-
-    def _step(self) -> float:
-        """One batch; how long to pause then."""
-        began_s = time.monotonic()
-        try:
-            if self._tables is None:
-                tables = self._open_tables()
-                with self._lock:
-                    self._tables = tables
-            progress = self._tables.project()
-        except Fenced as error:
-            self._failure = error
-            return 0.0
-        except (PersistenceError, Exception) as error:  # noqa: BLE001 -- a bug here must not be the market's end
-            self._drop_tables()
-            return self._failed(error)
-        self._moved(progress.seq)
-        if progress.more:
-            self._work.set()
-        return min(PAUSE_S_MAX, max(PAUSE_S, _REST * (time.monotonic() - began_s)))
-
-    def _moved(self, seq: int) -> None:
-        with self._lock:
-            was, self._state, self._fault = self._state, "running", ""
-            self._seq = seq
-            noted = self._noted
-            while noted and noted[0][0] <= seq:
-                noted.popleft()
-            if noted:
-                self._behind_since_s = noted[0][1]
-            due = [number for number, (wanted, _) in self._waiting.items() if wanted <= seq]
-            callbacks = [self._waiting.pop(number)[1] for number in due]
-            is_level = seq >= self._durable_seq
-        if was != "running":
-            logger.warning("the SQL tables follow again, from row %d on", seq)
-        if not is_level:
-            # Durable since the look, or seen by its writer before by this one.
-            self._work.set()
-        _tell(callbacks, None)
-
-    def _failed(self, error: Exception) -> float:
-        """Remember and tell it; how long to wait before the next try."""
-        mends_itself = isinstance(error, Unavailable)
-        fault = str(error) if isinstance(error, PersistenceError) else f"a bug: {error!r}"
-        with self._lock:
-            is_news = self._fault == "" or self._state != ("retrying" if mends_itself else "stopped")
-            self._state = "retrying" if mends_itself else "stopped"
-            self._fault = fault
-        if is_news and mends_itself:
-            logger.warning("the SQL tables are not brought along for now: %s", fault)
-        elif is_news:
-            known = isinstance(error, PersistenceError)
-            logger.error("the SQL tables stand still at row %d: %s", self.seq, fault, exc_info=None if known else error)
-        self._work.set()
-        return self.limits.retry_s if mends_itself else self.limits.stopped_retry_s
-
-    def _drop_tables(self) -> None:
-        with self._lock:
-            tables, self._tables = self._tables, None
-        if tables is not None:
-            tables.close()
-
-    def _forget(self, number: int) -> None:
-        with self._lock:
-            self._waiting.pop(number, None)
+        drained = self._draining and (self.is_level or self.state != "running")
+        return self._stopping or drained or self.is_over
 
     def _wake(self) -> None:
         self._work.set()
         self._hurry.set()
-
-
-def _tell(callbacks: Sequence[Callback], failure: PersistenceError | None) -> None:
-    for callback in callbacks:
-        try:
-            callback(failure)
-        except Exception:
-            # One who waits must not keep the others from being told.
-            logger.exception("a callback of the projector failed")

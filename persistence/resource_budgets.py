@@ -1,7 +1,7 @@
 """What may be spent on research on each artifact, and what was (BRG-3).
 
-Rule of this file: the formula is the view `resource_budgets`, and nowhere else. What is spent is checked against it
-under a lock on the artifact's row, so two at once never overspend together.
+Rule of this file: the formula is the function `resource_budget_tokens` of the database, and nowhere else. What is spent
+is checked against it under a lock on the artifact's row, so two at once never overspend together.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Final
 import psycopg
 from msgspec import Struct
 
+from engine.limits import SEQ_MAX
 from persistence.artifacts import fetch
 
 
@@ -87,22 +88,23 @@ def rankings(connection: psycopg.Connection, shard_id: int, artifact_type: str |
     return fetch(connection, BudgetRow, query, {"shard": shard_id, "type": artifact_type, "limit": limit})
 
 
-def recorded(connection: psycopg.Connection, shard_id: int, spending: Spending) -> AllocationRow | BudgetRow | None:
-    """What was recorded for the reference of a spending; the budget as it is, where there is nothing.
+def recorded(connection: psycopg.Connection, shard_id: int, spending: Spending) -> AllocationRow | int | None:
+    """What was recorded for the reference of a spending; the tokens that are left to spend, where there is nothing.
 
     None if there is no such artifact. Costs as `budget`.
     """
     rows = fetch(connection, AllocationRow, _KNOWN, _values(shard_id, spending))
-    return rows[0] if rows else budget(connection, shard_id, spending.artifact_id)
+    return rows[0] if rows else _left_tokens(connection, shard_id, spending.artifact_id, SEQ_MAX)
 
 
 def record(
-    connection: psycopg.Connection, shard_id: int, spending: Spending, by: str
-) -> AllocationRow | BudgetRow | None:
+    connection: psycopg.Connection, shard_id: int, spending: Spending, by: str, bound_seq: int
+) -> AllocationRow | int | None:
     """Record what was spent: its row, which for a reference that is recorded already is the row of then.
 
-    The budget as it is, where that does not cover it; None if there is no such artifact. One transaction, in which
-    whoever spends on the same artifact waits for it. What gives the budget has been bound before, durably (HLD-8).
+    What is left to spend, where that is less; None if there is no such artifact. One transaction, in which whoever
+    spends on the same artifact waits for it. Row `bound_seq` has bound what was there to give a budget, and the tables
+    have it (HLD-8): what was placed after it is free to go, and is not counted.
     """
     values = _values(shard_id, spending) | {"by": by}
     lock = "SELECT FROM artifacts WHERE shard_id = %(shard)s AND artifact_id = %(id)s FOR NO KEY UPDATE"
@@ -118,11 +120,27 @@ def record(
         rows = fetch(connection, AllocationRow, _KNOWN, values)
         if rows:
             return rows[0]
-        now = budget(connection, shard_id, spending.artifact_id)
-        if now is None or now.left_tokens < spending.tokens:
-            return now
+        left_tokens = _left_tokens(connection, shard_id, spending.artifact_id, bound_seq)
+        if left_tokens is None or left_tokens < spending.tokens:
+            return left_tokens
         connection.execute(spent, values)
         return fetch(connection, AllocationRow, added, values)[0]
+
+
+def _left_tokens(connection: psycopg.Connection, shard_id: int, artifact_id: str, placed_seq_max: int) -> int | None:
+    """What may still be spent of what holds give that were placed up to a row. Costs the open holds on the artifact."""
+    query = """SELECT greatest(resource_budget_tokens(
+            coalesce(sum(commitment.amount) FILTER (WHERE commitment.reason = 'stake'), 0),
+            coalesce(sum(commitment.amount) FILTER (WHERE commitment.reason = 'bounty'), 0),
+            artifact.market_price_micros) - artifact.spent_tokens, 0)
+        FROM artifacts AS artifact LEFT JOIN artifact_commitments AS commitment
+            ON commitment.shard_id = artifact.shard_id AND commitment.artifact_id = artifact.artifact_id
+                AND commitment.placed_seq <= %(placed)s
+        WHERE artifact.shard_id = %(shard)s AND artifact.artifact_id = %(id)s
+        GROUP BY artifact.market_price_micros, artifact.spent_tokens"""
+    values = {"shard": shard_id, "id": artifact_id, "placed": placed_seq_max}
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else row[0]
 
 
 def _values(shard_id: int, spending: Spending) -> dict[str, object]:

@@ -154,16 +154,17 @@ def batch_of(changes: Changes, shard_id: int) -> Batch:
             statements.append(_packed(form.table, form.insert, form.types, rows, shard_id))
 
     # Changes first: a slot of rules 1 or 2 may have ended and be on offer again.
-    for table, kind, changed in _changed_rows(changes):
+    for table, kind, changed in changed_rows(changes):
         if changed:
             query, types = CHANGE_STATEMENTS[kind], _CHANGE_TYPES[kind]
             statements.append(_packed(table.name, query, types, map(astuple, changed), shard_id))
-    for table, new in _new_rows(changes):
+    for table, new in new_rows(changes):
         insert(_NEW_ROWS[table.name], len(new), map(astuple, new))
     return Batch(copies, statements)
 
 
-def _new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
+def new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
+    """The rows that are made, by table."""
     return (
         (MARKETS, changes.markets),
         (ACCOUNTS, changes.accounts.values()),
@@ -176,7 +177,8 @@ def _new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
     )
 
 
-def _changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collection[Struct]]]:
+def changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collection[Struct]]]:
+    """The changes of rows that are there, by table and kind, to be carried out before what is made."""
     accounts = changes.accounts_changed.values()
     paid = [change for change in accounts if change.balance is not None]
     holds = [

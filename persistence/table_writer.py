@@ -2,18 +2,17 @@
 
 Rule of this file: the journal's own rows, in their own order, from the tables' own mark on; nothing is remembered that
 the database would not say. So it does not matter who does it, where the last one was killed, or how long ago: each row
-reaches the tables once. It never goes past a row that is missing.
+reaches the tables once. It never goes past a row that is missing. What is decided (`TableSteps`) knows no
+connection, so that the simulation drives the very steps of production.
 """
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
-import psycopg
-
 from persistence.connections import BoundedConnection, connect
 from persistence.db_writes import BATCH_ROWS_MAX, advance
 from persistence.errors import Diverged, Fenced
-from persistence.journal import Stored, check_follows
+from persistence.journal import Archive, Position, Stored, check_follows
 from persistence.line import Line
 from persistence.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
 from persistence.projections import Changes
@@ -56,45 +55,51 @@ def projector_name(shard_id: int) -> str:
     return f"callmarket projector {shard_id}"
 
 
-class PostgresTables(TableWriter):
-    """The tables of one shard, beside its journal; `epoch` is that of who leads."""
+class TablesDatabase(Protocol):
+    """The journal and the tables of one shard, over one connection; once it is lost, each call fails."""
 
-    def __init__(self, url: str, shard_id: int, epoch: int, *, batch_rows_max: int = BATCH_ROWS_MAX) -> None:
-        """Remember where; nothing is opened yet."""
+    def mark(self) -> int | None:
+        """The row up to which the tables follow the journal; None where nothing says so."""
+
+    def position(self) -> Position:
+        """Where the journal ends, and who leads."""
+
+    def chunk(self, after_seq: int, rows_max: int) -> Sequence[Stored]:
+        """The next rows of the journal."""
+
+    def archives(self) -> Sequence[Archive]:
+        """What has left the journal for files, the oldest first."""
+
+    def advance(self, changes: Changes, after_seq: int, last_seq: int, epoch: int) -> bool:
+        """Mark and rows in one transaction: see `db_writes.advance`."""
+
+
+class TableSteps:
+    """Where the tables of one shard go next, in the name of the epoch of who leads. For one thread."""
+
+    def __init__(self, shard_id: int, epoch: int, batch_rows_max: int = BATCH_ROWS_MAX) -> None:
+        """Nothing is known of where they stand."""
         self._shard_id: Final = shard_id
         self._epoch: Final = epoch
         self._batch_rows_max: Final = batch_rows_max
-        self._line: Final = Line(lambda: _connect(url, shard_id))
-        # Where the tables stand, as far as this connection has seen them.
+        # Where the tables stand, as far as has been seen since anything failed.
         self._seq: int | None = None
 
-    def project(self) -> Progress:
+    def project(self, database: TablesDatabase) -> Progress:
         """See `TableWriter.project`."""
-        after_seq, self._seq = self._seq, None
-        with self._line.use() as connection:
-            if after_seq is None:
-                after_seq = self._begin(connection)
-            changes, last_seq, more = self._fold(connection, after_seq)
-            if last_seq > after_seq and not advance(
-                connection, changes, after_seq, last_seq, shard_id=self._shard_id, epoch=self._epoch
-            ):
-                self._check_mine(connection)
-                # Somebody else was here: begin where the tables stand now.
-                last_seq, more = self._begin(connection), True
+        after_seq = self._begin(database) if self._seq is None else self._seq
+        self._seq = None
+        changes, last_seq, more = self._fold(database, after_seq)
+        if last_seq > after_seq and not database.advance(changes, after_seq, last_seq, self._epoch):
+            self._check_mine(database)
+            # Somebody else was here: begin where the tables stand now.
+            last_seq, more = self._begin(database), True
         self._seq = last_seq
         return Progress(last_seq, more)
 
-    def interrupt(self) -> None:
-        """See `TableWriter.interrupt`."""
-        self._line.interrupt()
-
-    def close(self) -> None:
-        """See `TableWriter.close`."""
-        self._line.close()
-
-    def _begin(self, connection: BoundedConnection) -> int:
+    def _begin(self, database: TablesDatabase) -> int:
         """Where the tables stand. Raises `Diverged` if they cannot stand there."""
-        mark, last_seq = read_mark(connection, self._shard_id), read_position(connection, self._shard_id).last_seq
+        mark, last_seq = database.mark(), database.position().last_seq
         if mark is None:
             raise Diverged(
                 f"Nothing says how far the tables of shard {self._shard_id} follow the journal: their row in "
@@ -108,15 +113,15 @@ class PostgresTables(TableWriter):
             )
         return mark
 
-    def _fold(self, connection: BoundedConnection, after_seq: int) -> tuple[Changes, int, bool]:
+    def _fold(self, database: TablesDatabase, after_seq: int) -> tuple[Changes, int, bool]:
         """What follows row `after_seq` does to the tables, up to which row, and whether there may be more."""
         changes, seq, rows_left, bytes_left = Changes(), after_seq, self._batch_rows_max, _BATCH_BYTES_MAX
         while rows_left > 0 and bytes_left > 0:
             rows_max = min(_READ_ROWS, rows_left)
-            rows = read_chunk(connection, self._shard_id, seq, rows_max)
+            rows = database.chunk(seq, rows_max)
             for row in rows:
                 if row.seq != seq + 1:
-                    self._check_follows(connection, row, seq)
+                    self._check_follows(database, row, seq)
                 changes.add(row.seq, row.at_us, row.events())
                 seq = row.seq
             if len(rows) < rows_max:
@@ -125,20 +130,71 @@ class PostgresTables(TableWriter):
             bytes_left -= _bytes(rows)
         return changes, seq, True
 
-    def _check_follows(self, connection: psycopg.Connection, row: Stored, seq: int) -> None:
+    def _check_follows(self, database: TablesDatabase, row: Stored, seq: int) -> None:
         """Stop at a gap. Raises `Archived` or `Corrupt`."""
-        archives = read_archives(connection, self._shard_id)
+        archives = database.archives()
         if archives and seq < archives[-1].last_seq:
             raise is_archived(self._shard_id, seq + 1, archives)
         check_follows(row, seq)
 
-    def _check_mine(self, connection: psycopg.Connection) -> None:
-        epoch = read_position(connection, self._shard_id).epoch
+    def _check_mine(self, database: TablesDatabase) -> None:
+        epoch = database.position().epoch
         if epoch != self._epoch:
             raise Fenced(
                 f"Shard {self._shard_id} is led by epoch {epoch}, mine is {self._epoch}: its tables are another's to "
                 "bring along."
             )
+
+
+class _Connected(TablesDatabase):
+    """PostgreSQL, over a connection that is outside a transaction."""
+
+    def __init__(self, connection: BoundedConnection, shard_id: int) -> None:
+        self._connection: Final = connection
+        self._shard_id: Final = shard_id
+
+    def mark(self) -> int | None:
+        """See `TablesDatabase.mark`."""
+        return read_mark(self._connection, self._shard_id)
+
+    def position(self) -> Position:
+        """See `TablesDatabase.position`."""
+        return read_position(self._connection, self._shard_id)
+
+    def chunk(self, after_seq: int, rows_max: int) -> Sequence[Stored]:
+        """See `TablesDatabase.chunk`."""
+        return read_chunk(self._connection, self._shard_id, after_seq, rows_max)
+
+    def archives(self) -> Sequence[Archive]:
+        """See `TablesDatabase.archives`."""
+        return read_archives(self._connection, self._shard_id)
+
+    def advance(self, changes: Changes, after_seq: int, last_seq: int, epoch: int) -> bool:
+        """See `TablesDatabase.advance`."""
+        return advance(self._connection, changes, after_seq, last_seq, shard_id=self._shard_id, epoch=epoch)
+
+
+class PostgresTables(TableWriter):
+    """The tables of one shard, beside its journal; `epoch` is that of who leads."""
+
+    def __init__(self, url: str, shard_id: int, epoch: int, *, batch_rows_max: int = BATCH_ROWS_MAX) -> None:
+        """Remember where; nothing is opened yet."""
+        self._shard_id: Final = shard_id
+        self._steps: Final = TableSteps(shard_id, epoch, batch_rows_max)
+        self._line: Final = Line(lambda: _connect(url, shard_id))
+
+    def project(self) -> Progress:
+        """See `TableWriter.project`."""
+        with self._line.use() as connection:
+            return self._steps.project(_Connected(connection, self._shard_id))
+
+    def interrupt(self) -> None:
+        """See `TableWriter.interrupt`."""
+        self._line.interrupt()
+
+    def close(self) -> None:
+        """See `TableWriter.close`."""
+        self._line.close()
 
 
 def bring_level(url: str, shard_id: int, batch_rows_max: int = BATCH_ROWS_MAX) -> int:

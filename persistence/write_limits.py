@@ -40,6 +40,9 @@ class TableLimits:
     lag_s_max: float = 300.0
     # Who waits for a row at a time: some kB each.
     waiting_max: int = 4_096
+    # Between looks while nothing becomes durable: tables are written without waiting for the disk, so a server that
+    # crashed may have them as they were some rows ago.
+    look_s: float = 1.0
     # Between tries while the database is away, and while somebody has to mend something.
     retry_s: float = 0.25
     stopped_retry_s: float = 2.0

@@ -111,6 +111,20 @@ def acting_account(principal: Principal, scope: Literal[Scope.BID, Scope.OFFER],
     return TREASURY if scope is Scope.OFFER and not covered else _only(covered)
 
 
+def own_provider(principal: Principal, command: Command, named: str) -> str:
+    """Whose slot a command means that names no provider: that of whoever acts, by the rule of `acting_account`.
+
+    A key that only bids may settle, too, what its account has won; its own slots are that account's. Raises as
+    `acting_account`.
+    """
+    if named:
+        bids_alone = principal.may_bid_for(named) and not principal.may_offer_for(named)
+    else:
+        bids_alone = not (principal.providers or principal.is_staff)
+    settles = isinstance(command, SettleAward)
+    return acting_account(principal, Scope.BID if settles and bids_alone else Scope.OFFER, named)
+
+
 def _as_bidder(principal: Principal, account_id: str) -> str:
     if principal.may_bid_for(account_id):
         return account_id

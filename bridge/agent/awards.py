@@ -14,7 +14,7 @@ from bridge.cursors import cursor
 from bridge.errors import Refused
 from bridge.market_api import MarketApi
 from bridge.questions import AwardRow
-from bridge.reads import ROWS_MAX
+from bridge.reads import ROWS_FEW, ROWS_MAX
 from bridge.results import Page
 from bridge.work.model import Completion
 from engine.reject import Reject
@@ -54,16 +54,16 @@ class Finder:
 
         The first time it costs the live awards of the market, later those that were granted since.
         """
-        since, after = self._since, None
+        since, after, limit = self._since, None, ROWS_FEW
         while True:
-            page = self._ask(None, since, after)
+            page = self._ask(None, since, after, limit)
             for award in page.items:
                 if self._is_mine(award):
                     return award
                 self._since = award.slot_started_at
             if page.next is None:
                 return None
-            after = page.next
+            after, limit = page.next, ROWS_MAX
 
     def forget(self, award_id: int) -> None:
         """This award of the slot, and those before it, are over for this worker, also where the tables say `awarded`.
@@ -76,17 +76,19 @@ class Finder:
         """Wait until there may be one, where the market offers that; whether it pays to look again at once."""
         if not self._waits:
             return False
-        page = self._ask(self._settings.bidder_id, self._since, None, wait_s=self._settings.wait_s)
+        page = self._ask(self._settings.bidder_id, self._since, None, ROWS_FEW, wait_s=self._settings.wait_s)
         # Awards of other slots are no reason to hurry, and would not be waited for the next time either.
         return not page.items or any(map(self._is_mine, page.items))
 
-    def _ask(self, bidder_id: str | None, since: datetime | None, after: str | None, **wait: Any) -> Page[AwardRow]:
+    def _ask(
+        self, bidder_id: str | None, since: datetime | None, after: str | None, limit: int, **wait: Any
+    ) -> Page[AwardRow]:
         return self._market.awards(
             self._settings.market_id,
             bidder_id,
             "awarded",
             since=since,
-            limit=ROWS_MAX,
+            limit=limit,
             after=after,
             order="oldest",
             **wait,

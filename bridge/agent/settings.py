@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bridge.client.asking import WAIT_S_MAX
 from bridge.errors import Invalid
+from bridge.names import OWN
 from bridge.reads import check_name
 from bridge.units import duration_us
 from bridge.work.checks import check_tokens
@@ -56,6 +57,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         names += [("bidder_id", self.bidder_id)] if self.bidder_id is not None else []
         for field, name in names:
             check_name(field, name)
+        if self.provider_id == OWN:
+            raise Invalid("provider_id", OWN, "the account itself, by which a worker knows its awards from others'")
         if not 0 < len(self.slot_ids) <= SLOTS_MAX or len(set(self.slot_ids)) < len(self.slot_ids):
             raise Invalid("slot_ids", self.slot_ids, f"1 to {SLOTS_MAX} slots, each once")
         if self.reserve_price_tokens is not None:

@@ -12,12 +12,12 @@ from msgspec import Struct
 from bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
 from bridge.errors import Invalid
 from bridge.messages import Ack, Request
+from bridge.names import OWN
 from bridge.server import bodies
 from bridge.units import datetime_of, duration_of, number_of
 from engine.commands import (
     ADMIN,
     OPERATOR,
-    TREASURY,
     AmendBid,
     BeginHistory,
     BindHolds,
@@ -73,8 +73,7 @@ def account_of(request: Request, account: str) -> str:
             return payer_id
         case PlaceHold(account_id=account_id):
             return account_id
-        case OfferSlot(provider_id=provider_id) if provider_id != TREASURY:
-            # Who names none offers for its key's own provider, and staff for the treasury.
+        case OfferSlot(provider_id=provider_id) if provider_id != OWN:
             return provider_id
     return account if request.actor in _STAFF else request.actor
 

@@ -4,6 +4,7 @@ Rule of this file: every change may be made again with the same result; what con
 what is there instead.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Meta
 from bridge import units, verbs
 from bridge.change import Change, Place
 from bridge.errors import Conflict, Invalid, NotFound
-from bridge.messages import Request
+from bridge.messages import Reply, Request
 from bridge.names import check_path_name
 from bridge.reads import check_name
 from bridge.resource_allocator.commitments import ARTIFACT, BOUNTY, STAKE
@@ -28,7 +29,7 @@ from engine.limits import TOKENS_MAX
 from persistence import artifacts, resource_budgets
 from persistence.artifacts import ArtifactRow, BountyRow
 from persistence.reader_pool import positions
-from persistence.resource_budgets import AllocationRow, BudgetRow, Spending
+from persistence.resource_budgets import AllocationRow, Spending
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -115,25 +116,27 @@ def recorded_spending(spending: Spending) -> Change[AllocationDetail | None]:
     """
 
     def make(at: Place) -> AllocationDetail | None:
-        row = resource_budgets.recorded(at.connection, at.shard_id, spending)
-        if isinstance(row, BudgetRow) and row.left_tokens >= spending.tokens:
+        found = resource_budgets.recorded(at.connection, at.shard_id, spending)
+        if isinstance(found, int) and found >= spending.tokens:
             return None
-        return _allocated(row, spending, at)
+        return _allocated(found, spending, at)
 
     return Change(make, decides_by_tables=True)
 
 
-def record_spending(spending: Spending) -> Change[AllocationDetail]:
+def record_spending(spending: Spending, bound: Sequence[Reply]) -> Change[AllocationDetail]:
     """Deduct what work on an artifact has cost from its budget, once for each reference (BRG-3).
 
-    The holds that give the budget are bound by then, and that is durable (`bindings_of`). Raises `NotFound` for an
+    The holds that give the budget are bound by then, and that is durable: `bound` are the replies to `bindings_of`, and
+    what was placed after them gives nothing. Raises `NotFound` for an
     artifact that there is not, `Conflict` beyond the budget, and where the reference is recorded with another cost or
     impact.
     """
+    bound_seq = min(reply.seq for reply in bound)
 
     def make(at: Place) -> AllocationDetail:
-        row = resource_budgets.record(at.connection, at.shard_id, spending, at.by)
-        return _allocated(row, spending, at)
+        found = resource_budgets.record(at.connection, at.shard_id, spending, at.by, bound_seq)
+        return _allocated(found, spending, at)
 
     return Change(make, decides_by_tables=True)
 
@@ -143,13 +146,13 @@ def bindings_of(artifact_id: str) -> list[Request]:
     return [verbs.bind_holds(reason, ARTIFACT, artifact_id) for reason in (STAKE, BOUNTY)]
 
 
-def _allocated(row: AllocationRow | BudgetRow | None, spending: Spending, at: Place) -> AllocationDetail:
-    if row is None:
+def _allocated(found: AllocationRow | int | None, spending: Spending, at: Place) -> AllocationDetail:
+    if found is None:
         raise unknown_artifact(spending.artifact_id)
-    if isinstance(row, BudgetRow):
-        raise Conflict("tokens", spending.tokens, f"at most {row.left_tokens}, what is left for {row.artifact_id!r}")
-    _check_same(row, spending)
-    return _detail(AllocationDetail, row, at)
+    if isinstance(found, int):
+        raise Conflict("tokens", spending.tokens, f"at most {found}, what is left for {spending.artifact_id!r}")
+    _check_same(found, spending)
+    return _detail(AllocationDetail, found, at)
 
 
 def _not_claimed(found: BountyRow, claimant_id: str) -> Invalid:

@@ -57,8 +57,8 @@ class Allocating:
         if found is not None:
             return found
         # Durable, so that nothing can be released after it; the tables, by which it is decided, have it by then.
-        accepted(self.node.submit(changes.bindings_of(artifact_id), "durable"))
-        return self.change(changes.record_spending(spending))
+        bound = accepted(self.node.submit(changes.bindings_of(artifact_id), "durable"))
+        return self.change(changes.record_spending(spending, bound))
 
     def change(self, change: Change[T]) -> T:
         """The result of one change of plain tables, in the name of the actor or of this process."""
@@ -112,8 +112,8 @@ class AllocatingAsync:
         found = await self.change(changes.recorded_spending(spending), by)
         if found is not None:
             return found
-        accepted(await self._node.submit_async(changes.bindings_of(spending.artifact_id), "durable"))
-        return await self.change(changes.record_spending(spending), by)
+        bound = accepted(await self._node.submit_async(changes.bindings_of(spending.artifact_id), "durable"))
+        return await self.change(changes.record_spending(spending, bound), by)
 
     async def change(self, change: Change[T], by: str = "") -> T:
         """The result of one change of plain tables, made in a thread, in the name of `by` or as `Exchange` does."""

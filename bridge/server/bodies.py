@@ -47,7 +47,7 @@ NewAccountName = Annotated[
         min_length=1,
         max_length=limits.NAME_CHARS_MAX,
         pattern=ACCOUNT_PATTERN,
-        description="Visible ASCII without spaces and without `/`. Not `*`, which in a key is every account.",
+        description="Visible ASCII without spaces and without `/`. Not `*` or `~`: all, and oneself.",
     ),
 ]
 Lease = Annotated[timedelta, Meta(description="ISO 8601, as PT1H or PT90S; at most 31 days.")]

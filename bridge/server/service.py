@@ -5,13 +5,14 @@ no route can forget to ask.
 """
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from bridge import recall, results, verbs
-from bridge.access.authorize import acting_account, actor_of
+from bridge import questions, recall, results, verbs
+from bridge.access.authorize import acting_account, actor_of, own_provider
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope, require
@@ -36,8 +37,7 @@ from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.server.reading import ReadMarket
 from bridge.server.shares import Share, Shares
-from bridge.verb import as_actor
-from engine.commands import TREASURY
+from bridge.verb import as_actor, means_its_own, of_provider
 
 T = TypeVar("T")
 
@@ -130,18 +130,14 @@ class Service:
     ) -> Page[AwardRow]:
         """Awards; with `wait_s`, where there is none yet, as soon as there is one.
 
-        Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits.
+        Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits. Each look that finds none yet
+        weighs as one question, and the rows, which are told once, as those of a page.
         """
-
-        async def ask(seq: int) -> Page[AwardRow]:
-            # What is durable, and was noticed, may not be in the tables yet.
-            caller.seen.note(seq)
-            return await self.market.awards(
-                market_id, bidder_id, status, since=since, limit=limit, after=after, order=order
-            )
-
+        question = questions.awards(market_id, bidder_id, status, since=since, limit=limit, after=after, order=order)
         if not wait_s:
-            return await ask(0)
+            return await self.market.ask(question)
+        # The first look has paid for the rows. One more than it weighs, for the one that was counted at the door.
+        again = dataclasses.replace(question, weight=1 + questions.ASKING)
         if not bidder_id:
             raise Invalid("bidder_id", "", "the account whose awards are waited for")
         loop = asyncio.get_running_loop()
@@ -157,11 +153,14 @@ class Service:
             self.stays.stay(caller.principal, leave),
         ):
             seen_award_id = 0
-            page = await ask(watch.seq)
+            caller.seen.note(watch.seq)
+            page = await self.market.ask(question)
             while not page.items and await watch.wait(seen_award_id, until_s - loop.time()):
                 # It may be another market's, or have ended in another way: then the next one is waited for.
                 seen_award_id = watch.latest_award_id
-                page = await ask(watch.seq)
+                # What is durable, and was noticed, may not be in the tables yet.
+                caller.seen.note(watch.seq)
+                page = await self.market.ask(again)
                 if loop.time() >= until_s:
                     break
         return page
@@ -188,12 +187,6 @@ class Service:
     def bidder(self, caller: Caller) -> str:
         """The account that the caller bids with. Raises `Forbidden`, or `Invalid` where there is no telling which."""
         return acting_account(caller.principal, Scope.BID, caller.account)
-
-    def provider(self, caller: Caller) -> str:
-        """The provider for whom the caller offers; staff who names none offers for the treasury. Raises as `bidder`."""
-        if not caller.account and not caller.principal.providers and Scope.OPERATE in caller.principal.scopes:
-            return TREASURY
-        return acting_account(caller.principal, Scope.OFFER, caller.account)
 
     async def cycle(self, market_id: str) -> CycleStatus:
         """When a market is called, and how that goes. Raises `NotFound`."""
@@ -260,7 +253,11 @@ class Service:
 
     def _acting(self, caller: Caller, request: Request) -> Request:
         """The request as that actor. Its verb has checked the rest of it already."""
-        actor = actor_of(caller.principal, request.command, caller.account, self.market.read, request.command_id)
+        principal, account = caller.principal, caller.account
+        if means_its_own(request):
+            account = own_provider(principal, request.command, account)
+            request = of_provider(request, account)
+        actor = actor_of(principal, request.command, account, self.market.read, request.command_id)
         if actor == request.actor:
             return request
         verbs.check_actor(actor)

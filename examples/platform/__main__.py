@@ -25,6 +25,7 @@ from bridge.errors import ExchangeError, Invalid, Unavailable
 from bridge.work.tables import WorkTables
 from examples.platform.labour import working
 from examples.platform.opening import MARKET, open_platform
+from examples.platform.pace import Pace
 from examples.platform.report import Summary, summarize, table_of
 from examples.platform.rounds import Rounds
 
@@ -37,7 +38,7 @@ def run(
     tasks: Annotated[int, typer.Option(min=3, max=200, help="Tasks of each of the three quests.")] = 9,
     workers: Annotated[int, typer.Option(min=2, max=16, help="Workers, each with one slot; the second one fails.")] = 3,
     work_s: Annotated[float, typer.Option(min=0.0, max=60.0, help="Seconds that a piece of work takes.")] = 0.5,
-    round_s: Annotated[float, typer.Option(min=0.05, max=60.0, help="Seconds from round to round.")] = 1.0,
+    round_s: Annotated[float, typer.Option(min=0.05, max=60.0, help="Seconds from round to round, at least.")] = 1.0,
     budget_day_tokens: Annotated[
         int, typer.Option(min=0, max=1_000_000, help="What all quests may spend in a day while the auction is away.")
     ] = 1_500,
@@ -121,7 +122,7 @@ def _played(
         switch = stack.enter_context(AuctionSwitch(market, MARKET, config=config))
         services = BudgetServices(work, budgets, config=config)
         rounds = Rounds(market, work, switch, config, seed)
-        played = 0
+        played, pace = 0, Pace(round_s)
         with working(
             market, work, Fallback(switch, services, services), workers=workers, work_s=work_s, seed=seed
         ) as running:
@@ -135,7 +136,7 @@ def _played(
                 played += 1
                 for failed in (one for one in running if one.done()):
                     failed.result()
-                time.sleep(round_s)
+                time.sleep(pace.next_s(rounds.ended_by))
         with Client() as patient:
             # A new one knows what the old one knew: all of it is in the tables.
             last = Rounds(patient, work, switch, config, seed)

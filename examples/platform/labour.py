@@ -20,6 +20,8 @@ from examples.platform.opening import MARKET, provider_of
 CLUMSY: Final = 2
 CLUMSY_REASON: Final = "the tools were blunt"
 FAILED_TOKENS: Final = 5
+# With a page of awards at each look, that is less than half of what a key may ask.
+POLL_S_EACH: Final = 0.03
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def working(
     A future that is done within the block is a worker that has failed.
     """
     team = [
-        Worker(market, work, _work(number, work_s, seed), _settings(number), fallback=fallback)
+        Worker(market, work, _work(number, work_s, seed), _settings(number, workers), fallback=fallback)
         for number in range(1, workers + 1)
     ]
     with ThreadPoolExecutor(len(team), "worker") as pool:
@@ -42,14 +44,15 @@ def working(
                 worker.stop()
 
 
-def _settings(number: int) -> WorkerSettings:
+def _settings(number: int, workers: int) -> WorkerSettings:
     return WorkerSettings(
         # The same after a restart: by it, it finds what it had in hand.
         worker_id=f"worker-{number}",
         market_id=MARKET,
         slot_ids=(f"slot-{number}",),
         provider_id=provider_of(number),
-        poll_s=0.2,
+        # All of them together ask for a part of their key's rate: the rest is for the rounds.
+        poll_s=max(0.2, POLL_S_EACH * workers),
     )
 
 

@@ -49,10 +49,13 @@ class Rounds:
         # How each task that is done was done, and who paid for it.
         self.completions: dict[str, Completion] = {}
         self.is_over = False
+        # What cut the last round short.
+        self.ended_by: Unavailable | UnknownOutcome | None = None
 
     def play(self) -> RoundLine:
         """Play a round. A market that does not answer makes it a short one."""
         self._round_no += 1
+        self.ended_by = None
         price_tokens, awards, why = None, 0, self._switch.status().why
         self._unblock()
         ranked = score_all(self._work, self._config).ranked()
@@ -69,7 +72,7 @@ class Rounds:
             self.is_over = is_settled and not self._to_review
         except (Unavailable, UnknownOutcome) as error:
             # What may have happened and what has not is all the same here: the next round looks.
-            why = why or str(error)
+            self.ended_by, why = error, why or str(error)
         return RoundLine(
             round_no=self._round_no,
             payer=self._switch.status().paying,
@@ -135,6 +138,9 @@ class Rounds:
 
         In a platform people, or agents of other quests, judge that work; whoever pays for it has the admin key.
         """
+        if not self._to_review:
+            # The ranking weighs as much as a hundred other questions.
+            return
         budgets = resource_budgets_by_artifact(self._market, ARTIFACT_TYPE)
         paid = 0
         while paid < REVIEWS_PER_ROUND:

@@ -195,7 +195,7 @@ def test_an_argument_that_is_no_text_is_code_2(url: str) -> None:
     assert ran.stderr.count(b"\n") == 1
 
 
-NEVER = ("*", ".", "..", "a/b", "/")
+NEVER = ("*", "~", ".", "..", "a/b", "/")
 
 
 @pytest.mark.parametrize("name", NEVER)
@@ -206,7 +206,7 @@ def test_what_could_not_be_named_afterwards_is_not_made(market: Exchange, name: 
         market.open_account(name)
     with pytest.raises(Invalid, match="account_id: expected"):
         market.submit([Request("admin", OpenAccount(name, "agent"))])
-    if name != "*":
+    if name not in "*~":
         for make, field in (
             (lambda: market.open_market(name), "market_id"),
             (lambda: market.offer_slot("m", name), "slot_id"),
@@ -227,12 +227,14 @@ def test_what_can_be_made_can_be_named_over_http(url: str) -> None:
                 assert client.wallet(name).account_id == name
                 assert [one.bidder_id for one in client.bids(bidder_id=name, limit=1).items] == [name]
             assert client.get_order_book(MARKET).market_id == MARKET
-            with pytest.raises(Invalid, match="account_id"):
-                client.open_account("*")
+            for never in "*~":
+                with pytest.raises(Invalid, match="account_id"):
+                    client.open_account(never)
         with service.client() as http:
             made = http.post("/api/v1/keys", json={"name": "[/k]", "bid": [NAMES[0]]}).json()
             assert made["view"]["accounts"] == [NAMES[0]]
-            assert http.post("/api/v1/wallets", json={"account_id": "*"}).status_code == 400
+            for never in "*~":
+                assert http.post("/api/v1/wallets", json={"account_id": never}).status_code == 400
             metrics = http.get("/metrics").text
         labels = {
             sample.labels.get("market")

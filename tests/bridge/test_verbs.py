@@ -36,7 +36,7 @@ REQUESTS: list[tuple[Request, Request]] = [
         verbs.open_market("m", lease=timedelta(seconds=2), pricing_rule="vickrey", lapse_policy="refund"),
         Request("operator", commands.OpenMarket("m", "vickrey", lease_us=2_000_000, lapse_policy="refund")),
     ),
-    (verbs.offer_slot("m", "s"), Request("operator", commands.OfferSlot("m", "s", 0))),
+    (verbs.offer_slot("m", "s"), Request("operator", commands.OfferSlot("m", "s", 0, None, "~"))),
     (
         verbs.offer_slot("m", "s", AT, reserve_price_tokens=3, provider_id="p", lease=timedelta(milliseconds=1)),
         Request("operator", commands.OfferSlot("m", "s", AT_US, 3, "p", 1_000)),
@@ -55,7 +55,7 @@ REQUESTS: list[tuple[Request, Request]] = [
         verbs.settle("s", 9, 1.5, provider_id="p", award_id=2),
         Request("operator", commands.SettleAward("s", 9, 1_500_000, 2, "p")),
     ),
-    (verbs.void("s"), Request("operator", commands.VoidAward("s", None, "treasury"))),
+    (verbs.void("s"), Request("operator", commands.VoidAward("s", None, "~"))),
     (verbs.place_hold("h", "a", 5, "stake"), Request("a", commands.PlaceHold("h", "a", 5, "stake"))),
     (
         verbs.place_hold(

@@ -28,6 +28,10 @@ class Blocking:
         self._way = way
         self._loop = loop
 
+    def acting_as(self, actor: str) -> "Blocking":
+        """The same way, for this account."""
+        return Blocking(cast(AsyncExchange | AsyncClient, self._way).acting_as(actor), self._loop)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._way, name)
 
@@ -95,6 +99,14 @@ WAYS: dict[str, Callable[[Exchange], AbstractContextManager[MarketApi]]] = {
     "client": over_http,
     "async-client": over_http_in_loop,
 }
+
+
+def acting_as(api: MarketApi, actor: str) -> MarketApi:
+    """The same way to the market, for this account."""
+    if isinstance(api, Blocking):
+        return cast(MarketApi, api.acting_as(actor))
+    assert isinstance(api, Exchange | Client), api
+    return api.acting_as(actor)
 
 
 @pytest.fixture

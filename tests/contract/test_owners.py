@@ -4,11 +4,15 @@ Goal: a slot is what its provider and its id name together, a hold what its acco
 collide all over, and the answers by each pair.
 """
 
+from contextlib import suppress
+
 import pytest
 
 from bridge.cursors import cursor
-from bridge.errors import Invalid, NotFound
+from bridge.errors import Invalid, NotFound, Refused
 from bridge.market_api import MarketApi
+from engine.reject import Reject
+from tests.contract.conftest import acting_as
 
 PROVIDERS = ("p", "q", "treasury")
 
@@ -29,7 +33,7 @@ def crowded(api: MarketApi) -> MarketApi:
 
 
 def test_slots_of_one_id_end_on_their_own(crowded: MarketApi) -> None:
-    """SLT-1: each verb means the slot of the provider it names, and the treasury's where it names none."""
+    """SLT-1: each verb means the slot of the provider it names, and the treasury's where staff names none."""
     for number in range(5):
         crowded.place_bid("m", "a", f"t{number}", 10)
     awards = crowded.clear_round("m").awards
@@ -57,6 +61,50 @@ def test_slots_of_one_id_end_on_their_own(crowded: MarketApi) -> None:
         ("q", "z"): "withdrawn",
         ("treasury", "z"): "offered",
     }
+
+
+@pytest.mark.parametrize(("actor", "own"), [("p", "p"), ("q", "q"), ("", "treasury")])
+def test_who_names_no_provider_means_his_own(crowded: MarketApi, actor: str, own: str) -> None:
+    """SLT-1: offered, withdrawn, settled and voided alike, whoever else has slots of these ids."""
+    mine = acting_as(crowded, actor) if actor else crowded
+    mine.offer_slot("m", "w")
+    mine.withdraw_slot("y")
+    for number in range(10):
+        crowded.place_bid("m", "a", f"t{number}", 10)
+    awards = {(award.provider_id, award.slot_id): award for award in crowded.clear_round("m").awards}
+    assert (own, "w") in awards
+    assert mine.settle("x", 1, 1.0).award_id == awards[own, "x"].award_id
+    assert mine.void("z").award_id == awards[own, "z"].award_id
+    told = {(slot.provider_id, slot.slot_id): slot.status for slot in crowded.slots("m").items}
+    others = {(provider, slot): "awarded" for provider in PROVIDERS for slot in "xyz" if provider != own}
+    assert told == others | {
+        (own, "w"): "awarded",
+        (own, "x"): "settled",
+        (own, "y"): "withdrawn",
+        (own, "z"): "voided",
+    }
+
+
+@pytest.mark.parametrize("actor", ["p", ""])
+def test_who_names_the_treasury_means_the_treasury(crowded: MarketApi, actor: str) -> None:
+    """SLT-1: named, it is a provider as any other, and nobody offers for another instead."""
+    mine = acting_as(crowded, actor) if actor else crowded
+    with suppress(Refused):
+        mine.offer_slot("m", "w", provider_id="treasury")
+    offered = [slot.provider_id for slot in crowded.slots("m").items if slot.slot_id == "w"]
+    assert offered in ([], ["treasury"])
+
+
+def test_the_winner_names_whose_slot_it_is(crowded: MarketApi) -> None:
+    """SLT-1: to who has no slot of this id there is none, whoever else has one."""
+    crowded.place_bid("m", "a", "t", 10)
+    (award,) = crowded.clear_round("m").awards
+    winner = acting_as(crowded, "a")
+    with pytest.raises(Refused) as caught:
+        winner.settle(award.slot_id, 1, 1.0, award_id=award.award_id)
+    assert caught.value.reason is Reject.SLOT_UNKNOWN
+    settled = winner.settle(award.slot_id, 1, 1.0, provider_id=award.provider_id, award_id=award.award_id)
+    assert settled.award_id == award.award_id
 
 
 @pytest.mark.parametrize("status", [None, "offered"])

@@ -102,8 +102,7 @@ def run(postgres_server: TestServer, template_database: str, tmp_path_factory: p
     """The whole story, once."""
     folder = tmp_path_factory.mktemp("platform")
     log = folder / "log"
-    # Rounds read whole pages, and a key has a rate: more of them a second would be told to wait.
-    options = (f"--tasks={TASKS}", "--work-s=0.2", "--round-s=0.6", "--budget-day-tokens=600", "--timeout-s=90")
+    options = (f"--tasks={TASKS}", "--work-s=0.2", "--round-s=0.2", "--budget-day-tokens=600", "--timeout-s=90")
     with postgres_server.fresh_database(template_database) as name:
         url = postgres_server.url(name)
 
@@ -284,6 +283,23 @@ def test_it_may_be_started_again_when_all_is_done(run: Run) -> None:
     assert again.returncode == 0, again.stderr
     assert run.ask("SELECT count(*) FROM token_ledger") == [(before,)]
     assert "by auction" in again.stdout and POOR in again.stdout
+
+
+def test_rounds_that_ask_more_than_their_key_may_come_to_an_end(
+    postgres_server: TestServer, template_database: str, tmp_path: Path
+) -> None:
+    """More workers and rounds than a key has rate for are slower; they do not ask the same in vain for ever."""
+    options = ("--tasks=3", "--workers=12", "--work-s=0", "--round-s=0.05", "--timeout-s=60")
+    with postgres_server.fresh_database(template_database) as name:
+        url = postgres_server.url(name)
+        with served(url, tmp_path / "home") as service:
+            script = Script(service, url, tmp_path / "log", *options)
+            try:
+                summary = script.end()
+            finally:
+                script.kill()
+    assert summary["is_over"]
+    assert [(quest["done"], quest["failed"], quest["open"]) for quest in summary["quests"]] == [(2, 1, 0)] * len(QUESTS)
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,14 @@ from persistence.embedded import EmbeddedServer, ensure_database, ensure_server
 from persistence.errors import Unavailable
 from persistence.migrate import ensure_schema
 from persistence.postgres import PostgresJournal
+from persistence.projector import Projector
 from persistence.recovery import recover
+from persistence.table_writer import PostgresTables
+from persistence.verify import verify
 from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
 from tests.support.databases import temporary_home
+from tests.support.following import do_follow
 from tests.support.own_server import standing_still
 from tests.support.sealed import bids
 from tests.support.writers import assert_whole, open_writer
@@ -140,3 +144,22 @@ def test_past_the_outage_limit_the_writer_stops_and_a_successor_recovers(server:
     with WriteBehind(lambda: PostgresJournal(url, 0, recovered.position.epoch), recovered.position) as successor:
         push(successor, rows[100:])
     assert_whole(url, rows)
+
+
+def test_tables_that_a_crash_took_are_brought_along_again_though_nothing_comes(server: EmbeddedServer, url: str):
+    """No disk is waited for: what the last batch did to the tables is gone, and no row comes that would tell."""
+    rows = bids(50)
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        # What is not waited for reaches the disk later than the crash.
+        connection.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        connection.execute("SELECT pg_reload_conf()")
+    with PostgresJournal(url, 0) as journal:
+        epoch = journal.claim()
+        journal.append(rows)
+    projector = Projector(lambda: PostgresTables(url, 0, epoch), len(rows))
+    projector.wait(len(rows), WAIT_S)
+    server.stop("immediate")
+    ensure_server(server.home)
+    assert do_follow(url, WAIT_S), "nobody has noticed"
+    projector.close()
+    assert verify(url, 0).ok

@@ -154,12 +154,25 @@ def test_what_fails_is_tried_again_and_seen(
         until(lambda: tables.looks > looks + 3)
         assert str(error) in projector.status().fault
         assert projector.congestion() == ""
-        assert len([one for one in caplog.records if one.name == "persistence.projector"]) == 1
+        assert len([one for one in caplog.records if one.name == "persistence.following"]) == 1
         tables.error, tables.seq = None, 5
         projector.wait(5, WAIT_S)
     assert projector.status().state == "running"
     assert projector.status().fault == ""
     assert "follow again, from row 5 on" in caplog.text
+
+
+def test_tables_that_went_back_are_noticed_while_nothing_comes(tables: Commanded) -> None:
+    """A server that crashed may have them as they were some rows ago, and no row comes to tell."""
+    projector = Projector(lambda: tables, 0, TableLimits(look_s=0.005))
+    projector.durable(bids(5)[:5])
+    tables.seq = 5
+    projector.wait(5, WAIT_S)
+    tables.seq = 3
+    until(lambda: projector.status().lag_rows == 2)
+    tables.seq = 5
+    projector.wait(5, WAIT_S)
+    projector.close()
 
 
 def test_who_reads_does_not_hurry_tables_that_stand_still(tables: Commanded) -> None:

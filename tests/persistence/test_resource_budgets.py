@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.limits import TOKENS_MAX
+from engine.limits import SEQ_MAX, TOKENS_MAX
 from persistence import artifacts, resource_budgets
 from persistence.connections import connect
 from persistence.resource_budgets import AllocationRow, BudgetRow, Spending
@@ -60,10 +60,10 @@ class Capital:
         assert found is not None
         return found
 
-    def spend(self, artifact_id: str, tokens: int, reference_id: str) -> AllocationRow | BudgetRow | None:
+    def spend(self, artifact_id: str, tokens: int, reference_id: str) -> AllocationRow | int | None:
         """Record that so much was spent."""
         spending = Spending(artifact_id, tokens, "task", reference_id, None)
-        return resource_budgets.record(self.connection, 0, spending, "test")
+        return resource_budgets.record(self.connection, 0, spending, "test", SEQ_MAX)
 
 
 @pytest.fixture
@@ -151,14 +151,12 @@ def test_an_unpriced_artifact_is_as_uncertain_as_can_be(capital: Capital) -> Non
 def test_what_is_spent_is_deducted_and_never_more_than_there_is(capital: Capital) -> None:
     """BRG-3, RES-6: spending is deducted from the artifact's budget; demand that grows gives new budget."""
     capital.artifact("a", 500_000)
-    assert isinstance(capital.spend("a", 1, "early"), BudgetRow)
+    assert capital.spend("a", 1, "early") == 0
     capital.hold("a", 1_000, "stake")
-    assert isinstance(capital.spend("a", 101, "too-much"), BudgetRow)
+    assert capital.spend("a", 101, "too-much") == 100
     assert isinstance(capital.spend("a", 60, "t1"), AllocationRow)
     assert (capital.budget("a").spent_tokens, capital.budget("a").left_tokens) == (60, 40)
-    refused = capital.spend("a", 41, "t2")
-    assert isinstance(refused, BudgetRow)
-    assert refused.left_tokens == 40
+    assert capital.spend("a", 41, "t2") == 40
     assert isinstance(capital.spend("a", 40, "t2"), AllocationRow)
     capital.hold("a", 500, "stake")
     assert capital.budget("a").left_tokens == 50
@@ -188,14 +186,14 @@ def test_two_at_once_never_overspend_together(capital: Capital, module_database_
     capital.artifact("a", 500_000)
     capital.hold("a", 1_000, "stake")
     together = threading.Barrier(8)
-    outcomes: list[AllocationRow | BudgetRow | None] = []
+    outcomes: list[AllocationRow | int | None] = []
 
     def spend(number: int) -> None:
         with connect(module_database_url, "test") as connection:
             together.wait(30)
             for turn in range(5):
                 spending = Spending("a", 7, "task", f"t{(number // 2) * 5 + turn}", None)
-                outcomes.append(resource_budgets.record(connection, 0, spending, "test"))
+                outcomes.append(resource_budgets.record(connection, 0, spending, "test", SEQ_MAX))
 
     threads = [threading.Thread(target=spend, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -210,12 +208,24 @@ def test_two_at_once_never_overspend_together(capital: Capital, module_database_
     assert (capital.budget("a").spent_tokens, capital.budget("a").left_tokens) == (98, 2)
 
 
+def test_what_is_placed_after_the_binding_row_gives_nothing(capital: Capital) -> None:
+    """BRG-3: the budget of those that were placed up to a row is that of a table that has no others."""
+    capital.artifact("a", 300_000)
+    left: list[int] = [0]
+    for amount, reason in ((1_001, "stake"), (17, "bounty"), (999, "stake"), (3, "bounty")):
+        capital.hold("a", amount, reason)
+        left.append(capital.budget("a").left_tokens)
+    beyond = Spending("a", TOKENS_MAX, "task", "t", None)
+    told = [resource_budgets.record(capital.connection, 0, beyond, "test", seq) for seq in range(len(left))]
+    assert told == left
+
+
 def test_impact_per_token_is_the_efficiency(capital: Capital) -> None:
     capital.artifact("a", 500_000)
     capital.hold("a", 1_000, "bounty")
     for reference, impact in (("t1", 2_500_000), ("t2", 0), ("t3", None)):
         spending = Spending("a", 50, "task", reference, impact)
-        assert isinstance(resource_budgets.record(capital.connection, 0, spending, "me"), AllocationRow)
+        assert isinstance(resource_budgets.record(capital.connection, 0, spending, "me", SEQ_MAX), AllocationRow)
     page = resource_budgets.allocations_page(capital.connection, 0, "a", 10, 2**53)
     assert [(one.reference_id, one.impact, one.efficiency_score, one.recorded_by) for one in page] == [
         ("t3", None, None, "me"),

@@ -21,12 +21,14 @@ PROGRESS_EVERY = 200
 # Seeds that wait for a process: few, so that a failure ends the campaign soon.
 CHUNK = 4
 
+STEPS = ("recovering", "following", "taking over", "taking a snapshot", "bringing the tables along")
 EVERY_FAULT = (
     *CHAOS_EVERY_US,
     *LOSSES,
     *(f"request {fate}" for fate in FATES),
-    *(f"crash while {doing}" for doing in ("recovering", "following", "taking over", "taking a snapshot")),
-    *(f"failure while {doing}" for doing in ("recovering", "following", "taking over", "taking a snapshot")),
+    *(f"crash while {doing}" for doing in STEPS),
+    *(f"failure while {doing}" for doing in STEPS),
+    *(f"tables {fate}" for fate in ("lost before", "lost after", "late")),
     "the fence says Fenced",
     "the fence says Gap",
     "restart before the answer",
@@ -48,6 +50,12 @@ EVERY_FAULT = (
     "recovery passed over a snapshot",
     "a standby takes over",
     "another standby was faster",
+    "tables brought level beside the leader",
+    "tables went back in a crash",
+    "the tables are too far behind",
+    "reply when the tables have it",
+    "too many wait for the tables",
+    "a projector found another leader",
 )
 """Whatever the simulation counts: faults, and the rare ways in which the system meets them."""
 

@@ -25,6 +25,7 @@ from tests.simulation.auditor import BOUND_S
 from tests.simulation.options import Options
 from tests.simulation.shelf import ProcessSnapshots, Shelf
 from tests.simulation.store import ProcessJournal, Store
+from tests.simulation.tables import SimulatedProjector, Tables, durable_rows
 from tests.simulation.world import Crashed, Life, World
 
 FOLLOW_EVERY_US = 4_000
@@ -43,12 +44,13 @@ def bring_back(journal: ProcessJournal, snapshots: SnapshotStore) -> Recovered:
 class Node:
     """A machine. `role` is one of: down, starting, leading, closing, following."""
 
-    def __init__(self, number: int, world: World, options: Options, store: Store, shelf: Shelf) -> None:
+    def __init__(self, number: int, world: World, options: Options, store: Store, shelf: Shelf, tables: Tables) -> None:
         self.number = number
         self.world = world
         self.options = options
         self.store = store
         self.shelf = shelf
+        self.tables = tables
         self.role = "down"
         self.skew_us = 0
         self.leap_us = 0
@@ -58,6 +60,7 @@ class Node:
         self.replica: Replica | None = None
         self.outbox: Outbox | None = None
         self.sequencer: Sequencer | None = None
+        self.projector: SimulatedProjector | None = None
         # Batches of requests that were taken and of which nobody has heard yet.
         self.unanswered = 0
         self._asked = 0
@@ -184,7 +187,7 @@ class Node:
     def _go_down(self, why: str) -> None:
         self.world.note(f"{self.life} {why}")
         self.role = "down"
-        self.replica = self.outbox = self.sequencer = None
+        self.replica = self.outbox = self.sequencer = self.projector = None
         self.unanswered = 0
         self._busy = False
 
@@ -207,6 +210,7 @@ class Node:
         self.outbox = Outbox(position, self.options.limits)
         # The outbox is to the sequencer what the background writer is: room, and a queue.
         self.sequencer = Sequencer(engine, position.last_digest, self.outbox, self.keeper.stamp_us)  # type: ignore[arg-type]
+        self.projector = SimulatedProjector(self.tables, life, position.epoch, position.last_seq)
         self.role = "leading"
         self.world.note(f"{life} leads after {position.last_seq} under epoch {position.epoch}")
         self._watch(life)
@@ -243,6 +247,12 @@ class Node:
         if self.role != "leading" or sequencer is None or outbox is None:
             reply(f"{life} is {self.role}")
             return
+        projector = self.projector
+        assert projector is not None
+        if behind := projector.congestion():
+            self.world.occurred("the tables are too far behind")
+            reply(f"unavailable: {behind}")
+            return
         try:
             applied = sequencer.submit(requests)
         except (bridge.errors.Unavailable, PersistenceError) as error:
@@ -265,10 +275,27 @@ class Node:
             told = self._told_again(requests, applied)
             for request, one in zip(requests, told, strict=True):
                 self.store.auditor.acknowledge(self.store.database, request, one)
-            reply(told)
+            if self.world.chance(self.options.projected_chance):
+                self._tell_projected(projector, told, reply)
+            else:
+                reply(told)
 
         self._tell(outbox.on_durable(last_row(applied), finish))
         self._pump()
+
+    def _tell_projected(self, projector: SimulatedProjector, told: list[Applied], reply: Reply) -> None:
+        """Reply when the tables have it too: `ack="projected"`."""
+
+        def finish(failure: PersistenceError | None) -> None:
+            if failure is None:
+                self.world.occurred("reply when the tables have it")
+            reply(told if failure is None else f"unknown outcome: {failure}")
+
+        try:
+            projector.on_told(last_row(told), finish)
+        except Unavailable as error:
+            self.world.occurred("too many wait for the tables")
+            reply(f"unknown outcome: {error}")
 
     def _told_again(self, requests: Sequence[Request], applied: list[Applied]) -> list[Applied]:
         """The same, with what only the journal knows."""
@@ -303,6 +330,8 @@ class Node:
             else:
                 world.occurred("a writer was drained")
             assert self.unanswered == 0, f"{life} leaves {self.unanswered} without a word"
+            assert self.projector is not None
+            self.projector.close()
             life.alive = False
             self._go_down(f"stops writing: {outbox.failure}")
             return
@@ -333,7 +362,7 @@ class Node:
         assert outbox is not None
         self._asked += 1
         self._busy = False
-        before = outbox.durable
+        before, batch = outbox.durable, outbox.batch
         if isinstance(outcome, PersistenceError):
             self.world.note(f"{life}: {outcome}")
             due = outbox.refused(outcome, self.world.now_s)
@@ -346,6 +375,9 @@ class Node:
         else:
             due = outbox.sent()
         self.store.auditor.watermark(life, before, outbox.durable, self.store.database)
+        if durable := durable_rows(batch, outbox.durable.last_seq):
+            assert self.projector is not None
+            self.projector.durable(durable)
         self._tell(due)
         self._pump()
 

@@ -8,7 +8,7 @@ are met. Times are virtual microseconds.
 import random
 from dataclasses import dataclass, fields
 
-from persistence.write_limits import Limits
+from persistence.write_limits import Limits, TableLimits
 from tests.support.swarms import Swarm, lingering_swarm, small_swarm
 
 # What may happen to one request to the database, beside being carried out and answered.
@@ -34,6 +34,9 @@ CHAOS_EVERY_US = {
     "node closed": 150_000,
     "writer stopped from outside": 150_000,
     "client restarted": 60_000,
+    "tables process killed": 30_000,
+    "tables brought level by another": 50_000,
+    "row hidden from the tables": 80_000,
 }
 
 
@@ -63,6 +66,10 @@ class Options:
     scan_rows: int
     again_chance: float
     limits: Limits
+    # How many rows the tables take at once, and how many of the replies wait for them.
+    tables_batch_rows: int
+    projected_chance: float
+    table_limits: TableLimits
 
     def __str__(self) -> str:
         """One line for each choice."""
@@ -111,6 +118,16 @@ def draw(rng: random.Random) -> Options:
             backoff_s_max=rng.choice((0.002, 0.02)),
             attempt_s_max=0.03,
             outage_s_max=rng.choice((0.1, 0.3)),
+        ),
+        tables_batch_rows=rng.choice((1, 3, 100)),
+        projected_chance=rng.choice((0.0, 0.3)),
+        table_limits=TableLimits(
+            lag_rows_max=batch_max + rng.choice((10, 1_000_000, 1_000_000)),
+            lag_s_max=rng.choice((0.1, 300.0, 300.0)),
+            waiting_max=rng.choice((1, 4_096)),
+            retry_s=0.002,
+            stopped_retry_s=0.01,
+            look_s=0.05,
         ),
     )
 

@@ -24,7 +24,8 @@ from tests.simulation.node import Node, Snapshotter
 from tests.simulation.options import Options, choose_swarm, draw
 from tests.simulation.shelf import ProcessSnapshots, Shelf
 from tests.simulation.store import Store
-from tests.simulation.world import Life, World
+from tests.simulation.tables import SimulatedProjector, Tables, bring_level_beside
+from tests.simulation.world import Escaped, Life, World
 from tests.support.streams import Stream, bounds
 
 # Once nothing goes wrong any more, so much virtual time is enough for everything to be answered: some time-outs of each
@@ -64,6 +65,8 @@ def simulate(seed: int, change: Callable[[Options], Options] = lambda options: o
     try:
         with bounds(simulation.stream.swarm.bounds):
             simulation.run()
+    except Escaped as escaped:
+        raise SimulationFailed(_report(seed, simulation, escaped.error)) from escaped.error
     except Exception as error:
         raise SimulationFailed(_report(seed, simulation, error)) from error
     finally:
@@ -96,8 +99,12 @@ class Simulation:
         self.auditor = Auditor(self.world, self.stream.observe)
         self.store = Store(self.world, options, self.auditor)
         self.shelf = Shelf()
-        self.nodes = [Node(number, self.world, options, self.store, self.shelf) for number in range(options.nodes)]
+        self.tables = Tables(self.store)
+        self.nodes = [
+            Node(number, self.world, options, self.store, self.shelf, self.tables) for number in range(options.nodes)
+        ]
         self.snapshotter = Snapshotter(self.world, options, self.store, self.shelf)
+        self._levelled = 0
         self.clients = [
             Client(f"c{number}", self.world, options, self.nodes, self._work(), options.again_chance)
             for number in range(options.clients)
@@ -115,15 +122,23 @@ class Simulation:
         world.run_until(self.options.fault_us)
         world.note("the faults end")
         world.healing = True
+        self.tables.hidden_seq = 0
         for node in self.nodes:
             node.skew_us = 0
         deadline_us = world.now_us + HEAL_US_MAX
         healed = world.run_until(deadline_us, lambda: all(client.idle for client in self.clients))
         assert healed, f"not answered in time: {[client.name for client in self.clients if not client.idle]}"
         self._close_the_market()
-        rest = world.run_until(world.now_us + HEAL_US_MAX, self._rests)
-        assert rest, f"no rest: {[(node.role, node.life.name) for node in self.nodes]}"
+        self._come_to_rest()
+        # Nobody asks any more, so that nothing tells that the tables have gone back.
+        self.store.go_away(1_000)
+        self._come_to_rest()
         self._compare()
+
+    def _come_to_rest(self) -> None:
+        rest = self.world.run_until(self.world.now_us + HEAL_US_MAX, self._rests)
+        told = [(node.role, node.life.name, node.projector and node.projector.status()) for node in self.nodes]
+        assert rest, f"no rest: {told}, the tables stand at {self.tables.mark} of {len(self.auditor.rows)}"
 
     # --- what clients ask --------------------------------------------------------------------------------------
 
@@ -262,7 +277,7 @@ class Simulation:
             case "client restarted":
                 return self._one([client for client in self.clients if client.pending], Client.restart)
             case _:
-                return self.shelf.damage(self.world, name)
+                return self._wreck_what_is_stored(name, leading)
         return True
 
     def _leap(self, whose: Node | Store, beside: Sequence[Node | Store]) -> bool:
@@ -282,6 +297,33 @@ class Simulation:
         self.world.after(self.world.between(CLOCK_LEAPT_FOR_US), "a clock is set right", go_back)
         return True
 
+    def _wreck_what_is_stored(self, name: str, leading: list[Node]) -> bool:
+        match name:
+            case "tables process killed":
+                projectors = [node.projector for node in leading if node.projector is not None]
+                return self._one(projectors, SimulatedProjector.kill_process)
+            case "tables brought level by another":
+                self._levelled += 1
+                bring_level_beside(self.tables, self._levelled)
+            case "row hidden from the tables":
+                return self._hide_a_row()
+            case _:
+                return self.shelf.damage(self.world, name)
+        return True
+
+    def _hide_a_row(self) -> bool:
+        """Somebody has taken a row out of the journal, and puts it back after a while."""
+        left = len(self.auditor.rows) - self.tables.mark
+        if left < 2 or self.tables.hidden_seq:
+            return False
+        self.tables.hidden_seq = self.tables.mark + self.world.rng.randint(1, left - 1)
+
+        def put_back() -> None:
+            self.tables.hidden_seq = 0
+
+        self.world.after(self.world.between((5_000, 50_000)), "the hidden row is back", put_back)
+        return True
+
     def _one(self, among: list[T], act: Callable[[T], None]) -> bool:
         if among:
             act(self.world.rng.choice(among))
@@ -295,6 +337,8 @@ class Simulation:
             return False
         outbox = leading[0].outbox
         assert outbox is not None
+        if not self.store.up or self.tables.mark != len(self.auditor.rows):
+            return False
         return outbox.queue_rows == 0 and leading[0].epoch == self.store.database.position.epoch
 
     def _compare(self) -> None:
@@ -302,6 +346,7 @@ class Simulation:
         self.world.stop()
         database, life = self.store.database, Life("final")
         self.auditor.look(database)
+        self.tables.look()
         (leader,) = (node for node in self.nodes if node.role == "leading")
         assert leader.sequencer is not None
         state = leader.sequencer.read(lambda state: state.encode())

@@ -30,6 +30,9 @@ class Store:
         self.up = True
         self.restarts = 0
         self.leap_us = 0
+        # For what else lies in this database: after each commit of the journal, and as it crashes.
+        self.on_commit: list[Callable[[], None]] = []
+        self.on_restart: list[Callable[[], None]] = []
 
     def clock(self) -> int:
         """The database's idea of the time."""
@@ -40,6 +43,8 @@ class Store:
         self.restarts += 1
         restarts = self.restarts
         self.up = False
+        for lose in self.on_restart:
+            lose()
 
         def come_back() -> None:
             if self.restarts == restarts:
@@ -83,7 +88,12 @@ class Store:
         """Raise the epoch, at this moment."""
         epoch = MemoryJournal(self.database).claim()
         self.auditor.claimed(life, epoch)
+        self._on_disk()
         return epoch
+
+    def _on_disk(self) -> None:
+        for reach in self.on_commit:
+            reach()
 
     def _fate(self, writes: bool) -> str:
         for fate, chance in self.options.fates.items():
@@ -102,6 +112,7 @@ class Store:
             self.world.occurred(f"the fence says {type(error).__name__}")
             return error
         self.auditor.committed(life, epoch, self.database.rows)
+        self._on_disk()
         return None
 
     def _through(

@@ -22,6 +22,14 @@ class Crashed(BaseException):
     """The process that runs this code is dead. Nothing may catch it but the simulator, as nothing survives a kill."""
 
 
+class Escaped(BaseException):
+    """What is wrong was found within code that goes on after errors. Nothing may catch it but the simulator."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Life:
     """One run of one process, from its start to its death."""
 
@@ -115,6 +123,9 @@ class World:
             self._depth += 1
             try:
                 self.run_until(self.now_us + delay_us)
+            except Exception as error:
+                # None of this process's own errors.
+                raise Escaped(error) from error
             finally:
                 self._depth -= 1
         if not life.alive:

@@ -17,9 +17,11 @@ import time
 from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bridge import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange, verbs
 from engine.codec import decode_command
+from engine.commands import TREASURY
 from engine.events import AwardGranted, BidPlaced, one_by_one
 from engine.limits import RECEIPTS_MAX
 from tests.support.client_log import ClientLog, Intent, read_log
@@ -121,7 +123,8 @@ def operating(rng: random.Random, name: str) -> Client:
 
     while True:
         market_id = rng.choice(MARKET_IDS)
-        offers = [verbs.offer_slot(market_id, f"{name}-slot-{number}-{i}", command_id=next_id()) for i in range(3)]
+        slots = [f"{name}-slot-{number}-{i}" for i in range(3)]
+        offers = [verbs.offer_slot(market_id, one, provider_id=TREASURY, command_id=next_id()) for one in slots]
         yield offers
         say("calling")
         (called,) = yield [verbs.clear_round(market_id, command_id=next_id())]
@@ -130,12 +133,15 @@ def operating(rng: random.Random, name: str) -> Client:
             if isinstance(event, AwardGranted) and rng.random() < 0.8:
                 impact = rng.randint(0, 20)
                 if rng.random() < 0.8:
-                    yield [
-                        verbs.settle(event.slot_id, 7, impact, award_id=event.award_id, command_id=next_id()),
-                    ]
+                    yield [verbs.settle(event.slot_id, 7, impact, **whose(event), command_id=next_id())]
                 else:
-                    yield [verbs.void(event.slot_id, award_id=event.award_id, command_id=next_id())]
+                    yield [verbs.void(event.slot_id, **whose(event), command_id=next_id())]
         yield [verbs.refund_unfilled(actor="operator", command_id=next_id())]
+
+
+def whose(award: AwardGranted) -> dict[str, Any]:
+    """The award and its slot by name: what is logged is what has to be in the journal."""
+    return {"provider_id": award.provider_id, "award_id": award.award_id}
 
 
 def say(word: str) -> None:

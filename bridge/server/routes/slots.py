@@ -1,6 +1,7 @@
 """Slots: offering, withdrawing, and what becomes of their awards.
 
-Rule of this file: that of its folder. A slot is named by its provider and its id, as providers choose ids of their own.
+Rule of this file: that of its folder. A slot is named by its provider and its id, as providers choose ids of their own;
+`~` is the provider for whom the caller offers.
 """
 
 from litestar import delete, get, post
@@ -18,13 +19,15 @@ from engine.events import SlotStatus
 async def offer_slot(
     market_id: PathId, data: JSONBody[NewSlot], caller: GivenCaller, service: GivenService, ack: AckQuery = "durable"
 ) -> Stamp:
-    """Offer one use of a slot. Needs the scope `offer`, which says who is paid, or `operate`: then the treasury is."""
+    """Offer one use of a slot. Needs the scope `offer`, which says who is paid, or `operate`: then the treasury is.
+
+    The same provider is `~` in the paths of slots.
+    """
     request = verbs.offer_slot(
         market_id,
         data.slot_id,
         data.available_at,
         reserve_price_tokens=data.reserve_price_tokens,
-        provider_id=service.provider(caller),
         lease=data.lease,
         command_id=caller.command_id,
     )

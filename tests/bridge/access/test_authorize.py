@@ -11,10 +11,11 @@ from typing import TypeVar, get_args
 import msgspec
 import pytest
 
-from bridge.access.authorize import acting_account, actor_of
+from bridge.access.authorize import acting_account, actor_of, own_provider
 from bridge.access.issue import principal_of
 from bridge.access.principal import Principal, Scope, require
 from bridge.errors import Forbidden, Invalid
+from bridge.names import OWN
 from bridge.units import datetime_of
 from engine import commands
 from engine.commands import (
@@ -365,6 +366,50 @@ def test_the_account_of_a_bid_comes_from_the_key(
     else:
         with pytest.raises(expected):
             acting_account(principal, scope, named)
+
+
+SETTLE, VOID, WITHDRAW = SettleAward("s", 1, 1, None, OWN), VoidAward("s", None, OWN), WithdrawSlot("s", OWN)
+
+
+@pytest.mark.parametrize("command", [SETTLE, VOID, WITHDRAW, OfferSlot("m", "s", 0, None, OWN)])
+@pytest.mark.parametrize(
+    ("principal", "named", "expected"),
+    [
+        (KEYS["prov"], "", "prov"),
+        (KEYS["prov"], "prov", "prov"),
+        (KEYS["prov"], "alpha", Forbidden),
+        (KEYS["any provider"], "", Invalid),
+        (KEYS["any provider"], "prov", "prov"),
+        (KEYS["any provider"], "treasury", Forbidden),
+        (KEYS["operate"], "", "treasury"),
+        (KEYS["operate"], "prov", "prov"),
+        (KEYS["operate"], "treasury", "treasury"),
+        (KEYS["operate alpha prov"], "", "prov"),
+        (KEYS["admin"], "", "treasury"),
+        (KEYS["admin"], "prov", "prov"),
+        (KEYS["admin alpha"], "", "treasury"),
+        (KEYS["alpha"], "beta", Forbidden),
+    ],
+)
+def test_who_names_no_provider_means_his_own(
+    principal: Principal, command: Command, named: str, expected: str | type[Exception]
+) -> None:
+    if isinstance(expected, str):
+        assert own_provider(principal, command, named) == expected
+    else:
+        with pytest.raises(expected):
+            own_provider(principal, command, named)
+
+
+def test_a_key_that_bids_alone_has_the_slots_of_its_account_to_settle() -> None:
+    """Which it has hardly ever: it is told that there is none, as where it acts in this process."""
+    for named in ("", "alpha"):
+        assert own_provider(KEYS["alpha"], SETTLE, named) == "alpha"
+        for command in (VOID, WITHDRAW):
+            with pytest.raises(Forbidden):
+                own_provider(KEYS["alpha"], command, named)
+    with pytest.raises(Invalid):
+        own_provider(KEYS["alpha beta"], SETTLE, "")
 
 
 def test_a_key_with_many_accounts_does_not_list_them_all() -> None:

@@ -386,6 +386,7 @@ def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
         ({"slot_ids": ("a", "a")}, "slot_ids"),
         ({"slot_ids": tuple(f"s{number}" for number in range(65))}, "slot_ids"),
         ({"slot_ids": ("a b",)}, "slot_ids[0]"),
+        ({"provider_id": "~"}, "provider_id"),
         ({"bidder_id": ""}, "bidder_id"),
         ({"reserve_price_tokens": -1}, "reserve_price_tokens"),
         ({"lease": LEASE * 0}, "lease"),

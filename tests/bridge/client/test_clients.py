@@ -197,7 +197,7 @@ def test_names_that_no_path_can_hold_go_nowhere(service: Served) -> None:
             with pytest.raises(Invalid):
                 client.mint(name, 1, "grant:any")
         assert len(service.seen) == before
-        for name in ("a?b", "a#b", "a%2Fb", "a&b=c", "~", "a+b"):
+        for name in ("a?b", "a#b", "a%2Fb", "a&b=c", "~a", "a+b"):
             client.open_account(name)
             assert client.wallet(name).account_id == name
             assert client.bids(bidder_id=name).items == ()

@@ -4,8 +4,10 @@ Goal: bounties and committed capital, with no token lost, paid twice or forgotte
 other than the ledger.
 """
 
+import asyncio
 import random
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -13,7 +15,8 @@ from functools import partial
 import psycopg
 import pytest
 
-from bridge import Conflict, Exchange, ManualClock, NotFound, Refused, open_exchange
+from bridge import AsyncExchange, Conflict, Exchange, ManualClock, NotFound, Refused, open_exchange
+from bridge.messages import Reply
 from bridge.resource_allocator import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
 from engine.reject import Reject
 from persistence.postgres import PostgresJournal
@@ -306,6 +309,47 @@ def test_what_is_released_in_the_same_moment_is_not_spent_from(market: Exchange,
         spent = market.resource_allocations(f"x{number}").items
         assert bool(spent) == (market.hold(f"s{number}", "a").status == "open"), number
         assert spent or not number % 2, "it was bound before it could be released"
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("kept_tokens", [0, 400])
+def test_what_is_placed_after_the_binding_is_not_spent_from(
+    market: Exchange, monkeypatch: pytest.MonkeyPatch, awaited: bool, kept_tokens: int
+) -> None:
+    """BRG-3, HLD-8: released between the look and the binding, and placed again behind it, it would be free to go."""
+    owner, node = market.acting_as("a"), market.node
+    submit, submit_async = node.submit, node.submit_async
+    stake(owner, "s1", "a", "h1", 1_000 - kept_tokens)
+    if kept_tokens:
+        stake(owner, "s0", "a", "h1", kept_tokens)
+
+    def around(bind: Callable[[], list[Reply]]) -> list[Reply]:
+        # Once: what is done here comes by the same way.
+        monkeypatch.setattr(node, "submit", submit)
+        monkeypatch.setattr(node, "submit_async", submit_async)
+        unstake(owner, "s1", "a")
+        bound = bind()
+        stake(owner, "s2", "a", "h1", 1_000 - kept_tokens)
+        return bound
+
+    def spend() -> None:
+        if awaited:
+            asyncio.run(AsyncExchange(market).record_resource_spending("h1", 100, "task", "t1"))
+        else:
+            market.record_resource_spending("h1", 100, "task", "t1")
+
+    monkeypatch.setattr(node, "submit", lambda *asked: around(partial(submit, *asked)))
+    # Its own loop must not wait for it.
+    monkeypatch.setattr(node, "submit_async", lambda *asked: asyncio.to_thread(around, partial(submit, *asked)))
+    with pytest.raises(Conflict, match=f"at most {kept_tokens // 10}, what is left for 'h1', got 100$"):
+        spend()
+    assert not market.resource_allocations("h1").items
+    assert unstake(owner, "s2", "a").status == "released"
+    stake(owner, "s3", "a", "h1", 1_000 - kept_tokens)
+    spend()
+    with pytest.raises(Refused) as bound:
+        unstake(owner, "s3", "a")
+    assert reason_of(bound) is Reject.HOLD_BOUND
 
 
 def _release(market: Exchange, hold_id: str, key: tuple[str, str, str], *, late: bool) -> None:

@@ -18,8 +18,9 @@ LATE = datetime(2100, 1, 1, tzinfo=UTC).isoformat()
 class Told:
     """One key's way to the market."""
 
-    def __init__(self, served: Served, **scopes: Any) -> None:
+    def __init__(self, served: Served, *, account: str = "", **scopes: Any) -> None:
         self.served = served
+        self.account = account
         self.key = served.key(**scopes)
 
     def ok(self, method: str, path: str, body: Any = None) -> Any:
@@ -37,7 +38,7 @@ class Told:
 
     def _ask(self, method: str, path: str, body: Any) -> Any:
         more = {} if body is None else {"json": body}
-        return self.served.ask(method, f"/api/v1{path}", key=self.key, **more)
+        return self.served.ask(method, f"/api/v1{path}", key=self.key, account=self.account, **more)
 
 
 @pytest.fixture
@@ -77,6 +78,52 @@ def test_a_strangers_slot_is_not_the_owners(town: Served) -> None:
     assert owner.refused(409, "POST", "/slots/p/gpu-1/settle", named) == "SLOT_SETTLED"
     assert staff.refused(404, "POST", "/slots/treasury/gpu-1/settle", named) == "SLOT_UNKNOWN"
     assert town.exchange.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("scopes", "account", "own"),
+    [
+        ({"offer": ("p",)}, "", "p"),
+        ({"offer": ("p", "q")}, "p", "p"),
+        ({"bid": ("a",), "offer": ("p",)}, "", "p"),
+        ({"offer": ("*",)}, "p", "p"),
+        ({"operate": True}, "", "treasury"),
+        ({"operate": True}, "p", "p"),
+        ({"operate": True, "offer": ("p",)}, "", "p"),
+        ({"admin": True}, "", "treasury"),
+        ({"offer": ("treasury",)}, "", "treasury"),
+    ],
+)
+def test_a_key_that_names_no_provider_means_its_own(town: Served, scopes: Any, account: str, own: str) -> None:
+    """SLT-1: what it offers, it withdraws, settles and voids without saying whose it is; others keep theirs."""
+    staff = Told(town, operate=True)
+    rival = Told(town, offer=("q",))
+    mine = Told(town, account=account, **scopes)
+    for name in ("settled", "voided", "withdrawn"):
+        rival.ok("POST", "/markets/m/slots", {"slot_id": name, "reserve_price_tokens": 9_000})
+        mine.ok("POST", "/markets/m/slots", {"slot_id": name})
+    mine.ok("DELETE", "/slots/~/withdrawn")
+    bidder = Told(town, bid=("a",))
+    for number in range(2):
+        bidder.ok("POST", "/markets/m/bids", {"task_id": f"t{number}", "max_price_tokens": 50})
+    assert len(staff.ok("POST", "/markets/m/clear")["awards"]) == 2
+    mine.ok("POST", "/slots/~/settled/settle", DONE)
+    mine.ok("POST", "/slots/~/voided/void", {})
+    page = staff.ok("GET", "/markets/m/slots")["items"]
+    told = [(row["slot_id"], row["provider_id"], row["status"]) for row in page]
+    names = ("settled", "voided", "withdrawn")
+    assert sorted(told) == sorted([(name, own, name) for name in names] + [(name, "q", "offered") for name in names])
+    assert town.exchange.verify().ok
+
+
+def test_a_key_with_no_slots_of_its_own_is_told(town: Served) -> None:
+    """SLT-1: by what is missing, before anything happens."""
+    many = Told(town, offer=("p", "q"))
+    assert many.refused(400, "DELETE", "/slots/~/s") == ""
+    bidder = Told(town, bid=("a",))
+    assert bidder.refused(403, "DELETE", "/slots/~/s") == ""
+    assert bidder.refused(403, "POST", "/slots/~/s/void", {}) == ""
+    assert bidder.refused(404, "POST", "/slots/~/s/settle", DONE) == "SLOT_UNKNOWN"
 
 
 def test_a_strangers_hold_is_not_the_owners(town: Served) -> None:

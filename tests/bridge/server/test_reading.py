@@ -4,15 +4,20 @@ Goal: no question holds the loop for longer than it is worth. Method: the loop c
 """
 
 import asyncio
+from typing import TypeVar
 
 import pytest
 
 from bridge import AsyncExchange, reads
 from bridge.access.issue import NewKey
 from bridge.errors import TooManyRequests
+from bridge.questions import Durable
+from bridge.reads import Live
 from bridge.server.caller import Caller
 from bridge.server.reading import ASKING, DEAR_WAITING_EACH
 from tests.bridge.server.conftest import Served
+
+T = TypeVar("T")
 
 
 def test_a_quote_that_would_read_too_many_bids_is_a_conflict(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +107,53 @@ def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(ser
             assert await waiting[1] == 1
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(("burst", "is_refused"), [(103 + 20 * 4, False), (103, True)])
+def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: int, is_refused: bool) -> None:
+    """And for each time that it was looked in vain: awards of another market, which anybody may make come."""
+    service, desk = served.service, AsyncExchange(served.exchange)
+    key = served.key(rate_per_s=1, burst=burst)
+    caller = Caller(service.door.known(f"Bearer {key}".encode()), "", "", "")
+    served.exchange.open_market("other")
+    looks, ask = 0, service.market.ask
+
+    async def counted(question: Live[T] | Durable[T]) -> T:
+        nonlocal looks
+        answer = await ask(question)
+        looks += 1
+        return answer
+
+    async def wait() -> int:
+        ASKING.set(caller)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(service.market, "ask", counted)
+            page = await service.awards(
+                caller, "m", "a", None, since=None, limit=1_000, after=None, order="newest", wait_s=60
+            )
+        return len(page.items)
+
+    async def win(market_id: str, slot_id: str) -> None:
+        await desk.offer_slot(market_id, slot_id)
+        await desk.place_bid(market_id, "a", f"task-of-{slot_id}", 10)
+        await desk.clear_round(market_id)
+
+    async def run() -> int:
+        waiting = asyncio.create_task(wait())
+        for number in range(12):
+            while looks <= number and not waiting.done():  # noqa: ASYNC110 -- nobody tells
+                await asyncio.sleep(0.001)
+            await win("m" if number == 11 else "other", f"s{number}")
+        async with asyncio.timeout(60):
+            return await waiting
+
+    if is_refused:
+        with pytest.raises(TooManyRequests):
+            asyncio.run(run())
+        assert looks < 12
+    else:
+        assert asyncio.run(run()) == 1
+        assert looks >= 13
 
 
 def test_a_key_has_so_many_dear_questions_at_a_time(served: Served) -> None:
