@@ -11,6 +11,7 @@ from bridge import recall
 from bridge.messages import Request
 from bridge.sequencer import Applied, Sequencer, last_row
 from bridge.timekeeping.keeper import Timekeeper
+from engine.codec import Sealed
 from engine.core import Engine
 from persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
 from persistence.journal import Position
@@ -39,6 +40,14 @@ Reply = Callable[[list[Applied] | str], None]
 def bring_back(journal: ProcessJournal, snapshots: SnapshotStore) -> Recovered:
     """Become the writer, as who opens a market does: claim first, then recover."""
     return recover(journal, snapshots, epoch=journal.claim())
+
+
+class Queue(Outbox):
+    """The outbox as the sequencer sees the background writer; nobody need be woken, for the node looks by itself."""
+
+    def enqueue(self, *rows: Sealed, wakes: bool = True) -> bool:  # noqa: ARG002 -- as `WriteBehind.enqueue`
+        """See `Outbox.enqueue`."""
+        return super().enqueue(*rows)
 
 
 class Node:
@@ -207,7 +216,7 @@ class Node:
             self._go_down(f"did not come back: {error}")
             return
         self.store.auditor.started(life, engine, position, self.store.database)
-        self.outbox = Outbox(position, self.options.limits)
+        self.outbox = Queue(position, self.options.limits)
         # The outbox is to the sequencer what the background writer is: room, and a queue.
         self.sequencer = Sequencer(engine, position.last_digest, self.outbox, self.keeper.stamp_us)  # type: ignore[arg-type]
         self.projector = SimulatedProjector(self.tables, life, position.epoch, position.last_seq)
