@@ -45,7 +45,7 @@ def bring_back(journal: ProcessJournal, snapshots: SnapshotStore) -> Recovered:
 class Queue(Outbox):
     """The outbox as the sequencer sees the background writer; nobody need be woken, for the node looks by itself."""
 
-    def enqueue(self, *rows: Sealed, wakes: bool = True) -> bool:  # noqa: ARG002 -- as `WriteBehind.enqueue`
+    def enqueue(self, *rows: Sealed, wakes: bool = True) -> bool:
         """See `Outbox.enqueue`."""
         return super().enqueue(*rows)
 
