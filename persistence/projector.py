@@ -163,7 +163,7 @@ class Projector:
         and O(waiting) for each batch.
         """
         with self._lock:
-            if self._failure is None and (self._seq is None or self._seq < seq):
+            if self._failure is None and self.seq < seq:
                 if len(self._waiting) >= self.limits.waiting_max:
                     raise Unavailable(f"{len(self._waiting)} wait for the SQL tables already: ask again.")
                 number = next(self._numbers)
@@ -171,7 +171,7 @@ class Projector:
                 if self._state == "running":
                     self._hurry.set()
                 return lambda: self._forget(number)
-            failure = None if self._seq is not None and self._seq >= seq else self._failure
+            failure = None if self.seq >= seq else self._failure
         callback(failure)
         return lambda: None
 
@@ -180,7 +180,7 @@ class Projector:
 
         Raises `Unavailable` after the timeout, or what ended the projector.
         """
-        if self._seq is not None and self._seq >= seq:
+        if self.seq >= seq:
             return
         done = threading.Event()
         outcome: list[PersistenceError | None] = []

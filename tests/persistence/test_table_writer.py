@@ -128,6 +128,61 @@ def test_what_comes_and_goes_within_a_batch_is_written_once(database_url: str) -
     assert versions == (2,), "one transaction for each batch"
 
 
+def test_a_batch_ends_at_its_bounds_and_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Rows of a batch, rows of a read and bytes, whatever they are: no row twice, none left out, and an end."""
+    rng, rows = random.Random(seed), bids(120)
+    batch_rows, read_rows = rng.randint(1, 60), rng.randint(1, 60)
+    bytes_max = rng.randint(1, 10_000)
+    monkeypatch.setattr(table_writer, "_READ_ROWS", read_rows)
+    monkeypatch.setattr(table_writer, "_BATCH_BYTES_MAX", bytes_max)
+    sizes = [len(row.command_json) + len(row.events_json) for row in rows]
+    with PostgresJournal(database_url, 0) as journal:
+        tables = PostgresTables(database_url, 0, journal.claim(), batch_rows_max=batch_rows)
+        journal.append(rows)
+        seq, more = 0, True
+        while more:
+            before = seq
+            seq, more = tables.project()
+            assert mark(database_url) == seq
+            assert seq > before or not more
+            assert seq - before <= batch_rows
+            # Beyond the bytes there is no more than the read that went past them.
+            assert sum(sizes[before : max(before, seq - read_rows)]) < bytes_max
+        assert seq == len(rows)
+        tables.close()
+    assert_as_rebuilt(database_url)
+
+
+def test_level_tables_are_not_written(database_url: str) -> None:
+    """An idle market costs its database no transaction."""
+    rows = bids(5)
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        tables = PostgresTables(database_url, 0, journal.claim())
+        journal.append(rows)
+        assert tables.project() == Progress(len(rows), False)
+        version = "SELECT xmin::text FROM projections"
+        before = other.execute(version).fetchone()
+        assert tables.project() == Progress(len(rows), False)
+        assert other.execute(version).fetchone() == before
+        tables.close()
+
+
+def test_whoever_finds_that_another_was_faster_looks_again(database_url: str) -> None:
+    """He stands where the other has brought the tables, and there may be more by now."""
+    rows = bids(40)
+    with PostgresJournal(database_url, 0) as journal:
+        tables = PostgresTables(database_url, 0, journal.claim())
+        journal.append(rows[:10])
+        assert tables.project() == Progress(10, False)
+        journal.append(rows[10:30])
+        level(database_url)
+        assert tables.project() == Progress(30, True)
+        assert tables.project() == Progress(30, False)
+        journal.append(rows[30:])
+        assert tables.project() == Progress(len(rows), False)
+        tables.close()
+
+
 def test_a_successor_goes_on_and_the_one_before_stops(database_url: str) -> None:
     rows = bids(30)
     with PostgresJournal(database_url, 0) as first, PostgresJournal(database_url, 0) as second:
@@ -184,14 +239,16 @@ def test_it_follows_a_history_that_goes_on_after_a_loss(database_url: str, seed:
 
 
 @pytest.mark.parametrize(
-    ("statement", "words"),
+    ("statement", "words", "first_bad"),
     [
-        ("DELETE FROM projections", "their row in projections is gone"),
-        ("UPDATE projections SET seq = 100", "stand at row 100, and its journal ends at row 31"),
-        ("UPDATE projections SET seq = 3", "A table is not what the events of seq 4 to 31 say it was"),
+        ("DELETE FROM projections", "their row in projections is gone", None),
+        ("UPDATE projections SET seq = 100", "stand at row 100, and its journal ends at row 31", 32),
+        ("UPDATE projections SET seq = 3", "A table is not what the events of seq 4 to 31 say it was", 4),
     ],
 )
-def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(database_url: str, statement: str, words: str) -> None:
+def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(
+    database_url: str, statement: str, words: str, first_bad: int | None
+) -> None:
     rows = bids(10)
     with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
         journal.claim()
@@ -199,8 +256,9 @@ def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(database_url: str, stateme
         level(database_url)
         before = contents(database_url)
         other.execute(statement)
-        with pytest.raises(Diverged, match=words):
+        with pytest.raises(Diverged, match=words) as caught:
             level(database_url)
+        assert caught.value.seq == first_bad
         assert contents(database_url) == before
         assert not verify(database_url, 0).ok
         rebuild(database_url, 0, journal)

@@ -3,6 +3,7 @@
 Goal: nothing is sent twice that was refused, everything is that may be lost, and an error says no more than is known.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from bridge import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
 from bridge.client import InDoubt
 from bridge.client.answers import Answer, Fault
-from bridge.client.attempts import PAUSE_S_MAX, Again, Attempts, Done
+from bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
 from bridge.client.call import Call, reader
 from bridge.client.places import Places
 from bridge.client.wire import settings_of
@@ -149,6 +150,32 @@ def test_it_waits_as_long_as_it_is_told_and_not_in_vain() -> None:
     with pytest.raises(TooManyRequests) as caught:
         attempts(BID, timeout_s=5.0).heard(problem(TooManyRequests("slow down", 7.5)), 0.0)
     assert caught.value.retry_after_s == 7.5
+
+
+def test_pauses_double_from_the_first_to_the_longest_and_are_cut_by_chance() -> None:
+    """At most by half: clients that were cut off together come back apart, and none comes back at once."""
+    whole = pauses(attempts(LOOK), CUT)[0]
+    assert whole[:5] == [PAUSE_FIRST_S * 2**number for number in range(5)]
+    assert max(whole) == PAUSE_S_MAX == whole[-1]
+    half = Attempts(LOOK, Places(URLS[0], False), 60.0, 0.0, lambda: 0.0)
+    assert pauses(half, CUT)[0][:5] == [one / 2 for one in whole[:5]]
+
+
+def test_an_attempt_takes_no_longer_than_it_may_or_than_there_is_time() -> None:
+    """A question that waits has its patience besides; at the deadline an attempt still has a moment."""
+    patient = replace(LOOK, patience_s=30.0)
+    assert attempts(LOOK).attempt_s(0.0) == ATTEMPT_S_MAX < 60.0
+    assert attempts(LOOK).attempt_s(59.0) == 1.0
+    assert attempts(patient).attempt_s(0.0) == ATTEMPT_S_MAX + 30.0
+    assert attempts(patient).attempt_s(89.0) == 1.0, "its patience is on top of the time-out"
+    assert attempts(LOOK).attempt_s(61.0) == 0.001
+
+
+def test_who_is_sent_back_to_where_he_was_told_no_asks_the_next() -> None:
+    """Two processes that each take the other for the leader, or one that takes itself for it, keep nobody."""
+    of = attempts(LOOK, places=Places(",".join(URLS), False))
+    of.heard(problem(NotLeader("stands by", URLS[0], 0.2)), 0.0)
+    assert of.url == URLS[1]
 
 
 def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_first() -> None:
