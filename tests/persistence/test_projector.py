@@ -245,7 +245,7 @@ def test_tables_are_as_far_behind_as_the_first_row_that_they_lack(
         count = min(rng.randint(0, 3), len(rows) - len(durable_s))
         if count:
             first = len(durable_s)
-            durable_s |= {seq: at.now_s for seq in range(first + 1, first + count + 1)}
+            durable_s |= dict.fromkeys(range(first + 1, first + count + 1), at.now_s)
             projector.durable(rows[first : first + count])
         if rng.random() < 0.5:
             tables.seq = rng.randint(tables.seq, len(durable_s))

@@ -284,6 +284,31 @@ def test_call_that_may_have_happened_is_not_made_again_in_its_cycle() -> None:
     assert (rhythm.calls, rhythm.missed, rhythm.failures) == (1, 0, 1)
 
 
+def test_calls_that_may_have_happened_are_followed_by_pauses_that_grow() -> None:
+    """On a short period, where the next cycle would come before the market has had time to mend."""
+    clocks = Clocks()
+    rhythm = every(PERIOD_US_MIN, clocks)
+    for number in range(12):
+        begun = clocks.wait(rhythm.wait_us(clocks.moment) or 0)
+        assert rhythm.is_due(begun)
+        rhythm.failed(begun, clocks.wait(1), happened=True)
+        pause_us = min(schedule.PAUSE_US_MAX, schedule.PAUSE_US << number)
+        assert pause_us <= (rhythm.wait_us(clocks.moment) or 0) < pause_us + PERIOD_US_MIN
+    assert call_if_due(rhythm, clocks.wait(rhythm.wait_us(clocks.moment) or 0))
+    assert (rhythm.failures, rhythm.failures_in_row) == (12, 0)
+
+
+def test_the_next_call_is_announced_where_a_clock_decides_it() -> None:
+    """By the exchange's clock; after a failure it is the next try."""
+    clocks = Clocks(START_US + 1)
+    rhythm = every(SECOND_US, clocks)
+    assert rhythm.announced_us(clocks.moment) == START_US + SECOND_US
+    clocks.wait_until(START_US + SECOND_US)
+    rhythm.failed(clocks.moment, clocks.moment, happened=False)
+    assert rhythm.announced_us(clocks.wait(7)) == START_US + SECOND_US + schedule.PAUSE_US
+    assert on_offer(clocks).announced_us(clocks.moment) is None
+
+
 def test_market_that_is_called_when_asked_is_never_due() -> None:
     clocks = Clocks()
     rhythm = Rhythm("m", Cycle("asked"), clocks.moment, Seen(0, 0))
