@@ -157,6 +157,18 @@ def test_a_row_that_is_missing_is_named(missing: int) -> None:
         links.follow(stored[missing - 1])
 
 
+def test_who_reads_from_the_first_row_trusts_nothing_and_who_begins_later_the_first_digest() -> None:
+    rows = bids(10)
+    database = MemoryDatabase()
+    journal = MemoryJournal(database)
+    journal.claim()
+    journal.append(rows)
+    assert list(journal.read(4)) == rows[4:]
+    database.rows[0] = Stored.of(replace(rows[0], digest=bytes(32)), 1)
+    with pytest.raises(Corrupt, match="Row 1 does not have the digest"):
+        list(journal.read())
+
+
 def begun(history: int, after_seq: int, lost_seq: int = 0) -> Stored:
     """The row with which history goes on after a loss, without the digests of others."""
     entry = Entry(history * HISTORY_ROWS, 5, ADMIN, BeginHistory(after_seq, lost_seq))
