@@ -131,7 +131,11 @@ def test_tables_that_are_far_behind_are_not_waited_for_by_who_has_seen_nothing(
 
 
 @both
-def test_a_question_to_the_journal_waits_for_no_tables(town: Town, awaited: bool) -> None:
+def test_a_question_to_the_journal_waits_for_no_tables(
+    town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "_NEAR_S", WAIT_S_MAX * 100)
+    monkeypatch.setattr(desk_module, "MOMENT_S", WAIT_S_MAX * 100)
     town.follow()
     assert town.ask(None, awaited=awaited) == 0
 
@@ -161,8 +165,11 @@ def test_tables_that_stand_still_until_they_are_mended_are_not_waited_for(town: 
 
 
 @both
-def test_while_the_database_does_not_take_tables_they_are_asked_what_they_have(town: Town, awaited: bool) -> None:
+def test_while_the_database_does_not_take_tables_they_are_asked_what_they_have(
+    town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another process may have brought them along; where they lack the row, that is said at once."""
+    monkeypatch.setattr(desk_module, "TABLES_S_MAX", WAIT_S_MAX * 100)
     town.tables.error = errors.Unavailable("away")
     projector = town.follow()
     until(lambda: projector.state == "retrying")
