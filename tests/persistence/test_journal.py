@@ -142,6 +142,15 @@ def test_a_row_before_the_time_or_the_epoch_of_the_last_one_is_named():
         assert raised.value.seq == 6
 
 
+@pytest.mark.parametrize(("epoch", "at_us"), [(3, 0), (2, 10**18)])
+def test_who_begins_in_the_middle_knows_the_time_and_the_epoch_of_the_row_before(epoch: int, at_us: int) -> None:
+    """As recovery does after a snapshot: the first row after it may not step back either."""
+    rows = bids(10)
+    with pytest.raises(Corrupt, match="Row 6 steps back"):
+        Chain(5, rows[4].digest, epoch, at_us).follow(Stored.of(rows[5], 2))
+    assert Chain(5, rows[4].digest, 2, rows[4].entry.at_us).follow(Stored.of(rows[5], 2)) == rows[5].entry
+
+
 @pytest.mark.parametrize("missing", [1, 6, 10])
 def test_a_row_that_is_missing_is_named(missing: int) -> None:
     """Also the first one; and a row that comes twice follows nothing."""

@@ -4,6 +4,7 @@ Goal: nobody's reply waits for the tables, whoever asks for a row gets it or hea
 bound. Method: the thread of production over a real PostgreSQL, and over tables that fail on command.
 """
 
+import itertools
 import logging
 import random
 import threading
@@ -362,6 +363,16 @@ def test_closing_cuts_a_batch_that_takes_too_long(tables: Commanded) -> None:
     projector.close(0.01)
     assert [str(one) for one in told] == ["The market is closed here: nobody brings its tables along."]
     assert tables.closed == 1
+
+
+def test_closing_ends_though_the_tables_never_come_level(tables: Commanded) -> None:
+    """Rows that come as fast as they are taken are left to whoever leads next."""
+    steps = itertools.count(1)
+    tables.project = lambda: Progress(next(steps), True)  # type: ignore[method-assign]
+    projector = Projector(lambda: tables, 10**9, QUICK)
+    projector.close(0.05)
+    assert projector.state == "closed"
+    assert 0 < projector.seq < 10**9
 
 
 def test_rows_of_a_history_before_a_loss_do_not_count_as_behind(tables: Commanded) -> None:

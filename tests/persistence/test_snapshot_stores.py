@@ -246,6 +246,15 @@ def test_pruning_never_takes_the_last_good_one(place: Place) -> None:
     assert seqs(place.store) == [4, 2]
 
 
+def test_pruning_keeps_one_that_this_version_can_read(place: Place) -> None:
+    """Beside whole ones of a newer version, which was here for a while: whoever goes back to ours recovers from it."""
+    for seq in (1, 2):
+        place.store.write(snapshot(seq))
+    place.store.write(msgspec.structs.replace(snapshot(3), format=FORMAT + 1))
+    assert [info.seq for info in place.store.prune(1)] == [1]
+    assert seqs(place.store) == [3, 2]
+
+
 def test_pruning_keeps_what_was_just_proved(place: Place) -> None:
     """After a database was restored, snapshots of the history that was lost may stand before ours."""
     for seq in (100, 101, 102):

@@ -243,6 +243,7 @@ def test_it_follows_a_history_that_goes_on_after_a_loss(database_url: str, seed:
     [
         ("DELETE FROM projections", "their row in projections is gone", None),
         ("UPDATE projections SET seq = 100", "stand at row 100, and its journal ends at row 31", 32),
+        ("UPDATE projections SET seq = 32", "stand at row 32, and its journal ends at row 31", 32),
         ("UPDATE projections SET seq = 3", "A table is not what the events of seq 4 to 31 say it was", 4),
     ],
 )
