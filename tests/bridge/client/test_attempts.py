@@ -4,6 +4,7 @@ Goal: nothing is sent twice that was refused, everything is that may be lost, an
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from bridge import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unava
 from bridge.client import InDoubt
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
-from bridge.client.call import Call, reader
+from bridge.client.call import Call, reader, target
 from bridge.client.places import Places
 from bridge.client.wire import settings_of
 from bridge.errors import ExchangeError, Forbidden
@@ -192,6 +193,12 @@ def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_fi
     assert one.url == URLS[1]
     assert one.heard(Answer(200, b"1"), 0.0) == Done(1)
     assert attempts(LOOK, places=places).url == URLS[1], "the next call begins where one was answered"
+
+
+def test_times_of_any_zone_are_asked_for_as_the_same_moment() -> None:
+    zone = timezone(timedelta(hours=5, minutes=30))
+    moments = (datetime(2030, 1, 1, 5, 30, tzinfo=zone), datetime(2030, 1, 1, tzinfo=UTC))
+    assert [target("/x", {"at": one, "none": None}) for one in moments] == ["/x?at=2030-01-01T00%3A00%3A00Z"] * 2
 
 
 def test_a_stranger_is_never_asked() -> None:
