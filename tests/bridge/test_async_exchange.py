@@ -27,7 +27,6 @@ from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, furnish, impatient, last_seq
 
-
 VERBS = ("open_account", "mint", "place_bid", "settle", "void", "amend_bid")
 
 

@@ -230,8 +230,11 @@ def test_addresses_are_checked(url: str) -> None:
 
 
 def test_plain_http_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("http://127.0.0.1:8321", "http://localhost:1", "http://[::1]:2"):
+    for url in ("http://127.0.0.1:8321", "http://localhost:1", "http://[::1]:2", "http://market.localhost:1"):
         assert Places(url, False).urls == (url,)
+    for host in ("evillocalhost", "localhost.evil.example", "127.0.0.1.evil.example", "128.0.0.1", "0.0.0.0", "[::2]"):
+        with pytest.raises(Invalid, match="https"):
+            Places(f"http://{host}:1", False)
     assert Places("http://market.example", True).urls == ("http://market.example",)
     monkeypatch.setenv("CALLMARKET_ALLOW_PLAIN_HTTP", "true")
     assert settings_of("http://market.example", "cmk_x", 1.0).places.urls == ("http://market.example",)

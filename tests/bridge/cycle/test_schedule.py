@@ -256,6 +256,17 @@ def test_what_has_calmed_down_is_waited_for_anew() -> None:
     assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
 
 
+@pytest.mark.parametrize("quiet", [NOTHING, UNSOLD, OFFERED._replace(bids_open=0)])
+def test_what_was_taken_back_is_waited_for_anew(quiet: Prospect) -> None:
+    """A look that finds nothing to call ends the wait; the next offer has all of its own."""
+    clocks = Clocks()
+    rhythm = on_offer(clocks)
+    assert not call_if_due(rhythm, clocks.moment, OFFERED)
+    assert not call_if_due(rhythm, clocks.wait(schedule.COALESCE_US // 2), quiet)
+    assert not call_if_due(rhythm, clocks.wait(10 * SECOND_US), OFFERED)
+    assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
+
+
 @pytest.mark.parametrize("period_us", [PERIOD_US_MIN, 60 * SECOND_US, PERIOD_US_MAX])
 def test_call_that_did_not_happen_is_made_after_pauses_that_grow(period_us: int) -> None:
     """In the same cycle, if that is long enough: a market that is called once a week does not wait for the next."""

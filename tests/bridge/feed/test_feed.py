@@ -377,6 +377,20 @@ async def _leave_open(source: Source) -> None:
 
 
 @awaited
+async def test_who_waits_for_the_watermark_alone_is_woken_by_it() -> None:
+    """However long he would have waited, and again and again."""
+    source = Source(bids(60), before=10)
+    with await source.feed.subscribe(filter_of(kinds=["watermark"])) as subscription:
+        for seq in (30, 50, 70):
+            source.bring(seq - source.feed.seq)
+            told_seq = 0
+            while told_seq < seq:
+                ((mark,),) = await subscription.next(WAIT_S * 10)
+                told_seq = mark.seq
+            assert (mark.kind, told_seq) == ("watermark", seq)
+
+
+@awaited
 async def test_an_end_is_heard_where_nothing_else_comes() -> None:
     source = Source(bids(30), before=30)
     subscription = await source.feed.subscribe()
