@@ -21,7 +21,7 @@ from engine.core import Engine
 from engine.limits import HISTORY_ROWS
 from persistence import db_writes, table_writer
 from persistence.errors import Archived, Corrupt, Diverged, Fenced, Unavailable
-from persistence.postgres import PostgresJournal
+from persistence.postgres import PostgresJournal, wait_for_tables
 from persistence.rebuild import rebuild
 from persistence.statements import COPY_ROWS_MIN
 from persistence.table_writer import PostgresTables, Progress
@@ -265,6 +265,20 @@ def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(
         rebuild(database_url, 0, journal)
         assert mark(database_url) == len(rows)
     assert_as_rebuilt(database_url)
+
+
+def test_who_waits_for_tables_is_told_where_they_stand(database_url: str) -> None:
+    """At once where they have the row, in the end where they do not; nowhere where nothing says so."""
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        journal.claim()
+        journal.append(bids(10))
+        level(database_url)
+        for seq, shard_id, stands in ((7, 0, 31), (31, 0, 31), (32, 0, 31), (1, 7, 0)):
+            assert wait_for_tables(other, shard_id, seq, 0.01) == stands
+        waiting = threading.Timer(0.01, lambda: (journal.append(bids(20)[31:]), level(database_url)))
+        waiting.start()
+        assert wait_for_tables(other, 0, 41, 60.0) == 41
+        waiting.join()
 
 
 def test_rows_that_the_tables_lack_are_never_pruned(database_url: str) -> None:
