@@ -162,6 +162,27 @@ def test_what_others_win_and_what_is_rejected_of_theirs_count_together_for_the_c
     """)
 
 
+def test_the_second_best_for_a_task_that_nobody_has_is_what_the_best_ones_bidder_displaces() -> None:
+    """CLR-5: also where another winner was priced before, by both of them and by what comes after."""
+    play("""
+    market m rule=vickrey
+    account a agent 1000
+    account b agent 1000
+    account c agent 1000
+    account d agent 1000
+    slot s1
+    slot s2
+    slot s3
+    bid a t1 100 -> bid 1
+    bid a t2 95 -> bid 2
+    bid b t3 90 -> bid 3
+    bid b t4 50 -> bid 4
+    bid c t4 40 -> bid 5
+    bid d t5 30 -> bid 6
+    clear -> prices: 1@s1=50 2@s2=30 3@s3=40, lost 4 5 6
+    """)
+
+
 def test_a_rejected_bid_uses_up_its_task() -> None:
     """CLR-2: the second bid on the same rejected task does not count as the next of others."""
     play("""
