@@ -221,6 +221,10 @@ def test_a_stranger_is_never_asked() -> None:
         ",",
         "no url",
         "a" * 9,
+        "https://[::1",
+        "https://a:secret",
+        "https://a\x00secret",
+        ",".join(f"https://secret{number}.example" for number in range(1_000)),
     ],
 )
 def test_addresses_are_checked(url: str) -> None:
