@@ -93,12 +93,14 @@ def test_where_nobody_has_to_go_so_many_may_show_a_key_and_no_more(monkeypatch: 
 
 def test_who_shows_a_key_where_nobody_has_to_go_stays_if_it_is_staff(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch)
-    full_of_busy(table)
-    one = come(table, "10.0.0.1")
-    one.is_idle = False
-    assert not table.prove(one, key("new"))
-    assert table.prove(one, key("new", Scope.OPERATE))
-    assert table.prove(one, key("new", Scope.OPERATE)), "again: nothing"
+    busy = full_of_busy(table)
+    for _ in range(connection_table.HALL_MAX):
+        one = come(table, "10.0.0.1")
+        one.is_idle = False
+        assert not table.prove(one, key("new"))
+        assert table.prove(one, key("new", Scope.OPERATE))
+    assert not table.has_room_for("10.0.0.1"), "all are there to stay"
+    assert table.prove(busy[0], key("k0")), "who has stayed before stays"
 
 
 def test_who_shows_a_key_stays_in_the_place_of_one_that_has_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +143,8 @@ def test_who_shows_another_key_counts_for_that_one(monkeypatch: pytest.MonkeyPat
 
 def test_behind_proxies_are_others_and_so_they_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch, per_site=2)
-    for _ in range(MAX):
-        come(table, "proxy")
+    there = [come(table, "proxy") for _ in range(MAX)]
+    assert not any(one.evicted for one in there), "there is room for all of them"
     assert table.has_room_for("proxy")
     assert table.has_room_for("10.0.0.1")
 
