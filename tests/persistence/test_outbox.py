@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from engine.codec import GENESIS_DIGEST, Sealed
-from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, Unavailable
+from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, RowsLost, Unavailable
 from persistence.journal import Position
 from persistence.outbox import Notices, Outbox
 from persistence.write_limits import Limits
@@ -199,6 +199,27 @@ def test_a_journal_that_ends_elsewhere_is_the_end(position: Position, kind: type
     outbox.looked(position)
     assert type(outbox.failure) is kind
     assert outbox.next_step(0) == "stop"
+
+
+@pytest.mark.parametrize(
+    ("position", "words"),
+    [
+        (after(ROWS[4]), "went back from row 10 to row 5"),
+        (Position(EPOCH, 10, bytes(32)), "row 10"),
+        (after(ROWS[4], EPOCH + 1), "went back from row 10 to row 5"),
+    ],
+)
+def test_a_journal_that_lacks_what_was_acknowledged_is_told_as_that(position: Position, words: str) -> None:
+    """Whoever wrote it since: those who were told must hear of that, and not of a gap or of another writer."""
+    outbox = sending()
+    outbox.sent()
+    outbox.next_step(0)
+    outbox.refused(Unavailable("lost"), 0)
+    outbox.next_step(1)
+    outbox.looked(position)
+    assert isinstance(outbox.failure, RowsLost)
+    assert words in str(outbox.failure)
+    assert outbox.durable.last_seq == 10
 
 
 def test_a_gap_is_looked_at_once_for_our_own_late_batch() -> None:
