@@ -9,13 +9,13 @@ import asyncio
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Exchange, Unavailable, UnknownOutcome
+from bridge import AsyncExchange, Exchange, Unavailable, UnknownOutcome, node
 from persistence.postgres import PostgresJournal
 from persistence.projector import Projector
 from persistence.rebuild import rebuild
 from persistence.write_limits import TableLimits
 from tests.support.following import held_back, projected
-from tests.support.small_market import furnish, impatient, last_seq, until
+from tests.support.small_market import furnish, last_seq, until
 
 
 def projector_of(market: Exchange) -> Projector:
@@ -26,7 +26,7 @@ def projector_of(market: Exchange) -> Projector:
 
 @pytest.mark.parametrize("awaited", [False, True], ids=["thread", "asyncio"])
 def test_a_reply_that_the_tables_do_not_come_to_have_names_the_rows_that_are_done(
-    market: Exchange, database_url: str, awaited: bool
+    market: Exchange, database_url: str, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IDM-1: they are durable, and asked for again they are told as the first time."""
     furnish(market, "a")
@@ -39,7 +39,11 @@ def test_a_reply_that_the_tables_do_not_come_to_have_names_the_rows_that_are_don
             paid = patient.transfer("a", "treasury", 10, "gift:any", command_id="pay")
         return paid.stamp.seq, paid.stamp.repeated
 
-    with held_back(projected(database_url)), impatient(market, 0.2):
+    with held_back(projected(database_url)), monkeypatch.context() as patch:
+        # Patient with the journal, and not with the tables.
+        projector, wait, awaits = projector_of(market), Projector.wait, node.projected_async
+        patch.setattr(projector, "wait", lambda seq, _: wait(projector, seq, 0.05))
+        patch.setattr(node, "projected_async", lambda of, seq, _: awaits(of, seq, 0.05))
         with pytest.raises(UnknownOutcome, match="done and durable as seq 4 to 4, and not in the SQL tables") as caught:
             pay()
         assert caught.value.seqs == range(4, 5)
@@ -105,6 +109,7 @@ def test_too_far_behind_nothing_is_taken_and_nothing_happens(market: Exchange, d
     """By threads and by asyncio; reads go on, and so does everything once the tables follow."""
     furnish(market, "a")
     projected(database_url)
+    until(lambda: market.node.projected_seq == 3)
     projector_of(market).limits = TableLimits(lag_rows_max=1)  # type: ignore[misc]
     with held_back(database_url):
         market.open_account("b")
