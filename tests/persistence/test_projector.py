@@ -262,6 +262,25 @@ def test_tables_are_as_far_behind_as_the_first_row_that_they_lack(
         assert projector.soon(within_s) == expected
 
 
+@pytest.mark.parametrize("error", [Unavailable("away"), Corrupt("Row 4 is missing", 4), AssertionError("a bug")])
+def test_each_try_after_a_failure_is_on_tables_that_are_opened_anew(tables: Commanded, error: Exception) -> None:
+    """What was open when it failed is closed: it may be why it fails, and it would hold a connection."""
+    opened: list[int] = []
+
+    def open_tables() -> Commanded:
+        opened.append(tables.closed)
+        return tables
+
+    tables.error = error
+    projector = Projector(open_tables, 5, QUICK)
+    until(lambda: len(opened) > 3)
+    tables.error, tables.seq = None, 5
+    projector.wait(5, WAIT_S)
+    projector.close()
+    assert opened == list(range(len(opened)))
+    assert tables.closed == len(opened)
+
+
 def test_who_stands_still_brings_no_row_soon(projector: Projector, tables: Commanded) -> None:
     tables.error = Unavailable("away")
     projector.durable(bids(1)[:1])
