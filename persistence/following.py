@@ -199,7 +199,7 @@ class Following:
         and O(waiting) for each batch.
         """
         with self._lock:
-            if self._failure is None and (self._seq is None or self._seq < seq):
+            if self._failure is None and self.seq < seq:
                 if len(self._waiting) >= self.limits.waiting_max:
                     raise Unavailable(f"{len(self._waiting)} wait for the SQL tables already: ask again.")
                 number = next(self._numbers)
@@ -207,7 +207,7 @@ class Following:
                 if self._state == "running":
                     self.somebody_waits()
                 return lambda: self._forget(number)
-            failure = None if self._seq is not None and self._seq >= seq else self._failure
+            failure = None if self.seq >= seq else self._failure
         callback(failure)
         return lambda: None
 

@@ -146,7 +146,7 @@ class HighWater:
         """Write no more. Again: nothing. Never raises."""
         self._closed.set()
         self._dirty.set()
-        if self._flusher is not None and self._flusher is not threading.current_thread():
+        if self._flusher is not None:
             self._flusher.join()
             self._flusher = None
         descriptor, self._descriptor = self._descriptor, None

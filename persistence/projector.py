@@ -51,7 +51,7 @@ class Projector(Following):
 
         Raises `Unavailable` after the timeout, or what ended the projector.
         """
-        if self._seq is not None and self._seq >= seq:
+        if self.seq >= seq:
             return
         done = threading.Event()
         outcome: list[PersistenceError | None] = []

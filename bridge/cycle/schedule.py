@@ -109,7 +109,7 @@ class Rhythm:
 
     def is_due(self, moment: Moment) -> bool:
         """Whether it is time for a look at the market, on which `decide` then says what to do."""
-        return self.cycle.mode != "asked" and self.wait_us(moment) == 0
+        return self.wait_us(moment) == 0
 
     def wait_us(self, moment: Moment) -> int | None:
         """How long it is to the next look, if the clock does not jump; None for a market that is called when asked."""

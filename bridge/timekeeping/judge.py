@@ -94,7 +94,6 @@ class Judge:
                 self._follow(reading)
             else:
                 self.leapt_us = reading.steady_us
-                self._agreed_since_us = None
                 self.leaps += 1
             return
         off = self.database_is_off(reading.steady_us)

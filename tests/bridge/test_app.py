@@ -12,6 +12,7 @@ from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, 
 from persistence.errors import Corrupt, PersistenceError
 from persistence.leadership.register import Leader
 from tests.support.client_log import read_rows
+from tests.support.databases import temporary_home
 from tests.support.small_market import furnish, last_seq, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,6 +119,18 @@ def test_empty_database_gets_its_tables(empty_database_url: str) -> None:
     with open_exchange(empty_database_url) as market:
         assert market.recovery.rows == 3
         assert str(market.recovery).startswith("3 rows in ")
+
+
+def test_a_home_that_is_named_is_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the one of the settings, which is left as it is."""
+    with temporary_home() as home, temporary_home() as other:
+        monkeypatch.setenv("CALLMARKET_HOME", str(other))
+        assert app.ensure_schema(home=home)
+        assert app.ensure_schema(home=home) == []
+        with open_exchange(home=home) as market:
+            assert market.open_account("a").seq == 1
+        assert home.exists()
+        assert not other.exists()
 
 
 def test_database_that_is_not_there(postgres_server: object) -> None:

@@ -27,6 +27,8 @@ from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, furnish, impatient, last_seq
 
+VERBS = ("open_account", "mint", "place_bid", "settle", "void", "amend_bid")
+
 
 def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a test in a loop of its own, for a bounded time."""
@@ -38,7 +40,7 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return run
 
 
-@pytest.mark.parametrize("name", ["open_account", "mint", "place_bid", "settle", "void", "amend_bid"])
+@pytest.mark.parametrize("name", [*VERBS, "put_artifact", "set_market_price", "claim_bounty"])
 def test_verb_has_the_signature_of_its_blocking_twin(name: str) -> None:
     one, two = getattr(AsyncExchange, name), getattr(Exchange, name)
     assert inspect.signature(one) == inspect.signature(two)

@@ -24,7 +24,7 @@ from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
-from tests.support.small_market import at, furnish, last_seq
+from tests.support.small_market import WAIT_S_MAX, at, furnish, last_seq
 
 # --- time --------------------------------------------------------------------------------------------------------
 
@@ -131,6 +131,11 @@ def test_broken_invariant_stops_everything_and_recovery_is_right(
         with pytest.raises(Unavailable, match="the engine stopped in the middle of a command"):
             ask()
     assert len(read_rows(database_url)) == before
+    # Whoever serves it hears of that, though nobody asks any more.
+    reign = market.node._reign
+    assert reign is not None
+    assert reign.over.wait(WAIT_S_MAX)
+    assert "stopped in the middle" in market.node.wait_until_over(0)
     market.close()
     with open_exchange(database_url, clock=clock) as again:
         assert again.image() == image

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,7 +18,7 @@ from bridge import (
     open_exchange,
     verbs,
 )
-from persistence.connections import connect
+from persistence.connections import BoundedConnection, connect
 from persistence.journal import Journal, Position
 from persistence.leadership import register
 from persistence.leadership import standby as standby_module
@@ -272,6 +273,25 @@ def test_standby_of_an_empty_shard_leads(database_url: str, clock: ManualClock) 
         assert standby.wait_until_leading(WAIT_S)
         assert standby.open_account("a").seq == 1
         assert last_seq(standby) == 1
+
+
+def test_a_standby_waits_no_longer_for_an_answer_than_a_lease(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who is cut off from the database would lead long after the leader has died."""
+    opened: list[float | None] = []
+    connect = standby_module.connect
+
+    def noted(url: str, name: str, **how: Any) -> BoundedConnection:
+        opened.append(how.get("answer_s_max"))
+        return connect(url, name, **how)
+
+    monkeypatch.setattr(standby_module, "connect", noted)
+    monkeypatch.setenv("CALLMARKET_LEASE_S", "3")
+    with open_exchange(database_url, clock=clock, standby=True) as standby:
+        assert standby.wait_until_leading(WAIT_S)
+    assert opened
+    assert set(opened) == {3.0}
 
 
 def test_closing_a_standby_lets_nobody_wait_for_it(database_url: str, clock: ManualClock) -> None:

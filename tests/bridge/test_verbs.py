@@ -1,6 +1,7 @@
 """From people's words to requests: the defaults of who acts, the units, and what is refused before it is recorded."""
 
 import enum
+import itertools
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from engine import commands, limits
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 AT_US = 1_893_456_000_000_000
+REWARDS = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
 
 
 class Kind(enum.StrEnum):
@@ -135,6 +137,16 @@ def test_request_that_makes_no_sense_names_its_field(field: str, build: Callable
     assert expected in caught.value.expected
     assert str(caught.value).startswith(f"{field}: expected ")
     assert "got" in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [names for count in (1, 2) for names in itertools.combinations(REWARDS, count)])
+def test_some_of_the_numbers_of_rewards_without_the_others_are_refused(given: tuple[str, ...]) -> None:
+    """SET-3: by the first that is missing; all of them, or none, are a market."""
+    (missing, *_) = (name for name in REWARDS if name not in given)
+    with pytest.raises(Invalid, match=f"{missing}: expected 1 or more, as rewards need all of"):
+        verbs.open_market("m", **dict.fromkeys(given, 5))
+    assert verbs.open_market("m", **dict.fromkeys(REWARDS, 5)).actor == "admin"
+    assert verbs.open_market("m", **dict.fromkeys(REWARDS, 0)).actor == "operator"
 
 
 def test_hand_made_request_must_hold_a_command_and_a_whole_time(market: Exchange) -> None:

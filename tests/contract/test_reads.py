@@ -345,6 +345,12 @@ def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> N
         owner.acknowledging("projected").clear_round("m")
         found = api.get_quest_budgets()
         assert (found.paying, found.last_awarded_at, found.last_reserved_at) == ("auction", at(clock()), None)
+        first_us = clock()
+        clock.set_us(first_us + 1_000_000)
+        owner.offer_slot("m", "s2")
+        owner.place_bid("m", "a", "t9", 5)
+        owner.acknowledging("projected").clear_round("m")
+        assert api.get_quest_budgets().last_awarded_at == at(clock()) > at(first_us), "the latest"
         one = budgets.reserve("t2", "large", 300, "worker")
         two = budgets.reserve("t3", "large", 100, "worker")
         assert one

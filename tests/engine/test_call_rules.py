@@ -141,6 +141,48 @@ def test_each_bid_taken_uses_up_an_award_of_its_bidder_whether_it_wins_or_not(ca
     """)
 
 
+def test_what_others_win_and_what_is_rejected_of_theirs_count_together_for_the_cap() -> None:
+    """CLR-2, CLR-5: without b, a would have won two more of its four, and not a third: b's third slot costs nothing."""
+    play("""
+    market m rule=vickrey cap=3
+    account a agent 1000
+    account b agent 1000
+    slot s1
+    slot s2
+    slot s3
+    slot s4
+    bid b t1 90 -> bid 1
+    bid b t2 80 -> bid 2
+    bid b t3 75 -> bid 3
+    bid a t4 70 -> bid 4
+    bid a t5 60 -> bid 5
+    bid a t6 50 -> bid 6
+    bid a t7 40 -> bid 7
+    clear -> prices: 1@s1=60 2@s2=50 3@s3=0 4@s4=0, lost 5 6 7
+    """)
+
+
+def test_the_second_best_for_a_task_that_nobody_has_is_what_the_best_ones_bidder_displaces() -> None:
+    """CLR-5: also where another winner was priced before, by both of them and by what comes after."""
+    play("""
+    market m rule=vickrey
+    account a agent 1000
+    account b agent 1000
+    account c agent 1000
+    account d agent 1000
+    slot s1
+    slot s2
+    slot s3
+    bid a t1 100 -> bid 1
+    bid a t2 95 -> bid 2
+    bid b t3 90 -> bid 3
+    bid b t4 50 -> bid 4
+    bid c t4 40 -> bid 5
+    bid d t5 30 -> bid 6
+    clear -> prices: 1@s1=50 2@s2=30 3@s3=40, lost 4 5 6
+    """)
+
+
 def test_a_rejected_bid_uses_up_its_task() -> None:
     """CLR-2: the second bid on the same rejected task does not count as the next of others."""
     play("""

@@ -147,6 +147,38 @@ def test_any_history_gives_the_order_of_a_plain_sorted_list(
     assert not pending._buckets
 
 
+@pytest.mark.parametrize("unsorted_max", [0, 3, 40, deadlines._UNSORTED_MAX])
+@pytest.mark.parametrize("spread_us", [1, 4, BUCKET_US, 40 * BUCKET_US])
+def test_several_at_once_are_as_one_after_the_other(
+    unsorted_max: int, spread_us: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BID-4: a call lets go of all its losers; buckets that they emptied are gone, and the soonest is found."""
+    monkeypatch.setattr(deadlines, "_UNSORTED_MAX", unsorted_max)
+    rng, pending, plain = random.Random(seed), Deadlines(), list[tuple[int, int]]()
+    for number in range(60):
+        count = rng.randint(1, 30)
+        if plain and rng.random() < 0.5:
+            some = rng.sample(plain, min(count, len(plain)))
+            pending.discard_all([at_us for at_us, _ in some], [item_id for _, item_id in some])
+            plain = sorted(set(plain) - set(some))
+        else:
+            one_us = rng.randrange(spread_us)
+            times_us = [one_us if rng.random() < 0.5 else rng.randrange(spread_us) for _ in range(count)]
+            ids = [100 * number + place for place in range(1, count + 1)]
+            pending.add_all(times_us, ids)
+            plain = sorted([*plain, *zip(times_us, ids, strict=True)])
+        assert list(pending) == plain
+        assert pending.soonest() == (plain[0][0] if plain else None)
+        pending.check()
+        filled = Deadlines()
+        filled.fill(rng.sample(plain, len(plain)))
+        assert list(filled) == plain
+        filled.check()
+    if plain:
+        pending.discard_all([at_us for at_us, _ in plain], [item_id for _, item_id in plain])
+    assert not pending._buckets
+
+
 @pytest.mark.parametrize("unsorted_max", [0, 1_024])
 def test_the_check_finds_each_kind_of_damage(unsorted_max: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """SET-6: a bucket in another's place, one that is empty, and a large one whose inside is out of order."""

@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,39 @@ def test_every_byte_that_is_flipped_is_noticed_or_harmless(tmp_path: Path) -> No
             continue
         refused += 1
     assert refused > 0.95 * len(whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"file_bytes": 7}, "7 were written"),
+        ({"sha256": bytes(32)}, "its checksum is not the one that was recorded"),
+        ({"first_seq": 2}, "its first line is not what was recorded"),
+        ({"last_seq": 40}, "its first line is not what was recorded"),
+        ({"digest_before": b"x" * 32}, "its first line is not what was recorded"),
+        ({"digest_after": b"x" * 32}, "its first line is not what was recorded"),
+        ({"file_name": "another"}, "it is not there"),
+    ],
+)
+def test_a_file_is_held_against_each_word_of_its_record(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    good = written(tmp_path, stored(20))
+    asked = good._replace(**change)
+    with pytest.raises(Corrupt, match=words) as caught:
+        list(read_archive(tmp_path, 0, asked))
+    assert caught.value.seq == asked.first_seq
+    with pytest.raises(Corrupt, match="its first line is not what was recorded"):
+        list(read_archive(tmp_path, 1, good))
+
+
+def test_a_file_that_is_there_stays_if_it_is_whole_and_is_written_anew_if_not(tmp_path: Path) -> None:
+    """Another database may have recorded it; the folder is made where there is none."""
+    folder, rows = tmp_path / "deep" / "archive", stored(20)
+    good = written(folder, rows)
+    path = folder / good.file_name
+    whole, there = path.read_bytes(), path.stat().st_ino
+    assert written(folder, rows) == good
+    assert path.stat().st_ino == there
+    path.write_bytes(whole[:-9])
+    assert written(folder, rows) == good
+    assert path.read_bytes() == whole
+    assert [one.name for one in folder.iterdir()] == [good.file_name]

@@ -10,10 +10,11 @@ import time
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from persistence import lease
 from persistence.connections import connect
-from persistence.db_writes import BATCH_ROWS_MAX, execute_journaled
+from persistence.db_writes import BATCH_ROWS_MAX, advance, execute_journaled
 from persistence.errors import Diverged, Fenced, Gap, PersistenceError, Unavailable
 from persistence.journal import Journal
 from persistence.postgres import PostgresJournal
@@ -22,7 +23,7 @@ from persistence.statements import COPY_ROWS_MIN
 from persistence.verify import verify
 from tests.support.following import level
 from tests.support.proxy import Proxy
-from tests.support.sealed import bids
+from tests.support.sealed import bids, changes_of
 from tests.support.writers import assert_whole, held_in_mid_batch
 
 
@@ -144,6 +145,52 @@ def test_a_value_that_a_column_has_no_room_for_is_told_as_that(database_url: str
         assert not isinstance(caught.value, Unavailable | Diverged)
         assert "rebuild the" not in str(caught.value)
         assert journal.position().last_seq == 0
+
+
+@pytest.mark.parametrize("count", [5, COPY_ROWS_MIN])
+def test_tables_are_advanced_from_where_they_stand_by_who_leads_or_not_at_all(database_url: str, count: int) -> None:
+    """And whatever comes of it, no transaction is left open: its locks would keep everybody else waiting."""
+    rows = bids(count)
+    whole = changes_of(rows)
+
+    def advance_by(after_seq: int, epoch: int, shard_id: int = 0) -> bool:
+        done = advance(connection, changes_of(rows), after_seq, len(rows), shard_id=shard_id, epoch=epoch)
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        return done
+
+    def there() -> tuple[object, object]:
+        mark = other.execute("SELECT seq FROM projections WHERE shard_id = 0").fetchone()
+        placed = other.execute("SELECT count(*) FROM compute_auction_bids").fetchone()
+        return mark, placed
+
+    with (
+        PostgresJournal(database_url, 0) as journal,
+        connect(database_url, "tables", writer=True) as connection,
+        psycopg.connect(database_url, autocommit=True) as other,
+    ):
+        epoch = journal.claim()
+        journal.append(rows)
+        for after_seq, by, shard_id in ((1, epoch, 0), (0, epoch + 1, 0), (0, epoch - 1, 0), (0, epoch, 7)):
+            assert not advance_by(after_seq, by, shard_id)
+            assert there() == ((0,), (0,))
+        assert advance_by(0, epoch)
+        assert there() == ((len(rows),), (count,))
+        # The rows are there already, which their events say that they were not.
+        other.execute("UPDATE projections SET seq = 0")
+        with pytest.raises(Diverged):
+            advance(connection, whole, 0, len(rows), shard_id=0, epoch=epoch)
+        assert connection.info.transaction_status == TransactionStatus.IDLE
+        assert there() == ((0,), (count,))
+
+
+def test_a_shard_whose_fence_is_gone_is_written_by_nobody(database_url: str) -> None:
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        journal.claim()
+        other.execute("SET session_replication_role = replica")
+        other.execute("DELETE FROM engine_writer")
+        with pytest.raises(Fenced, match="has no writer"):
+            journal.append(bids(5))
+        assert other.execute("SELECT count(*) FROM journal").fetchone() == (0,)
 
 
 def test_tables_that_are_not_there_keep_nobody_waiting(database_url: str):

@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,6 +22,7 @@ from engine.codec import seal
 from engine.commands import ADMIN, BeginHistory, Entry
 from engine.events import HistoryBegun
 from engine.limits import HISTORY_ROWS
+from persistence import high_water
 from persistence.errors import RowsLost
 from persistence.high_water import HighWater, Mark, lost_since
 from persistence.memory import MemoryDatabase, MemoryJournal
@@ -30,6 +32,7 @@ from tests.support.service_process import ROOT
 MARKET = str(uuid.UUID(int=7))
 OTHER = str(uuid.UUID(int=8))
 BLOCK = 4_096
+WAIT_S = 60.0
 
 
 def digest(seq: int) -> bytes:
@@ -170,6 +173,15 @@ def test_a_file_that_is_full_later_is_told_once(marks: HighWater, caplog: pytest
     ]
 
 
+def test_only_its_own_account_may_read_it(tmp_path: Path) -> None:
+    """In a folder that is made where none is, however deep."""
+    with closing(HighWater(tmp_path / "deep" / "marks", 0)) as marks:
+        marks.begin(MARKET, 5, digest(5))
+        assert the_file(marks).stat().st_mode & 0o077 == 0
+        assert the_file(marks).parent.stat().st_mode & 0o077 == 0
+        assert the_file(marks).stat().st_size >= 2 * BLOCK, "a disk that is full later does not matter"
+
+
 def test_two_processes_of_one_folder_have_a_file_each(marks: HighWater) -> None:
     """A leader and a standby; whoever begins to lead reads both."""
     with closing(HighWater(marks.folder, 0)) as other:
@@ -200,11 +212,78 @@ def test_a_mark_that_its_next_writer_has_not_compared_stays(marks: HighWater, th
         assert the_first(marks) == Mark(10, digest(10)), "what says less is used again"
 
 
+def test_taking_a_file_over_takes_nothing_from_it(marks: HighWater) -> None:
+    """Whoever is killed right then leaves what was told before."""
+    marks.keep(9, digest(9))
+    marks.close()
+    assert marks.folder is not None
+    descriptor = HighWater(marks.folder, 0)._lock_one(marks.folder, MARKET, Mark(10, digest(10)))
+    assert descriptor is not None
+    os.close(descriptor)
+    assert highest(marks) == Mark(9, digest(9))
+    the_file(marks)
+
+
+def test_where_all_files_are_taken_nothing_is_kept_and_that_is_said(
+    marks: HighWater, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(high_water, "_FILES_MAX", 1)
+    with caplog.at_level(logging.WARNING), closing(HighWater(marks.folder, 0)) as other:
+        other.begin(MARKET, 9, digest(9))
+        other.keep(10, digest(10))
+    assert "has no free mark" in caplog.text
+    assert highest(marks) == Mark(5, digest(5))
+
+
+def test_the_disk_has_it_soon_and_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that loses its power loses a second of it, and nothing where it was closed."""
+    flushed, fsync = threading.Semaphore(0), os.fsync
+
+    def counted(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.release()
+
+    monkeypatch.setattr(high_water, "_FLUSHED_EVERY_S", 0.001)
+    monkeypatch.setattr(high_water.os, "fsync", counted)
+    marks = HighWater(tmp_path, 0)
+    marks.begin(MARKET, 5, digest(5))
+    assert flushed.acquire(timeout=WAIT_S)
+    while flushed.acquire(timeout=0.05):
+        pass
+    marks.keep(6, digest(6))
+    assert flushed.acquire(timeout=WAIT_S)
+    while flushed.acquire(timeout=0.05):
+        pass
+    marks.close()
+    assert flushed.acquire(timeout=0), "the last of it"
+
+
 def test_where_snapshots_lie_is_read_too(tmp_path: Path) -> None:
     with closing(HighWater(tmp_path / "snapshots", 0)) as theirs:
         theirs.begin(MARKET, 9, digest(9))
     marks = HighWater(tmp_path / "mine", 0, [tmp_path / "snapshots"])
     assert marks.highest(MARKET) == Mark(9, digest(9))
+
+
+def test_who_has_begun_does_not_begin_again(marks: HighWater) -> None:
+    """A standby asks with each row: what it has told since stays."""
+    marks.keep(9, digest(9))
+    marks.begin(MARKET, 6, digest(6))
+    marks.begin(OTHER, 6, digest(6))
+    assert highest(marks) == Mark(9, digest(9))
+    assert (marks.begun, marks.market_id) == (True, MARKET)
+    the_file(marks)
+
+
+def test_a_journal_that_lacks_what_a_mark_says_is_not_led(marks: HighWater) -> None:
+    """Of this market; what is no market yet has lost nothing."""
+    marks.keep(66, ROWS[65].digest)
+    journal = journal_of(30)
+    with pytest.raises(RowsLost, match="went back from row 66 to row 30"):
+        marks.insist_on(journal, MARKET)
+    marks.insist_on(journal, OTHER)
+    marks.insist_on(journal, "")
+    marks.insist_on(journal_of(66), MARKET)
 
 
 WRITER = """
@@ -255,7 +334,7 @@ def mark_of(seq: int) -> Mark:
 
 
 def test_a_journal_that_has_the_row_lacks_nothing() -> None:
-    for mark in (None, Mark(0, bytes(32)), mark_of(1), mark_of(30)):
+    for mark in (None, Mark(0, bytes(32)), Mark(0, digest(9)), mark_of(1), mark_of(30)):
         assert lost_since(journal_of(30), mark) is None
 
 

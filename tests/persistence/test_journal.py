@@ -9,10 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from engine.codec import GENESIS_DIGEST, seal
-from engine.commands import Entry, PlaceBid
-from engine.events import Repeated
+from engine.commands import ADMIN, BeginHistory, Entry, PlaceBid
+from engine.events import HistoryBegun, Repeated
+from engine.limits import HISTORY_ROWS
 from persistence.errors import Corrupt, Fenced, Gap, PersistenceError
-from persistence.journal import Chain, Journal, Position, Stored
+from persistence.journal import Chain, Journal, Position, Stored, check_follows, rows_after, unbroken
 from persistence.memory import MemoryDatabase, MemoryJournal
 from persistence.postgres import SCAN_ROWS, PostgresJournal
 from tests.support.sealed import batches, bids, story
@@ -142,6 +143,130 @@ def test_a_row_before_the_time_or_the_epoch_of_the_last_one_is_named():
         with pytest.raises(Corrupt, match="Row 6 steps back") as raised:
             links.follow(Stored.of(row, epoch))
         assert raised.value.seq == 6
+
+
+@pytest.mark.parametrize(("epoch", "at_us"), [(3, 0), (2, 10**18)])
+def test_who_begins_in_the_middle_knows_the_time_and_the_epoch_of_the_row_before(epoch: int, at_us: int) -> None:
+    """As recovery does after a snapshot: the first row after it may not step back either."""
+    rows = bids(10)
+    with pytest.raises(Corrupt, match="Row 6 steps back"):
+        Chain(5, rows[4].digest, epoch, at_us).follow(Stored.of(rows[5], 2))
+    assert Chain(5, rows[4].digest, 2, rows[4].entry.at_us).follow(Stored.of(rows[5], 2)) == rows[5].entry
+
+
+@pytest.mark.parametrize("missing", [1, 6, 10])
+def test_a_row_that_is_missing_is_named(missing: int) -> None:
+    """Also the first one; and a row that comes twice follows nothing."""
+    stored = [Stored.of(row, 1) for row in bids(10)]
+    links = Chain()
+    for row in stored[: missing - 1]:
+        links.follow(row)
+    with pytest.raises(Corrupt, match=f"Row {missing} is missing: row {missing - 1} is followed by") as raised:
+        links.follow(stored[missing])
+    assert raised.value.seq == missing
+    links.follow(stored[missing - 1])
+    with pytest.raises(Corrupt, match=f"row {missing} is followed by row {missing}"):
+        links.follow(stored[missing - 1])
+
+
+def test_who_reads_from_the_first_row_trusts_nothing_and_who_begins_later_the_first_digest() -> None:
+    rows = bids(10)
+    database = MemoryDatabase()
+    journal = MemoryJournal(database)
+    journal.claim()
+    journal.append(rows)
+    assert list(journal.read(4)) == rows[4:]
+    database.rows[0] = Stored.of(replace(rows[0], digest=bytes(32)), 1)
+    with pytest.raises(Corrupt, match="Row 1 does not have the digest"):
+        list(journal.read())
+
+
+def begun(history: int, after_seq: int, lost_seq: int = 0) -> Stored:
+    """The row with which history goes on after a loss, without the digests of others."""
+    entry = Entry(history * HISTORY_ROWS, 5, ADMIN, BeginHistory(after_seq, lost_seq))
+    return Stored.of(seal(GENESIS_DIGEST, entry, (HistoryBegun(after_seq, lost_seq),)), 1)
+
+
+def placed(seq: int) -> Stored:
+    return Stored.of(seal(GENESIS_DIGEST, Entry(seq, 5, ADMIN, PlaceBid("m", "a", "t", 1)), (Repeated(1),)), 1)
+
+
+@pytest.mark.parametrize(
+    ("row", "seq", "follows"),
+    [
+        (placed(8), 7, True),
+        (placed(8), 6, False),
+        (placed(8), 8, False),
+        (placed(8), 9, False),
+        (placed(HISTORY_ROWS), HISTORY_ROWS - 1, True),
+        (placed(HISTORY_ROWS), HISTORY_ROWS - 2, False),
+        (placed(HISTORY_ROWS + 1), HISTORY_ROWS, True),
+        (begun(1, 30), 30, True),
+        (begun(1, 30), 29, False),
+        (begun(1, 30), 31, False),
+        (begun(1, 30), HISTORY_ROWS - 1, False),
+        (begun(1, HISTORY_ROWS + 3), HISTORY_ROWS + 3, False),
+        (begun(2, 30), 30, True),
+        (begun(2, HISTORY_ROWS + 4), HISTORY_ROWS + 4, True),
+    ],
+)
+def test_a_row_follows_its_neighbour_or_the_one_that_it_names(row: Stored, seq: int, follows: bool) -> None:
+    """HST-1: only a row at the beginning of a history may name another than its neighbour."""
+    if follows:
+        check_follows(row, seq)
+    else:
+        with pytest.raises(Corrupt, match=f"row {seq} is followed by row {row.seq}") as raised:
+            check_follows(row, seq)
+        assert raised.value.seq == seq + 1
+
+
+@pytest.mark.parametrize(
+    ("seq", "last_seq", "count"),
+    [
+        (0, 0, 0),
+        (0, 7, 7),
+        (7, 7, 0),
+        (9, 7, 0),
+        (7, HISTORY_ROWS, 1),
+        (7, HISTORY_ROWS + 4, 5),
+        (7, 3 * HISTORY_ROWS + 4, 5),
+        (HISTORY_ROWS, HISTORY_ROWS + 4, 4),
+        (HISTORY_ROWS - 1, HISTORY_ROWS, 1),
+    ],
+)
+def test_rows_after_one_are_counted_where_history_leaps(seq: int, last_seq: int, count: int) -> None:
+    assert rows_after(seq, last_seq) == count
+
+
+class Begun(MemoryJournal):
+    """A journal of which only the rows are there with which histories begin."""
+
+    def __init__(self, *rows: Stored) -> None:
+        super().__init__(MemoryDatabase())
+        self.begun = {row.seq: row for row in rows}
+
+    def row_at(self, seq: int) -> Stored | None:
+        assert seq % HISTORY_ROWS == 0, "no other row has to be asked for"
+        return self.begun.get(seq)
+
+
+@pytest.mark.parametrize(
+    ("after_seq", "last_seq", "ranges"),
+    [
+        (0, 0, []),
+        (0, 30, [(1, 30)]),
+        (29, 30, [(30, 30)]),
+        (30, HISTORY_ROWS, [(HISTORY_ROWS, HISTORY_ROWS)]),
+        (10, HISTORY_ROWS + 7, [(11, 30), (HISTORY_ROWS, HISTORY_ROWS + 7)]),
+        (HISTORY_ROWS, HISTORY_ROWS + 7, [(HISTORY_ROWS + 1, HISTORY_ROWS + 7)]),
+        (0, 2 * HISTORY_ROWS, [(1, 30), (HISTORY_ROWS, 2 * HISTORY_ROWS)]),
+        (0, 3 * HISTORY_ROWS, [(1, 30), (HISTORY_ROWS, 2 * HISTORY_ROWS + 5), (3 * HISTORY_ROWS, 3 * HISTORY_ROWS)]),
+    ],
+)
+def test_rows_of_several_histories_are_ranges(after_seq: int, last_seq: int, ranges: list[tuple[int, int]]) -> None:
+    """HST-1: the second came after a loss, the third followed its neighbour, the fourth came after a loss again."""
+    journal = Begun(begun(1, 30), placed(2 * HISTORY_ROWS), begun(3, 2 * HISTORY_ROWS + 5))
+    assert unbroken(journal, after_seq, last_seq) == ranges
 
 
 def test_a_batch_with_a_hole_is_a_bug(open_journal: OpenJournal):

@@ -7,7 +7,9 @@ import pytest
 
 from persistence.connections import connect
 from persistence.leadership import market_time, register
-from persistence.leadership.market_time import Evidence, Word
+from persistence.leadership.heartbeat import Heartbeat
+from persistence.leadership.market_time import Evidence, View, Word
+from tests.support.small_market import until
 
 EVIDENCE = Evidence("here", 7, 1_800_000_000_000_000, "the clock has leapt")
 
@@ -68,3 +70,47 @@ def test_what_a_standby_says_of_its_time_is_shown(connection: psycopg.Connection
     assert [one.clock_fault for one in register.standbys(connection, 0)] == ["its clock is wrong"]
     register.stand_by(connection, 0, "two", 3)
     assert [one.clock_fault for one in register.standbys(connection, 0)] == [""]
+
+
+class Hears:
+    """What a leader compares clocks with; it keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.word_id = 0
+        self.words: list[Word] = []
+        self.silences = 0
+
+    def asking(self) -> int:
+        return 0
+
+    def told(self, asked_us: int, database_us: int) -> None: ...
+
+    def silent(self) -> None:
+        self.silences += 1
+
+    def evidence(self) -> Evidence:
+        return EVIDENCE
+
+    def heard(self, word: Word, database_us: int) -> None:
+        self.word_id = word.word_id
+        self.words.append(word)
+
+    def objection(self, asked_us: int, view: View) -> str:
+        return ""
+
+
+def test_a_leader_hears_each_word_of_its_own_shard_once(database_url: str, connection: psycopg.Connection) -> None:
+    watch = Hears()
+    leader = Heartbeat(database_url, 1, address="here", lease_s=5, watch=watch)
+    market_time.say(connection, 0, time_us=5, lead_us=6, by="me", reason="another shard's")
+    assert leader.take() == 1
+    try:
+        for time_us in (7, 8):
+            market_time.say(connection, 1, time_us=time_us, lead_us=9, by="me", reason="ours")
+            market_time.say(connection, 0, time_us=5, lead_us=6, by="me", reason="another shard's")
+            until(lambda time_us=time_us: bool(watch.words) and watch.words[-1].time_us == time_us)
+        assert [word.time_us for word in watch.words] == [7, 8]
+        assert market_time.look(connection, 1).evidence == EVIDENCE
+        assert market_time.look(connection, 0).evidence is None
+    finally:
+        leader.close()

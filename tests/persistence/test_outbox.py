@@ -4,10 +4,12 @@ Goal: order, bounds, doubt, backing off and failing, each in a few lines and wit
 threads and a real PostgreSQL is in `test_write_behind.py`, and under everything at once in `tests/simulation`.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from engine.codec import GENESIS_DIGEST, Sealed
-from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, Unavailable
+from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, RowsLost, Unavailable
 from persistence.journal import Position
 from persistence.outbox import Notices, Outbox
 from persistence.write_limits import Limits
@@ -57,6 +59,73 @@ def test_it_looks_once_and_then_sends_batch_after_batch() -> None:
     outbox.sent()
     assert outbox.next_step(0) == "idle"
     assert (outbox.queue_rows, outbox.queue_bytes) == (0, 0)
+
+
+def test_a_queue_that_is_full_takes_nothing_and_says_why() -> None:
+    """All or none; what is under way counts until it is durable; the bytes bound whoever asks first, not who has."""
+    outbox = Outbox(START, replace(LIMITS, queue_rows_max=12))
+    outbox.enqueue(*ROWS[:10])
+    assert (outbox.has_room(2), outbox.has_room(3)) == (True, False)
+    with pytest.raises(Unavailable, match=r"10 rows wait for the database \(it is slow\)"):
+        outbox.enqueue(*ROWS[10:13])
+    assert outbox.queue_rows == 10
+    outbox.enqueue(*ROWS[10:12])
+    outbox.next_step(0)
+    outbox.refused(Unavailable("away"), 0)
+    assert not outbox.has_room()
+    with pytest.raises(Unavailable, match=r"12 rows wait for the database \(away\)"):
+        outbox.enqueue(ROWS[12])
+    outbox.next_step(1)
+    outbox.looked(after(ROWS[9]))
+    assert (outbox.has_room(10), outbox.has_room(11)) == (True, False)
+
+
+def test_a_queue_is_full_by_its_bytes_too() -> None:
+    sizes = [len(row.command_json) + len(row.events_json) for row in ROWS]
+    outbox = Outbox(START, replace(LIMITS, queue_bytes_max=sum(sizes[:3])))
+    outbox.enqueue(*ROWS[:2])
+    assert outbox.has_room(100)
+    outbox.enqueue(*ROWS[2:4])
+    assert not outbox.has_room()
+    assert outbox.queue_bytes == sum(sizes[:4])
+    outbox.enqueue(ROWS[4])
+
+
+def test_a_batch_is_cut_at_its_bytes_and_has_a_row_at_least() -> None:
+    sizes = [len(row.command_json) + len(row.events_json) for row in ROWS]
+    for bytes_max, count in ((1, 1), (sizes[0], 1), (sizes[0] + 1, 2), (sum(sizes[:3]), 3)):
+        outbox = filled(20, replace(LIMITS, batch_bytes_max=bytes_max))
+        outbox.next_step(0)
+        assert seqs(outbox) == list(range(1, count + 1))
+
+
+def test_the_oldest_row_is_the_first_that_is_not_durable() -> None:
+    outbox = Outbox(START, LIMITS)
+    assert outbox.oldest_at_us is None
+    outbox.enqueue(*ROWS[:20])
+    assert outbox.oldest_at_us == ROWS[0].entry.at_us
+    outbox.next_step(0)
+    assert outbox.oldest_at_us == ROWS[0].entry.at_us, "what is under way is not durable"
+    outbox.looked(after(ROWS[9]))
+    assert outbox.oldest_at_us == ROWS[10].entry.at_us
+
+
+def test_it_is_said_whether_the_database_is_away_or_slow() -> None:
+    outbox = filled()
+    outbox.next_step(0)
+    assert outbox.congestion() == "the database is slow"
+    outbox.refused(Unavailable("away"), 0)
+    assert outbox.congestion() == "the database is away"
+
+
+def test_who_asks_for_a_row_that_is_durable_is_told_at_once() -> None:
+    told: list[PersistenceError | None] = []
+    outbox = sending()
+    outbox.sent()
+    for seq in (1, 10):
+        tell(outbox.on_durable(seq, told.append))
+    assert told == [None, None]
+    assert outbox.on_durable(11, told.append) == []
 
 
 def test_asking_again_changes_nothing() -> None:
@@ -130,6 +199,27 @@ def test_a_journal_that_ends_elsewhere_is_the_end(position: Position, kind: type
     outbox.looked(position)
     assert type(outbox.failure) is kind
     assert outbox.next_step(0) == "stop"
+
+
+@pytest.mark.parametrize(
+    ("position", "words"),
+    [
+        (after(ROWS[4]), "went back from row 10 to row 5"),
+        (Position(EPOCH, 10, bytes(32)), "row 10"),
+        (after(ROWS[4], EPOCH + 1), "went back from row 10 to row 5"),
+    ],
+)
+def test_a_journal_that_lacks_what_was_acknowledged_is_told_as_that(position: Position, words: str) -> None:
+    """Whoever wrote it since: those who were told must hear of that, and not of a gap or of another writer."""
+    outbox = sending()
+    outbox.sent()
+    outbox.next_step(0)
+    outbox.refused(Unavailable("lost"), 0)
+    outbox.next_step(1)
+    outbox.looked(position)
+    assert isinstance(outbox.failure, RowsLost)
+    assert words in str(outbox.failure)
+    assert outbox.durable.last_seq == 10
 
 
 def test_a_gap_is_looked_at_once_for_our_own_late_batch() -> None:

@@ -4,10 +4,13 @@ Goal: nobody's reply waits for the tables, whoever asks for a row gets it or hea
 bound. Method: the thread of production over a real PostgreSQL, and over tables that fail on command.
 """
 
+import itertools
 import logging
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -175,12 +178,21 @@ def test_tables_that_went_back_are_noticed_while_nothing_comes(tables: Commanded
     projector.close()
 
 
-def test_who_reads_does_not_hurry_tables_that_stand_still(tables: Commanded) -> None:
+@pytest.mark.parametrize(
+    ("error", "limits"),
+    [
+        (Unavailable("away"), TableLimits(retry_s=WAIT_S, stopped_retry_s=0.001)),
+        (Corrupt("Row 4 is missing", 4), TableLimits(retry_s=0.001, stopped_retry_s=WAIT_S)),
+    ],
+)
+def test_who_reads_does_not_hurry_tables_that_stand_still(
+    tables: Commanded, error: PersistenceError, limits: TableLimits
+) -> None:
     """Readers of a database that is away would otherwise be a storm of connections."""
-    projector = Projector(lambda: tables, 0, TableLimits(retry_s=WAIT_S))
-    tables.error = Unavailable("away")
+    projector = Projector(lambda: tables, 0, limits)
+    tables.error = error
     projector.durable(bids(5)[:5])
-    until(lambda: projector.status().state == "retrying")
+    until(lambda: projector.status().state != "running")
     looks = tables.looks
     for _ in range(20):
         with pytest.raises(Unavailable):
@@ -225,6 +237,174 @@ def test_too_long_behind_nothing_is_taken_until_they_follow(tables: Commanded) -
     tables.error, tables.seq = None, 2
     until(lambda: projector.congestion() == "")
     projector.close()
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What the projector takes for the time: `at.now_s`, which the test sets."""
+    clock = SimpleNamespace(now_s=0.0)
+    monkeypatch.setattr("persistence.projector.time", SimpleNamespace(monotonic=lambda: clock.now_s))
+    return clock
+
+
+def test_tables_are_as_far_behind_as_the_first_row_that_they_lack(
+    projector: Projector, tables: Commanded, at: SimpleNamespace, seed: int
+) -> None:
+    """Whatever comes when: to a quarter of a second, and never less than it is. Level tables are not behind at all."""
+    rng, rows = random.Random(seed), bids(200)
+    until(lambda: projector.status().seq == 0)
+    durable_s: dict[int, float] = {}
+    for _ in range(200):
+        at.now_s += rng.choice((0.0, 0.1, 0.3, 100.0))
+        count = min(rng.randint(0, 3), len(rows) - len(durable_s))
+        if count:
+            first = len(durable_s)
+            durable_s |= dict.fromkeys(range(first + 1, first + count + 1), at.now_s)
+            projector.durable(rows[first : first + count])
+        if rng.random() < 0.5:
+            tables.seq = rng.randint(tables.seq, len(durable_s))
+            projector._work.set()
+            projector.wait(tables.seq, WAIT_S)
+        status = projector.status()
+        true_s = at.now_s - durable_s.get(tables.seq + 1, at.now_s)
+        assert status.lag_rows == len(durable_s) - tables.seq
+        assert true_s <= status.lag_s <= true_s + 0.2500001
+        assert (projector.congestion() != "") == (status.lag_s > projector.limits.lag_s_max)
+        within_s = rng.choice((0.05, 0.5, 50.0))
+        expected = 0 if status.lag_s > within_s else len(durable_s)
+        assert projector.soon(within_s) == expected
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), Corrupt("Row 4 is missing", 4), AssertionError("a bug")])
+def test_each_try_after_a_failure_is_on_tables_that_are_opened_anew(tables: Commanded, error: Exception) -> None:
+    """What was open when it failed is closed: it may be why it fails, and it would hold a connection."""
+    opened: list[int] = []
+
+    def open_tables() -> Commanded:
+        opened.append(tables.closed)
+        return tables
+
+    tables.error = error
+    projector = Projector(open_tables, 5, QUICK)
+    until(lambda: len(opened) > 3)
+    tables.error, tables.seq = None, 5
+    projector.wait(5, WAIT_S)
+    projector.close()
+    assert opened == list(range(len(opened)))
+    assert tables.closed == len(opened)
+
+
+def test_who_stands_still_brings_no_row_soon(projector: Projector, tables: Commanded) -> None:
+    tables.error = Unavailable("away")
+    projector.durable(bids(1)[:1])
+    until(lambda: projector.status().state == "retrying")
+    assert projector.soon(WAIT_S) == 0
+    tables.error, tables.seq = None, 1
+    projector.wait(1, WAIT_S)
+    assert projector.soon(WAIT_S) == 1
+
+
+def test_a_row_that_the_tables_have_is_told_at_once_also_after_the_end(projector: Projector, tables: Commanded) -> None:
+    """What is there is there, whoever leads; only what is not there yet will never come from here."""
+    tables.seq = 3
+    projector.durable(bids(3)[:3])
+    projector.wait(3, WAIT_S)
+    tables.error = Fenced("led by another")
+    projector.durable(bids(5)[:5])
+    until(lambda: projector.state == "closed")
+    told: list[PersistenceError | None] = []
+    for seq in (3, 4):
+        projector.on_projected(seq, told.append)()
+    assert told == [None, tables.error]
+
+
+def test_a_row_that_the_tables_have_is_told_at_once(projector: Projector, tables: Commanded) -> None:
+    """Row 0 is had from the beginning, also while nothing is known of the tables yet."""
+    told: list[PersistenceError | None] = []
+    tables.error = Unavailable("away")
+    projector.on_projected(0, told.append)
+    projector.wait(0, 0.0)
+    tables.error, tables.seq = None, 3
+    projector.durable(bids(3)[:3])
+    projector.wait(3, WAIT_S)
+    projector.on_projected(3, told.append)
+    assert told == [None, None]
+
+
+def test_level_tables_are_left_alone(projector: Projector, tables: Commanded) -> None:
+    until(lambda: projector.status().seq == 0)
+    looks = tables.looks
+    time.sleep(0.05)
+    assert tables.looks == looks
+
+
+def test_tables_that_another_process_has_brought_further_are_not_behind(
+    projector: Projector, tables: Commanded
+) -> None:
+    tables.seq = 7
+    projector.durable(bids(3)[:3])
+    projector.wait(7, WAIT_S)
+    assert (projector.status().lag_rows, projector.status().lag_s) == (0, 0.0)
+
+
+def test_a_row_that_is_durable_while_the_tables_are_looked_at_is_not_left_behind(tables: Commanded) -> None:
+    """Nobody has to ask for it, and nothing else has to come."""
+    looking, go_on = threading.Event(), threading.Event()
+    project = tables.project
+
+    def slowly() -> Progress:
+        found = project()
+        looking.set()
+        assert go_on.wait(WAIT_S)
+        return found
+
+    tables.project = slowly  # type: ignore[method-assign]
+    projector = Projector(lambda: tables, 0, QUICK)
+    assert looking.wait(WAIT_S)
+    projector.durable(bids(2)[:2])
+    tables.seq = 2
+    go_on.set()
+    until(lambda: projector.seq == 2)
+    projector.close()
+
+
+def test_closing_does_not_wait_for_tables_that_stand_still(tables: Commanded) -> None:
+    """A database that is away keeps nobody from ending, however long it might have taken."""
+    projector = Projector(lambda: tables, 5, QUICK)
+    tables.error = Unavailable("away")
+    until(lambda: projector.state == "retrying")
+    projector.close(WAIT_S * 100)
+    assert projector.state == "closed"
+    assert tables.closed > 0
+
+
+def test_closing_cuts_a_batch_that_takes_too_long(tables: Commanded) -> None:
+    """And what waits for a row is told."""
+    began, cut = threading.Event(), threading.Event()
+
+    def hang() -> Progress:
+        began.set()
+        assert cut.wait(WAIT_S)
+        raise Unavailable("cut")
+
+    tables.project, tables.interrupt = hang, cut.set  # type: ignore[method-assign]
+    projector = Projector(lambda: tables, 5)
+    told: list[PersistenceError | None] = []
+    projector.on_projected(5, told.append)
+    assert began.wait(WAIT_S)
+    projector.close(0.01)
+    assert [str(one) for one in told] == ["The market is closed here: nobody brings its tables along."]
+    assert tables.closed == 1
+
+
+def test_closing_ends_though_the_tables_never_come_level(tables: Commanded) -> None:
+    """Rows that come as fast as they are taken are left to whoever leads next."""
+    steps = itertools.count(1)
+    tables.project = lambda: Progress(next(steps), True)  # type: ignore[method-assign]
+    projector = Projector(lambda: tables, 10**9, QUICK)
+    projector.close(0.05)
+    assert projector.state == "closed"
+    assert 0 < projector.seq < 10**9
 
 
 def test_rows_of_a_history_before_a_loss_do_not_count_as_behind(tables: Commanded) -> None:

@@ -22,6 +22,7 @@ from persistence.connections import connect
 from persistence.migrate import load
 from persistence.reader_pool import ReaderPool
 from persistence.verify import verify
+from persistence.work import pool
 from persistence.work.pool import WorkPool
 from tests.support.databases import TestServer
 from tests.support.own_server import OwnServer, open_own_server
@@ -123,6 +124,7 @@ def assert_market_is_sound(url: str) -> None:
         assert snapshot.connection.execute("SHOW statement_timeout").fetchone() == ("10s",)
     with closing(WorkPool(url)) as workers, workers.use() as connection:
         assert shown(connection) == OURS | {"statement_timeout": "15s"}
+        assert connection.answer_s_max == pool.ANSWER_S_MAX, "only to show that it lives it has less time"
 
 
 @pytest.mark.parametrize("role", [False, True], ids=["database", "role"])

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import psycopg
@@ -17,6 +18,7 @@ import pytest
 
 from engine.image import FORMAT
 from persistence.errors import Damaged, Unavailable
+from persistence.snapshots import folder as folder_module
 from persistence.snapshots import postgres
 from persistence.snapshots.folder import FolderSnapshots
 from persistence.snapshots.postgres import PostgresSnapshots
@@ -246,6 +248,15 @@ def test_pruning_never_takes_the_last_good_one(place: Place) -> None:
     assert seqs(place.store) == [4, 2]
 
 
+def test_pruning_keeps_one_that_this_version_can_read(place: Place) -> None:
+    """Beside whole ones of a newer version, which was here for a while: whoever goes back to ours recovers from it."""
+    for seq in (1, 2):
+        place.store.write(snapshot(seq))
+    place.store.write(msgspec.structs.replace(snapshot(3), format=FORMAT + 1))
+    assert [info.seq for info in place.store.prune(1)] == [1]
+    assert seqs(place.store) == [3, 2]
+
+
 def test_pruning_keeps_what_was_just_proved(place: Place) -> None:
     """After a database was restored, snapshots of the history that was lost may stand before ours."""
     for seq in (100, 101, 102):
@@ -382,6 +393,37 @@ def test_a_file_of_garbage_is_listed_with_its_fault(tmp_path: Path, content: byt
     assert infos[1] == good
     with pytest.raises(Damaged):
         store.read(infos[0])
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "needed_bytes", "goes"),
+    [(0, 3_000, 1), (0, 6_000, 1), (0, 7_000, None), (1_000, 7_000, 1), (10**9, 10**9, 1), (0, 10**9, None)],
+)
+def test_the_oldest_gives_way_where_that_would_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, needed_bytes: int, goes: int | None
+) -> None:
+    """Of those that may go, all together; the newest good one never does."""
+    store = FolderSnapshots(tmp_path, 0)
+    for seq in (1, 2, 3):
+        store.write(snapshot(seq))
+    monkeypatch.setattr(folder_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
+    gone = store.give_way(needed_bytes)
+    assert (None if gone is None else gone.seq) == goes
+    assert seqs(store) == ([3, 2, 1] if goes is None else [3, 2])
+    if goes is not None:
+        gone = store.give_way(1)
+        assert gone is not None
+        assert gone.seq == 2
+        assert store.give_way(1) is None
+        assert seqs(store) == [3]
+
+
+def test_a_file_whose_head_is_wrong_is_told_with_what_can_be_known(tmp_path: Path) -> None:
+    (tmp_path / "shard0-0000000000000007-beef.snapshot").write_bytes(b"garbage\n" + bytes(100))
+    (tmp_path / "shard0-\u0667-beef.snapshot").write_bytes(b"")
+    one, other = FolderSnapshots(tmp_path, 0).list()
+    assert (one.seq, one.stored_bytes) == (7, 100)
+    assert (other.seq, other.stored_bytes) == (0, 0), "digits of other scripts are no seq"
 
 
 def test_a_folder_that_cannot_be_used_is_unavailable(tmp_path: Path) -> None:

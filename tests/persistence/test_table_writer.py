@@ -21,7 +21,7 @@ from engine.core import Engine
 from engine.limits import HISTORY_ROWS
 from persistence import db_writes, table_writer
 from persistence.errors import Archived, Corrupt, Diverged, Fenced, Unavailable
-from persistence.postgres import PostgresJournal
+from persistence.postgres import PostgresJournal, wait_for_tables
 from persistence.rebuild import rebuild
 from persistence.statements import COPY_ROWS_MIN
 from persistence.table_writer import PostgresTables, Progress
@@ -139,6 +139,61 @@ def test_what_comes_and_goes_within_a_batch_is_written_once(database_url: str) -
     assert versions == (2,), "one transaction for each batch"
 
 
+def test_a_batch_ends_at_its_bounds_and_says_so(database_url: str, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Rows of a batch, rows of a read and bytes, whatever they are: no row twice, none left out, and an end."""
+    rng, rows = random.Random(seed), bids(120)
+    batch_rows, read_rows = rng.randint(1, 60), rng.randint(1, 60)
+    bytes_max = rng.randint(1, 10_000)
+    monkeypatch.setattr(table_writer, "_READ_ROWS", read_rows)
+    monkeypatch.setattr(table_writer, "_BATCH_BYTES_MAX", bytes_max)
+    sizes = [len(row.command_json) + len(row.events_json) for row in rows]
+    with PostgresJournal(database_url, 0) as journal:
+        tables = PostgresTables(database_url, 0, journal.claim(), batch_rows_max=batch_rows)
+        journal.append(rows)
+        seq, more = 0, True
+        while more:
+            before = seq
+            seq, more = tables.project()
+            assert mark(database_url) == seq
+            assert seq > before or not more
+            assert seq - before <= batch_rows
+            # Beyond the bytes there is no more than the read that went past them.
+            assert sum(sizes[before : max(before, seq - read_rows)]) < bytes_max
+        assert seq == len(rows)
+        tables.close()
+    assert_as_rebuilt(database_url)
+
+
+def test_level_tables_are_not_written(database_url: str) -> None:
+    """An idle market costs its database no transaction."""
+    rows = bids(5)
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        tables = PostgresTables(database_url, 0, journal.claim())
+        journal.append(rows)
+        assert tables.project() == Progress(len(rows), False)
+        version = "SELECT xmin::text FROM projections"
+        before = other.execute(version).fetchone()
+        assert tables.project() == Progress(len(rows), False)
+        assert other.execute(version).fetchone() == before
+        tables.close()
+
+
+def test_whoever_finds_that_another_was_faster_looks_again(database_url: str) -> None:
+    """He stands where the other has brought the tables, and there may be more by now."""
+    rows = bids(40)
+    with PostgresJournal(database_url, 0) as journal:
+        tables = PostgresTables(database_url, 0, journal.claim())
+        journal.append(rows[:10])
+        assert tables.project() == Progress(10, False)
+        journal.append(rows[10:30])
+        level(database_url)
+        assert tables.project() == Progress(30, True)
+        assert tables.project() == Progress(30, False)
+        journal.append(rows[30:])
+        assert tables.project() == Progress(len(rows), False)
+        tables.close()
+
+
 def test_a_successor_goes_on_and_the_one_before_stops(database_url: str) -> None:
     rows = bids(30)
     with PostgresJournal(database_url, 0) as first, PostgresJournal(database_url, 0) as second:
@@ -195,14 +250,17 @@ def test_it_follows_a_history_that_goes_on_after_a_loss(database_url: str, seed:
 
 
 @pytest.mark.parametrize(
-    ("statement", "words"),
+    ("statement", "words", "first_bad"),
     [
-        ("DELETE FROM projections", "their row in projections is gone"),
-        ("UPDATE projections SET seq = 100", "stand at row 100, and its journal ends at row 31"),
-        ("UPDATE projections SET seq = 3", "A table is not what the events of seq 4 to 31 say it was"),
+        ("DELETE FROM projections", "their row in projections is gone", None),
+        ("UPDATE projections SET seq = 100", "stand at row 100, and its journal ends at row 31", 32),
+        ("UPDATE projections SET seq = 32", "stand at row 32, and its journal ends at row 31", 32),
+        ("UPDATE projections SET seq = 3", "A table is not what the events of seq 4 to 31 say it was", 4),
     ],
 )
-def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(database_url: str, statement: str, words: str) -> None:
+def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(
+    database_url: str, statement: str, words: str, first_bad: int | None
+) -> None:
     rows = bids(10)
     with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
         journal.claim()
@@ -210,13 +268,28 @@ def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(database_url: str, stateme
         level(database_url)
         before = contents(database_url)
         other.execute(statement)
-        with pytest.raises(Diverged, match=words):
+        with pytest.raises(Diverged, match=words) as caught:
             level(database_url)
+        assert caught.value.seq == first_bad
         assert contents(database_url) == before
         assert not verify(database_url, 0).ok
         rebuild(database_url, 0, journal)
         assert mark(database_url) == len(rows)
     assert_as_rebuilt(database_url)
+
+
+def test_who_waits_for_tables_is_told_where_they_stand(database_url: str) -> None:
+    """At once where they have the row, in the end where they do not; nowhere where nothing says so."""
+    with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
+        journal.claim()
+        journal.append(bids(10))
+        level(database_url)
+        for seq, shard_id, stands in ((7, 0, 31), (31, 0, 31), (32, 0, 31), (1, 7, 0)):
+            assert wait_for_tables(other, shard_id, seq, 0.01) == stands
+        waiting = threading.Timer(0.01, lambda: (journal.append(bids(20)[31:]), level(database_url)))
+        waiting.start()
+        assert wait_for_tables(other, 0, 41, 60.0) == 41
+        waiting.join()
 
 
 def test_rows_that_the_tables_lack_are_never_pruned(database_url: str) -> None:

@@ -1,5 +1,8 @@
 """Verify: whole data passes, and one changed value in any table is named with its table and key."""
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -8,7 +11,7 @@ from persistence.postgres import PostgresJournal
 from persistence.projections import Changes
 from persistence.verify import DIFFERENCES_MAX, disagreements, verify
 from tests.support.following import level
-from tests.support.sealed import batches, bids, story
+from tests.support.sealed import Story, batches, bids, changes_of, story
 from tests.support.swarms import long_swarm
 
 
@@ -96,6 +99,45 @@ def test_state_and_rows_are_compared(told):
     found = list(disagreements(state, changes))
     assert any(difference.startswith("accounts") for difference in found)
     assert any(difference.startswith("bids, awards and transfers") for difference in found)
+
+
+def first(rows: Iterable[Any], status: str) -> Any:
+    return next(row for row in rows if row.status == status)
+
+
+def damage(target: Any, name: str, value: object) -> None:
+    setattr(target, name, value)
+
+
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("accounts", lambda rows: damage(rows.accounts["agent0"], "balance", -7)),
+        ("accounts", lambda rows: damage(rows.accounts["agent0"], "held", 10**9)),
+        ("accounts", lambda rows: rows.accounts.pop("agent0")),
+        ("open bids", lambda rows: damage(first(rows.bids.values(), "open"), "status", "lost")),
+        ("open bids", lambda rows: damage(first(rows.bids.values(), "lost"), "status", "open")),
+        ("open bids", lambda rows: damage(first(rows.bids.values(), "open"), "max_price_tokens", 10**9)),
+        ("open bids", lambda rows: damage(first(rows.bids.values(), "open"), "priority_seq", 10**9)),
+        ("live awards", lambda rows: damage(first(rows.clears.values(), "awarded"), "status", "settled")),
+        ("live awards", lambda rows: damage(first(rows.clears.values(), "awarded"), "bidder_id", "nobody")),
+        ("live awards", lambda rows: damage(first(rows.clears.values(), "awarded"), "clearing_price_tokens", 10**9)),
+        ("named holds", lambda rows: damage(first(rows.holds.new.values(), "open"), "status", "released")),
+        ("named holds", lambda rows: damage(first(rows.holds.new.values(), "open"), "amount", 10**9)),
+        ("slots", lambda rows: damage(first(rows.slots.new.values(), "offered"), "status", "withdrawn")),
+        ("markets and rounds", lambda rows: damage(rows.rounds[-1], "round_no", 10**6)),
+        ("bids, awards and transfers", lambda rows: rows.ledger.pop()),
+        ("bids, awards and transfers", lambda rows: rows.bids.pop(first(rows.bids.values(), "lost").id)),
+        ("bids, awards and transfers", lambda rows: rows.clears.pop(first(rows.clears.values(), "settled").award_id)),
+    ],
+)
+def test_each_kind_of_disagreement_is_named(told: Story, what: str, change: Callable[[Changes], object]) -> None:
+    """Two paths from one journal: what either of them made wrong is found by the other."""
+    rows = changes_of(told.rows)
+    change(rows)
+    found = list(disagreements(told.engine.state, rows))
+    assert found
+    assert all(difference.startswith(what) for difference in found), found
 
 
 def test_every_table_is_verified_or_known_not_to_be():

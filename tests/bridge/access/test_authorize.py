@@ -156,11 +156,11 @@ class Market:
         assert not self.refusal("admin", PlaceHold("kept", "alpha", 5, "stake"))
         self.award("rewarded", "prov", "alpha")
 
-    def award(self, slot_id: str, provider_id: str, winner_id: str) -> None:
-        """Let somebody win a slot where impact is paid for."""
-        assert not self.refusal("admin", OfferSlot("paid", slot_id, 0, 0, provider_id))
-        assert not self.refusal("admin", PlaceBid("paid", winner_id, f"task of {slot_id}".replace(" ", "-"), 10))
-        assert not self.refusal("admin", ClearRound("paid"))
+    def award(self, slot_id: str, provider_id: str, winner_id: str, market_id: str = "paid") -> None:
+        """Let somebody win a slot, where impact is paid for unless another market is named."""
+        assert not self.refusal("admin", OfferSlot(market_id, slot_id, 0, 0, provider_id))
+        assert not self.refusal("admin", PlaceBid(market_id, winner_id, f"task of {slot_id}".replace(" ", "-"), 10))
+        assert not self.refusal("admin", ClearRound(market_id))
 
     def apply(self, actor: str, command: Command) -> Events:
         return self.engine.apply(Entry(self.engine.state.seq + 1, 1, actor, command))
@@ -309,6 +309,14 @@ def test_bidding_for_a_provider_is_no_right_to_report_for_it() -> None:
     assert market.try_to(key("", offer="alpha"), SettleAward("won", 1, 1, None, "prov")) == FORBIDDEN
     assert market.try_to(key("", offer="alpha"), Transfer("alpha", "beta", 1, "tip")) == FORBIDDEN
     assert market.try_to(key("", bid="alpha"), SettleAward("won", 1, 1, None, "prov")) == "alpha"
+
+
+def test_who_has_won_its_own_slot_reports_by_either_right() -> None:
+    market = Market()
+    market.award("mine", "alpha", "alpha", "free")
+    report = SettleAward("mine", 1, 1, None, "alpha")
+    for principal in (key("", bid="alpha"), key("", offer="alpha")):
+        assert actor_of(principal, report, "alpha", market.read) == "alpha"
 
 
 def test_a_report_that_is_sent_again_is_told_as_the_first_time() -> None:

@@ -1,6 +1,7 @@
 """How long a worker waits before it asks again, without waiting: pauses are read, and sleeping is written down."""
 
 import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -63,6 +64,19 @@ def test_a_worker_that_ends_insists_a_few_times_only(monkeypatch: pytest.MonkeyP
         ending.insist(ask)
     assert tries == _TRIES_ENDING_MAX + 1
     assert slept_s == [_PAUSE_ENDING_S_MAX] * _TRIES_ENDING_MAX
+
+
+def test_of_two_who_tell_it_to_end_the_stronger_holds() -> None:
+    ending, work = Ending(), Future[int]()
+    assert (ending.asked, ending.at_once, ending.wait(0.0)) == (False, False, False)
+    ending.ask(at_once=False)
+    assert (ending.asked, ending.at_once, ending.wait(60.0)) == (True, False, True)
+    for at_once in (True, False, True):
+        ending.ask(at_once=at_once)
+        assert (ending.asked, ending.at_once) == (True, True)
+    assert not ending.wait_for(work), "the work in hand is not waited for"
+    work.set_result(5)
+    assert ending.wait_for(work)
 
 
 def test_what_asking_again_does_not_cure_is_raised_at_once() -> None:

@@ -5,12 +5,14 @@ test sets, and work that begins and ends when the test says so.
 """
 
 import math
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from bridge import Exchange, ManualClock
 from bridge.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
+from bridge.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
 from bridge.client import Client
 from bridge.errors import Invalid, Refused
 from bridge.market_api import MarketApi
@@ -268,6 +270,24 @@ def test_each_slot_of_a_worker_works_by_itself(stage: Stage) -> None:
             stage.until_award(award_id, "settled")
     assert raised == []
     assert sorted(labour.award_ids) == awards  # type: ignore[type-var]
+
+
+def test_a_slot_that_is_not_free_is_offered_again_after_pauses_that_grow(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An award that nobody sweeps up keeps nobody busy; that the market answers meanwhile shortens no pause."""
+    loop = worker(stage, Labour(), poll_s=0.01).slot(stage.slot_id)
+    loop._finder.forget(stage.award(stage.task()))
+    clock = SimpleNamespace(monotonic=lambda: clock.now_s, now_s=0.0)
+    monkeypatch.setattr("bridge.agent.slot.time", clock)
+    pauses_s = []
+    for _ in range(10):
+        loop.step()
+        pauses_s.append(loop._offer_at_s - clock.now_s)
+        clock.now_s = loop._offer_at_s
+    for number, pause_s in enumerate(pauses_s):
+        most_s = min(PAUSE_S_MAX, PAUSE_FIRST_S * 2**number)
+        assert most_s * 0.499 <= pause_s <= most_s * 1.001
 
 
 def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:

@@ -3,6 +3,8 @@
 Goal: nothing is sent twice that was refused, everything is that may be lost, and an error says no more than is known.
 """
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -11,8 +13,8 @@ import pytest
 from bridge import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
 from bridge.client import InDoubt
 from bridge.client.answers import Answer, Fault
-from bridge.client.attempts import PAUSE_S_MAX, Again, Attempts, Done
-from bridge.client.call import Call, reader
+from bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
+from bridge.client.call import Call, reader, target
 from bridge.client.places import Places
 from bridge.client.wire import settings_of
 from bridge.errors import ExchangeError, Forbidden
@@ -151,6 +153,32 @@ def test_it_waits_as_long_as_it_is_told_and_not_in_vain() -> None:
     assert caught.value.retry_after_s == 7.5
 
 
+def test_pauses_double_from_the_first_to_the_longest_and_are_cut_by_chance() -> None:
+    """At most by half: clients that were cut off together come back apart, and none comes back at once."""
+    whole = pauses(attempts(LOOK), CUT)[0]
+    assert whole[:5] == [PAUSE_FIRST_S * 2**number for number in range(5)]
+    assert max(whole) == PAUSE_S_MAX == whole[-1]
+    half = Attempts(LOOK, Places(URLS[0], False), 60.0, 0.0, lambda: 0.0)
+    assert pauses(half, CUT)[0][:5] == [one / 2 for one in whole[:5]]
+
+
+def test_an_attempt_takes_no_longer_than_it_may_or_than_there_is_time() -> None:
+    """A question that waits has its patience besides; at the deadline an attempt still has a moment."""
+    patient = replace(LOOK, patience_s=30.0)
+    assert attempts(LOOK).attempt_s(0.0) == ATTEMPT_S_MAX < 60.0
+    assert attempts(LOOK).attempt_s(59.0) == 1.0
+    assert attempts(patient).attempt_s(0.0) == ATTEMPT_S_MAX + 30.0
+    assert attempts(patient).attempt_s(89.0) == 1.0, "its patience is on top of the time-out"
+    assert attempts(LOOK).attempt_s(61.0) == 0.001
+
+
+def test_who_is_sent_back_to_where_he_was_told_no_asks_the_next() -> None:
+    """Two processes that each take the other for the leader, or one that takes itself for it, keep nobody."""
+    of = attempts(LOOK, places=Places(",".join(URLS), False))
+    of.heard(problem(NotLeader("stands by", URLS[0], 0.2)), 0.0)
+    assert of.url == URLS[1]
+
+
 def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_first() -> None:
     places = Places(",".join(URLS), False)
     one = attempts(BID, places=places)
@@ -165,6 +193,12 @@ def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_fi
     assert one.url == URLS[1]
     assert one.heard(Answer(200, b"1"), 0.0) == Done(1)
     assert attempts(LOOK, places=places).url == URLS[1], "the next call begins where one was answered"
+
+
+def test_times_of_any_zone_are_asked_for_as_the_same_moment() -> None:
+    zone = timezone(timedelta(hours=5, minutes=30))
+    moments = (datetime(2030, 1, 1, 5, 30, tzinfo=zone), datetime(2030, 1, 1, tzinfo=UTC))
+    assert [target("/x", {"at": one, "none": None}) for one in moments] == ["/x?at=2030-01-01T00%3A00%3A00Z"] * 2
 
 
 def test_a_stranger_is_never_asked() -> None:
@@ -187,6 +221,10 @@ def test_a_stranger_is_never_asked() -> None:
         ",",
         "no url",
         "a" * 9,
+        "https://[::1",
+        "https://a:secret",
+        "https://a\x00secret",
+        ",".join(f"https://secret{number}.example" for number in range(1_000)),
     ],
 )
 def test_addresses_are_checked(url: str) -> None:
@@ -196,8 +234,11 @@ def test_addresses_are_checked(url: str) -> None:
 
 
 def test_plain_http_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in ("http://127.0.0.1:8321", "http://localhost:1", "http://[::1]:2"):
+    for url in ("http://127.0.0.1:8321", "http://localhost:1", "http://[::1]:2", "http://market.localhost:1"):
         assert Places(url, False).urls == (url,)
+    for host in ("evillocalhost", "localhost.evil.example", "127.0.0.1.evil.example", "128.0.0.1", "0.0.0.0", "[::2]"):
+        with pytest.raises(Invalid, match="https"):
+            Places(f"http://{host}:1", False)
     assert Places("http://market.example", True).urls == ("http://market.example",)
     monkeypatch.setenv("CALLMARKET_ALLOW_PLAIN_HTTP", "true")
     assert settings_of("http://market.example", "cmk_x", 1.0).places.urls == ("http://market.example",)

@@ -328,6 +328,8 @@ async def test_standby_goes_on_calling(database_url: str, how: str) -> None:
             bidder.cancel()
             proxy.refusing = False
             await until(lambda: first.role == "ended")
+            assert one.status("m").next_at is None, "others call now"
+            assert two.status("m").next_at is not None
             await one.close()
             await two.close()
             if how == "cut off":

@@ -256,6 +256,17 @@ def test_what_has_calmed_down_is_waited_for_anew() -> None:
     assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
 
 
+@pytest.mark.parametrize("quiet", [NOTHING, UNSOLD, OFFERED._replace(bids_open=0)])
+def test_what_was_taken_back_is_waited_for_anew(quiet: Prospect) -> None:
+    """A look that finds nothing to call ends the wait; the next offer has all of its own."""
+    clocks = Clocks()
+    rhythm = on_offer(clocks)
+    assert not call_if_due(rhythm, clocks.moment, OFFERED)
+    assert not call_if_due(rhythm, clocks.wait(schedule.COALESCE_US // 2), quiet)
+    assert not call_if_due(rhythm, clocks.wait(10 * SECOND_US), OFFERED)
+    assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
+
+
 @pytest.mark.parametrize("period_us", [PERIOD_US_MIN, 60 * SECOND_US, PERIOD_US_MAX])
 def test_call_that_did_not_happen_is_made_after_pauses_that_grow(period_us: int) -> None:
     """In the same cycle, if that is long enough: a market that is called once a week does not wait for the next."""
@@ -282,6 +293,31 @@ def test_call_that_may_have_happened_is_not_made_again_in_its_cycle() -> None:
     assert rhythm.next_us(clocks.moment) == START_US + 60 * SECOND_US
     assert call_if_due(rhythm, clocks.wait(SECOND_US))
     assert (rhythm.calls, rhythm.missed, rhythm.failures) == (1, 0, 1)
+
+
+def test_calls_that_may_have_happened_are_followed_by_pauses_that_grow() -> None:
+    """On a short period, where the next cycle would come before the market has had time to mend."""
+    clocks = Clocks()
+    rhythm = every(PERIOD_US_MIN, clocks)
+    for number in range(12):
+        begun = clocks.wait(rhythm.wait_us(clocks.moment) or 0)
+        assert rhythm.is_due(begun)
+        rhythm.failed(begun, clocks.wait(1), happened=True)
+        pause_us = min(schedule.PAUSE_US_MAX, schedule.PAUSE_US << number)
+        assert pause_us <= (rhythm.wait_us(clocks.moment) or 0) < pause_us + PERIOD_US_MIN
+    assert call_if_due(rhythm, clocks.wait(rhythm.wait_us(clocks.moment) or 0))
+    assert (rhythm.failures, rhythm.failures_in_row) == (12, 0)
+
+
+def test_the_next_call_is_announced_where_a_clock_decides_it() -> None:
+    """By the exchange's clock; after a failure it is the next try."""
+    clocks = Clocks(START_US + 1)
+    rhythm = every(SECOND_US, clocks)
+    assert rhythm.announced_us(clocks.moment) == START_US + SECOND_US
+    clocks.wait_until(START_US + SECOND_US)
+    rhythm.failed(clocks.moment, clocks.moment, happened=False)
+    assert rhythm.announced_us(clocks.wait(7)) == START_US + SECOND_US + schedule.PAUSE_US
+    assert on_offer(clocks).announced_us(clocks.moment) is None
 
 
 def test_market_that_is_called_when_asked_is_never_due() -> None:

@@ -1,14 +1,21 @@
 """Settings from people's words, and in the table."""
 
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
+from functools import wraps
+from typing import Any
 
 import psycopg
 import pytest
 
 from bridge import Exchange, Invalid
-from bridge.cycle.settings import cycle_of, period_of, set_cycle
+from bridge.cycle import settings
+from bridge.cycle.settings import Settings, cycle_of, period_of, set_cycle
 from persistence.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle, read_cycles, write_cycle
 from tests.support.following import projected
+from tests.support.proxy import Proxy
+from tests.support.small_market import WAIT_S_MAX
 
 
 @pytest.mark.parametrize(
@@ -86,3 +93,81 @@ def test_the_table_refuses_what_is_no_setting(
         connection.execute(
             "INSERT INTO market_cycles VALUES (0, 'm', %s, %s, clock_timestamp(), '')", (mode, period_us)
         )
+
+
+# --- as they are followed --------------------------------------------------------------------------------------------
+
+
+def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run a test in a loop of its own, for a bounded time."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), WAIT_S_MAX))
+
+    return run
+
+
+@pytest.fixture
+def followed(market: Exchange, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A way to a database with the market `m`, whose settings are read when somebody asks and not by themselves."""
+    monkeypatch.setattr(settings, "POLL_S", WAIT_S_MAX * 10)
+    monkeypatch.setattr(settings, "_ANSWER_S_MAX", WAIT_S_MAX * 10)
+    market.open_market("m")
+    with Proxy(projected(database_url)) as proxy:
+        yield proxy
+
+
+def set_to(url: str, seconds: int) -> None:
+    with psycopg.connect(url) as connection:
+        set_cycle(connection, 0, "m", cycle_of("every", timedelta(seconds=seconds)), "me")
+
+
+@awaited
+async def test_what_was_set_is_known_when_a_reading_that_began_later_has_ended(
+    followed: Proxy, database_url: str
+) -> None:
+    """The one that is under way may have read before."""
+    one = Settings(followed.url, 0)
+    following = asyncio.create_task(one.follow())
+    for seconds in range(5, 25):
+        set_to(database_url, seconds)
+        await asyncio.gather(*(one.read_now() for _ in range(3)))
+        assert one.rows["m"].period_us == seconds * 1_000_000
+    one.close()
+    await following
+
+
+@awaited
+async def test_what_was_set_holds_while_the_database_is_away(
+    followed: Proxy, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once when that begins, and once when it ends."""
+    one = Settings(followed.url, 0)
+    following = asyncio.create_task(one.follow())
+    set_to(database_url, 5)
+    await one.read_now()
+    followed.refusing = True
+    followed.cut_all()
+    for _ in range(3):
+        await one.read_now()
+    assert one.rows["m"].period_us == 5_000_000
+    set_to(database_url, 6)
+    followed.refusing = False
+    for _ in range(2):
+        await one.read_now()
+    assert one.rows["m"].period_us == 6_000_000
+    told = [record.getMessage() for record in caplog.records if record.name == settings.logger.name]
+    assert ["cannot be read" in one for one in told] == [True, False]
+    one.close()
+    await following
+
+
+@awaited
+async def test_who_waits_for_settings_that_nobody_follows_any_more_is_let_go(followed: Proxy) -> None:
+    one = Settings(followed.url, 0)
+    following = asyncio.create_task(one.follow())
+    await one.read_now()
+    one.close()
+    await following
+    await one.read_now()

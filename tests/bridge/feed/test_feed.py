@@ -377,16 +377,47 @@ async def _leave_open(source: Source) -> None:
 
 
 @awaited
+async def test_who_waits_for_the_watermark_alone_is_woken_by_it() -> None:
+    """However long he would have waited, and again and again."""
+    source = Source(bids(60), before=10)
+    with await source.feed.subscribe(filter_of(kinds=["watermark"])) as subscription:
+        for seq in (30, 50, 70):
+            source.bring(seq - source.feed.seq)
+            told_seq = 0
+            while told_seq < seq:
+                ((mark,),) = await subscription.next(WAIT_S * 10)
+                told_seq = mark.seq
+            assert (mark.kind, told_seq) == ("watermark", seq)
+
+
+@awaited
+async def test_an_end_is_heard_where_nothing_else_comes() -> None:
+    source = Source(bids(30), before=30)
+    subscription = await source.feed.subscribe()
+    await subscription.next(WAIT_S)
+    waiting = asyncio.create_task(source.feed.awards_of("agent0").wait(0, WAIT_S * 10))
+    reading = asyncio.create_task(subscription.next(WAIT_S * 10))
+    await asyncio.sleep(0.01)
+    source.feed.end("it was handed over")
+    assert await reading == []
+    assert subscription.end is not None
+    assert subscription.end.reason == "it was handed over"
+    with pytest.raises(Unavailable, match="handed over"):
+        await waiting
+
+
+@awaited
 async def test_a_silent_market_is_said_to_be_alive_and_a_filter_gets_the_watermark() -> None:
-    source = Source(bids(30))
+    source = Source(bids(60))
     pieces = sse.stream(await source.feed.subscribe(filter_of(kinds=["round", "watermark"])), 0.01)
     assert await anext(pieces) == sse.OPENING
     assert b"id: 0\nevent: watermark" in await anext(pieces)
     assert await anext(pieces) == sse.HEARTBEAT
-    source.bring()
-    while (piece := await anext(pieces)) == sse.HEARTBEAT:
-        pass
-    assert piece.startswith(b"id: %d\nevent: watermark" % len(source.rows)), "no row of it was wanted"
+    for seq in (30, len(source.rows)):
+        source.bring(seq - source.feed.seq)
+        while (piece := await anext(pieces)) == sse.HEARTBEAT:
+            pass
+        assert piece.startswith(b"id: %d\nevent: watermark" % seq), "no row of it was wanted"
     await pieces.aclose()
     subscribers = await source.feed.subscribe(filter_of(kinds=["round"]))
     assert await subscribers.next(0.05) == []

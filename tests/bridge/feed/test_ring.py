@@ -32,9 +32,11 @@ def test_it_keeps_the_latest_within_its_bounds(seed: int) -> None:
             for seq in range(start, added + 1):
                 found = ring.after(seq, 5)
                 assert found == (None if seq < ring.first_seq - 1 else rows[seq : min(seq + 5, added)])
+                assert ring.latest_after(seq) == rows[max(seq, ring.first_seq - 1) : added]
 
 
 def test_before_the_first_row_it_has_nothing_and_misses_nothing() -> None:
     ring = Ring(7, 4, 100)
     assert ring.after(7, 5) == []
     assert ring.after(6, 5) is None
+    assert ring.latest_after(0) == []

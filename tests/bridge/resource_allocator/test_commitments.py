@@ -82,6 +82,17 @@ def test_a_stake_is_not_taken_for_a_bounty(market: Exchange) -> None:
     assert market.compute_resource_budget("h1").bounty_tokens == 200
 
 
+def test_nothing_is_committed_to_what_is_not_there(market: Exchange) -> None:
+    for commit in (
+        partial(stake, market, "s1", "a", "none", 300),
+        partial(post_bounty, market, "b1", "a", "none", 200, expires_at=SOON),
+    ):
+        with pytest.raises(NotFound, match="none"):
+            commit()
+    assert market.wallet("a").held_tokens == 0
+    assert market.bounties().items == ()
+
+
 def test_only_who_posted_a_bounty_ends_it(market: Exchange) -> None:
     """RES-9: a bounty that the admin posts for an account is not that account's to take back."""
     stake(market, "s1", "a", "h1", 1)

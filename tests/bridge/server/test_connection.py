@@ -367,6 +367,22 @@ def test_who_is_owed_an_answer_before_what_is_no_request_gets_it_though_it_says_
 
 
 @pytest.mark.usefixtures("_patient")
+def test_a_stream_is_for_who_still_listens() -> None:
+    """Most who close one half have closed both, and a stream would never be the last answer that is owed."""
+    WAITS.clear()
+
+    async def check(connect: Connect) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD.replace(b"/ ", b"/until-gone ") + b"\r\n")
+        await reader.readuntil(b"still here")
+        writer.write_eof()
+        await closed(reader)
+        await until(lambda: WAITS == ["there", "gone"])
+
+    meet(check)
+
+
+@pytest.mark.usefixtures("_patient")
 def test_an_address_has_so_many_connections_unless_it_is_a_proxy() -> None:
     async def check(connect: Connect) -> None:
         held = [await is_served(connect) for _ in range(2)]

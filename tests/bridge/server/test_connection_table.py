@@ -69,6 +69,86 @@ def test_who_has_shown_no_key_goes_before_who_has_many_connections(monkeypatch: 
     assert (stranger.evicted, [one.evicted for one in many]) == (True, [False] * len(many))
 
 
+def full_of_busy(table: ConnectionTable) -> list[Fake]:
+    """All places are taken by keys that have no more than their share, and each waits for an answer."""
+    busy = [come(table, "proxy", key(f"k{number // 2}")) for number in range(MAX)]
+    for one in busy:
+        one.is_idle = False
+    return busy
+
+
+def test_where_nobody_has_to_go_so_many_may_show_a_key_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_of(monkeypatch)
+    busy = full_of_busy(table)
+    hall = [come(table, "10.0.0.1") for _ in range(connection_table.HALL_MAX)]
+    for one in hall:
+        one.is_idle = False
+    assert not table.has_room_for("10.0.0.2")
+    hall[0].is_idle = True
+    assert table.has_room_for("10.0.0.2"), "who shows none goes"
+    assert [one.evicted for one in hall] == [True, False]
+    assert not any(one.evicted for one in busy)
+    assert len(table) == MAX + connection_table.HALL_MAX - 1
+
+
+def test_who_shows_a_key_where_nobody_has_to_go_stays_if_it_is_staff(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_of(monkeypatch)
+    busy = full_of_busy(table)
+    for _ in range(connection_table.HALL_MAX):
+        one = come(table, "10.0.0.1")
+        one.is_idle = False
+        assert not table.prove(one, key("new"))
+        assert table.prove(one, key("new", Scope.OPERATE))
+    assert not table.has_room_for("10.0.0.1"), "all are there to stay"
+    assert table.prove(busy[0], key("k0")), "who has stayed before stays"
+
+
+def test_who_shows_a_key_stays_in_the_place_of_one_that_has_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where there are too many; and what is gone may do as it likes."""
+    table = table_of(monkeypatch)
+    busy = full_of_busy(table)
+    table.remove(busy.pop())
+    idle, last = come(table, "10.0.0.1"), come(table, "10.0.0.2")
+    last.is_idle = False
+    table.remove(busy.pop())
+    assert table.prove(last, key("new"))
+    assert not idle.evicted, "there is room for both"
+    table.add(more := Fake(), "10.0.0.3")
+    more.is_idle = False
+    assert table.prove(more, key("more"))
+    assert idle.evicted
+    assert table.prove(idle, key("gone"))
+    assert len(table) == MAX
+
+
+def test_a_key_that_has_more_than_its_share_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter each; the first to go is the one that came first and waits for nothing."""
+    table = table_of(monkeypatch)
+    many = [come(table, "proxy", key("many")) for _ in range(MAX // 4 + 1)]
+    others = [come(table, "proxy", key(f"k{number // 2}")) for number in range(MAX - len(many))]
+    many[0].is_idle = False
+    for _ in range(connection_table.HALL_MAX):
+        come(table, "10.0.0.1").is_idle = False
+    assert table.has_room_for("10.0.0.2")
+    assert [one.evicted for one in many] == [False, True, False]
+    assert not any(one.evicted for one in others)
+
+
+def test_who_shows_another_key_counts_for_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_of(monkeypatch)
+    one = come(table, "proxy", key("a"))
+    assert table.prove(one, key("b"))
+    assert {name: list(own) for name, own in table._of_key.items()} == {"b": [one]}
+
+
+def test_behind_proxies_are_others_and_so_they_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = table_of(monkeypatch, per_site=2)
+    there = [come(table, "proxy") for _ in range(MAX)]
+    assert not any(one.evicted for one in there), "there is room for all of them"
+    assert table.has_room_for("proxy")
+    assert table.has_room_for("10.0.0.1")
+
+
 def test_whoever_comes_and_goes_the_counts_are_those_of_who_is_there(
     monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:

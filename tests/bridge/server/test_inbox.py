@@ -5,6 +5,7 @@ Method: readers that note what they read; the loop's turns are counted, no time 
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from bridge.server.inbox import READS_PER_TURN, UNREAD_MAX, Inbox
@@ -84,6 +85,17 @@ def test_strangers_keep_nobody_with_a_key_waiting() -> None:
     meet(check)
 
 
+def test_strangers_alone_are_read_as_fast_as_anybody() -> None:
+    async def check(inbox: Inbox, notes: list[tuple[str, bytes]]) -> None:
+        for number in range(4 * READS_PER_TURN):
+            inbox.put(Noting(notes, f"stranger {number}"), b"x")
+        for turn in (2, 3, 4):
+            await asyncio.sleep(0)
+            assert len(notes) == turn * READS_PER_TURN
+
+    meet(check)
+
+
 def test_the_bytes_of_a_connection_stay_in_order(seed: int) -> None:
     """Also where it shows its key, or another one, while some of them wait."""
 
@@ -100,6 +112,8 @@ def test_the_bytes_of_a_connection_stay_in_order(seed: int) -> None:
             inbox.put(reader, data)
             if draw.random() < 0.01:
                 await asyncio.sleep(0)
+            waiting = [key_id for line in (inbox._known, inbox._strangers) for *_, key_id in line]
+            assert inbox._of_key == Counter(waiting)
         while any(reader.unread_bytes for reader in readers):  # noqa: ASYNC110 -- nobody tells
             await asyncio.sleep(0)
         for reader in readers:

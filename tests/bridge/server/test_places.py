@@ -68,10 +68,27 @@ def test_in_any_order_nobody_is_shut_out_and_nothing_is_lost(seed: int) -> None:
             except Unavailable:
                 assert len(own) >= free, "it had fewer than were free"
             assert len(places) == sum(map(len, held.values())) <= places_max
+            # Only then is anybody looked for who might get none.
+            assert places.is_crowded == (2 * len(places) >= places_max)
+            assert places.is_crowded or all(map(places.has_room_for, held))
         for place in [place for own in held.values() for place in own]:
             places.give_back(place)
         assert len(places) == 0
+        assert not places._of_key, "keys come and go"
         assert places.take(key("last"), PATH).key_id == "last"
+
+
+def test_who_gets_no_place_is_told_whose_requests_wait() -> None:
+    """Its own, where it has some; who has none is told of all."""
+    places = Places(4)
+    taken_by(places, key("a"))
+    with pytest.raises(Unavailable, match="2 requests of key a wait already") as caught:
+        places.take(key("a"), PATH)
+    assert caught.value.retry_after_s
+    for name in "bcd":
+        taken_by(places, key(name))
+    with pytest.raises(Unavailable, match="4 requests wait already"):
+        places.take(key("e"), PATH)
 
 
 def test_staff_has_places_of_its_own_and_keys_have_too() -> None:

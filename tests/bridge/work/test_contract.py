@@ -75,6 +75,8 @@ def test_to_put_again_replaces_what_is_said_and_not_what_has_happened(filled: Ba
     assert filled.tasks(["t"])["t"] == task(importance=0.9, blocked=True, status="awarded", failed_attempts=1)
     filled.put_quests([Quest("q", "other", 1.0)])
     assert list(filled.quests()) == [Quest("q", "other", 1.0)]
+    filled.put_quests([Quest("p", "third")])
+    assert list(filled.quests()) == [Quest("p", "third"), Quest("q", "other", 1.0)], "what is not named stays"
 
 
 WRONG_TASKS = [
