@@ -175,7 +175,7 @@ def test_who_reads_from_the_first_row_trusts_nothing_and_who_begins_later_the_fi
     journal = MemoryJournal(database)
     journal.claim()
     journal.append(rows)
-    assert list(journal.read(4)) == rows[4:]
+    assert [row.digest for row in journal.read(4)] == [row.digest for row in rows[4:]]
     database.rows[0] = Stored.of(replace(rows[0], digest=bytes(32)), 1)
     with pytest.raises(Corrupt, match="Row 1 does not have the digest"):
         list(journal.read())

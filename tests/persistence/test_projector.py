@@ -248,7 +248,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_tables_are_as_far_behind_as_the_first_row_that_they_lack(
-    projector: Projector, tables: Commanded, at: SimpleNamespace, seed: int
+    at: SimpleNamespace, projector: Projector, tables: Commanded, seed: int
 ) -> None:
     """Whatever comes when: to a quarter of a second, and never less than it is. Level tables are not behind at all."""
     rng, rows = random.Random(seed), bids(200)
