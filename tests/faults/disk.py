@@ -20,8 +20,8 @@ from tests.faults.fault import Fault
 from tests.faults.stage import Stage
 from tests.support.databases import HOME_PREFIX
 
-# Room for a new server (60 MB), its WAL below, and some minutes of load.
-DISK_BYTES = 400 * 2**20
+# Room for a new server (60 MB), its WAL below, and ten rounds of load, each of some 25,000 rows with their tables.
+DISK_BYTES = 1_200 * 2**20
 # As small as PostgreSQL allows, so that the disk is full of what the load writes.
 WAL_BYTES_MAX = 48 * 2**20
 SETTINGS = {"min_wal_size": "32MB", "max_wal_size": f"{WAL_BYTES_MAX // 2**20}MB"}
