@@ -62,7 +62,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
   load         load on a served market: capacity, latency below it, overload, audit; --quick to see that it works
   bench        the market beside what else one might take, in one table: some minutes
   bench-quick  the same in less than a minute: smaller books, fewer rounds
-  bench-parts  the benchmarks of single parts: pytest benchmarks ARGS
+  bench-parts  the benchmarks of single parts: pytest ARGS, all of them where it names no file
   format       format the code and repair what the linter can repair
 """
 
@@ -70,6 +70,7 @@ usage: python3 dev.py TASK [ARGS]   (ARGS go to the tool that the task runs)
 def main() -> int:
     """Run the task that the command line names, and return its exit code."""
     task, arguments = (sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else ("", [])
+    names_files = any(argument.startswith("benchmarks") for argument in arguments)
     tasks = {
         "demo": [("demo", [str(BIN / "callmarket"), "demo", *arguments])],
         "serve": [("serve", [str(BIN / "callmarket"), "serve", *arguments])],
@@ -96,7 +97,9 @@ def main() -> int:
         "load": [("load", module("benchmarks.load", *arguments))],
         "bench": [("bench", module("benchmarks.table", *arguments))],
         "bench-quick": [("bench", module("benchmarks.table", "--quick", *arguments))],
-        "bench-parts": [("pytest", module("pytest", "benchmarks", "--benchmark-only", *arguments))],
+        "bench-parts": [
+            ("pytest", module("pytest", "--benchmark-only", *([] if names_files else ["benchmarks"]), *arguments))
+        ],
         "format": [
             ("ruff format", module("ruff", "format", *arguments)),
             ("ruff check", module("ruff", "check", "--fix", *arguments)),
