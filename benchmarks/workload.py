@@ -111,7 +111,8 @@ def place_winners(engine: Engine, count: int, rivals: int, whale: int) -> list[i
         _place_above(engine, bidder, first_task + number, 3 * PRICE_MAX_TOKENS + number)
     first_rival = engine.state.bids_placed + 1
     for number in range(count * rivals):
-        bidder = count + number % (BIDDERS - count)
+        # The rivals for one task are of different bidders.
+        bidder = count + (number + number // count) % (BIDDERS - count)
         _place_above(engine, bidder, first_task + number % count, 2 * PRICE_MAX_TOKENS + number)
     return list(range(first_rival, engine.state.bids_placed + 1))
 
