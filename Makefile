@@ -3,9 +3,9 @@
 
 PYTHON ?= python3
 
-.PHONY: demo serve check test slow soak simulate faults load bench format clean
+.PHONY: demo serve check test slow soak simulate faults load bench bench-quick bench-parts format clean
 
-demo serve check test slow soak simulate faults load bench format:
+demo serve check test slow soak simulate faults load bench bench-quick bench-parts format:
 	@$(PYTHON) dev.py $@ $(ARGS)
 
 clean:
