@@ -13,8 +13,9 @@ from bridge.agent.settings import WorkerSettings
 from bridge.cursors import cursor
 from bridge.errors import Refused
 from bridge.market_api import MarketApi
+from bridge.paging import all_rows
 from bridge.questions import AwardRow
-from bridge.reads import ROWS_FEW, ROWS_MAX
+from bridge.reads import ROWS_FEW
 from bridge.results import Page
 from bridge.work.model import Completion
 from engine.reject import Reject
@@ -54,16 +55,12 @@ class Finder:
 
         The first time it costs the live awards of the market, later those that were granted since.
         """
-        since, after, limit = self._since, None, ROWS_FEW
-        while True:
-            page = self._ask(None, since, after, limit)
-            for award in page.items:
-                if self._is_mine(award):
-                    return award
-                self._since = award.slot_started_at
-            if page.next is None:
-                return None
-            after, limit = page.next, ROWS_MAX
+        since = self._since
+        for award in all_rows(lambda after, limit: self._ask(None, since, after, limit)):
+            if self._is_mine(award):
+                return award
+            self._since = award.slot_started_at
+        return None
 
     def forget(self, award_id: int) -> None:
         """This award of the slot, and those before it, are over for this worker, also where the tables say `awarded`.

@@ -19,7 +19,7 @@ from bridge.ev_scorer.plan import UNSOUND, Change, Plan, Resting, Wallet, plan
 from bridge.ev_scorer.report import BidReport, Case, Tally
 from bridge.ev_scorer.scoring import score_tasks
 from bridge.market_api import MarketApi
-from bridge.reads import ROWS_FEW, ROWS_MAX
+from bridge.paging import all_rows
 from bridge.results import Page
 from bridge.server.bodies import BIDS_PER_BATCH_MAX
 from bridge.units import at_us, float_of
@@ -176,12 +176,5 @@ def _backlog(
 
 
 def _rows(read: Callable[..., Page[T]], *of: str) -> Iterator[T]:
-    """All rows of a list, page after page."""
-    after: str | None = None
-    limit = ROWS_FEW
-    while True:
-        page = read(*of, limit=limit, after=after, order="oldest")
-        yield from page.items
-        if page.next is None:
-            return
-        after, limit = page.next, ROWS_MAX
+    """All rows of a list, the oldest first."""
+    return all_rows(lambda after, limit: read(*of, limit=limit, after=after, order="oldest"))

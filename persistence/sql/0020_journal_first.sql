@@ -27,9 +27,6 @@ COMMENT ON TABLE engine_writer IS
 -- A call of a hundred slots is a row of 33 kB: to compress it takes longer than to write it, and its caller waits.
 ALTER TABLE journal ALTER COLUMN command SET STORAGE EXTERNAL, ALTER COLUMN events SET STORAGE EXTERNAL;
 
-COMMENT ON FUNCTION journal_digest IS
-    'The digest that a journal row must have after `previous`: the view journal_breaks compares, and `verify`.';
-
 -- As before, but that nothing leaves that the tables do not have.
 CREATE OR REPLACE FUNCTION journal_gives_only_to_the_archive() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
