@@ -52,6 +52,10 @@ FROM (
     ) AS committed ON committed.shard_id = artifact.shard_id AND committed.artifact_id = artifact.artifact_id
 ) AS part;
 
+-- The fence of a batch compares the digest of the row before, and computes none.
+COMMENT ON FUNCTION journal_digest IS
+    'The digest that a journal row must have after `previous`: the view journal_breaks compares, and `verify`.';
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'callmarket_reader') THEN
