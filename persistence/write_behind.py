@@ -137,7 +137,7 @@ class WriteBehind:
     def on_durable(self, seq: int, callback: Callback) -> None:
         """Call back once row `seq` is durable, or at once if it is, or with the error after which it never will be.
 
-        The call comes from the writer's thread and must not block: for asyncio, hand it on by
+        The call comes from whoever writes and must not block: for asyncio, hand it on by
         `loop.call_soon_threadsafe`. O(1) for seqs that are asked for in order.
         """
         with self._lock:
@@ -305,24 +305,27 @@ class WriteBehind:
 
     def _write_here(self, seq: int, timeout_s: float) -> None:
         """Write up to row `seq` in this thread if nobody else is at it; or see to it that somebody is."""
-        with self._lock:
-            if self._thread_writes or self._waiter_writes or seq <= self._outbox.durable.last_seq:
-                return
-            if timeout_s < WRITES_BY_HIMSELF_S_MIN or self._journal is None or not self._outbox.may_send:
-                self._wake.notify()
-                return
-            self._waiter_writes = True
-            self._patience_ends_s = time.monotonic() + timeout_s
+        writes = False
         try:
+            with self._lock:
+                if self._thread_writes or self._waiter_writes or seq <= self._outbox.durable.last_seq:
+                    return
+                if timeout_s < WRITES_BY_HIMSELF_S_MIN or self._journal is None or not self._outbox.may_send:
+                    self._wake.notify()
+                    return
+                # In this order: whoever is interrupted in between gives back what he may not have taken yet.
+                writes = self._waiter_writes = True
+                self._patience_ends_s = time.monotonic() + timeout_s
             while self._outbox.durable.last_seq < seq and self._outbox.may_send:
                 self._send_here()
         finally:
-            with self._lock:
-                self._patience_ends_s = math.inf
-                self._waiter_writes = False
-                # Its own row is in, or it has met what the thread is there for. For nothing it is not woken.
-                if self._thread_stands_back or self._outbox.queue_rows:
-                    self._wake.notify()
+            if writes:
+                with self._lock:
+                    self._patience_ends_s = math.inf
+                    self._waiter_writes = False
+                    # Its own row is in, or it has met what the thread is there for. For nothing it is not woken.
+                    if self._thread_stands_back or self._outbox.queue_rows:
+                        self._wake.notify()
 
     def _send_here(self) -> None:
         """One batch. Whoever is interrupted in it leaves the question what became of it to the writer's thread."""

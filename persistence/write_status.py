@@ -29,7 +29,7 @@ class Status:
 
 
 class Listener(Protocol):
-    """Hears of every row once it is durable, batch by batch, from the writer's thread: it must not block."""
+    """Hears of every row once it is durable, batch by batch, from whoever writes: it must not block."""
 
     def durable(self, rows: Sequence[Sealed], /) -> None:
         """These rows are on disk now, all of them; the next call brings those that follow."""

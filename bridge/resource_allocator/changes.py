@@ -128,9 +128,8 @@ def record_spending(spending: Spending, bound: Sequence[Reply]) -> Change[Alloca
     """Deduct what work on an artifact has cost from its budget, once for each reference (BRG-3).
 
     The holds that give the budget are bound by then, and that is durable: `bound` are the replies to `bindings_of`, and
-    what was placed after them gives nothing. Raises `NotFound` for an
-    artifact that there is not, `Conflict` beyond the budget, and where the reference is recorded with another cost or
-    impact.
+    what was placed after them gives nothing. Raises `NotFound` for an artifact that there is not, `Conflict` beyond the
+    budget, and where the reference is recorded with another cost or impact.
     """
     bound_seq = min(reply.seq for reply in bound)
 

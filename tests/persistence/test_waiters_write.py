@@ -56,12 +56,17 @@ def writing(rows: Sequence[Sealed], limits: Limits | None = None) -> Iterator[tu
     """A writer that has written the first row, by its thread, as that one has to open the journal."""
     journal = Watched()
     limits = limits or Limits(backoff_s_min=0.01, backoff_s_max=0.05)
-    with WriteBehind(lambda: journal, journal.position(), limits) as writer:
-        writer.enqueue(rows[0], wakes=False)
-        writer.wait(1, WAIT_S)
-        idle(writer)
+    with begun(journal, rows, limits) as writer:
         yield writer, journal
     assert [row.seq for row in journal.database.rows] == [row.entry.seq for row in rows]
+
+
+def begun(journal: Watched, rows: Sequence[Sealed], limits: Limits | None = None) -> WriteBehind:
+    writer = WriteBehind(lambda: journal, journal.position(), limits)
+    writer.enqueue(rows[0], wakes=False)
+    writer.wait(1, WAIT_S)
+    idle(writer)
+    return writer
 
 
 def idle(writer: WriteBehind) -> None:
@@ -198,10 +203,7 @@ def test_who_is_interrupted_leaves_the_question_to_the_thread(*, is_in: bool) ->
 def test_a_bug_stops_the_writer_for_everybody() -> None:
     rows = bids(1)
     journal = Watched()
-    writer = WriteBehind(lambda: journal, journal.position(), Limits())
-    writer.enqueue(rows[0])
-    writer.wait(1, WAIT_S)
-    idle(writer)
+    writer = begun(journal, rows)
     journal.before = [fail(AssertionError("a broken invariant"))]
     writer.enqueue(*rows[1:], wakes=False)
     for _ in range(2):
@@ -224,10 +226,7 @@ def test_an_interruption_while_all_are_told_stops_the_writer() -> None:
 
     rows = bids(1)
     journal = Watched()
-    writer = WriteBehind(lambda: journal, journal.position(), Limits())
-    writer.enqueue(rows[0])
-    writer.wait(1, WAIT_S)
-    idle(writer)
+    writer = begun(journal, rows)
     writer.listen(Interrupted())
     writer.enqueue(*rows[1:], wakes=False)
     with pytest.raises(KeyboardInterrupt):
