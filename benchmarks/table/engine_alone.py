@@ -3,35 +3,21 @@
 Rule of this file: every rule, wallet and ledger, and no I/O; as `bench_engine` does it.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Final
 
 from benchmarks import workload
 from benchmarks.table.commands import Slots, placing
-from benchmarks.table.peer import Bid, Call, Called, InProcess, Step
+from benchmarks.table.peer import Bid, Call, Called, OneByOne, Step
 from engine.commands import ADMIN, OPERATOR, CancelBid, ClearRound, Entry
 from engine.events import AwardsGranted, Events, RoundCleared
 
 
-class EngineAlone(InProcess):
+class EngineAlone(OneByOne):
     """`Engine.apply`, one command at a time."""
 
     def __init__(self) -> None:
         self._engine: Final = workload.open_engine()
         self._slots = Slots()
-
-    def fill(self, bids: Iterable[Bid]) -> None:
-        """One after the other."""
-        for bid in bids:
-            self._place(bid)
-
-    def place(self, bid: Bid) -> Step:
-        """One command."""
-        return lambda: self._place(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One command each."""
-        return lambda: [self._place(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """One command."""
@@ -55,7 +41,7 @@ class EngineAlone(InProcess):
         """Open bids."""
         return len(self._engine.state.bids)
 
-    def _place(self, bid: Bid) -> None:
+    def _add(self, bid: Bid) -> None:
         state = self._engine.state
         command = placing(bid, state.at_us + workload.TTL_US)
         workload.accepted(self._engine, Entry(state.seq + 1, state.at_us, command.bidder_id, command))

@@ -4,17 +4,17 @@ Rule of this file: the smallest honest version of each; a dict beside it knows t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 
 from sortedcontainers import SortedList
 
-from benchmarks.table.peer import Bid, Call, Called, InProcess, Step
+from benchmarks.table.peer import Bid, Call, Called, OneByOne, Step
 
 Key = tuple[int, int]
 
 
-class Heap(InProcess):
+class Heap(OneByOne):
     """`heapq` of prices and numbers; a cancelled bid stays in it until it comes up."""
 
     def __init__(self) -> None:
@@ -27,14 +27,6 @@ class Heap(InProcess):
             self._prices[bid.number] = bid.price_tokens
             self._heap.append((-bid.price_tokens, bid.number))
         heapify(self._heap)
-
-    def place(self, bid: Bid) -> Step:
-        """O(log n)."""
-        return lambda: self._add(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One after the other."""
-        return lambda: [self._add(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """O(1). Raises `KeyError` if there is no such bid."""
@@ -60,11 +52,12 @@ class Heap(InProcess):
         return len(self._prices)
 
     def _add(self, bid: Bid) -> None:
+        """O(log n)."""
         self._prices[bid.number] = bid.price_tokens
         heappush(self._heap, (-bid.price_tokens, bid.number))
 
 
-class Bisected(InProcess):
+class Bisected(OneByOne):
     """A plain list, kept sorted by `bisect`; the best stand last, where a list is cut most cheaply."""
 
     def __init__(self) -> None:
@@ -77,14 +70,6 @@ class Bisected(InProcess):
             self._prices[bid.number] = bid.price_tokens
             self._keys.append((bid.price_tokens, -bid.number))
         self._keys.sort()
-
-    def place(self, bid: Bid) -> Step:
-        """O(n): what stands behind it moves."""
-        return lambda: self._add(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One after the other: a sort of all for some costs more."""
-        return lambda: [self._add(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """O(n). Raises `KeyError` if there is no such bid."""
@@ -114,11 +99,12 @@ class Bisected(InProcess):
         return len(self._keys)
 
     def _add(self, bid: Bid) -> None:
+        """O(n): what stands behind it moves. A sort of all for some of many costs more."""
         self._prices[bid.number] = bid.price_tokens
         insort(self._keys, (bid.price_tokens, -bid.number))
 
 
-class Sorted(InProcess):
+class Sorted(OneByOne):
     """A `SortedList`: lists of some thousand, which stay short."""
 
     def __init__(self) -> None:
@@ -130,14 +116,6 @@ class Sorted(InProcess):
         for bid in bids:
             self._prices[bid.number] = bid.price_tokens
         self._keys.update((-price_tokens, number) for number, price_tokens in self._prices.items())
-
-    def place(self, bid: Bid) -> Step:
-        """O(log n), nearly."""
-        return lambda: self._add(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One after the other."""
-        return lambda: [self._add(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """O(log n), nearly. Raises `KeyError` if there is no such bid."""
@@ -160,6 +138,7 @@ class Sorted(InProcess):
         return len(self._keys)
 
     def _add(self, bid: Bid) -> None:
+        """O(log n), nearly."""
         self._prices[bid.number] = bid.price_tokens
         self._keys.add((-bid.price_tokens, bid.number))
 

@@ -89,3 +89,23 @@ class InProcess:
 
     def close(self) -> None:
         """Nothing was begun."""
+
+
+class OneByOne(InProcess):
+    """What takes one bid at a time: many are so many times one."""
+
+    def fill(self, bids: Iterable[Bid]) -> None:
+        """One after the other, where there is no faster way."""
+        for bid in bids:
+            self._add(bid)
+
+    def place(self, bid: Bid) -> Step:
+        """What adds it."""
+        return lambda: self._add(bid)
+
+    def place_all(self, bids: Sequence[Bid]) -> Step:
+        """One after the other."""
+        return lambda: [self._add(bid) for bid in bids]
+
+    def _add(self, bid: Bid) -> None:
+        raise NotImplementedError

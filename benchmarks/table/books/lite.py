@@ -3,34 +3,20 @@
 Rule of this file: the package's public interface only. It names orders itself, so a dict has to know whose is whose.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from litebook import OrderBook, OrderType
 
-from benchmarks.table.peer import Bid, Call, Called, InProcess, Step
+from benchmarks.table.peer import Bid, Call, Called, OneByOne, Step
 
 
-class Lite(InProcess):
+class Lite(OneByOne):
     """Fills name the order that bought."""
 
     def __init__(self) -> None:
         self._book: Final = OrderBook(tick_size=1.0)
         self._orders: Final = dict[int, str]()
         self._numbers: Final = dict[str, int]()
-
-    def fill(self, bids: Iterable[Bid]) -> None:
-        """One after the other."""
-        for bid in bids:
-            self._add(bid)
-
-    def place(self, bid: Bid) -> Step:
-        """One order."""
-        return lambda: self._add(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One after the other."""
-        return lambda: [self._add(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """One order."""

@@ -3,38 +3,24 @@
 Rule of this file: the package's public interface only. An order's id is a bid's number and one more.
 """
 
-from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Final
 
 from orderly_chaos import LimitOrderBook, Side, Trade
 
-from benchmarks.table.peer import Bid, Call, Called, InProcess, Step
+from benchmarks.table.peer import Bid, Call, Called, OneByOne, Step
 
 # Ids of what sells stand apart from those of bids.
 FIRST_SALE: Final = 2**40
 
 
-class Orderly(InProcess):
+class Orderly(OneByOne):
     """Trades are reported one by one."""
 
     def __init__(self) -> None:
         self._trades: Final = list[Trade]()
         self._book: Final = LimitOrderBook(on_trade=self._trades.append)
         self._sales: Final = count(FIRST_SALE)
-
-    def fill(self, bids: Iterable[Bid]) -> None:
-        """One after the other."""
-        for bid in bids:
-            self._add(bid)
-
-    def place(self, bid: Bid) -> Step:
-        """One order."""
-        return lambda: self._add(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One after the other."""
-        return lambda: [self._add(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """It raises where there is none."""

@@ -4,37 +4,23 @@ Rule of this file: the package's public interface only. It names orders itself, 
 keeps levels from which all was cancelled, and so cannot be asked for the best bid.
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
 from pyorderbook import Book, Order, Side, TradeBlotter
 
-from benchmarks.table.peer import Bid, Call, Called, InProcess, Step
+from benchmarks.table.peer import Bid, Call, Called, OneByOne, Step
 
 SYMBOL: Final = "slot"
 
 
-class Pure(InProcess):
+class Pure(OneByOne):
     """Trades name the order that stood."""
 
     def __init__(self) -> None:
         self._book: Final = Book()
         self._orders: Final = dict[int, Order]()
         self._numbers: Final = dict[UUID, int]()
-
-    def fill(self, bids: Iterable[Bid]) -> None:
-        """One after the other."""
-        for one in bids:
-            self._add(one)
-
-    def place(self, bid: Bid) -> Step:
-        """One order."""
-        return lambda: self._add(bid)
-
-    def place_all(self, bids: Sequence[Bid]) -> Step:
-        """One after the other."""
-        return lambda: [self._add(bid) for bid in bids]
 
     def cancel(self, number: int) -> Step:
         """It raises where there is none."""
