@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,11 @@ def test_a_busy_leader_acknowledges_nothing_that_is_lost_later(
     with open_exchange(database_url) as market:
 
         def work() -> None:
-            for number in range(10_000):
-                try:
-                    acknowledged[0] = market.place_bid("m", "a", f"task-{number}", 1).stamp.seq
-                except (Unavailable, UnknownOutcome):
-                    return
+            with suppress(Unavailable, UnknownOutcome):
+                for number in count():  # each bid is cancelled, so that tokens never run out
+                    placed = market.place_bid("m", "a", f"task-{number}", 1)
+                    acknowledged[0] = placed.stamp.seq
+                    acknowledged[0] = market.cancel_bid(placed.bid_id).seq
 
         worker = threading.Thread(target=work)
         worker.start()

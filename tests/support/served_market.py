@@ -57,10 +57,12 @@ def served(owner: Exchange) -> Iterator[Served]:
         service = Service(owner, Door(keyring), keyring, Caller(owner), no_metrics)
         front = Front(stack.enter_context(routes_of(service)), service, market.see)
         market.front = front
-        server = Server(front, owner.node.end_streams, gate=front)
+        listens = threading.Event()
+        server = Server(front, owner.node.end_streams, listens.set, gate=front)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
         thread.start()
         try:
+            assert listens.wait(WAIT_S_MAX), "the server does not listen"
             yield market
         finally:
             server.end()
