@@ -108,7 +108,7 @@ def main() -> int:
             ("ruff format", module("ruff", "format", "--check")),
             ("ruff check", module("ruff", "check")),
             ("mypy", module("mypy")),
-            ("pytest", module("pytest", *SIDE_BY_SIDE, *arguments)),
+            ("pytest", module("tests.gate", *SIDE_BY_SIDE, *arguments)),
         ],
     }
     if task not in tasks:

@@ -16,9 +16,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
+from bridge import verbs
 from bridge.app import open_exchange
 from bridge.exchange import Exchange
 from bridge.messages import Request
@@ -30,6 +32,8 @@ from persistence.recovery import recover
 
 COMMANDS = 100_000
 BATCH = 500
+LIVES = 20_000
+K = 100
 
 
 def requests(exchange: Exchange, count: int) -> list[list[Request]]:
@@ -69,6 +73,38 @@ def bench_durable_commands(benchmark: BenchmarkFixture, database_url: str) -> No
         benchmark.pedantic(run, rounds=1)
         assert exchange.durable_seq == exchange.read(lambda state: state.seq)
     benchmark.extra_info["commands_per_s"] = round(COMMANDS / benchmark.stats.stats.median)
+
+
+@pytest.mark.benchmark(group="20,000 durable lives of a slot: offered, two bids, awarded, settled")
+def bench_durable_lives(benchmark: BenchmarkFixture, database_url: str) -> None:
+    """One caller: each batch settles the last call's awards, offers 100 slots, places 200 bids and calls the market."""
+    with open_exchange(database_url) as exchange:
+        requests(exchange, 0)
+        batches = [life(call_no) for call_no in range(LIVES // K + 1)]
+        gc.collect()
+
+        def run() -> None:
+            for batch in batches[:-1]:
+                accepted(exchange.node.submit(batch, "applied"))
+            accepted(exchange.node.submit(batches[-1], "durable"))
+
+        benchmark.pedantic(run, rounds=1)
+        exchange.acknowledging("projected").mint("agent-0", 1, "grant:the tables have all before it")
+        with psycopg.connect(database_url) as connection:
+            query = "SELECT count(*) FROM compute_auction_clears WHERE status = 'settled'"
+            assert connection.execute(query).fetchone() == (LIVES,)
+    benchmark.extra_info["slots_per_s"] = round(LIVES / benchmark.stats.stats.median)
+
+
+def life(call_no: int) -> list[Request]:
+    """The batch of one call; the last one only settles."""
+    batch = [verbs.settle(f"slot-{call_no - 1}-{number}", 0, 1) for number in range(K) if call_no]
+    if call_no == LIVES // K:
+        return batch
+    batch += [verbs.offer_slot(workload.MARKET, f"slot-{call_no}-{number}") for number in range(K)]
+    entries = workload.place_bids(1, 2 * K, first_task=2 * K * call_no)
+    batch += [Request(entry.actor, replace(entry.command, ttl_at_us=None, time_in_force="round")) for entry in entries]
+    return [*batch, verbs.clear_round(workload.MARKET)]
 
 
 @pytest.mark.benchmark(group="one durable place_bid at a time: reply when committed")
