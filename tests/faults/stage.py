@@ -66,7 +66,7 @@ class Stage:
         self._settings = settings
         self._standby = standby
         self._starts = 0
-        self._last_seq = 0
+        self.last_seq = 0
 
     # --- for faults ----------------------------------------------------------------------------------------------
 
@@ -216,9 +216,9 @@ class Stage:
         rows = read_rows(self.url)
         # What was told before the rows were read must be in them; what is in them was asked before now.
         found = audit(self.log.read()._replace(told=told), rows)
-        if rows[-1].seq < self._last_seq:
-            found.append(f"the journal ends at {rows[-1].seq}, and ended at {self._last_seq} before")
-        self._last_seq = rows[-1].seq
+        if rows[-1].seq < self.last_seq:
+            found.append(f"the journal ends at {rows[-1].seq}, and ended at {self.last_seq} before")
+        self.last_seq = rows[-1].seq
         # What a fault has kept from the tables follows when it is over.
         follow = do_follow(self.url, SERVICE_S_MAX / 4)
         found += [] if follow else ["the tables do not follow the journal"]
