@@ -5,6 +5,8 @@ Rule of this file: sockets, signals and time-outs. What is served is handed in.
 
 import asyncio
 import contextlib
+import itertools
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
@@ -20,10 +22,16 @@ from bridge.server.connection_table import ConnectionTable
 from bridge.server.gate import Gate, OpenGate
 from bridge.server.inbox import Inbox
 
+logger: Final = logging.getLogger(__name__)
+
 # A connection without a request is closed after so long; clients open a new one by themselves.
 IDLE_S_MAX: Final = 75
 # What is under way when the server ends gets so long to be answered; the journal's own bound is shorter.
 DRAIN_S_MAX: Final = 35
+# How exactly the end of the last connection is seen.
+_LOOK_S: Final = 0.01
+# As often as the server brings its `Date` along.
+_TICK_S: Final = 0.1
 
 
 class Server(uvicorn.Server):
@@ -54,13 +62,14 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=IDLE_S_MAX,
-                timeout_graceful_shutdown=DRAIN_S_MAX,
             )
         )
         self._on_ending = on_ending
         self._on_ready = on_ready
         self._gate = OpenGate() if gate is None else gate
         self._table = ConnectionTable() if table is None else table
+        # Where it serves, and what wakes it there to end; None before it does.
+        self._serving: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -68,12 +77,17 @@ class Server(uvicorn.Server):
         yield
 
     def end(self) -> None:
-        """Take no more connections, answer what is under way, and return from `serve`."""
+        """Take no more connections, answer what is under way, and return from `serve`. From any thread."""
         self.should_exit = True
+        if self._serving is not None:
+            loop, ending = self._serving
+            with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
+                loop.call_soon_threadsafe(ending.set)
 
     def hurry(self) -> None:
         """End, and wait for no answer any more: who has none is hung up on, and knows that it knows nothing."""
-        self.force_exit = self.should_exit = True
+        self.force_exit = True
+        self.end()
         for connection in list(self.server_state.connections):
             connection.transport.close()
 
@@ -86,12 +100,23 @@ class Server(uvicorn.Server):
         """Listen, then say so. As the server's own, but that many connections are taken in a turn of the loop."""
         assert sockets is not None, "the sockets are the caller's"
         loop = asyncio.get_running_loop()
+        self._serving = loop, asyncio.Event()
         make = partial(self._connection, loop, Inbox(loop))
         acceptors = [Acceptor(loop, listening, self._table, make) for listening in sockets]
         # It closes an acceptor as it would a server.
         self.servers = cast(list[asyncio.Server], acceptors)
         self.started = True
         self._on_ready()
+
+    async def main_loop(self) -> None:
+        """As the server's own, but told to end it does so at once, not at its next look."""
+        assert self._serving is not None
+        _, ending = self._serving
+        for tick in itertools.count():
+            if await self.on_tick(tick):
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ending.wait(), _TICK_S)
 
     def _connection(self, loop: asyncio.AbstractEventLoop, inbox: Inbox) -> Connection:
         return Connection(
@@ -105,13 +130,25 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End in order."""
+        """End in order, as soon as the last answer is sent; the server's own waits for a tenth of a second at least."""
         # Who was taken already is connected first, so that those connections are told too.
         for acceptor in self.servers:
             acceptor.close()
             await acceptor.wait_closed()
         self._on_ending()
-        await super().shutdown(sockets)
+        for listening in sockets or []:
+            listening.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(DRAIN_S_MAX):
+                while (state.connections or state.tasks) and not self.force_exit:  # noqa: ASYNC110 -- sets, no event
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            logger.warning("requests that took longer than %d s to end were cut: %d", DRAIN_S_MAX, len(state.tasks))
+            for task in state.tasks:
+                task.cancel()
 
 
 def listening_socket(host: str, port: int) -> socket.socket:

@@ -42,6 +42,8 @@ class TestServer:
     __test__ = False  # pytest would take the name for a group of tests
 
     maintenance_url: str
+    # Used for all databases where nobody stops the server: to connect takes as long as to make one.
+    maintenance: psycopg.Connection | None = None
 
     def url(self, database: str) -> str:
         """Return the URL of one of its databases."""
@@ -69,6 +71,9 @@ class TestServer:
             self._execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def _execute(self, statement: sql.Composed) -> None:
+        if self.maintenance is not None:
+            self.maintenance.execute(statement)
+            return
         with psycopg.connect(self.maintenance_url, autocommit=True) as connection:
             connection.execute(statement)
 
@@ -121,12 +126,20 @@ def open_test_server() -> Iterator[TestServer]:
     """
     external_url = os.environ.get(EXTERNAL_URL_VARIABLE)
     if external_url:
-        yield TestServer(external_url)
+        with _maintained(external_url) as external:
+            yield external
         return
     remove_abandoned_homes()
     with temporary_home(_roomy_memory()) as home:
         server = ensure_server(home)
         try:
-            yield TestServer(server.url("postgres"))
+            with _maintained(server.url("postgres")) as embedded:
+                yield embedded
         finally:
             server.stop("immediate")  # its files are removed next, so there is nothing to save
+
+
+@contextmanager
+def _maintained(url: str) -> Iterator[TestServer]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield TestServer(url, connection)
