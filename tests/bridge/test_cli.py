@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from bridge import Exchange, ManualClock, open_exchange
 from bridge.cli.commands import app
 from tests.bridge.conftest import START_US
+from tests.support.command_line import callmarket
 from tests.support.databases import TestServer
 from tests.support.small_market import furnish
 
@@ -52,15 +53,7 @@ def run(*arguments: str, url: str = "", **environment: str) -> subprocess.Comple
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
     if url:
         clean["CALLMARKET_DATABASE_URL"] = url
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        cwd=ROOT,
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return callmarket(*arguments, environment=clean | environment)
 
 
 def redirected(arguments: Sequence[str], how: str, url: str) -> subprocess.CompletedProcess[str]:

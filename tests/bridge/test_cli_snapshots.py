@@ -17,6 +17,7 @@ import pytest
 
 from bridge import ManualClock, open_exchange
 from persistence.postgres import PostgresJournal
+from tests.support.command_line import callmarket
 from tests.support.sealed import bids
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,15 +30,7 @@ def environment(url: str, **settings: str) -> dict[str, str]:
 
 def run(url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run `callmarket` and return what became of it."""
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        cwd=ROOT,
-        env=environment(url, **settings),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return callmarket(*arguments, environment=environment(url, **settings))
 
 
 def as_json(url: str, *arguments: str, **settings: str) -> Any:

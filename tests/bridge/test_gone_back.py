@@ -22,6 +22,7 @@ from engine.limits import HISTORY_ROWS
 from persistence.errors import RowsLost
 from persistence.high_water import HighWater
 from persistence.postgres import PostgresJournal
+from tests.support import command_line
 from tests.support.gone_back import Backups
 from tests.support.service_process import ROOT, clean
 from tests.support.small_market import furnish, until
@@ -50,15 +51,8 @@ def place(market: Exchange, count: int) -> None:
 
 def callmarket(url: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line with this folder of marks."""
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments, "--url", url],
-        cwd=ROOT,
-        env=clean() | {"CALLMARKET_MARKS_FOLDER": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = clean() | {"CALLMARKET_MARKS_FOLDER": str(folder)}
+    return command_line.callmarket(*arguments, "--url", url, environment=environment)
 
 
 def told(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support import command_line
 from tests.support.client_log import read_rows
-from tests.support.victim import ROOT, WORD_S_MAX, Victim, assert_nothing_lost
+from tests.support.victim import WORD_S_MAX, Victim, assert_nothing_lost
 
 # Long enough that only a test lets it run out: the leader shares two cores with its clients, and reads a long log.
 LEASE_S = 3.0
@@ -129,16 +129,9 @@ def pair_of_processes(url: str, log: Path, seed: int) -> Iterator[Pair]:
 
 def callmarket(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line, as a person would."""
-    return subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments, "--url", url],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")},
-        capture_output=True,
-        text=True,
-        # A snapshot after ten lives replays some hundred thousand rows, and gives way to the market and its clients.
-        timeout=600,
-        check=False,
-    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
+    # A snapshot after ten lives replays some hundred thousand rows, and gives way to the market and its clients.
+    return command_line.callmarket(*arguments, "--url", url, environment=environment, timeout_s=600)
 
 
 def assert_each_row_has_one_writer(url: str) -> set[int]:
