@@ -14,6 +14,7 @@ import pytest
 from tests.support.databases import TestServer, open_test_server
 
 SEED_LIMIT = 2**32
+LONG_FOLDERS = ("faults", "simulation", "properties")
 
 # Times on a shared two-core machine say nothing about correctness, so Hypothesis sets no deadline; it prints the
 # blob that repeats a failure.
@@ -30,6 +31,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose the seed once, before the header is printed."""
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(SEED_LIMIT)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: the last of a run has the machine for itself, and the others wait."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG_FOLDERS)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -23,7 +23,7 @@ from tests.support.client_log import ClientLog, Heard, Intent, Row, Told, audit,
 from tests.support.own_server import OwnServer
 from tests.support.victim import assert_nothing_lost, victim
 
-KILLS = 24
+KILLS = 8
 KILLS_SLOW = 200
 
 

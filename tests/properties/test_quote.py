@@ -38,7 +38,7 @@ from tests.support.naive.calls import eligible_bids, live_bids
 from tests.support.script import play
 from tests.support.streams import PRICING_RULES, Stream, bounds
 
-STREAMS = 25
+STREAMS = 10
 COMMANDS = 160
 MANY = 20_000
 NOBODY = "nobody-yet"

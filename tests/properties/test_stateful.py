@@ -262,7 +262,7 @@ class MarketMachine(RuleBasedStateMachine):
 def test_no_sequence_of_commands_breaks_an_invariant(seed: int) -> None:
     """LED-1, LED-2, LED-5, LED-7, BID-6."""
     settings = hypothesis.settings(
-        max_examples=250,
+        max_examples=100,
         stateful_step_count=50,
         database=None,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],

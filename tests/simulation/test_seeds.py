@@ -18,8 +18,8 @@ from tests.simulation.options import Options
 from tests.simulation.run import Result, SimulationFailed, simulate
 
 # Enough for every refusal and every fault to occur; the test of the coverage says if it is not.
-SEEDS = 200
-NEW_SEEDS = 40
+SEEDS = 100
+NEW_SEEDS = 20
 PER_TEST = 20
 SLOW_SEEDS = int(os.environ.get("CALLMARKET_TEST_SIMULATION_SEEDS", "2000"))
 # A seed takes about a tenth of a second; a campaign that takes so many times longer hangs.
