@@ -74,13 +74,14 @@ class Pair:
         self.wait_until_followed()
 
     def wait_until_followed(self) -> None:
-        """Until the register knows the standby: a takeover before that is none."""
+        """Until the register knows the standby: a takeover before that is none. Or until it leads already: see `end`."""
         deadline_s = time.monotonic() + WORD_S_MAX
         pid = self.standby.process.pid
         with psycopg.connect(self.url, autocommit=True) as connection:
             query = "SELECT count(*) FROM engine_standbys WHERE address LIKE %s"
-            while connection.execute(query, (f"process {pid} on %",)).fetchone() != (1,):
-                assert time.monotonic() < deadline_s
+            while connection.execute(query, (f"process {pid} on %",)).fetchone() != (1,) and not self.leader.over:
+                said = [(one.alive, one.over, one.complaints[-2000:]) for one in self.living]
+                assert time.monotonic() < deadline_s, (len(self.takeovers), self.replaced, said)
                 time.sleep(0.02)
 
     def close(self) -> None:
