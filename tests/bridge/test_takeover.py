@@ -74,7 +74,7 @@ class Pair:
         self.wait_until_followed()
 
     def wait_until_followed(self) -> None:
-        """Until the register knows the standby: a takeover before that is none. Or until it leads already: see `end`."""
+        """Until the register knows the standby, without which nobody takes over; or until it leads: see `end`."""
         deadline_s = time.monotonic() + WORD_S_MAX
         pid = self.standby.process.pid
         with psycopg.connect(self.url, autocommit=True) as connection:
