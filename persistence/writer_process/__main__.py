@@ -102,8 +102,8 @@ def answer(do: Work, request: wire.Request, told: Told) -> wire.Answer:
         return wire.failed(error, told.take())
     except Exception as error:
         # A broken invariant: to try again would break it again, so it must not look like an outage.
-        logging.getLogger(__name__).exception("the process of the journal's writer met a bug")
-        return wire.failed(PersistenceError(f"The journal's writer met a bug: {error!r}"), told.take())
+        logging.getLogger(__name__).exception("a process that writes for the leader met a bug")
+        return wire.failed(PersistenceError(f"A process that writes for the leader met a bug: {error!r}"), told.take())
 
 
 if __name__ == "__main__":
