@@ -107,7 +107,11 @@ def test_recovery_from_any_row_equals_recovery_from_the_journal(folder: FolderSn
                 assert recovered.engine.state.encode() == recording.states[-1]
                 assert (recovered.report.from_seq, recovered.report.rows) == (seq, 250 - seq)
                 assert recovered.position[1:] == (250, recording.rows[-1].digest)
+                parts = recovered.report.image_seconds, recovered.report.tail_seconds
+                assert min(parts) > 0
+                assert sum(parts) <= recovered.report.seconds, "the parts of one time"
                 folder.delete(info)
+            assert recover(journal, folder).report.image_seconds == 0, "without a snapshot"
 
 
 @pytest.mark.parametrize("small", [False, True])
