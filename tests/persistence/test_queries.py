@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any, get_args
 
 import psycopg
@@ -123,8 +124,7 @@ def chosen(rng: random.Random) -> tuple[int, bool, int]:
 def test_bids_of_any_market_bidder_and_status(world: World, seed: int) -> None:
     rng = random.Random(seed)
     bidders = sorted({row["bidder_id"] for row in world.model.bids.values()})
-    for _ in range(20):
-        market_id, bidder_id = rng.choice([None, *world.markets]), rng.choice([None, *bidders])
+    for market_id, bidder_id in product([None, *world.markets], [None, *rng.sample(bidders, min(5, len(bidders)))]):
         named = market_id is not None or bidder_id is not None
         status = rng.choice([None, *get_args(queries.BidStatus)]) if named else None
         limit, newest, step = chosen(rng)
@@ -144,14 +144,21 @@ def test_bids_of_any_market_bidder_and_status(world: World, seed: int) -> None:
         one = queries.bid(world.connection, SHARD, bid_id)
         assert one is not None
         assert_same([one], [world.model.bids[bid_id]])
+        why = queries.outcome(world.connection, SHARD, bid_id)
+        assert why is not None
+        assert why.reason
+        for field in ("bid_id", "bidder_id", "market_id", "task_id", "max_price_tokens"):
+            assert getattr(why, field) == getattr(one, field)
+    assert queries.outcome(world.connection, SHARD, max(world.model.bids) + 1) is None
     assert queries.bid(world.connection, SHARD, max(world.model.bids) + 1) is None
 
 
 def test_awards_of_any_market_bidder_status_and_time(world: World, seed: int) -> None:
     rng = random.Random(seed)
     bidders = sorted({row["bidder_id"] for row in world.model.clears.values()})
-    for since in (None, *world.moments(rng, 20), EPOCH + timedelta(days=10**5)):
-        market_id, bidder_id = rng.choice([None, *world.markets]), rng.choice([None, *bidders])
+    some = [None, *rng.sample(bidders, min(4, len(bidders)))]
+    times = [None, *world.moments(rng, 3), EPOCH + timedelta(days=10**5)]
+    for market_id, bidder_id, since in product([None, *world.markets], some, times):
         named = market_id is not None or bidder_id is not None
         status = rng.choice([None, *get_args(queries.AwardStatus)]) if named else None
         limit, newest, step = chosen(rng)
@@ -195,8 +202,8 @@ def test_slots_of_a_market_by_name_and_provider(world: World, seed: int) -> None
 def test_rounds_of_a_market_or_of_all_of_any_time(world: World, seed: int) -> None:
     rng = random.Random(seed)
     calls = sorted(world.model.rounds.values(), key=lambda row: row["seq"])
-    for since in (None, *world.moments(rng, 15), EPOCH + timedelta(days=10**5)):
-        market_id = rng.choice([None, *world.markets])
+    times = [None, *world.moments(rng, 5), EPOCH + timedelta(days=10**5)]
+    for market_id, since in product([None, *world.markets], times):
         of_market = [row for row in calls if market_id in (None, row["market_id"])]
         limit, newest, step = chosen(rng)
         found = all_pages(
