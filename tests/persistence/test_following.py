@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from persistence.errors import Corrupt, Fenced, PersistenceError, Unavailable
-from persistence.following import PAUSE_S, PAUSE_S_MAX, Following
+from persistence.following import PAUSE_S, PAUSE_S_MAX, Following, ProjectorStatus
 from persistence.table_writer import Progress, TableWriter
 from persistence.write_limits import TableLimits
 from tests.support.sealed import bids
@@ -166,6 +166,24 @@ def test_another_kind_of_failure_is_told_and_the_same_is_not(
         ("WARNING", False), ("ERROR", False), ("WARNING", False), ("WARNING", False), ("ERROR", True),
     ]  # fmt: skip
     assert "a bug: ZeroDivisionError('a bug')" in one.status().fault
+
+
+def test_tables_of_which_nothing_is_known_yet_are_behind_from_the_beginning(tables: Scripted) -> None:
+    """Rows from before: whoever leads anew does not take more and more over tables that nobody can reach."""
+    one = Driven(tables, durable_seq=5, limits=TableLimits(lag_s_max=9.0))
+    tables.outcome = AWAY
+    one.step()
+    tables.now_s += 10
+    assert one.status().lag_s == 10.0
+    assert "10 s behind the journal" in one.congestion()
+    one.durable(ROWS[5:7])
+    assert one.status().lag_s == 10.0, "from the first row that they lack"
+    tables.outcome = Progress(5, True)
+    one.step()
+    assert (one.status().lag_s, one.congestion()) == (0.0, "")
+    tables.outcome = Progress(7, False)
+    one.step()
+    assert one.status() == ProjectorStatus("running", 7, 0, 0.0, "")
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(5, 0.0), (1, 9.0)])
