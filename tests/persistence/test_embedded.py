@@ -433,9 +433,9 @@ def test_a_server_that_does_not_start_shows_its_log(home: Path) -> None:
 @pytest.mark.parametrize(
     ("printed", "starts_at", "launches"),
     [
+        ("FATAL:  could not create any file", None, 1),
         ("FATAL:  pre-existing shared memory block is still in use", 3, 3),
         ("FATAL:  pre-existing shared memory block is still in use", None, None),
-        ("FATAL:  could not create any file", None, 1),
     ],
 )
 def test_only_the_orphans_of_a_killed_server_are_waited_for_and_not_for_ever(

@@ -236,3 +236,5 @@ def test_variables_that_a_server_may_refuse_are_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PGGEQO", "x")
     monkeypatch.setenv("PGTZ", "x")
     assert clients.refused_variables() == "PGTZ, PGGEQO"
+    monkeypatch.setenv("PGDATESTYLE", "")
+    assert clients.refused_variables() == "PGTZ, PGDATESTYLE, PGGEQO", "libpq sends an empty one too"
