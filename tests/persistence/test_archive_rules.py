@@ -207,6 +207,9 @@ def test_another_shard_is_left_alone(connection: psycopg.Connection, database_ur
         journal.claim()
         journal.append(rows)
     record(connection, rows, 1, 30)
+    for shard_id, ranges in ((0, [(1, 30)]), (1, [])):
+        with PostgresJournal(database_url, shard_id, reader=True) as journal:
+            assert [(one.first_seq, one.last_seq) for one in journal.archived()] == ranges
     with pytest.raises(psycopg.errors.RaiseException, match="no range of journal_archives"):
         delete(connection, 1, 30)
     assert connection.execute("DELETE FROM journal WHERE shard_id = 0 AND seq <= 30").rowcount == 30

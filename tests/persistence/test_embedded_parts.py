@@ -71,6 +71,18 @@ def test_who_is_not_root_runs_it_and_is_not_given_the_data_of_others(
         Account.choose(data)
 
 
+def test_an_account_without_a_name_is_refused_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(uid: int) -> SimpleNamespace:
+        if uid != 7:
+            raise KeyError(uid)
+        return SimpleNamespace()
+
+    monkeypatch.setattr(pwd, "getpwuid", found)
+    Account("x", 7, 7, borrowed=True).insist_on_name()
+    with pytest.raises(Unavailable, match="Uid 8 has no name on this system"):
+        Account("x", 8, 7, borrowed=True).insist_on_name()
+
+
 @pytest.mark.parametrize(
     ("uid", "gid", "closed", "open_"),
     [(ME, os.getgid(), 0o677, 0o100), (ME + 1, os.getgid(), 0o767, 0o010), (ME + 1, os.getgid() + 1, 0o776, 0o001)],

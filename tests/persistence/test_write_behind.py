@@ -98,6 +98,35 @@ def test_callbacks_come_in_order_after_their_row_and_never_before(held: Held):
         assert (writer.durable_seq, writer.durable_digest) == (len(rows), rows[-1].digest)
 
 
+def test_an_attempt_is_cut_by_another_thread_and_closed_by_its_own(held: Held):
+    """A connection that is closed under whoever waits on it is nobody's to say what became of."""
+    done: list[str] = []
+
+    class Hanging(Held):
+        def append(self, rows) -> None:
+            done.append("begun")
+            assert self.gate.wait(WAIT_S)
+            done.append("ended")
+            raise Unavailable("cut")
+
+        def interrupt(self) -> None:
+            done.append("interrupted")
+            self.gate.set()
+
+        def close(self) -> None:
+            done.append("closed")
+            self.gate.set()
+
+    hanging = Hanging(held.database, held.epoch)
+    writer = WriteBehind(lambda: hanging, held.position(), Limits(attempt_s_max=0.05, backoff_s_min=WAIT_S))
+    writer.enqueue(bids(1)[0])
+    while "closed" not in done:
+        time.sleep(0.001)
+    assert list(dict.fromkeys(done)) == ["begun", "interrupted", "ended", "closed"]
+    with pytest.raises(Unavailable):
+        writer.close(0.0)
+
+
 def test_it_is_said_for_how_long_the_database_has_been_away(held: Held):
     """A person reads this, of a market that takes nothing more."""
 
