@@ -70,18 +70,21 @@ def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]],
     with _failing_closed(folder):
         folder.mkdir(parents=True, exist_ok=True)
         durable_file.remove_unfinished(folder, f"shard{shard_id}-")
-        there = _is_there(folder, shard_id, empty._replace(file_name=name))
-        if there is not None:
+        written = _is_there(folder, shard_id, empty._replace(file_name=name))
+        if written is None:
+            with durable_file.appearing(folder / name) as file:
+                _write(file, shard_id, rows, empty)
+                file.flush()
+                size = file.tell()
+                file.seek(0)
+                checksum = file_digest(file, "sha256").digest()
+            written = empty._replace(file_name=name, file_bytes=size, sha256=checksum)
+        else:
             deque(rows, maxlen=0)
-            return there
-        with durable_file.appearing(folder / name) as file:
-            _write(file, shard_id, rows, empty)
-            file.flush()
-            size = file.tell()
-            file.seek(0)
-            checksum = file_digest(file, "sha256").digest()
+            # Who wrote it may have been killed before its name was on the disk.
+            durable_file.flush_folder(folder)
         durable_file.flush_folder(folder.parent)
-    return empty._replace(file_name=name, file_bytes=size, sha256=checksum)
+    return written
 
 
 def read_archive(folder: Path, shard_id: int, archive: Archive) -> Generator[list[Stored], None, None]:

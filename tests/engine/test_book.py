@@ -148,3 +148,20 @@ def test_the_check_finds_a_wrong_count() -> None:
     book._bids = 2
     with pytest.raises(AssertionError):
         book.check()
+
+
+def test_the_check_finds_levels_that_are_not_listed_or_listed_in_disorder() -> None:
+    """The list of prices is what a call walks: a level that it lacks is never sold, and one twice is sold twice."""
+    book = book_of(bid(1, 5), bid(2, 9))
+    del book._prices[0]
+    book._bids = 1
+    with pytest.raises(AssertionError, match=r"\(1, 2\)"):
+        book.check()
+    book = book_of(bid(1, 5), bid(2, 9))
+    book._prices = [9, 5]  # type: ignore[assignment]
+    with pytest.raises(AssertionError, match="out of order: 5, 9"):
+        book.check()
+    book = book_of(bid(1, 5), bid(2, 9), bid(3, 4))
+    book._prices = [5, 5, 9]  # type: ignore[assignment]
+    with pytest.raises(AssertionError, match="out of order: 5, 5"):
+        book.check()

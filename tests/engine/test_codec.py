@@ -155,6 +155,7 @@ def test_what_json_would_turn_into_something_valid_is_refused(value: object) -> 
     with pytest.raises(ShapeError) as refusal:
         check_shape(OpenAccount(value, "agent"))  # type: ignore[arg-type]
     assert refusal.value.field == "account_id"
+    assert str(refusal.value).startswith("account_id: expected a plain str, got ")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -4,6 +4,8 @@ Goal: the last `RECEIPTS_MAX` by actor and id, in order, of what was done and of
 Method: small windows filled by hand. IDM-1.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from engine import limits
@@ -59,6 +61,29 @@ def test_the_check_finds_disorder_and_too_many(monkeypatch: pytest.MonkeyPatch) 
     kept = window(receipt(1), receipt(2))
     monkeypatch.setattr(limits, "RECEIPTS_MAX", 1)
     with pytest.raises(AssertionError):
+        kept.check()
+
+
+@pytest.mark.parametrize("make", [receipt, refusal])
+def test_the_check_looks_at_both_windows(make: Callable[[int], Receipt], monkeypatch: pytest.MonkeyPatch) -> None:
+    """IDM-1: what was done and what was refused, each by itself; and that every one is found by its id."""
+    with pytest.raises(AssertionError, match="out of order"):
+        window(make(2), make(1)).check()
+    kept = window(make(1), make(2))
+    kept.check()
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "RECEIPTS_MAX", 1)
+        with pytest.raises(AssertionError, match="2"):
+            kept.check()
+    kept._done, kept._refused = kept._refused, kept._done
+    with pytest.raises(AssertionError, match="Receipt"):
+        kept.check()
+    kept = window(make(1), make(2))
+    kept._by_id["a", "k3"] = kept._by_id["a", "k2"]
+    with pytest.raises(AssertionError, match="an id has two receipts"):
+        kept.check()
+    del kept._by_id["a", "k2"]
+    with pytest.raises(AssertionError, match="not found by its id"):
         kept.check()
 
 

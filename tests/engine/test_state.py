@@ -319,6 +319,53 @@ def live_slot_among_the_ended(state: State) -> None:
     state.slots_ended[TREASURY, "s2"] = None
 
 
+def slot_of_another_award(state: State) -> None:
+    state.slots["p", "s1"].award_id = 2
+
+
+def slot_that_was_awarded_in_another_market(state: State) -> None:
+    # What counts live slots goes along.
+    for name, change in (("m", -1), ("n", 1)):
+        market = state.markets[name]
+        market.slots_live += change
+        market.slots_by_provider["p"] = market.slots_by_provider.get("p", 0) + change
+    del state.markets["m"].slots_by_provider["p"]
+    state.slots["p", "s1"].market_id = "n"
+
+
+def slot_that_somebody_else_has_won(state: State) -> None:
+    state.slots["p", "s1"].winner_id = "q"
+
+
+def task_of_another_award(state: State) -> None:
+    market = state.markets["m"]
+    market.tasks_awarded = dict.fromkeys(market.tasks_awarded, 2)
+
+
+def slot_that_is_awarded_without_an_award(state: State) -> None:
+    slot = state.slots[TREASURY, "s2"]
+    state.markets["m"].offers.remove(slot)
+    slot.status = "awarded"
+
+
+def ended_slot_under_another_id(state: State) -> None:
+    state.slots[TREASURY, "s9"] = state.slots.pop((TREASURY, "s3"))
+    state.slots_ended[TREASURY, "s9"] = state.slots_ended.pop((TREASURY, "s3"))
+
+
+def ended_slot_that_another_is_listed_for(state: State) -> None:
+    state.slots_ended["q", "s3"] = state.slots_ended.pop((TREASURY, "s3"))
+
+
+def copy_of_an_offer(state: State) -> None:
+    state.slots[TREASURY, "s2"] = copy(state.slots[TREASURY, "s2"])
+
+
+def live_slots_of_somebody_else(state: State) -> None:
+    market = state.markets["m"]
+    market.slots_by_provider = {"q": market.slots_live}
+
+
 def market_under_another_name(state: State) -> None:
     state.markets["x"] = state.markets.pop("n")
 
@@ -504,6 +551,14 @@ DAMAGES = [
     count_of_live_slots,
     ended_slot_that_is_not_listed,
     live_slot_among_the_ended,
+    slot_of_another_award,
+    slot_that_was_awarded_in_another_market,
+    slot_that_somebody_else_has_won,
+    task_of_another_award,
+    slot_that_is_awarded_without_an_award,
+    ended_slot_under_another_id,
+    ended_slot_that_another_is_listed_for,
+    copy_of_an_offer,
     market_under_another_name,
     tokens_from_nowhere,
     named_hold_under_another_id,

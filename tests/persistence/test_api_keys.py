@@ -189,3 +189,33 @@ def test_who_changes_keys_keeps_everybody_else_from_it(database_url: str) -> Non
                 pass
         with api_keys.changing(two, 0):
             pass
+
+
+def test_keys_are_found_by_what_a_person_may_say_of_them(connection) -> None:
+    """An id before all, then those that still work, the newest first; too short a beginning means a name only."""
+    add(
+        connection,
+        row(1, name="lab", created_at=NOW),
+        row(2, name="lab", created_at=NOW + timedelta(hours=1)),
+        row(3, name="lab", created_at=NOW + timedelta(hours=2)),
+        row(4, name=row(1).key_id, created_at=NOW + timedelta(hours=3)),
+        row(5, name="key", created_at=NOW + timedelta(hours=3)),
+    )
+    add(connection, row(6, name="lab"), shard_id=1)
+    api_keys.revoke(connection, 0, row(3).key_id)
+
+    def found(text: str, rows_max: int = 10, shard_id: int = 0) -> list[int]:
+        return [int(one.key_id[3:]) for one in api_keys.matching(connection, shard_id, text, rows_max)]
+
+    assert found("lab") == [2, 1, 3]
+    assert found("lab", 2) == [2, 1]
+    assert found("lab", shard_id=1) == [6]
+    assert found("la") == []
+    assert found("key") == [5], "a beginning of three characters is none"
+    assert found("key0") == [4, 5, 2, 1, 3]
+    assert found(row(1).key_id) == [1, 4], "the id itself before a name like it"
+    assert found("ey00") == []
+    assert found("key0%") == []
+    assert [one.key_id for one in api_keys.latest(connection, 0, 3)] == [row(n).key_id for n in (4, 5, 3)]
+    assert [one.key_id for one in api_keys.latest(connection, 1, 3)] == [row(6).key_id]
+    assert [one.key_id for one in api_keys.working(connection, 0, NOW)] == [row(n).key_id for n in (1, 2, 4, 5)]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from engine.codec import GENESIS_DIGEST
+from persistence import durable_file
 from persistence.archive import files
 from persistence.archive.files import read_archive, write_archive
 from persistence.errors import Corrupt
@@ -104,3 +105,30 @@ def test_a_file_that_is_there_stays_if_it_is_whole_and_is_written_anew_if_not(tm
     assert written(folder, rows) == good
     assert path.read_bytes() == whole
     assert [one.name for one in folder.iterdir()] == [good.file_name]
+
+
+def test_its_name_is_on_the_disk_whoever_gave_it_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are deleted next, and who wrote the file may have been killed right after the renaming."""
+    flushed: list[Path] = []
+    flush = durable_file.flush_folder
+
+    def noted(folder: Path) -> None:
+        flush(folder)
+        flushed.append(folder)
+
+    monkeypatch.setattr(durable_file, "flush_folder", noted)
+    folder, rows = tmp_path / "archive", stored(20)
+    for _ in range(2):
+        flushed.clear()
+        written(folder, rows)
+        assert set(flushed) == {folder, tmp_path}
+
+
+def test_all_rows_are_read_though_the_file_is_there(tmp_path: Path) -> None:
+    """Whoever gives them checks on the way that they continue each other."""
+    rows = stored(20)
+    good = written(tmp_path, rows)
+    given: list[int] = []
+    chunks = (given.append(row.seq) or [row] for row in rows)
+    assert write_archive(tmp_path, 0, chunks, good._replace(file_name="", file_bytes=0, sha256=b"")) == good
+    assert given == [row.seq for row in rows]

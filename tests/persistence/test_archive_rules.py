@@ -5,14 +5,18 @@ Goal: a slip by hand, or a bug of ours, cannot cut the journal. Method: statemen
 
 from collections.abc import Iterator
 
+import msgspec
 import psycopg
 import pytest
 
 from engine.codec import Sealed
 from engine.core import Engine
+from persistence.archive.prune import _record_and_delete
+from persistence.errors import PersistenceError, Unavailable
+from persistence.journal import Archive
 from persistence.postgres import PostgresJournal
 from persistence.snapshots.postgres import PostgresSnapshots
-from persistence.snapshots.store import Snapshot
+from persistence.snapshots.store import Info, Snapshot
 from tests.support.following import level
 from tests.support.sealed import bids
 
@@ -203,6 +207,41 @@ def test_another_shard_is_left_alone(connection: psycopg.Connection, database_ur
         journal.claim()
         journal.append(rows)
     record(connection, rows, 1, 30)
+    for shard_id, ranges in ((0, [(1, 30)]), (1, [])):
+        with PostgresJournal(database_url, shard_id, reader=True) as journal:
+            assert [(one.first_seq, one.last_seq) for one in journal.archived()] == ranges
     with pytest.raises(psycopg.errors.RaiseException, match="no range of journal_archives"):
         delete(connection, 1, 30)
     assert connection.execute("DELETE FROM journal WHERE shard_id = 0 AND seq <= 30").rowcount == 30
+
+
+def test_what_the_database_refuses_is_told_and_changes_nothing(
+    connection: psycopg.Connection, database_url: str, rows: list[Sealed]
+) -> None:
+    """A record that is there is another prune's; what no record may say is no outage: to run it again is no use."""
+    with PostgresSnapshots(database_url, 0) as store:
+        (info,) = store.list()
+    archive = Archive(1, 30, 1, rows[29].entry.at_us, bytes(32), rows[29].digest, "file", 1, bytes(32))
+
+    def move(archive: Archive, info: Info) -> None:
+        _record_and_delete(connection, 0, archive, info, "database")
+
+    for wrong in (
+        lambda: move(archive, msgspec.structs.replace(info, name="99")),
+        lambda: move(archive._replace(digest_after=bytes(32)), info),
+        lambda: move(archive._replace(last_seq=31), info),
+    ):
+        with pytest.raises(PersistenceError, match="refused to let the rows go") as caught:
+            wrong()
+        assert not isinstance(caught.value, Unavailable)
+    assert connection.execute("SELECT count(*), (SELECT count(*) FROM journal_archives) FROM journal").fetchone() == (
+        ROWS,
+        0,
+    )
+    move(archive, info)
+    assert connection.execute("SELECT min(seq) FROM journal").fetchone() == (31,)
+    with pytest.raises(Unavailable, match="Another prune of this shard is at work"):
+        move(archive, info)
+    connection.close()
+    with pytest.raises(Unavailable, match="did not confirm that rows were archived"):
+        move(archive, info)

@@ -21,7 +21,7 @@ import pytest
 from psycopg import pq
 
 from persistence.connections import connect
-from persistence.embedded import EmbeddedServer, default_home, ensure_database, ensure_server, server
+from persistence.embedded import EmbeddedServer, default_home, ensure_database, ensure_server, postmaster, server
 from persistence.embedded.account import Account
 from persistence.embedded.home import Home
 from persistence.embedded.postmaster import Postmaster
@@ -428,6 +428,39 @@ def test_a_server_that_does_not_start_shows_its_log(home: Path) -> None:
             ensure_server(home)
     finally:
         settings.write_text(kept)
+
+
+@pytest.mark.parametrize(
+    ("printed", "starts_at", "launches"),
+    [
+        ("FATAL:  could not create any file", None, 1),
+        ("FATAL:  pre-existing shared memory block is still in use", 3, 3),
+        ("FATAL:  pre-existing shared memory block is still in use", None, None),
+    ],
+)
+def test_only_the_orphans_of_a_killed_server_are_waited_for_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, starts_at: int | None, launches: int | None
+) -> None:
+    """They end soon; whatever else keeps a server from starting does not."""
+    place, tried = Home(tmp_path), list[int]()
+
+    def launch(home: Home, *_: object) -> bool:
+        tried.append(len(tried))
+        home.console.write_text(printed)
+        return len(tried) == starts_at
+
+    monkeypatch.setattr(postmaster, "_launch", launch)
+    monkeypatch.setattr(postmaster, "ORPHANS_S_MAX", 60 if starts_at else 0.05)
+    monkeypatch.setattr(postmaster, "ORPHANS_POLL_S", 0.01)
+    running = Postmaster(place, 7, "ready")
+    monkeypatch.setattr(postmaster, "find_running", lambda _: running)
+    if starts_at is None:
+        with pytest.raises(Unavailable, match="PostgreSQL did not start"):
+            postmaster.start(place, None, Path("postgres"))  # type: ignore[arg-type]
+        assert launches is None or len(tried) == launches
+    else:
+        assert postmaster.start(place, None, Path("postgres")) is running  # type: ignore[arg-type]
+        assert len(tried) == launches
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="asks the kernel through /proc")

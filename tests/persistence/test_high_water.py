@@ -137,6 +137,22 @@ def test_one_that_cannot_be_read_stops_nobody(marks: HighWater, caplog: pytest.L
     assert "what is acknowledged is not kept outside the database" in caplog.text
 
 
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_one_that_cannot_be_read_hides_no_other(tmp_path: Path, damaged: int) -> None:
+    """Of many processes that have led, the one that told most counts, wherever its file stands among them."""
+    written = [HighWater(tmp_path, 0) for _ in range(4)]
+    for number, one in enumerate(written):
+        one.begin(MARKET, 5 + number, digest(5 + number))
+    for one in written:
+        one.close()
+    paths = sorted(tmp_path.glob("*.mark"))
+    assert len(paths) == 4
+    paths[damaged].unlink()
+    paths[damaged].mkdir()
+    paths[(damaged + 1) % 3].write_bytes(b"x")
+    assert HighWater(tmp_path, 0).highest(MARKET) == Mark(8, digest(8))
+
+
 def test_a_folder_that_cannot_be_made_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", None):

@@ -10,7 +10,9 @@ import pytest
 
 from engine import limits
 from engine.codec import GENESIS_DIGEST, seal
+from engine.commands import Entry
 from engine.core import Engine
+from engine.events import BidCancelled, Events
 from persistence import recovery
 from persistence.errors import Corrupt, Diverged, Fenced
 from persistence.journal import Chain, Position
@@ -193,6 +195,30 @@ def test_rows_of_newer_rules_are_refused():
     journal.claim()
     journal.append(newer)
     with pytest.raises(Diverged, match="run the version that wrote it, or a newer one") as caught:
+        recover(journal)
+    assert caught.value.seq == 40
+
+
+@pytest.mark.parametrize("rules", [limits.RULES - 1, limits.RULES])
+def test_a_row_that_its_past_makes_impossible_is_named(rules: int, monkeypatch: pytest.MonkeyPatch):
+    """Whether it is folded or decided again: as damage of that row, which a snapshot may help to pass over."""
+    rows = bids(50)
+    impossible = (BidCancelled(999, "agent0", 1),)
+    other = rewritten(rows, 40, lambda digest, row: seal(digest, row.entry, impossible, rules))
+    journal = MemoryJournal(MemoryDatabase())
+    journal.claim()
+    journal.append(other)
+    if rules == limits.RULES:
+        apply = Engine.apply
+
+        def broken(engine: Engine, entry: Entry) -> Events:
+            assert entry.seq != 40, "an invariant"
+            return apply(engine, entry)
+
+        monkeypatch.setattr(Engine, "apply", broken)
+    with pytest.raises(
+        Diverged, match=r"Row 40 breaks an invariant of the engine: (KeyError|AssertionError)"
+    ) as caught:
         recover(journal)
     assert caught.value.seq == 40
 

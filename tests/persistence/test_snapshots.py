@@ -107,7 +107,11 @@ def test_recovery_from_any_row_equals_recovery_from_the_journal(folder: FolderSn
                 assert recovered.engine.state.encode() == recording.states[-1]
                 assert (recovered.report.from_seq, recovered.report.rows) == (seq, 250 - seq)
                 assert recovered.position[1:] == (250, recording.rows[-1].digest)
+                parts = recovered.report.image_seconds, recovered.report.tail_seconds
+                assert min(parts) > 0
+                assert sum(parts) <= recovered.report.seconds, "the parts of one time"
                 folder.delete(info)
+            assert recover(journal, folder).report.image_seconds == 0, "without a snapshot"
 
 
 @pytest.mark.parametrize("small", [False, True])
@@ -291,18 +295,24 @@ def test_an_image_that_is_none_is_passed_over(folder: FolderSnapshots) -> None:
 def test_a_state_that_is_wrong_is_passed_over(folder: FolderSnapshots) -> None:
     """A snapshot that was taken wrongly: its tokens are not the journal's. The journal decides."""
     rows = bids(60)
-    for seq, change in ((50, "balance"), (55, "bid")):
+    for seq, change in ((50, "balance"), (55, "bid"), (58, "time")):
         state = State.decode(snapshot_of(rows, seq).image)
-        if change == "balance":
+        at_us = state.at_us
+        if change == "time":
+            state.at_us -= 1
+        elif change == "balance":
             state.ledger.accounts["agent1"].balance_tokens += 1
         else:
             state.bids_placed += 1
-        folder.write(Snapshot(seq, state.at_us, rows[seq - 1].digest, state.encode()))
+        folder.write(Snapshot(seq, at_us, rows[seq - 1].digest, state.encode()))
     recovered = rehearse(memory_journal(rows), folder)[0]
     assert recovered.engine.state.encode() == snapshot_of(rows, 81).image
-    assert [one.seq for one in recovered.report.passed_over] == [55, 50]
-    assert "decides otherwise" in recovered.report.passed_over[0].reason
-    assert "do not sum to zero" in recovered.report.passed_over[1].reason
+    assert [one.seq for one in recovered.report.passed_over] == [58, 55, 50]
+    reasons = [one.reason for one in recovered.report.passed_over]
+    for said, reason in zip(
+        ("the state is that after row 58 at", "decides otherwise", "sum to zero"), reasons, strict=True
+    ):
+        assert said in reason
 
 
 def test_a_store_that_does_not_answer_costs_time_only(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

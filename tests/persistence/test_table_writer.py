@@ -164,6 +164,22 @@ def test_a_batch_ends_at_its_bounds_and_says_so(database_url: str, monkeypatch: 
     assert_as_rebuilt(database_url)
 
 
+@pytest.mark.parametrize(("bound", "rows_taken"), [("rows", 7), ("bytes", 4), ("read", 30)])
+def test_each_bound_ends_a_batch_by_itself(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, bound: str, rows_taken: int
+) -> None:
+    """A burst of large rows is not one transaction; of small reads a batch takes as many as fit."""
+    monkeypatch.setattr(table_writer, "_READ_ROWS", 4)
+    if bound == "bytes":
+        monkeypatch.setattr(table_writer, "_BATCH_BYTES_MAX", 1)
+    with PostgresJournal(database_url, 0) as journal:
+        most = 7 if bound == "rows" else 30
+        tables = PostgresTables(database_url, 0, journal.claim(), batch_rows_max=most)
+        journal.append(bids(60))
+        assert tables.project() == (rows_taken, True)
+        tables.close()
+
+
 def test_level_tables_are_not_written(database_url: str) -> None:
     """An idle market costs its database no transaction."""
     rows = bids(5)

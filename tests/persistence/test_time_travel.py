@@ -166,6 +166,27 @@ def test_rounds_that_are_not_so_are_not_shown(lived, journal: PostgresJournal, s
             rounds_at(connection, 0, state, None, 1_000)
 
 
+def test_a_round_that_is_missing_is_noticed_though_there_are_enough_others(
+    lived, journal: PostgresJournal, seed: int
+) -> None:
+    """Whoever asks for the latest few gets an older one instead, and their number is right."""
+    url, told, _ = lived
+    state = state_at(journal, None, told.rows[-1].entry.seq)
+    market_id, market = max(state.markets.items(), key=lambda one: one[1].rounds_called)
+    most = market.rounds_called - 1
+    if most < 1:
+        pytest.skip("a stream with hardly a call")
+    with connect(url, "test") as connection:
+        latest = [row.round_no for row in rounds_at(connection, 0, state, market_id, most)]
+        assert latest == list(range(market.rounds_called, 1, -1))
+        connection.execute(
+            "DELETE FROM compute_auction_rounds WHERE shard_id = 0 AND market_id = %s AND round_no = %s",
+            (market_id, random.Random(seed).choice(latest)),
+        )
+        with pytest.raises(Diverged, match="its rounds are not those that were called"):
+            rounds_at(connection, 0, state, market_id, most)
+
+
 @pytest.mark.parametrize(
     "change",
     [

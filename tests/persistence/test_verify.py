@@ -74,6 +74,17 @@ def test_one_wrong_value_is_named(written_url: str, statement: str):
     assert report.first_bad_seq is None
 
 
+def test_what_is_there_and_what_must_be_are_told_apart(written_url: str):
+    """Whoever mends it by hand reads this."""
+    with psycopg.connect(written_url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        right, seq = connection.execute("SELECT amount, seq FROM token_ledger WHERE shard_id = 0 AND id = 3").fetchone()
+        connection.execute("UPDATE token_ledger SET amount = 1234567 WHERE shard_id = 0 AND id = 3")
+    assert verify(written_url, 0).differences == (
+        f"token_ledger 3: amount is 1234567, must be {right} (journal row {seq})",
+    )
+
+
 def test_the_money_is_summed_by_the_database_too(written_url: str):
     with psycopg.connect(written_url) as connection:
         connection.execute(WRONG[9])

@@ -5,6 +5,7 @@ stopped and said so; and nothing was called durable that is not. Real PostgreSQL
 """
 
 import random
+import re
 import threading
 import time
 
@@ -95,6 +96,55 @@ def test_callbacks_come_in_order_after_their_row_and_never_before(held: Held):
         writer.on_durable(7, told.append)
         assert told[-1] is None
         assert (writer.durable_seq, writer.durable_digest) == (len(rows), rows[-1].digest)
+
+
+def test_an_attempt_is_cut_by_another_thread_and_closed_by_its_own(held: Held):
+    """A connection that is closed under whoever waits on it is nobody's to say what became of."""
+    done: list[str] = []
+
+    class Hanging(Held):
+        def append(self, rows) -> None:
+            done.append("begun")
+            assert self.gate.wait(WAIT_S)
+            done.append("ended")
+            raise Unavailable("cut")
+
+        def interrupt(self) -> None:
+            done.append("interrupted")
+            self.gate.set()
+
+        def close(self) -> None:
+            done.append("closed")
+            self.gate.set()
+
+    hanging = Hanging(held.database, held.epoch)
+    writer = WriteBehind(lambda: hanging, held.position(), Limits(attempt_s_max=0.05, backoff_s_min=WAIT_S))
+    writer.enqueue(bids(1)[0])
+    while "closed" not in done:
+        time.sleep(0.001)
+    assert list(dict.fromkeys(done)) == ["begun", "interrupted", "ended", "closed"]
+    with pytest.raises(Unavailable):
+        writer.close(0.0)
+
+
+def test_it_is_said_for_how_long_the_database_has_been_away(held: Held):
+    """A person reads this, of a market that takes nothing more."""
+
+    def away() -> MemoryJournal:
+        raise Unavailable("nobody is there")
+
+    began_s = time.monotonic()
+    writer = WriteBehind(away, held.position(), Limits())
+    assert writer.congestion() == "the database is slow", "as far as is known"
+    writer.enqueue(bids(1)[0])
+    while writer._outbox.outage_since_s is None:
+        time.sleep(0.001)
+    time.sleep(0.15)
+    found = re.fullmatch(r"the database is away, for (\S+) s now", writer.congestion())
+    assert found is not None
+    assert 0.1 <= float(found[1]) <= time.monotonic() - began_s + 0.1
+    with pytest.raises(Unavailable):
+        writer.close(0.0)
 
 
 def test_a_callback_that_fails_disturbs_nobody(held: Held):

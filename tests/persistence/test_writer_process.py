@@ -22,6 +22,7 @@ from engine.codec import seal
 from persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, Unavailable
 from persistence.journal import Position
 from persistence.postgres import PostgresJournal
+from persistence.verify import verify
 from persistence.write_behind import WriteBehind
 from persistence.write_limits import Limits
 from persistence.writer_process import wire
@@ -232,6 +233,27 @@ def test_closing_ends_the_process_and_the_one_that_waits(database_url: str, epoc
     writer.close()
     another.close()
     assert not any(is_there(child.pid) for child in (waiting, another._child, left))
+
+
+def test_tables_are_brought_along_by_a_process_of_their_own(database_url: str, epoch: int) -> None:
+    """In the name of who leads, and with the errors of who does it from here; it ends where it is closed."""
+    written = bids(30)
+    with PostgresJournal(database_url, 0, epoch) as journal:
+        journal.append(written)
+    with WriterProcesses() as processes:
+        waiting = processes._waiting
+        tables = processes.open_tables(database_url, 0, epoch)
+        assert processes._waiting is waiting, "who begins to lead finds one all the same"
+        assert tables.project() == (len(written), False)
+        assert verify(database_url, 0).ok
+        with PostgresJournal(database_url, 0) as successor:
+            successor.claim()
+            successor.append(bids(31)[len(written) :])
+        with pytest.raises(Fenced, match="its tables are another's"):
+            tables.project()
+        tables.close()
+        tables.close()
+        assert not is_there(tables._child.pid)
 
 
 def test_the_password_is_not_among_the_arguments(database_url: str) -> None:

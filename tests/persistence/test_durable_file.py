@@ -1,0 +1,98 @@
+"""A file is under its name with all of its bytes on the disk, or is not there.
+
+Method: what is asked of the system is noted as it is asked, with what a loss of power would leave at that moment.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from persistence import durable_file
+from persistence.durable_file import appearing, is_full, remove_unfinished
+
+
+def test_all_bytes_are_on_the_disk_before_the_name_and_then_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, object]] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def flushed(descriptor: int) -> None:
+        fsync(descriptor)
+        status = os.fstat(descriptor)
+        done.append(("folder", status.st_ino) if stat.S_ISDIR(status.st_mode) else ("file", status.st_size))
+
+    def renamed(path: Path, to: Path) -> Path:
+        assert not to.exists()
+        done.append(("renamed", to))
+        return rename(path, to)
+
+    monkeypatch.setattr(durable_file.os, "fsync", flushed)
+    monkeypatch.setattr(Path, "rename", renamed)
+    path = tmp_path / "file"
+    with appearing(path) as file:
+        # Less than a buffer takes, so that nothing of it has left the process by itself.
+        file.write(b"x" * 1_000)
+    assert done == [("file", 1_000), ("renamed", path), ("folder", tmp_path.stat().st_ino)]
+    assert path.read_bytes() == b"x" * 1_000
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_it_is_for_whom_it_is_meant_from_its_first_moment(tmp_path: Path, mode: int) -> None:
+    before = os.umask(0)
+    try:
+        with appearing(tmp_path / "file", mode) as file:
+            (unfinished,) = tmp_path.iterdir()
+            assert stat.S_IMODE(unfinished.stat().st_mode) == mode
+            file.write(b"x")
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+    finally:
+        os.umask(before)
+
+
+def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    class Stop(Exception): ...
+
+    def write(end: Exception | None) -> None:
+        with appearing(path) as file:
+            file.write(b"after")
+            file.seek(0)
+            assert file.read() == b"after", "it can be read back"
+            if end is not None:
+                raise end
+
+    with pytest.raises(Stop):
+        write(Stop())
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"before"
+    write(None)
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    assert path.read_bytes() == b"after"
+
+
+def test_what_the_dead_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    """Of one prefix; what is being written is locked until it has its name."""
+    left, other, whole = (tmp_path / name for name in ("a-1.unfinished", "b-1.unfinished", "a-1"))
+    for path in (left, other, whole):
+        path.touch()
+    with appearing(tmp_path / "a-2"):
+        (living,) = tmp_path.glob("a-2.*")
+        with living.open("rb") as again, pytest.raises(BlockingIOError):
+            fcntl.flock(again, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        remove_unfinished(tmp_path, "a-")
+        assert sorted(tmp_path.iterdir()) == sorted([other, whole, living])
+    assert (tmp_path / "a-2").exists()
+
+
+def test_no_room_is_told_from_other_failures() -> None:
+    full = [
+        name for name in ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS") if is_full(OSError(getattr(errno, name), ""))
+    ]
+    assert full == ["ENOSPC", "EDQUOT"]
