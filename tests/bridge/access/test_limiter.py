@@ -1,10 +1,12 @@
 """Token buckets: never faster than the rate, never more at once than the burst, never more names than agreed."""
 
 import random
+import sys
 
 import pytest
 
 from bridge.access.limiter import Buckets
+from tests.support.small_market import in_threads
 
 SECOND_NS = 1_000_000_000
 
@@ -67,3 +69,19 @@ def test_no_more_names_are_remembered_than_agreed() -> None:
 def test_more_than_a_bucket_holds_is_a_mistake() -> None:
     with pytest.raises(AssertionError):
         Buckets(1).take("a", 1, 1, 2, 0)
+
+
+def test_many_who_ask_at_once_get_no_more_than_one_who_asks_as_often() -> None:
+    """Each thread is interrupted all the time, and none takes what another has taken."""
+    buckets, burst, granted = Buckets(1), 5_000, list[int]()
+
+    def ask() -> None:
+        granted.append(sum(not buckets.take("a", 1, burst, 1, 0) for _ in range(burst)))
+
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert in_threads([ask] * 4) == []
+    finally:
+        sys.setswitchinterval(before_s)
+    assert sum(granted) == burst

@@ -5,6 +5,7 @@ test sets, and work that begins and ends when the test says so.
 """
 
 import math
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,14 +15,14 @@ from bridge import Exchange, ManualClock
 from bridge.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
 from bridge.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
 from bridge.client import Client
-from bridge.errors import Invalid, Refused
+from bridge.errors import Invalid, Refused, Unavailable
 from bridge.market_api import MarketApi
 from bridge.work.model import Task
 from bridge.work.source import Backlog
 from bridge.work.tables import WorkTables
 from engine.reject import Reject
 from tests.support.small_market import until
-from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, running
+from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, raising, running
 
 
 def worker(stage: Stage, labour: Labour, worker_id: str = "w", **said: Any) -> Worker:
@@ -181,6 +182,32 @@ def test_a_client_is_told_of_an_award_at_once(
         owner.place_bid(stage.market_id, "somebody", "of-somebody", 1)
         owner.clear_round(stage.market_id)
         until(lambda: one.status().counts["settled"] == 2)
+    assert raised == []
+
+
+def test_a_wait_that_is_not_answered_is_no_end(
+    owner: Exchange, over_http: tuple[Client, WorkTables], module_clock: ManualClock
+) -> None:
+    """The market goes away between a look and the wait for an award, and comes back."""
+    client, tables = over_http
+    between = Between(client)
+    stage, labour = Stage(owner, cast(MarketApi, between), tables, "unanswered", module_clock), Labour()
+    fail, waits = raising(Unavailable("away", retry_after_s=0.01), 3), 0
+
+    def before_waiting() -> None:
+        nonlocal waits
+        # Each look is followed by a wait while the slot is on sale.
+        if waits := waits + 1 if stage.slot_status() == "offered" else 0:
+            fail()
+
+    one = worker(stage, labour, poll_s=3_600.0, wait_s=0.5, bidder_id=stage.quest_id)
+    with running(one) as raised:
+        until(lambda: stage.slot_status() == "offered")
+        between.before["awards"] = before_waiting
+        until(lambda: waits > 3)
+        between.before.clear()
+        stage.call_until_won(stage.bid(stage.task()))
+        until(lambda: one.status().counts["settled"] == 1)
     assert raised == []
 
 
@@ -418,9 +445,32 @@ def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
     ],
 )
 def test_wrong_settings_are_named(said: dict[str, Any], field: str) -> None:
-    settings = WorkerSettings(
-        **{"worker_id": "w", "market_id": "m", "slot_ids": ("s",), "provider_id": "p"} | said  # type: ignore[arg-type]
-    )
     with pytest.raises(Invalid) as refused:
-        settings.check()
+        settings(**said).check()
     assert refused.value.field == field
+
+
+def settings(**said: Any) -> WorkerSettings:
+    return WorkerSettings(**{"worker_id": "w", "market_id": "m", "slot_ids": ("s",), "provider_id": "p"} | said)
+
+
+@pytest.mark.parametrize(
+    ("field", "bounds", "beyond"),
+    [
+        ("slot_ids", [("s",), tuple(f"s{number}" for number in range(64))], []),
+        ("reserve_price_tokens", [None, 0, 1], [-1]),
+        ("lease", [None, timedelta(microseconds=1)], [timedelta(0)]),
+        ("attempts_max", [1, 1_000], [0, 1_001]),
+        ("poll_s", [0.01, 3_600.0], [0.009, 3_600.1]),
+        ("wait_s", [0.0, 60.0], [-0.1, 60.1]),
+    ],
+)
+def test_settings_may_be_as_large_and_as_small_as_their_bounds(
+    field: str, bounds: list[Any], beyond: list[Any]
+) -> None:
+    for value in bounds:
+        settings(**{field: value}).check()
+    for value in beyond:
+        with pytest.raises(Invalid) as refused:
+            settings(**{field: value}).check()
+        assert (refused.value.field, refused.value.value) == (field, value)

@@ -80,6 +80,20 @@ def test_no_budget_is_no_task(budgets: DailyBudgets, clock: ManualClock) -> None
     assert BudgetServices(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
 
 
+def test_what_a_quest_cannot_pay_is_not_reserved(budgets: DailyBudgets, clock: ManualClock) -> None:
+    """BRG-4: to the token; and what one slot of a worker has, another of them is not given."""
+    dear, just = task("dear", 1.0, 501), task("just", 0.9, 500)
+    source = MemoryTasks([Quest("q", "w")], [dear, just])
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    budgets.allocate({"q": 500})
+    assert fallback.reserve(dear, "w") is None
+    reservation_id = fallback.reserve(just, "w")
+    assert reservation_id is not None
+    assert fallback.reserve(just, "w") is None
+    fallback.spend(reservation_id, 0)
+    assert fallback.reserve(just, "w") not in (None, reservation_id)
+
+
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reservation is abandoned as soon as it is there: no test waits for a minute."""

@@ -14,7 +14,9 @@ import pytest
 
 import engine.limits
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
-from bridge.cycle.caller import CALLS_PER_STEP_MAX, Caller
+from bridge.cycle.caller import CALLS_PER_STEP_MAX, SWEEP_GAP_US, Caller
+from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment
+from bridge.errors import Unavailable
 from bridge.results import accepted
 from bridge.units import at_us
 from engine import codec
@@ -455,3 +457,36 @@ async def test_a_market_is_called_also_where_no_more_calls_can_be_remembered(
     made = [row.command_id for row in clears(database_url) if "rejected" not in str(row.events)]
     assert all(made[:2])
     assert not any(made[2:])
+
+
+@awaited
+async def test_a_sweep_that_fails_is_made_again_after_pauses_that_grow(
+    market: Exchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for all failures in a row; the first success ends them, and what fails later begins anew."""
+    caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
+    monkeypatch.setattr(caller, "_moment", lambda: now)
+    sweep = caller._desk.refund_unfilled
+
+    async def fail() -> None:
+        raise Unavailable("away")
+
+    async def pauses_us(times: int) -> list[int]:
+        made = []
+        for _ in range(times):
+            caller._sweeping = True
+            await caller._sweep()
+            assert not caller._sweeping
+            made.append(caller._sweep_not_before_us - now.steady_us)
+        return made
+
+    monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
+    assert await pauses_us(20) == [min(PAUSE_US << number, PAUSE_US_MAX) for number in range(20)]
+    assert (caller.sweeps, caller.sweep_error) == (0, "Unavailable: away")
+    assert caplog.text.count("could not be swept") == 1
+    monkeypatch.setattr(caller._desk, "refund_unfilled", sweep)
+    assert await pauses_us(2) == [SWEEP_GAP_US, SWEEP_GAP_US]
+    assert (caller.sweeps, caller.sweep_error) == (2, "")
+    monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
+    assert await pauses_us(2) == [PAUSE_US, 2 * PAUSE_US]
+    assert caplog.text.count("could not be swept") == 2

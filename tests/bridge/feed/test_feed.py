@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import persistence.errors
 from bridge.errors import Invalid, Unavailable
 from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, filter_of
@@ -22,6 +23,7 @@ from bridge.feed.hub import BEHIND
 from bridge.feed.source import Feed
 from bridge.feed.subscription import SLOW_READER, Subscription
 from engine.codec import Sealed
+from persistence import memory
 from persistence.errors import Fenced
 from persistence.memory import MemoryDatabase, MemoryJournal
 from tests.support.feed_client import ClientStream, Said
@@ -323,6 +325,33 @@ async def test_a_loop_that_fell_behind_goes_on_where_the_ring_ends() -> None:
         with await source.feed.subscribe() as subscription:
             source.bring(20)
             assert await told(subscription, 20) == list(range(151, 171))
+
+
+@pytest.mark.usefixtures("small")
+@awaited
+async def test_a_journal_that_cannot_be_read_ends_a_stream_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader goes on from there once it can be read again, and has each message once."""
+    monkeypatch.setattr(memory, "SCAN_ROWS", 40)
+    source = Source(bids(200), before=150)
+
+    def scan(*_: object) -> None:
+        raise persistence.errors.Unavailable("the database is away")
+
+    subscription = await source.feed.subscribe(after_seq=0)
+    seqs: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryJournal, "scan", scan)
+        while subscription.end is None:
+            seqs += [one.seq for row in await subscription.next(WAIT_S) for one in row if one.kind != "watermark"]
+        with pytest.raises(Unavailable, match="the database is away"):
+            await source.feed.subscribe(after_seq=0)
+    assert "the database is away" in subscription.end.reason
+    assert not subscription.end.key_ended
+    assert subscription.end.resume_after_seq == seqs[-1] == 40
+    again = await source.feed.subscribe(after_seq=subscription.end.resume_after_seq)
+    source.bring()
+    assert seqs + await told(again, 221 - 40) == [1, *range(22, 222)]
+    again.close()
 
 
 @awaited

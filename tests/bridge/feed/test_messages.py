@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bridge.errors import Invalid
-from bridge.feed import sse
+from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, Index, filter_of
 from bridge.feed.frames import Frame, Row, watermark
 from bridge.feed.messages import Message, WatermarkMessage
@@ -139,6 +139,8 @@ def test_the_index_finds_who_wants_a_message(seed: int) -> None:
     """The same as asking each; also after some have left."""
     rng = random.Random(seed)
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
+    # Those of rules 1 name no market in rows that those of today do.
+    rows += [row_of(row) for row in journal_of(golden_journal(1)).read()]
     names = sorted({name for row in rows for frame in row.frames for name in frame.bidder_ids}) or ["a"]
     markets = [f"market{number}" for number in range(3)]
 
@@ -196,3 +198,8 @@ def test_a_market_hears_of_its_own_bids_awards_and_slots_alone() -> None:
 def test_wrong_filters_are_refused(options: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid, match=field):
         filter_of(**options)
+
+
+def test_a_filter_may_name_so_many_markets() -> None:
+    names = [f"m{number}" for number in range(limits.FILTER_MARKETS_MAX)]
+    assert filter_of([*names, names[0]]).market_ids == set(names)
