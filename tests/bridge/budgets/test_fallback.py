@@ -63,6 +63,19 @@ def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudg
     assert fallback.next_task("w") == "t45"
 
 
+def test_a_task_that_somebody_was_told_of_comes_again_with_the_next_ranking(
+    budgets: DailyBudgets, clock: ManualClock
+) -> None:
+    """Whoever was told of it may have died, or had no room for it; until then nobody else is sent for it."""
+    source = MemoryTasks([Quest("q", "w")], [task("best", 1.0), task("second", 0.9)])
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    for _ in range(2):
+        assert [fallback.next_task("w") for _ in range(3)] == ["best", "second", None]
+        clock.set_us(clock() + MINUTE_US - 1)
+        assert fallback.next_task("w") is None
+        clock.set_us(clock() + 1)
+
+
 def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: what was spent yesterday is no part of today's."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1_000), task("b", 0.9, 1_000)])

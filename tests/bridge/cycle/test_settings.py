@@ -171,3 +171,16 @@ async def test_who_waits_for_settings_that_nobody_follows_any_more_is_let_go(fol
     one.close()
     await following
     await one.read_now()
+
+
+@awaited
+async def test_who_asks_before_anything_was_read_waits_for_the_first_reading(followed: Proxy) -> None:
+    one = Settings(followed.url, 0)
+    asked = asyncio.create_task(one.read_now())
+    await asyncio.sleep(0)
+    assert not asked.done()
+    following = asyncio.create_task(one.follow())
+    await asked
+    assert list(one.rows) == ["m"]
+    one.close()
+    await following

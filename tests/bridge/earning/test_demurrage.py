@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import engine.limits
-from bridge import Exchange, ManualClock, open_exchange
+from bridge import Exchange, ManualClock, Unavailable, open_exchange
 from bridge.config import Config
 from bridge.earning import collector, demurrage
 from bridge.earning.collector import Collected, Collector, collect
@@ -203,6 +203,17 @@ def test_nobody_pays_twice_beyond_every_retry_window_and_restart(
     with open_exchange(database_url, clock=clock) as market:
         assert collect(market, TERMS).charges == 0
         assert [tokens for tokens, _ in charges(market, "a")] == [10]
+
+
+def test_a_period_is_not_reckoned_from_tables_that_lack_some_of_it(market: Exchange, clock: ManualClock) -> None:
+    """Whoever was paid in the last row of it would be charged too little, or who paid too much."""
+    market.open_account("a")
+    market.mint("a", 1_100, "grant:initial")
+    clock.set_us(MIDNIGHT_US + 2 * DAY_US)
+    period, seq = TERMS.period(clock()), market.acknowledging("projected").open_account("b").seq
+    assert [row.account_id for row in market.ask(Walk(TERMS, period, seq).question()) if row.idle_tokens] == ["a"]
+    with pytest.raises(Unavailable, match=f"row {seq + 1} of the period is not in the SQL tables yet"):
+        market.ask(Walk(TERMS, period, seq + 1).question())
 
 
 def test_two_that_walk_at_the_same_moment_charge_once(market: Exchange, clock: ManualClock) -> None:
