@@ -12,7 +12,7 @@ import pytest
 from bridge.errors import Invalid
 from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, Index, filter_of
-from bridge.feed.frames import Frame, Row, watermark
+from bridge.feed.frames import Frame, Row, size_of, watermark
 from bridge.feed.messages import Message, WatermarkMessage
 from bridge.feed.rows import messages_of
 from bridge.reads import ROWS_MAX, Moment, get_order_book
@@ -203,3 +203,11 @@ def test_wrong_filters_are_refused(options: dict[str, Any], field: str) -> None:
 def test_a_filter_may_name_so_many_markets() -> None:
     names = [f"m{number}" for number in range(limits.FILTER_MARKETS_MAX)]
     assert filter_of([*names, names[0]]).market_ids == set(names)
+
+
+def test_what_is_said_of_a_row_takes_as_much_room_as_all_of_its_messages(seed: int) -> None:
+    rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
+    several = [row.frames for row in rows if len(row.frames) > 1]
+    assert several
+    for frames in [*several, *(row.frames for row in rows if row.frames)]:
+        assert size_of(frames) == sum(len(frame.text) for frame in frames)
