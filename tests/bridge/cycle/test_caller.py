@@ -14,14 +14,14 @@ import pytest
 
 import engine.limits
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
-from bridge.cycle.caller import CALLS_PER_STEP_MAX, SWEEP_GAP_US, Caller
-from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment
-from bridge.errors import Unavailable
+from bridge.cycle.caller import CALLS_PER_STEP_MAX, SWEEP_GAP_US, Caller, Course, CycleStatus
+from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
+from bridge.errors import NotFound, Unavailable
 from bridge.results import accepted
 from bridge.units import at_us
 from engine import codec
 from engine.commands import ClearRound
-from persistence.market_cycles import Cycle, write_cycle
+from persistence.market_cycles import Cycle, CycleRow, write_cycle
 from tests.bridge.conftest import START_US
 from tests.bridge.test_async_exchange import awaited
 from tests.support.client_log import Row, read_rows
@@ -490,3 +490,52 @@ async def test_a_sweep_that_fails_is_made_again_after_pauses_that_grow(
     monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
     assert await pauses_us(2) == [PAUSE_US, 2 * PAUSE_US]
     assert caplog.text.count("could not be swept") == 2
+
+
+@awaited
+async def test_each_number_is_told_under_its_name(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
+    monkeypatch.setattr(caller, "_moment", lambda: now)
+    every = CycleRow("m", "every", MINUTE_US, None, "")
+    caller._settings.rows = {"m": every, "n": CycleRow("n", "asked", None, None, "")}
+    rhythm = Rhythm("m", every.cycle, now, Seen(0, 0))
+    rhythm.calls, rhythm.skipped, rhythm.missed, rhythm.failures, rhythm.late_us_max = 1, 2, 3, 4, 5_250_000
+    caller._courses["m"] = Course(rhythm, last_called_at=at(START_US - 1), last_error="Unavailable: away")
+    one, other = caller.statuses()
+    assert one == caller.status("m")
+    assert one == CycleStatus(
+        market_id="m",
+        mode="every",
+        period=timedelta(minutes=1),
+        last_called_at=at(START_US - 1),
+        next_at=at(START_US),
+        calls=1,
+        skipped=2,
+        missed=3,
+        failures=4,
+        late_s_max=5.25,
+        last_error="Unavailable: away",
+    )
+    assert other == caller.status("n") == CycleStatus("n", "asked", None, None, None, 0, 0, 0, 0, 0.0, "")
+    with pytest.raises(NotFound, match="market_id: expected an open market, got 'o'"):
+        caller.status("o")
+    # Whoever leads no longer does not know when it is called next.
+    market.close()
+    assert caller.status("m").next_at is None
+    assert caller.status("m").calls == 1
+
+
+@awaited
+async def test_a_market_that_is_gone_is_called_no_more(market: Exchange) -> None:
+    """And one whose setting has changed goes on by the new one, with its counts."""
+    caller = Caller(market)
+    furnish(market, "a")
+    moment = caller._moment()
+    caller._settings.rows = {name: CycleRow(name, "on_offer", None, None, "") for name in ("m", "gone")}
+    caller._keep_up(moment)
+    caller._courses["m"].rhythm.calls = 5
+    caller._settings.rows = {"m": CycleRow("m", "every", MINUTE_US, None, "")}
+    caller._keep_up(moment)
+    assert {name: (one.rhythm.cycle.mode, one.rhythm.calls) for name, one in caller._courses.items()} == {
+        "m": ("every", 5)
+    }

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import engine.limits
-from bridge import Exchange, ManualClock, Unavailable, open_exchange
+from bridge import Exchange, ManualClock, NotLeader, Unavailable, open_exchange
 from bridge.config import Config
 from bridge.earning import collector, demurrage
 from bridge.earning.collector import Collected, Collector, collect
@@ -364,3 +364,17 @@ def test_the_collector_goes_on_by_itself_over_periods_and_outages(
         twice = """SELECT FROM token_ledger WHERE reason = 'demurrage'
             GROUP BY from_account, reference_id HAVING count(*) > 1"""
         assert connection.execute(twice).fetchall() == []
+
+
+def test_the_collector_waits_longer_after_each_failure_in_a_row(
+    market: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for all of them; that others lead is no failure to tell of."""
+    collecting = Collector(market, TERMS)
+    pauses_s = [collecting._failed(Unavailable("away")) for _ in range(12)]
+    assert pauses_s == [min(collector.PAUSE_S_MAX, collector.LOOK_S * 2 ** (number + 1)) for number in range(12)]
+    assert collecting.failures == 12
+    assert caplog.text.count("demurrage could not be collected") == 1
+    collecting._failures_in_a_row = 0
+    assert collecting._failed(NotLeader("another leads", "", 0.2)) == 2 * collector.LOOK_S
+    assert caplog.text.count("demurrage could not be collected") == 1
