@@ -175,6 +175,13 @@ def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock
         (lambda: market.get_resource_budget_rankings(limit=0), "limit"),
         (lambda: market.get_resource_budget_rankings(limit=1_001), "limit"),
         (lambda: market.bounties(status=cast(Any, "gone")), "status"),
+        (lambda: market.bounties(limit=0), "limit"),
+        (lambda: market.bounties(limit=1_001), "limit"),
+        (lambda: market.artifacts(limit=0), "limit"),
+        (lambda: market.artifacts(limit=1_001), "limit"),
+        (lambda: market.artifacts("two words"), "artifact_type"),
+        (lambda: market.resource_allocations("h1", limit=0), "limit"),
+        (lambda: market.resource_allocations("h1", limit=1_001), "limit"),
     ):
         with pytest.raises(Invalid) as caught:
             ask()

@@ -404,6 +404,26 @@ def test_an_award_that_comes_while_it_ends_is_given_back(stage: Stage) -> None:
     assert len(labour.begun) == 1
 
 
+def test_an_award_that_another_works_is_none_of_who_ends(stage: Stage) -> None:
+    """It shares the slot, so it cannot take it off sale; the work goes on, and is paid."""
+    labour = Labour(gated=True)
+    looked = Between(stage.source)
+    working, leaving = (
+        worker(stage, labour, "w1"),
+        Worker(stage.market, cast(Backlog, looked), labour, stage.settings("w2")),
+    )
+    award_id = stage.award(stage.task())
+    with running(working) as raised:
+        labour.until_begun()
+        with running(leaving) as also_raised:
+            until(lambda: looked.calls["holder"] > 1)
+        assert stage.award_row(award_id).status == "awarded"
+        labour.gate.set()
+        stage.until_award(award_id, "settled")
+    assert raised == also_raised == []
+    assert labour.award_ids == [award_id]
+
+
 def test_an_award_that_is_found_while_it_ends_is_not_begun(stage: Stage) -> None:
     labour, asked = Labour(), Between(stage.market)
     award_id = stage.award(stage.task())

@@ -211,3 +211,21 @@ def test_what_is_said_of_a_row_takes_as_much_room_as_all_of_its_messages(seed: i
     assert several
     for frames in [*several, *(row.frames for row in rows if row.frames)]:
         assert size_of(frames) == sum(len(frame.text) for frame in frames)
+
+
+def test_what_becomes_of_an_award_names_the_slot_and_whose_it_was(seed: int) -> None:
+    """As its award did, so that nobody has to remember it; in a random life, and in one that has all of the ends."""
+    ends = set()
+    for rows in (list(story(seed % 1_000_000, COMMANDS).rows), list(journal_of(golden_journal(RULES)).read())):
+        granted = {}
+        for row in rows:
+            for said in said_of(row):
+                if said["type"].partition(".")[0] != "award":
+                    continue
+                whose = [said[name] for name in ("bid_id", "bidder_id", "market_id", "provider_id", "slot_id")]
+                if said["type"] == "award.granted":
+                    granted[said["award_id"]] = whose
+                else:
+                    ends.add(said["type"])
+                    assert granted[said["award_id"]] == whose, said
+    assert ends == {"award.settled", "award.voided", "award.lapsed"}
