@@ -115,6 +115,13 @@ def test_markets(lived: MarketApi) -> None:
     assert (one.seq, one.durable_seq) == (LAST_SEQ, LAST_SEQ)
 
 
+def test_markets_stand_by_their_names(api: MarketApi) -> None:
+    """In whatever order they were opened."""
+    for market_id in ("m", "z", "a", "B", "k"):
+        api.open_market(market_id)
+    assert [one.market_id for one in api.markets().items] == ["B", "a", "k", "m", "z"]
+
+
 def test_quote(lived: MarketApi, clock: ManualClock) -> None:
     """CLR-3, CLR-4: nothing is on offer before the last slot is available; then two bids are in the way of a third."""
     now = lived.quote("m", 25)

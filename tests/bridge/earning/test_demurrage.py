@@ -378,3 +378,27 @@ def test_the_collector_waits_longer_after_each_failure_in_a_row(
     collecting._failures_in_a_row = 0
     assert collecting._failed(NotLeader("another leads", "", 0.2)) == 2 * collector.LOOK_S
     assert caplog.text.count("demurrage could not be collected") == 1
+
+
+def test_a_clock_that_is_set_back_charges_no_period_that_is_over(
+    market: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was forgiven, because nobody led when it had ended, stays so; and the next one is charged as ever."""
+    market.open_account("a")
+    market.mint("a", 10_100, "grant:initial")
+    clock.set_us(MIDNIGHT_US + 3 * DAY_US)
+
+    async def steps() -> None:
+        collecting = Collector(market, TERMS)
+        for day in (3, 2, 1, 3):
+            clock.set_us(MIDNIGHT_US + day * DAY_US)
+            for _ in range(4):
+                await asyncio.to_thread(projected, market.node.url)
+                await collecting._step()
+            assert charges(market, "a") == [(100, "2024-10-06T00:00:00Z/PT86400S")], day
+        clock.set_us(MIDNIGHT_US + 4 * DAY_US)
+        await _until(lambda: market.node.projected_seq >= market.read(lambda state: state.seq))
+        await collecting._step()
+        assert len(charges(market, "a")) == 2
+
+    asyncio.run(asyncio.wait_for(steps(), WAIT_S_MAX))

@@ -265,6 +265,32 @@ async def test_what_was_handed_out_takes_no_room_in_the_queue(monkeypatch: pytes
 
 
 @awaited
+async def test_a_queue_is_bounded_by_its_messages_however_few_rows_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a row are taken, or none; and what waits is counted in messages and in bytes, and to nought at the end."""
+    source = Source(story(3, 400).rows)
+    sizes = [len(Row(row.entry, row.events, 0).frames) for row in source.rows]
+    most = max(sizes) + 3
+    assert most > 6, "no row has several messages"
+    monkeypatch.setattr(limits, "QUEUE_MESSAGES_MAX", most)
+    slow, quick = await source.feed.subscribe(), await source.feed.subscribe()
+    for one in (slow, quick):
+        await one.next(WAIT_S)
+    waiting = 0
+    for seq, size in enumerate(sizes, 1):
+        source.bring(1)
+        while source.feed._hub_here().dispatched_seq < seq:  # noqa: ASYNC110 -- it is what is waited for
+            await asyncio.sleep(0)
+        waiting += size
+        assert (slow.end is None) == (waiting <= most), "it ends with the first row that has no room"
+        if size:
+            assert await told(quick, size) == [seq] * size
+        assert (quick._messages, quick._bytes, len(quick._queue)) == (0, 0, 0)
+    assert slow.end is not None
+    assert slow.end.reason == SLOW_READER
+    quick.close()
+
+
+@awaited
 async def test_thousands_hear_the_same_and_one_more_is_refused() -> None:
     source = Source(bids(20))
     subscriptions = [await source.feed.subscribe() for _ in range(limits.SUBSCRIBERS_MAX)]
