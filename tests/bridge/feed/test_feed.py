@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -443,6 +444,24 @@ async def test_who_waits_for_the_watermark_alone_is_woken_by_it() -> None:
                 ((mark,),) = await subscription.next(WAIT_S * 10)
                 told_seq = mark.seq
             assert (mark.kind, told_seq) == ("watermark", seq)
+
+
+@awaited
+async def test_however_much_comes_the_watermark_is_told_once_in_a_while() -> None:
+    source = Source(bids(60), before=10)
+    hub, planned = source.feed._hub_here(), list[tuple[float, Callable[[], None]]]()
+    hub._loop = SimpleNamespace(call_later=lambda *call: planned.append(call))  # type: ignore[misc,assignment]
+    with await source.feed.subscribe() as subscription:
+        await subscription.next(WAIT_S)
+        for seq in (20, 30, 40, 50, 60, 70):
+            source.bring(seq - source.feed.seq)
+            while hub.dispatched_seq < seq:  # noqa: ASYNC110 -- it is what is waited for
+                await asyncio.sleep(0)
+            if seq in (40, 70):
+                ((in_s, tell),) = planned
+                assert in_s == limits.WATERMARK_EVERY_S
+                planned.clear()
+                tell()
 
 
 @awaited
