@@ -307,6 +307,10 @@ def test_candles(lived: MarketApi) -> None:
     assert two.opens_at - one.opens_at == timedelta(minutes=1)
     assert (one.rounds, one.close_price_tokens) == (1, 40)
     assert (two.slots_available, two.awards_granted, two.bids_open_max, two.open_price_tokens) == (1, 1, 1, 7)
+    finest = lived.get_candles("m", timedelta(seconds=1_000), timedelta(seconds=1))
+    assert [(one.rounds, one.close_price_tokens) for one in finest.candles] == [(1, 40), (1, 7)]
+    longest = timedelta(days=366)
+    assert [one.rounds for one in lived.get_candles("m", longest, longest).candles] == [2]
     (both,) = lived.get_candles("m", timedelta(hours=10), timedelta(hours=10)).candles
     assert (both.rounds, both.slots_available) == (2, one.slots_available + 1)
     assert (both.open_price_tokens, both.high_price_tokens) == (40, 40)
