@@ -256,6 +256,25 @@ def test_a_database_that_is_frozen_holds_no_check_up(
             revoking.join()
 
 
+def test_whoever_closes_does_not_wait_for_a_database_that_does_not_answer(
+    own_server: OwnServer, own_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again: nothing; and nobody is kept who waited for a look."""
+    monkeypatch.setattr(keyring, "_ANSWER_S_MAX", 10 * WAIT_S_MAX)
+    keys = Keyring(own_url, 0, clock).start()
+    with own_server.frozen():
+        until(keys._asking.locked)
+        waiting = threading.Thread(target=lambda: asyncio.run(keys.catch_up()))
+        waiting.start()
+        closing = [threading.Thread(target=keys.close) for _ in range(2)]
+        for thread in closing:
+            thread.start()
+        for thread in (*closing, waiting):
+            thread.join(WAIT_S_MAX)
+            assert not thread.is_alive()
+    assert not keys._thread.is_alive()
+
+
 def test_without_a_database_nothing_starts(clock: ManualClock) -> None:
     with pytest.raises(Unavailable, match="keys cannot be read"), Keyring("postgresql://127.0.0.1:1/x", 0, clock):
         pass
