@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from bridge import Invalid, Refused, Unavailable, UnknownOutcome, verbs
+from bridge import Invalid, Refused, Request, Unavailable, UnknownOutcome, verbs
 from bridge.client import InDoubt, each
 from bridge.client.batches import calls_of, place_bids
 from bridge.client.call import Call, reader
 from bridge.results import Page
 from bridge.server.bodies import BIDS_PER_BATCH_MAX
+from engine.commands import PlaceBid
 from engine.events import Rejected
 from engine.reject import Reject
 
@@ -39,6 +40,14 @@ def test_neighbours_of_one_bidder_and_market_share_a_call() -> None:
     }
     with pytest.raises(Invalid, match="requests"):
         calls_of([*bids, verbs.open_account("c")], "id", "durable")
+
+
+def test_a_wrong_bid_is_told_before_any_is_sent() -> None:
+    """Built by hand, as those of a platform may be."""
+    right = verbs.place_bid("m", "a", "t", 1)
+    wrong = Request("", PlaceBid("m", "a", "t", -1, 0, None))
+    with pytest.raises(Invalid, match="max_price_tokens"):
+        calls_of([right, wrong], "id", "durable")
 
 
 def test_outcomes_are_those_of_all_calls_in_order() -> None:
