@@ -317,6 +317,28 @@ def test_a_slot_that_is_not_free_is_offered_again_after_pauses_that_grow(
         assert most_s * 0.499 <= pause_s <= most_s * 1.001
 
 
+def test_a_wait_that_is_refused_is_made_again_when_the_market_says_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it says nothing, after pauses that grow; an answer ends them."""
+    loop = worker(stage, Labour(), poll_s=30.0).slot(stage.slot_id)
+    loop._offer_at_s = math.inf
+    asks: list[float | None] = [7.5, None, None]
+
+    def wait() -> bool:
+        if asks:
+            raise Unavailable("away", asks.pop(0))
+        return False
+
+    monkeypatch.setattr(loop._finder, "wait", wait)
+    told_s, second_s, third_s = (loop._wait_for_award() for _ in range(3))
+    assert told_s == 7.5
+    assert PAUSE_FIRST_S <= second_s <= 2 * PAUSE_FIRST_S <= third_s <= 4 * PAUSE_FIRST_S
+    assert loop._wait_for_award() == 30.0, "then it looks, as often as it was told"
+    monkeypatch.setattr(loop._finder, "wait", lambda: True)
+    assert loop._wait_for_award() == 0.0
+
+
 def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
     """Even where it has this slot's name: the price would be another's, and so is the work."""
     labour = Labour()

@@ -14,7 +14,7 @@ import pytest
 
 import engine.limits
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
-from bridge.cycle.caller import CALLS_PER_STEP_MAX, SWEEP_GAP_US, Caller, Course, CycleStatus
+from bridge.cycle.caller import CALLS_PER_STEP_MAX, LOOK_S, SWEEP_GAP_US, Caller, Course, CycleStatus
 from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
 from bridge.errors import NotFound, Unavailable
 from bridge.results import accepted
@@ -539,3 +539,33 @@ async def test_a_market_that_is_gone_is_called_no_more(market: Exchange) -> None
     assert {name: (one.rhythm.cycle.mode, one.rhythm.calls) for name, one in caller._courses.items()} == {
         "m": ("every", 5)
     }
+
+
+@awaited
+async def test_where_nobody_can_say_what_time_it_is_nothing_is_due(
+    market: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that has leapt, years of cycles would be missed, or the last one called again."""
+    fault, looks, steps = "the clock has leapt", 0, 0
+    monkeypatch.setattr(type(market.node.time), "fault", property(lambda _: fault))
+
+    async def waited(_: asyncio.Event, wait_s: float) -> None:
+        nonlocal looks
+        looks += 1
+        assert 0 < wait_s <= LOOK_S
+        await asyncio.sleep(0)
+
+    async with Caller(market) as caller:
+        step = caller._step
+
+        def stepped() -> float:
+            nonlocal steps
+            steps += 1
+            return step()
+
+        monkeypatch.setattr(caller, "_step", stepped)
+        monkeypatch.setattr("bridge.cycle.caller.passed_or_set", waited)
+        await until(lambda: looks > 10)
+        assert steps == 0
+        fault = ""
+        await until(lambda: steps > 1)
