@@ -1,5 +1,6 @@
 """How results and the first words of a service are written: in order, and so that a shell reads them right."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,9 @@ from tests.support.victim import ROOT
 def test_a_result_stands_behind_what_was_written_before_it() -> None:
     """Into a pipe, where text waits in a buffer of its own."""
     code = "import sys; from bridge.cli.output import print_json; sys.stdout.write('before\\n'); print_json({'a': 1})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=buffered)
     assert done.stdout == 'before\n{\n  "a": 1\n}\n'
 
 
