@@ -264,9 +264,9 @@ def test_whoever_closes_does_not_wait_for_a_database_that_does_not_answer(
     keys = Keyring(own_url, 0, clock).start()
     with own_server.frozen():
         until(keys._asking.locked)
-        waiting = threading.Thread(target=lambda: asyncio.run(keys.catch_up()))
+        waiting = threading.Thread(target=lambda: asyncio.run(keys.catch_up()), daemon=True)
         waiting.start()
-        closing = [threading.Thread(target=keys.close) for _ in range(2)]
+        closing = [threading.Thread(target=keys.close, daemon=True) for _ in range(2)]
         for thread in closing:
             thread.start()
         for thread in (*closing, waiting):
