@@ -93,6 +93,18 @@ def test_error_inside_the_block_is_not_replaced_by_one_of_closing(database_url: 
         lose_the_shard()
 
 
+def test_an_error_of_closing_is_raised_where_nothing_else_is(database_url: str) -> None:
+    """Else whoever leaves the block in order would take for written what was not."""
+
+    def lose_the_shard() -> None:
+        with open_exchange(database_url) as first:
+            open_exchange(database_url, takeover=True).close()
+            until(lambda: first.role == "ended")
+
+    with pytest.raises(Unavailable, match="another writer has taken over"):
+        lose_the_shard()
+
+
 def test_shards_of_one_database_know_nothing_of_each_other(database_url: str) -> None:
     with open_exchange(database_url) as zero, open_exchange(database_url, shard_id=7) as seven:
         furnish(zero, "a")

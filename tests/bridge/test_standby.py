@@ -300,8 +300,14 @@ def test_closing_a_standby_lets_nobody_wait_for_it(database_url: str, clock: Man
             standby = open_exchange(database_url, clock=clock, standby=True)
             standby.close()
             standby.close()
-            with pytest.raises(Unavailable, match="the exchange is closed"):
-                standby.open_account("a")
+            for ask in (
+                lambda: standby.open_account("a"),  # noqa: B023
+                lambda: standby.durable_seq,  # noqa: B023
+                lambda: standby.recovery,  # noqa: B023
+            ):
+                with pytest.raises(Unavailable, match="the exchange is closed") as caught:
+                    ask()
+                assert not isinstance(caught.value, NotLeader), "nobody else is to be asked for this one"
         with psycopg.connect(database_url) as connection:
             assert register.standbys(connection, 0) == []
         assert leader.open_account("a").seq == 1

@@ -103,6 +103,26 @@ def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> 
     assert market.wallet("a").held_tokens == 0
 
 
+def test_of_what_was_spent_for_a_reference_nothing_is_another_when_it_is_told_again(market: AllocatorApi) -> None:
+    """BRG-3: its tokens and its impact, of which none is not nought; another kind of reference is another spending."""
+    stake(market, "s1", "a", "h1", 1_000)
+    for reference_id, impact in (("some", 1.5), ("none", None), ("nought", 0)):
+        market.record_resource_spending("h1", 10, "task", reference_id, impact)
+        for tokens, other in ((10, 1.500001), (10, 0 if impact is None else None), (9, impact), (11, impact)):
+            with pytest.raises(Conflict, match="reference_id: expected a reference that is not recorded yet"):
+                market.record_resource_spending("h1", tokens, "task", reference_id, other)
+        again = market.record_resource_spending("h1", 10, "task", reference_id, impact)
+        assert (again.tokens, again.impact) == (10, impact)
+    assert market.record_resource_spending("h1", 45, "paper", "some").tokens == 45, "all that is left"
+    with pytest.raises(Conflict, match="tokens: expected at most 0"):
+        market.record_resource_spending("h1", 1, "task", "more")
+
+
+def test_an_artifact_may_be_worth_nothing_or_all_and_have_a_long_title(market: AllocatorApi) -> None:
+    assert market.put_artifact("h1", "hypothesis", "\u00e9" * 200).title == "\u00e9" * 200
+    assert [market.set_market_price("h1", price).market_price for price in (0, 1, 1e-6)] == [0.0, 1.0, 1e-6]
+
+
 def test_lists_page_by_page(market: AllocatorApi) -> None:
     for number in (3, 1, 2):
         market.put_artifact(f"x{number}", "paper")
@@ -155,6 +175,13 @@ def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock
         (lambda: market.get_resource_budget_rankings(limit=0), "limit"),
         (lambda: market.get_resource_budget_rankings(limit=1_001), "limit"),
         (lambda: market.bounties(status=cast(Any, "gone")), "status"),
+        (lambda: market.bounties(limit=0), "limit"),
+        (lambda: market.bounties(limit=1_001), "limit"),
+        (lambda: market.artifacts(limit=0), "limit"),
+        (lambda: market.artifacts(limit=1_001), "limit"),
+        (lambda: market.artifacts("two words"), "artifact_type"),
+        (lambda: market.resource_allocations("h1", limit=0), "limit"),
+        (lambda: market.resource_allocations("h1", limit=1_001), "limit"),
     ):
         with pytest.raises(Invalid) as caught:
             ask()

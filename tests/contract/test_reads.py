@@ -115,6 +115,13 @@ def test_markets(lived: MarketApi) -> None:
     assert (one.seq, one.durable_seq) == (LAST_SEQ, LAST_SEQ)
 
 
+def test_markets_stand_by_their_names(api: MarketApi) -> None:
+    """In whatever order they were opened."""
+    for market_id in ("m", "z", "a", "B", "k"):
+        api.open_market(market_id)
+    assert [one.market_id for one in api.markets().items] == ["B", "a", "k", "m", "z"]
+
+
 def test_quote(lived: MarketApi, clock: ManualClock) -> None:
     """CLR-3, CLR-4: nothing is on offer before the last slot is available; then two bids are in the way of a third."""
     now = lived.quote("m", 25)
@@ -300,6 +307,10 @@ def test_candles(lived: MarketApi) -> None:
     assert two.opens_at - one.opens_at == timedelta(minutes=1)
     assert (one.rounds, one.close_price_tokens) == (1, 40)
     assert (two.slots_available, two.awards_granted, two.bids_open_max, two.open_price_tokens) == (1, 1, 1, 7)
+    finest = lived.get_candles("m", timedelta(seconds=1_000), timedelta(seconds=1))
+    assert [(one.rounds, one.close_price_tokens) for one in finest.candles] == [(1, 40), (1, 7)]
+    longest = timedelta(days=366)
+    assert [one.rounds for one in lived.get_candles("m", longest, longest).candles] == [2]
     (both,) = lived.get_candles("m", timedelta(hours=10), timedelta(hours=10)).candles
     assert (both.rounds, both.slots_available) == (2, one.slots_available + 1)
     assert (both.open_price_tokens, both.high_price_tokens) == (40, 40)

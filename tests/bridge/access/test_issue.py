@@ -60,6 +60,13 @@ def test_a_header_carries_a_key(header: bytes) -> None:
     assert key_text.bearer(header) == GOOD.encode()
 
 
+def test_a_header_of_so_many_bytes_is_read_and_a_longer_one_is_not() -> None:
+    header = b"Bearer " + GOOD.encode().rjust(256 - len(b"Bearer "))
+    assert (len(header), key_text.bearer(header)) == (256, GOOD.encode())
+    with pytest.raises(Unauthorized, match="Authorization: Bearer"):
+        key_text.bearer(header + b" ")
+
+
 @pytest.mark.parametrize(
     "header",
     [None, b"", b"Bearer", b"Bearer ", GOOD.encode(), b"Basic YTpi"],

@@ -3,6 +3,7 @@
 Waits are for something to happen, with the bounds of `tests.support`; no time is asserted but that of the clock given.
 """
 
+import asyncio
 import hmac
 import logging
 import threading
@@ -21,7 +22,7 @@ from bridge.units import datetime_of
 from persistence import api_keys
 from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
-from tests.support.small_market import in_threads, until
+from tests.support.small_market import WAIT_S_MAX, in_threads, until
 
 SECOND_US = 1_000_000
 
@@ -158,6 +159,51 @@ def test_no_more_keys_than_there_is_room_for(keys: Keyring, monkeypatch: pytest.
     assert gets_in(keys, make(keys).key)
 
 
+@pytest.mark.parametrize("rows_max", [0, -1, keyring.LIST_ROWS_MAX + 1])
+def test_a_list_of_keys_has_its_bounds(keys: Keyring, rows_max: int) -> None:
+    """Newest first, so that what is left out is the oldest."""
+    made = [make(keys).view for _ in range(3)]
+    with pytest.raises(Invalid, match="rows_max") as caught:
+        keys.views(rows_max)
+    assert caught.value.value == rows_max
+    assert set(keys.views(keyring.LIST_ROWS_MAX)) == set(made)
+    assert len(keys.views(1)) == 1
+
+
+def test_a_look_that_meets_a_bug_is_not_the_last(
+    keys: Keyring,
+    database_url: str,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Else nobody here would hear of a key that was revoked elsewhere; who waited for that look goes on."""
+    issued, real, left = make(keys), api_keys.version, [ValueError("a bug")]
+
+    def version(connection: psycopg.Connection, shard_id: int) -> int:
+        if threading.current_thread() is keys._thread and left:
+            raise left.pop()
+        return real(connection, shard_id)
+
+    monkeypatch.setattr(api_keys, "version", version)
+    asyncio.run(asyncio.wait_for(keys.catch_up(), WAIT_S_MAX))
+    until(lambda: not left)
+    with Keyring(database_url, 0, clock) as other:
+        other.revoke(issued.view.key_id)
+    until(lambda: not gets_in(keys, issued.key))
+    assert "met a bug" in caplog.text
+
+
+def test_where_nobody_looks_nobody_waits_for_a_look(keys: Keyring, database_url: str, clock: ManualClock) -> None:
+    """Before it is started, after it was closed, and where as many wait as may."""
+    never = Keyring(database_url, 0, clock)
+    asyncio.run(never.catch_up())
+    assert not never._waiting
+    keys.close()
+    asyncio.run(keys.catch_up())
+    assert not keys._waiting
+
+
 def test_an_outage_shuts_nobody_out_and_lets_nobody_stay(
     own_server: OwnServer, own_url: str, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -208,6 +254,25 @@ def test_a_database_that_is_frozen_holds_no_check_up(
             assert revoking.is_alive(), "before the database has answered"
             assert gets_in(keys, stays.key)
             revoking.join()
+
+
+def test_whoever_closes_does_not_wait_for_a_database_that_does_not_answer(
+    own_server: OwnServer, own_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Again: nothing; and nobody is kept who waited for a look."""
+    monkeypatch.setattr(keyring, "_ANSWER_S_MAX", 10 * WAIT_S_MAX)
+    keys = Keyring(own_url, 0, clock).start()
+    with own_server.frozen():
+        until(keys._asking.locked)
+        waiting = threading.Thread(target=lambda: asyncio.run(keys.catch_up()), daemon=True)
+        waiting.start()
+        closing = [threading.Thread(target=keys.close, daemon=True) for _ in range(2)]
+        for thread in closing:
+            thread.start()
+        for thread in (*closing, waiting):
+            thread.join(WAIT_S_MAX)
+            assert not thread.is_alive()
+    assert not keys._thread.is_alive()
 
 
 def test_without_a_database_nothing_starts(clock: ManualClock) -> None:

@@ -1,10 +1,13 @@
 """Token buckets: never faster than the rate, never more at once than the burst, never more names than agreed."""
 
 import random
+import time
+from collections import OrderedDict
 
 import pytest
 
 from bridge.access.limiter import Buckets
+from tests.support.small_market import in_threads
 
 SECOND_NS = 1_000_000_000
 
@@ -67,3 +70,24 @@ def test_no_more_names_are_remembered_than_agreed() -> None:
 def test_more_than_a_bucket_holds_is_a_mistake() -> None:
     with pytest.raises(AssertionError):
         Buckets(1).take("a", 1, 1, 2, 0)
+
+
+class Interrupted(OrderedDict[str, int]):
+    """Each reading is followed by a turn of another thread."""
+
+    def get(self, name: str, default: int = 0) -> int:  # type: ignore[override]
+        found = super().get(name, default)
+        time.sleep(0)
+        return found
+
+
+def test_many_who_ask_at_once_get_no_more_than_one_who_asks_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None takes what another has taken, whenever they are interrupted."""
+    buckets, burst, granted = Buckets(1), 500, list[int]()
+    monkeypatch.setattr(buckets, "_full_at_ns", Interrupted())
+
+    def ask() -> None:
+        granted.append(sum(not buckets.take("a", 1, burst, 1, 0) for _ in range(burst)))
+
+    assert in_threads([ask] * 4) == []
+    assert sum(granted) == burst

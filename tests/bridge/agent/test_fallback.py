@@ -186,6 +186,23 @@ def test_a_task_that_is_taken_costs_the_budget_nothing(stage: Stage) -> None:
     assert platform.reserved == {}
 
 
+@pytest.mark.parametrize("method", ["next_task", "reserve", "spend"])
+def test_a_budget_that_does_not_answer_is_asked_again(stage: Stage, method: str) -> None:
+    """The slot goes on, and what is set aside is ended once."""
+    labour, task_id = Labour(), stage.task()
+    # A platform offers again what nobody has reserved.
+    platform = Platform(*[task_id] * 3) if method == "reserve" else Platform(task_id)
+    between = Between(platform)
+    between.before[method] = raising(AWAY, 2)
+    asked = cast(Platform, between)
+    one = Worker(stage.market, stage.source, labour, stage.settings(), fallback=Fallback(asked, asked, asked))
+    with running(one) as raised:
+        until(lambda: platform.spent == [(task_id, 60)])
+    assert raised == []
+    assert len(labour.begun) == 1
+    assert (platform.purse_tokens, platform.reserved) == (940, {})
+
+
 def test_without_budget_nothing_is_worked(stage: Stage) -> None:
     labour, task_id = Labour(), stage.task()
     platform = Platform(task_id, purse_tokens=99)

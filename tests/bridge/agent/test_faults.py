@@ -9,16 +9,19 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.agent import Worker
+from bridge.agent import Finished, Worker, WorkFailed
+from bridge.agent.awards import end
 from bridge.agent.patience import Ending
 from bridge.agent.recovery import release_abandoned
 from bridge.agent.task import Hand
 from bridge.clock import system_clock
-from bridge.errors import NotLeader, Unavailable, UnknownOutcome
+from bridge.errors import Invalid, NotLeader, Refused, Unavailable, UnknownOutcome
 from bridge.market_api import MarketApi
 from bridge.units import datetime_of
 from bridge.work.model import Claim
 from bridge.work.source import Backlog
+from engine.events import Rejected
+from engine.reject import Reject
 from tests.support.small_market import until
 from tests.support.work_stage import TOKENS, Between, Labour, Stage, raising, running
 
@@ -114,6 +117,103 @@ def test_a_worker_that_is_told_to_end_while_the_market_is_away_ends(stage: Stage
         stage.until_award(award_id, "settled")
     assert raised == []
     assert labour.award_ids == [award_id]
+
+
+def test_a_worker_that_is_told_to_end_before_its_source_has_answered_ends(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has begun nothing, so there is nothing to raise."""
+    monkeypatch.setattr("bridge.agent.patience._TRIES_ENDING_MAX", 1)
+    between, labour = between_source(stage), Labour()
+    asked = iter(range(1, 10**6))
+    tries = 0
+
+    def away() -> None:
+        nonlocal tries
+        tries = next(asked)
+        raise AWAY
+
+    between.before["claims"] = away
+    with running(one := worker(stage, labour)) as raised:
+        until(lambda: tries > 1)
+        one.stop()
+    assert raised == []
+    assert labour.begun == []
+    assert stage.slot_status() == "", "nothing is offered by who does not know what it had in hand"
+
+
+@pytest.mark.parametrize("succeeds", [True, False], ids=["done", "failed"])
+def test_work_of_a_claim_that_the_source_knows_no_more_is_not_paid(stage: Stage, succeeds: bool) -> None:
+    """Its award is voided, and the slot is sold again."""
+
+    def work(_: object) -> Finished:
+        if succeeds:
+            return Finished(60, 1.5)
+        raise WorkFailed("no")
+
+    between = between_source(stage)
+    between.before["complete" if succeeds else "fail"] = raising(Invalid("claim", "c", "one that is known"), 1)
+    award_id = stage.award(stage.task())
+    with running(one := worker(stage, Labour(result=work))) as raised:
+        stage.until_award(award_id, "voided")
+        until(lambda: stage.slot_status() == "offered")
+    assert raised == []
+    counts = one.status().counts
+    assert (counts["voided"], counts["done"], counts["failed"]) == (1, 0, 0)
+    assert stage.available_tokens == TOKENS
+
+
+@pytest.mark.parametrize(
+    ("by_another", "succeeded", "told"),
+    [("settle", True, "settled"), ("void", False, "voided"), ("settle", False, "lost"), ("void", True, "lost")],
+)
+def test_an_award_that_another_has_ended_counts_as_what_it_is(
+    stage: Stage, by_another: str, succeeded: bool, told: str
+) -> None:
+    """Ended as this worker would have, by who shares its slot, or by itself so long ago that nobody knows the retry."""
+    task_id = stage.task()
+    award_id = stage.award(task_id)
+    claim = left_in_hand(stage, task_id, award_id)
+    completion = stage.source.complete(claim, 60, 1.5) if succeeded else stage.source.fail(claim, "no")
+    award = stage.award_row(award_id)
+    if by_another == "settle":
+        stage.owner.settle(stage.slot_id, 60, 1.5, provider_id=stage.provider_id, award_id=award_id)
+    else:
+        stage.owner.void(stage.slot_id, provider_id=stage.provider_id, award_id=award_id)
+    assert end(stage.market, award, completion) == told
+    if not succeeded:
+        assert end(stage.market, award, None) == told, "what was never begun is as what has failed"
+
+
+def test_what_is_no_end_of_an_award_is_raised(stage: Stage) -> None:
+    """It was refused for something that only a person can mend, and the award is still there."""
+    between = between_market(stage)
+    award = stage.award_row(stage.award(stage.task()))
+    between.before["void"] = raising(Refused(Rejected(Reject.NOT_PERMITTED, "slot_id", "s", ""), 1), 1)
+    with pytest.raises(Refused):
+        end(stage.market, award, None)
+    assert stage.award_row(award.award_id).status == "awarded"
+
+
+def test_an_award_that_cannot_be_given_back_is_left_for_the_next_start(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes while the worker ends and the market goes away: that is no failure of the worker's."""
+    monkeypatch.setattr("bridge.agent.patience._TRIES_ENDING_MAX", 1)
+    between, labour = between_market(stage), Labour()
+    with running(one := worker(stage, labour, poll_s=3_600.0)) as raised:
+        until(lambda: stage.slot_status() == "offered")
+        bid_id = stage.bid(stage.task())
+        stage.call_until_won(bid_id)
+        between.before["void"] = raising(AWAY, 10**6)
+        one.stop()
+    assert raised == []
+    assert stage.owner.bid(bid_id).status == "won"
+    between.before.clear()
+    with running(worker(stage, labour)) as raised:
+        until(lambda: stage.owner.bid(bid_id).status == "settled")
+    assert raised == []
+    assert len(labour.begun) == 1
 
 
 # --- a restart -------------------------------------------------------------------------------------------------------
@@ -231,3 +331,20 @@ def test_a_budget_claim_that_is_too_old_is_set_free(stage: Stage) -> None:
     assert stage.source.tasks([name])[name].status == "awarded"
     assert release(stage, 1) >= 1
     assert stage.source.tasks([name])[name].status == "open"
+
+
+def test_a_worker_looks_again_and_again_for_what_others_have_left(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a look that failed: nobody else may be there to do it."""
+    monkeypatch.setattr("bridge.agent.worker.RELEASE_EVERY_S", 0.01)
+    between = between_source(stage)
+    with running(worker(stage, Labour(), budget_claim_max=timedelta(microseconds=1))) as raised:
+        until(lambda: stage.slot_status() == "offered")
+        between.before["claims"] = raising(AWAY, 2)
+        name = stage.task()
+        left_in_hand(stage, name, None, "gone")
+        until(lambda: stage.source.tasks([name])[name].status == "open")
+        left_in_hand(stage, second := stage.task(2), None, "gone")
+        until(lambda: stage.source.tasks([second])[second].status == "open")
+    assert raised == []

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from bridge.agent import Gap, get_top_gap, score_gaps
+from engine.limits import SEQ_MAX, TOKENS_MAX
 
 
 def test_seventy_percent_ucb_and_thirty_percent_budget() -> None:
@@ -83,6 +84,13 @@ def test_what_makes_no_sense_is_named_and_moves_no_other(
     else:
         assert told == score_gaps(others, budgets)
     assert get_top_gap([gap, *others], budgets) == told[0].gap
+
+
+def test_what_is_at_its_bound_counts() -> None:
+    """As many visits and tokens as the market can have; a mean of nothing, and of all."""
+    gaps = [Gap("most", SEQ_MAX, 1.0, "rich"), Gap("least", 1, 0.0, "poor"), Gap("beyond", SEQ_MAX + 1, 1.0)]
+    told = score_gaps(gaps, {"rich": TOKENS_MAX, "poor": TOKENS_MAX + 1})
+    assert [(one.gap.gap_id, one.budget) for one in told] == [("least", 0.0), ("most", pytest.approx(0.3))]
 
 
 def test_the_same_whatever_the_order(seed: int) -> None:

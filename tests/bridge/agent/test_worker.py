@@ -5,6 +5,7 @@ test sets, and work that begins and ends when the test says so.
 """
 
 import math
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,14 +15,14 @@ from bridge import Exchange, ManualClock
 from bridge.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
 from bridge.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
 from bridge.client import Client
-from bridge.errors import Invalid, Refused
+from bridge.errors import Invalid, Refused, Unavailable
 from bridge.market_api import MarketApi
 from bridge.work.model import Task
 from bridge.work.source import Backlog
 from bridge.work.tables import WorkTables
 from engine.reject import Reject
 from tests.support.small_market import until
-from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, running
+from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, raising, running
 
 
 def worker(stage: Stage, labour: Labour, worker_id: str = "w", **said: Any) -> Worker:
@@ -184,6 +185,32 @@ def test_a_client_is_told_of_an_award_at_once(
     assert raised == []
 
 
+def test_a_wait_that_is_not_answered_is_no_end(
+    owner: Exchange, over_http: tuple[Client, WorkTables], module_clock: ManualClock
+) -> None:
+    """The market goes away between a look and the wait for an award, and comes back."""
+    client, tables = over_http
+    between = Between(client)
+    stage, labour = Stage(owner, cast(MarketApi, between), tables, "unanswered", module_clock), Labour()
+    fail, waits = raising(Unavailable("away", retry_after_s=0.01), 3), 0
+
+    def before_waiting() -> None:
+        nonlocal waits
+        # Each look is followed by a wait while the slot is on sale.
+        if waits := waits + 1 if stage.slot_status() == "offered" else 0:
+            fail()
+
+    one = worker(stage, labour, poll_s=3_600.0, wait_s=0.5, bidder_id=stage.quest_id)
+    with running(one) as raised:
+        until(lambda: stage.slot_status() == "offered")
+        between.before["awards"] = before_waiting
+        until(lambda: waits > 3)
+        between.before.clear()
+        stage.call_until_won(stage.bid(stage.task()))
+        until(lambda: one.status().counts["settled"] == 1)
+    assert raised == []
+
+
 # --- several workers, and a lease that runs out -----------------------------------------------------------------------
 
 
@@ -290,6 +317,28 @@ def test_a_slot_that_is_not_free_is_offered_again_after_pauses_that_grow(
         assert most_s * 0.499 <= pause_s <= most_s * 1.001
 
 
+def test_a_wait_that_is_refused_is_made_again_when_the_market_says_so(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it says nothing, after pauses that grow; an answer ends them."""
+    loop = worker(stage, Labour(), poll_s=30.0).slot(stage.slot_id)
+    loop._offer_at_s = math.inf
+    asks: list[float | None] = [7.5, None, None]
+
+    def wait() -> bool:
+        if asks:
+            raise Unavailable("away", asks.pop(0))
+        return False
+
+    monkeypatch.setattr(loop._finder, "wait", wait)
+    told_s, second_s, third_s = (loop._wait_for_award() for _ in range(3))
+    assert told_s == 7.5
+    assert PAUSE_FIRST_S <= second_s <= 2 * PAUSE_FIRST_S <= third_s <= 4 * PAUSE_FIRST_S
+    assert loop._wait_for_award() == 30.0, "then it looks, as often as it was told"
+    monkeypatch.setattr(loop._finder, "wait", lambda: True)
+    assert loop._wait_for_award() == 0.0
+
+
 def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
     """Even where it has this slot's name: the price would be another's, and so is the work."""
     labour = Labour()
@@ -377,6 +426,26 @@ def test_an_award_that_comes_while_it_ends_is_given_back(stage: Stage) -> None:
     assert len(labour.begun) == 1
 
 
+def test_an_award_that_another_works_is_none_of_who_ends(stage: Stage) -> None:
+    """It shares the slot, so it cannot take it off sale; the work goes on, and is paid."""
+    labour = Labour(gated=True)
+    looked = Between(stage.source)
+    working, leaving = (
+        worker(stage, labour, "w1"),
+        Worker(stage.market, cast(Backlog, looked), labour, stage.settings("w2")),
+    )
+    award_id = stage.award(stage.task())
+    with running(working) as raised:
+        labour.until_begun()
+        with running(leaving) as also_raised:
+            until(lambda: looked.calls["holder"] > 1)
+        assert stage.award_row(award_id).status == "awarded"
+        labour.gate.set()
+        stage.until_award(award_id, "settled")
+    assert raised == also_raised == []
+    assert labour.award_ids == [award_id]
+
+
 def test_an_award_that_is_found_while_it_ends_is_not_begun(stage: Stage) -> None:
     labour, asked = Labour(), Between(stage.market)
     award_id = stage.award(stage.task())
@@ -418,9 +487,32 @@ def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
     ],
 )
 def test_wrong_settings_are_named(said: dict[str, Any], field: str) -> None:
-    settings = WorkerSettings(
-        **{"worker_id": "w", "market_id": "m", "slot_ids": ("s",), "provider_id": "p"} | said  # type: ignore[arg-type]
-    )
     with pytest.raises(Invalid) as refused:
-        settings.check()
+        settings(**said).check()
     assert refused.value.field == field
+
+
+def settings(**said: Any) -> WorkerSettings:
+    return WorkerSettings(**{"worker_id": "w", "market_id": "m", "slot_ids": ("s",), "provider_id": "p"} | said)
+
+
+@pytest.mark.parametrize(
+    ("field", "bounds", "beyond"),
+    [
+        ("slot_ids", [("s",), tuple(f"s{number}" for number in range(64))], []),
+        ("reserve_price_tokens", [None, 0, 1], [-1]),
+        ("lease", [None, timedelta(microseconds=1)], [timedelta(0)]),
+        ("attempts_max", [1, 1_000], [0, 1_001]),
+        ("poll_s", [0.01, 3_600.0], [0.009, 3_600.1]),
+        ("wait_s", [0.0, 60.0], [-0.1, 60.1]),
+    ],
+)
+def test_settings_may_be_as_large_and_as_small_as_their_bounds(
+    field: str, bounds: list[Any], beyond: list[Any]
+) -> None:
+    for value in bounds:
+        settings(**{field: value}).check()
+    for value in beyond:
+        with pytest.raises(Invalid) as refused:
+            settings(**{field: value}).check()
+        assert (refused.value.field, refused.value.value) == (field, value)

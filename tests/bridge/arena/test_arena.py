@@ -4,8 +4,10 @@ Method: one small arena in this process, whose output the tests read; and the co
 """
 
 import io
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +16,19 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bridge.arena.deviations import Deviation, Reply, round_of
+from bridge.arena import report
+from bridge.arena.contest import Estimate, Field, Row
+from bridge.arena.deviations import RULES, Deviation, Reply, round_of
 from bridge.arena.findings import findings, proofs
 from bridge.arena.options import BIDDERS_MAX, ROUNDS_MAX, SEEDS_MAX, ArenaOptions
 from bridge.arena.report import render
-from bridge.arena.result import ArenaResult
+from bridge.arena.result import ArenaResult, find_dominance, find_row
 from bridge.arena.run import run_arena
-from bridge.arena.terminal import print_result
+from bridge.arena.scene import KINDS, WORLDS, Kind, World
+from bridge.arena.small_rounds import SITUATIONS, promised
+from bridge.arena.terminal import percent, print_result
 from bridge.errors import Invalid
+from engine.commands import PricingRule
 from tests.support.pages import check_self_contained
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -171,3 +178,67 @@ def test_the_command_names_the_bound(tmp_path: Path):
     assert ran.returncode == 2
     assert "'--bidders': Input should be less than or equal to 32" in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def numbered(result: ArenaResult) -> ArenaResult:
+    """The same arena with numbers of which no two are alike."""
+    count = itertools.count(1)
+
+    def estimate() -> Estimate:
+        mean = next(count) / 1_000
+        return Estimate(mean, mean - 0.0005, mean + 0.0005)
+
+    def field() -> Field:
+        return Field(next(count) / 1_000, 1_000.0 * next(count), estimate())
+
+    rows = tuple(
+        msgspec.structs.replace(row, regret=estimate(), mixed=field(), all_honest=field())
+        for row in result.contest.rows
+    )
+    dominance = tuple(
+        msgspec.structs.replace(one, rounds=2**number, rounds_with_gain=3 * 2**number)
+        for number, one in enumerate(result.dominance)
+    )
+    contest = msgspec.structs.replace(result.contest, rows=rows)
+    return msgspec.structs.replace(result, contest=contest, dominance=dominance)
+
+
+def test_each_number_of_the_page_stands_in_its_place(result: ArenaResult):
+    """Under its rule, its kind of bidders, its world, and the others that it was measured with."""
+    made = numbered(result)
+
+    def cells(table: str) -> list[str]:
+        return re.findall(r"<td[^>]*>([^<]*)</td>", table)
+
+    def row(rule: PricingRule, kind: Kind, world: World = "fresh") -> Row:
+        return find_row(made.contest, world, kind, rule)
+
+    fields = [one for rule in RULES for kind in KINDS for one in (row(rule, kind).mixed, row(rule, kind).all_honest)]
+    assert cells(report._hindsight(made)) == [percent(one.hindsight) for one in fields if one.hindsight is not None]
+    rows = [row(rule, kind, world) for rule in RULES for kind in KINDS for world in WORLDS]
+    assert cells(report._regret(made)) == [percent(one.regret) for one in rows]
+    assert cells(report._efficiency(made)) == [
+        text
+        for one in rows
+        for text in (
+            f"{100 * one.mixed.efficiency:.1f}",
+            f"{100 * one.all_honest.efficiency:.1f}",
+            f"{one.mixed.revenue_tokens:,.0f}",
+            f"{one.all_honest.revenue_tokens:,.0f}",
+        )
+    ]
+    small = [find_dominance(made.dominance, kind, rule, one) for kind in KINDS for one in SITUATIONS for rule in RULES]
+    assert cells(report._small_rounds(made)) == [f"{one.rounds_with_gain} of {one.rounds}" for one in small]
+
+
+def test_a_sentence_counts_the_rounds_in_which_something_is_promised(result: ArenaResult):
+    made = numbered(result)
+    kept = [one for one in made.dominance if promised(one.pricing_rule, one.kind, one.situation)]
+    assert 0 < len(kept) < len(made.dominance)
+    rounds, capped = (
+        sum(one.rounds for one in kept),
+        find_dominance(made.dominance, "multi", "vickrey", "capped and shared"),
+    )
+    rivals = findings(made.dominance, made.contest, made.duel)[0]
+    assert f"in {3 * rounds} of {rounds} small rounds" in rivals
+    assert f"in {capped.rounds_with_gain} of {capped.rounds}." in rivals

@@ -63,6 +63,19 @@ def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudg
     assert fallback.next_task("w") == "t45"
 
 
+def test_a_task_that_somebody_was_told_of_comes_again_with_the_next_ranking(
+    budgets: DailyBudgets, clock: ManualClock
+) -> None:
+    """Whoever was told of it may have died, or had no room for it; until then nobody else is sent for it."""
+    source = MemoryTasks([Quest("q", "w")], [task("best", 1.0), task("second", 0.9)])
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    for _ in range(2):
+        assert [fallback.next_task("w") for _ in range(3)] == ["best", "second", None]
+        clock.set_us(clock() + MINUTE_US - 1)
+        assert fallback.next_task("w") is None
+        clock.set_us(clock() + 1)
+
+
 def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: what was spent yesterday is no part of today's."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1_000), task("b", 0.9, 1_000)])
@@ -78,6 +91,20 @@ def test_no_budget_is_no_task(budgets: DailyBudgets, clock: ManualClock) -> None
     """BRG-4: with `budget_day_tokens` 0 the backlog waits for the auction."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1)])
     assert BudgetServices(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
+
+
+def test_what_a_quest_cannot_pay_is_not_reserved(budgets: DailyBudgets, clock: ManualClock) -> None:
+    """BRG-4: to the token; and what one slot of a worker has, another of them is not given."""
+    dear, just = task("dear", 1.0, 501), task("just", 0.9, 500)
+    source = MemoryTasks([Quest("q", "w")], [dear, just])
+    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    budgets.allocate({"q": 500})
+    assert fallback.reserve(dear, "w") is None
+    reservation_id = fallback.reserve(just, "w")
+    assert reservation_id is not None
+    assert fallback.reserve(just, "w") is None
+    fallback.spend(reservation_id, 0)
+    assert fallback.reserve(just, "w") not in (None, reservation_id)
 
 
 @pytest.fixture

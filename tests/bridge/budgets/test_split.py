@@ -6,7 +6,11 @@ Goal: no split loses or makes a token, and none takes what was used already.
 import random
 from fractions import Fraction
 
+import pytest
+
+from bridge.budgets.questions import _paying
 from bridge.budgets.split import split, split_again
+from bridge.units import datetime_of
 from engine.limits import TOKENS_MAX
 
 
@@ -69,3 +73,20 @@ def test_who_has_spent_its_part_takes_nothing_of_the_others() -> None:
     assert split_again({"a": 100}, {"gone": 40}) == {"a": 60, "gone": 40}
     assert split_again({"a": 100}, {"gone": 140}) == {"a": 0, "gone": 140}
     assert split_again({}, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("awarded_s", "reserved_s", "paying"),
+    [
+        (None, None, None),
+        (1, None, "auction"),
+        (None, 1, "budget"),
+        (1, 2, "budget"),
+        (2, 1, "auction"),
+        (1, 1, "auction"),
+    ],
+)
+def test_who_gave_out_work_last_pays(awarded_s: int | None, reserved_s: int | None, paying: str | None) -> None:
+    """BRG-5: of two at one moment, the auction, which comes first for every worker."""
+    awarded_at, reserved_at = (None if one is None else datetime_of(one * 1_000_000) for one in (awarded_s, reserved_s))
+    assert _paying(awarded_at, reserved_at) == paying

@@ -206,3 +206,23 @@ def until(met: Callable[[], bool]) -> None:
     while not met():
         assert time.monotonic() < end_s
         time.sleep(0.02)
+
+
+def test_a_look_that_meets_a_bug_is_not_the_last(
+    market: Exchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without further looks the daily budget would never pay, or for ever."""
+    market.open_market("m")
+    quote = market.quote
+    left = [ValueError("a bug"), ValueError("a bug")]
+
+    def asked(market_id: str, price_tokens: int) -> object:
+        if left:
+            raise left.pop()
+        return quote(market_id, price_tokens)
+
+    monkeypatch.setattr(market, "quote", asked)
+    with AuctionSwitch(market, "m", config=Config(auction_look_s=0.01)) as switch:
+        until(lambda: switch.status().looked_at is not None)
+        assert switch.usable()
+    assert caplog.text.count("cannot be looked at") == 2

@@ -14,12 +14,14 @@ import pytest
 
 import engine.limits
 from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange, verbs
-from bridge.cycle.caller import CALLS_PER_STEP_MAX, Caller
+from bridge.cycle.caller import CALLS_PER_STEP_MAX, LOOK_S, SWEEP_GAP_US, Caller, Course, CycleStatus
+from bridge.cycle.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
+from bridge.errors import NotFound, Unavailable
 from bridge.results import accepted
 from bridge.units import at_us
 from engine import codec
 from engine.commands import ClearRound
-from persistence.market_cycles import Cycle, write_cycle
+from persistence.market_cycles import Cycle, CycleRow, write_cycle
 from tests.bridge.conftest import START_US
 from tests.bridge.test_async_exchange import awaited
 from tests.support.client_log import Row, read_rows
@@ -455,3 +457,115 @@ async def test_a_market_is_called_also_where_no_more_calls_can_be_remembered(
     made = [row.command_id for row in clears(database_url) if "rejected" not in str(row.events)]
     assert all(made[:2])
     assert not any(made[2:])
+
+
+@awaited
+async def test_a_sweep_that_fails_is_made_again_after_pauses_that_grow(
+    market: Exchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for all failures in a row; the first success ends them, and what fails later begins anew."""
+    caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
+    monkeypatch.setattr(caller, "_moment", lambda: now)
+    sweep = caller._desk.refund_unfilled
+
+    async def fail() -> None:
+        raise Unavailable("away")
+
+    async def pauses_us(times: int) -> list[int]:
+        made = []
+        for _ in range(times):
+            caller._sweeping = True
+            await caller._sweep()
+            assert not caller._sweeping
+            made.append(caller._sweep_not_before_us - now.steady_us)
+        return made
+
+    monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
+    assert await pauses_us(20) == [min(PAUSE_US << number, PAUSE_US_MAX) for number in range(20)]
+    assert (caller.sweeps, caller.sweep_error) == (0, "Unavailable: away")
+    assert caplog.text.count("could not be swept") == 1
+    monkeypatch.setattr(caller._desk, "refund_unfilled", sweep)
+    assert await pauses_us(2) == [SWEEP_GAP_US, SWEEP_GAP_US]
+    assert (caller.sweeps, caller.sweep_error) == (2, "")
+    monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
+    assert await pauses_us(2) == [PAUSE_US, 2 * PAUSE_US]
+    assert caplog.text.count("could not be swept") == 2
+
+
+@awaited
+async def test_each_number_is_told_under_its_name(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+    caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
+    monkeypatch.setattr(caller, "_moment", lambda: now)
+    every = CycleRow("m", "every", MINUTE_US, None, "")
+    caller._settings.rows = {"m": every, "n": CycleRow("n", "asked", None, None, "")}
+    rhythm = Rhythm("m", every.cycle, now, Seen(0, 0))
+    rhythm.calls, rhythm.skipped, rhythm.missed, rhythm.failures, rhythm.late_us_max = 1, 2, 3, 4, 5_250_000
+    caller._courses["m"] = Course(rhythm, last_called_at=at(START_US - 1), last_error="Unavailable: away")
+    one, other = caller.statuses()
+    assert one == caller.status("m")
+    assert one == CycleStatus(
+        market_id="m",
+        mode="every",
+        period=timedelta(minutes=1),
+        last_called_at=at(START_US - 1),
+        next_at=at(START_US),
+        calls=1,
+        skipped=2,
+        missed=3,
+        failures=4,
+        late_s_max=5.25,
+        last_error="Unavailable: away",
+    )
+    assert other == caller.status("n") == CycleStatus("n", "asked", None, None, None, 0, 0, 0, 0, 0.0, "")
+    with pytest.raises(NotFound, match="market_id: expected an open market, got 'o'"):
+        caller.status("o")
+    # Whoever leads no longer does not know when it is called next.
+    market.close()
+    assert caller.status("m").next_at is None
+    assert caller.status("m").calls == 1
+
+
+@awaited
+async def test_a_market_that_is_gone_is_called_no_more(market: Exchange) -> None:
+    """And one whose setting has changed goes on by the new one, with its counts."""
+    caller = Caller(market)
+    furnish(market, "a")
+    moment = caller._moment()
+    caller._settings.rows = {name: CycleRow(name, "on_offer", None, None, "") for name in ("m", "gone")}
+    caller._keep_up(moment)
+    caller._courses["m"].rhythm.calls = 5
+    caller._settings.rows = {"m": CycleRow("m", "every", MINUTE_US, None, "")}
+    caller._keep_up(moment)
+    assert {name: (one.rhythm.cycle.mode, one.rhythm.calls) for name, one in caller._courses.items()} == {
+        "m": ("every", 5)
+    }
+
+
+@awaited
+async def test_where_nobody_can_say_what_time_it_is_nothing_is_due(
+    market: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that has leapt, years of cycles would be missed, or the last one called again."""
+    fault, looks, steps = "the clock has leapt", 0, 0
+    monkeypatch.setattr(type(market.node.time), "fault", property(lambda _: fault))
+
+    async def waited(_: asyncio.Event, wait_s: float) -> None:
+        nonlocal looks
+        looks += 1
+        assert 0 < wait_s <= LOOK_S
+        await asyncio.sleep(0)
+
+    async with Caller(market) as caller:
+        step = caller._step
+
+        def stepped() -> float:
+            nonlocal steps
+            steps += 1
+            return step()
+
+        monkeypatch.setattr(caller, "_step", stepped)
+        monkeypatch.setattr("bridge.cycle.caller.passed_or_set", waited)
+        await until(lambda: looks > 10)
+        assert steps == 0
+        fault = ""
+        await until(lambda: steps > 1)

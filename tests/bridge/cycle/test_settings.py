@@ -171,3 +171,33 @@ async def test_who_waits_for_settings_that_nobody_follows_any_more_is_let_go(fol
     one.close()
     await following
     await one.read_now()
+
+
+@awaited
+async def test_who_asks_before_anything_was_read_waits_for_the_first_reading(followed: Proxy) -> None:
+    one = Settings(followed.url, 0)
+    asked = asyncio.create_task(one.read_now())
+    await asyncio.sleep(0)
+    assert not asked.done()
+    following = asyncio.create_task(one.follow())
+    await asked
+    assert list(one.rows) == ["m"]
+    one.close()
+    await following
+
+
+@awaited
+async def test_who_ends_does_not_wait_for_a_database_that_does_not_answer(followed: Proxy) -> None:
+    one = Settings(followed.url, 0)
+    following = asyncio.create_task(one.follow())
+    await one.read_now()
+    followed.flowing.clear()
+    asked = asyncio.create_task(one.read_now())
+    begun = one._begun
+    while one._begun == begun:  # noqa: ASYNC110 -- nobody announces it
+        await asyncio.sleep(0.005)
+    # It has been sent, or will be refused for being closed.
+    one.close()
+    await following
+    await asked
+    assert list(one.rows) == ["m"], "what was set before holds"

@@ -115,6 +115,15 @@ def test_an_effect_that_nobody_asked_for_is_found():
     assert not audit.audit_once(market.acknowledged[:-1], market.journal, None).ok
 
 
+def test_a_command_without_an_effect_is_found():
+    """Whatever was told of it; and so is one that counts twice among what was asked."""
+    market, _ = played()
+    assert not audit.audit_once(market.acknowledged, market.journal[:-1], None).ok
+    assert not audit.audit_once([*market.acknowledged, market.acknowledged[-1]], market.journal, None).ok
+    renamed = [*market.journal[:-1], msgspec.structs.replace(market.journal[-1], command_id="another")]
+    assert not audit.audit_once(market.acknowledged, renamed, None).ok
+
+
 @pytest.mark.parametrize("lie", ["digest_before", "digest_recovered", "recovered_seq"])
 def test_another_state_than_the_acknowledged_one_is_found(lie: str):
     market, _ = played()

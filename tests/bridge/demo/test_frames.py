@@ -1,6 +1,8 @@
 """Frames: what is written is read, and a pipe that ends in the middle is an end, not a message."""
 
 import io
+import os
+import select
 
 import pytest
 
@@ -44,3 +46,13 @@ def test_an_answer_that_is_cut_anywhere_is_an_end(message: frames.FromEngine):
     assert frames.read_answer(io.BytesIO(whole)) == message
     for length in range(len(whole)):
         assert frames.read_answer(io.BytesIO(whole[:length])) is None
+
+
+def test_what_is_written_is_on_its_way_at_once():
+    """The other process answers it, so nothing may wait in a buffer for the next message."""
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end, "rb") as there, os.fdopen(write_end, "wb") as here:
+        for message in TO_ENGINE:
+            frames.write(here, message)
+            assert select.select([there], [], [], 0)[0], "nothing has come"
+            assert frames.read_request(there) == message

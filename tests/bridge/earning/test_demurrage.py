@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import engine.limits
-from bridge import Exchange, ManualClock, open_exchange
+from bridge import Exchange, ManualClock, NotLeader, Unavailable, open_exchange
 from bridge.config import Config
 from bridge.earning import collector, demurrage
 from bridge.earning.collector import Collected, Collector, collect
@@ -205,6 +205,17 @@ def test_nobody_pays_twice_beyond_every_retry_window_and_restart(
         assert [tokens for tokens, _ in charges(market, "a")] == [10]
 
 
+def test_a_period_is_not_reckoned_from_tables_that_lack_some_of_it(market: Exchange, clock: ManualClock) -> None:
+    """Whoever was paid in the last row of it would be charged too little, or who paid too much."""
+    market.open_account("a")
+    market.mint("a", 1_100, "grant:initial")
+    clock.set_us(MIDNIGHT_US + 2 * DAY_US)
+    period, seq = TERMS.period(clock()), market.acknowledging("projected").open_account("b").seq
+    assert [row.account_id for row in market.ask(Walk(TERMS, period, seq).question()) if row.idle_tokens] == ["a"]
+    with pytest.raises(Unavailable, match=f"row {seq + 1} of the period is not in the SQL tables yet"):
+        market.ask(Walk(TERMS, period, seq + 1).question())
+
+
 def test_two_that_walk_at_the_same_moment_charge_once(market: Exchange, clock: ManualClock) -> None:
     """IDM-1: both have read the same page before either has charged: the ids of the commands are the same."""
     for number in range(20):
@@ -353,3 +364,41 @@ def test_the_collector_goes_on_by_itself_over_periods_and_outages(
         twice = """SELECT FROM token_ledger WHERE reason = 'demurrage'
             GROUP BY from_account, reference_id HAVING count(*) > 1"""
         assert connection.execute(twice).fetchall() == []
+
+
+def test_the_collector_waits_longer_after_each_failure_in_a_row(
+    market: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for all of them; that others lead is no failure to tell of."""
+    collecting = Collector(market, TERMS)
+    pauses_s = [collecting._failed(Unavailable("away")) for _ in range(12)]
+    assert pauses_s == [min(collector.PAUSE_S_MAX, collector.LOOK_S * 2 ** (number + 1)) for number in range(12)]
+    assert collecting.failures == 12
+    assert caplog.text.count("demurrage could not be collected") == 1
+    collecting._failures_in_a_row = 0
+    assert collecting._failed(NotLeader("another leads", "", 0.2)) == 2 * collector.LOOK_S
+    assert caplog.text.count("demurrage could not be collected") == 1
+
+
+def test_a_clock_that_is_set_back_charges_no_period_that_is_over(
+    market: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was forgiven, because nobody led when it had ended, stays so; and the next one is charged as ever."""
+    market.open_account("a")
+    market.mint("a", 10_100, "grant:initial")
+    clock.set_us(MIDNIGHT_US + 3 * DAY_US)
+
+    async def steps() -> None:
+        collecting = Collector(market, TERMS)
+        for day in (3, 2, 1, 3):
+            clock.set_us(MIDNIGHT_US + day * DAY_US)
+            for _ in range(4):
+                await asyncio.to_thread(projected, market.node.url)
+                await collecting._step()
+            assert charges(market, "a") == [(100, "2024-10-06T00:00:00Z/PT86400S")], day
+        clock.set_us(MIDNIGHT_US + 4 * DAY_US)
+        await _until(lambda: market.node.projected_seq >= market.read(lambda state: state.seq))
+        await collecting._step()
+        assert len(charges(market, "a")) == 2
+
+    asyncio.run(asyncio.wait_for(steps(), WAIT_S_MAX))

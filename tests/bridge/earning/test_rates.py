@@ -126,6 +126,22 @@ def test_a_wrong_table_is_refused_by_what_is_wrong(tmp_path: Path, old: str, new
     assert str(path) in (caught.value.value, caught.value.field.partition(":")[0])
 
 
+def test_a_table_may_be_as_large_as_its_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_bytes(GOOD.encode().ljust(65_536, b"#"))
+    assert list(load_rates(path).actions) == ["review"]
+    names = ["a" * 59, *(f"a-{number}_b" for number in range(99))]
+    table = "[actions.{}]\nbase_tokens = 1\ncap_tokens = 1\nfactors = {{ quality = [10.0, 10.0] }}\n"
+    path.write_text("".join(table.format(name) for name in names))
+    rates = load_rates(path)
+    assert set(rates.actions) == set(names)
+    assert rates.daily_cap_tokens == 0
+    assert rates.rate("a-0_b").tokens({"quality": 0}) == (1, True), "ten, cut to one"
+    path.write_text("".join(table.format(name) for name in [*names, "one-more"]))
+    with pytest.raises(Invalid, match="expected 1 to 100 actions, got 101"):
+        load_rates(path)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(Invalid, match="a file that can be read") as caught:
@@ -133,6 +149,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert caught.value.value == str(path)
     big = tmp_path / "big.toml"
     big.write_bytes(b"#" * 70_000)
+    with pytest.raises(Invalid, match="at most 65536 bytes"):
+        load_rates(big)
+    big.write_bytes(GOOD.encode().ljust(65_537, b"#"))
     with pytest.raises(Invalid, match="at most 65536 bytes"):
         load_rates(big)
     big.write_bytes(b"\xff")

@@ -9,11 +9,13 @@ import random
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+import persistence.errors
 from bridge.errors import Invalid, Unavailable
 from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, filter_of
@@ -22,6 +24,7 @@ from bridge.feed.hub import BEHIND
 from bridge.feed.source import Feed
 from bridge.feed.subscription import SLOW_READER, Subscription
 from engine.codec import Sealed
+from persistence import memory
 from persistence.errors import Fenced
 from persistence.memory import MemoryDatabase, MemoryJournal
 from tests.support.feed_client import ClientStream, Said
@@ -263,6 +266,32 @@ async def test_what_was_handed_out_takes_no_room_in_the_queue(monkeypatch: pytes
 
 
 @awaited
+async def test_a_queue_is_bounded_by_its_messages_however_few_rows_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of a row are taken, or none; and what waits is counted in messages and in bytes, and to nought at the end."""
+    source = Source(story(3, 400).rows)
+    sizes = [len(Row(row.entry, row.events, 0).frames) for row in source.rows]
+    most = max(sizes) + 3
+    assert most > 6, "no row has several messages"
+    monkeypatch.setattr(limits, "QUEUE_MESSAGES_MAX", most)
+    slow, quick = await source.feed.subscribe(), await source.feed.subscribe()
+    for one in (slow, quick):
+        await one.next(WAIT_S)
+    waiting = 0
+    for seq, size in enumerate(sizes, 1):
+        source.bring(1)
+        while source.feed._hub_here().dispatched_seq < seq:  # noqa: ASYNC110 -- it is what is waited for
+            await asyncio.sleep(0)
+        waiting += size
+        assert (slow.end is None) == (waiting <= most), "it ends with the first row that has no room"
+        if size:
+            assert await told(quick, size) == [seq] * size
+        assert (quick._messages, quick._bytes, len(quick._queue)) == (0, 0, 0)
+    assert slow.end is not None
+    assert slow.end.reason == SLOW_READER
+    quick.close()
+
+
+@awaited
 async def test_thousands_hear_the_same_and_one_more_is_refused() -> None:
     source = Source(bids(20))
     subscriptions = [await source.feed.subscribe() for _ in range(limits.SUBSCRIBERS_MAX)]
@@ -323,6 +352,33 @@ async def test_a_loop_that_fell_behind_goes_on_where_the_ring_ends() -> None:
         with await source.feed.subscribe() as subscription:
             source.bring(20)
             assert await told(subscription, 20) == list(range(151, 171))
+
+
+@pytest.mark.usefixtures("small")
+@awaited
+async def test_a_journal_that_cannot_be_read_ends_a_stream_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader goes on from there once it can be read again, and has each message once."""
+    monkeypatch.setattr(memory, "SCAN_ROWS", 40)
+    source = Source(bids(200), before=150)
+
+    def scan(*_: object) -> None:
+        raise persistence.errors.Unavailable("the database is away")
+
+    subscription = await source.feed.subscribe(after_seq=0)
+    seqs: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryJournal, "scan", scan)
+        while subscription.end is None:
+            seqs += [one.seq for row in await subscription.next(WAIT_S) for one in row if one.kind != "watermark"]
+        with pytest.raises(Unavailable, match="the database is away"):
+            await source.feed.subscribe(after_seq=0)
+    assert "the database is away" in subscription.end.reason
+    assert not subscription.end.key_ended
+    assert subscription.end.resume_after_seq == seqs[-1] == 40
+    again = await source.feed.subscribe(after_seq=subscription.end.resume_after_seq)
+    source.bring()
+    assert seqs + await told(again, 221 - 40) == [1, *range(22, 222)]
+    again.close()
 
 
 @awaited
@@ -388,6 +444,24 @@ async def test_who_waits_for_the_watermark_alone_is_woken_by_it() -> None:
                 ((mark,),) = await subscription.next(WAIT_S * 10)
                 told_seq = mark.seq
             assert (mark.kind, told_seq) == ("watermark", seq)
+
+
+@awaited
+async def test_however_much_comes_the_watermark_is_told_once_in_a_while() -> None:
+    source = Source(bids(60), before=10)
+    hub, planned = source.feed._hub_here(), list[tuple[float, Callable[[], None]]]()
+    hub._loop = SimpleNamespace(call_later=lambda *call: planned.append(call))  # type: ignore[misc,assignment]
+    with await source.feed.subscribe() as subscription:
+        await subscription.next(WAIT_S)
+        for seq in (20, 30, 40, 50, 60, 70):
+            source.bring(seq - source.feed.seq)
+            while hub.dispatched_seq < seq:  # noqa: ASYNC110 -- it is what is waited for
+                await asyncio.sleep(0)
+            if seq in (40, 70):
+                ((in_s, tell),) = planned
+                assert in_s == limits.WATERMARK_EVERY_S
+                planned.clear()
+                tell()
 
 
 @awaited

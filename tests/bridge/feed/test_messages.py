@@ -10,14 +10,15 @@ import msgspec
 import pytest
 
 from bridge.errors import Invalid
-from bridge.feed import sse
+from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, Index, filter_of
-from bridge.feed.frames import Frame, Row, watermark
+from bridge.feed.frames import Frame, Row, size_of, watermark
 from bridge.feed.messages import Message, WatermarkMessage
 from bridge.feed.rows import messages_of
 from bridge.reads import ROWS_MAX, Moment, get_order_book
 from engine.codec import GENESIS_DIGEST, Sealed, seal
 from engine.core import Engine
+from engine.events import one_by_one
 from engine.limits import RULES
 from engine.state import State
 from tests.support.feed_client import ClientBook, ClientStream
@@ -139,6 +140,8 @@ def test_the_index_finds_who_wants_a_message(seed: int) -> None:
     """The same as asking each; also after some have left."""
     rng = random.Random(seed)
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
+    # Those of rules 1 name no market in rows that those of today do.
+    rows += [row_of(row) for row in journal_of(golden_journal(1)).read()]
     names = sorted({name for row in rows for frame in row.frames for name in frame.bidder_ids}) or ["a"]
     markets = [f"market{number}" for number in range(3)]
 
@@ -196,3 +199,47 @@ def test_a_market_hears_of_its_own_bids_awards_and_slots_alone() -> None:
 def test_wrong_filters_are_refused(options: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid, match=field):
         filter_of(**options)
+
+
+def test_a_filter_may_name_so_many_markets() -> None:
+    names = [f"m{number}" for number in range(limits.FILTER_MARKETS_MAX)]
+    assert filter_of([*names, names[0]]).market_ids == set(names)
+
+
+def test_what_is_said_of_a_row_takes_as_much_room_as_all_of_its_messages(seed: int) -> None:
+    rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
+    # Not every random life has such a row.
+    rows += [row_of(row) for row in journal_of(golden_journal(RULES)).read()]
+    several = [row.frames for row in rows if len(row.frames) > 1]
+    assert several
+    for frames in [*several, *(row.frames for row in rows if row.frames)]:
+        assert size_of(frames) == sum(len(frame.text) for frame in frames)
+
+
+def test_what_becomes_of_an_award_names_the_slot_and_whose_it_was(seed: int) -> None:
+    """As its award did, so that nobody has to remember it; in a random life, and in one that has all of the ends."""
+    ends = set()
+    for rows in (list(story(seed % 1_000_000, COMMANDS).rows), list(journal_of(golden_journal(RULES)).read())):
+        granted = {}
+        for row in rows:
+            for said in said_of(row):
+                if said["type"].partition(".")[0] != "award":
+                    continue
+                whose = [said[name] for name in ("bid_id", "bidder_id", "market_id", "provider_id", "slot_id")]
+                if said["type"] == "award.granted":
+                    granted[said["award_id"]] = whose
+                else:
+                    ends.add(said["type"])
+                    assert granted[said["award_id"]] == whose, said
+    assert ends == {"award.settled", "award.voided", "award.lapsed"}
+
+
+def test_of_a_row_is_said_what_is_said_of_each_of_its_events() -> None:
+    """Also after an event of which nothing is said: a lapse that is charged stands before others in a sweep."""
+    passed_over = 0
+    for seed in range(10, 30):
+        for row in story(seed, COMMANDS).rows:
+            alone = [list(messages_of(row.entry, (event,))) for event in one_by_one(row.events)]
+            assert list(messages_of(row.entry, row.events)) == [one for said in alone for one in said]
+            passed_over += any(not said and any(alone[number:]) for number, said in enumerate(alone))
+    assert passed_over, "no such row among them"

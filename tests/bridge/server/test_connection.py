@@ -455,6 +455,30 @@ def test_who_is_turned_away_and_says_no_more_is_let_go(monkeypatch: pytest.Monke
     uvloop.run(run())
 
 
+@pytest.mark.parametrize("more", [b"G", HEAD], ids=["a byte", "most of a head"])
+def test_who_is_turned_away_and_begins_anew_has_no_longer_than_anybody(more: bytes) -> None:
+    """Its first request was answered without being read, so that it has had none."""
+
+    async def run() -> None:
+        with listening_socket("127.0.0.1", 0) as listening:
+            server = Server(hello, on_ending=lambda: None, gate=Closed())
+            serving = asyncio.create_task(server.serve(sockets=[listening]))
+            await until(lambda: server.started)
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(HEAD + b"Authorization: Bearer k\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 503")
+            writer.write(more)
+            try:
+                async with asyncio.timeout(10):
+                    await closed(reader)
+            finally:
+                writer.close()
+                server.hurry()
+                await serving
+
+    uvloop.run(run())
+
+
 @pytest.mark.usefixtures("_patient")
 def test_who_takes_no_answer_is_not_kept_for_ever() -> None:
     """A connection whose last answer nobody reads is ended when it has been idle for long, not flushed for ever."""

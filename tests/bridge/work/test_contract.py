@@ -18,6 +18,7 @@ from bridge.work.memory import MemoryWork
 from bridge.work.model import Claim, Quest, Task
 from bridge.work.source import Backlog
 from bridge.work.tables import WorkTables
+from engine.limits import SEQ_MAX, TOKENS_MAX
 from tests.support.small_market import in_threads
 
 QUEST = Quest("q", "wallet-q")
@@ -135,6 +136,19 @@ def test_batches_are_bounded(work: Backlog, monkeypatch: pytest.MonkeyPatch) -> 
     ):
         with pytest.raises(Invalid, match="at most 2 at a time"):
             ask()
+
+
+def test_what_is_at_its_bound_is_taken(filled: Backlog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As is what a market can have of each: ids, tokens, impact, and a name."""
+    by_award = claimed(filled, worker_id="x" * 128, award_id=SEQ_MAX)
+    done = filled.complete(by_award, TOKENS_MAX, checks.IMPACT_MAX)
+    assert (done.award_id, done.cost_tokens, done.impact) == (SEQ_MAX, TOKENS_MAX, checks.IMPACT_MAX)
+    by_budget = claimed(filled, "u", award_id=None, reservation_id=SEQ_MAX)
+    failed = filled.fail(by_budget, "x" * 600, cost_tokens=TOKENS_MAX)
+    assert (failed.cost_tokens, failed.reason) == (TOKENS_MAX, "x" * 512)
+    monkeypatch.setattr(checks, "BATCH_MAX", 2)
+    assert filled.block(["t", "u"]) == 2
+    filled.put_quests([QUEST, Quest("p", "wallet-p", checks.BID_FRACTION_MAX)])
 
 
 def test_blocked_and_free_again(filled: Backlog) -> None:

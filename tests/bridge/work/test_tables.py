@@ -9,11 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.errors import Unavailable
+from bridge.errors import AccessDenied, Unavailable
 from bridge.work.model import Quest, Task
 from bridge.work.tables import WorkTables
 from persistence.work import pool
 from tests.support.own_server import OwnServer
+from tests.support.roles import role_on
 from tests.support.small_market import in_threads, until
 
 ROOT = Path(__file__).parents[3]
@@ -127,6 +128,15 @@ def test_the_tables_are_made_where_no_market_was_opened(empty_database_url: str)
         work.ensure_schema()
         fill(work, 1)
         assert work.counts()["open"] == 1
+
+
+def test_tables_that_cannot_be_made_are_told_by_why(empty_database_url: str) -> None:
+    """For want of a right, which no second try mends; and where nobody answers, with a time to come back."""
+    with role_on(empty_database_url) as url, WorkTables(url) as work, pytest.raises(AccessDenied):
+        work.ensure_schema()
+    with WorkTables("postgresql://127.0.0.1:1/x") as work, pytest.raises(Unavailable) as refused:
+        work.ensure_schema()
+    assert refused.value.retry_after_s
 
 
 def test_a_closed_source_is_unavailable(module_database_url: str) -> None:

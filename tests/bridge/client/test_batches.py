@@ -1,0 +1,107 @@
+"""Many bids as few calls, and lists as few pages: what is asked, and how it ends when one of the calls fails.
+
+Method: the plans of the client are driven by hand, as `blocking` and `awaited` drive them.
+"""
+
+from typing import Any
+
+import pytest
+
+from bridge import Invalid, Refused, Request, Unavailable, UnknownOutcome, verbs
+from bridge.client import InDoubt, each
+from bridge.client.batches import calls_of, place_bids
+from bridge.client.call import Call, reader
+from bridge.results import Page
+from bridge.server.bodies import BIDS_PER_BATCH_MAX
+from engine.commands import PlaceBid
+from engine.events import Rejected
+from engine.reject import Reject
+
+CALLS: list[Call[Any]] = [Call("POST", f"/{number}", reader(int), command_id=str(number)) for number in range(3)]
+
+
+def test_neighbours_of_one_bidder_and_market_share_a_call() -> None:
+    """Each call has an id of its own, and bids that bring one go alone."""
+    bids = [verbs.place_bid("m", "a", f"t{number}", 1) for number in range(BIDS_PER_BATCH_MAX + 1)]
+    bids += [verbs.place_bid("m", "b", "t", 1), verbs.place_bid("n", "b", "t", 1)]
+    bids += [verbs.place_bid("n", "b", "t2", 1, command_id="own"), verbs.place_bid("n", "b", "t3", 1)]
+    made = calls_of(bids, "id", "durable")
+    assert [(call.target.removeprefix("/api/v1/markets/"), call.command_id) for call in made] == [
+        ("m/bids/batch", "id-0"),
+        ("m/bids/batch", "id-1"),
+        ("m/bids/batch", "id-2"),
+        ("n/bids/batch", "id-3"),
+        ("n/bids", "own"),
+        ("n/bids/batch", "id-5"),
+    ]
+    assert [call.account for call in made] == ["a", "a", "b", "b", "b", "b"]
+    assert {call.target for call in calls_of(bids[-1:], "id", "applied")} == {
+        "/api/v1/markets/n/bids/batch?ack=applied"
+    }
+    with pytest.raises(Invalid, match="requests"):
+        calls_of([*bids, verbs.open_account("c")], "id", "durable")
+
+
+def test_a_wrong_bid_is_told_before_any_is_sent() -> None:
+    """Built by hand, as those of a platform may be."""
+    right = verbs.place_bid("m", "a", "t", 1)
+    wrong = Request("", PlaceBid("m", "a", "t", -1, 0, None))
+    with pytest.raises(Invalid, match="max_price_tokens"):
+        calls_of([right, wrong], "id", "durable")
+
+
+def test_outcomes_are_those_of_all_calls_in_order() -> None:
+    refused = Refused(Rejected(Reject.FUNDS_INSUFFICIENT, "max_price_tokens", 1, 0), 3)
+    plan = place_bids(CALLS)
+    assert next(plan) is CALLS[0]
+    assert plan.send([1, 2]) is CALLS[1]
+    assert plan.throw(refused) is CALLS[2]
+    with pytest.raises(StopIteration) as done:
+        plan.send(4)
+    assert done.value.value == [1, 2, refused, 4]
+
+
+def test_a_first_call_that_fails_has_done_nothing() -> None:
+    error = Unavailable("away", 2.0)
+    plan = place_bids(CALLS)
+    next(plan)
+    with pytest.raises(Unavailable) as caught:
+        plan.throw(error)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), UnknownOutcome("not durable", range(4, 9))])
+def test_where_others_were_answered_before_it_all_of_it_is_asked_again(error: Exception) -> None:
+    """By the same ids, so that what was placed is placed once."""
+    plan = place_bids(CALLS)
+    next(plan)
+    plan.send([1, 2])
+    with pytest.raises(InDoubt, match="2 bids were answered, then: ") as caught:
+        plan.throw(error)
+    assert caught.value.seqs == getattr(error, "seqs", range(0))
+    again = caught.value.again()
+    assert [next(again), again.send(1), again.send(2)] == CALLS
+
+
+def test_a_first_call_in_doubt_leaves_all_of_them_so() -> None:
+    plan = place_bids(CALLS)
+    first = next(plan)
+    with pytest.raises(InDoubt, match="0 bids were answered") as caught:
+        plan.throw(InDoubt("lost", range(0), "0", lambda: place_bids(CALLS[:1])))
+    again = caught.value.again()
+    assert next(again) is first
+    assert again.send(1) is CALLS[1], "not only the first of them"
+
+
+@pytest.mark.parametrize(("items_max", "asked"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (25, 3), (1_000, 3)])
+def test_no_page_is_asked_for_that_is_not_needed(items_max: int, asked: int) -> None:
+    begun: list[str | None] = []
+
+    def ask(name: str, *, limit: int, after: str | None = None) -> Page[int]:
+        assert (name, limit) == ("m", 10)
+        begun.append(after)
+        start = int(after or 0)
+        return Page(tuple(range(start, min(start + limit, 25))), str(start + limit) if start < 20 else None, 1, 1)
+
+    assert list(each(ask, "m", limit=10, items_max=items_max)) == list(range(min(items_max, 25)))
+    assert begun == [None, "10", "20"][:asked]
