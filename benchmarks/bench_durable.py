@@ -20,11 +20,11 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from bridge import verbs
-from bridge.app import open_exchange
-from bridge.exchange import Exchange
-from bridge.messages import Request
-from bridge.results import accepted, stamp
+from bridge.api import verbs
+from bridge.api.messages import Request
+from bridge.api.results import accepted, stamp
+from bridge.market.app import open_exchange
+from bridge.market.exchange import Exchange
 from engine.codec import Sealed
 from persistence.high_water import HighWater
 from persistence.postgres import PostgresJournal

@@ -25,9 +25,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
 from bridge import open_exchange
-from bridge.exchange import Exchange
-from bridge.messages import Ack, Request
-from bridge.results import accepted
+from bridge.api.messages import Ack, Request
+from bridge.api.results import accepted
+from bridge.market.exchange import Exchange
 from persistence.embedded import EmbeddedServer, ensure_database
 from persistence.snapshots.postgres import PostgresSnapshots
 

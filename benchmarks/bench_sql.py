@@ -21,10 +21,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
 from benchmarks.sql_way import SqlBid, SqlWay
-from bridge.app import open_exchange
-from bridge.exchange import Exchange
-from bridge.messages import Ack, Request
-from bridge.results import accepted
+from bridge.api.messages import Ack, Request
+from bridge.api.results import accepted
+from bridge.market.app import open_exchange
+from bridge.market.exchange import Exchange
 from persistence.connections import connect
 from persistence.embedded import EmbeddedServer, ensure_database
 from persistence.postgres import read_chunk, read_position

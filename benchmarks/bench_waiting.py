@@ -19,13 +19,13 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from bridge.app import open_exchange
-from bridge.exchange import Exchange
+from bridge.api.messages import Reply, Request
+from bridge.api.results import accepted
 from bridge.feed import sse
 from bridge.feed.filters import filter_of
-from bridge.messages import Reply, Request
-from bridge.node import Node
-from bridge.results import accepted
+from bridge.market.app import open_exchange
+from bridge.market.exchange import Exchange
+from bridge.market.node import Node
 
 AGENTS: Final = 2_000
 COMMANDS: Final = 20_000

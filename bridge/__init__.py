@@ -4,10 +4,8 @@ Rule of this folder: people's units (dates, dollars, impact as a number) become 
 errors become exceptions here. What may be done is for the engine; what is safe is for persistence.
 """
 
-from bridge.app import ensure_schema, open_exchange
-from bridge.async_exchange import AsyncExchange
-from bridge.clock import ManualClock, system_clock
-from bridge.errors import (
+from bridge.api.clock import ManualClock, system_clock
+from bridge.api.errors import (
     AccessDenied,
     Conflict,
     ExchangeError,
@@ -22,8 +20,10 @@ from bridge.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.exchange import Exchange
-from bridge.messages import Reply, Request
+from bridge.api.messages import Reply, Request
+from bridge.market.app import ensure_schema, open_exchange
+from bridge.market.async_exchange import AsyncExchange
+from bridge.market.exchange import Exchange
 
 __all__ = [
     "AccessDenied",

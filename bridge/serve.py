@@ -20,19 +20,19 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from bridge import supervisor
+from bridge import systemd as supervisor
 from bridge.access.door import Door
 from bridge.access.first_key import ensure_admin_key
 from bridge.access.keyring import Keyring
 from bridge.access.sites import among
-from bridge.app import open_with
+from bridge.api.errors import Unavailable
 from bridge.config import Config, as_environment
-from bridge.cycle.caller import Caller
-from bridge.earning.collector import Collector
-from bridge.earning.demurrage import demurrage_of
 from bridge.ending_signals import ending_signals
-from bridge.errors import Unavailable
-from bridge.exchange import Exchange
+from bridge.fleet.earning.collector import Collector
+from bridge.fleet.earning.demurrage import demurrage_of
+from bridge.market.app import open_with
+from bridge.market.exchange import Exchange
+from bridge.scheduler.caller import Caller
 from bridge.server.asgi import Application, Scope
 from bridge.server.caller import Caller as Asking
 from bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable

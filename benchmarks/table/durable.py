@@ -14,9 +14,9 @@ import psycopg
 from benchmarks import workload
 from benchmarks.table.commands import Slots, placing
 from benchmarks.table.peer import Bid, Call, Called, Sizes, Step
-from bridge.app import open_exchange
-from bridge.messages import Request
-from bridge.results import Round, accepted
+from bridge.api.messages import Request
+from bridge.api.results import Round, accepted
+from bridge.market.app import open_exchange
 from engine.commands import ADMIN, OPERATOR, CancelBid
 
 CHUNK: Final = 1_000

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Literal, NoReturn, Protocol, TypeVar, assert_never
 
 from bridge.access.principal import ANY, Principal, Scope
-from bridge.errors import Forbidden, Invalid
+from bridge.api.errors import Forbidden, Invalid
 from engine.commands import (
     ADMIN,
     OPERATOR,

@@ -15,7 +15,7 @@ from bridge.access.keyring import Keyring
 from bridge.access.limiter import Buckets
 from bridge.access.principal import Principal
 from bridge.access.sites import site_of
-from bridge.errors import Invalid, TooManyRequests, Unauthorized
+from bridge.api.errors import Invalid, TooManyRequests, Unauthorized
 from persistence.api_keys import KEYS_MAX
 
 logger: Final = logging.getLogger(__name__)

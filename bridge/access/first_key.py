@@ -16,10 +16,10 @@ from bridge.access import key_text
 from bridge.access.issue import NewKey, issue
 from bridge.access.keyring import insert
 from bridge.access.principal import Scope
-from bridge.clock import Clock, system_clock
-from bridge.errors import Unauthorized, Unavailable
-from bridge.failures import failure_of
-from bridge.units import datetime_of
+from bridge.api.clock import Clock, system_clock
+from bridge.api.errors import Unauthorized, Unavailable
+from bridge.api.failures import failure_of
+from bridge.api.units import datetime_of
 from persistence import api_keys
 from persistence.api_keys import KeyRow
 from persistence.connections import connect

@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 
 from bridge.access import key_text
 from bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
-from bridge.errors import Invalid
-from bridge.units import at_us, datetime_of
+from bridge.api.errors import Invalid
+from bridge.api.units import at_us, datetime_of
 from engine.commands import Name
 from persistence.api_keys import KeyRow
 

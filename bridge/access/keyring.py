@@ -25,10 +25,10 @@ import persistence.errors
 from bridge.access import key_text
 from bridge.access.issue import Issued, KeyView, NewKey, issue, principal_of, view_of
 from bridge.access.principal import Principal
-from bridge.clock import Clock, system_clock
-from bridge.errors import Invalid, Unauthorized, Unavailable
-from bridge.failures import failure_of
-from bridge.units import datetime_of
+from bridge.api.clock import Clock, system_clock
+from bridge.api.errors import Invalid, Unauthorized, Unavailable
+from bridge.api.failures import failure_of
+from bridge.api.units import datetime_of
 from persistence import api_keys
 from persistence.api_keys import KeyRow
 from persistence.connections import connect

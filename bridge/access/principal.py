@@ -8,8 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.errors import Forbidden
-from bridge.names import EVERY_ACCOUNT
+from bridge.api.errors import Forbidden
+from bridge.api.names import EVERY_ACCOUNT
 from engine.commands import RESERVED_NAMES, TREASURY
 
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Principal
-from bridge.errors import Unauthorized
-from bridge.loops import PerLoop
+from bridge.api.errors import Unauthorized
+from bridge.feed.loops import PerLoop
 
 logger: Final = logging.getLogger(__name__)
 

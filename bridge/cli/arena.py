@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.arena.options import (
+from bridge.cli.output import EXIT_WRONG, AsJson, console, print_json
+from bridge.studies.arena.options import (
     BIDDERS_MAX,
     BIDDERS_MIN,
     ROUNDS_MAX,
@@ -17,8 +18,7 @@ from bridge.arena.options import (
     SEEDS_MIN,
     ArenaOptions,
 )
-from bridge.cli.output import EXIT_WRONG, AsJson, console, print_json
-from bridge.demo.options import SEED
+from bridge.studies.demo.options import SEED
 
 _DEFAULTS = ArenaOptions()
 
@@ -40,7 +40,7 @@ def arena(
     Exit code 1 if honesty is not dominant where it should be.
     """
     # Only here: numpy takes a tenth of a second that no other command should pay.
-    from bridge.arena.run import run_arena  # noqa: PLC0415
+    from bridge.studies.arena.run import run_arena  # noqa: PLC0415
 
     options = ArenaOptions(seed=seed, seeds=seeds, rounds=rounds, bidders=bidders, report=report)
     # The tables are for people: with --json they go to stderr, so that stdout is the result alone.

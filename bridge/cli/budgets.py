@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from bridge.api.artifacts import ResourceBudget, check_ranking, in_llm_tokens
 from bridge.cli.database import connected
 from bridge.cli.output import AsJson, RowsMax, Url, config_of, show
 from bridge.cli.tables import table
-from bridge.resource_allocator.questions import ResourceBudget, check_ranking, in_llm_tokens
 from persistence.resource_budgets import rankings
 
 

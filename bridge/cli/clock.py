@@ -13,13 +13,13 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bridge.api.clock import system_clock
+from bridge.api.errors import Invalid
+from bridge.api.units import at_us
 from bridge.cli.database import connected
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
-from bridge.clock import system_clock
-from bridge.errors import Invalid
 from bridge.timekeeping import words
 from bridge.timekeeping.opening import lead_of
-from bridge.units import at_us
 from persistence.leadership import market_time, register
 from persistence.lease import this_process
 

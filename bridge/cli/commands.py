@@ -14,7 +14,9 @@ from typing import Annotated
 import psycopg
 import typer
 
-from bridge.app import database_url, insist_on_assertions
+from bridge.api.clock import system_clock
+from bridge.api.errors import ExchangeError, Invalid
+from bridge.api.units import datetime_of
 from bridge.cli import tables
 from bridge.cli.arena import arena
 from bridge.cli.budgets import budgets
@@ -49,20 +51,10 @@ from bridge.cli.output import (
 )
 from bridge.cli.serve import serve
 from bridge.cli.settings import print_settings
-from bridge.cli.snapshots import (
-    end_with_standard_input,
-    give_way,
-    listed,
-    rehearsed,
-    take_forever,
-    take_one,
-    taken_row,
-)
-from bridge.clock import system_clock
+from bridge.cli.snapshots import end_with_standard_input, give_way, listed, rehearsed, take_forever, take_one, taken_row
 from bridge.config import FILE_VARIABLE, with_changes
-from bridge.demo.options import MINUTES_MAX, SEED, DemoOptions
-from bridge.errors import ExchangeError, Invalid
-from bridge.units import datetime_of
+from bridge.market.app import database_url, insist_on_assertions
+from bridge.studies.demo.options import MINUTES_MAX, SEED, DemoOptions
 from engine.limits import SEQ_MAX
 from persistence import queries
 from persistence.connections import connect
@@ -145,7 +137,7 @@ def demo(
 ) -> None:
     """Run the market on a real trace, kill its engine in the middle, recover, and compare it with other policies."""
     # Only here: numpy takes a tenth of a second that no other command should pay.
-    from bridge.demo.run import run_demo  # noqa: PLC0415
+    from bridge.studies.demo.run import run_demo  # noqa: PLC0415
 
     config = config_of(url)
     options = DemoOptions(

@@ -11,11 +11,11 @@ import typer
 from msgspec import Struct
 from rich.console import RenderableType
 
+from bridge.api.errors import Invalid
 from bridge.cli.database import connected
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, fail, show
 from bridge.cli.tables import table
-from bridge.cycle.settings import cycle_of, period_of, set_cycle
-from bridge.errors import Invalid
+from bridge.scheduler.settings import cycle_of, period_of, set_cycle
 from persistence.lease import this_process
 from persistence.market_cycles import Cycle, CycleRow, Mode, read_cycles
 

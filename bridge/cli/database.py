@@ -11,11 +11,11 @@ from typing import Final
 
 import psycopg
 
-from bridge.app import database_url, snapshot_store
+from bridge.api.errors import Unavailable
 from bridge.cli.output import config_of, console
 from bridge.config import Config
-from bridge.errors import Unavailable
-from bridge.history import opened
+from bridge.market.app import database_url, snapshot_store
+from bridge.market.history import opened
 from persistence import postgres
 from persistence.connections import connect
 from persistence.journal import Journal

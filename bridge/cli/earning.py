@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from bridge.api.clock import system_clock
+from bridge.api.units import datetime_of
 from bridge.cli import tables
 from bridge.cli.database import connected
 from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, config_of, fail, show
-from bridge.clock import system_clock
-from bridge.earning.rates import configured_rates
-from bridge.units import datetime_of
+from bridge.fleet.earning.rates import configured_rates
 from persistence import queries
 from persistence.queries import Paging
 

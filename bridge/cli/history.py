@@ -12,12 +12,12 @@ from typing import Annotated
 import psycopg
 import typer
 
+from bridge.api.units import datetime_of
 from bridge.cli import tables
 from bridge.cli.database import CLI_NAME, reading, wait_for_tables
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
 from bridge.config import Config
-from bridge.history import AccountThen, BidThen, state_then
-from bridge.units import datetime_of
+from bridge.market.history import AccountThen, BidThen, state_then
 from engine.book import best_first
 from engine.ledger import Account
 from engine.limits import SEQ_MAX

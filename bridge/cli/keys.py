@@ -11,12 +11,12 @@ import typer
 
 from bridge.access.issue import KeyView, NewKey, issue, new_key, view_of
 from bridge.access.keyring import insert
+from bridge.api.clock import system_clock
+from bridge.api.errors import Invalid
+from bridge.api.units import datetime_of
 from bridge.cli import tables
 from bridge.cli.database import connected
 from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, fail, show
-from bridge.clock import system_clock
-from bridge.errors import Invalid
-from bridge.units import datetime_of
 from persistence import api_keys
 from persistence.lease import this_process
 

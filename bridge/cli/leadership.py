@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 from msgspec import Struct
 
-from bridge.errors import Unavailable
+from bridge.api.errors import Unavailable
 from persistence.journal import rows_after
 from persistence.leadership import register
 from persistence.leadership.register import Leader, StandbyRow

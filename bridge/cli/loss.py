@@ -16,13 +16,13 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bridge.app import high_water, open_with, snapshot_store
+from bridge.api.errors import Invalid, Unavailable
 from bridge.cli.database import CLI_NAME, market_database
 from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
 from bridge.config import Config
-from bridge.errors import Invalid, Unavailable
-from bridge.exchange import Exchange
-from bridge.replaying import Outcome, Replaying, counted
+from bridge.market.app import high_water, open_with, snapshot_store
+from bridge.market.exchange import Exchange
+from bridge.market.replaying import Outcome, Replaying, counted
 from engine.limits import SEQ_MAX
 from persistence import losses, lost_rows
 from persistence.connections import connect

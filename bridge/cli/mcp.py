@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
+from bridge.api.errors import Invalid
 from bridge.cli.output import config_of
 from bridge.config import client_from_environment
-from bridge.errors import Invalid
 
 PORT: Final = 8322
 
@@ -40,10 +40,10 @@ def mcp(
     configure_logs(config_of(""))
     # Only here: the SDK takes a second that no other command should pay.
     if http:
-        from bridge.tools.http import serve as serve_http  # noqa: PLC0415
+        from bridge.mcp_server.http import serve as serve_http  # noqa: PLC0415
 
         serve_http(config.url, port, lambda url: typer.echo(f"tools on {url}"))
         return
-    from bridge.tools.stdio import serve as serve_stdio  # noqa: PLC0415
+    from bridge.mcp_server.stdio import serve as serve_stdio  # noqa: PLC0415
 
     serve_stdio(config.url, config.key, account)

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.access.issue import KeyView
+from bridge.api.units import datetime_of
 from bridge.cli.leadership import Handover, Status
 from bridge.cli.snapshots import Rehearsal, SnapshotRow
-from bridge.earning.rates import FACTORS, Rates
-from bridge.history import AccountThen, BidThen
-from bridge.units import datetime_of
+from bridge.fleet.earning.rates import FACTORS, Rates
+from bridge.market.history import AccountThen, BidThen
 from engine.state import State
 from persistence.archive.prune import Plan, Pruned
 from persistence.journal import Archive, rows_after

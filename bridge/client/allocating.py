@@ -10,10 +10,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from bridge.client.call import Call, get, path, reader
-from bridge.client.methods import Asked, AsyncAsked
-from bridge.resource_allocator import changes, questions
-from bridge.resource_allocator.questions import (
+from bridge.api import artifact_changes as changes
+from bridge.api import artifacts as questions
+from bridge.api import bodies
+from bridge.api.artifacts import (
     AllocationDetail,
     AllocationRow,
     ArtifactDetail,
@@ -24,9 +24,10 @@ from bridge.resource_allocator.questions import (
     ResourceBudget,
     ResourceBudgetDetail,
 )
-from bridge.results import Page
-from bridge.server import bodies
-from bridge.units import Number
+from bridge.api.results import Page
+from bridge.api.units import Number
+from bridge.client.call import Call, get, path, reader
+from bridge.client.methods import Asked, AsyncAsked
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from bridge.errors import (
+from bridge.api.errors import (
     AccessDenied,
     Conflict,
     ExchangeError,
@@ -25,7 +25,7 @@ from bridge.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.server.problem import TYPE_PREFIX, Problem
+from bridge.api.problem import TYPE_PREFIX, Problem
 from engine.events import Rejected
 from engine.reject import Reject
 

@@ -6,15 +6,14 @@ Rule of this file: pure. Each is checked by the very function that asks where th
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from bridge import figures, hold_questions, questions, reads
-from bridge.budgets import questions as budgets
-from bridge.budgets.questions import QuestBudgets
-from bridge.client.call import Call, get, path
-from bridge.cursors import Order
-from bridge.errors import Invalid
-from bridge.figures import Candles, RecentStats
-from bridge.hold_questions import HoldDetail, HoldRow
-from bridge.questions import (
+from bridge.api import figures, hold_questions, questions, reads
+from bridge.api import quest_budgets as budgets
+from bridge.api.errors import Invalid
+from bridge.api.figures import Candles, RecentStats
+from bridge.api.hold_questions import HoldDetail, HoldRow
+from bridge.api.pages import Order
+from bridge.api.quest_budgets import QuestBudgets
+from bridge.api.questions import (
     AwardRow,
     AwardStatus,
     BidDetail,
@@ -27,8 +26,9 @@ from bridge.questions import (
     SlotRow,
     WalletRow,
 )
-from bridge.reads import ROWS_MAX, MarketDetail, MarketRow, OrderBook, Quote, Wallet
-from bridge.results import Page
+from bridge.api.reads import ROWS_MAX, MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from bridge.api.results import Page
+from bridge.client.call import Call, get, path
 from engine.events import HoldStatus, SlotStatus
 
 # What the service waits for an award at the most; who wants to wait longer asks again.

@@ -12,11 +12,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from bridge.client.answers import Answer, Fault, Puzzling, error_of
-from bridge.client.call import Call, alone
-from bridge.client.doubt import InDoubt
-from bridge.client.places import Places
-from bridge.errors import (
+from bridge.api.errors import (
     AccessDenied,
     ExchangeError,
     Forbidden,
@@ -27,6 +23,10 @@ from bridge.errors import (
     Unavailable,
     UnknownOutcome,
 )
+from bridge.client.answers import Answer, Fault, Puzzling, error_of
+from bridge.client.call import Call, alone
+from bridge.client.doubt import InDoubt
+from bridge.client.places import Places
 
 T = TypeVar("T")
 

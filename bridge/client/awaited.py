@@ -15,21 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import httpx2
 
-from bridge import verbs
-from bridge.client import asking, batches, wire
-from bridge.client.allocating import AllocatingAsync
-from bridge.client.answers import Answer, Fault
-from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
-from bridge.client.call import Call, Plan
-from bridge.client.commands import call_of
-from bridge.client.doubt import InDoubt
-from bridge.client.methods import AsyncAsked, AsyncSent
-from bridge.client.streaming import Listening
-from bridge.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
-from bridge.feed.messages import Message
-from bridge.messages import Ack, Request, check_ack
-from bridge.one_process import OneProcess
-from bridge.results import (
+from bridge.api import verbs
+from bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from bridge.api.messages import Ack, Request, check_ack
+from bridge.api.one_process import OneProcess
+from bridge.api.results import (
     AmendedBid,
     CapturedHold,
     PlacedBid,
@@ -42,7 +32,17 @@ from bridge.results import (
     Swept,
     Voided,
 )
-from bridge.seen import Seen
+from bridge.api.seen import Seen
+from bridge.client import asking, batches, wire
+from bridge.client.allocating import AllocatingAsync
+from bridge.client.answers import Answer, Fault
+from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
+from bridge.client.call import Call, Plan
+from bridge.client.commands import call_of
+from bridge.client.doubt import InDoubt
+from bridge.client.methods import AsyncAsked, AsyncSent
+from bridge.client.streaming import Listening
+from bridge.feed.messages import Message
 
 T = TypeVar("T")
 
@@ -272,7 +272,7 @@ async def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
 
 
 if TYPE_CHECKING:
-    from bridge.async_market_api import AsyncMarketApi
+    from bridge.api.async_market_api import AsyncMarketApi
 
     def _is_one(client: AsyncClient) -> AsyncMarketApi:
         """It has all that every way to a market offers."""

@@ -1,6 +1,6 @@
 """Many bids as few calls.
 
-Rule of this file: no waiting, as in `bridge.conversations`. The order of the bids is the order of history, so only
+Rule of this file: no waiting, as in `bridge.api.conversations`. The order of the bids is the order of history, so only
 neighbours share a call: those of one market and one bidder that bring no id of their own.
 """
 
@@ -10,16 +10,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bridge import verbs
+from bridge.api import verbs
+from bridge.api.bodies import BIDS_PER_BATCH_MAX, NewBids
+from bridge.api.errors import ExchangeError, Refused
+from bridge.api.messages import Ack, Request
+from bridge.api.problem import Problem
+from bridge.api.results import PlacedBid
 from bridge.client.answers import Puzzling, refusal_of
 from bridge.client.call import Call, Plan, check_command_id, path, target
 from bridge.client.commands import call_of, new_bid
 from bridge.client.doubt import InDoubt
-from bridge.errors import ExchangeError, Refused
-from bridge.messages import Ack, Request
-from bridge.results import PlacedBid
-from bridge.server.bodies import BIDS_PER_BATCH_MAX, NewBids
-from bridge.server.problem import Problem
 from engine.commands import PlaceBid
 
 T = TypeVar("T")

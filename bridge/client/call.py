@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from bridge.errors import Invalid
-from bridge.server.bodies import PathName
+from bridge.api.bodies import PathName
+from bridge.api.errors import Invalid
 from engine.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")

@@ -9,12 +9,12 @@ from typing import Final, TypeVar, assert_never
 import msgspec
 from msgspec import Struct
 
+from bridge.api import bodies
+from bridge.api.errors import Invalid
+from bridge.api.messages import Ack, Request
+from bridge.api.names import OWN
+from bridge.api.units import datetime_of, duration_of, number_of
 from bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
-from bridge.errors import Invalid
-from bridge.messages import Ack, Request
-from bridge.names import OWN
-from bridge.server import bodies
-from bridge.units import datetime_of, duration_of, number_of
 from engine.commands import (
     ADMIN,
     OPERATOR,

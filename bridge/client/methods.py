@@ -1,6 +1,6 @@
 """How a verb or a read becomes a method of a client.
 
-Rule of this file: as `bridge.verb` and `bridge.read`: no verb is known here, and a method's signature and docstring are
+Rule of this file: as `bridge.api.verb` and `bridge.api.read`: no verb is known here, and a method's signature and docstring are
 those of its builder.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
+from bridge.api.messages import Request
 from bridge.client.call import Call
-from bridge.messages import Request
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx2
 
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
 
 PLACES_MAX: Final = 16
 

@@ -13,8 +13,8 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from bridge.api.errors import Unauthorized, Unavailable
 from bridge.client.call import PREFIX, Call
-from bridge.errors import Unauthorized, Unavailable
 from bridge.feed.filters import filter_of
 from bridge.feed.messages import Message
 

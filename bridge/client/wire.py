@@ -11,16 +11,16 @@ from typing import Any, Final
 
 import httpx2
 
+from bridge.api.errors import Invalid
+from bridge.api.problem import MEDIA_TYPE
+from bridge.api.spelling import whole
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import CONNECT_S_MAX
 from bridge.client.call import Call
 from bridge.client.places import Places
 from bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
 from bridge.config import client_from_environment
-from bridge.errors import Invalid
 from bridge.server.caller import MIN_SEQ_HEADER, SEQ_HEADER
-from bridge.server.problem import MEDIA_TYPE
-from bridge.spelling import whole
 from engine.limits import SEQ_MAX
 
 # A round of ten thousand awards with the longest names takes nine.

@@ -8,7 +8,7 @@ may be for nothing, never too few.
 import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
-from bridge.errors import ExchangeError
+from bridge.api.errors import ExchangeError
 
 if TYPE_CHECKING:
     from bridge.feed.hub import Hub

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 
 from msgspec import Struct
 
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
 from bridge.feed.frames import Frame
 from bridge.feed.limits import FILTER_MARKETS_MAX
 from bridge.feed.messages import Kind

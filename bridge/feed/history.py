@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextlib import closing
 
 import persistence.errors
-from bridge.errors import Gone, Invalid
-from bridge.failures import failure_of
+from bridge.api.errors import Gone, Invalid
+from bridge.api.failures import failure_of
 from bridge.feed.frames import Row
 from engine.codec import GENESIS_DIGEST
 from engine.limits import HISTORY_ROWS

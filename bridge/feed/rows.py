@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
 
+from bridge.api.units import datetime_of, duration_of, number_of
 from bridge.feed.messages import (
     AwardGrantedMessage,
     AwardLapsedMessage,
@@ -25,7 +26,6 @@ from bridge.feed.messages import (
     SlotOfferedMessage,
     SlotWithdrawnMessage,
 )
-from bridge.units import datetime_of, duration_of, number_of
 from engine.commands import ClearRound, Entry
 from engine.events import (
     AccountOpened,

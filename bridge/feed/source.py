@@ -7,17 +7,17 @@ journal's thread. A feed ends with its reign, and says so; on who leads next the
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.errors import Invalid, Unavailable
+from bridge.api.errors import Invalid, Unavailable
 from bridge.feed import limits
 from bridge.feed.awards import Watch
 from bridge.feed.filters import ALL, Filter
 from bridge.feed.frames import Row
 from bridge.feed.history import OpenJournal
 from bridge.feed.hub import Hub
+from bridge.feed.loops import PerLoop
 from bridge.feed.ring import Ring
 from bridge.feed.subscription import Subscription
-from bridge.loops import PerLoop
-from bridge.sequencer import RETRY_AFTER_S
+from bridge.market.sequencer import RETRY_AFTER_S
 from engine.codec import Sealed
 from persistence.errors import PersistenceError
 

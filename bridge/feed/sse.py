@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
+from bridge.api.spelling import whole
 from bridge.feed.frames import Delivery
 from bridge.feed.limits import HEARTBEAT_S, RETRY_MS
 from bridge.feed.subscription import End, Subscription
-from bridge.spelling import whole
 from engine.limits import SEQ_MAX
 
 MEDIA_TYPE: Final = "text/event-stream"

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from bridge.errors import ExchangeError
+from bridge.api.errors import ExchangeError
 from bridge.feed import limits
 from bridge.feed.filters import Filter
 from bridge.feed.frames import Delivery, size_of, watermark

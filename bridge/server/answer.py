@@ -8,10 +8,10 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from bridge.errors import Unavailable
+from bridge.api.errors import Unavailable
+from bridge.api.problem import MEDIA_TYPE, Problem
 from bridge.server.asgi import Send
 from bridge.server.places import RETRY_AFTER_S
-from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.problems import body_of, headers_of, problem_of
 
 _JSON: Final = b"application/json"

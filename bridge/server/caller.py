@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from bridge.access.principal import Principal
-from bridge.errors import Invalid
-from bridge.seen import Seen
-from bridge.spelling import whole
+from bridge.api.errors import Invalid
+from bridge.api.seen import Seen
+from bridge.api.spelling import whole
 from engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 ACCOUNT_HEADER: Final = "Callmarket-Account"

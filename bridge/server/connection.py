@@ -12,6 +12,7 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from bridge.api.problem import Problem
 from bridge.server import heads
 from bridge.server.answer import Crowded, problem_bytes
 from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
@@ -21,7 +22,6 @@ from bridge.server.glance import glance
 from bridge.server.heads import BadMessage, Framing
 from bridge.server.inbox import Inbox
 from bridge.server.one_write import OneWrite
-from bridge.server.problem import Problem
 
 # From the first byte of a head, or the beginning of the connection, to the head's end.
 HEAD_S_MAX: Final = 10.0

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from bridge.access.issue import NewKey
-from bridge.server.bodies import (
+from bridge.api.bodies import (
     Amendment,
     ArtifactSetting,
     BountyPayment,

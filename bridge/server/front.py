@@ -16,9 +16,10 @@ import msgspec
 from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
+from bridge.api.errors import ExchangeError, Invalid, Unauthorized, Unavailable
+from bridge.api.problem import Problem
+from bridge.api.seen import Seen as SeenRows
 from bridge.config import CHANGES_WAITING_MAX
-from bridge.errors import ExchangeError, Invalid, Unauthorized, Unavailable
-from bridge.seen import Seen as SeenRows
 from bridge.server.answer import answer_json, answer_problem
 from bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
 from bridge.server.caller import (
@@ -40,7 +41,6 @@ from bridge.server.paths import check_path
 from bridge.server.places import Place, Places
 from bridge.server.placing import ROUTE as PLACING
 from bridge.server.placing import market_of, place
-from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.server.reading import ASKING
 from bridge.server.resources import RESOURCES_PATH

@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.errors import Invalid
-from bridge.server.problem import TYPE_PREFIX, Problem
-from bridge.spelling import whole
+from bridge.api.errors import Invalid
+from bridge.api.problem import TYPE_PREFIX, Problem
+from bridge.api.spelling import whole
 
 # Ours are some hundred bytes; proxies add cookies and traces.
 HEAD_BYTES_MAX: Final = 65_536

@@ -14,11 +14,12 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler
 
-from bridge.errors import ExchangeError, Forbidden, Invalid, Unauthorized
+from bridge.api.errors import ExchangeError, Forbidden, Invalid, Unauthorized
+from bridge.api.problem import MEDIA_TYPE
+from bridge.api.spelling import whole
 from bridge.server import docs, openapi, resources
 from bridge.server.caller import IDEMPOTENCY_HEADER, Caller
 from bridge.server.front import CALLER, LOOKING, REQUEST_ID
-from bridge.server.problem import MEDIA_TYPE
 from bridge.server.problems import first_fault, headers_of, problem_of
 from bridge.server.routes import (
     accounts,
@@ -38,7 +39,6 @@ from bridge.server.routes import (
 )
 from bridge.server.service import Service
 from bridge.server.strict import StrictRequest
-from bridge.spelling import whole
 from engine.limits import SEQ_MAX
 
 logger: Final = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 import uvicorn
 
-from bridge.errors import Invalid, Unavailable
+from bridge.api.errors import Invalid, Unavailable
 from bridge.server.acceptor import Acceptor
 from bridge.server.asgi import Application
 from bridge.server.connection import Connection

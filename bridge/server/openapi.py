@@ -17,7 +17,9 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
+from bridge.api.problem import MEDIA_TYPE, Problem
+from bridge.api.spelling import whole
 from bridge.server.caller import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
@@ -27,8 +29,6 @@ from bridge.server.caller import (
     SEQ_HEADER,
 )
 from bridge.server.examples import BODIES, VALUES
-from bridge.server.problem import MEDIA_TYPE, Problem
-from bridge.spelling import whole
 from engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 Node = dict[str, Any]

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Final, NamedTuple
 
 from bridge.access.principal import Principal, Scope
-from bridge.errors import Unavailable
+from bridge.api.errors import Unavailable
 
 # Calls, settlements, grants and cycles of a whole platform, none of which takes longer than a commit.
 STAFF_MAX: Final = 64

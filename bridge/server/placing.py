@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from bridge import results
+from bridge.api import results
+from bridge.api.bodies import NewBid
 from bridge.server.asgi import Scope
-from bridge.server.bodies import NewBid
 from bridge.server.caller import Caller
 from bridge.server.routes.bids import bid_request
 from bridge.server.service import Service

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from litestar.exceptions import HTTPException
 
-from bridge.errors import (
+from bridge.api.errors import (
     AccessDenied,
     Conflict,
     ExchangeError,
@@ -27,7 +27,7 @@ from bridge.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.server.problem import TYPE_PREFIX, Problem
+from bridge.api.problem import TYPE_PREFIX, Problem
 from engine.reject import Reject
 
 # What a caller sent is shown back in short.

@@ -13,11 +13,11 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from bridge.access.door import Door
-from bridge.async_exchange import AsyncExchange
-from bridge.exchange import Exchange
-from bridge.questions import Durable
-from bridge.reads import Live
-from bridge.seen import Seen
+from bridge.api.questions import Durable
+from bridge.api.reads import Live
+from bridge.api.seen import Seen
+from bridge.market.async_exchange import AsyncExchange
+from bridge.market.exchange import Exchange
 from bridge.server.caller import Caller
 from bridge.server.turns import Turns
 

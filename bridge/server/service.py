@@ -11,33 +11,34 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from bridge import questions, recall, results, verbs
 from bridge.access.authorize import acting_account, actor_of, own_provider
 from bridge.access.door import Door
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope, require
 from bridge.access.stays import Stays
-from bridge.change import Change
-from bridge.cursors import Order
-from bridge.cycle.caller import Caller as CycleCaller
-from bridge.cycle.caller import CycleStatus
-from bridge.cycle.settings import cycle_of, set_cycle
-from bridge.errors import ExchangeError, Invalid, NotFound, Unauthorized
-from bridge.exchange import Exchange
+from bridge.api import artifact_changes as changes
+from bridge.api import questions, results, verbs
+from bridge.api.artifacts import AllocationDetail, BountyDetail
+from bridge.api.bodies import NewSpending
+from bridge.api.change import Change
+from bridge.api.errors import ExchangeError, Invalid, NotFound, Unauthorized
+from bridge.api.messages import Ack, Reply, Request
+from bridge.api.pages import Order
+from bridge.api.problem import Problem
+from bridge.api.questions import AwardRow, AwardStatus
+from bridge.api.results import Page, PlacedBid, Round, Swept
+from bridge.api.verb import as_actor, means_its_own, of_provider
 from bridge.feed.filters import Filter
 from bridge.feed.subscription import Subscription
-from bridge.messages import Ack, Reply, Request
-from bridge.questions import AwardRow, AwardStatus
-from bridge.resource_allocator import changes
-from bridge.resource_allocator.questions import AllocationDetail, BountyDetail
-from bridge.results import Page, PlacedBid, Round, Swept
-from bridge.server.bodies import NewSpending
+from bridge.market import recall
+from bridge.market.exchange import Exchange
+from bridge.scheduler.caller import Caller as CycleCaller
+from bridge.scheduler.caller import CycleStatus
+from bridge.scheduler.settings import cycle_of, set_cycle
 from bridge.server.caller import Caller
-from bridge.server.problem import Problem
 from bridge.server.problems import problem_of
 from bridge.server.reading import ReadMarket
 from bridge.server.shares import Share, Shares
-from bridge.verb import as_actor, means_its_own, of_provider
 
 T = TypeVar("T")
 

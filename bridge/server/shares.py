@@ -7,7 +7,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Final, Self
 
-from bridge.errors import TooManyRequests
+from bridge.api.errors import TooManyRequests
 
 
 class Shares:

@@ -13,9 +13,9 @@ from typing import Any, Final, TypeVar
 import msgspec
 from litestar import Request
 
-from bridge.errors import Invalid
-from bridge.names import in_words
-from bridge.server.bodies import AN_INSTANT
+from bridge.api.bodies import AN_INSTANT
+from bridge.api.errors import Invalid
+from bridge.api.names import in_words
 from bridge.server.once import check_once
 
 T = TypeVar("T")

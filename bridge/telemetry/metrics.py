@@ -16,11 +16,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from bridge.access.keyring import Keyring
-from bridge.cycle.caller import Caller, CycleStatus
-from bridge.earning.collector import Collector as DemurrageCollector
-from bridge.errors import ExchangeError
-from bridge.node import Node
-from bridge.telemetry.histogram import Histogram
+from bridge.api.errors import ExchangeError
+from bridge.fleet.earning.collector import Collector as DemurrageCollector
+from bridge.market.histogram import Histogram
+from bridge.market.node import Node
+from bridge.scheduler.caller import Caller, CycleStatus
 from bridge.telemetry.proofs import Proofs
 from bridge.telemetry.requests import Requests
 from bridge.timekeeping.keeper import Timekeeper

@@ -8,8 +8,8 @@ import logging
 import time
 from typing import Final
 
-from bridge.errors import ExchangeError
-from bridge.node import Node
+from bridge.api.errors import ExchangeError
+from bridge.market.node import Node
 from persistence.leadership.register import Proof, last_proof
 
 logger: Final = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bridge.clock import Clock, steady_clock, system_clock
-from bridge.errors import Invalid, Unavailable
+from bridge.api.clock import Clock, steady_clock, system_clock
+from bridge.api.errors import Invalid, Unavailable
 from bridge.timekeeping import opening, words
 from bridge.timekeeping.judge import SETTLE_US, Answer, Judge, Reading
 from engine.limits import AT_US_MAX
@@ -244,7 +244,7 @@ def machine_since_its_start() -> str:
 
 
 if TYPE_CHECKING:
-    from bridge.clock import TimeSource
+    from bridge.api.clock import TimeSource
     from persistence.leadership.market_time import Watch
 
     def _is_both(keeper: Timekeeper) -> tuple[TimeSource, Watch]:

@@ -13,16 +13,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.agent import Fallback
-from bridge.app import database_url
-from bridge.budgets.daily import DailyBudgets
-from bridge.budgets.fallback import BudgetServices
-from bridge.budgets.switch import AuctionSwitch
+from bridge.api.errors import ExchangeError, Invalid, Unavailable
 from bridge.cli.output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, fail, print_json
 from bridge.client import Client
 from bridge.config import Config, from_environment, with_changes
-from bridge.errors import ExchangeError, Invalid, Unavailable
-from bridge.work.tables import WorkTables
+from bridge.fleet.agent import Fallback
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.fallback.services import BudgetServices
+from bridge.fleet.fallback.switch import AuctionSwitch
+from bridge.fleet.tasks.tables import WorkTables
+from bridge.market.app import database_url
 from examples.platform.labour import working
 from examples.platform.opening import MARKET, open_platform
 from examples.platform.pace import Pace

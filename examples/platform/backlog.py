@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.agent import Finished
-from bridge.work.model import Quest, Task
+from bridge.fleet.agent import Finished
+from bridge.fleet.tasks.model import Quest, Task
 
 QUESTS: Final = (Quest("cures", "cures"), Quest("maps", "maps"), Quest("tools", "tools"))
 # This one begins with less than any slot costs, and has to earn by reviews before it can win one.

@@ -11,11 +11,11 @@ from msgspec.structs import astuple
 from rich import box
 from rich.table import Table
 
-from bridge.budgets.daily import DailyBudgets
+from bridge.api.reads import ROWS_MAX
 from bridge.client import Client, each
-from bridge.reads import ROWS_MAX
-from bridge.work.model import Completion, Payer, TaskStatus
-from bridge.work.source import Backlog
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.tasks.model import Completion, Payer, TaskStatus
+from bridge.fleet.tasks.source import Backlog
 from examples.platform.backlog import QUESTS
 
 # One for each field of a quest's summary.

@@ -10,7 +10,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from bridge.client import Client
-from bridge.work.tables import WorkTables
+from bridge.fleet.tasks.tables import WorkTables
 from tests.support.databases import TestServer
 from tests.support.service_process import ServiceProcess, served
 

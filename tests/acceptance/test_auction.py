@@ -12,17 +12,12 @@ import psycopg
 import pytest
 
 from bridge import Forbidden
-from bridge.budgets.daily import DailyBudgets
 from bridge.client import Client
-from bridge.earning import create_account
-from bridge.ev_scorer import (
-    get_quest_budget_allocation,
-    persist_allocations,
-    score_all,
-    submit_bids_for_tasks,
-)
-from bridge.work.model import Quest, Task
-from bridge.work.tables import WorkTables
+from bridge.fleet.earning import create_account
+from bridge.fleet.ev_scorer import get_quest_budget_allocation, persist_allocations, score_all, submit_bids_for_tasks
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.tasks.model import Quest, Task
+from bridge.fleet.tasks.tables import WorkTables
 from tests.support.service_process import ServiceProcess
 from tests.support.small_market import until
 

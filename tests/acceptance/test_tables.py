@@ -11,8 +11,8 @@ import psycopg
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, Unavailable, ensure_schema, open_exchange
-from bridge.budgets.daily import DailyBudgets
-from bridge.resource_allocator import post_bounty
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.research import post_bounty
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at, award_one, furnish
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bridge import open_exchange
-from tests.bridge.test_cli import ROOT
+from tests.bridge.cli.test_commands import ROOT
 from tests.support.service_process import clean, served
 from tests.support.small_market import furnish, until
 

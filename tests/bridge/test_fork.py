@@ -13,9 +13,9 @@ from contextlib import contextmanager
 import pytest
 
 from bridge import AsyncExchange, Exchange
-from bridge.budgets.daily import DailyBudgets
 from bridge.client import AsyncClient, Client
-from bridge.work.tables import WorkTables
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.tasks.tables import WorkTables
 from tests.support.forked import in_a_child
 from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import furnish

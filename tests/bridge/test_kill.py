@@ -13,7 +13,7 @@ import pytest
 from msgspec import Raw
 
 from bridge import Request
-from bridge.messages import Reply
+from bridge.api.messages import Reply
 from engine.codec import GENESIS_DIGEST, decode_command, encode, seal
 from engine.commands import Entry, Mint, OpenAccount, Transfer
 from engine.core import Engine

@@ -16,9 +16,9 @@ import psycopg
 import pytest
 
 from bridge import Exchange, open_exchange, system_clock
-from bridge.messages import Reply
-from bridge.replaying import Replaying
-from bridge.units import datetime_of
+from bridge.api.messages import Reply
+from bridge.api.units import datetime_of
+from bridge.market.replaying import Replaying
 from engine.commands import Entry, SettleAward
 from engine.events import AwardGranted, AwardSettled, RoundCleared, one_by_one
 from engine.limits import HISTORY_ROWS

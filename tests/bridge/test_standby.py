@@ -7,17 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import (
-    AsyncExchange,
-    Exchange,
-    Invalid,
-    ManualClock,
-    NotLeader,
-    Unavailable,
-    UnknownOutcome,
-    open_exchange,
-    verbs,
-)
+from bridge import AsyncExchange, Exchange, Invalid, ManualClock, NotLeader, Unavailable, UnknownOutcome, open_exchange
+from bridge.api import verbs
 from persistence.connections import BoundedConnection, connect
 from persistence.journal import Journal, Position
 from persistence.leadership import register

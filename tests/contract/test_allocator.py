@@ -12,8 +12,10 @@ from typing import Any, cast
 import pytest
 
 from bridge import AsyncExchange, Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
+from bridge.api.artifact_api import AllocatorApi
+from bridge.api.results import Page
 from bridge.client import AsyncClient, Client
-from bridge.resource_allocator import (
+from bridge.fleet.research import (
     compute_resource_budget,
     get_resource_budget_rankings,
     pay_bounty,
@@ -24,8 +26,6 @@ from bridge.resource_allocator import (
     unstake,
     withdraw_bounty,
 )
-from bridge.resource_allocator.api import AllocatorApi
-from bridge.results import Page
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at

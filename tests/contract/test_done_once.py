@@ -11,7 +11,7 @@ import pytest
 
 import engine.limits
 from bridge import Exchange, ManualClock, Refused
-from bridge.market_api import MarketApi
+from bridge.api.market_api import MarketApi
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import award_one, furnish

@@ -12,8 +12,8 @@ import pytest
 
 import engine.limits
 from bridge import Exchange, Invalid, ManualClock, Refused, open_exchange
-from bridge.earning import Context, create_account, grant_initial, load_rates, reward_action
-from bridge.market_api import MarketApi
+from bridge.api.market_api import MarketApi
+from bridge.fleet.earning import Context, create_account, grant_initial, load_rates, reward_action
 from engine.commands import ISSUANCE
 from engine.reject import Reject
 from tests.bridge.conftest import START_US

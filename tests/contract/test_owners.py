@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from bridge.cursors import cursor
-from bridge.errors import Invalid, NotFound, Refused
-from bridge.market_api import MarketApi
+from bridge.api.errors import Invalid, NotFound, Refused
+from bridge.api.market_api import MarketApi
+from bridge.api.pages import cursor
 from engine.reject import Reject
 from tests.contract.conftest import acting_as
 

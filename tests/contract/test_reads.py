@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, NotFound
-from bridge.budgets.daily import DailyBudgets
-from bridge.budgets.questions import QuestBudgets
-from bridge.figures import Candles, RecentStats
-from bridge.hold_questions import HoldDetail
-from bridge.market_api import MarketApi
-from bridge.questions import BidDetail, Earnings, Outcome
-from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
-from bridge.results import Page
+from bridge.api.figures import Candles, RecentStats
+from bridge.api.hold_questions import HoldDetail
+from bridge.api.market_api import MarketApi
+from bridge.api.quest_budgets import QuestBudgets
+from bridge.api.questions import BidDetail, Earnings, Outcome
+from bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from bridge.api.results import Page
+from bridge.fleet.fallback.daily import DailyBudgets
 from engine.commands import LapsePolicy, PricingRule
 from engine.reject import Reject
 from persistence.queries import AwardRow, BidRow, HoldRow, MovementRow, RoundRow, SlotRow, WalletRow

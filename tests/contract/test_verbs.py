@@ -10,11 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused, verbs
-from bridge.async_market_api import AsyncMarketApi
+from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused
+from bridge.api import verbs
+from bridge.api.async_market_api import AsyncMarketApi
+from bridge.api.market_api import MarketApi
+from bridge.api.results import PlacedBid, all_placed
 from bridge.client import AsyncClient, Client
-from bridge.market_api import MarketApi
-from bridge.results import PlacedBid, all_placed
 from engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import supervisor
+from bridge import systemd as supervisor
 from bridge.config import FILE_VARIABLE, PREFIX, Config, from_environment
 from bridge.server.connection_table import CONNECTIONS_MAX
 from bridge.server.http_server import DRAIN_S_MAX

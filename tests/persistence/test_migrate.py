@@ -7,10 +7,10 @@ import time
 import psycopg
 import pytest
 
-from bridge.budgets import fallback
-from bridge.budgets.daily import DailyBudgets
-from bridge.budgets.fallback import BudgetServices
-from bridge.work.tables import WorkTables
+from bridge.fleet.fallback import services as fallback
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.fallback.services import BudgetServices
+from bridge.fleet.tasks.tables import WorkTables
 from persistence import migrate
 from persistence.errors import SchemaError
 from persistence.migrate import Migration, ensure_schema, load, pending

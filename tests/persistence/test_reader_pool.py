@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from bridge.desk import Desk
-from bridge.errors import Unavailable
-from bridge.questions import Durable
+from bridge.api.errors import Unavailable
+from bridge.api.questions import Durable
+from bridge.market.table_reader import Desk
 from persistence import errors, reader_pool
 from persistence.errors import ReadOnly
 from persistence.queries import market_ids
@@ -201,7 +201,7 @@ def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(ow
 
 
 def test_who_waited_too_long_for_a_thread_is_told(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.desk.QUEUED_S_MAX", 0.0)
+    monkeypatch.setattr("bridge.market.table_reader.QUEUED_S_MAX", 0.0)
     desk = Desk(own_url, 0, now, lambda: None)
     try:
         with pytest.raises(Unavailable, match="took longer than 0 s"):

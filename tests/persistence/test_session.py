@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from bridge import AccessDenied, Unavailable, ensure_schema, open_exchange
-from bridge.work.tables import WorkTables
+from bridge.fleet.tasks.tables import WorkTables
 from persistence import errors
 from persistence.connections import connect
 from persistence.migrate import load

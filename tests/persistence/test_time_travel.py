@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from bridge import reads
-from bridge.reads import Moment
+from bridge.api import reads
+from bridge.api.reads import Moment
 from engine.core import Engine
 from engine.events import RoundCleared
 from engine.state import State

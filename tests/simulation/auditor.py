@@ -8,8 +8,8 @@ way than deciding.
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from bridge.messages import Request
-from bridge.sequencer import Applied
+from bridge.api.messages import Request
+from bridge.market.sequencer import Applied
 from engine import limits
 from engine.codec import encode
 from engine.commands import Command, Entry

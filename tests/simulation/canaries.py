@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-import bridge.sequencer
+import bridge.market.sequencer
 from bridge.timekeeping import opening
 from bridge.timekeeping.judge import Judge
 from bridge.timekeeping.keeper import Timekeeper
@@ -370,7 +370,7 @@ def a_token_is_lost_on_the_way(patch: pytest.MonkeyPatch) -> None:
 
 @canary(seeds=2)
 def a_clock_that_is_set_back_is_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(bridge.sequencer, "max", lambda *times: times[-1], raising=False)
+    patch.setattr(bridge.market.sequencer, "max", lambda *times: times[-1], raising=False)
 
 
 @canary(seeds=7)

@@ -6,8 +6,8 @@ likes, to whichever node, after whatever error. It is not told who leads.
 
 from collections.abc import Callable, Sequence
 
-from bridge.messages import Request
-from bridge.sequencer import Applied
+from bridge.api.messages import Request
+from bridge.market.sequencer import Applied
 from engine.commands import Command
 from engine.events import Rejected
 from engine.reject import Reject

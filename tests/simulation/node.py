@@ -6,10 +6,10 @@ and the composition root do around them. What a node promises to clients it firs
 
 from collections.abc import Callable, Sequence
 
-import bridge.errors
-from bridge import recall
-from bridge.messages import Request
-from bridge.sequencer import Applied, Sequencer, last_row
+import bridge.api.errors
+from bridge.api.messages import Request
+from bridge.market import recall
+from bridge.market.sequencer import Applied, Sequencer, last_row
 from bridge.timekeeping.keeper import Timekeeper
 from engine.codec import Sealed
 from engine.core import Engine
@@ -264,7 +264,7 @@ class Node:
             return
         try:
             applied = sequencer.submit(requests)
-        except (bridge.errors.Unavailable, PersistenceError) as error:
+        except (bridge.api.errors.Unavailable, PersistenceError) as error:
             if "queue is full" in str(error):
                 self.world.occurred("queue full")
             if self.keeper.fault:

@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from msgspec import Raw, Struct
 
-from bridge.messages import Reply, Request
+from bridge.api.messages import Reply, Request
 from engine.codec import encode
 
 PROBLEMS_MAX = 20

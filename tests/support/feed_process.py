@@ -11,7 +11,7 @@ import sys
 from datetime import timedelta
 
 from bridge import AsyncExchange, Exchange, Unavailable, UnknownOutcome, open_exchange
-from bridge.errors import ExchangeError
+from bridge.api.errors import ExchangeError
 from bridge.feed import sse
 
 BIDDERS = tuple(f"bidder-{number}" for number in range(5))

@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bridge import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange, verbs
+from bridge import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange
+from bridge.api import verbs
 from engine.codec import decode_command
 from engine.commands import TREASURY
 from engine.events import AwardGranted, BidPlaced, one_by_one

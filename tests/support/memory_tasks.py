@@ -6,9 +6,9 @@ Rule of this file: `MemoryWork`, without the checks of what is put into it.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from bridge.clock import Clock, system_clock
-from bridge.work.memory import MemoryWork
-from bridge.work.model import Quest, Task
+from bridge.api.clock import Clock, system_clock
+from bridge.fleet.tasks.memory import MemoryWork
+from bridge.fleet.tasks.model import Quest, Task
 
 START = datetime(2027, 1, 15, 8, tzinfo=UTC)
 

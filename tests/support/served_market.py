@@ -15,7 +15,7 @@ from bridge import Exchange
 from bridge.access.door import Door
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
-from bridge.cycle.caller import Caller
+from bridge.scheduler.caller import Caller
 from bridge.server.front import Front
 from bridge.server.http_server import Server, listening_socket, url_of
 from bridge.server.service import Service

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from bridge import Exchange
-from bridge.units import datetime_of
-from bridge.waiting import Waiting
+from bridge.api.units import datetime_of
+from bridge.market.waiting import Waiting
 
 WAIT_S_MAX = 60.0
 """A wait that takes longer than this has failed; a busy machine is slow, not wrong."""

@@ -12,11 +12,11 @@ from functools import wraps
 from typing import Any
 
 from bridge import Exchange, ManualClock
-from bridge.agent import Assignment, Finished, Worker, WorkerSettings
-from bridge.market_api import MarketApi
-from bridge.questions import AwardRow
-from bridge.work.model import Quest, Task
-from bridge.work.source import Backlog
+from bridge.api.market_api import MarketApi
+from bridge.api.questions import AwardRow
+from bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings
+from bridge.fleet.tasks.model import Quest, Task
+from bridge.fleet.tasks.source import Backlog
 from tests.support.small_market import WAIT_S_MAX, until
 
 LEASE = timedelta(minutes=10)

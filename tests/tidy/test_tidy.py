@@ -75,7 +75,7 @@ WALL_CLOCKS = {
     "date.today",
 }
 # The one reading of a clock that can reach the engine.
-CLOCK = "bridge/clock.py"
+CLOCK = "bridge/api/clock.py"
 # What makes an ordered thing of what it is given, so that the order of a set would show.
 ORDERING_CALLS = {
     "chain",
@@ -493,7 +493,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (imports_point_one_way, "persistence/x.py", "import bridge", "from engine import codec"),
     (imports_point_one_way, "bridge/x.py", "def f():\n    from tests import support", "import persistence"),
     (imports_point_one_way, "examples/x.py", "import persistence.journal", "import bridge.client"),
-    (imports_point_one_way, "benchmarks/x.py", "import tests.support", "import bridge.exchange"),
+    (imports_point_one_way, "benchmarks/x.py", "import tests.support", "import bridge.market.exchange"),
     (imports_point_one_way, "dev.py", "import engine", "import subprocess"),
     (the_engine_imports_what_computes, "engine/x.py", "import time", "import heapq"),
     (the_engine_imports_what_computes, "engine/x.py", "from datetime import datetime", "from typing import Final"),
@@ -504,7 +504,12 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (decide_and_evolve_do_not_know_each_other, "engine/decide/x.py", "from engine import evolve", "import engine.book"),
     (decide_and_evolve_do_not_know_each_other, "engine/decide/x.py", "from engine.evolve import evolve", ""),
     (decide_and_evolve_do_not_know_each_other, "engine/evolve.py", "from engine.decide.bids import place", ""),
-    (the_server_knows_the_exchange_only, "bridge/server/x.py", "from engine.state import State", "import bridge.reads"),
+    (
+        the_server_knows_the_exchange_only,
+        "bridge/server/x.py",
+        "from engine.state import State",
+        "import bridge.api.reads",
+    ),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "from engine import state", "from engine import limits"),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "import persistence.queries", "import persistency"),
     (dev_needs_the_standard_library_only, "dev.py", "import rich", "import hashlib"),

@@ -6,11 +6,11 @@ Rule of this file: that of its folder.
 from litestar import get, post
 from litestar.params import JSONBody
 
-from bridge import results, verbs
-from bridge.questions import Earnings, MovementRow, WalletRow
-from bridge.reads import Wallet
-from bridge.results import Page, Posted, Stamp
-from bridge.server.bodies import Minting, NewAccount, NewTransfer
+from bridge.api import results, verbs
+from bridge.api.bodies import Minting, NewAccount, NewTransfer
+from bridge.api.questions import Earnings, MovementRow, WalletRow
+from bridge.api.reads import Wallet
+from bridge.api.results import Page, Posted, Stamp
 from bridge.server.routes.common import (
     COMMAND,
     PAYMENT,

@@ -7,8 +7,8 @@ from litestar import get, post, put
 from litestar.params import JSONBody
 
 from bridge.access.principal import Scope
-from bridge.resource_allocator import changes
-from bridge.resource_allocator.questions import (
+from bridge.api import artifact_changes as changes
+from bridge.api.artifacts import (
     AllocationDetail,
     AllocationRow,
     ArtifactDetail,
@@ -16,8 +16,8 @@ from bridge.resource_allocator.questions import (
     ResourceBudget,
     ResourceBudgetDetail,
 )
-from bridge.results import Page
-from bridge.server.bodies import ArtifactSetting, NewSpending, PriceSetting
+from bridge.api.bodies import ArtifactSetting, NewSpending, PriceSetting
+from bridge.api.results import Page
 from bridge.server.routes.common import COMMAND, QUESTION, After, GivenCaller, GivenService, Limit, NameQuery, PathId
 
 

@@ -8,8 +8,8 @@ from typing import Annotated
 from litestar import get
 from litestar.params import FromQuery, QueryParameter
 
-from bridge.questions import AwardRow, AwardStatus
-from bridge.results import Page
+from bridge.api.questions import AwardRow, AwardStatus
+from bridge.api.results import Page
 from bridge.server.routes.common import (
     QUESTION,
     After,

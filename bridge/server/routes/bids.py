@@ -12,13 +12,13 @@ from typing import Final
 from litestar import delete, get, patch, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge import results, units, verbs
-from bridge.errors import told_as
-from bridge.messages import Request
-from bridge.questions import BidDetail, BidRow, BidStatus, Outcome
-from bridge.results import AmendedBid, Page, PlacedBid, Stamp
-from bridge.server.bodies import Amendment, NewBid, NewBids
-from bridge.server.problem import Problem
+from bridge.api import results, units, verbs
+from bridge.api.bodies import Amendment, NewBid, NewBids
+from bridge.api.errors import told_as
+from bridge.api.messages import Request
+from bridge.api.problem import Problem
+from bridge.api.questions import BidDetail, BidRow, BidStatus, Outcome
+from bridge.api.results import AmendedBid, Page, PlacedBid, Stamp
 from bridge.server.routes.common import (
     COMMAND,
     PAYMENT,

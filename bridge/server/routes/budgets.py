@@ -10,8 +10,8 @@ from typing import Annotated, Final
 from litestar import get
 from litestar.params import QueryParameter
 
-from bridge.budgets.questions import QuestBudgets
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
+from bridge.api.quest_budgets import QuestBudgets
 from bridge.server.routes.common import QUESTION, GivenService, Limit
 
 Day = Annotated[

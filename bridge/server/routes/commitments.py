@@ -6,19 +6,12 @@ Rule of this file: that of its folder. Whose the tokens are is the acting accoun
 from litestar import delete, get, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge import results, verbs
-from bridge.errors import told_as
-from bridge.resource_allocator.commitments import (
-    ARTIFACT,
-    BOUNTY,
-    STAKE,
-    check_stake,
-    check_unclaimed,
-    payee_of,
-)
-from bridge.resource_allocator.questions import BountyDetail, BountyRow, BountyStatus
-from bridge.results import CapturedHold, Page, PlacedHold, ReleasedHold
-from bridge.server.bodies import BountyPayment, NewBounty, NewStake
+from bridge.api import results, verbs
+from bridge.api.artifacts import BountyDetail, BountyRow, BountyStatus
+from bridge.api.bodies import BountyPayment, NewBounty, NewStake
+from bridge.api.commitments import ARTIFACT, BOUNTY, STAKE, check_stake, check_unclaimed, payee_of
+from bridge.api.errors import told_as
+from bridge.api.results import CapturedHold, Page, PlacedHold, ReleasedHold
 from bridge.server.routes.common import (
     COMMAND,
     PAYMENT,

@@ -12,13 +12,13 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
-from bridge.cursors import Order
-from bridge.errors import Invalid
-from bridge.messages import Ack
-from bridge.names import PATH_NAME_PATTERN
-from bridge.server.bodies import AN_INSTANT, Instant
+from bridge.api.bodies import AN_INSTANT, Instant
+from bridge.api.errors import Invalid
+from bridge.api.messages import Ack
+from bridge.api.names import PATH_NAME_PATTERN
+from bridge.api.pages import Order
+from bridge.api.problem import MEDIA_TYPE, Problem
 from bridge.server.caller import Caller
-from bridge.server.problem import MEDIA_TYPE, Problem
 from bridge.server.service import Service
 from engine.limits import NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
 

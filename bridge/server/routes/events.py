@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp
 
-from bridge.errors import told_as
+from bridge.api.errors import told_as
 from bridge.feed import sse
 from bridge.feed.filters import filter_of
 from bridge.server.event_stream import EventStream

@@ -6,10 +6,10 @@ Rule of this file: that of its folder. A hold is named by its account and its id
 from litestar import get, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge import results, verbs
-from bridge.hold_questions import HoldDetail, HoldRow
-from bridge.results import CapturedHold, Page, PlacedHold, ReleasedHold
-from bridge.server.bodies import Capture, NewHold
+from bridge.api import results, verbs
+from bridge.api.bodies import Capture, NewHold
+from bridge.api.hold_questions import HoldDetail, HoldRow
+from bridge.api.results import CapturedHold, Page, PlacedHold, ReleasedHold
 from bridge.server.routes.common import (
     COMMAND,
     PAYMENT,

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bridge.access.issue import Issued, KeyView, NewKey
 from bridge.access.principal import Scope, require
-from bridge.results import Page
+from bridge.api.results import Page
 from bridge.server.routes.common import QUESTION, GivenCaller, GivenService, Limit, PathId, problems
 
 

@@ -9,14 +9,14 @@ import msgspec
 from litestar import get, post, put
 from litestar.params import JSONBody
 
-from bridge import results, verbs
-from bridge.cycle.caller import CycleStatus
-from bridge.errors import told_as
-from bridge.figures import Candles, RecentStats
-from bridge.questions import RoundRow
-from bridge.reads import MarketDetail, MarketRow, OrderBook, Quote
-from bridge.results import Page, Round, Stamp, Swept
-from bridge.server.bodies import CycleSetting, NewMarket
+from bridge.api import results, verbs
+from bridge.api.bodies import CycleSetting, NewMarket
+from bridge.api.errors import told_as
+from bridge.api.figures import Candles, RecentStats
+from bridge.api.questions import RoundRow
+from bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote
+from bridge.api.results import Page, Round, Stamp, Swept
+from bridge.scheduler.caller import CycleStatus
 from bridge.server.routes.common import (
     COMMAND,
     QUESTION,

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 from litestar import get
 
-from bridge.errors import Invalid
-from bridge.figures import RecentStats
-from bridge.questions import Earnings, WalletRow
-from bridge.reads import OrderBook
-from bridge.resource_allocator.questions import ResourceBudget
-from bridge.results import Page
+from bridge.api.artifacts import ResourceBudget
+from bridge.api.errors import Invalid
+from bridge.api.figures import RecentStats
+from bridge.api.questions import Earnings, WalletRow
+from bridge.api.reads import OrderBook
+from bridge.api.results import Page
 from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, Newest, PathId, PeriodS
 from bridge.server.service import Service
 

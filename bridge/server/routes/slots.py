@@ -7,10 +7,10 @@ Rule of this file: that of its folder. A slot is named by its provider and its i
 from litestar import delete, get, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge import results, verbs
-from bridge.questions import SlotRow
-from bridge.results import Page, Settled, Stamp, Voided
-from bridge.server.bodies import NewSlot, Settlement, Voiding
+from bridge.api import results, verbs
+from bridge.api.bodies import NewSlot, Settlement, Voiding
+from bridge.api.questions import SlotRow
+from bridge.api.results import Page, Settled, Stamp, Voided
 from bridge.server.routes.common import COMMAND, QUESTION, AckQuery, After, GivenCaller, GivenService, Limit, PathId
 from engine.events import SlotStatus
 

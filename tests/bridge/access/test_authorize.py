@@ -14,9 +14,9 @@ import pytest
 from bridge.access.authorize import acting_account, actor_of, own_provider
 from bridge.access.issue import principal_of
 from bridge.access.principal import Principal, Scope, require
-from bridge.errors import Forbidden, Invalid
-from bridge.names import OWN
-from bridge.units import datetime_of
+from bridge.api.errors import Forbidden, Invalid
+from bridge.api.names import OWN
+from bridge.api.units import datetime_of
 from engine import commands
 from engine.commands import (
     AmendBid,

@@ -11,7 +11,7 @@ from bridge.access.door import Door
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Principal
-from bridge.errors import Invalid, TooManyRequests, Unauthorized, Unavailable
+from bridge.api.errors import Invalid, TooManyRequests, Unauthorized, Unavailable
 
 SECOND_NS = 1_000_000_000
 

@@ -19,7 +19,7 @@ from bridge.access.first_key import ensure_admin_key
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Scope
-from bridge.errors import Unauthorized, Unavailable
+from bridge.api.errors import Unauthorized, Unavailable
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from bridge.access import key_text
 from bridge.access.issue import NewKey, issue, new_key, principal_of, view_of
 from bridge.access.principal import Scope
-from bridge.errors import Invalid, Unauthorized
-from bridge.units import at_us
+from bridge.api.errors import Invalid, Unauthorized
+from bridge.api.units import at_us
 from engine import commands
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

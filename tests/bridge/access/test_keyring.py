@@ -17,8 +17,8 @@ from bridge import ManualClock
 from bridge.access import key_text, keyring
 from bridge.access.issue import Issued, NewKey
 from bridge.access.keyring import Keyring
-from bridge.errors import Invalid, Unauthorized, Unavailable
-from bridge.units import datetime_of
+from bridge.api.errors import Invalid, Unauthorized, Unavailable
+from bridge.api.units import datetime_of
 from persistence import api_keys
 from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer

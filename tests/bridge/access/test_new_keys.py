@@ -15,11 +15,11 @@ from bridge.access import key_text, keyring
 from bridge.access.door import Door
 from bridge.access.issue import NewKey, issue
 from bridge.access.keyring import _LOOK_PAUSE_S, CATCHING_UP_MAX, Keyring, insert
-from bridge.clock import system_clock
-from bridge.errors import TooManyRequests, Unauthorized
+from bridge.api.clock import system_clock
+from bridge.api.errors import TooManyRequests, Unauthorized
 from persistence import api_keys
 from persistence.connections import connect
-from tests.bridge.test_cli import as_json
+from tests.bridge.cli.test_commands import as_json
 from tests.support.own_server import OwnServer
 from tests.support.service_process import served
 from tests.support.small_market import WAIT_S_MAX

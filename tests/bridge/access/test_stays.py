@@ -12,7 +12,7 @@ from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
 from bridge.access.principal import Principal
 from bridge.access.stays import Stays
-from bridge.units import datetime_of
+from bridge.api.units import datetime_of
 from tests.bridge.feed.test_feed import awaited
 
 SECOND_US = 1_000_000

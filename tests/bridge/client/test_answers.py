@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import Invalid, Unavailable, UnknownOutcome, verbs
+from bridge import Invalid, Unavailable, UnknownOutcome
+from bridge.api import verbs
+from bridge.api.results import PlacedBid, Stamp
 from bridge.client import AsyncClient, Client, InDoubt, wire
 from bridge.client.commands import call_of
-from bridge.results import PlacedBid, Stamp
 from bridge.server.problems import body_of, problem_of
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 
 from bridge import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
+from bridge.api.errors import ExchangeError, Forbidden
 from bridge.client import InDoubt
 from bridge.client.answers import Answer, Fault
 from bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
 from bridge.client.call import Call, reader, target
 from bridge.client.places import Places
 from bridge.client.wire import settings_of
-from bridge.errors import ExchangeError, Forbidden
 from bridge.server.problems import body_of, problem_of
 from engine.events import Rejected
 from engine.reject import Reject

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from bridge import Invalid, Refused, Request, Unavailable, UnknownOutcome, verbs
+from bridge import Invalid, Refused, Request, Unavailable, UnknownOutcome
+from bridge.api import verbs
+from bridge.api.bodies import BIDS_PER_BATCH_MAX
+from bridge.api.results import Page
 from bridge.client import InDoubt, each
 from bridge.client.batches import calls_of, place_bids
 from bridge.client.call import Call, reader
-from bridge.results import Page
-from bridge.server.bodies import BIDS_PER_BATCH_MAX
 from engine.commands import PlaceBid
 from engine.events import Rejected
 from engine.reject import Reject

@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge import verbs
+from bridge.api import verbs
+from bridge.api.results import PlacedBid
 from bridge.client import Client
-from bridge.results import PlacedBid
 from tests.support.databases import temporary_home
 from tests.support.following import level
 from tests.support.proxy import Proxy

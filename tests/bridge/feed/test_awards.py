@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bridge import AsyncExchange, Exchange
-from bridge.errors import Unavailable
+from bridge.api.errors import Unavailable
 from bridge.feed import limits
 from persistence.postgres import wait_for_tables
 from tests.bridge.feed.test_feed import awaited

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from bridge import AsyncExchange, Exchange, ManualClock, open_exchange
-from bridge.errors import Invalid, Unavailable
+from bridge.api.errors import Invalid, Unavailable
 from bridge.feed import limits
 from bridge.feed.frames import Row
 from persistence.archive.journal import ArchivedJournal

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import persistence.errors
-from bridge.errors import Invalid, Unavailable
+from bridge.api.errors import Invalid, Unavailable
 from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, filter_of
 from bridge.feed.frames import Row

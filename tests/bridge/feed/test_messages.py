@@ -9,13 +9,13 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
+from bridge.api.reads import ROWS_MAX, Moment, get_order_book
 from bridge.feed import limits, sse
 from bridge.feed.filters import Filter, Index, filter_of
 from bridge.feed.frames import Frame, Row, size_of, watermark
 from bridge.feed.messages import Message, WatermarkMessage
 from bridge.feed.rows import messages_of
-from bridge.reads import ROWS_MAX, Moment, get_order_book
 from engine.codec import GENESIS_DIGEST, Sealed, seal
 from engine.core import Engine
 from engine.events import one_by_one

@@ -13,9 +13,9 @@ from bridge.access.door import Door
 from bridge.access.issue import NewKey
 from bridge.access.keyring import Keyring
 from bridge.config import Config
-from bridge.cycle.caller import Caller
-from bridge.earning.collector import Collector
-from bridge.earning.demurrage import demurrage_of
+from bridge.fleet.earning.collector import Collector
+from bridge.fleet.earning.demurrage import demurrage_of
+from bridge.scheduler.caller import Caller
 from bridge.server.front import Front
 from bridge.server.service import Service
 from bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched

@@ -16,13 +16,13 @@ import uvloop
 from bridge.access.principal import Principal
 from bridge.access.principal import Scope as KeyScope
 from bridge.access.sites import among
+from bridge.api.problem import Problem
 from bridge.server import connection, connection_table, inbox
 from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
 from bridge.server.connection_table import ConnectionTable
 from bridge.server.gate import OpenGate
 from bridge.server.glance import Glanced
 from bridge.server.http_server import Server, listening_socket
-from bridge.server.problem import Problem
 
 HEAD = b"GET / HTTP/1.1\r\nHost: here\r\n"
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter

@@ -19,9 +19,9 @@ import httpx2
 import psycopg
 import pytest
 
+from bridge.api.commitments import ARTIFACT, BOUNTY, stake, withdraw_bounty
+from bridge.api.errors import Conflict, Invalid, Unavailable
 from bridge.client import AsyncClient, Client
-from bridge.errors import Conflict, Invalid, Unavailable
-from bridge.resource_allocator.commitments import ARTIFACT, BOUNTY, stake, withdraw_bounty
 from persistence.verify import verify
 from tests.persistence.test_table_writer import assert_as_rebuilt
 from tests.support.databases import TestServer

@@ -13,10 +13,10 @@ import httpx2
 import pytest
 
 from bridge import ManualClock
-from bridge.resource_allocator import post_bounty, stake
+from bridge.api.units import datetime_of
+from bridge.fleet.research import post_bounty, stake
 from bridge.server import intake
 from bridge.server.intake import BODY_BYTES_MAX
-from bridge.units import datetime_of
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case
 

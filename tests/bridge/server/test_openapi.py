@@ -14,10 +14,10 @@ import pytest
 from litestar.routes import HTTPRoute
 
 import bridge.server
+from bridge.api.problem import MEDIA_TYPE
 from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
 from bridge.server.examples import BODIES
 from bridge.server.http_app import document, http_app
-from bridge.server.problem import MEDIA_TYPE
 from bridge.server.resources import RESOURCES_PATH
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each

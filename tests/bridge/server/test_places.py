@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from bridge.access.principal import Principal, Scope
-from bridge.errors import TooManyRequests, Unavailable
+from bridge.api.errors import TooManyRequests, Unavailable
 from bridge.server.places import KEYS_MAX, KEYS_PATH, STAFF_MAX, Place, Places
 from bridge.server.shares import Share, Shares
 from bridge.server.turns import Turns

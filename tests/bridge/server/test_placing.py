@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import verbs
-from bridge.server.bodies import NewBid
+from bridge.api import verbs
+from bridge.api.bodies import NewBid
 from bridge.server.intake import BODY_BYTES_MAX
 from bridge.server.placing import market_of
 from bridge.server.routes.bids import bid_request

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from litestar.exceptions import ValidationException
 
-from bridge.errors import (
+from bridge.api.errors import (
     Conflict,
     Forbidden,
     Invalid,
@@ -19,7 +19,7 @@ from bridge.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.server.meanings import MEANINGS
+from bridge.api.meanings import MEANINGS
 from bridge.server.problems import body_of, every_type, first_fault, headers_of, problem_of, status_of
 from engine.events import Rejected
 from engine.reject import Reject

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import pytest
 
-from bridge import AsyncExchange, reads
+from bridge import AsyncExchange
 from bridge.access.issue import NewKey
-from bridge.errors import TooManyRequests
-from bridge.questions import Durable
-from bridge.reads import Live
+from bridge.api import reads
+from bridge.api.errors import TooManyRequests
+from bridge.api.questions import Durable
+from bridge.api.reads import Live
 from bridge.server.caller import Caller
 from bridge.server.reading import ASKING, DEAR_WAITING_EACH
 from tests.bridge.server.conftest import Served

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from bridge import Exchange, open_exchange
-from bridge.budgets.daily import DailyBudgets
-from bridge.messages import Request
-from bridge.resource_allocator import post_bounty, stake
-from bridge.results import accepted
+from bridge.api.messages import Request
+from bridge.api.results import accepted
+from bridge.fleet.fallback.daily import DailyBudgets
+from bridge.fleet.research import post_bounty, stake
 from engine import commands
 from tests.support.browser import CHROMIUM, Browser, browser
 from tests.support.proxy import Proxy

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 import engine.limits
-from bridge.resource_allocator import post_bounty, stake
+from bridge.fleet.research import post_bounty, stake
 from tests.bridge.server.conftest import Served
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import Invalid
+from bridge.api.errors import Invalid
 from engine.commands import ISSUANCE
 from tests.bridge.server.conftest import Served
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
+from bridge.api.spelling import whole
 from bridge.server.http_app import document
-from bridge.spelling import whole
 from engine.limits import SEQ_MAX
 from tests.bridge.server.conftest import Served
 from tests.support.cases import CASES, Case

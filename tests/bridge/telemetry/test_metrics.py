@@ -6,12 +6,12 @@ What they are of a market whose history is known is in `tests/bridge/server/test
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bridge.cycle.caller import CycleStatus
-from bridge.errors import NotLeader
+from bridge.api.errors import NotLeader
+from bridge.api.vitals import Vitals
+from bridge.market.counters import DONE, REPEATED, RoundsTally, Tally
+from bridge.scheduler.caller import CycleStatus
 from bridge.telemetry.metrics import PREFIX, Watched, _Families
 from bridge.telemetry.requests import Requests
-from bridge.telemetry.tally import DONE, REPEATED, RoundsTally, Tally
-from bridge.vitals import Vitals
 from engine.commands import OpenAccount, PlaceBid
 
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from bridge import Exchange, Invalid, ManualClock, Refused, open_exchange
-from bridge.telemetry.histogram import Histogram
-from bridge.telemetry.tally import APPLY_BOUNDS_S, Tally
+from bridge.market.counters import APPLY_BOUNDS_S, Tally
+from bridge.market.histogram import Histogram
 
 
 def counts(tally: Tally) -> dict[tuple[str, str], int]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import Invalid, Unavailable
+from bridge.api.errors import Invalid, Unavailable
 from bridge.timekeeping import opening
 from bridge.timekeeping.keeper import Timekeeper, machine_since_its_start
 from engine.limits import AT_US_MAX

@@ -1,0 +1,329 @@
+"""What every way to a market offers, in this process or over a network, for threads; `async_market_api` is its twin.
+
+Rule of this file: signatures, and not one line that does anything. A way to a market may offer more (`Exchange` acts as
+anybody, and asks the past); what is here means the same wherever it is asked, which `tests/contract` proves.
+
+Every verb returns when its effect is durable and raises `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`; with
+a `command_id` it may be sent again. Every read raises `NotFound` for what is not there, `Invalid` for what makes no
+sense, `Unavailable` where no answer is to be had. Each answer carries the `seq` it saw, and up to where everything is
+durable (`durable_seq`). Lists are pages: `next` is handed back as `after`.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from bridge.api.errors import Refused
+from bridge.api.figures import Candles, RecentStats
+from bridge.api.hold_questions import HoldDetail
+from bridge.api.messages import Request
+from bridge.api.names import OWN
+from bridge.api.pages import Order
+from bridge.api.quest_budgets import QuestBudgets
+from bridge.api.questions import BidDetail, Earnings, Outcome
+from bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from bridge.api.results import (
+    AmendedBid,
+    CapturedHold,
+    Page,
+    PlacedBid,
+    PlacedHold,
+    Posted,
+    ReleasedHold,
+    Round,
+    Settled,
+    Stamp,
+    Swept,
+    Voided,
+)
+from bridge.api.units import Number
+from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from engine.events import HoldStatus, SlotStatus
+from persistence.queries import (
+    AwardRow,
+    AwardStatus,
+    BidRow,
+    BidStatus,
+    HoldRow,
+    MovementRow,
+    RoundRow,
+    SlotRow,
+    WalletRow,
+)
+
+
+class MarketApi(Protocol):
+    """A market, for threads."""
+
+    def open_account(self, account_id: str, kind: AccountKind = "agent", *, command_id: str = "") -> Stamp:
+        """Open a wallet."""
+
+    def mint(
+        self,
+        account_id: str,
+        amount_tokens: int,
+        reason: str,
+        reference_type: str = "",
+        reference_id: str = "",
+        memo: str = "",
+        *,
+        command_id: str = "",
+    ) -> Posted:
+        """Make tokens for an account."""
+
+    def burn(
+        self,
+        account_id: str,
+        amount_tokens: int,
+        reason: str,
+        reference_type: str = "",
+        reference_id: str = "",
+        memo: str = "",
+        *,
+        command_id: str = "",
+    ) -> Posted:
+        """Destroy tokens of an account."""
+
+    def transfer(
+        self,
+        from_account_id: str,
+        to_account_id: str,
+        amount_tokens: int,
+        reason: str,
+        reference_type: str = "",
+        reference_id: str = "",
+        memo: str = "",
+        *,
+        command_id: str = "",
+    ) -> Posted:
+        """Pay from one account to another."""
+
+    def open_market(
+        self,
+        market_id: str,
+        *,
+        pricing_rule: PricingRule = "first_rejected",
+        reserve_price_tokens: int = 0,
+        awards_per_bidder_max: int = 0,
+        lease: timedelta = ...,
+        lapse_policy: LapsePolicy = "charge",
+        reward_tokens_per_impact: int = 0,
+        reward_cap_tokens: int = 0,
+        task_scope: TaskScope = "market",
+        reward_account_id: str = TREASURY,
+        reward_day_cap_tokens: int = 0,
+        command_id: str = "",
+    ) -> Stamp:
+        """Open a market with its rules.
+
+        One that pays for impact names all three numbers: tokens per unit of it, and the bounds of an award and of an
+        account and day. It pays from what `reward_account_id` has available, so somebody has to fund that.
+        """
+
+    def offer_slot(
+        self,
+        market_id: str,
+        slot_id: str,
+        available_at: datetime | None = None,
+        *,
+        reserve_price_tokens: int | None = None,
+        provider_id: str = OWN,
+        lease: timedelta | None = None,
+        command_id: str = "",
+    ) -> Stamp:
+        """Offer one use of a slot; without `available_at` it is available now.
+
+        Here and wherever a slot is meant, the provider is whoever asks unless another is named, the treasury for staff.
+        """
+
+    def withdraw_slot(self, slot_id: str, *, provider_id: str = OWN, command_id: str = "") -> Stamp:
+        """Take an offered slot off sale."""
+
+    def place_bid(
+        self,
+        market_id: str,
+        bidder_id: str,
+        task_id: str,
+        max_price_tokens: int,
+        *,
+        expected_value_usd: Number = 0,
+        ttl_at: datetime | None = None,
+        time_in_force: TimeInForce = "round",
+        command_id: str = "",
+    ) -> PlacedBid:
+        """Bid for one slot for one task."""
+
+    def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids at once (`verbs.place_bid` makes each); one outcome for each.
+
+        An `Exchange` takes 1,000 of them at most, in one piece; a `Client` sends any number, a thousand at a time.
+        """
+
+    def amend_bid(
+        self, bid_id: int, *, max_price_tokens: int | None = None, ttl_at: datetime | None = None, command_id: str = ""
+    ) -> AmendedBid:
+        """Change price or deadline of an open bid."""
+
+    def cancel_bid(self, bid_id: int, *, command_id: str = "") -> Stamp:
+        """Take back an open bid."""
+
+    def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
+        """Call a market, and release all losers."""
+
+    def settle(
+        self,
+        slot_id: str,
+        actual_cost_tokens: int,
+        actual_impact: Number,
+        *,
+        provider_id: str = OWN,
+        award_id: int | None = None,
+        command_id: str = "",
+    ) -> Settled:
+        """Report the work of an award done."""
+
+    def void(
+        self, slot_id: str, *, provider_id: str = OWN, award_id: int | None = None, command_id: str = ""
+    ) -> Voided:
+        """Report that the provider of an award failed."""
+
+    def place_hold(
+        self,
+        hold_id: str,
+        account_id: str,
+        amount_tokens: int,
+        reason: str,
+        *,
+        reference_type: str = "",
+        reference_id: str = "",
+        expires_at: datetime | None = None,
+        memo: str = "",
+        command_id: str = "",
+    ) -> PlacedHold:
+        """Set tokens of an account aside under a name."""
+
+    def capture_hold(
+        self,
+        hold_id: str,
+        account_id: str,
+        to_account_id: str,
+        amount_tokens: int | None = None,
+        *,
+        command_id: str = "",
+    ) -> CapturedHold:
+        """Pay from an account's named hold, all of it or so many tokens; the rest goes back, and the hold ends."""
+
+    def release_hold(self, hold_id: str, account_id: str, *, command_id: str = "") -> ReleasedHold:
+        """End an account's named hold and give all of it back."""
+
+    def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
+        """Sweep all that is due."""
+
+    def quote(
+        self,
+        market_id: str,
+        max_price_tokens: int,
+        *,
+        bidder_id: str | None = None,
+        task_id: str | None = None,
+        at: datetime | None = None,
+    ) -> Quote:
+        """Whether a bid of this price would win now, and at what price; no promise."""
+
+    def get_order_book(self, market_id: str, limit: int = 100, depth: int = 20) -> OrderBook:
+        """The best bids, prices and first asks of a market."""
+
+    def markets(self) -> Page[MarketRow]:
+        """All markets by name."""
+
+    def market(self, market_id: str) -> MarketDetail:
+        """A market with its rules and what is in it."""
+
+    def slots(
+        self, market_id: str, status: SlotStatus | None = None, *, limit: int = 100, after: str | None = None
+    ) -> Page[SlotRow]:
+        """The slots of a market by name and provider."""
+
+    def bid(self, bid_id: int) -> BidDetail:
+        """A bid and where it stands."""
+
+    def bids(
+        self,
+        market_id: str | None = None,
+        bidder_id: str | None = None,
+        status: BidStatus | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[BidRow]:
+        """Bids of a market, of a bidder, of both, or all."""
+
+    def get_rounds(
+        self,
+        market_id: str | None = None,
+        limit: int = 100,
+        *,
+        since: datetime | None = None,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[RoundRow]:
+        """The calls of a market, or of all."""
+
+    def awards(
+        self,
+        market_id: str | None = None,
+        bidder_id: str | None = None,
+        status: AwardStatus | None = None,
+        *,
+        since: datetime | None = None,
+        limit: int = 100,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[AwardRow]:
+        """Awards of a market, of a bidder, of both, or all."""
+
+    def wallet(self, account_id: str) -> Wallet:
+        """A wallet."""
+
+    def wallets(self, *, limit: int = 100, after: str | None = None) -> Page[WalletRow]:
+        """All wallets by name."""
+
+    def statement(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Page[MovementRow]:
+        """The movements of an account."""
+
+    def earnings(
+        self, account_id: str, *, limit: int = 100, after: str | None = None, order: Order = "newest"
+    ) -> Earnings:
+        """What an account was credited with: sums by reason, and the credits."""
+
+    def hold(self, hold_id: str, account_id: str) -> HoldDetail:
+        """An account's latest named hold of this id, and how it ended."""
+
+    def holds(
+        self,
+        account_id: str | None = None,
+        reference_type: str | None = None,
+        reference_id: str | None = None,
+        reason: str | None = None,
+        status: HoldStatus | None = None,
+        *,
+        limit: int = 100,
+        after: str | None = None,
+        order: Order = "newest",
+    ) -> Page[HoldRow]:
+        """Named holds: of an account, on a reference, for a reason, all of these, or all."""
+
+    def get_recent_stats(self, market_id: str, period: timedelta = ..., *, limit: int = ...) -> RecentStats:
+        """Prices, fill rate and the best winning bids of a period, by default a day, with its latest rounds."""
+
+    def get_candles(self, market_id: str, period: timedelta = ..., interval: timedelta = ...) -> Candles:
+        """Prices, supply and awards of a period in equal parts, by default of a day in five minutes."""
+
+    def get_quest_budgets(self, day: date | None = None, limit: int = 100) -> QuestBudgets:
+        """What each quest may spend in a day while the auction cannot be used, and which of the two pays."""
+
+    def why(self, bid_id: int) -> Outcome:
+        """Why a bid won or lost, in words."""

@@ -1,0 +1,87 @@
+"""Where a page ends, as an opaque text to hand back for the next one.
+
+Rule of this file: a cursor says which list it belongs to, in which order, and the last key; another list's, or one that
+somebody has made up, is refused and never guessed at.
+"""
+
+import base64
+import binascii
+from typing import Literal
+
+from bridge.api.errors import Invalid
+from bridge.api.reads import check_name
+from bridge.api.spelling import whole
+from engine.limits import SEQ_MAX
+
+Order = Literal["newest", "oldest"]
+"""Which end of a list comes first."""
+
+
+def check_order(order: Order) -> None:
+    """Check the order of a list. Raises `Invalid`."""
+    if order not in ("newest", "oldest"):
+        raise Invalid("order", order, "'newest' or 'oldest'")
+
+
+def cursor(kind: str, key: int | str) -> str:
+    """The cursor after a key of a list of this kind."""
+    return base64.urlsafe_b64encode(f"{kind}:{key}".encode()).decode().rstrip("=")
+
+
+def number_after(kind: str, after: str | None) -> int | None:
+    """The number that a cursor of this kind names. Raises `Invalid`."""
+    text = _key(kind, after)
+    if text is None:
+        return None
+    number = whole(text, SEQ_MAX)
+    if number is None:
+        raise _wrong(after)
+    return number
+
+
+def name_after(kind: str, after: str | None) -> str | None:
+    """The name that a cursor of this kind names. Raises `Invalid`."""
+    text = _key(kind, after)
+    if text is not None:
+        try:
+            check_name("after", text)
+        except Invalid:
+            raise _wrong(after) from None
+    return text
+
+
+def names_after(kind: str, after: str | None) -> tuple[str, str] | None:
+    """The two names that a cursor of this kind names, as `two_names` has written them. Raises `Invalid`."""
+    text = _key(kind, after)
+    if text is None:
+        return None
+    first, _, second = text.partition(" ")
+    try:
+        check_name("after", first)
+        check_name("after", second)
+    except Invalid:
+        raise _wrong(after) from None
+    return first, second
+
+
+def two_names(first: str, second: str) -> str:
+    """The key of a list that goes by two names: none has a space."""
+    return f"{first} {second}"
+
+
+def _key(kind: str, after: str | None) -> str | None:
+    if after is None:
+        return None
+    try:
+        padded = after + "=" * (-len(after) % 4)
+        found = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (AttributeError, TypeError, ValueError, binascii.Error):
+        raise _wrong(after) from None
+    of, _, key = found.partition(":")
+    if of != kind:
+        raise _wrong(after)
+    return key
+
+
+def _wrong(after: object) -> Invalid:
+    return Invalid("after", after, "a cursor that the same list gave as `next`, in the same order")

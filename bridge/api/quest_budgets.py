@@ -1,0 +1,82 @@
+"""What the tables say of a day's budgets, to whoever looks on.
+
+Rule of this file: that of `bridge.api.questions`. It decides nothing: each worker has a switch of its own (`switch`), so
+who pays now is told by what was paid.
+"""
+
+from datetime import date, datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from bridge.api.errors import Invalid
+from bridge.api.questions import Durable, weight_of_page
+from bridge.api.reads import check_limit
+from persistence import quest_budgets
+from persistence.quest_budgets import AllocationRow, DayTotals
+from persistence.reader_pool import Snapshot
+
+
+class QuestBudget(Struct, frozen=True):
+    """What a quest may spend in a day while the auction cannot be used, what it has, and what is left."""
+
+    quest: str
+    allocated_tokens: int
+    reserved_tokens: int
+    spent_tokens: int
+    overrun_tokens: int
+    left_tokens: int
+
+
+class QuestBudgets(Struct, frozen=True):
+    """How a day (UTC) is split, the largest part first; `totals` counts all quests.
+
+    `paying` is which of the two gave out work last, the auction or the daily budget, as the two times say; None where
+    neither ever has.
+    """
+
+    day: date
+    paying: Literal["auction", "budget"] | None
+    last_awarded_at: datetime | None
+    last_reserved_at: datetime | None
+    totals: DayTotals
+    quests: tuple[QuestBudget, ...]
+    seq: int
+    durable_seq: int
+
+
+def get_quest_budgets(day: date | None = None, limit: int = 100) -> Durable[QuestBudgets]:
+    """The daily budgets of a day, by default today. A day that was never split has no quests. Raises `Invalid`."""
+    check_limit(limit)
+    if day is not None and type(day) is not date:
+        raise Invalid("day", repr(day), "a date")
+
+    def answer(at: Snapshot, now: datetime) -> QuestBudgets:
+        found = day or now.date()
+        rows = quest_budgets.largest_allocations(at.connection, at.shard_id, found, limit)
+        awarded_at = quest_budgets.last_awarded_at(at.connection, at.shard_id)
+        reserved_at = quest_budgets.last_reserved_at(at.connection, at.shard_id)
+        return QuestBudgets(
+            day=found,
+            paying=_paying(awarded_at, reserved_at),
+            last_awarded_at=awarded_at,
+            last_reserved_at=reserved_at,
+            totals=quest_budgets.day_totals(at.connection, at.shard_id, found),
+            quests=tuple(map(_budget, rows)),
+            seq=at.seq,
+            durable_seq=at.durable_seq,
+        )
+
+    return Durable(answer, weight_of_page(limit))
+
+
+def _paying(awarded_at: datetime | None, reserved_at: datetime | None) -> Literal["auction", "budget"] | None:
+    if reserved_at is None or (awarded_at is not None and awarded_at >= reserved_at):
+        return "auction" if awarded_at else None
+    return "budget"
+
+
+def _budget(row: AllocationRow) -> QuestBudget:
+    return QuestBudget(
+        row.quest, row.allocated_tokens, row.reserved_tokens, row.spent_tokens, row.overrun_tokens, row.left_tokens
+    )

@@ -1,0 +1,58 @@
+"""What a worker is doing, and what became of what it did, for people and programs.
+
+Rule of this file: it only tells; nothing is decided by it.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from bridge.fleet.tasks.model import Payer
+
+Doing = Literal["starting", "waiting", "working", "ended"]
+Counted = Literal["done", "failed", "settled", "voided", "lost", "turned_away"]
+"""Work that was done or failed; awards that were settled, voided, or ended by others; tasks that others had."""
+
+COUNTED: Final[tuple[Counted, ...]] = ("done", "failed", "settled", "voided", "lost", "turned_away")
+
+
+class SlotStatus(Struct, frozen=True):
+    """What happens in one slot. `task_id` and `award_id` are those in hand; no award where the budget pays."""
+
+    doing: Doing
+    task_id: str = ""
+    award_id: int | None = None
+
+
+class WorkerStatus(Struct, frozen=True):
+    """A worker at one moment: who pays at present, its slots by id, and its counts since it started."""
+
+    active: Payer
+    slots: Mapping[str, SlotStatus]
+    counts: Mapping[Counted, int]
+
+
+class Board:
+    """Where the threads of a worker write down what they do."""
+
+    def __init__(self, slot_ids: tuple[str, ...]) -> None:
+        self._lock: Final = threading.Lock()
+        self._slots: Final = dict.fromkeys(slot_ids, SlotStatus("starting"))
+        self._counts: Final[dict[Counted, int]] = dict.fromkeys(COUNTED, 0)
+
+    def show(self, slot_id: str, status: SlotStatus) -> None:
+        """This slot does this now."""
+        with self._lock:
+            self._slots[slot_id] = status
+
+    def count(self, what: Counted) -> None:
+        """One more."""
+        with self._lock:
+            self._counts[what] += 1
+
+    def told(self, active: Payer) -> WorkerStatus:
+        """All of it."""
+        with self._lock:
+            return WorkerStatus(active, dict(self._slots), dict(self._counts))

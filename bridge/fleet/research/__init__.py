@@ -1,0 +1,33 @@
+"""From capital to research: what is staked on an artifact and offered for it says how much work on it may cost.
+
+Rule of this folder: tokens move by holds of the market alone, which are journaled; what an artifact is called, what it
+is worth, who works for a bounty and what work has cost are plain tables. All of it works over any way to a market.
+"""
+
+from bridge.api.artifacts import AllocationDetail, ArtifactDetail, BountyDetail, ResourceBudget, ResourceBudgetDetail
+from bridge.api.commitments import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
+from bridge.fleet.research.budgets import (
+    compute_resource_budget,
+    get_resource_budget_rankings,
+    order_by_resource_budget,
+    record_resource_spending,
+    resource_budgets_by_artifact,
+)
+
+__all__ = [
+    "AllocationDetail",
+    "ArtifactDetail",
+    "BountyDetail",
+    "ResourceBudget",
+    "ResourceBudgetDetail",
+    "compute_resource_budget",
+    "get_resource_budget_rankings",
+    "order_by_resource_budget",
+    "pay_bounty",
+    "post_bounty",
+    "record_resource_spending",
+    "resource_budgets_by_artifact",
+    "stake",
+    "unstake",
+    "withdraw_bounty",
+]

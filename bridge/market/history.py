@@ -1,0 +1,96 @@
+"""Questions to the past: wallets, books and rounds as they were after an earlier row of the journal.
+
+Rule of this file: it only reads, on connections of its own, so the live sequencer is neither asked nor kept waiting.
+What the past was is for `persistence.time_travel`; here a row that the journal does not have is refused by its bound.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+from msgspec import Struct
+
+from bridge.api.errors import Gone, Invalid
+from bridge.api.reads import Live, Moment
+from bridge.market.node import Node
+from engine.limits import HISTORY_ROWS
+from engine.state import State
+from persistence.archive.journal import ArchivedJournal
+from persistence.errors import Archived
+from persistence.journal import Journal
+from persistence.postgres import PostgresJournal
+from persistence.snapshots.store import SnapshotStore
+from persistence.time_travel import state_at
+
+T = TypeVar("T")
+
+
+class AccountThen(Struct, frozen=True):
+    """A wallet of the past."""
+
+    account_id: str
+    kind: str
+    balance: int
+    held: int
+    available: int
+
+
+class BidThen(Struct, frozen=True):
+    """A bid in a book of the past."""
+
+    id: int
+    bidder_id: str
+    task_id: str
+    max_price_tokens: int
+    expected_value_usd: float
+    ttl_at: datetime | None
+    time_in_force: str
+
+
+def opened(url: str, shard_id: int, archive: Path | None) -> Journal:
+    """The journal for reading, with the rows that have left it if the folder of its archive is named."""
+    journal = PostgresJournal(url, shard_id, reader=True)
+    return journal if archive is None else ArchivedJournal(journal, archive, shard_id)
+
+
+def state_then(journal: Journal, snapshots: SnapshotStore, as_of_seq: int) -> State:
+    """The state after a row of the journal. Raises `Invalid` if it has none of this seq, else as `state_at`."""
+    last_seq = journal.position().last_seq
+    if type(as_of_seq) is not int or not 1 <= as_of_seq <= last_seq:
+        raise Invalid("as_of_seq", as_of_seq, f"1 to {last_seq}" if last_seq else "a row, and the journal is empty")
+    if as_of_seq // HISTORY_ROWS < last_seq // HISTORY_ROWS and _is_lost(journal, as_of_seq):
+        raise Gone("as_of_seq", as_of_seq, "a row that is left: this one was lost, if it was ever there")
+    return state_at(journal, snapshots, as_of_seq)
+
+
+def _is_lost(journal: Journal, seq: int) -> bool:
+    """Whether history has gone on without this row (HST-1)."""
+    try:
+        return journal.row_at(seq) is None
+    except Archived:
+        # Whoever looks for it there finds out.
+        return False
+
+
+@contextmanager
+def past(node: Node, as_of_seq: int, archive: Path | None) -> Iterator[tuple[psycopg.Connection, State]]:
+    """The state of a running market's past, and a connection for the rows of its tables.
+
+    Costs a recovery from the newest snapshot before that row. It takes the interpreter's time, though no lock: who asks
+    often beside a busy market asks from a process of its own, as the command line does.
+    """
+    with (
+        node.connect() as connection,
+        opened(node.url, node.shard_id, archive) as journal,
+        node.open_snapshots() as snapshots,
+    ):
+        yield connection, state_then(journal, snapshots, as_of_seq)
+
+
+def ask_then(node: Node, question: Live[T], as_of_seq: int, archive: Path | None) -> T:
+    """The answer of a running market's past, when all that it saw was durable. Raises as it and as `state_then`."""
+    with past(node, as_of_seq, archive) as (_, state):
+        return question.answer(Moment(state, state.seq, state.at_us))

@@ -1,0 +1,398 @@
+"""A process of a market: leading it, or standing by; and what it takes to answer when something is durable.
+
+Rule of this file: a reply leaves only as its caller asked: when durable, or at once and marked as not durable; and only
+from the process that leads. Threads and asyncio wait differently and get the same answers.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from typing import Final, TypeVar
+
+import psycopg
+
+import persistence.errors
+from bridge.api.change import Change, check_change
+from bridge.api.clock import TimeSource
+from bridge.api.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
+from bridge.api.failures import failure_of, not_projected
+from bridge.api.messages import Ack, Reply, Request, check_ack
+from bridge.api.one_process import OneProcess
+from bridge.api.questions import Durable, check_question
+from bridge.api.reads import Live, Moment
+from bridge.api.seen import Seen
+from bridge.api.units import datetime_of
+from bridge.api.vitals import Readiness, Role, Vitals
+from bridge.config import LLM_TOKENS_PER_TOKEN
+from bridge.feed.source import Feed
+from bridge.market import recall, standing
+from bridge.market.counters import Tally
+from bridge.market.leadership import Reign
+from bridge.market.sequencer import RETRY_AFTER_S, Applied, last_row, rows_of
+from bridge.market.table_changes import ChangeDesk
+from bridge.market.table_reader import TABLES_S_MAX, Desk, projected_async
+from engine.state import State
+from persistence.connections import connect
+from persistence.errors import PersistenceError, RowsLost
+from persistence.leadership.standby import Standby
+from persistence.projector import Projector
+from persistence.recovery import Report
+from persistence.snapshots.store import SnapshotStore
+
+logger: Final = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Node:
+    """What `Exchange` and `AsyncExchange` share. Made by `app.open_node`, and closed once."""
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        shard_id: int,
+        open_snapshots: Callable[[], SnapshotStore],
+        time: TimeSource,
+        ack_timeout_s: float,
+        tally: Tally,
+        llm_tokens_per_token: int = LLM_TOKENS_PER_TOKEN,
+    ) -> None:
+        """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
+        self.url: Final = url
+        self.shard_id: Final = shard_id
+        self.open_snapshots: Final = open_snapshots
+        self.time: Final = time
+        self._ack_timeout_s = ack_timeout_s
+        self.tally: Final = tally
+        self.llm_tokens_per_token: Final = llm_tokens_per_token
+        self._resources = ExitStack()
+        self._standby: Standby | None = None
+        self._reign: Reign | None = None
+        self._failure: PersistenceError | None = None
+        # Set when it is known whether this process will ever lead.
+        self._decided = threading.Event()
+        self._closed = False
+        self._process: Final = OneProcess("exchange")
+        self._desk: Final = Desk(url, shard_id, self.now, self._projector, ack_timeout_s)
+        self._changes: Final = ChangeDesk(url, shard_id)
+
+    def lead(self, reign: Reign) -> None:
+        """Serve from now on."""
+        self._reign = reign
+        self._decided.set()
+
+    def stand_by(self, standby: Standby) -> None:
+        """Refuse everything, naming the leader, until `lead` or `fail` is called."""
+        self._standby = standby
+
+    def fail(self, error: PersistenceError) -> None:
+        """It will never lead: `error` says why."""
+        self._failure = error
+        self._decided.set()
+
+    def release_with(self, resources: ExitStack) -> None:
+        """Close these when it is closed."""
+        self._resources = resources
+
+    @property
+    def role(self) -> Role:
+        """What this process is to the market at this moment."""
+        reign = self._reign
+        if self._closed or not self._process.is_here or self._failure is not None or (reign is not None and reign.end):
+            return "ended"
+        return "standby" if reign is None else "leader"
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has led and leads no longer, while this process is well: others do, or the journal went back.
+
+        Then it may stand by again; whatever else ended it has to be looked at, or begun anew.
+        """
+        return self._reign is not None and (self._reign.lost or bool(self._reign.loss))
+
+    def readiness(self) -> Readiness:
+        """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
+        role, reign = self.role, self._reign
+        if reign is not None:
+            return standing.readiness_of(reign, role, self.time.fault)
+        leader = "" if self._standby is None else self._standby.leader
+        loss = "" if self._standby is None else self._standby.loss
+        reason = loss or self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
+        if role == "ended":
+            reason = "it will never lead: its log says why"
+        return Readiness(False, role, leader, 0, 0, 0.0, reason)
+
+    def vitals(self) -> Vitals:
+        """How it stands, for who watches. Never waits for the database."""
+        if self._reign is not None:
+            return standing.vitals_of(self._reign, self.role, self.time.now_us())
+        seq = self.applied_seq
+        return Vitals(self.role, 0, seq, seq, 0, 0, 0.0, 0.0)
+
+    def wait_until_leading(self, timeout_s: float | None) -> bool:
+        """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
+        self._process.insist()
+        self._decided.wait(timeout_s)
+        if self._failure is not None:
+            raise failure_of(self._failure)
+        return self.role == "leader"
+
+    def wait_until_over(self, timeout_s: float | None) -> str:
+        """Why this process leads no longer; empty if it still does when the time has passed. It has to lead first."""
+        reign = self._leading()
+        reign.over.wait(timeout_s)
+        return reign.end
+
+    @property
+    def applied_seq(self) -> int:
+        """The last row of this process's engine, leading or not."""
+        if self._reign is not None:
+            return self._reign.sequencer.read(lambda state: state.seq)
+        return 0 if self._standby is None else self._standby.applied_seq
+
+    @property
+    def recovery(self) -> Report:
+        """What it took to lead. Raises `NotLeader` before."""
+        return self._leading().recovery
+
+    @property
+    def durable_seq(self) -> int:
+        """Everything up to here is in the journal."""
+        return self._leading().write_behind.durable_seq
+
+    def _projector(self) -> Projector | None:
+        return None if self._reign is None else self._reign.projector
+
+    @property
+    def projected_seq(self) -> int:
+        """Everything up to here is in the SQL tables; 0 where that is not known yet."""
+        return self._leading().projector.seq
+
+    @property
+    def feed(self) -> Feed:
+        """What becomes durable, as a live stream. Raises as `read`."""
+        return self._ruling().feed
+
+    def end_streams(self) -> None:
+        """End all live streams and long polls, so that whoever serves them can end. Again: nothing."""
+        if self._reign is not None:
+            self._reign.feed.end("the service ends: go on elsewhere, or here in a moment")
+
+    def read(self, query: Callable[[State], T]) -> T:
+        """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
+        reign = self._ruling()
+        return reign.sequencer.read(query)
+
+    def ask(self, question: Live[T] | Durable[T], seen: Seen | None = None) -> T:
+        """The answer of the live state, at one moment, or of the tables, once they have what was seen.
+
+        Raises what the question raises, and `Unavailable` where a live answer can never be durable, and where the
+        tables do not answer or follow in time.
+        """
+        if isinstance(question, Live):
+            return self._ask_live(question, seen)
+        check_question(question)
+        self._refuse_if_closed()
+        return self._desk.ask(question, seen)
+
+    async def ask_async(
+        self, question: Live[T] | Durable[T], seen: Seen | None = None, *, caught_up: bool = False
+    ) -> T:
+        """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it.
+
+        With `caught_up`, which says that `tables_have` was awaited, they are not waited for again.
+        """
+        if isinstance(question, Live):
+            return self._ask_live(question, seen)
+        check_question(question)
+        self._refuse_if_closed()
+        return await self._desk.ask_async(question, seen, caught_up=caught_up)
+
+    async def tables_have(self, seq: int) -> None:
+        """Wait until the SQL tables have this row, if this process brings them along.
+
+        Raises `Unavailable` after a while.
+        """
+        await self._desk.catch_up_async(seq, TABLES_S_MAX)
+
+    def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
+        """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
+        check_ack(ack)
+        began_s = time.perf_counter()
+        reign, applied = self._apply(requests, waits=ack != "applied")
+        known_by_row = recall.known_by_row(applied)
+        if ack != "applied" or known_by_row:
+            try:
+                reign.write_behind.wait(last_row(applied), self._ack_timeout_s)
+            except PersistenceError as error:
+                raise self._unknown(applied, error) from error
+            self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+        if ack == "projected":
+            try:
+                reign.projector.wait(last_row(applied), self._ack_timeout_s)
+            except PersistenceError as error:
+                raise not_projected(rows_of(applied), error) from error
+        if known_by_row:
+            with recall.in_doubt(known_by_row):
+                applied = recall.told_again(requests, applied, self._desk.ask(recall.first_replies(known_by_row)))
+        return self._replies(reign, applied)
+
+    async def submit_async(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
+        """`submit` for asyncio: applying takes microseconds in the loop, waiting does not block it."""
+        check_ack(ack)
+        began_s = time.perf_counter()
+        reign, applied = self._apply(requests)
+        known_by_row = recall.known_by_row(applied)
+        if ack != "applied" or known_by_row:
+            error = await reign.waiting.wait(last_row(applied))
+            if error is not None:
+                raise self._unknown(applied, error) from error
+            self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+        if ack == "projected":
+            try:
+                await projected_async(reign.projector, last_row(applied), self._ack_timeout_s)
+            except Unavailable as error:
+                raise not_projected(rows_of(applied), error) from error
+        if known_by_row:
+            with recall.in_doubt(known_by_row):
+                rows = await self._desk.ask_async(recall.first_replies(known_by_row))
+                applied = recall.told_again(requests, applied, rows)
+        return self._replies(reign, applied)
+
+    def now(self) -> datetime:
+        """The exchange's time."""
+        return datetime_of(self.time.now_us())
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """A connection of its own for a question to the tables. It ends with the question: none is left idle."""
+        self._refuse_if_closed()
+        try:
+            with connect(self.url, "callmarket reader") as connection:
+                yield connection
+        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+            raise failure_of(error, retry_after_s=1.0) from error
+        except psycopg.OperationalError as error:
+            raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
+
+    def change(self, change: Change[T], by: str) -> T:
+        """Make a change of plain tables. Raises as `ChangeDesk.make`."""
+        check_change(change)
+        self._refuse_if_closed()
+        return self._changes.make(change, by)
+
+    async def change_async(self, change: Change[T], by: str) -> T:
+        """`change` for asyncio."""
+        check_change(change)
+        self._refuse_if_closed()
+        return await self._changes.make_async(change, by)
+
+    def close(self) -> None:
+        """Write what is queued, let others lead, and let go of the server. Again: nothing.
+
+        Raises `Unavailable` if something was left that could not be written; none of it was acknowledged. In the child
+        of a fork it leaves all that is its parent's alone.
+        """
+        if self._closed or not self._process.is_here:
+            return
+        self._closed = True
+        try:
+            if self._standby is not None:
+                self._standby.close()
+            if self._reign is not None:
+                self._reign.close()
+        except RowsLost:
+            # Whoever waited was told; this process has nothing to write, and is well.
+            logger.warning("closed: %s", self._reign and self._reign.end)
+        except PersistenceError as error:
+            raise Unavailable(str(error)) from error
+        finally:
+            self._desk.close()
+            self._changes.close()
+            self._decided.set()
+            self._resources.close()
+
+    def _ask_live(self, question: Live[T], seen: Seen | None) -> T:
+        reign = self._ruling()
+
+        def answer(state: State) -> T:
+            durable_seq = reign.write_behind.durable_seq
+            if seen is not None:
+                seen.note(min(state.seq, durable_seq))
+            return question.answer(Moment(state, durable_seq, self.time.now_us()))
+
+        return reign.sequencer.read(answer)
+
+    def _apply(self, requests: Sequence[Request], *, waits: bool = False) -> tuple[Reign, list[Applied]]:
+        reign = self._ruling()
+        began_s = time.perf_counter()
+        if behind := reign.projector.congestion():
+            self.tally.refused(len(requests))
+            raise Unavailable(behind, RETRY_AFTER_S)
+        try:
+            applied = reign.sequencer.submit(requests, waits=waits)
+        except PersistenceError as error:
+            self.tally.refused(len(requests))
+            raise self._over(reign, str(error)) from error
+        except ExchangeError as error:
+            self.tally.refused(len(requests))
+            if reign.end and isinstance(error, Unavailable):
+                raise self._over(reign, str(error)) from error
+            raise
+        self.tally.applied(requests, applied, time.perf_counter() - began_s)
+        return reign, applied
+
+    def _leading(self) -> Reign:
+        """The reign, over or not."""
+        self._process.insist()
+        if self._reign is None:
+            self._refuse_if_closed()
+            if self._failure is not None:
+                raise failure_of(self._failure)
+            leader = "" if self._standby is None else self._standby.leader
+            fault = ("" if self._standby is None else self._standby.loss) or self.time.fault
+            why = f": {fault}" if fault and not leader else ""
+            raise NotLeader(
+                f"this process stands by, shard {self.shard_id} is led by {leader or 'nobody at this moment'}{why}",
+                leader,
+                RETRY_AFTER_S,
+            )
+        return self._reign
+
+    def _ruling(self) -> Reign:
+        """The reign, if it is not over."""
+        self._refuse_if_closed()
+        reign = self._leading()
+        if reign.end:
+            raise self._over(reign, reign.end) from reign.write_behind.failure
+        return reign
+
+    def _over(self, reign: Reign, why: str) -> ExchangeError:
+        """What to tell who asks a process that led once."""
+        if not reign.lost:
+            return Unavailable(why)
+        successor = reign.successor
+        return NotLeader(
+            f"this process leads shard {self.shard_id} no longer ({why}): ask {successor or 'again in a moment'}",
+            successor,
+            RETRY_AFTER_S,
+        )
+
+    def _refuse_if_closed(self) -> None:
+        self._process.insist()
+        if self._closed:
+            raise Unavailable("the exchange is closed")
+
+    def _replies(self, reign: Reign, applied: Sequence[Applied]) -> list[Reply]:
+        durable_seq = reign.write_behind.durable_seq
+        return [Reply(one.seq, one.at_us, one.events, durable_seq, one.repeated) for one in applied]
+
+    def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:
+        self.tally.unknown(len(applied))
+        seqs = rows_of(applied)
+        reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
+        return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)

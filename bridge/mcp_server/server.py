@@ -1,0 +1,145 @@
+"""The tools on the protocol: the SDK's server, with our schemas, our checks and our words.
+
+The SDK's low-level server, not its decorators: those read arguments and results with pydantic, so that the bounds would
+stand twice, "10" would be taken for 10, and errors would be pydantic's words instead of field, value and bound.
+
+Rule of this file: from a message to a call and from a result to a message. What a call does is in `calls`.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, Final
+
+import mcp_types as types
+import msgspec
+from mcp.server import Server
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+
+from bridge.api.errors import ExchangeError
+from bridge.api.names import in_words
+from bridge.mcp_server.calls import Agent, Call, command_id_of
+from bridge.mcp_server.catalogue import BY_NAME, TOOLS, Tool
+from bridge.mcp_server.faults import told
+
+logger: Final = logging.getLogger(__name__)
+
+Context = ServerRequestContext[Any, Any]
+AgentOf = Callable[[Context], AbstractAsyncContextManager[Agent]]
+
+RULES_URI: Final = "callmarket://rules"
+INSTRUCTIONS: Final = (
+    "A market where agents buy slots of compute with tokens. The way of a bid: markets, wallet, quote, place_bid, then "
+    "my_awards with wait_s; do the work; settle before the award's lease_until. Bid what the slot is worth to you. All "
+    f"amounts are whole tokens, all times UTC. The rules on one page are the resource {RULES_URI}."
+)
+
+
+def tools_server(agent_of: AgentOf) -> Server[Any]:
+    """The server of the tools; `agent_of` says who makes a request."""
+
+    async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool = BY_NAME.get(params.name)
+        if tool is None:
+            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name!r:.80}: {', '.join(BY_NAME)}")
+        return await _answer(tool, params.arguments or {}, lambda: agent_of(context))
+
+    return Server(
+        "callmarket",
+        version=version("callmarket"),
+        title="callmarket",
+        instructions=INSTRUCTIONS,
+        on_list_tools=_list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=_list_resources,
+        on_read_resource=_read_resource,
+    )
+
+
+def declared(tool: Tool) -> types.Tool:
+    """A tool as clients are told of it."""
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=schema_of(tool.asks),
+        output_schema=schema_of(tool.gives),
+        annotations=types.ToolAnnotations(
+            read_only_hint=tool.reads,
+            idempotent_hint=tool.repeats,
+            destructive_hint=tool.destroys,
+            # All of it happens in one market, which nobody else talks into.
+            open_world_hint=False,
+        ),
+    )
+
+
+def schema_of(kind: Any) -> dict[str, Any]:
+    """The JSON Schema of a struct, with an object at its root as the protocol wants it, and only what it refers to."""
+    schema = msgspec.json.schema(kind)
+    parts = schema["$defs"]
+    root = parts.pop(schema["$ref"].rpartition("/")[2])
+    # Our docstrings are for people who read the code; the tool has its own words.
+    for part in (root, *parts.values()):
+        part.pop("title", None)
+        part.pop("description", None)
+    return {**root, "$defs": parts} if parts else root
+
+
+async def _list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    return types.ListToolsResult(tools=[declared(tool) for tool in TOOLS])
+
+
+async def _answer(
+    tool: Tool, arguments: dict[str, Any], entering: Callable[[], AbstractAsyncContextManager[Agent]]
+) -> types.CallToolResult:
+    """What a call gives, or what is wrong with it, as a model can use it; never a trace."""
+    command_id = ""
+    try:
+        asked = msgspec.convert(arguments, tool.asks)
+        command_id = command_id_of(tool.name, asked)
+        async with entering() as agent:
+            given = await tool.run(Call(agent, command_id), asked)
+    except msgspec.ValidationError as error:
+        return _failed(f"INVALID: {_field_first(error)}. Correct that argument, then try again. Nothing happened.")
+    except ExchangeError as error:
+        return _failed(told(error, command_id))
+    except Exception as error:
+        logger.exception("the tool %s failed", tool.name)
+        return _failed(told(error))
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=tool.tell(given))],
+        structured_content=msgspec.to_builtins(given),
+    )
+
+
+def _failed(words: str) -> types.CallToolResult:
+    return types.CallToolResult(content=[types.TextContent(type="text", text=words)], is_error=True)
+
+
+def _field_first(error: msgspec.ValidationError) -> str:
+    told, _, path = str(error).partition(" - at `$.")
+    words = in_words(told)
+    return f"{path.rstrip('`')}: {words}" if path else words
+
+
+async def _list_resources(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+    rules = types.Resource(
+        uri=RULES_URI,
+        name="rules",
+        title="The market on one page",
+        description="How to bid well, what a bid costs, and what to do when something is refused.",
+        mime_type="text/markdown",
+    )
+    return types.ListResourcesResult(resources=[rules])
+
+
+async def _read_resource(_context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+    if str(params.uri) != RULES_URI:
+        raise MCPError(types.INVALID_PARAMS, f"there is no such resource: {RULES_URI} is the only one")
+    text = (files("bridge.mcp_server") / "rules.md").read_text(encoding="utf-8")
+    contents = types.TextResourceContents(uri=RULES_URI, mime_type="text/markdown", text=text)
+    return types.ReadResourceResult(contents=[contents])

@@ -1,0 +1,4 @@
+"""What the studies share.
+
+Rule of this folder: that of its parent.
+"""

@@ -1,0 +1,25 @@
+"""The ids of a model's calls: the same for the same call, so that a call that is repeated is done once."""
+
+from itertools import combinations
+
+from bridge.mcp_server import inputs
+from bridge.mcp_server.calls import command_id_of
+
+CALLS = [
+    ("settle", inputs.Settle("p", "s", 7, 60, 1.5)),
+    ("settle", inputs.Settle("p", "s", 7, 61, 1.5)),
+    ("settle", inputs.Settle("p", "s", 8, 60, 1.5)),
+    ("void", inputs.Void("p", "s", 7)),
+    ("void", inputs.Void("p", "s", 8)),
+    ("cancel_bid", inputs.CancelBid(7)),
+    ("cancel_bid", inputs.CancelBid(8)),
+]
+
+
+def test_what_is_done_once_has_an_id_that_follows_from_it() -> None:
+    for name, asked in CALLS:
+        command_id = command_id_of(name, asked)
+        assert command_id
+        assert command_id == command_id_of(name, asked)
+    for one, two in combinations(CALLS, 2):
+        assert command_id_of(*one) != command_id_of(*two)

@@ -1,0 +1,74 @@
+"""What clients are told of the tools: its shape does not change unnoticed, and its words are true.
+
+After a change that is meant, write the file anew: `python -m tests.support.tools_golden`.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bridge.api.errors import Forbidden, Invalid, NotLeader, Refused, TooManyRequests, Unavailable
+from bridge.api.meanings import MEANINGS
+from bridge.client.doubt import InDoubt
+from bridge.mcp_server import faults
+from bridge.mcp_server.calls import command_id_of
+from bridge.mcp_server.catalogue import BY_NAME, TOOLS
+from bridge.mcp_server.faults import told
+from bridge.mcp_server.inputs import PlaceBid, Settle
+from bridge.mcp_server.server import INSTRUCTIONS
+from engine.events import Rejected
+from engine.reject import Reject
+from tests.support.tools_golden import PATH, tools_text
+
+
+def test_the_tools_are_what_they_were() -> None:
+    assert tools_text() == PATH.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_every_argument_is_described_and_bounded(tool: object) -> None:
+    (told_of,) = [one for one in json.loads(tools_text()) if one["name"] == tool.name]  # type: ignore[attr-defined]
+    asked = told_of["inputSchema"]
+    assert (asked["type"], asked["additionalProperties"]) == ("object", False)
+    assert told_of["outputSchema"]["type"] == "object"
+    for name, argument in asked["properties"].items():
+        kind = next((one for one in argument.get("anyOf", ()) if one != {"type": "null"}), argument)
+        assert kind["description"].endswith("."), name
+        bounds = {"maxLength", "maximum", "enum", "format"}
+        assert bounds & (set(kind) | {key for one in kind.get("anyOf", ()) for key in one}), name
+
+
+def test_words_name_only_tools_that_there_are() -> None:
+    rules = Path("bridge/mcp_server/rules.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b[a-z]+_(?:bid|bids|awards|book)\b", " ".join([rules, INSTRUCTIONS, tools_text()])))
+    assert named - {"replaces_bid", "winning_bid"} <= set(BY_NAME)
+    assert set(faults._FOR_TOOLS) <= set(MEANINGS)
+
+
+@pytest.mark.parametrize("reason", list(Reject))
+def test_every_refusal_is_told_with_what_to_do(reason: Reject) -> None:
+    words = told(Refused(Rejected(reason, "task_id", "t", 5), 17))
+    assert words.startswith(f"{reason.value}: task_id 't' (against 5). ")
+    assert words.endswith(".")
+    assert "Idempotency-Key" not in words
+
+
+def test_other_errors_are_told_with_what_to_do() -> None:
+    assert told(InDoubt("who knows", range(1), "k-1", lambda: None), "k-1").count("idempotency_key='k-1'") == 1  # type: ignore[arg-type,return-value]
+    assert "Wait 0.2 s" in told(TooManyRequests("slow down", 0.2))
+    assert "NOT_LEADER" in told(NotLeader("there", "http://other:1", 0.2))
+    assert "UNAVAILABLE: away. " in told(Unavailable("away"))
+    assert "tell whoever runs you" in told(Forbidden("no")).lower()
+    assert "price" in told(Invalid("price", -1, "1 or more"))
+    assert "hunter2" not in told(RuntimeError("password=hunter2"))
+
+
+def test_a_report_repeats_itself_and_a_bid_does_not() -> None:
+    report = Settle(provider_id="p", slot_id="s", award_id=1, actual_cost_tokens=2, actual_impact=3)
+    other = msgspec.structs.replace(report, actual_impact=4)
+    assert command_id_of("settle", report) == command_id_of("settle", report) != command_id_of("settle", other)
+    bid = PlaceBid(market_id="m", task_id="t", max_price_tokens=1)
+    assert command_id_of("place_bid", bid) != command_id_of("place_bid", bid), "it may be wanted again after it lost"

@@ -1,0 +1,119 @@
+"""What a look promises, against what the call then does."""
+
+import random
+from datetime import timedelta
+
+from bridge import Exchange, ManualClock, Refused
+from bridge.api import verbs
+from bridge.api.results import accepted
+from bridge.api.units import datetime_of
+from bridge.scheduler import look
+from bridge.scheduler.schedule import Prospect, Seen
+from engine.events import BidsExpired, BidsLost, RoundCleared
+from tests.bridge.conftest import START_US
+from tests.support.small_market import at, furnish
+
+SECOND_US = 1_000_000
+
+
+def prospect_of(market: Exchange, clock: ManualClock, seen: Seen) -> Prospect:
+    found = market.read(look.prospect("m", clock(), seen, ""))
+    assert found is not None
+    return found
+
+
+def disturb(market: Exchange, clock: ManualClock, rng: random.Random, number: int) -> None:
+    """One thing that changes supply, demand or time."""
+    now_us = clock()
+    kind = rng.choice(["slot", "later", "bid", "bid", "gtd", "award", "time"])
+    try:
+        if kind in ("slot", "later"):
+            available_at = datetime_of(now_us + (rng.randrange(20 * SECOND_US) if kind == "later" else 0))
+            reserve_tokens = rng.choice([0, 60, 90, 90])
+            market.offer_slot("m", f"s{number}", available_at=available_at, reserve_price_tokens=reserve_tokens)
+        elif kind in ("bid", "gtd"):
+            ttl_at = datetime_of(now_us + rng.randrange(1, 20 * SECOND_US)) if kind == "gtd" else None
+            market.place_bid(
+                "m",
+                rng.choice("ab"),
+                f"t{rng.randrange(300)}",
+                rng.choice([1, 30, 60, 79]),
+                ttl_at=ttl_at,
+                time_in_force="gtd" if kind == "gtd" else "round",
+            )
+        elif kind == "award":
+            market.settle(f"s{rng.randrange(number + 1)}", 1, 1)
+        else:
+            clock.set_us(now_us + rng.randrange(10 * SECOND_US))
+    except Refused:
+        return
+
+
+def test_a_call_does_what_the_look_has_said(market: Exchange, clock: ManualClock, seed: int) -> None:
+    """CLR-1 to CLR-3, CLR-7, BID-4: supply, demand, whether something is sold, and whether anything else changes."""
+    rng = random.Random(seed)
+    quick = market.acknowledging("applied")
+    furnish(quick, "a", "b", tokens=10**6)
+    kinds: set[tuple[bool, bool, bool]] = set()
+    seen = Seen(0, 0)
+    for number in range(1_500):
+        disturb(quick, clock, rng, number)
+        if rng.random() < 0.5:
+            continue
+        told = prospect_of(quick, clock, seen)
+        slots_then = quick.read(lambda state: list(state.markets["m"].offers))
+        fresh = [one for one in slots_then if one.offer_seq > seen.seq or one.available_at_us > seen.at_us]
+        assert told.offered == any(one.available_at_us <= clock() for one in fresh)
+        events = quick.submit([verbs.clear_round("m")])[0].events
+        (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
+        assert told.counts == (cleared.slots_available, cleared.bids_open)
+        assert told.sells == (cleared.awards_granted > 0)
+        ended = cleared.losers_remaining > 0 or any(isinstance(event, BidsLost | BidsExpired) for event in events)
+        assert told.changes == (told.sells or ended)
+        kinds.add((told.sells, told.changes, told.offered))
+        seen = told.seen
+    assert len(kinds) == 6, kinds
+
+
+def test_overview(market: Exchange, clock: ManualClock) -> None:
+    """SET-5, SET-6, BID-3, BID-4, HLD-5: what is due first, of all that sweeps end; which markets have both sides."""
+    furnish(market, "a", tokens=10_000)
+    market.open_market("n", lease=timedelta(seconds=3))
+
+    def overview() -> look.Overview:
+        return market.read(look.overview(["m", "n", "none"]))
+
+    assert overview() == look.Overview(4, START_US, None, frozenset())
+    market.place_bid("n", "a", "t", 5, ttl_at=at(START_US + 9 * SECOND_US), time_in_force="gtd")
+    assert overview().sweep_us == START_US + 9 * SECOND_US
+    market.offer_slot("n", "s")
+    assert overview().stirring == {"n"}
+    market.clear_round("n")
+    assert overview()[2:] == (START_US + 3 * SECOND_US, frozenset())
+    clock.set_us(START_US + 3 * SECOND_US)
+    market.refund_unfilled()
+    assert overview() == look.Overview(8, START_US + 3 * SECOND_US, None, frozenset())
+    accepted(market.submit([verbs.place_bid("m", "a", f"t{number}", 1) for number in range(150)]))
+    accepted(market.submit([verbs.clear_round("m")]))
+    assert overview().sweep_us == 0
+    market.refund_unfilled()
+    assert overview().sweep_us is None
+    for hold_id, expires_at in (("h1", at(START_US + 9 * SECOND_US)), ("h2", None)):
+        market.place_hold(hold_id, "a", 5, "stake", expires_at=expires_at)
+    assert overview().sweep_us == START_US + 9 * SECOND_US
+    market.release_hold("h1", "a")
+    assert overview().sweep_us is None
+
+
+def test_market_that_is_not_there(market: Exchange) -> None:
+    assert market.read(look.prospect("m", 0, Seen(0, 0), "")) is None
+
+
+def test_call_that_was_made_is_known_by_its_id(market: Exchange) -> None:
+    """IDM-1: whoever made it, as the operator."""
+    market.open_market("m")
+    market.clear_round("m", command_id="one")
+    for command_id, called in (("one", True), ("two", False), ("", False)):
+        found = market.read(look.prospect("m", START_US, Seen(0, 0), command_id))
+        assert found is not None
+        assert found.called is called

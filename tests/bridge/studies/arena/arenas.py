@@ -1,0 +1,12 @@
+"""Small arenas for tests."""
+
+from functools import cache
+
+from bridge.studies.arena.scene import Draw, draw
+
+SEED, ROUNDS, BIDDERS = 7, 4, 6
+
+
+@cache
+def small_draw(seed: int = SEED, rounds: int = ROUNDS, bidders: int = BIDDERS) -> Draw:
+    return draw(seed, rounds, bidders)
