@@ -125,7 +125,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many requests are logged in a second; of those beyond, the number is. A line costs a good tenth of a bid."""
 
     earnings_file: str = ""
-    """What work outside the slots pays: a file in TOML in the form of `bridge/fleet/earning/rates.toml`. Empty: that one."""
+    """What work outside the slots pays: a TOML file as `bridge/fleet/earning/rates.toml`. Empty: that one."""
 
     demurrage_ppm: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     """What idle tokens cost in each period, in millionths of them; 0: nothing, and nobody looks. 1000 a day takes about

@@ -15,6 +15,7 @@ from typing import Final, Literal, NoReturn, Protocol, TypeVar, assert_never
 
 from bridge.access.principal import ANY, Principal, Scope
 from bridge.api.errors import Forbidden, Invalid
+from bridge.api.headers import ACCOUNT_HEADER
 from engine.commands import (
     ADMIN,
     OPERATOR,
@@ -45,7 +46,6 @@ from engine.state import State
 
 T = TypeVar("T")
 
-ACCOUNT_HEADER: Final = "Callmarket-Account"
 # In words to people.
 _ACCOUNTS_SHOWN_MAX: Final = 5
 

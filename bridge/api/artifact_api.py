@@ -1,7 +1,8 @@
 """What every way to a market offers about artifacts, bounties and budgets, beside `MarketApi`.
 
-Rule of this file: that of `bridge.api.market_api`. The changes are of plain tables: they move no token, are not journaled,
-need no `command_id`, and may be made again with the same result. They raise `NotFound`, `Conflict` or `Invalid`.
+Rule of this file: that of `bridge.api.market_api`. The changes are of plain tables: they move no token, are not
+journaled, need no `command_id`, and may be made again with the same result. They raise `NotFound`, `Conflict` or
+`Invalid`.
 """
 
 from typing import Protocol

@@ -7,9 +7,13 @@ who asked may not ask that, the market itself may not do it, it did not happen, 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from engine.events import Rejected
 from engine.reject import Reject
+
+# After this a standby has taken over, as a rule.
+RETRY_AFTER_S: Final = 0.2
 
 
 class ExchangeError(Exception):

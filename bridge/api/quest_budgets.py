@@ -1,7 +1,7 @@
 """What the tables say of a day's budgets, to whoever looks on.
 
-Rule of this file: that of `bridge.api.questions`. It decides nothing: each worker has a switch of its own (`switch`), so
-who pays now is told by what was paid.
+Rule of this file: that of `bridge.api.questions`. It decides nothing: each worker has a switch of its own
+(`switch`), so who pays now is told by what was paid.
 """
 
 from datetime import date, datetime

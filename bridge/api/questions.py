@@ -89,9 +89,7 @@ class Durable(Generic[T]):
 def check_question(question: object) -> None:
     """Check that it is one to the tables. Raises `Invalid`."""
     if not isinstance(question, Durable):
-        raise Invalid(
-            "question", question, "a question, as the functions of bridge.api.reads and bridge.api.questions make it"
-        )
+        raise Invalid("question", question, "a question, as the functions of bridge.api make it")
 
 
 class BidDetail(BidRow, frozen=True):

@@ -1,7 +1,7 @@
 """How a verb or a read becomes a method of a client.
 
-Rule of this file: as `bridge.api.verb` and `bridge.api.read`: no verb is known here, and a method's signature and docstring are
-those of its builder.
+Rule of this file: as `bridge.api.verb` and `bridge.api.read`: no verb is known here, and a method's signature and
+docstring are those of its builder.
 """
 
 from collections.abc import Awaitable, Callable

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httpx2
 
 from bridge.api.errors import Invalid
+from bridge.api.headers import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, MIN_SEQ_HEADER, SEQ_HEADER
 from bridge.api.problem import MEDIA_TYPE
 from bridge.api.spelling import whole
 from bridge.client.answers import Answer, Fault
@@ -20,7 +21,6 @@ from bridge.client.call import Call
 from bridge.client.places import Places
 from bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
 from bridge.config import client_from_environment
-from bridge.server.caller import MIN_SEQ_HEADER, SEQ_HEADER
 from engine.limits import SEQ_MAX
 
 # A round of ten thousand awards with the longest names takes nine.
@@ -84,9 +84,9 @@ def headers_of(call: Call[Any], seen_seq: int) -> dict[str, str]:
     if call.body is not None:
         headers["Content-Type"] = "application/json"
     if call.account:
-        headers["Callmarket-Account"] = call.account
+        headers[ACCOUNT_HEADER] = call.account
     if call.command_id:
-        headers["Idempotency-Key"] = call.command_id
+        headers[IDEMPOTENCY_HEADER] = call.command_id
     return headers
 
 

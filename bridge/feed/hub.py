@@ -7,7 +7,7 @@ the loop is never held for long, and none of its subscribers is ever waited for.
 import asyncio
 from typing import Final
 
-from bridge.api.errors import Unavailable
+from bridge.api.errors import RETRY_AFTER_S, Unavailable
 from bridge.feed import limits
 from bridge.feed.awards import Watch
 from bridge.feed.filters import Filter, Index
@@ -16,7 +16,6 @@ from bridge.feed.history import OpenJournal, read_page
 from bridge.feed.loops import Bell
 from bridge.feed.ring import Ring
 from bridge.feed.subscription import Subscription
-from bridge.market.sequencer import RETRY_AFTER_S
 from engine.commands import ClearRound
 from engine.events import AwardGranted, one_by_one
 

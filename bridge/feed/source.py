@@ -7,7 +7,7 @@ journal's thread. A feed ends with its reign, and says so; on who leads next the
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.api.errors import Invalid, Unavailable
+from bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
 from bridge.feed import limits
 from bridge.feed.awards import Watch
 from bridge.feed.filters import ALL, Filter
@@ -17,7 +17,6 @@ from bridge.feed.hub import Hub
 from bridge.feed.loops import PerLoop
 from bridge.feed.ring import Ring
 from bridge.feed.subscription import Subscription
-from bridge.market.sequencer import RETRY_AFTER_S
 from engine.codec import Sealed
 from persistence.errors import PersistenceError
 

@@ -17,7 +17,7 @@ import psycopg
 import persistence.errors
 from bridge.api.change import Change, check_change
 from bridge.api.clock import TimeSource
-from bridge.api.errors import ExchangeError, NotLeader, Unavailable, UnknownOutcome
+from bridge.api.errors import RETRY_AFTER_S, ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from bridge.api.failures import failure_of, not_projected
 from bridge.api.messages import Ack, Reply, Request, check_ack
 from bridge.api.one_process import OneProcess
@@ -31,7 +31,7 @@ from bridge.feed.source import Feed
 from bridge.market import recall, standing
 from bridge.market.counters import Tally
 from bridge.market.leadership import Reign
-from bridge.market.sequencer import RETRY_AFTER_S, Applied, last_row, rows_of
+from bridge.market.sequencer import Applied, last_row, rows_of
 from bridge.market.table_changes import ChangeDesk
 from bridge.market.table_reader import TABLES_S_MAX, Desk, projected_async
 from engine.state import State

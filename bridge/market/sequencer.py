@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 
 from bridge.api.clock import Clock
-from bridge.api.errors import Invalid, Unavailable
+from bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
 from bridge.api.messages import Request
 from engine.codec import Sealed, seal
 from engine.commands import Entry
@@ -27,8 +27,6 @@ REQUESTS_PER_BATCH_MAX: Final = 1_000
 # A caller's clock may be a little fast. More would push the market's time, which never runs back, ahead for everyone.
 CLOCK_AHEAD_US_MAX: Final = 1_000_000
 
-# After this a standby has taken over, as a rule.
-RETRY_AFTER_S: Final = 0.2
 
 T = TypeVar("T")
 

@@ -12,20 +12,16 @@ from msgspec import Struct
 
 from bridge.access.principal import Principal
 from bridge.api.errors import Invalid
+from bridge.api.headers import (
+    ACCOUNT_HEADER,
+    IDEMPOTENCY_HEADER,
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    MIN_SEQ_HEADER,
+    REQUEST_ID_HEADER,
+)
 from bridge.api.seen import Seen
 from bridge.api.spelling import whole
 from engine.limits import NAME_CHARS_MAX, SEQ_MAX
-
-ACCOUNT_HEADER: Final = "Callmarket-Account"
-IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
-REQUEST_ID_HEADER: Final = "Request-Id"
-# What an answer tells of, and what the next one has to have: the caller sees what he has done and read.
-SEQ_HEADER: Final = "Callmarket-Seq"
-MIN_SEQ_HEADER: Final = "Callmarket-Min-Seq"
-
-# Ids of the bids of a batch end in their number: there has to be room for it.
-IDEMPOTENCY_KEY_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
-
 
 _VISIBLE: Final = re.compile("[!-~]*")
 

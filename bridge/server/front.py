@@ -17,15 +17,13 @@ from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
 from bridge.api.errors import ExchangeError, Invalid, Unauthorized, Unavailable
+from bridge.api.headers import MIN_SEQ_HEADER, REQUEST_ID_HEADER, SEQ_HEADER
 from bridge.api.problem import Problem
 from bridge.api.seen import Seen as SeenRows
 from bridge.config import CHANGES_WAITING_MAX
 from bridge.server.answer import answer_json, answer_problem
 from bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
 from bridge.server.caller import (
-    MIN_SEQ_HEADER,
-    REQUEST_ID_HEADER,
-    SEQ_HEADER,
     Caller,
     Headers,
     account_name,

@@ -15,10 +15,11 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler
 
 from bridge.api.errors import ExchangeError, Forbidden, Invalid, Unauthorized
+from bridge.api.headers import IDEMPOTENCY_HEADER
 from bridge.api.problem import MEDIA_TYPE
 from bridge.api.spelling import whole
 from bridge.server import docs, openapi, resources
-from bridge.server.caller import IDEMPOTENCY_HEADER, Caller
+from bridge.server.caller import Caller
 from bridge.server.front import CALLER, LOOKING, REQUEST_ID
 from bridge.server.problems import first_fault, headers_of, problem_of
 from bridge.server.routes import (

@@ -18,9 +18,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
 from bridge.api.errors import Invalid
-from bridge.api.problem import MEDIA_TYPE, Problem
-from bridge.api.spelling import whole
-from bridge.server.caller import (
+from bridge.api.headers import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_KEY_CHARS_MAX,
@@ -28,6 +26,8 @@ from bridge.server.caller import (
     REQUEST_ID_HEADER,
     SEQ_HEADER,
 )
+from bridge.api.problem import MEDIA_TYPE, Problem
+from bridge.api.spelling import whole
 from bridge.server.examples import BODIES, VALUES
 from engine.limits import NAME_CHARS_MAX, SEQ_MAX
 

@@ -27,6 +27,7 @@ from bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
+from bridge.api.headers import LEADER_HEADER
 from bridge.api.problem import TYPE_PREFIX, Problem
 from engine.reject import Reject
 
@@ -83,7 +84,7 @@ def headers_of(problem: Problem) -> dict[str, str]:
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="callmarket"'
     if problem.leader:
-        headers["Callmarket-Leader"] = problem.leader
+        headers[LEADER_HEADER] = problem.leader
     return headers
 
 

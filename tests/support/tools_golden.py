@@ -9,7 +9,7 @@ from pathlib import Path
 from bridge.mcp_server.catalogue import TOOLS
 from bridge.mcp_server.server import declared
 
-PATH = Path(__file__).resolve().parents[1] / "bridge" / "tools" / "tools.json"
+PATH = Path(__file__).resolve().parents[1] / "bridge" / "mcp_server" / "tools.json"
 
 
 def tools_text() -> str:

@@ -29,6 +29,27 @@ LAYERS = {
     "tests": {"engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
     "dev.py": set(),
 }
+# What stands at the root of `bridge/`, from what knows nothing of the others to what knows them all.
+BRIDGE_ORDER = (
+    "api",
+    "ending_signals",
+    "systemd",
+    "feed",
+    "access",
+    "config",
+    "timekeeping",
+    "market",
+    "client",
+    "scheduler",
+    "fleet",
+    "server",
+    "telemetry",
+    "mcp_server",
+    "studies",
+    "serve",
+    "cli",
+    "__main__",
+)
 PRODUCT = ("engine", "persistence", "bridge", "examples")
 SIZED = (*PRODUCT, "benchmarks", "dev.py")
 
@@ -191,6 +212,22 @@ def decide_and_evolve_do_not_know_each_other(source: Source) -> Complaints:
         yield from imports_of(source, "engine.evolve", "engine.core")
     if source.path == "engine/evolve.py":
         yield from imports_of(source, "engine.decide", "engine.core")
+
+
+def the_bridge_imports_downwards(source: Source) -> Complaints:
+    """A folder or file at the root of `bridge/` imports those that stand before it, and nothing that stands behind."""
+    room = _room(source.path.removesuffix(".py").replace("/", "."))
+    if source.layer == "bridge" and room in BRIDGE_ORDER:
+        for line, name in imports(source.tree):
+            other = _room(name)
+            if other in BRIDGE_ORDER and BRIDGE_ORDER.index(other) > BRIDGE_ORDER.index(room):
+                yield line, f"{room} imports {other}"
+            elif name.startswith("bridge.") and other not in BRIDGE_ORDER:
+                yield line, f"{other} has no place in the order"
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if module.startswith("bridge.") else ""
 
 
 def the_server_knows_the_exchange_only(source: Source) -> Complaints:
@@ -410,6 +447,7 @@ CODE_CHECKS: tuple[Check, ...] = (
     the_engine_imports_what_computes,
     the_engine_imports_at_the_top,
     decide_and_evolve_do_not_know_each_other,
+    the_bridge_imports_downwards,
     the_server_knows_the_exchange_only,
     dev_needs_the_standard_library_only,
     the_engine_calls_nothing_impure,
@@ -505,11 +543,14 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (decide_and_evolve_do_not_know_each_other, "engine/decide/x.py", "from engine.evolve import evolve", ""),
     (decide_and_evolve_do_not_know_each_other, "engine/evolve.py", "from engine.decide.bids import place", ""),
     (
-        the_server_knows_the_exchange_only,
-        "bridge/server/x.py",
-        "from engine.state import State",
-        "import bridge.api.reads",
+        the_bridge_imports_downwards,
+        "bridge/feed/x.py",
+        "from bridge.market import node",
+        "from bridge.api import units",
     ),
+    (the_bridge_imports_downwards, "bridge/config.py", "import bridge.serve", "from bridge.api.errors import Invalid"),
+    (the_bridge_imports_downwards, "bridge/cli/x.py", "from bridge import Exchange", "from engine import codec"),
+    (the_server_knows_the_exchange_only, "bridge/server/x.py", "from engine.state import State", "import bridge.api.x"),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "from engine import state", "from engine import limits"),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "import persistence.queries", "import persistency"),
     (dev_needs_the_standard_library_only, "dev.py", "import rich", "import hashlib"),

@@ -1,9 +1,9 @@
 """The agent: a worker that sells its slots, works what was won, and settles; and which gap an agent looks at next.
 
-Rule of this folder: it talks to a market by `bridge.api.market_api` and to a platform by `bridge.fleet.tasks.source`, so it works
-in the market's process and over HTTP alike. What it begins is written down before it begins and ends once: by award it
-is claimed, worked, completed, settled, in this order, so that a worker that dies anywhere in between works nothing
-twice and leaves nothing unpaid.
+Rule of this folder: it talks to a market by `bridge.api.market_api` and to a platform by `bridge.fleet.tasks.source`,
+so that it works in the market's process and over HTTP alike. What it begins is written down before it begins and ends
+once: by award it is claimed, worked, completed, settled, in this order, so that a worker that dies anywhere in between
+works nothing twice and leaves nothing unpaid.
 """
 
 from bridge.fleet.agent.gaps import Gap, ScoredGap, get_top_gap, score_gaps

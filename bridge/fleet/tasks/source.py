@@ -1,7 +1,7 @@
 """Where tasks come from: the one Protocol by which a platform with tables of its own plugs in.
 
-Rule of this file: signatures with their promises, which `tests/bridge/fleet/tasks` proves of every implementation. Ours are
-`bridge.fleet.tasks.tables` and, for tests and benchmarks, `bridge.fleet.tasks.memory`.
+Rule of this file: signatures with their promises, which `tests/bridge/fleet/tasks` proves of every implementation. Ours
+are `bridge.fleet.tasks.tables` and, for tests and benchmarks, `bridge.fleet.tasks.memory`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -16,7 +16,7 @@ from bridge.studies.arena.findings import BIDS
 from bridge.studies.arena.result import ArenaResult, find_row
 from bridge.studies.arena.scene import KINDS, WORLDS
 from bridge.studies.arena.strategies import HONEST, STRATEGIES
-from bridge.studies.common.figures import BLUE, INK, QUIET, RED, STYLE, svg
+from bridge.studies.demo.figures import BLUE, INK, QUIET, RED, STYLE, svg
 
 COLOURS: Final = {"first_rejected": BLUE, "last_accepted": "#b7791f", "pay_as_bid": RED, "vickrey": "#1d8a5b"}
 # Paying one's bid is so costly to the honest that its dots would press all others onto the axis; the table has them.

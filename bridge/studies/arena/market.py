@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from bridge.api.messages import Request
-from bridge.studies.common.books import Books
-from bridge.studies.common.other_seeds import MemoryMarket
+from bridge.studies.demo.books import Books
+from bridge.studies.demo.other_seeds import MemoryMarket
 from engine.commands import (
     ADMIN,
     OPERATOR,

@@ -18,7 +18,7 @@ from bridge.studies.arena.scene import KINDS, WORLDS
 from bridge.studies.arena.small_rounds import SITUATIONS, promised
 from bridge.studies.arena.strategies import STRATEGIES
 from bridge.studies.arena.terminal import gains_rows, percent
-from bridge.studies.common.report import data_text, proof_rows
+from bridge.studies.demo.report import data_text, proof_rows
 
 # A title, its cells, and which of them are in honesty's favour.
 _Line = tuple[str, Sequence[str], Sequence[bool]]

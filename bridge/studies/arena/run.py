@@ -16,7 +16,7 @@ from bridge.studies.arena.result import ArenaResult, Setup
 from bridge.studies.arena.scene import KINDS, WORLDS, Draw, draw
 from bridge.studies.arena.small_rounds import try_everything
 from bridge.studies.arena.terminal import print_result
-from bridge.studies.common.terminal import Stage
+from bridge.studies.demo.terminal import Stage
 
 
 def run_arena(options: ArenaOptions, console: Console) -> ArenaResult:

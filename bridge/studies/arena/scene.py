@@ -10,9 +10,9 @@ import numpy as np
 from msgspec import Struct
 
 from bridge.studies.arena.options import CALL_US, ROUNDS_MAX
-from bridge.studies.common.bidders import slot_worth_tokens
-from bridge.studies.common.workload import TASK_TTL_US, make_workload
-from bridge.studies.common.world import LOAD_WANTED
+from bridge.studies.demo.bidders import slot_worth_tokens
+from bridge.studies.demo.workload import TASK_TTL_US, make_workload
+from bridge.studies.demo.world import LOAD_WANTED
 
 World = Literal["fresh", "wallets", "waiting"]
 """`fresh`: a task is bid for in one round, and no wallet binds: the textbook, repeated. `wallets`: the same, with
@@ -69,8 +69,9 @@ class Draw(Struct, frozen=True):
 def draw(seed: int, rounds: int, bidders: int) -> Draw:
     """Draw a stretch of the trace, and who has each of its tasks.
 
-    The arrivals and their sizes are real. A slot is worth to a task what the demo says it is (`bridge.studies.common.workload`):
-    its worth times the model's real share of solved tasks, less the compute. Tasks worth nothing are nobody's.
+    The arrivals and their sizes are real. A slot is worth to a task what the demo says it is
+    (`bridge.studies.demo.workload`): its worth times the model's real share of solved tasks, less the compute. Tasks
+    worth nothing are nobody's.
     """
     workload = make_workload(seed)
     random = np.random.Generator(np.random.PCG64([seed, rounds, bidders]))

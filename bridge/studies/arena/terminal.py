@@ -15,7 +15,7 @@ from bridge.studies.arena.result import ArenaResult, find_dominance, find_row
 from bridge.studies.arena.scene import KINDS, WORLDS
 from bridge.studies.arena.small_rounds import SITUATIONS, promised
 from bridge.studies.arena.strategies import HONEST, STRATEGIES
-from bridge.studies.common.terminal import print_proof
+from bridge.studies.demo.terminal import print_proof
 from engine.commands import PricingRule
 
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bridge.api.messages import Reply, Request
-from bridge.studies.common.bidders import (
+from bridge.studies.demo.bidders import (
     REWARD_CAP_TOKENS,
     REWARD_TOKENS_PER_IMPACT,
     OpenBid,
@@ -19,9 +19,9 @@ from bridge.studies.common.bidders import (
     quest_quotes,
     quest_raises,
 )
-from bridge.studies.common.books import Books
-from bridge.studies.common.policies import Finished, Waiting
-from bridge.studies.common.workload import LEASE_US, Workload
+from bridge.studies.demo.books import Books
+from bridge.studies.demo.policies import Finished, Waiting
+from bridge.studies.demo.workload import LEASE_US, Workload
 from engine.commands import (
     ADMIN,
     OPERATOR,

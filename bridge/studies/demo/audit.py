@@ -9,11 +9,11 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from bridge.studies.common.books import Books
-from bridge.studies.common.world import Run
 from bridge.studies.demo import frames
+from bridge.studies.demo.books import Books
 from bridge.studies.demo.engine_client import Acknowledged, Kill
 from bridge.studies.demo.options import SHARD_ID
+from bridge.studies.demo.world import Run
 from engine.codec import decode_command, encode
 from engine.commands import Entry
 from engine.core import Engine

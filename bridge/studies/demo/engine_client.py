@@ -155,7 +155,7 @@ class EngineClient:
         raise self._failure(f"row {seq} was not journaled within {JOURNALED_TIMEOUT_S:g} s")
 
     def _start(self) -> frames.Started:
-        root = Path(__file__).resolve().parents[2]
+        root = Path(__file__).resolve().parents[3]
         self._process = subprocess.Popen(  # noqa: S603 -- our own module, by our own interpreter
             [sys.executable, "-m", "bridge.studies.demo.engine_process", self._url],
             stdin=subprocess.PIPE,

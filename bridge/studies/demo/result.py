@@ -8,14 +8,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.studies.common.other_seeds import OtherSeeds
-from bridge.studies.common.workload import Workload
-from bridge.studies.common.world import Run
 from bridge.studies.demo.auction import Cycle
 from bridge.studies.demo.audit import Proof
 from bridge.studies.demo.compare import Verdict
 from bridge.studies.demo.metrics import Metrics
 from bridge.studies.demo.options import SEED, DemoOptions
+from bridge.studies.demo.other_seeds import OtherSeeds
+from bridge.studies.demo.workload import Workload
+from bridge.studies.demo.world import Run
 
 __all__ = [
     "AUCTION",

@@ -12,20 +12,20 @@ import numpy as np
 from rich.console import Console
 
 from bridge.api.errors import Invalid
-from bridge.studies.common.database import fresh_database
-from bridge.studies.common.other_seeds import compare_seeds, policies_without_prices
-from bridge.studies.common.policies import Policy
-from bridge.studies.common.terminal import Stage, print_result
-from bridge.studies.common.workload import WINDOW_STARTS_AT, Workload, make_workload
-from bridge.studies.common.world import CYCLE_US, Run, World, load_of, slots_for
 from bridge.studies.demo import audit
 from bridge.studies.demo.auction import Auction
 from bridge.studies.demo.compare import verdicts
+from bridge.studies.demo.database import fresh_database
 from bridge.studies.demo.engine_client import EngineClient, Kill
 from bridge.studies.demo.metrics import Metrics, measure
 from bridge.studies.demo.options import SHARD_ID, DemoOptions
+from bridge.studies.demo.other_seeds import compare_seeds, policies_without_prices
+from bridge.studies.demo.policies import Policy
 from bridge.studies.demo.result import AUCTION, DemoResult, Economy, KillFacts, Played, Scene, episodes
 from bridge.studies.demo.selective import play_selective
+from bridge.studies.demo.terminal import Stage, print_result
+from bridge.studies.demo.workload import WINDOW_STARTS_AT, Workload, make_workload
+from bridge.studies.demo.world import CYCLE_US, Run, World, load_of, slots_for
 from engine.commands import TREASURY
 from engine.reject import Reject
 from persistence.table_writer import bring_level
@@ -86,7 +86,7 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
             killed_at_us = None if auctioned.kill is None else auctioned.kill.at_us
             with _timed(seconds, "report"), stage.step("drawing the report"):
                 # Only here, because matplotlib takes half a second that no other command should pay.
-                from bridge.studies.common.report import write_report  # noqa: PLC0415
+                from bridge.studies.demo.report import write_report  # noqa: PLC0415
 
                 played = Played(workload, tuple(runs), auctioned.auction.cycles, killed_at_us)
                 write_report(options.report, result, played)

@@ -7,12 +7,12 @@ supposes a planner who knows every worth, which the market does not need.
 
 from collections.abc import Sequence
 
-from bridge.studies.common.bidders import worth_tokens
-from bridge.studies.common.other_seeds import policies_without_prices
-from bridge.studies.common.policies import Finished, Policy, Waiting
-from bridge.studies.common.workload import Workload
-from bridge.studies.common.world import World
+from bridge.studies.demo.bidders import worth_tokens
 from bridge.studies.demo.metrics import Metrics, measure
+from bridge.studies.demo.other_seeds import policies_without_prices
+from bridge.studies.demo.policies import Finished, Policy, Waiting
+from bridge.studies.demo.workload import Workload
+from bridge.studies.demo.world import World
 
 
 class Selective:

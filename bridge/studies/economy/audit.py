@@ -6,8 +6,8 @@ Rule of this file: every proof is computed from two records that were kept apart
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from bridge.studies.common.books import Books
 from bridge.studies.demo.audit import Proof, Row
+from bridge.studies.demo.books import Books
 from bridge.studies.economy.ledger import DEMURRAGE, Day, Movement, Return
 from engine.codec import decode_events
 from engine.commands import ISSUANCE

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bridge.api.units import at_us
-from bridge.studies.common.figures import BLUE, QUIET, RED, STYLE, svg
+from bridge.studies.demo.figures import BLUE, QUIET, RED, STYLE, svg
 from bridge.studies.economy.people import Habit
 from bridge.studies.economy.play import BEGINS_US, DAY_US
 from bridge.studies.economy.result import EconomyResult

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from bridge.fleet.earning.rates import shipped_rates
-from bridge.studies.common.report import data_text, proof_rows
+from bridge.studies.demo.report import data_text, proof_rows
 from bridge.studies.economy import figures
 from bridge.studies.economy.people import CARE, GREED, LESSON, QUEST_SHARE
 from bridge.studies.economy.play import RESERVE_TOKENS, REWARD_CAP_TOKENS, REWARD_TOKENS_PER_IMPACT

@@ -15,10 +15,10 @@ from bridge.api.errors import Invalid
 from bridge.config import Config
 from bridge.fleet.earning.demurrage import Demurrage
 from bridge.market.app import open_with
-from bridge.studies.common.database import fresh_database
-from bridge.studies.common.terminal import Stage
 from bridge.studies.demo.audit import audit_journal, read_journal
+from bridge.studies.demo.database import fresh_database
 from bridge.studies.demo.options import DemoOptions
+from bridge.studies.demo.terminal import Stage
 from bridge.studies.economy import audit
 from bridge.studies.economy.ledger import (
     DEMURRAGE,

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bridge.studies.common.terminal import print_proof
+from bridge.studies.demo.terminal import print_proof
 from bridge.studies.economy.ledger import Day, Return
 from bridge.studies.economy.result import EconomyResult
 

@@ -23,7 +23,7 @@ from tests.support.command_line import callmarket
 from tests.support.databases import TestServer
 from tests.support.small_market import furnish
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 READING = (["book", "m"], ["wallet"], ["rounds"], ["why", "1"], ["verify"])
 COMMANDS = (
     "demo",

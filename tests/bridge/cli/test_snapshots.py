@@ -20,7 +20,7 @@ from persistence.postgres import PostgresJournal
 from tests.support.command_line import callmarket
 from tests.support.sealed import bids
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def environment(url: str, **settings: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from tests.support.client_log import read_rows
 from tests.support.databases import temporary_home
 from tests.support.small_market import furnish, last_seq, until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_second_writer_is_refused_and_told_who_writes(market: Exchange, database_url: str) -> None:

@@ -31,7 +31,7 @@ serve(from_environment(os.environ), ready)
 TOOLS = """
 import os, signal, socket
 from urllib.parse import urlsplit
-from bridge.tools.http import serve
+from bridge.mcp_server.http import serve
 
 def ready(url):
     parts = urlsplit(url)

@@ -1,7 +1,7 @@
 """A worker and its slot: what is won is worked once, settled once, and nobody pays twice.
 
-Goal: every promise of `bridge.fleet.agent.worker`, by both ways to a market. Method: workers in threads, a clock that the
-test sets, and work that begins and ends when the test says so.
+Goal: every promise of `bridge.fleet.agent.worker`, by both ways to a market. Method: workers in threads, a clock that
+the test sets, and work that begins and ends when the test says so.
 """
 
 import math

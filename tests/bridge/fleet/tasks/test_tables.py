@@ -17,7 +17,7 @@ from tests.support.own_server import OwnServer
 from tests.support.roles import role_on
 from tests.support.small_market import in_threads, until
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TASKS, PROCESSES, THREADS = 60, 3, 8
 
 

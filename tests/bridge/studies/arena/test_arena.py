@@ -31,7 +31,7 @@ from bridge.studies.arena.terminal import percent, print_result
 from engine.commands import PricingRule
 from tests.support.pages import check_self_contained
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SMALL = ArenaOptions(seed=5, seeds=2, rounds=2, bidders=6, report=None)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bridge.api.messages import Reply, Request
-from bridge.studies.common import other_seeds
+from bridge.studies.demo import other_seeds
 from engine.commands import Entry
 
 

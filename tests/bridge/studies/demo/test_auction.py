@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import pytest
 
 from bridge.api.messages import Reply, Request
-from bridge.studies.common.bidders import OpenBid, agent_quotes, quest_quotes, quest_raises, worth_tokens
-from bridge.studies.common.workload import make_workload
-from bridge.studies.common.world import World, slots_for
 from bridge.studies.demo.auction import Auction
+from bridge.studies.demo.bidders import OpenBid, agent_quotes, quest_quotes, quest_raises, worth_tokens
 from bridge.studies.demo.result import episodes
+from bridge.studies.demo.workload import make_workload
+from bridge.studies.demo.world import World, slots_for
 from engine.commands import OfferSlot, PlaceBid
 from engine.events import AwardGranted, RoundCleared, one_by_one
 from tests.bridge.studies.demo.memory_market import MemoryMarket

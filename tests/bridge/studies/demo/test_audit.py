@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from bridge.api.messages import Reply, Request
-from bridge.studies.common.workload import make_workload
-from bridge.studies.common.world import World
 from bridge.studies.demo import audit, frames
 from bridge.studies.demo.auction import Auction
 from bridge.studies.demo.engine_client import Acknowledged, Kill
+from bridge.studies.demo.workload import make_workload
+from bridge.studies.demo.world import World
 from engine.codec import encode
 from engine.commands import TREASURY, Entry
 from engine.core import Engine

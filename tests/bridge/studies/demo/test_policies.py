@@ -5,7 +5,7 @@ Goal: each does what its name says, so that the comparison is fair. Method: smal
 
 import pytest
 
-from bridge.studies.common.policies import FirstComeFirstServed, ProportionalSplit, ShortestJobFirst, Waiting
+from bridge.studies.demo.policies import FirstComeFirstServed, ProportionalSplit, ShortestJobFirst, Waiting
 from bridge.studies.demo.selective import Selective
 
 

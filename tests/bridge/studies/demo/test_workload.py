@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.api.errors import Invalid
-from bridge.studies.common.workload import (
+from bridge.studies.demo.workload import (
     MINUTES_MAX,
     QUESTS,
     WORKERS_PER_QUEST,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.studies.common.policies import (
+from bridge.studies.demo.auction import Auction
+from bridge.studies.demo.policies import (
     Finished,
     FirstComeFirstServed,
     Policy,
@@ -20,9 +21,8 @@ from bridge.studies.common.policies import (
     ShortestJobFirst,
     Waiting,
 )
-from bridge.studies.common.workload import LEASE_US, Workload, make_workload
-from bridge.studies.common.world import CYCLE_US, World, bucket_tokens, load_of, occupied_us, slots_for
-from bridge.studies.demo.auction import Auction
+from bridge.studies.demo.workload import LEASE_US, Workload, make_workload
+from bridge.studies.demo.world import CYCLE_US, World, bucket_tokens, load_of, occupied_us, slots_for
 from tests.bridge.studies.demo.memory_market import MemoryMarket
 
 

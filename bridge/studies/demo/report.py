@@ -10,14 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from bridge.studies.common import figures
-from bridge.studies.common.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
-from bridge.studies.common.other_seeds import OtherSeeds
-from bridge.studies.common.workload import LEASE_US, PROVENANCE, TASK_TTL_US
+from bridge.studies.demo import figures
 from bridge.studies.demo.audit import Proof
+from bridge.studies.demo.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
 from bridge.studies.demo.compare import LONG_NAMES, MEASURES_SELECTIVE, best, shown
 from bridge.studies.demo.metrics import MEASURES, Measure, Metrics
+from bridge.studies.demo.other_seeds import OtherSeeds
 from bridge.studies.demo.result import AUCTION, DemoResult, Played
+from bridge.studies.demo.workload import LEASE_US, PROVENANCE, TASK_TTL_US
 
 
 def write_report(path: Path, result: DemoResult, played: Played) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from bridge.api.messages import Reply, Request
-from bridge.studies.common.policies import FirstComeFirstServed, Policy, ProportionalSplit, ShortestJobFirst
-from bridge.studies.common.workload import Workload, make_workload
-from bridge.studies.common.world import World, bucket_tokens, slots_for
 from bridge.studies.demo.auction import Auction
 from bridge.studies.demo.compare import MEASURES_COMPARED, verdicts
 from bridge.studies.demo.metrics import Metrics, measure
+from bridge.studies.demo.policies import FirstComeFirstServed, Policy, ProportionalSplit, ShortestJobFirst
+from bridge.studies.demo.workload import Workload, make_workload
+from bridge.studies.demo.world import World, bucket_tokens, slots_for
 from engine.commands import Entry
 from engine.core import Engine
 

@@ -1,4 +1,0 @@
-"""What the studies share.
-
-Rule of this folder: that of its parent.
-"""
