@@ -71,6 +71,21 @@ def test_a_snapshot_is_taken_listed_and_used(used_url: str) -> None:
         assert (market.recovery.from_seq, market.recovery.rows) == (121, 0)
 
 
+def test_a_store_that_gives_back_something_else_is_found_out_and_its_snapshot_is_gone(used_url: str) -> None:
+    """What was asked for was done, and is wrong: code 1, as for a journal that is damaged."""
+    execute(
+        used_url,
+        """
+        CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+        CREATE TRIGGER forget BEFORE INSERT ON snapshot_chunks FOR EACH ROW EXECUTE FUNCTION forget()
+        """,
+    )
+    ran = run(used_url, "snapshot", "--json")
+    assert (ran.returncode, ran.stdout) == (1, ""), ran
+    assert "chunk 0 of 1 is missing" in ran.stderr
+    assert as_json(used_url, "snapshots")["snapshots"] == []
+
+
 def test_what_a_person_sees(used_url: str) -> None:
     assert "snapshot 1 of row 121" in " ".join(run(used_url, "snapshot").stdout.split())
     execute(used_url, "UPDATE snapshots SET format = 99")
