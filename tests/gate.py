@@ -1,9 +1,9 @@
-"""The gate's tests: all side by side, then those few that failed once more, alone and with the same seed.
+"""The gate's tests: all side by side, then those that failed in a few files once more, alone and with the same seed.
 
     python3 -m tests.gate ARGS     (ARGS go to the first run of pytest)
 
 Rule of this file: a broken rule fails the second time too; what passes then depends on the pace of a busy machine. It
-is named on the last line, to be mended like any other bug. More than a few such failures fail the gate.
+is named on the last line, to be mended like any other bug. Failures in more than a few files fail the gate.
 """
 
 import json
@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-REPEATED_MAX = 3
+FILES_REPEATED_MAX = 3
+NAMED_MAX = 5
 SEED_LIMIT = 2**32
 # As pytest returns it: some tests failed, and nothing else was wrong.
 TESTS_FAILED = 1
@@ -26,13 +27,19 @@ def main(arguments: list[str]) -> int:
         # A cache of its own names the failures of this run only.
         code = pytest(*arguments, *seed, "-o", f"cache_dir={folder}")
         failed = failed_tests(Path(folder))
-    if code != TESTS_FAILED or not 0 < len(failed) <= REPEATED_MAX:
+    if code != TESTS_FAILED or not 0 < len({test.partition("::")[0] for test in failed}) <= FILES_REPEATED_MAX:
         return code
-    print(f"\ntests.gate: once more, alone and with the same seed: {', '.join(failed)}", flush=True)
+    print(f"\ntests.gate: once more, alone and with the same seed: {named(failed)}", flush=True)
     code = pytest(*failed, *(seed or seed_of(arguments)), "-m", "", "-p", "no:cacheprovider", "--benchmark-disable")
     if code == 0:
-        print(f"tests.gate: FAILED beside others and passed alone: {', '.join(failed)}", flush=True)
+        print(f"tests.gate: FAILED beside others and passed alone: {named(failed)}", flush=True)
     return code
+
+
+def named(tests: list[str]) -> str:
+    """Their names, and of many the first and how many more."""
+    more = f" and {len(tests) - NAMED_MAX} more" if len(tests) > NAMED_MAX else ""
+    return ", ".join(tests[:NAMED_MAX]) + more
 
 
 def new_seed() -> int:

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("number", range({count}))
+@pytest.mark.parametrize("number", range(2))
 def test_fails_the_first_time(number: int) -> None:
-    mark = Path(__file__).with_name(f"seen-{{number}}")
+    mark = Path(__file__).with_name(f"seen-{number}-{Path(__file__).stem}")
     seen = mark.exists()
     mark.touch()
     assert seen
@@ -35,9 +35,10 @@ def test_passes() -> None:
 """
 
 
-def run(folder: Path, source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the gate in a folder with one file of tests, and the fixtures of this project."""
-    (folder / "test_it.py").write_text(source, encoding="utf-8")
+def run(folder: Path, source: str, *arguments: str, files: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run the gate in a folder with some files of the same tests, and the fixtures of this project."""
+    for number in range(files):
+        (folder / f"test_it_{number}.py").write_text(source, encoding="utf-8")
     (folder / "conftest.py").write_text("from tests.conftest import *\n", encoding="utf-8")
     return subprocess.run(
         [sys.executable, "-m", "tests.gate", *arguments],
@@ -68,15 +69,16 @@ def test_the_seed_may_be_chosen(tmp_path: Path) -> None:
 
 
 def test_a_test_that_passes_alone_is_named_and_lets_the_gate_pass(tmp_path: Path) -> None:
-    done = run(tmp_path, ONCE.format(count=gate.REPEATED_MAX))
+    done = run(tmp_path, ONCE, files=gate.FILES_REPEATED_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
     last = done.stdout.splitlines()[-1]
     assert last.startswith("tests.gate: FAILED beside others and passed alone: ")
-    assert last.count("test_fails_the_first_time") == gate.REPEATED_MAX
+    assert last.count("test_fails_the_first_time") == gate.NAMED_MAX
+    assert last.endswith(" and 1 more")
 
 
-def test_many_failures_are_not_repeated(tmp_path: Path) -> None:
-    done = run(tmp_path, ONCE.format(count=gate.REPEATED_MAX + 1))
+def test_failures_in_many_files_are_not_repeated(tmp_path: Path) -> None:
+    done = run(tmp_path, ONCE, files=gate.FILES_REPEATED_MAX + 1)
     assert done.returncode == gate.TESTS_FAILED
     assert "once more" not in done.stdout
 

@@ -38,15 +38,14 @@ class Answer(NamedTuple):
 def service(module_database_url: str) -> Iterator[ServiceProcess]:
     """A service with the market `m` and the wallets `a` and `b`."""
     with served(module_database_url) as running:
+        running.make(
+            ("/markets", {"market_id": "m"}),
+            ("/wallets", {"account_id": "a"}),
+            ("/wallets", {"account_id": "b"}),
+            ("/wallets/a/mint", {"amount_tokens": 10**12, "reason": "grant:initial"}),
+            ("/wallets/b/mint", {"amount_tokens": 10**12, "reason": "grant:initial"}),
+        )
         with running.client() as client:
-            for path, body in (
-                ("/markets", {"market_id": "m"}),
-                ("/wallets", {"account_id": "a"}),
-                ("/wallets", {"account_id": "b"}),
-                ("/wallets/a/mint", {"amount_tokens": 10**12, "reason": "grant:initial"}),
-                ("/wallets/b/mint", {"amount_tokens": 10**12, "reason": "grant:initial"}),
-            ):
-                client.post(f"/api/v1{path}", json=body).raise_for_status()
             key = client.post(
                 "/api/v1/keys", json={"name": "two", "bid": ["a", "b"], "rate_per_s": 10**6, "burst": 10**6}
             )

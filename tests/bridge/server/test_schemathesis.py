@@ -35,13 +35,11 @@ main()
 def service(module_database_url: str) -> Iterator[ServiceProcess]:
     """A service with one market, one wallet and a key that may do everything."""
     with served(module_database_url, start=("-c", _OPEN)) as running:
-        with running.client() as client:
-            for path, body in (
-                ("/markets", {"market_id": "agents"}),
-                ("/wallets", {"account_id": "alpha"}),
-                ("/wallets/alpha/mint", {"amount_tokens": 1_000_000, "reason": "grant:initial"}),
-            ):
-                client.post(f"/api/v1{path}", json=body).raise_for_status()
+        running.make(
+            ("/markets", {"market_id": "agents"}),
+            ("/wallets", {"account_id": "alpha"}),
+            ("/wallets/alpha/mint", {"amount_tokens": 1_000_000, "reason": "grant:initial"}),
+        )
         yield running
 
 
