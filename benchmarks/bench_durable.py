@@ -85,11 +85,11 @@ def bench_durable_lives(benchmark: BenchmarkFixture, database_url: str) -> None:
 
         def run() -> None:
             for batch in batches[:-1]:
-                accepted(exchange.node.submit(batch, "applied"))
-            accepted(exchange.node.submit(batches[-1], "durable"))
+                accepted(exchange.submit(batch, "applied"))
+            accepted(exchange.submit(batches[-1], "durable"))
 
         benchmark.pedantic(run, rounds=1)
-        exchange.acknowledging("projected").mint("agent-0", 1, "grant:the tables have all before it")
+        exchange.acknowledging("projected").mint("agent-0", 1, "grant:more")
         with psycopg.connect(database_url) as connection:
             query = "SELECT count(*) FROM compute_auction_clears WHERE status = 'settled'"
             assert connection.execute(query).fetchone() == (LIVES,)
