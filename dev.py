@@ -38,8 +38,8 @@ DROPPED_VARIABLES = (
 )
 
 # Much of the suite waits for other processes, each worker for its own PostgreSQL: one worker more than there are cores
-# keeps them busy. A file stays with one worker, because its tests share fixtures; files in their own order, because
-# those with few tests are not the short ones.
+# keeps them busy. A file stays with one worker, because its tests share fixtures; files in the order of
+# tests/conftest.py, because those with few tests are not the short ones.
 SIDE_BY_SIDE = (
     *("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "loadfile", "--no-loadscope-reorder"),
     "--benchmark-disable",

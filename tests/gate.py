@@ -13,9 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.conftest import SEED_LIMIT
+
 FILES_REPEATED_MAX = 3
 NAMED_MAX = 5
-SEED_LIMIT = 2**32
 # As pytest returns it: some tests failed, and nothing else was wrong.
 TESTS_FAILED = 1
 

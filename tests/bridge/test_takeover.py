@@ -7,7 +7,6 @@ journal is audited against what all clients of all processes were told.
 """
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 
 from tests.support import command_line
 from tests.support.client_log import read_rows
+from tests.support.service_process import clean
 from tests.support.victim import WORD_S_MAX, Victim, assert_nothing_lost
 
 # Long enough that only a test lets it run out: the leader shares two cores with its clients, and reads a long log.
@@ -135,9 +135,8 @@ def pair_of_processes(url: str, log: Path, seed: int) -> Iterator[Pair]:
 
 def callmarket(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line, as a person would."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
     # A snapshot after ten lives replays some hundred thousand rows, and gives way to the market and its clients.
-    return command_line.callmarket(*arguments, "--url", url, environment=environment, timeout_s=600)
+    return command_line.callmarket(*arguments, "--url", url, environment=clean(), timeout_s=600)
 
 
 def assert_each_row_has_one_writer(url: str) -> set[int]:

@@ -4,7 +4,6 @@ Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 not done, as where the datab
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from bridge.cli.commands import app
 from tests.bridge.conftest import START_US
 from tests.support.command_line import callmarket
 from tests.support.databases import TestServer
+from tests.support.service_process import clean
 from tests.support.small_market import furnish
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -50,10 +50,8 @@ COMMANDS = (
 
 def run(*arguments: str, url: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `callmarket` and return what became of it."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
-    if url:
-        clean["CALLMARKET_DATABASE_URL"] = url
-    return callmarket(*arguments, environment=clean | environment)
+    of_the_market = {"CALLMARKET_DATABASE_URL": url} if url else {}
+    return callmarket(*arguments, environment=clean() | of_the_market | environment)
 
 
 def redirected(arguments: Sequence[str], how: str, url: str) -> subprocess.CompletedProcess[str]:

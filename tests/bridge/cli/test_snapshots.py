@@ -19,13 +19,13 @@ from bridge import ManualClock, open_exchange
 from persistence.postgres import PostgresJournal
 from tests.support.command_line import callmarket
 from tests.support.sealed import bids
+from tests.support.service_process import clean
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def environment(url: str, **settings: str) -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
-    return clean | {"CALLMARKET_DATABASE_URL": url} | settings
+    return clean() | {"CALLMARKET_DATABASE_URL": url} | settings
 
 
 def run(url: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
