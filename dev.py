@@ -88,7 +88,7 @@ def main() -> int:
                     "tests/bridge/test_kill.py",
                     "tests/bridge/test_takeover.py",
                     "tests/bridge/server/test_followed.py",
-                    "tests/persistence/test_table_writer.py",
+                    "tests/persistence/tables/test_table_writer.py",
                     *arguments,
                 ),
             )

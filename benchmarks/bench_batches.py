@@ -16,12 +16,12 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket
-from engine.core import Engine
-from persistence.migrate import ensure_schema
-from persistence.postgres import PostgresJournal
-from persistence.statements import COPY_ROWS_MIN
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket
+from callmarket.engine.core import Engine
+from callmarket.persistence.database.migrate import ensure_schema
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.journal.statements import COPY_ROWS_MIN
 
 BATCHES = 60
 WARM_UP = 10

@@ -16,7 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
 from benchmarks.peers import CANDIDATES, BookLike
-from engine.book import Bid
+from callmarket.engine.book import Bid
 
 RESTING = [10_000, 100_000, 1_000_000]
 BATCH = 10_000

@@ -20,15 +20,15 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from bridge.api import verbs
-from bridge.api.messages import Request
-from bridge.api.results import accepted, stamp
-from bridge.market.app import open_exchange
-from bridge.market.exchange import Exchange
-from engine.codec import Sealed
-from persistence.high_water import HighWater
-from persistence.postgres import PostgresJournal
-from persistence.recovery import recover
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.results import accepted, stamp
+from callmarket.bridge.market.app import open_exchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.loss.high_water import HighWater
+from callmarket.persistence.recovery import recover
 
 COMMANDS = 100_000
 BATCH = 500

@@ -12,10 +12,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from engine.codec import GENESIS_DIGEST, seal
-from engine.commands import OPERATOR, CancelBid, ClearRound, Entry, OfferSlot, PlaceBid, SettleAward
-from engine.core import Engine
-from engine.events import RoundCleared
+from callmarket.engine.codec import GENESIS_DIGEST, seal
+from callmarket.engine.commands import OPERATOR, CancelBid, ClearRound, Entry, OfferSlot, PlaceBid, SettleAward
+from callmarket.engine.core import Engine
+from callmarket.engine.events import RoundCleared
 
 RESTING = [10_000, 100_000, 1_000_000]
 BATCH = 10_000

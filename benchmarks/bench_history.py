@@ -14,17 +14,17 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket
-from engine.core import Engine
-from persistence.archive.files import read_archive, write_archive
-from persistence.connections import connect
-from persistence.embedded import EmbeddedServer, ensure_database
-from persistence.journal import Archive
-from persistence.migrate import ensure_schema
-from persistence.postgres import PostgresJournal
-from persistence.rebuild import rebuild
-from persistence.verify import verify
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket
+from callmarket.engine.core import Engine
+from callmarket.persistence.archive.files import read_archive, write_archive
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.migrate import ensure_schema
+from callmarket.persistence.embedded import EmbeddedServer, ensure_database
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.journal.protocol import Archive
+from callmarket.persistence.tables.rebuild import rebuild
+from callmarket.persistence.verify import verify
 
 BIDS = 100_000
 BATCH_ROWS = 5_000

@@ -16,7 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.load.stages import BIDS_EACH, Run, open_run
-from persistence.embedded import ensure_database, ensure_server
+from callmarket.persistence.embedded import ensure_database, ensure_server
 
 REQUESTS = {"empty": 10_000, "bid": 10_000, "batch": 200}
 ROUNDS = 5

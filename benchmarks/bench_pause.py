@@ -24,12 +24,12 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from bridge import open_exchange
-from bridge.api.messages import Ack, Request
-from bridge.api.results import accepted
-from bridge.market.exchange import Exchange
-from persistence.embedded import EmbeddedServer, ensure_database
-from persistence.snapshots.postgres import PostgresSnapshots
+from callmarket import open_exchange
+from callmarket.bridge.api.messages import Ack, Request
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.persistence.embedded import EmbeddedServer, ensure_database
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 
 RESTING = 1_000_000
 SECONDS = 20
@@ -70,7 +70,7 @@ def market(server: EmbeddedServer) -> Iterator[Exchange]:
 @contextmanager
 def snapshots_taken(url: str) -> Iterator[None]:
     """Take one snapshot after the other as long as this lasts, having begun with the first."""
-    command = [sys.executable, "-m", "bridge", "snapshot", "--every", "1"]
+    command = [sys.executable, "-m", "callmarket", "snapshot", "--every", "1"]
     environment = {**os.environ, "CALLMARKET_DATABASE_URL": url}
     root = Path(__file__).parents[1]
     process = subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True)

@@ -14,10 +14,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from bridge.config import Config
-from bridge.fleet.ev_scorer.plan import Resting, Wallet, plan
-from bridge.fleet.ev_scorer.scoring import score_tasks
-from bridge.fleet.tasks.model import Task
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.ev_scorer.plan import Resting, Wallet, plan
+from callmarket.bridge.fleet.ev_scorer.scoring import score_tasks
+from callmarket.bridge.fleet.tasks.model import Task
 
 TASKS = [1_000, 100_000]
 MEANS = {"": 9_000.0, "debate": 12_000.5, "analysis": 4_000.0}

@@ -14,16 +14,16 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.core import Engine
-from engine.state import State
-from persistence.connections import connect
-from persistence.embedded import EmbeddedServer, ensure_database
-from persistence.migrate import ensure_schema
-from persistence.postgres import PostgresJournal
-from persistence.recovery import recover
-from persistence.snapshots.postgres import PostgresSnapshots
-from persistence.snapshots.store import Snapshot
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.core import Engine
+from callmarket.engine.state import State
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.migrate import ensure_schema
+from callmarket.persistence.embedded import EmbeddedServer, ensure_database
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.recovery import recover
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.snapshots.store import Snapshot
 
 RESTING = [100_000, 1_000_000]
 TAIL_ROWS = 100_000

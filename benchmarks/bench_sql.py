@@ -21,13 +21,13 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
 from benchmarks.sql_way import SqlBid, SqlWay
-from bridge.api.messages import Ack, Request
-from bridge.api.results import accepted
-from bridge.market.app import open_exchange
-from bridge.market.exchange import Exchange
-from persistence.connections import connect
-from persistence.embedded import EmbeddedServer, ensure_database
-from persistence.postgres import read_chunk, read_position
+from callmarket.bridge.api.messages import Ack, Request
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.market.app import open_exchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.embedded import EmbeddedServer, ensure_database
+from callmarket.persistence.journal.postgres import read_chunk, read_position
 
 RESTING: Final = 100_000
 SINGLES: Final = 500

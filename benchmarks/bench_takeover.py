@@ -19,8 +19,8 @@ import psycopg
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bridge import Exchange, open_exchange
-from persistence.embedded import EmbeddedServer, ensure_database
+from callmarket import Exchange, open_exchange
+from callmarket.persistence.embedded import EmbeddedServer, ensure_database
 
 ROOT = Path(__file__).resolve().parents[1]
 ENDS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM, "frozen": signal.SIGSTOP}

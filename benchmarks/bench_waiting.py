@@ -19,13 +19,13 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from bridge.api.messages import Reply, Request
-from bridge.api.results import accepted
-from bridge.feed import sse
-from bridge.feed.filters import filter_of
-from bridge.market.app import open_exchange
-from bridge.market.exchange import Exchange
-from bridge.market.node import Node
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.feed import sse
+from callmarket.bridge.feed.filters import filter_of
+from callmarket.bridge.market.app import open_exchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.market.node import Node
 
 AGENTS: Final = 2_000
 COMMANDS: Final = 20_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persistence.embedded import EmbeddedServer, ensure_database, ensure_server
+from callmarket.persistence.embedded import EmbeddedServer, ensure_database, ensure_server
 
 _numbers = itertools.count(1)
 

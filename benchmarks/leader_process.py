@@ -10,10 +10,10 @@ import threading
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
-from bridge import Exchange, Request, open_exchange
-from bridge.api import verbs
-from bridge.api.results import accepted
-from bridge.market.sequencer import REQUESTS_PER_BATCH_MAX
+from callmarket import Exchange, Request, open_exchange
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.market.sequencer import REQUESTS_PER_BATCH_MAX
 
 # As many as a market of this size has: open bids are bounded for each bidder.
 BIDDERS = 1_000

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from sortedcontainers import SortedKeyList, SortedList
 
-from engine.book import Bid, Book, priority
+from callmarket.engine.book import Bid, Book, priority
 
 _SEQ_BITS = 53
 _SEQ_MASK = (1 << _SEQ_BITS) - 1

@@ -9,8 +9,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.book import Bid
-from engine.commands import (
+from callmarket.engine.book import Bid
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     Command,
@@ -23,8 +23,8 @@ from engine.commands import (
     PricingRule,
     Transfer,
 )
-from engine.core import Engine
-from engine.events import Events, Rejected
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Events, Rejected
 
 SEED: Final = 20_261_121
 BIDDERS: Final = 1_000

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from bridge.api.errors import Invalid
-from engine.limits import BIDS_PER_BIDDER_MAX, TOKENS_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.engine.limits import BIDS_PER_BIDDER_MAX, TOKENS_MAX
 
 PREFIX: Final = "CALLMARKET_"
 # Names the file; not a setting, for it cannot stand in one.

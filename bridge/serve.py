@@ -20,31 +20,31 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from bridge import systemd as supervisor
-from bridge.access.door import Door
-from bridge.access.first_key import ensure_admin_key
-from bridge.access.keyring import Keyring
-from bridge.access.sites import among
-from bridge.api.errors import Unavailable
-from bridge.config import Config, as_environment
-from bridge.ending_signals import ending_signals
-from bridge.fleet.earning.collector import Collector
-from bridge.fleet.earning.demurrage import demurrage_of
-from bridge.market.app import open_with
-from bridge.market.exchange import Exchange
-from bridge.scheduler.caller import Caller
-from bridge.server.asgi import Application, Scope
-from bridge.server.caller import Caller as Asking
-from bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable
-from bridge.server.follower import take_snapshots
-from bridge.server.front import Front, Seen
-from bridge.server.http_app import http_app
-from bridge.server.http_server import Server, ending_on, listening_socket, url_of
-from bridge.server.service import Service
-from bridge.telemetry.access_log import AccessLog, Few
-from bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
-from bridge.telemetry.proofs import Proofs
-from bridge.telemetry.requests import Requests
+from callmarket.bridge import systemd as supervisor
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.first_key import ensure_admin_key
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.sites import among
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.config import Config, as_environment
+from callmarket.bridge.ending_signals import ending_signals
+from callmarket.bridge.fleet.earning.collector import Collector
+from callmarket.bridge.fleet.earning.demurrage import demurrage_of
+from callmarket.bridge.market.app import open_with
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.scheduler.caller import Caller
+from callmarket.bridge.server.asgi import Application, Scope
+from callmarket.bridge.server.caller import Caller as Asking
+from callmarket.bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable
+from callmarket.bridge.server.follower import take_snapshots
+from callmarket.bridge.server.front import Front, Seen
+from callmarket.bridge.server.http_app import http_app
+from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.service import Service
+from callmarket.bridge.telemetry.access_log import AccessLog, Few
+from callmarket.bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
+from callmarket.bridge.telemetry.proofs import Proofs
+from callmarket.bridge.telemetry.requests import Requests
 
 logger: Final = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from msgspec import Struct
 from sortedcontainers import SortedList
 
-from engine.commands import TimeInForce
+from callmarket.engine.commands import TimeInForce
 
 Level = dict[int, "Bid"]
 

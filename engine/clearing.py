@@ -13,8 +13,8 @@ from typing import Final, assert_never
 
 from msgspec import Struct
 
-from engine.book import Bid, priority
-from engine.commands import PricingRule
+from callmarket.engine.book import Bid, priority
+from callmarket.engine.commands import PricingRule
 
 _PRICE: Final = attrgetter("max_price_tokens")
 _TTL: Final = attrgetter("ttl_at_us")

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, final
 
 from msgspec import Meta, Struct
 
-from engine import limits
+from callmarket.engine import limits
 
 # Visible ASCII without spaces: survives URLs, logs, SQL and shells unharmed, and has one spelling.
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]

@@ -4,15 +4,15 @@ Rule of this file: the order of things. A retry is answered first, then a comman
 applied; nothing else changes the state. A broken invariant raises `AssertionError`, and the process must stop.
 """
 
-from engine.commands import Command, Entry
-from engine.decide import decide
-from engine.decide.refusals import refused
-from engine.events import Events, Rejected, Repeated
-from engine.evolve import evolve
-from engine.receipts import Receipt
-from engine.reject import Reject
-from engine.retries import fingerprint, is_kept
-from engine.state import State
+from callmarket.engine.commands import Command, Entry
+from callmarket.engine.decide import decide
+from callmarket.engine.decide.refusals import refused
+from callmarket.engine.events import Events, Rejected, Repeated
+from callmarket.engine.evolve import evolve
+from callmarket.engine.receipts import Receipt
+from callmarket.engine.reject import Reject
+from callmarket.engine.retries import fingerprint, is_kept
+from callmarket.engine.state import State
 
 
 class Engine:

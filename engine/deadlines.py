@@ -12,7 +12,7 @@ from typing import Final
 
 from sortedcontainers import SortedDict, SortedList
 
-from engine.limits import SEQ_MAX
+from callmarket.engine.limits import SEQ_MAX
 
 # 16 ms: at 40,000 bids a second a bucket stays small.
 _BUCKET_BITS: Final = 14

@@ -12,9 +12,9 @@ from typing import Literal, final
 
 from msgspec import Struct
 
-from engine.columns import spread
-from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
-from engine.reject import Reject
+from callmarket.engine.columns import spread
+from callmarket.engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from callmarket.engine.reject import Reject
 
 
 class EventBase(Struct, frozen=True, gc=False, tag_field="type"):

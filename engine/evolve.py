@@ -9,11 +9,11 @@ from itertools import repeat
 from operator import attrgetter
 from typing import Final, assert_never
 
-from engine import limits
-from engine.book import Bid, Book
-from engine.columns import spread
-from engine.commands import ISSUANCE
-from engine.events import (
+from callmarket.engine import limits
+from callmarket.engine.book import Bid, Book
+from callmarket.engine.columns import spread
+from callmarket.engine.commands import ISSUANCE
+from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
     AwardLapsed,
@@ -43,12 +43,12 @@ from engine.events import (
     SweepFinished,
     TransferPosted,
 )
-from engine.holds import Binding, HoldKey, NamedHold
-from engine.ledger import earning_of
-from engine.market import LosingRound, Market
-from engine.reasons import is_earning
-from engine.slots import Award, Slot, SlotKey
-from engine.state import State
+from callmarket.engine.holds import Binding, HoldKey, NamedHold
+from callmarket.engine.ledger import earning_of
+from callmarket.engine.market import LosingRound, Market
+from callmarket.engine.reasons import is_earning
+from callmarket.engine.slots import Award, Slot, SlotKey
+from callmarket.engine.state import State
 
 _BID: Final = attrgetter("bid_id")
 _TTL: Final = attrgetter("ttl_at_us")

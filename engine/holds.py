@@ -10,8 +10,8 @@ from itertools import takewhile
 from msgspec import Struct
 from sortedcontainers import SortedList
 
-from engine import limits
-from engine.events import HoldStatus
+from callmarket.engine import limits
+from callmarket.engine.events import HoldStatus
 
 HoldKey = tuple[str, str]
 """What names a named hold: whose tokens they are, and its id, which is the account's to choose (HLD-1)."""

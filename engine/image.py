@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from engine.book import Bid, Book
-from engine.codec import decode_command, decode_events
-from engine.codec import encode as encode_json
-from engine.digests import Digests
-from engine.events import MarketOpened
-from engine.holds import Binding, NamedHold
-from engine.ledger import Account
-from engine.market import LosingRound, Market
-from engine.receipts import Receipt
-from engine.retries import STAFF, VALUE_BYTES, Generation
-from engine.slots import Award, Slot, SlotKey
+from callmarket.engine.book import Bid, Book
+from callmarket.engine.codec import decode_command, decode_events
+from callmarket.engine.codec import encode as encode_json
+from callmarket.engine.digests import Digests
+from callmarket.engine.events import MarketOpened
+from callmarket.engine.holds import Binding, NamedHold
+from callmarket.engine.ledger import Account
+from callmarket.engine.market import LosingRound, Market
+from callmarket.engine.receipts import Receipt
+from callmarket.engine.retries import STAFF, VALUE_BYTES, Generation
+from callmarket.engine.slots import Award, Slot, SlotKey
 
 if TYPE_CHECKING:
     # For the annotations alone: a state is handed in, so the two modules need no circle at run time.
-    from engine.state import State
+    from callmarket.engine.state import State
 
 FORMAT: Final = 4
 """Version of these bytes. A change of any row below, or of the fields of a record in one, raises it."""

@@ -11,9 +11,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from engine.commands import ISSUANCE, TREASURY, AccountKind
-from engine.digests import Digests, digest_of
-from engine.limits import TOKENS_MAX
+from callmarket.engine.commands import ISSUANCE, TREASURY, AccountKind
+from callmarket.engine.digests import Digests, digest_of
+from callmarket.engine.limits import TOKENS_MAX
 
 LedgerKind = AccountKind | Literal["system"]
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.book import Bid, Book
-from engine.events import MarketOpened
-from engine.slots import Offers
+from callmarket.engine.book import Bid, Book
+from callmarket.engine.events import MarketOpened
+from callmarket.engine.slots import Offers
 
 _BIDDER: Final = attrgetter("bidder_id")
 _REPLACED: Final = attrgetter("replaced")

@@ -11,17 +11,17 @@ from itertools import islice
 
 from msgspec import Struct
 
-from engine.book import Bid, best_first, priority
-from engine.clearing import Eligible
-from engine.commands import AmendBid, Entry, PlaceBid
-from engine.decide.bids import amend, end_of, place
-from engine.decide.rounds import eligible, matched
-from engine.events import Rejected
-from engine.limits import BIDS_PER_MARKET_MAX, TOKENS_MAX
-from engine.market import Market
-from engine.reject import Reject
-from engine.slots import Slot
-from engine.state import State
+from callmarket.engine.book import Bid, best_first, priority
+from callmarket.engine.clearing import Eligible
+from callmarket.engine.commands import AmendBid, Entry, PlaceBid
+from callmarket.engine.decide.bids import amend, end_of, place
+from callmarket.engine.decide.rounds import eligible, matched
+from callmarket.engine.events import Rejected
+from callmarket.engine.limits import BIDS_PER_MARKET_MAX, TOKENS_MAX
+from callmarket.engine.market import Market
+from callmarket.engine.reject import Reject
+from callmarket.engine.slots import Slot
+from callmarket.engine.state import State
 
 # The bid that is asked about has an id that no bid has, and stands behind all others of its price.
 _BID_ID = 0

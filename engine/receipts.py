@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from engine import limits
-from engine.commands import Command
-from engine.events import Events, Rejected
+from callmarket.engine import limits
+from callmarket.engine.commands import Command
+from callmarket.engine.events import Events, Rejected
 
 
 class Receipt(Struct, frozen=True, gc=False):

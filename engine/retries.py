@@ -10,9 +10,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine import limits
-from engine.codec import encode
-from engine.commands import (
+from callmarket.engine import limits
+from callmarket.engine.codec import encode
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     Burn,
@@ -27,7 +27,7 @@ from engine.commands import (
     Transfer,
     VoidAward,
 )
-from engine.digests import Digests, digest_of
+from callmarket.engine.digests import Digests, digest_of
 
 _SEQ_BYTES: Final = 8
 _COMMAND_BYTES: Final = 8

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from msgspec import Struct
 
-from engine.events import SlotStatus
+from callmarket.engine.events import SlotStatus
 
 SlotKey = tuple[str, str]
 """What names a slot: its provider, and its id, which is the provider's to choose (SLT-1)."""

@@ -5,16 +5,16 @@ Rule of this file: it holds and checks. Only `evolve` changes what is here; `ima
 
 from collections import OrderedDict
 
-from engine import image, limits
-from engine.book import Bid, Book
-from engine.commands import ISSUANCE, TimeInForce
-from engine.deadlines import Deadlines
-from engine.holds import NamedHolds
-from engine.ledger import Ledger
-from engine.market import LosingRound, Market
-from engine.receipts import Receipts
-from engine.retries import Retries
-from engine.slots import Award, Slot, SlotKey
+from callmarket.engine import image, limits
+from callmarket.engine.book import Bid, Book
+from callmarket.engine.commands import ISSUANCE, TimeInForce
+from callmarket.engine.deadlines import Deadlines
+from callmarket.engine.holds import NamedHolds
+from callmarket.engine.ledger import Ledger
+from callmarket.engine.market import LosingRound, Market
+from callmarket.engine.receipts import Receipts
+from callmarket.engine.retries import Retries
+from callmarket.engine.slots import Award, Slot, SlotKey
 
 
 class State:

@@ -17,14 +17,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from engine.codec import encode
-from engine.commands import Entry
-from engine.core import Engine
-from engine.events import Events
-from engine.limits import RULES
-from persistence.errors import Archived, Corrupt, Damaged, Diverged, Fenced, TooNew, Unavailable
-from persistence.journal import Chain, Journal, Position, Stored
-from persistence.snapshots.store import Info, SnapshotStore, belongs, check_readable, state_of
+from callmarket.engine.codec import encode
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Events
+from callmarket.engine.limits import RULES
+from callmarket.persistence.errors import Archived, Corrupt, Damaged, Diverged, Fenced, TooNew, Unavailable
+from callmarket.persistence.journal.protocol import Chain, Journal, Position, Stored
+from callmarket.persistence.snapshots.store import Info, SnapshotStore, belongs, check_readable, state_of
 
 logger: Final = logging.getLogger(__name__)
 

@@ -11,14 +11,14 @@ from typing import Final
 
 import psycopg
 
-from engine.state import State
-from persistence import queries
-from persistence.errors import Diverged, Unavailable
-from persistence.journal import Journal
-from persistence.postgres import wait_for_tables
-from persistence.queries import RoundRow, StatementRow
-from persistence.recovery import rehearse
-from persistence.snapshots.store import SnapshotStore
+from callmarket.engine.state import State
+from callmarket.persistence import queries
+from callmarket.persistence.errors import Diverged, Unavailable
+from callmarket.persistence.journal.postgres import wait_for_tables
+from callmarket.persistence.journal.protocol import Journal
+from callmarket.persistence.queries import RoundRow, StatementRow
+from callmarket.persistence.recovery import rehearse
+from callmarket.persistence.snapshots.store import SnapshotStore
 
 # Tables that are further behind are told so.
 _WAIT_S_MAX: Final = 5.0

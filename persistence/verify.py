@@ -23,18 +23,18 @@ from msgspec.structs import astuple
 from psycopg import sql
 from psycopg.types.numeric import Int8BinaryLoader
 
-from engine.core import Engine
-from engine.events import SlotOffered
-from engine.state import State
-from persistence.archive.files import read_archive
-from persistence.connections import connect
-from persistence.errors import Corrupt, Diverged, Unavailable
-from persistence.journal import Chain, Stored
-from persistence.line import FILES_DAMAGED
-from persistence.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
-from persistence.projections import Changes
-from persistence.recovery import check_end, replay
-from persistence.tables import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
+from callmarket.engine.core import Engine
+from callmarket.engine.events import SlotOffered
+from callmarket.engine.state import State
+from callmarket.persistence.archive.files import read_archive
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.single_use import FILES_DAMAGED
+from callmarket.persistence.errors import Corrupt, Diverged, Unavailable
+from callmarket.persistence.journal.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
+from callmarket.persistence.journal.protocol import Chain, Stored
+from callmarket.persistence.recovery import check_end, replay
+from callmarket.persistence.tables.projections import Changes
+from callmarket.persistence.tables.rows import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
 
 # After so many differences the next ones say nothing new.
 DIFFERENCES_MAX: Final = 20

@@ -71,7 +71,7 @@ def postgres_server() -> Iterator[TestServer]:
 def template_database(postgres_server: TestServer) -> Iterator[str]:
     """Yield the name of a database that holds the schema; the others are copies of it."""
     # Imported here, so that the tests of the embedded server run even while the schema is broken.
-    from persistence.migrate import ensure_schema
+    from callmarket.persistence.database.migrate import ensure_schema
 
     with postgres_server.fresh_database() as name:
         with postgres_server.connect(name) as connection:

@@ -25,7 +25,7 @@ from benchmarks.load.stages import (
     peak,
 )
 from benchmarks.load.starving import READS_PER_S, Felt, crowd, starving
-from persistence.embedded import ensure_database, ensure_server
+from callmarket.persistence.embedded import ensure_database, ensure_server
 
 QUICK = Sizes(rounds=1, burst_s=0.5, step_s=1.0, hold_s=1.0, overload_s=3.0, recovery_s=3.0)
 

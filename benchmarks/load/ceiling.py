@@ -11,8 +11,8 @@ from typing import cast
 import uvloop
 from litestar import Litestar, post
 
-from bridge.server.asgi import Application, Receive, Scope, Send
-from bridge.server.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.asgi import Application, Receive, Scope, Send
+from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
 
 
 @post("/")

@@ -22,9 +22,9 @@ import psycopg
 from msgspec import Struct
 
 from benchmarks.load.client import BIDDER, BIDDERS, MARKET, Plan, Result, Told
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from persistence.table_writer import bring_level
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.persistence.tables.table_writer import bring_level
 
 _END_S_MAX: Final = 60.0
 _SAMPLE_S: Final = 0.25
@@ -60,7 +60,7 @@ def market(database_url: str, **settings: str) -> Iterator[Address]:
             "CALLMARKET_SNAPSHOT_EVERY_S": "0",
         }
         environment |= {f"CALLMARKET_{name.upper()}": value for name, value in settings.items()}
-        with _process(["bridge", "serve", "--json", "--port", "0"], environment) as (child, said):
+        with _process(["callmarket", "serve", "--json", "--port", "0"], environment) as (child, said):
             yield _address(json.loads(said)["url"], child.pid)
 
 

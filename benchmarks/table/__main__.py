@@ -21,7 +21,7 @@ from benchmarks.table.campaign import Places, Plan
 from benchmarks.table.catalogue import PEERS, Entry
 from benchmarks.table.results import Results
 from benchmarks.workload import SEED
-from persistence.embedded import ensure_database, ensure_server
+from callmarket.persistence.embedded import ensure_database, ensure_server
 
 
 def main() -> int:

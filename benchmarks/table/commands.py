@@ -6,7 +6,7 @@ a market bounds how many of either it has.
 
 from benchmarks import workload
 from benchmarks.table.peer import Bid
-from engine.commands import Command, OfferSlot, PlaceBid, SettleAward
+from callmarket.engine.commands import Command, OfferSlot, PlaceBid, SettleAward
 
 
 class Slots:

@@ -14,10 +14,10 @@ import psycopg
 from benchmarks import workload
 from benchmarks.table.commands import Slots, placing
 from benchmarks.table.peer import Bid, Call, Called, Sizes, Step
-from bridge.api.messages import Request
-from bridge.api.results import Round, accepted
-from bridge.market.app import open_exchange
-from engine.commands import ADMIN, OPERATOR, CancelBid
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.results import Round, accepted
+from callmarket.bridge.market.app import open_exchange
+from callmarket.engine.commands import ADMIN, OPERATOR, CancelBid
 
 CHUNK: Final = 1_000
 # So many are let rest before the tables have to have them: they are bounded in how far they may be behind.

@@ -8,8 +8,8 @@ from typing import Final
 from benchmarks import workload
 from benchmarks.table.commands import Slots, placing
 from benchmarks.table.peer import Bid, Call, Called, OneByOne, Step
-from engine.commands import ADMIN, OPERATOR, CancelBid, ClearRound, Entry
-from engine.events import AwardsGranted, Events, RoundCleared
+from callmarket.engine.commands import ADMIN, OPERATOR, CancelBid, ClearRound, Entry
+from callmarket.engine.events import AwardsGranted, Events, RoundCleared
 
 
 class EngineAlone(OneByOne):

@@ -13,10 +13,10 @@ caller names, else as staff, else as the only account of the key.
 from collections.abc import Callable, Iterable
 from typing import Final, Literal, NoReturn, Protocol, TypeVar, assert_never
 
-from bridge.access.principal import ANY, Principal, Scope
-from bridge.api.errors import Forbidden, Invalid
-from bridge.api.headers import ACCOUNT_HEADER
-from engine.commands import (
+from callmarket.bridge.access.principal import ANY, Principal, Scope
+from callmarket.bridge.api.errors import Forbidden, Invalid
+from callmarket.bridge.api.headers import ACCOUNT_HEADER
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     TREASURY,
@@ -41,8 +41,8 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.core import first_use
-from engine.state import State
+from callmarket.engine.core import first_use
+from callmarket.engine.state import State
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from bridge.access import key_text
-from bridge.access.keyring import Keyring
-from bridge.access.limiter import Buckets
-from bridge.access.principal import Principal
-from bridge.access.sites import site_of
-from bridge.api.errors import Invalid, TooManyRequests, Unauthorized
-from persistence.api_keys import KEYS_MAX
+from callmarket.bridge.access import key_text
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.limiter import Buckets
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.access.sites import site_of
+from callmarket.bridge.api.errors import Invalid, TooManyRequests, Unauthorized
+from callmarket.persistence.stores.api_keys import KEYS_MAX
 
 logger: Final = logging.getLogger(__name__)
 

@@ -11,22 +11,22 @@ from typing import Final
 
 import psycopg
 
-import persistence.errors
-from bridge.access import key_text
-from bridge.access.issue import NewKey, issue
-from bridge.access.keyring import insert
-from bridge.access.principal import Scope
-from bridge.api.clock import Clock, system_clock
-from bridge.api.errors import Unauthorized, Unavailable
-from bridge.api.failures import failure_of
-from bridge.api.units import datetime_of
-from persistence import api_keys
-from persistence.api_keys import KeyRow
-from persistence.connections import connect
-from persistence.durable_file import appearing
-from persistence.embedded import default_home
-from persistence.embedded.home import Home
-from persistence.lease import this_process
+from callmarket.bridge.access import key_text
+from callmarket.bridge.access.issue import NewKey, issue
+from callmarket.bridge.access.keyring import insert
+from callmarket.bridge.access.principal import Scope
+from callmarket.bridge.api.clock import Clock, system_clock
+from callmarket.bridge.api.errors import Unauthorized, Unavailable
+from callmarket.bridge.api.failures import failure_of
+from callmarket.bridge.api.units import datetime_of
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.durable_file import appearing
+from callmarket.persistence.embedded import default_home
+from callmarket.persistence.embedded.home import Home
+from callmarket.persistence.journal.lease import this_process
+from callmarket.persistence.stores import api_keys
+from callmarket.persistence.stores.api_keys import KeyRow
 
 logger: Final = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def ensure_admin_key(url: str, shard_id: int, home: Path | None, clock: Clock = 
             path = _file(folder, row)
             _write(path, issued.key)
             insert(connection, shard_id, row)
-    except persistence.errors.PersistenceError as error:
+    except persistence_errors.PersistenceError as error:
         raise failure_of(error, "no admin key") from error
     except psycopg.Error as error:
         raise Unavailable(f"no admin key: {error}") from error

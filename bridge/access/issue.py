@@ -10,12 +10,12 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from bridge.access import key_text
-from bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
-from bridge.api.errors import Invalid
-from bridge.api.units import at_us, datetime_of
-from engine.commands import Name
-from persistence.api_keys import KeyRow
+from callmarket.bridge.access import key_text
+from callmarket.bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.units import at_us, datetime_of
+from callmarket.engine.commands import Name
+from callmarket.persistence.stores.api_keys import KeyRow
 
 # A team's agents fit, and whoever has more takes "*".
 ACCOUNTS_PER_KEY_MAX: Final = 100

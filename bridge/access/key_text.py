@@ -11,7 +11,7 @@ import string
 from hashlib import sha256
 from typing import Final
 
-from bridge.api.errors import Unauthorized
+from callmarket.bridge.api.errors import Unauthorized
 
 _ALPHABET: Final = string.digits + string.ascii_letters
 _ID_CHARS: Final = 12

@@ -21,18 +21,18 @@ from typing import Final, Self
 
 import psycopg
 
-import persistence.errors
-from bridge.access import key_text
-from bridge.access.issue import Issued, KeyView, NewKey, issue, principal_of, view_of
-from bridge.access.principal import Principal
-from bridge.api.clock import Clock, system_clock
-from bridge.api.errors import Invalid, Unauthorized, Unavailable
-from bridge.api.failures import failure_of
-from bridge.api.units import datetime_of
-from persistence import api_keys
-from persistence.api_keys import KeyRow
-from persistence.connections import connect
-from persistence.line import Line
+from callmarket.bridge.access import key_text
+from callmarket.bridge.access.issue import Issued, KeyView, NewKey, issue, principal_of, view_of
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.api.clock import Clock, system_clock
+from callmarket.bridge.api.errors import Invalid, Unauthorized, Unavailable
+from callmarket.bridge.api.failures import failure_of
+from callmarket.bridge.api.units import datetime_of
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.stores import api_keys
+from callmarket.persistence.stores.api_keys import KeyRow
 
 logger: Final = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Keyring:
         try:
             with self._asking:
                 self._look()
-        except persistence.errors.PersistenceError as error:
+        except persistence_errors.PersistenceError as error:
             raise failure_of(error, "the keys cannot be read") from error
         self._thread.start()
         return self
@@ -182,7 +182,7 @@ class Keyring:
             try:
                 with self._line.use() as connection:
                     insert(connection, self._shard_id, row)
-            except persistence.errors.PersistenceError as error:
+            except persistence_errors.PersistenceError as error:
                 raise failure_of(error, "no key was handed out") from error
             # What was read before it cannot be taken over any more: that is done under the same lock.
             self._keys[row.key_id.encode()] = _held(row)
@@ -205,7 +205,7 @@ class Keyring:
             try:
                 with self._line.use() as connection:
                     row = api_keys.revoke(connection, self._shard_id, key_id)
-            except persistence.errors.PersistenceError as error:
+            except persistence_errors.PersistenceError as error:
                 words = f"key {key_id} is refused by this process alone, because that could not be recorded"
                 raise failure_of(error, words) from error
             self._keys.pop(key_id.encode(), None)
@@ -223,7 +223,7 @@ class Keyring:
             try:
                 with self._line.use() as connection:
                     rows = api_keys.latest(connection, self._shard_id, rows_max)
-            except persistence.errors.PersistenceError as error:
+            except persistence_errors.PersistenceError as error:
                 raise failure_of(error) from error
         now_us = self._clock()
         return tuple(view_of(row, now_us) for row in rows)
@@ -244,7 +244,7 @@ class Keyring:
                 if not answered:
                     logger.warning("shard %d: the keys are read again", self._shard_id)
                 answered = True
-            except persistence.errors.PersistenceError as error:
+            except persistence_errors.PersistenceError as error:
                 if answered and not self._closed.is_set():
                     logger.warning("shard %d: the keys known so far stay valid: %s", self._shard_id, error)
                 answered = False

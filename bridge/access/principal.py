@@ -8,9 +8,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.errors import Forbidden
-from bridge.api.names import EVERY_ACCOUNT
-from engine.commands import RESERVED_NAMES, TREASURY
+from callmarket.bridge.api.errors import Forbidden
+from callmarket.bridge.api.names import EVERY_ACCOUNT
+from callmarket.engine.commands import RESERVED_NAMES, TREASURY
 
 
 class Scope(StrEnum):

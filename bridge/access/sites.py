@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from bridge.api.errors import Invalid
+from callmarket.bridge.api.errors import Invalid
 
 # A site with IPv6 has at least this network for itself, so single addresses of it are no different peers.
 _NETWORK_BITS: Final = 64

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from bridge.access.keyring import Keyring
-from bridge.access.principal import Principal
-from bridge.api.errors import Unauthorized
-from bridge.feed.loops import PerLoop
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.api.errors import Unauthorized
+from callmarket.bridge.feed.loops import PerLoop
 
 logger: Final = logging.getLogger(__name__)
 

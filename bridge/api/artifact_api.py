@@ -7,7 +7,7 @@ journaled, need no `command_id`, and may be made again with the same result. The
 
 from typing import Protocol
 
-from bridge.api.artifacts import (
+from callmarket.bridge.api.artifacts import (
     AllocationDetail,
     AllocationRow,
     ArtifactDetail,
@@ -18,9 +18,9 @@ from bridge.api.artifacts import (
     ResourceBudget,
     ResourceBudgetDetail,
 )
-from bridge.api.market_api import MarketApi
-from bridge.api.results import Page
-from bridge.api.units import Number
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.units import Number
 
 
 class AllocatorApi(MarketApi, Protocol):

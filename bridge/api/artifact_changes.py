@@ -10,20 +10,26 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from bridge.api import units, verbs
-from bridge.api.artifacts import AllocationDetail, ArtifactDetail, BountyDetail, unknown_artifact, unknown_bounty
-from bridge.api.change import Change, Place
-from bridge.api.commitments import ARTIFACT, BOUNTY, STAKE
-from bridge.api.errors import Conflict, Invalid, NotFound
-from bridge.api.messages import Reply, Request
-from bridge.api.names import check_path_name
-from bridge.api.reads import check_name
-from bridge.api.units import Number
-from engine.limits import TOKENS_MAX
-from persistence import artifacts, resource_budgets
-from persistence.artifacts import ArtifactRow, BountyRow
-from persistence.reader_pool import positions
-from persistence.resource_budgets import AllocationRow, Spending
+from callmarket.bridge.api import units, verbs
+from callmarket.bridge.api.artifacts import (
+    AllocationDetail,
+    ArtifactDetail,
+    BountyDetail,
+    unknown_artifact,
+    unknown_bounty,
+)
+from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY, STAKE
+from callmarket.bridge.api.errors import Conflict, Invalid, NotFound
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.api.names import check_path_name
+from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.api.units import Number
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.persistence.database.reader_pool import positions
+from callmarket.persistence.stores import artifacts, resource_budgets
+from callmarket.persistence.stores.artifacts import ArtifactRow, BountyRow
+from callmarket.persistence.stores.resource_budgets import AllocationRow, Spending
 
 R = TypeVar("R", bound=msgspec.Struct)
 

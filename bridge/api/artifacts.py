@@ -9,17 +9,17 @@ from typing import TypeVar, get_args
 
 import msgspec
 
-from bridge.api.errors import Invalid, NotFound
-from bridge.api.pages import cursor, name_after, number_after
-from bridge.api.questions import SUMMING_UP, Durable, weight_of_page
-from bridge.api.reads import check_limit, check_name
-from bridge.api.results import Page
-from engine.limits import SEQ_MAX
-from persistence import artifacts as artifact_rows
-from persistence import resource_budgets as budget_rows
-from persistence.artifacts import ArtifactRow, BountyRow, BountyStatus
-from persistence.reader_pool import Snapshot
-from persistence.resource_budgets import AllocationRow, BudgetRow
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.pages import cursor, name_after, number_after
+from callmarket.bridge.api.questions import SUMMING_UP, Durable, weight_of_page
+from callmarket.bridge.api.reads import check_limit, check_name
+from callmarket.bridge.api.results import Page
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.persistence.stores import artifacts as artifact_rows
+from callmarket.persistence.stores import resource_budgets as budget_rows
+from callmarket.persistence.stores.artifacts import ArtifactRow, BountyRow, BountyStatus
+from callmarket.persistence.stores.resource_budgets import AllocationRow, BudgetRow
 
 __all__ = [
     "AllocationDetail",

@@ -9,10 +9,10 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from bridge.api.artifact_changes import Title
-from bridge.api.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
-from engine import limits
-from engine.commands import (
+from callmarket.bridge.api.artifact_changes import Title
+from callmarket.bridge.api.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
+from callmarket.engine import limits
+from callmarket.engine.commands import (
     TREASURY,
     AccountKind,
     LapsePolicy,

@@ -12,7 +12,7 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 
 import psycopg
 
-from bridge.api.errors import Invalid
+from callmarket.bridge.api.errors import Invalid
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Change(Generic[T]):
 def check_change(change: object) -> None:
     """Check that it is one. Raises `Invalid`."""
     if not isinstance(change, Change):
-        raise Invalid("change", change, "a Change, as the functions of bridge.api.artifact_changes make it")
+        raise Invalid("change", change, "a Change, as the functions of callmarket.bridge.api.artifact_changes make it")
 
 
 class Changing(Protocol):

@@ -9,12 +9,12 @@ Each of these may be sent again. They need a market that acknowledges when durab
 from datetime import datetime
 from typing import Final
 
-from bridge.api.artifact_api import AllocatorApi
-from bridge.api.artifacts import BountyDetail, BountyRow
-from bridge.api.errors import Conflict, NotFound, Refused, told_as
-from bridge.api.hold_questions import HoldDetail, HoldRow
-from engine.commands import TREASURY
-from engine.reject import Reject
+from callmarket.bridge.api.artifact_api import AllocatorApi
+from callmarket.bridge.api.artifacts import BountyDetail, BountyRow
+from callmarket.bridge.api.errors import Conflict, NotFound, Refused, told_as
+from callmarket.bridge.api.hold_questions import HoldDetail, HoldRow
+from callmarket.engine.commands import TREASURY
+from callmarket.engine.reject import Reject
 
 STAKE: Final = "stake"
 BOUNTY: Final = "bounty"

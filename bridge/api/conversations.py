@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from datetime import datetime
 from typing import Final, TypeVar
 
-from bridge.api import results, verbs
-from bridge.api.errors import ExchangeError, Refused, Unavailable, UnknownOutcome
-from bridge.api.messages import Reply, Request
-from bridge.api.results import PlacedBid, Round, Swept
+from callmarket.bridge.api import results, verbs
+from callmarket.bridge.api.errors import ExchangeError, Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.api.results import PlacedBid, Round, Swept
 
 logger: Final = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 
 # After this a standby has taken over, as a rule.
 RETRY_AFTER_S: Final = 0.2

@@ -3,8 +3,8 @@
 Rule of this file: pure. Everything that may be mended by itself is `Unavailable`; a right that is missing is not.
 """
 
-from bridge.api.errors import AccessDenied, ExchangeError, Unavailable, UnknownOutcome
-from persistence import errors
+from callmarket.bridge.api.errors import AccessDenied, ExchangeError, Unavailable, UnknownOutcome
+from callmarket.persistence import errors
 
 
 def failure_of(error: errors.PersistenceError, words: str = "", retry_after_s: float | None = None) -> ExchangeError:

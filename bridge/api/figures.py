@@ -8,14 +8,14 @@ from typing import Final
 
 import msgspec
 
-from bridge.api import units
-from bridge.api.errors import Invalid
-from bridge.api.questions import SUMMING_UP, Durable, check_market
-from bridge.api.reads import ROWS_MAX, check_limit, check_name
-from bridge.api.units import duration_of
-from persistence import queries
-from persistence.queries import Candle, Stats
-from persistence.reader_pool import Snapshot
+from callmarket.bridge.api import units
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.questions import SUMMING_UP, Durable, check_market
+from callmarket.bridge.api.reads import ROWS_MAX, check_limit, check_name
+from callmarket.bridge.api.units import duration_of
+from callmarket.persistence import queries
+from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.persistence.queries import Candle, Stats
 
 # Nobody sees less on a chart.
 INTERVAL_US_MIN: Final = 1_000_000

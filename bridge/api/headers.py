@@ -5,7 +5,7 @@ Rule of this file: names and their bounds only.
 
 from typing import Final
 
-from engine.limits import NAME_CHARS_MAX
+from callmarket.engine.limits import NAME_CHARS_MAX
 
 ACCOUNT_HEADER: Final = "Callmarket-Account"
 IDEMPOTENCY_HEADER: Final = "Idempotency-Key"

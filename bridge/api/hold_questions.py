@@ -8,15 +8,15 @@ from typing import get_args
 
 import msgspec
 
-from bridge.api.errors import Invalid, NotFound
-from bridge.api.pages import Order
-from bridge.api.questions import Durable, check_one_of, numbered, page_of, weight_of_page
-from bridge.api.reads import check_name
-from bridge.api.results import Page
-from engine.events import HoldStatus
-from persistence import queries
-from persistence.queries import HoldFilter, HoldRow
-from persistence.reader_pool import Snapshot
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.questions import Durable, check_one_of, numbered, page_of, weight_of_page
+from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.api.results import Page
+from callmarket.engine.events import HoldStatus
+from callmarket.persistence import queries
+from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.persistence.queries import HoldFilter, HoldRow
 
 __all__ = ["HoldDetail", "HoldRow", "hold", "holds"]
 

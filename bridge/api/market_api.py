@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from bridge.api.errors import Refused
-from bridge.api.figures import Candles, RecentStats
-from bridge.api.hold_questions import HoldDetail
-from bridge.api.messages import Request
-from bridge.api.names import OWN
-from bridge.api.pages import Order
-from bridge.api.quest_budgets import QuestBudgets
-from bridge.api.questions import BidDetail, Earnings, Outcome
-from bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
-from bridge.api.results import (
+from callmarket.bridge.api.errors import Refused
+from callmarket.bridge.api.figures import Candles, RecentStats
+from callmarket.bridge.api.hold_questions import HoldDetail
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.quest_budgets import QuestBudgets
+from callmarket.bridge.api.questions import BidDetail, Earnings, Outcome
+from callmarket.bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from callmarket.bridge.api.results import (
     AmendedBid,
     CapturedHold,
     Page,
@@ -36,10 +36,10 @@ from bridge.api.results import (
     Swept,
     Voided,
 )
-from bridge.api.units import Number
-from engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
-from engine.events import HoldStatus, SlotStatus
-from persistence.queries import (
+from callmarket.bridge.api.units import Number
+from callmarket.engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from callmarket.engine.events import HoldStatus, SlotStatus
+from callmarket.persistence.queries import (
     AwardRow,
     AwardStatus,
     BidRow,

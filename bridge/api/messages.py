@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from engine.commands import Command
-from engine.events import Events
+from callmarket.bridge.api.errors import Invalid
+from callmarket.engine.commands import Command
+from callmarket.engine.events import Events
 
 Ack = Literal["durable", "applied", "projected"]
 """When a reply is given: once it is in the journal; as soon as the engine has applied it (it may then be lost); or when

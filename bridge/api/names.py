@@ -7,8 +7,18 @@ one is made that a URL cannot hold in a path, or that means something else where
 import re
 from typing import Any, Final, get_args
 
-from bridge.api.errors import Invalid
-from engine.commands import Command, Memo, Name, OfferSlot, OpenAccount, OpenMarket, PlaceHold, Reason, Reference
+from callmarket.bridge.api.errors import Invalid
+from callmarket.engine.commands import (
+    Command,
+    Memo,
+    Name,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceHold,
+    Reason,
+    Reference,
+)
 
 # Without `/`, and not `.` or `..`, which clients and proxies take for steps. The rest of ASCII can be escaped.
 PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"

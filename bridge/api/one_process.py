@@ -7,7 +7,7 @@ read the other's answers, and what it applied would never be written. So it is r
 import os
 from typing import Final
 
-from bridge.api.errors import Invalid
+from callmarket.bridge.api.errors import Invalid
 
 
 class OneProcess:

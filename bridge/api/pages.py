@@ -8,10 +8,10 @@ import base64
 import binascii
 from typing import Literal
 
-from bridge.api.errors import Invalid
-from bridge.api.reads import check_name
-from bridge.api.spelling import whole
-from engine.limits import SEQ_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.api.spelling import whole
+from callmarket.engine.limits import SEQ_MAX
 
 Order = Literal["newest", "oldest"]
 """Which end of a list comes first."""

@@ -9,12 +9,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from bridge.api.questions import Durable, weight_of_page
-from bridge.api.reads import check_limit
-from persistence import quest_budgets
-from persistence.quest_budgets import AllocationRow, DayTotals
-from persistence.reader_pool import Snapshot
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.questions import Durable, weight_of_page
+from callmarket.bridge.api.reads import check_limit
+from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.persistence.stores import quest_budgets
+from callmarket.persistence.stores.quest_budgets import AllocationRow, DayTotals
 
 
 class QuestBudget(Struct, frozen=True):

@@ -13,18 +13,19 @@ from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
 
-from bridge.api import units
-from bridge.api.errors import Invalid, NotFound
-from bridge.api.pages import Order, check_order, cursor, name_after, names_after, number_after, two_names
-from bridge.api.reads import Live, Moment, check_limit, check_name, weight_of_rows
-from bridge.api.results import Page
-from bridge.api.units import datetime_of, duration_of
-from engine.events import SlotStatus
-from engine.limits import SEQ_MAX
-from engine.slots import Slot
-from engine.state import State
-from persistence import queries
-from persistence.queries import (
+from callmarket.bridge.api import units
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.pages import Order, check_order, cursor, name_after, names_after, number_after, two_names
+from callmarket.bridge.api.reads import Live, Moment, check_limit, check_name, weight_of_rows
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.units import datetime_of, duration_of
+from callmarket.engine.events import SlotStatus
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.engine.slots import Slot
+from callmarket.engine.state import State
+from callmarket.persistence import queries
+from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.persistence.queries import (
     AwardRow,
     AwardStatus,
     BidRow,
@@ -37,7 +38,6 @@ from persistence.queries import (
     SlotRow,
     WalletRow,
 )
-from persistence.reader_pool import Snapshot
 
 __all__ = [
     "AwardRow",
@@ -89,7 +89,7 @@ class Durable(Generic[T]):
 def check_question(question: object) -> None:
     """Check that it is one to the tables. Raises `Invalid`."""
     if not isinstance(question, Durable):
-        raise Invalid("question", question, "a question, as the functions of bridge.api make it")
+        raise Invalid("question", question, "a question, as the functions of callmarket.bridge.api make it")
 
 
 class BidDetail(BidRow, frozen=True):

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
-from bridge.api.questions import Durable
-from bridge.api.reads import Live
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.reads import Live
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -13,19 +13,19 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from bridge.api import units
-from bridge.api.errors import Conflict, Invalid, NotFound
-from bridge.api.names import in_words
-from bridge.api.results import Page
-from bridge.api.units import datetime_of, duration_of
-from engine import quote as quotes
-from engine.book import Bid, best_first
-from engine.codec import ShapeError, check_names
-from engine.commands import LapsePolicy, PricingRule, TaskScope
-from engine.limits import TOKENS_MAX
-from engine.market import Market
-from engine.reject import Reject
-from engine.state import State
+from callmarket.bridge.api import units
+from callmarket.bridge.api.errors import Conflict, Invalid, NotFound
+from callmarket.bridge.api.names import in_words
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.units import datetime_of, duration_of
+from callmarket.engine import quote as quotes
+from callmarket.engine.book import Bid, best_first
+from callmarket.engine.codec import ShapeError, check_names
+from callmarket.engine.commands import LapsePolicy, PricingRule, TaskScope
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.engine.market import Market
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 
 T = TypeVar("T")
 

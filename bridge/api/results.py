@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from bridge.api.errors import Refused
-from bridge.api.messages import Reply
-from bridge.api.units import datetime_of, number_of
-from engine.events import (
+from callmarket.bridge.api.errors import Refused
+from callmarket.bridge.api.messages import Reply
+from callmarket.bridge.api.units import datetime_of, number_of
+from callmarket.engine.events import (
     AwardGranted,
     AwardSettled,
     AwardVoided,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from typing import Final
 
-from bridge.api.messages import Reply
+from callmarket.bridge.api.messages import Reply
 
 
 class Seen:

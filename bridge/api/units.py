@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
 
-from bridge.api.errors import Invalid
-from engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
 
 Number = int | float | Decimal
 """A number as people write it. A float counts as the decimal that Python prints for it."""

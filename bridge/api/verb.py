@@ -10,9 +10,9 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from bridge.api.messages import Reply, Request
-from bridge.api.names import OWN
-from engine.commands import ADMIN, OPERATOR, TREASURY
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.api.names import OWN
+from callmarket.engine.commands import ADMIN, OPERATOR, TREASURY
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from bridge.api import units
-from bridge.api.errors import Invalid
-from bridge.api.messages import Request
-from bridge.api.names import OWN, check_new, in_words
-from bridge.api.units import Number
-from engine import commands
-from engine.codec import ShapeError, check_names, check_shape
-from engine.commands import (
+from callmarket.bridge.api import units
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.names import OWN, check_new, in_words
+from callmarket.bridge.api.units import Number
+from callmarket.engine import commands
+from callmarket.engine.codec import ShapeError, check_names, check_shape
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     TREASURY,
@@ -26,7 +26,7 @@ from engine.commands import (
     TaskScope,
     TimeInForce,
 )
-from engine.reasons import RESERVED
+from callmarket.engine.reasons import RESERVED
 
 _REWARD_NUMBERS: Final = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
 
@@ -41,7 +41,7 @@ def request(actor: str, command: Command, command_id: str = "", now: datetime | 
 def check(asked: Request) -> None:
     """Check a request that was built by hand. Raises as `request`. About 5 us."""
     if not isinstance(asked, Request):
-        raise Invalid("request", asked, "a Request, as the functions of bridge.api.verbs make it")
+        raise Invalid("request", asked, "a Request, as the functions of callmarket.bridge.api.verbs make it")
     command = asked.command
     if not isinstance(command, commands.CommandBase):
         raise Invalid("command", command, "one of the commands")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.output import EXIT_WRONG, AsJson, console, print_json
-from bridge.studies.arena.options import (
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, console, print_json
+from callmarket.bridge.studies.arena.options import (
     BIDDERS_MAX,
     BIDDERS_MIN,
     ROUNDS_MAX,
@@ -18,7 +18,7 @@ from bridge.studies.arena.options import (
     SEEDS_MIN,
     ArenaOptions,
 )
-from bridge.studies.demo.options import SEED
+from callmarket.bridge.studies.demo.options import SEED
 
 _DEFAULTS = ArenaOptions()
 
@@ -40,7 +40,7 @@ def arena(
     Exit code 1 if honesty is not dominant where it should be.
     """
     # Only here: numpy takes a tenth of a second that no other command should pay.
-    from bridge.studies.arena.run import run_arena  # noqa: PLC0415
+    from callmarket.bridge.studies.arena.run import run_arena  # noqa: PLC0415
 
     options = ArenaOptions(seed=seed, seeds=seeds, rounds=rounds, bidders=bidders, report=report)
     # The tables are for people: with --json they go to stderr, so that stdout is the result alone.

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from bridge.api.artifacts import ResourceBudget, check_ranking, in_llm_tokens
-from bridge.cli.database import connected
-from bridge.cli.output import AsJson, RowsMax, Url, config_of, show
-from bridge.cli.tables import table
-from persistence.resource_budgets import rankings
+from callmarket.bridge.api.artifacts import ResourceBudget, check_ranking, in_llm_tokens
+from callmarket.bridge.cli.database import connected
+from callmarket.bridge.cli.output import AsJson, RowsMax, Url, config_of, show
+from callmarket.bridge.cli.tables import table
+from callmarket.persistence.stores.resource_budgets import rankings
 
 
 def budgets(

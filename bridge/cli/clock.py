@@ -13,15 +13,15 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bridge.api.clock import system_clock
-from bridge.api.errors import Invalid
-from bridge.api.units import at_us
-from bridge.cli.database import connected
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
-from bridge.timekeeping import words
-from bridge.timekeeping.opening import lead_of
-from persistence.leadership import market_time, register
-from persistence.lease import this_process
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.cli.database import connected
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
+from callmarket.bridge.timekeeping import words
+from callmarket.bridge.timekeeping.opening import lead_of
+from callmarket.persistence.journal.lease import this_process
+from callmarket.persistence.leadership import market_time, register
 
 # Who says what time it is looks at a clock, and types: that takes so long at most.
 TYPED_US_MAX: Final = 90_000_000

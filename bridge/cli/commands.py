@@ -14,24 +14,32 @@ from typing import Annotated
 import psycopg
 import typer
 
-from bridge.api.clock import system_clock
-from bridge.api.errors import ExchangeError, Invalid
-from bridge.api.units import datetime_of
-from bridge.cli import tables
-from bridge.cli.arena import arena
-from bridge.cli.budgets import budgets
-from bridge.cli.clock import clock
-from bridge.cli.cycle import cycle
-from bridge.cli.database import CLI_NAME, connected, market_database
-from bridge.cli.earning import earnings
-from bridge.cli.economy import economy
-from bridge.cli.history import ArchiveFolder, AsOfSeq, book_then, prune, rebuild_projections, rounds_then, wallet_then
-from bridge.cli.keys import keys
-from bridge.cli.leadership import hand_over
-from bridge.cli.leadership import status as shard_status
-from bridge.cli.loss import accept_loss, replay_lost
-from bridge.cli.mcp import mcp
-from bridge.cli.output import (
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.errors import ExchangeError, Invalid
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.cli import tables
+from callmarket.bridge.cli.arena import arena
+from callmarket.bridge.cli.budgets import budgets
+from callmarket.bridge.cli.clock import clock
+from callmarket.bridge.cli.cycle import cycle
+from callmarket.bridge.cli.database import CLI_NAME, connected, market_database
+from callmarket.bridge.cli.earning import earnings
+from callmarket.bridge.cli.economy import economy
+from callmarket.bridge.cli.history import (
+    ArchiveFolder,
+    AsOfSeq,
+    book_then,
+    prune,
+    rebuild_projections,
+    rounds_then,
+    wallet_then,
+)
+from callmarket.bridge.cli.keys import keys
+from callmarket.bridge.cli.leadership import hand_over
+from callmarket.bridge.cli.leadership import status as shard_status
+from callmarket.bridge.cli.loss import accept_loss, replay_lost
+from callmarket.bridge.cli.mcp import mcp
+from callmarket.bridge.cli.output import (
     EXIT_UNAVAILABLE,
     EXIT_USAGE,
     EXIT_WRONG,
@@ -49,19 +57,27 @@ from bridge.cli.output import (
     printing_anything,
     show,
 )
-from bridge.cli.serve import serve
-from bridge.cli.settings import print_settings
-from bridge.cli.snapshots import end_with_standard_input, give_way, listed, rehearsed, take_forever, take_one, taken_row
-from bridge.config import FILE_VARIABLE, with_changes
-from bridge.market.app import database_url, insist_on_assertions
-from bridge.studies.demo.options import MINUTES_MAX, SEED, DemoOptions
-from engine.limits import SEQ_MAX
-from persistence import queries
-from persistence.connections import connect
-from persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError
-from persistence.migrate import ensure_schema, pending
-from persistence.snapshots.follower import Taken
-from persistence.verify import verify as verify_journal
+from callmarket.bridge.cli.serve import serve
+from callmarket.bridge.cli.settings import print_settings
+from callmarket.bridge.cli.snapshots import (
+    end_with_standard_input,
+    give_way,
+    listed,
+    rehearsed,
+    take_forever,
+    take_one,
+    taken_row,
+)
+from callmarket.bridge.config import FILE_VARIABLE, with_changes
+from callmarket.bridge.market.app import database_url, insist_on_assertions
+from callmarket.bridge.studies.demo.options import MINUTES_MAX, SEED, DemoOptions
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence import queries
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.migrate import ensure_schema, pending
+from callmarket.persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError
+from callmarket.persistence.snapshots.follower import Taken
+from callmarket.persistence.verify import verify as verify_journal
 
 app = typer.Typer(
     name="callmarket",
@@ -137,7 +153,7 @@ def demo(
 ) -> None:
     """Run the market on a real trace, kill its engine in the middle, recover, and compare it with other policies."""
     # Only here: numpy takes a tenth of a second that no other command should pay.
-    from bridge.studies.demo.run import run_demo  # noqa: PLC0415
+    from callmarket.bridge.studies.demo.run import run_demo  # noqa: PLC0415
 
     config = config_of(url)
     options = DemoOptions(
@@ -280,7 +296,7 @@ def snapshot(
         show_taken(take_one(config, archive))
     else:
         # Only here: it takes a tenth of a second that no other command should pay.
-        from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+        from callmarket.bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
 
         configure_logs(config)
         take_forever(config, archive, every, show_taken)

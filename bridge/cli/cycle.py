@@ -11,13 +11,13 @@ import typer
 from msgspec import Struct
 from rich.console import RenderableType
 
-from bridge.api.errors import Invalid
-from bridge.cli.database import connected
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, fail, show
-from bridge.cli.tables import table
-from bridge.scheduler.settings import cycle_of, period_of, set_cycle
-from persistence.lease import this_process
-from persistence.market_cycles import Cycle, CycleRow, Mode, read_cycles
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.cli.database import connected
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, fail, show
+from callmarket.bridge.cli.tables import table
+from callmarket.bridge.scheduler.settings import cycle_of, period_of, set_cycle
+from callmarket.persistence.journal.lease import this_process
+from callmarket.persistence.stores.market_cycles import Cycle, CycleRow, Mode, read_cycles
 
 
 class CycleView(Struct, frozen=True):

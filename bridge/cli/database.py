@@ -11,16 +11,16 @@ from typing import Final
 
 import psycopg
 
-from bridge.api.errors import Unavailable
-from bridge.cli.output import config_of, console
-from bridge.config import Config
-from bridge.market.app import database_url, snapshot_store
-from bridge.market.history import opened
-from persistence import postgres
-from persistence.connections import connect
-from persistence.journal import Journal
-from persistence.migrate import load, pending
-from persistence.snapshots.store import SnapshotStore
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.cli.output import config_of, console
+from callmarket.bridge.config import Config
+from callmarket.bridge.market.app import database_url, snapshot_store
+from callmarket.bridge.market.history import opened
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.migrate import load, pending
+from callmarket.persistence.journal import postgres
+from callmarket.persistence.journal.protocol import Journal
+from callmarket.persistence.snapshots.store import SnapshotStore
 
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 CLI_NAME: Final = "callmarket cli"

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from bridge.api.clock import system_clock
-from bridge.api.units import datetime_of
-from bridge.cli import tables
-from bridge.cli.database import connected
-from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, config_of, fail, show
-from bridge.fleet.earning.rates import configured_rates
-from persistence import queries
-from persistence.queries import Paging
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.cli import tables
+from callmarket.bridge.cli.database import connected
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, config_of, fail, show
+from callmarket.bridge.fleet.earning.rates import configured_rates
+from callmarket.persistence import queries
+from callmarket.persistence.queries import Paging
 
 
 def earnings(

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, print_json
-from bridge.studies.economy.options import DAYS, DAYS_MAX, DEMURRAGE_PPM, SEED, EconomyOptions
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, print_json
+from callmarket.bridge.studies.economy.options import DAYS, DAYS_MAX, DEMURRAGE_PPM, SEED, EconomyOptions
 
 
 def economy(
@@ -24,7 +24,7 @@ def economy(
 ) -> None:
     """Play weeks of an economy on the real market: wallets priced out, good work, the way back, and the supply."""
     # Only here: what reads PostgreSQL and draws takes a while that no other command should pay.
-    from bridge.studies.economy.run import run_economy  # noqa: PLC0415
+    from callmarket.bridge.studies.economy.run import run_economy  # noqa: PLC0415
 
     config = config_of(url)
     options = EconomyOptions(

@@ -12,23 +12,23 @@ from typing import Annotated
 import psycopg
 import typer
 
-from bridge.api.units import datetime_of
-from bridge.cli import tables
-from bridge.cli.database import CLI_NAME, reading, wait_for_tables
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
-from bridge.config import Config
-from bridge.market.history import AccountThen, BidThen, state_then
-from engine.book import best_first
-from engine.ledger import Account
-from engine.limits import SEQ_MAX
-from engine.market import Market
-from engine.state import State
-from persistence.archive.prune import Pruned, carry_out, plan
-from persistence.connections import connect
-from persistence.journal import Archive
-from persistence.queries import OfferRow
-from persistence.rebuild import rebuild
-from persistence.time_travel import rounds_at, statement_at
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.cli import tables
+from callmarket.bridge.cli.database import CLI_NAME, reading, wait_for_tables
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
+from callmarket.bridge.config import Config
+from callmarket.bridge.market.history import AccountThen, BidThen, state_then
+from callmarket.engine.book import best_first
+from callmarket.engine.ledger import Account
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.engine.market import Market
+from callmarket.engine.state import State
+from callmarket.persistence.archive.prune import Pruned, carry_out, plan
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.journal.protocol import Archive
+from callmarket.persistence.queries import OfferRow
+from callmarket.persistence.tables.rebuild import rebuild
+from callmarket.persistence.time_travel import rounds_at, statement_at
 
 AsOfSeq = Annotated[
     int | None,

@@ -9,16 +9,16 @@ from typing import Annotated, Final
 
 import typer
 
-from bridge.access.issue import KeyView, NewKey, issue, new_key, view_of
-from bridge.access.keyring import insert
-from bridge.api.clock import system_clock
-from bridge.api.errors import Invalid
-from bridge.api.units import datetime_of
-from bridge.cli import tables
-from bridge.cli.database import connected
-from bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, fail, show
-from persistence import api_keys
-from persistence.lease import this_process
+from callmarket.bridge.access.issue import KeyView, NewKey, issue, new_key, view_of
+from callmarket.bridge.access.keyring import insert
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.cli import tables
+from callmarket.bridge.cli.database import connected
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, RowsMax, Url, fail, show
+from callmarket.persistence.journal.lease import this_process
+from callmarket.persistence.stores import api_keys
 
 keys = typer.Typer(
     name="keys",

@@ -11,11 +11,11 @@ from typing import Final
 import psycopg
 from msgspec import Struct
 
-from bridge.api.errors import Unavailable
-from persistence.journal import rows_after
-from persistence.leadership import register
-from persistence.leadership.register import Leader, StandbyRow
-from persistence.postgres import read_mark, read_position
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.persistence.journal.postgres import read_mark, read_position
+from callmarket.persistence.journal.protocol import rows_after
+from callmarket.persistence.leadership import register
+from callmarket.persistence.leadership.register import Leader, StandbyRow
 
 _POLL_S: Final = 0.05
 

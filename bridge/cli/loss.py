@@ -16,21 +16,22 @@ from msgspec import Struct
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bridge.api.errors import Invalid, Unavailable
-from bridge.cli.database import CLI_NAME, market_database
-from bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
-from bridge.config import Config
-from bridge.market.app import high_water, open_with, snapshot_store
-from bridge.market.exchange import Exchange
-from bridge.market.replaying import Outcome, Replaying, counted
-from engine.limits import SEQ_MAX
-from persistence import losses, lost_rows
-from persistence.connections import connect
-from persistence.high_water import HighWater
-from persistence.leadership import register
-from persistence.leadership.vacancy import living_leader
-from persistence.lease import this_process
-from persistence.postgres import PostgresJournal
+from callmarket.bridge.api.errors import Invalid, Unavailable
+from callmarket.bridge.cli.database import CLI_NAME, market_database
+from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
+from callmarket.bridge.config import Config
+from callmarket.bridge.market.app import high_water, open_with, snapshot_store
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.market.replaying import Outcome, Replaying, counted
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.journal.lease import this_process
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.leadership import register
+from callmarket.persistence.leadership.vacancy import living_leader
+from callmarket.persistence.loss import acceptance as losses
+from callmarket.persistence.loss import lost_rows
+from callmarket.persistence.loss.high_water import HighWater
 
 _LEAD_S_MAX: Final = 60.0
 _POLL_S: Final = 0.1

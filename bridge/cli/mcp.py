@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from bridge.api.errors import Invalid
-from bridge.cli.output import config_of
-from bridge.config import client_from_environment
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.cli.output import config_of
+from callmarket.bridge.config import client_from_environment
 
 PORT: Final = 8322
 
@@ -34,16 +34,16 @@ def mcp(
         )
     if not http and not config.key:
         raise Invalid("CALLMARKET_KEY", "", "an API key, as `callmarket keys create` makes it")
-    from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+    from callmarket.bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
 
     # Before anything is opened, so that what is logged on the way is told as all the rest.
     configure_logs(config_of(""))
     # Only here: the SDK takes a second that no other command should pay.
     if http:
-        from bridge.mcp_server.http import serve as serve_http  # noqa: PLC0415
+        from callmarket.bridge.mcp_server.http import serve as serve_http  # noqa: PLC0415
 
         serve_http(config.url, port, lambda url: typer.echo(f"tools on {url}"))
         return
-    from bridge.mcp_server.stdio import serve as serve_stdio  # noqa: PLC0415
+    from callmarket.bridge.mcp_server.stdio import serve as serve_stdio  # noqa: PLC0415
 
     serve_stdio(config.url, config.key, account)

@@ -14,8 +14,8 @@ import msgspec
 import typer
 from rich.console import Console, RenderableType
 
-from bridge.api.errors import Invalid, Refused
-from bridge.config import Config, from_environment
+from callmarket.bridge.api.errors import Invalid, Refused
+from callmarket.bridge.config import Config, from_environment
 
 EXIT_WRONG: Final = 1
 EXIT_USAGE: Final = 2

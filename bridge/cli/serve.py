@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bridge.cli.output import AsJson, Url, config_of, console, print_json
-from bridge.config import with_changes
+from callmarket.bridge.cli.output import AsJson, Url, config_of, console, print_json
+from callmarket.bridge.config import with_changes
 
 if TYPE_CHECKING:
-    from bridge.serve import Ready
+    from callmarket.bridge.serve import Ready
 
 
 def serve(
@@ -27,8 +27,8 @@ def serve(
         changes["port"] = port
     config = with_changes(config_of(url), changes)
     # Only here: the framework takes half a second that no other command should pay.
-    from bridge.serve import serve as serve_until_told  # noqa: PLC0415
-    from bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
+    from callmarket.bridge.serve import serve as serve_until_told  # noqa: PLC0415
+    from callmarket.bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
 
     # Before anything is opened, so that what is logged on the way is told as all the rest.
     configure_logs(config)

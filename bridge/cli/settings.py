@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 from rich.table import Table
 
-from bridge.cli.output import AsJson, show
-from bridge.cli.tables import table
-from bridge.config import Config, load, shown
+from callmarket.bridge.cli.output import AsJson, show
+from callmarket.bridge.cli.tables import table
+from callmarket.bridge.config import Config, load, shown
 
 
 class Setting(Struct):

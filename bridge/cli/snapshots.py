@@ -19,18 +19,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.cli.database import CLI_NAME, reading
-from bridge.config import Config, in_home
-from persistence.connections import connect
-from persistence.errors import Damaged
-from persistence.errors import Unavailable as DatabaseUnavailable
-from persistence.high_water import HighWater, lost_since
-from persistence.journal import rows_after
-from persistence.leadership.register import publish_proof
-from persistence.postgres import read_market_id
-from persistence.recovery import Report, rehearse
-from persistence.snapshots.follower import Follower, Taken
-from persistence.snapshots.store import Info, belongs, check_readable
+from callmarket.bridge.cli.database import CLI_NAME, reading
+from callmarket.bridge.config import Config, in_home
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.errors import Damaged
+from callmarket.persistence.errors import Unavailable as DatabaseUnavailable
+from callmarket.persistence.journal.postgres import read_market_id
+from callmarket.persistence.journal.protocol import rows_after
+from callmarket.persistence.leadership.register import publish_proof
+from callmarket.persistence.loss.high_water import HighWater, lost_since
+from callmarket.persistence.recovery import Report, rehearse
+from callmarket.persistence.snapshots.follower import Follower, Taken
+from callmarket.persistence.snapshots.store import Info, belongs, check_readable
 
 logger: Final = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.access.issue import KeyView
-from bridge.api.units import datetime_of
-from bridge.cli.leadership import Handover, Status
-from bridge.cli.snapshots import Rehearsal, SnapshotRow
-from bridge.fleet.earning.rates import FACTORS, Rates
-from bridge.market.history import AccountThen, BidThen
-from engine.state import State
-from persistence.archive.prune import Plan, Pruned
-from persistence.journal import Archive, rows_after
-from persistence.queries import (
+from callmarket.bridge.access.issue import KeyView
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.cli.leadership import Handover, Status
+from callmarket.bridge.cli.snapshots import Rehearsal, SnapshotRow
+from callmarket.bridge.fleet.earning.rates import FACTORS, Rates
+from callmarket.bridge.market.history import AccountThen, BidThen
+from callmarket.engine.state import State
+from callmarket.persistence.archive.prune import Plan, Pruned
+from callmarket.persistence.journal.protocol import Archive, rows_after
+from callmarket.persistence.queries import (
     AccountRow,
     Earned,
     MovementRow,
@@ -31,9 +31,9 @@ from persistence.queries import (
     RoundRow,
     StatementRow,
 )
-from persistence.rebuild import Rebuilt
-from persistence.snapshots.follower import Taken
-from persistence.verify import VerifyReport
+from callmarket.persistence.snapshots.follower import Taken
+from callmarket.persistence.tables.rebuild import Rebuilt
+from callmarket.persistence.verify import VerifyReport
 
 Renderable = RenderableType
 

@@ -4,9 +4,9 @@ Rule of this folder: what to send, what an answer means, and whether and when to
 and `awaited` wait. The market's rules are not known here.
 """
 
-from bridge.client.awaited import AsyncClient
-from bridge.client.blocking import Client
-from bridge.client.doubt import InDoubt
-from bridge.client.pages import each, each_async
+from callmarket.bridge.client.awaited import AsyncClient
+from callmarket.bridge.client.blocking import Client
+from callmarket.bridge.client.doubt import InDoubt
+from callmarket.bridge.client.pages import each, each_async
 
 __all__ = ["AsyncClient", "Client", "InDoubt", "each", "each_async"]

@@ -10,10 +10,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from bridge.api import artifact_changes as changes
-from bridge.api import artifacts as questions
-from bridge.api import bodies
-from bridge.api.artifacts import (
+from callmarket.bridge.api import artifact_changes as changes
+from callmarket.bridge.api import artifacts as questions
+from callmarket.bridge.api import bodies
+from callmarket.bridge.api.artifacts import (
     AllocationDetail,
     AllocationRow,
     ArtifactDetail,
@@ -24,10 +24,10 @@ from bridge.api.artifacts import (
     ResourceBudget,
     ResourceBudgetDetail,
 )
-from bridge.api.results import Page
-from bridge.api.units import Number
-from bridge.client.call import Call, get, path, reader
-from bridge.client.methods import Asked, AsyncAsked
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.units import Number
+from callmarket.bridge.client.call import Call, get, path, reader
+from callmarket.bridge.client.methods import Asked, AsyncAsked
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from bridge.api.errors import (
+from callmarket.bridge.api.errors import (
     AccessDenied,
     Conflict,
     ExchangeError,
@@ -25,9 +25,9 @@ from bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.api.problem import TYPE_PREFIX, Problem
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket.bridge.api.problem import TYPE_PREFIX, Problem
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 
 # Where a service asks to wait and does not say how long.
 RETRY_AFTER_S: Final = 1.0

@@ -6,14 +6,14 @@ Rule of this file: pure. Each is checked by the very function that asks where th
 from datetime import date, datetime, timedelta
 from typing import Final
 
-from bridge.api import figures, hold_questions, questions, reads
-from bridge.api import quest_budgets as budgets
-from bridge.api.errors import Invalid
-from bridge.api.figures import Candles, RecentStats
-from bridge.api.hold_questions import HoldDetail, HoldRow
-from bridge.api.pages import Order
-from bridge.api.quest_budgets import QuestBudgets
-from bridge.api.questions import (
+from callmarket.bridge.api import figures, hold_questions, questions, reads
+from callmarket.bridge.api import quest_budgets as budgets
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.figures import Candles, RecentStats
+from callmarket.bridge.api.hold_questions import HoldDetail, HoldRow
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.quest_budgets import QuestBudgets
+from callmarket.bridge.api.questions import (
     AwardRow,
     AwardStatus,
     BidDetail,
@@ -26,10 +26,10 @@ from bridge.api.questions import (
     SlotRow,
     WalletRow,
 )
-from bridge.api.reads import ROWS_MAX, MarketDetail, MarketRow, OrderBook, Quote, Wallet
-from bridge.api.results import Page
-from bridge.client.call import Call, get, path
-from engine.events import HoldStatus, SlotStatus
+from callmarket.bridge.api.reads import ROWS_MAX, MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.client.call import Call, get, path
+from callmarket.engine.events import HoldStatus, SlotStatus
 
 # What the service waits for an award at the most; who wants to wait longer asks again.
 WAIT_S_MAX: Final = 60.0

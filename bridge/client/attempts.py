@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from bridge.api.errors import (
+from callmarket.bridge.api.errors import (
     AccessDenied,
     ExchangeError,
     Forbidden,
@@ -23,10 +23,10 @@ from bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.client.answers import Answer, Fault, Puzzling, error_of
-from bridge.client.call import Call, alone
-from bridge.client.doubt import InDoubt
-from bridge.client.places import Places
+from callmarket.bridge.client.answers import Answer, Fault, Puzzling, error_of
+from callmarket.bridge.client.call import Call, alone
+from callmarket.bridge.client.doubt import InDoubt
+from callmarket.bridge.client.places import Places
 
 T = TypeVar("T")
 

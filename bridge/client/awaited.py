@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import httpx2
 
-from bridge.api import verbs
-from bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
-from bridge.api.messages import Ack, Request, check_ack
-from bridge.api.one_process import OneProcess
-from bridge.api.results import (
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.messages import Ack, Request, check_ack
+from callmarket.bridge.api.one_process import OneProcess
+from callmarket.bridge.api.results import (
     AmendedBid,
     CapturedHold,
     PlacedBid,
@@ -32,17 +32,17 @@ from bridge.api.results import (
     Swept,
     Voided,
 )
-from bridge.api.seen import Seen
-from bridge.client import asking, batches, wire
-from bridge.client.allocating import AllocatingAsync
-from bridge.client.answers import Answer, Fault
-from bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
-from bridge.client.call import Call, Plan
-from bridge.client.commands import call_of
-from bridge.client.doubt import InDoubt
-from bridge.client.methods import AsyncAsked, AsyncSent
-from bridge.client.streaming import Listening
-from bridge.feed.messages import Message
+from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.client import asking, batches, wire
+from callmarket.bridge.client.allocating import AllocatingAsync
+from callmarket.bridge.client.answers import Answer, Fault
+from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
+from callmarket.bridge.client.call import Call, Plan
+from callmarket.bridge.client.commands import call_of
+from callmarket.bridge.client.doubt import InDoubt
+from callmarket.bridge.client.methods import AsyncAsked, AsyncSent
+from callmarket.bridge.client.streaming import Listening
+from callmarket.bridge.feed.messages import Message
 
 T = TypeVar("T")
 
@@ -272,7 +272,7 @@ async def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
 
 
 if TYPE_CHECKING:
-    from bridge.api.async_market_api import AsyncMarketApi
+    from callmarket.bridge.api.async_market_api import AsyncMarketApi
 
     def _is_one(client: AsyncClient) -> AsyncMarketApi:
         """It has all that every way to a market offers."""

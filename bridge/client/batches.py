@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bridge.api import verbs
-from bridge.api.bodies import BIDS_PER_BATCH_MAX, NewBids
-from bridge.api.errors import ExchangeError, Refused
-from bridge.api.messages import Ack, Request
-from bridge.api.problem import Problem
-from bridge.api.results import PlacedBid
-from bridge.client.answers import Puzzling, refusal_of
-from bridge.client.call import Call, Plan, check_command_id, path, target
-from bridge.client.commands import call_of, new_bid
-from bridge.client.doubt import InDoubt
-from engine.commands import PlaceBid
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bodies import BIDS_PER_BATCH_MAX, NewBids
+from callmarket.bridge.api.errors import ExchangeError, Refused
+from callmarket.bridge.api.messages import Ack, Request
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.api.results import PlacedBid
+from callmarket.bridge.client.answers import Puzzling, refusal_of
+from callmarket.bridge.client.call import Call, Plan, check_command_id, path, target
+from callmarket.bridge.client.commands import call_of, new_bid
+from callmarket.bridge.client.doubt import InDoubt
+from callmarket.engine.commands import PlaceBid
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from bridge.api.bodies import PathName
-from bridge.api.errors import Invalid
-from engine.limits import NAME_CHARS_MAX
+from callmarket.bridge.api.bodies import PathName
+from callmarket.bridge.api.errors import Invalid
+from callmarket.engine.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")
 

@@ -9,13 +9,13 @@ from typing import Final, TypeVar, assert_never
 import msgspec
 from msgspec import Struct
 
-from bridge.api import bodies
-from bridge.api.errors import Invalid
-from bridge.api.messages import Ack, Request
-from bridge.api.names import OWN
-from bridge.api.units import datetime_of, duration_of, number_of
-from bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
-from engine.commands import (
+from callmarket.bridge.api import bodies
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.messages import Ack, Request
+from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.units import datetime_of, duration_of, number_of
+from callmarket.bridge.client.call import Call, QueryValue, check_command_id, path, reader, target
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     AmendBid,

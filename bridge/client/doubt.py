@@ -6,8 +6,8 @@ Rule of this file: an error that can be resolved, and nothing that resolves it.
 from collections.abc import Callable
 from typing import Any
 
-from bridge.api.errors import UnknownOutcome
-from bridge.client.call import Plan
+from callmarket.bridge.api.errors import UnknownOutcome
+from callmarket.bridge.client.call import Plan
 
 
 class InDoubt(UnknownOutcome):

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
-from bridge.api.messages import Request
-from bridge.client.call import Call
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.client.call import Call
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from typing import Final
 
 import httpx2
 
-from bridge.api.errors import Invalid
+from callmarket.bridge.api.errors import Invalid
 
 PLACES_MAX: Final = 16
 

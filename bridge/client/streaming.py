@@ -13,10 +13,10 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
-from bridge.api.errors import Unauthorized, Unavailable
-from bridge.client.call import PREFIX, Call
-from bridge.feed.filters import filter_of
-from bridge.feed.messages import Message
+from callmarket.bridge.api.errors import Unauthorized, Unavailable
+from callmarket.bridge.client.call import PREFIX, Call
+from callmarket.bridge.feed.filters import filter_of
+from callmarket.bridge.feed.messages import Message
 
 # The service says something every 15 s.
 SILENCE_S_MAX: Final = 45.0

@@ -11,17 +11,17 @@ from typing import Any, Final
 
 import httpx2
 
-from bridge.api.errors import Invalid
-from bridge.api.headers import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, MIN_SEQ_HEADER, SEQ_HEADER
-from bridge.api.problem import MEDIA_TYPE
-from bridge.api.spelling import whole
-from bridge.client.answers import Answer, Fault
-from bridge.client.attempts import CONNECT_S_MAX
-from bridge.client.call import Call
-from bridge.client.places import Places
-from bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
-from bridge.config import client_from_environment
-from engine.limits import SEQ_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.headers import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, MIN_SEQ_HEADER, SEQ_HEADER
+from callmarket.bridge.api.problem import MEDIA_TYPE
+from callmarket.bridge.api.spelling import whole
+from callmarket.bridge.client.answers import Answer, Fault
+from callmarket.bridge.client.attempts import CONNECT_S_MAX
+from callmarket.bridge.client.call import Call
+from callmarket.bridge.client.places import Places
+from callmarket.bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
+from callmarket.bridge.config import client_from_environment
+from callmarket.engine.limits import SEQ_MAX
 
 # A round of ten thousand awards with the longest names takes nine.
 ANSWER_BYTES_MAX: Final = 32 * 2**20

@@ -8,10 +8,10 @@ may be for nothing, never too few.
 import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
-from bridge.api.errors import ExchangeError
+from callmarket.bridge.api.errors import ExchangeError
 
 if TYPE_CHECKING:
-    from bridge.feed.hub import Hub
+    from callmarket.bridge.feed.hub import Hub
 
 
 class Watch:

@@ -8,10 +8,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from bridge.feed.frames import Frame
-from bridge.feed.limits import FILTER_MARKETS_MAX
-from bridge.feed.messages import Kind
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.feed.frames import Frame
+from callmarket.bridge.feed.limits import FILTER_MARKETS_MAX
+from callmarket.bridge.feed.messages import Kind
 
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 

@@ -9,10 +9,10 @@ from typing import Final, cast, get_args
 
 import msgspec
 
-from bridge.feed.messages import Kind, Message, WatermarkMessage
-from bridge.feed.rows import messages_of
-from engine.commands import Entry
-from engine.events import Events
+from callmarket.bridge.feed.messages import Kind, Message, WatermarkMessage
+from callmarket.bridge.feed.rows import messages_of
+from callmarket.engine.commands import Entry
+from callmarket.engine.events import Events
 
 _encode: Final = msgspec.json.Encoder().encode
 # The first word of each type's tag.

@@ -7,13 +7,13 @@ cannot be had now, is said in words.
 from collections.abc import Callable
 from contextlib import closing
 
-import persistence.errors
-from bridge.api.errors import Gone, Invalid
-from bridge.api.failures import failure_of
-from bridge.feed.frames import Row
-from engine.codec import GENESIS_DIGEST
-from engine.limits import HISTORY_ROWS
-from persistence.journal import Chain, Journal, Stored, first_seq
+from callmarket.bridge.api.errors import Gone, Invalid
+from callmarket.bridge.api.failures import failure_of
+from callmarket.bridge.feed.frames import Row
+from callmarket.engine.codec import GENESIS_DIGEST
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.journal.protocol import Chain, Journal, Stored, first_seq
 
 OpenJournal = Callable[[], Journal]
 """Makes a journal for reading alone; nothing is opened before it is asked."""
@@ -29,9 +29,9 @@ def read_page(open_journal: OpenJournal, after_seq: int) -> list[Row]:
         try:
             with closing(journal.scan(after_seq)) as chunks:
                 stored = next(chunks, ())
-        except persistence.errors.Archived:
+        except persistence_errors.Archived:
             raise _is_cut(after_seq, first_seq(journal)) from None
-        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.Unavailable, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
     if stored:
         _insist_on_the_row(stored[0], after_seq)

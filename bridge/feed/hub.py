@@ -7,17 +7,17 @@ the loop is never held for long, and none of its subscribers is ever waited for.
 import asyncio
 from typing import Final
 
-from bridge.api.errors import RETRY_AFTER_S, Unavailable
-from bridge.feed import limits
-from bridge.feed.awards import Watch
-from bridge.feed.filters import Filter, Index
-from bridge.feed.frames import Frame, Row
-from bridge.feed.history import OpenJournal, read_page
-from bridge.feed.loops import Bell
-from bridge.feed.ring import Ring
-from bridge.feed.subscription import Subscription
-from engine.commands import ClearRound
-from engine.events import AwardGranted, one_by_one
+from callmarket.bridge.api.errors import RETRY_AFTER_S, Unavailable
+from callmarket.bridge.feed import limits
+from callmarket.bridge.feed.awards import Watch
+from callmarket.bridge.feed.filters import Filter, Index
+from callmarket.bridge.feed.frames import Frame, Row
+from callmarket.bridge.feed.history import OpenJournal, read_page
+from callmarket.bridge.feed.loops import Bell
+from callmarket.bridge.feed.ring import Ring
+from callmarket.bridge.feed.subscription import Subscription
+from callmarket.engine.commands import ClearRound
+from callmarket.engine.events import AwardGranted, one_by_one
 
 BEHIND: Final = "the stream could not keep up"
 

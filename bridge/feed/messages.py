@@ -18,7 +18,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
+from callmarket.engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
 
 Kind = Literal["round", "award", "bid", "slot", "market", "watermark"]
 """What a reader may choose by: the first word of a message's `type`."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.feed.frames import Row
+from callmarket.bridge.feed.frames import Row
 
 
 class Ring:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
 
-from bridge.api.units import datetime_of, duration_of, number_of
-from bridge.feed.messages import (
+from callmarket.bridge.api.units import datetime_of, duration_of, number_of
+from callmarket.bridge.feed.messages import (
     AwardGrantedMessage,
     AwardLapsedMessage,
     AwardSettledMessage,
@@ -26,8 +26,8 @@ from bridge.feed.messages import (
     SlotOfferedMessage,
     SlotWithdrawnMessage,
 )
-from engine.commands import ClearRound, Entry
-from engine.events import (
+from callmarket.engine.commands import ClearRound, Entry
+from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
     AwardLapsed,

@@ -7,18 +7,18 @@ journal's thread. A feed ends with its reign, and says so; on who leads next the
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
-from bridge.feed import limits
-from bridge.feed.awards import Watch
-from bridge.feed.filters import ALL, Filter
-from bridge.feed.frames import Row
-from bridge.feed.history import OpenJournal
-from bridge.feed.hub import Hub
-from bridge.feed.loops import PerLoop
-from bridge.feed.ring import Ring
-from bridge.feed.subscription import Subscription
-from engine.codec import Sealed
-from persistence.errors import PersistenceError
+from callmarket.bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
+from callmarket.bridge.feed import limits
+from callmarket.bridge.feed.awards import Watch
+from callmarket.bridge.feed.filters import ALL, Filter
+from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.history import OpenJournal
+from callmarket.bridge.feed.hub import Hub
+from callmarket.bridge.feed.loops import PerLoop
+from callmarket.bridge.feed.ring import Ring
+from callmarket.bridge.feed.subscription import Subscription
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.errors import PersistenceError
 
 
 class Feed:

@@ -10,12 +10,12 @@ from typing import Final
 
 import msgspec
 
-from bridge.api.errors import Invalid
-from bridge.api.spelling import whole
-from bridge.feed.frames import Delivery
-from bridge.feed.limits import HEARTBEAT_S, RETRY_MS
-from bridge.feed.subscription import End, Subscription
-from engine.limits import SEQ_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.spelling import whole
+from callmarket.bridge.feed.frames import Delivery
+from callmarket.bridge.feed.limits import HEARTBEAT_S, RETRY_MS
+from callmarket.bridge.feed.subscription import End, Subscription
+from callmarket.engine.limits import SEQ_MAX
 
 MEDIA_TYPE: Final = "text/event-stream"
 OPENING: Final = b"retry: %d\n\n" % RETRY_MS

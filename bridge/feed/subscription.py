@@ -8,14 +8,14 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from bridge.api.errors import ExchangeError
-from bridge.feed import limits
-from bridge.feed.filters import Filter
-from bridge.feed.frames import Delivery, size_of, watermark
-from persistence.errors import PersistenceError
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.feed import limits
+from callmarket.bridge.feed.filters import Filter
+from callmarket.bridge.feed.frames import Delivery, size_of, watermark
+from callmarket.persistence.errors import PersistenceError
 
 if TYPE_CHECKING:
-    from bridge.feed.hub import Hub
+    from callmarket.bridge.feed.hub import Hub
 
 SLOW_READER: Final = "slow reader"
 

@@ -12,42 +12,42 @@ from typing import Final, NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-import persistence.errors
-import persistence.migrate
-from bridge.api.clock import Clock, Declared, ManualClock, TimeSource, system_clock
-from bridge.api.errors import AccessDenied, Invalid, Unavailable
-from bridge.api.messages import Ack, check_ack
-from bridge.config import Config, from_environment, in_home, with_changes
-from bridge.feed.frames import Row
-from bridge.feed.source import Feed
-from bridge.market.counters import Tally
-from bridge.market.exchange import Exchange
-from bridge.market.leadership import Parts, Reign
-from bridge.market.node import Node
-from bridge.market.sequencer import Sequencer
-from bridge.timekeeping.keeper import Timekeeper
-from persistence.connections import connect
-from persistence.embedded import default_home, ensure_database, ensure_server
-from persistence.high_water import HighWater
-from persistence.journal import RowWriter
-from persistence.leadership import market_time, register
-from persistence.leadership.heartbeat import Heartbeat
-from persistence.leadership.standby import Standby, Succession
-from persistence.leadership.vacancy import living_leader
-from persistence.lease import epoch_of, this_process
-from persistence.line import FILES_DAMAGED
-from persistence.lost_rows import LostRow, save
-from persistence.postgres import PostgresJournal
-from persistence.projector import Projector
-from persistence.recovery import recover
-from persistence.session import refuse_read_only
-from persistence.snapshots.folder import FolderSnapshots
-from persistence.snapshots.postgres import PostgresSnapshots
-from persistence.snapshots.store import SnapshotStore
-from persistence.table_writer import PostgresTables, TableWriter
-from persistence.write_behind import WriteBehind
-from persistence.write_limits import Limits, TableLimits
-from persistence.writer_process.rows import WriterProcesses
+from callmarket.bridge.api.clock import Clock, Declared, ManualClock, TimeSource, system_clock
+from callmarket.bridge.api.errors import AccessDenied, Invalid, Unavailable
+from callmarket.bridge.api.messages import Ack, check_ack
+from callmarket.bridge.config import Config, from_environment, in_home, with_changes
+from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.source import Feed
+from callmarket.bridge.market.counters import Tally
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.market.leadership import Parts, Reign
+from callmarket.bridge.market.node import Node
+from callmarket.bridge.market.sequencer import Sequencer
+from callmarket.bridge.timekeeping.keeper import Timekeeper
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database import migrate
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.session import refuse_read_only
+from callmarket.persistence.database.single_use import FILES_DAMAGED
+from callmarket.persistence.embedded import default_home, ensure_database, ensure_server
+from callmarket.persistence.journal.lease import epoch_of, this_process
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.journal.protocol import RowWriter
+from callmarket.persistence.leadership import market_time, register
+from callmarket.persistence.leadership.heartbeat import Heartbeat
+from callmarket.persistence.leadership.standby import Standby, Succession
+from callmarket.persistence.leadership.vacancy import living_leader
+from callmarket.persistence.loss.high_water import HighWater
+from callmarket.persistence.loss.lost_rows import LostRow, save
+from callmarket.persistence.recovery import recover
+from callmarket.persistence.snapshots.folder import FolderSnapshots
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.snapshots.store import SnapshotStore
+from callmarket.persistence.tables.projector import Projector
+from callmarket.persistence.tables.table_writer import PostgresTables, TableWriter
+from callmarket.persistence.writer.limits import Limits, TableLimits
+from callmarket.persistence.writer.process.rows import WriterProcesses
+from callmarket.persistence.writer.write_behind import WriteBehind
 
 
 class Ways(NamedTuple):
@@ -120,7 +120,7 @@ def open_with(
             node = open_standby(config, clock, writer_process=writer_process)
         else:
             node = open_node(config, clock, takeover=takeover, writer_process=writer_process)
-    except (psycopg.Error, persistence.errors.PersistenceError) as error:
+    except (psycopg.Error, persistence_errors.PersistenceError) as error:
         raise _unopened(error) from error
     return Exchange(node, ack=ack)
 
@@ -136,17 +136,17 @@ def ensure_schema(url: str | None = None, *, home: Path | None = None) -> list[s
     config = _settings(database_url=url, home=str(home) if home else None)
     try:
         with database_url(config) as resolved, connect(resolved, "callmarket schema") as connection:
-            return persistence.migrate.ensure_schema(connection)
-    except (psycopg.Error, persistence.errors.PersistenceError) as error:
+            return migrate.ensure_schema(connection)
+    except (psycopg.Error, persistence_errors.PersistenceError) as error:
         raise _unopened(error) from error
 
 
-def _unopened(error: psycopg.Error | persistence.errors.PersistenceError) -> Exception:
+def _unopened(error: psycopg.Error | persistence_errors.PersistenceError) -> Exception:
     """What opening raises for this: the very error, where it needs a person."""
     match error:
-        case persistence.errors.ReadOnly() | persistence.errors.AccessDenied():
+        case persistence_errors.ReadOnly() | persistence_errors.AccessDenied():
             return AccessDenied(str(error))
-        case psycopg.Error() | persistence.errors.Unavailable() | persistence.errors.Fenced():
+        case psycopg.Error() | persistence_errors.Unavailable() | persistence_errors.Fenced():
             return Unavailable(str(error))
         case _:
             return error
@@ -165,12 +165,12 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
             refuse_read_only(connection)
-            persistence.migrate.ensure_schema(connection)
+            migrate.ensure_schema(connection)
             # Before anybody is looked for: whoever begins to lead from here on is seen, or has raised it.
             seen_epoch = None if takeover else epoch_of(connection, config.shard_id)
             leader = None if takeover else living_leader(connection, config.shard_id)
             if leader is not None:
-                raise persistence.errors.Unavailable(
+                raise persistence_errors.Unavailable(
                     f"shard {config.shard_id} is led by {leader}: close that one first, or stand by"
                 )
             if keeper is not None:
@@ -183,7 +183,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
         stack.callback(heartbeat.close)
         epoch = heartbeat.take(seen_epoch)
         if epoch is None:
-            raise persistence.errors.Unavailable(
+            raise persistence_errors.Unavailable(
                 f"shard {config.shard_id} is led by another, who has begun at this moment: close that one first, or "
                 "stand by"
             )
@@ -206,7 +206,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
         url = stack.enter_context(database_url(config))
         with connect(url, "callmarket opening") as connection:
             refuse_read_only(connection)
-            persistence.migrate.ensure_schema(connection)
+            migrate.ensure_schema(connection)
         marks = stack.enter_context(closing(high_water(config)))
         ways = _ways_to_write(stack, writer_process=writer_process)
         keeper = _keeper(config, clock)
@@ -254,10 +254,10 @@ def _insist_on_the_time(keeper: Timekeeper, connection: psycopg.Connection, shar
     try:
         view = market_time.look(connection, shard_id)
     except FILES_DAMAGED as error:
-        raise persistence.errors.Corrupt(f"The server finds the files of its tables damaged: {error}") from error
+        raise persistence_errors.Corrupt(f"The server finds the files of its tables damaged: {error}") from error
     objection = keeper.objection(asked_us, view)
     if objection:
-        raise persistence.errors.Unavailable(f"shard {shard_id}: {objection}")
+        raise persistence_errors.Unavailable(f"shard {shard_id}: {objection}")
 
 
 def _node(config: Config, url: str, time: TimeSource) -> Node:
@@ -290,7 +290,7 @@ def _insist_on_history(url: str, shard_id: int, marks: HighWater) -> None:
     with connect(url, "callmarket opening", read_only=True) as connection:
         told = register.loss_told(connection, shard_id)
     if told:
-        raise persistence.errors.Unavailable(f"shard {shard_id}: {told}")
+        raise persistence_errors.Unavailable(f"shard {shard_id}: {told}")
 
 
 def high_water(config: Config) -> HighWater:
@@ -305,7 +305,7 @@ def _marks_folder(config: Config) -> Path | None:
         return in_home("marks_folder", config.marks_folder)
     try:
         return (config.home_path or default_home()) / "marks"
-    except persistence.errors.Unavailable:
+    except persistence_errors.Unavailable:
         return None
 
 

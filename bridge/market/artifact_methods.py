@@ -5,18 +5,18 @@ Rule of this file: it only joins, as `exchange` does. The exchange rate to a mod
 
 from typing import TypeVar
 
-from bridge.api import artifact_changes as changes
-from bridge.api import artifacts as questions
-from bridge.api.artifacts import AllocationDetail, ResourceBudget, ResourceBudgetDetail
-from bridge.api.change import AsyncWrite, Change, Write
-from bridge.api.questions import Durable
-from bridge.api.read import AsyncRead, Read
-from bridge.api.reads import Live
-from bridge.api.results import Page, accepted
-from bridge.api.units import Number
-from bridge.market.node import Node
-from persistence.lease import this_process
-from persistence.resource_budgets import Spending
+from callmarket.bridge.api import artifact_changes as changes
+from callmarket.bridge.api import artifacts as questions
+from callmarket.bridge.api.artifacts import AllocationDetail, ResourceBudget, ResourceBudgetDetail
+from callmarket.bridge.api.change import AsyncWrite, Change, Write
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.read import AsyncRead, Read
+from callmarket.bridge.api.reads import Live
+from callmarket.bridge.api.results import Page, accepted
+from callmarket.bridge.api.units import Number
+from callmarket.bridge.market.node import Node
+from callmarket.persistence.journal.lease import this_process
+from callmarket.persistence.stores.resource_budgets import Spending
 
 T = TypeVar("T")
 

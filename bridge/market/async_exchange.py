@@ -8,20 +8,20 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from bridge.api import conversations, figures, hold_questions, questions, reads, results, verbs
-from bridge.api.conversations import hold_async
-from bridge.api.errors import Refused
-from bridge.api.messages import Ack, Reply, Request
-from bridge.api.quest_budgets import get_quest_budgets
-from bridge.api.questions import Durable
-from bridge.api.read import AsyncRead
-from bridge.api.reads import Live
-from bridge.api.results import PlacedBid, Round, Swept
-from bridge.api.verb import AsyncVerb, as_actor
-from bridge.market.artifact_methods import AllocatingAsync
-from bridge.market.exchange import Exchange
-from bridge.market.node import Node
-from engine.state import State
+from callmarket.bridge.api import conversations, figures, hold_questions, questions, reads, results, verbs
+from callmarket.bridge.api.conversations import hold_async
+from callmarket.bridge.api.errors import Refused
+from callmarket.bridge.api.messages import Ack, Reply, Request
+from callmarket.bridge.api.quest_budgets import get_quest_budgets
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.read import AsyncRead
+from callmarket.bridge.api.reads import Live
+from callmarket.bridge.api.results import PlacedBid, Round, Swept
+from callmarket.bridge.api.verb import AsyncVerb, as_actor
+from callmarket.bridge.market.artifact_methods import AllocatingAsync
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.market.node import Node
+from callmarket.engine.state import State
 
 T = TypeVar("T")
 
@@ -135,7 +135,7 @@ class AsyncExchange(AllocatingAsync):
 
 
 if TYPE_CHECKING:
-    from bridge.api.async_market_api import AsyncMarketApi
+    from callmarket.bridge.api.async_market_api import AsyncMarketApi
 
     def _is_one(exchange: AsyncExchange) -> AsyncMarketApi:
         """It has all that every way to a market offers."""

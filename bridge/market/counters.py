@@ -11,11 +11,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.messages import Request
-from bridge.market.histogram import Histogram
-from bridge.market.sequencer import Applied
-from engine.commands import ClearRound, Command, ExpireDue
-from engine.events import Events, Rejected, RoundCleared, SweepFinished
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.market.histogram import Histogram
+from callmarket.bridge.market.sequencer import Applied
+from callmarket.engine.commands import ClearRound, Command, ExpireDue
+from callmarket.engine.events import Events, Rejected, RoundCleared, SweepFinished
 
 DONE: Final = "done"
 REPEATED: Final = "repeated"

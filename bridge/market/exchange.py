@@ -12,28 +12,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
-from bridge.api import conversations, figures, hold_questions, questions, reads, results, verbs
-from bridge.api.conversations import hold
-from bridge.api.errors import Invalid, Refused, Unavailable
-from bridge.api.messages import Ack, Reply, Request, check_ack
-from bridge.api.pages import Order
-from bridge.api.quest_budgets import get_quest_budgets
-from bridge.api.questions import Durable
-from bridge.api.read import Read
-from bridge.api.reads import Live, OrderBook, Wallet
-from bridge.api.results import Page, PlacedBid, Round, Swept
-from bridge.api.seen import Seen
-from bridge.api.verb import Verb, as_actor
-from bridge.api.vitals import Role
-from bridge.market import history
-from bridge.market.artifact_methods import Allocating
-from bridge.market.node import Node
-from engine.state import State
-from persistence.migrate import ensure_schema
-from persistence.queries import RoundRow
-from persistence.recovery import Report
-from persistence.time_travel import rounds_at
-from persistence.verify import VerifyReport, verify
+from callmarket.bridge.api import conversations, figures, hold_questions, questions, reads, results, verbs
+from callmarket.bridge.api.conversations import hold
+from callmarket.bridge.api.errors import Invalid, Refused, Unavailable
+from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.quest_budgets import get_quest_budgets
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.read import Read
+from callmarket.bridge.api.reads import Live, OrderBook, Wallet
+from callmarket.bridge.api.results import Page, PlacedBid, Round, Swept
+from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.api.verb import Verb, as_actor
+from callmarket.bridge.api.vitals import Role
+from callmarket.bridge.market import history
+from callmarket.bridge.market.artifact_methods import Allocating
+from callmarket.bridge.market.node import Node
+from callmarket.engine.state import State
+from callmarket.persistence.database.migrate import ensure_schema
+from callmarket.persistence.queries import RoundRow
+from callmarket.persistence.recovery import Report
+from callmarket.persistence.time_travel import rounds_at
+from callmarket.persistence.verify import VerifyReport, verify
 
 logger: Final = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ class Exchange(Allocating):
 
 
 if TYPE_CHECKING:
-    from bridge.api.artifact_api import AllocatorApi
+    from callmarket.bridge.api.artifact_api import AllocatorApi
 
     def _is_one(exchange: Exchange) -> AllocatorApi:
         """It has all that every way to a market offers."""

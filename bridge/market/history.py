@@ -13,17 +13,17 @@ from typing import TypeVar
 import psycopg
 from msgspec import Struct
 
-from bridge.api.errors import Gone, Invalid
-from bridge.api.reads import Live, Moment
-from bridge.market.node import Node
-from engine.limits import HISTORY_ROWS
-from engine.state import State
-from persistence.archive.journal import ArchivedJournal
-from persistence.errors import Archived
-from persistence.journal import Journal
-from persistence.postgres import PostgresJournal
-from persistence.snapshots.store import SnapshotStore
-from persistence.time_travel import state_at
+from callmarket.bridge.api.errors import Gone, Invalid
+from callmarket.bridge.api.reads import Live, Moment
+from callmarket.bridge.market.node import Node
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.engine.state import State
+from callmarket.persistence.archive.journal import ArchivedJournal
+from callmarket.persistence.errors import Archived
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.journal.protocol import Journal
+from callmarket.persistence.snapshots.store import SnapshotStore
+from callmarket.persistence.time_travel import state_at
 
 T = TypeVar("T")
 

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bridge.feed.frames import Row
-from bridge.feed.source import Feed
-from bridge.market.sequencer import Sequencer
-from bridge.market.waiting import Waiting
-from persistence.errors import Fenced, PersistenceError, RowsLost
-from persistence.leadership.heartbeat import Heartbeat, News
-from persistence.projector import Projector
-from persistence.recovery import Report
-from persistence.write_behind import WriteBehind
+from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.source import Feed
+from callmarket.bridge.market.sequencer import Sequencer
+from callmarket.bridge.market.waiting import Waiting
+from callmarket.persistence.errors import Fenced, PersistenceError, RowsLost
+from callmarket.persistence.leadership.heartbeat import Heartbeat, News
+from callmarket.persistence.recovery import Report
+from callmarket.persistence.tables.projector import Projector
+from callmarket.persistence.writer.write_behind import WriteBehind
 
 logger: Final = logging.getLogger(__name__)
 

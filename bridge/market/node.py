@@ -14,33 +14,33 @@ from typing import Final, TypeVar
 
 import psycopg
 
-import persistence.errors
-from bridge.api.change import Change, check_change
-from bridge.api.clock import TimeSource
-from bridge.api.errors import RETRY_AFTER_S, ExchangeError, NotLeader, Unavailable, UnknownOutcome
-from bridge.api.failures import failure_of, not_projected
-from bridge.api.messages import Ack, Reply, Request, check_ack
-from bridge.api.one_process import OneProcess
-from bridge.api.questions import Durable, check_question
-from bridge.api.reads import Live, Moment
-from bridge.api.seen import Seen
-from bridge.api.units import datetime_of
-from bridge.api.vitals import Readiness, Role, Vitals
-from bridge.config import LLM_TOKENS_PER_TOKEN
-from bridge.feed.source import Feed
-from bridge.market import recall, standing
-from bridge.market.counters import Tally
-from bridge.market.leadership import Reign
-from bridge.market.sequencer import Applied, last_row, rows_of
-from bridge.market.table_changes import ChangeDesk
-from bridge.market.table_reader import TABLES_S_MAX, Desk, projected_async
-from engine.state import State
-from persistence.connections import connect
-from persistence.errors import PersistenceError, RowsLost
-from persistence.leadership.standby import Standby
-from persistence.projector import Projector
-from persistence.recovery import Report
-from persistence.snapshots.store import SnapshotStore
+from callmarket.bridge.api.change import Change, check_change
+from callmarket.bridge.api.clock import TimeSource
+from callmarket.bridge.api.errors import RETRY_AFTER_S, ExchangeError, NotLeader, Unavailable, UnknownOutcome
+from callmarket.bridge.api.failures import failure_of, not_projected
+from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
+from callmarket.bridge.api.one_process import OneProcess
+from callmarket.bridge.api.questions import Durable, check_question
+from callmarket.bridge.api.reads import Live, Moment
+from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.api.vitals import Readiness, Role, Vitals
+from callmarket.bridge.config import LLM_TOKENS_PER_TOKEN
+from callmarket.bridge.feed.source import Feed
+from callmarket.bridge.market import recall, standing
+from callmarket.bridge.market.counters import Tally
+from callmarket.bridge.market.leadership import Reign
+from callmarket.bridge.market.sequencer import Applied, last_row, rows_of
+from callmarket.bridge.market.table_changes import ChangeDesk
+from callmarket.bridge.market.table_reader import TABLES_S_MAX, Desk, projected_async
+from callmarket.engine.state import State
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.errors import PersistenceError, RowsLost
+from callmarket.persistence.leadership.standby import Standby
+from callmarket.persistence.recovery import Report
+from callmarket.persistence.snapshots.store import SnapshotStore
+from callmarket.persistence.tables.projector import Projector
 
 logger: Final = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ class Node:
         try:
             with connect(self.url, "callmarket reader") as connection:
                 yield connection
-        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.Unavailable, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
         except psycopg.OperationalError as error:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error

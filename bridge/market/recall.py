@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import msgspec
 
-from bridge.api.errors import Conflict, Unavailable, UnknownOutcome
-from bridge.api.messages import Request
-from bridge.api.questions import Durable
-from bridge.market.sequencer import Applied
-from engine.core import first_use
-from engine.state import State
-from persistence.queries import ReplyRow, replies
+from callmarket.bridge.api.errors import Conflict, Unavailable, UnknownOutcome
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.market.sequencer import Applied
+from callmarket.engine.core import first_use
+from callmarket.engine.state import State
+from callmarket.persistence.queries import ReplyRow, replies
 
 
 def is_retry(request: Request) -> Callable[[State], bool]:

@@ -10,18 +10,11 @@ from typing import Final, Literal, get_args
 import msgspec
 from msgspec import Struct
 
-from bridge.api.messages import Reply, Request
-from engine.commands import (
-    AmendBid,
-    BeginHistory,
-    CancelBid,
-    Command,
-    SettleAward,
-    VoidAward,
-)
-from engine.events import AwardGranted, BidPlaced, Event, Events, Rejected, Repeated, one_by_one
-from engine.slots import SlotKey
-from persistence.lost_rows import LostRow
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.engine.commands import AmendBid, BeginHistory, CancelBid, Command, SettleAward, VoidAward
+from callmarket.engine.events import AwardGranted, BidPlaced, Event, Events, Rejected, Repeated, one_by_one
+from callmarket.engine.slots import SlotKey
+from callmarket.persistence.loss.lost_rows import LostRow
 
 Ending = Literal["done", "again", "refused", "differs", "left out"]
 """As it was; done by an earlier run; not done; done with another result; nothing was done then either."""

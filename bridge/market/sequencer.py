@@ -10,17 +10,17 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
-from bridge.api.clock import Clock
-from bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
-from bridge.api.messages import Request
-from engine.codec import Sealed, seal
-from engine.commands import Entry
-from engine.core import Engine
-from engine.events import Events, Repeated
-from engine.limits import AT_US_MAX
-from engine.state import State
-from persistence.recovery import collector_off
-from persistence.write_behind import WriteBehind
+from callmarket.bridge.api.clock import Clock
+from callmarket.bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
+from callmarket.bridge.api.messages import Request
+from callmarket.engine.codec import Sealed, seal
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Events, Repeated
+from callmarket.engine.limits import AT_US_MAX
+from callmarket.engine.state import State
+from callmarket.persistence.recovery import collector_off
+from callmarket.persistence.writer.write_behind import WriteBehind
 
 # One batch holds the lock for some milliseconds; everyone else waits that long.
 REQUESTS_PER_BATCH_MAX: Final = 1_000

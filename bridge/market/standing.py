@@ -5,8 +5,8 @@ Rule of this file: it looks and never waits. Words that anybody may be told name
 
 from typing import Final
 
-from bridge.api.vitals import Readiness, Role, Vitals
-from bridge.market.leadership import Reign
+from callmarket.bridge.api.vitals import Readiness, Role, Vitals
+from callmarket.bridge.market.leadership import Reign
 
 _TABLES_FAULTS: Final = {
     "retrying": "the database does not take them for now",

@@ -10,12 +10,12 @@ from typing import Final, TypeVar
 
 import psycopg
 
-import persistence.errors
-from bridge.api.change import Change, Place
-from bridge.api.errors import Unavailable, UnknownOutcome
-from bridge.api.failures import failure_of
-from persistence.connections import connect
-from persistence.postgres import read_position, wait_for_tables
+from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.errors import Unavailable, UnknownOutcome
+from callmarket.bridge.api.failures import failure_of
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.journal.postgres import read_position, wait_for_tables
 
 T = TypeVar("T")
 
@@ -44,14 +44,14 @@ class ChangeDesk:
         """
         try:
             connection = connect(self._url, "callmarket changes", answer_s_max=CHANGE_S_MAX)
-        except persistence.errors.Unavailable as error:
+        except persistence_errors.Unavailable as error:
             raise Unavailable(str(error), retry_after_s=1.0) from error
         try:
             with connection:
                 if change.decides_by_tables:
                     self._insist_on_tables(connection)
                 return change.make(Place(connection, self._shard_id, by))
-        except (persistence.errors.ReadOnly, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.ReadOnly, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
         except psycopg.OperationalError as error:
             raise UnknownOutcome(f"the database broke off in the middle of a change: {error}", range(0)) from error

@@ -17,13 +17,13 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import psycopg
 
-import persistence.errors
-from bridge.api.errors import Unavailable
-from bridge.api.failures import failure_of
-from bridge.api.questions import Durable
-from bridge.api.seen import Seen
-from persistence.projector import Projector
-from persistence.reader_pool import CONNECTIONS_MAX, WAITING_MAX, ReaderPool
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.api.failures import failure_of
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.seen import Seen
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.reader_pool import CONNECTIONS_MAX, WAITING_MAX, ReaderPool
+from callmarket.persistence.tables.projector import Projector
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class Desk:
     def _wait_a_moment(self) -> None:
         projector = self._projector()
         if projector is not None:
-            with contextlib.suppress(persistence.errors.Unavailable):
+            with contextlib.suppress(persistence_errors.Unavailable):
                 projector.wait(projector.soon(_NEAR_S), MOMENT_S)
 
     async def _wait_a_moment_async(self) -> None:
@@ -120,7 +120,7 @@ class Desk:
         if projector is not None:
             try:
                 projector.wait(seq, self._tables_s_max)
-            except persistence.errors.Unavailable as error:
+            except persistence_errors.Unavailable as error:
                 raise Unavailable(str(error), RETRY_AFTER_S) from error
 
     def _deadline_s(self) -> float:
@@ -154,7 +154,7 @@ class Desk:
                 if seen is not None:
                     seen.note(snapshot.seq)
                 return _Answer(value)
-        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.Unavailable, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
         except psycopg.DatabaseError as error:
             raise Unavailable(f"the database has failed a question: {error}") from error
@@ -196,7 +196,7 @@ async def projected_async(projector: Projector, seq: int, within_s: float) -> No
 
     try:
         forget = projector.on_projected(seq, lambda failure: _in_loop(loop, tell, failure))
-    except persistence.errors.Unavailable as error:
+    except persistence_errors.Unavailable as error:
         raise Unavailable(str(error), RETRY_AFTER_S) from error
     try:
         async with asyncio.timeout(within_s):

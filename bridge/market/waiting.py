@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from bridge.feed.loops import Bell, PerLoop
-from engine.codec import Sealed
-from persistence.errors import PersistenceError
-from persistence.write_behind import WriteBehind
+from callmarket.bridge.feed.loops import Bell, PerLoop
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.errors import PersistenceError
+from callmarket.persistence.writer.write_behind import WriteBehind
 
 
 class _Waiter(NamedTuple):

@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bridge.api.errors import Forbidden, Invalid
-from bridge.api.questions import AwardRow, BidRow, Outcome
-from bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
-from bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
-from bridge.client import AsyncClient
-from bridge.client.call import get, path
-from bridge.mcp_server import inputs
+from callmarket.bridge.api.errors import Forbidden, Invalid
+from callmarket.bridge.api.questions import AwardRow, BidRow, Outcome
+from callmarket.bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
+from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
+from callmarket.bridge.client import AsyncClient
+from callmarket.bridge.client.call import get, path
+from callmarket.bridge.mcp_server import inputs
 
 _ACCOUNTS_SHOWN_MAX: Final = 5
 

@@ -10,13 +10,13 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
-from bridge.api.clock import system_clock
-from bridge.api.questions import AwardRow, BidRow, Outcome
-from bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
-from bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
-from bridge.api.units import datetime_of
-from bridge.mcp_server import calls, inputs, words
-from bridge.mcp_server.calls import Call
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.questions import AwardRow, BidRow, Outcome
+from callmarket.bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
+from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.mcp_server import calls, inputs, words
+from callmarket.bridge.mcp_server.calls import Call
 
 A = TypeVar("A", bound=inputs.Ask)
 R = TypeVar("R", bound=Struct)

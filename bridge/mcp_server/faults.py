@@ -6,7 +6,7 @@ headers, a model gets the words of its own tools. What nobody foresaw has no wor
 
 from typing import Final
 
-from bridge.api.errors import (
+from callmarket.bridge.api.errors import (
     AccessDenied,
     ExchangeError,
     Forbidden,
@@ -19,7 +19,7 @@ from bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.api.meanings import MEANINGS
+from callmarket.bridge.api.meanings import MEANINGS
 
 # Where the words of the service are about requests, or a tool is what helps.
 _FOR_TOOLS: Final = {

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final, cast
 
-from bridge.access import key_text
-from bridge.api.errors import Invalid, Unauthorized
-from bridge.ending_signals import ending_signals
-from bridge.mcp_server.calls import Agent
-from bridge.mcp_server.markets import Agents
-from bridge.mcp_server.server import Context, tools_server
-from bridge.server.asgi import Application, Message, Receive, Scope, Send
-from bridge.server.caller import Headers, account_name, read_headers
-from bridge.server.http_server import Server, ending_on, listening_socket, url_of
-from bridge.server.once import check_once
-from bridge.telemetry.access_log import Few
+from callmarket.bridge.access import key_text
+from callmarket.bridge.api.errors import Invalid, Unauthorized
+from callmarket.bridge.ending_signals import ending_signals
+from callmarket.bridge.mcp_server.calls import Agent
+from callmarket.bridge.mcp_server.markets import Agents
+from callmarket.bridge.mcp_server.server import Context, tools_server
+from callmarket.bridge.server.asgi import Application, Message, Receive, Scope, Send
+from callmarket.bridge.server.caller import Headers, account_name, read_headers
+from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.once import check_once
+from callmarket.bridge.telemetry.access_log import Few
 
 PATH: Final = "/mcp"
 # Anybody else's business is not this server's: it listens here and nowhere else.

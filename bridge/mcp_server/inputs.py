@@ -9,8 +9,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from engine.limits import MICROS_MAX, NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
-from persistence.queries import BidStatus
+from callmarket.engine.limits import MICROS_MAX, NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
+from callmarket.persistence.queries import BidStatus
 
 # A model has to read what it gets: a page of twenty rows is some three thousand words of JSON.
 ROWS_MAX: Final = 20

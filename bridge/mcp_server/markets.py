@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from bridge.client import AsyncClient
-from bridge.mcp_server.calls import Agent
+from callmarket.bridge.client import AsyncClient
+from callmarket.bridge.mcp_server.calls import Agent
 
 # Clients of the protocol give up after a minute, often; a model that hears nothing by then learns nothing.
 ANSWER_S_MAX: Final = 8.0

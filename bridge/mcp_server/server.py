@@ -19,11 +19,11 @@ from mcp.server import Server
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
-from bridge.api.errors import ExchangeError
-from bridge.api.names import in_words
-from bridge.mcp_server.calls import Agent, Call, command_id_of
-from bridge.mcp_server.catalogue import BY_NAME, TOOLS, Tool
-from bridge.mcp_server.faults import told
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.api.names import in_words
+from callmarket.bridge.mcp_server.calls import Agent, Call, command_id_of
+from callmarket.bridge.mcp_server.catalogue import BY_NAME, TOOLS, Tool
+from callmarket.bridge.mcp_server.faults import told
 
 logger: Final = logging.getLogger(__name__)
 
@@ -140,6 +140,6 @@ async def _list_resources(_context: Context, _params: types.PaginatedRequestPara
 async def _read_resource(_context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
     if str(params.uri) != RULES_URI:
         raise MCPError(types.INVALID_PARAMS, f"there is no such resource: {RULES_URI} is the only one")
-    text = (files("bridge.mcp_server") / "rules.md").read_text(encoding="utf-8")
+    text = (files("callmarket.bridge.mcp_server") / "rules.md").read_text(encoding="utf-8")
     contents = types.TextResourceContents(uri=RULES_URI, mime_type="text/markdown", text=text)
     return types.ReadResourceResult(contents=[contents])

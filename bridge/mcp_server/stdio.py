@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager
 
 from mcp.server.stdio import stdio_server
 
-from bridge.mcp_server.calls import Agent
-from bridge.mcp_server.markets import market_of
-from bridge.mcp_server.server import Context, tools_server
+from callmarket.bridge.mcp_server.calls import Agent
+from callmarket.bridge.mcp_server.markets import market_of
+from callmarket.bridge.mcp_server.server import Context, tools_server
 
 
 def serve(url: str, key: str, account: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from bridge.api.meanings import MEANINGS
-from bridge.api.questions import AwardRow, BidRow, Outcome
-from bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
-from bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
+from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.api.questions import AwardRow, BidRow, Outcome
+from callmarket.bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
+from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
 
 _MINUTE_S: Final = 60
 

@@ -14,16 +14,16 @@ from typing import Any, Final, Self
 
 from msgspec import Struct, field
 
-from bridge.api.errors import ExchangeError, Invalid, NotFound, NotLeader, Refused, Unavailable
-from bridge.api.results import Round
-from bridge.api.units import at_us, datetime_of, duration_of
-from bridge.market.async_exchange import AsyncExchange
-from bridge.market.exchange import Exchange
-from bridge.scheduler import look
-from bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Prospect, Rhythm, Seen
-from bridge.scheduler.settings import Settings, passed_or_set
-from engine.reject import Reject
-from persistence.market_cycles import CycleRow, Mode
+from callmarket.bridge.api.errors import ExchangeError, Invalid, NotFound, NotLeader, Refused, Unavailable
+from callmarket.bridge.api.results import Round
+from callmarket.bridge.api.units import at_us, datetime_of, duration_of
+from callmarket.bridge.market.async_exchange import AsyncExchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.scheduler import look
+from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Prospect, Rhythm, Seen
+from callmarket.bridge.scheduler.settings import Settings, passed_or_set
+from callmarket.engine.reject import Reject
+from callmarket.persistence.stores.market_cycles import CycleRow, Mode
 
 logger: Final = logging.getLogger(__name__)
 

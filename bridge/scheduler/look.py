@@ -6,13 +6,13 @@ Rule of this file: queries on the state, run under the sequencer's lock: they ch
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bridge.scheduler.schedule import Prospect, Seen
-from engine.book import best_first
-from engine.commands import OPERATOR, ClearRound
-from engine.core import first_use
-from engine.decide.rounds import eligible
-from engine.market import Market
-from engine.state import State
+from callmarket.bridge.scheduler.schedule import Prospect, Seen
+from callmarket.engine.book import best_first
+from callmarket.engine.commands import OPERATOR, ClearRound
+from callmarket.engine.core import first_use
+from callmarket.engine.decide.rounds import eligible
+from callmarket.engine.market import Market
+from callmarket.engine.state import State
 
 
 class Overview(NamedTuple):

@@ -9,7 +9,7 @@ apart than two, so a clock that jumps, or stands still, makes no burst and no st
 from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
-from persistence.market_cycles import Cycle
+from callmarket.persistence.stores.market_cycles import Cycle
 
 # Slots that are offered together are sold together: else the first is called alone, and the bids for one round that did
 # not get it are lost before the second is there.

@@ -15,12 +15,20 @@ from typing import Final, get_args
 
 import psycopg
 
-from bridge.api.errors import Invalid, NotFound
-from bridge.api.units import duration_us
-from persistence.connections import connect
-from persistence.errors import PersistenceError
-from persistence.line import Line
-from persistence.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle, CycleRow, Mode, read_cycles, write_cycle
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.units import duration_us
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.errors import PersistenceError
+from callmarket.persistence.stores.market_cycles import (
+    PERIOD_US_MAX,
+    PERIOD_US_MIN,
+    Cycle,
+    CycleRow,
+    Mode,
+    read_cycles,
+    write_cycle,
+)
 
 logger: Final = logging.getLogger(__name__)
 

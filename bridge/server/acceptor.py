@@ -13,9 +13,9 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from bridge.server.answer import FULL
-from bridge.server.connection import Connection
-from bridge.server.connection_table import ConnectionTable
+from callmarket.bridge.server.answer import FULL
+from callmarket.bridge.server.connection import Connection
+from callmarket.bridge.server.connection_table import ConnectionTable
 
 logger: Final = logging.getLogger(__name__)
 

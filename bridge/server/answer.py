@@ -8,11 +8,11 @@ from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from bridge.api.errors import Unavailable
-from bridge.api.problem import MEDIA_TYPE, Problem
-from bridge.server.asgi import Send
-from bridge.server.places import RETRY_AFTER_S
-from bridge.server.problems import body_of, headers_of, problem_of
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
+from callmarket.bridge.server.asgi import Send
+from callmarket.bridge.server.places import RETRY_AFTER_S
+from callmarket.bridge.server.problems import body_of, headers_of, problem_of
 
 _JSON: Final = b"application/json"
 # What whoever finds no room hears. The server's own bound would say no without saying when to come back, and counts

@@ -10,18 +10,18 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from bridge.access.principal import Principal
-from bridge.api.errors import Invalid
-from bridge.api.headers import (
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.headers import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_KEY_CHARS_MAX,
     MIN_SEQ_HEADER,
     REQUEST_ID_HEADER,
 )
-from bridge.api.seen import Seen
-from bridge.api.spelling import whole
-from engine.limits import NAME_CHARS_MAX, SEQ_MAX
+from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.api.spelling import whole
+from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 _VISIBLE: Final = re.compile("[!-~]*")
 

@@ -12,16 +12,16 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from bridge.api.problem import Problem
-from bridge.server import heads
-from bridge.server.answer import Crowded, problem_bytes
-from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
-from bridge.server.connection_table import ConnectionTable
-from bridge.server.gate import Gate
-from bridge.server.glance import glance
-from bridge.server.heads import BadMessage, Framing
-from bridge.server.inbox import Inbox
-from bridge.server.one_write import OneWrite
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.server import heads
+from callmarket.bridge.server.answer import Crowded, problem_bytes
+from callmarket.bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
+from callmarket.bridge.server.connection_table import ConnectionTable
+from callmarket.bridge.server.gate import Gate
+from callmarket.bridge.server.glance import glance
+from callmarket.bridge.server.heads import BadMessage, Framing
+from callmarket.bridge.server.inbox import Inbox
+from callmarket.bridge.server.one_write import OneWrite
 
 # From the first byte of a head, or the beginning of the connection, to the head's end.
 HEAD_S_MAX: Final = 10.0

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final, Protocol
 
-from bridge.access.principal import Principal
-from bridge.access.sites import site_of
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.access.sites import site_of
 
 # Connections at a time: each costs some 50 kB. Agents share connections, or a proxy does it for them.
 CONNECTIONS_MAX: Final = 4_096

@@ -11,8 +11,8 @@ from typing import Final
 
 from litestar.handlers import HTTPRouteHandler
 
-from bridge.server.openapi import Document
-from bridge.server.static_files import CSS, HTML, JAVASCRIPT, JSON, POLICY, StaticFile
+from callmarket.bridge.server.openapi import Document
+from callmarket.bridge.server.static_files import CSS, HTML, JAVASCRIPT, JSON, POLICY, StaticFile
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
 PAGE_PATH: Final = "/api/docs"
@@ -58,7 +58,7 @@ _ASSETS: Final = {"swagger-ui-bundle.js": JAVASCRIPT, "swagger-ui.css": CSS}
 
 def handlers(document: Document) -> Sequence[HTTPRouteHandler]:
     """The routes of document and page. They are not in the document: they are about it."""
-    kept = files("bridge.server") / "swagger_ui"
+    kept = files("callmarket.bridge.server") / "swagger_ui"
     return (
         StaticFile.of(document.body, JSON, _POLICY).at(DOCUMENT_PATH),
         StaticFile.of(_PAGE.encode(), HTML, _POLICY).at(PAGE_PATH),

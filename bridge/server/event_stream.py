@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from typing import Final
 
-from bridge.feed import sse
-from bridge.feed.subscription import Subscription
-from bridge.server.asgi import Receive, Scope, Send
-from bridge.server.shares import Share
+from callmarket.bridge.feed import sse
+from callmarket.bridge.feed.subscription import Subscription
+from callmarket.bridge.server.asgi import Receive, Scope, Send
+from callmarket.bridge.server.shares import Share
 
 # What a stream that was ended gets to take its last words.
 LAST_WORDS_S_MAX: Final = 2.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from bridge.access.issue import NewKey
-from bridge.api.bodies import (
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.api.bodies import (
     Amendment,
     ArtifactSetting,
     BountyPayment,

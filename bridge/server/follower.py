@@ -31,7 +31,7 @@ async def take_snapshots(
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "bridge",
+            "callmarket",
             "snapshot",
             "--every",
             str(every_s),

@@ -16,14 +16,14 @@ import msgspec
 from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
-from bridge.api.errors import ExchangeError, Invalid, Unauthorized, Unavailable
-from bridge.api.headers import MIN_SEQ_HEADER, REQUEST_ID_HEADER, SEQ_HEADER
-from bridge.api.problem import Problem
-from bridge.api.seen import Seen as SeenRows
-from bridge.config import CHANGES_WAITING_MAX
-from bridge.server.answer import answer_json, answer_problem
-from bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
-from bridge.server.caller import (
+from callmarket.bridge.api.errors import ExchangeError, Invalid, Unauthorized, Unavailable
+from callmarket.bridge.api.headers import MIN_SEQ_HEADER, REQUEST_ID_HEADER, SEQ_HEADER
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.api.seen import Seen as SeenRows
+from callmarket.bridge.config import CHANGES_WAITING_MAX
+from callmarket.bridge.server.answer import answer_json, answer_problem
+from callmarket.bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
+from callmarket.bridge.server.caller import (
     Caller,
     Headers,
     account_name,
@@ -32,18 +32,18 @@ from bridge.server.caller import (
     read_headers,
     request_id_of,
 )
-from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
-from bridge.server.glance import Glanced
-from bridge.server.intake import Bounded, Gone, Read, check_length, whole_body
-from bridge.server.paths import check_path
-from bridge.server.places import Place, Places
-from bridge.server.placing import ROUTE as PLACING
-from bridge.server.placing import market_of, place
-from bridge.server.problems import problem_of
-from bridge.server.reading import ASKING
-from bridge.server.resources import RESOURCES_PATH
-from bridge.server.service import Service
-from bridge.server.shares import Shares
+from callmarket.bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
+from callmarket.bridge.server.glance import Glanced
+from callmarket.bridge.server.intake import Bounded, Gone, Read, check_length, whole_body
+from callmarket.bridge.server.paths import check_path
+from callmarket.bridge.server.places import Place, Places
+from callmarket.bridge.server.placing import ROUTE as PLACING
+from callmarket.bridge.server.placing import market_of, place
+from callmarket.bridge.server.problems import problem_of
+from callmarket.bridge.server.reading import ASKING
+from callmarket.bridge.server.resources import RESOURCES_PATH
+from callmarket.bridge.server.service import Service
+from callmarket.bridge.server.shares import Shares
 
 logger: Final = logging.getLogger(__name__)
 

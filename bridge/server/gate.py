@@ -5,9 +5,9 @@ Rule of this file: the question alone. Who answers it for the market is `front`.
 
 from typing import Protocol
 
-from bridge.api.problem import Problem
-from bridge.server.asgi import Scope
-from bridge.server.glance import Glanced
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.server.asgi import Scope
+from callmarket.bridge.server.glance import Glanced
 
 
 class Gate(Protocol):

@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from bridge.api.problem import TYPE_PREFIX, Problem
-from bridge.api.spelling import whole
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.problem import TYPE_PREFIX, Problem
+from callmarket.bridge.api.spelling import whole
 
 # Ours are some hundred bytes; proxies add cookies and traces.
 HEAD_BYTES_MAX: Final = 65_536

@@ -14,15 +14,15 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.handlers import BaseRouteHandler
 
-from bridge.api.errors import ExchangeError, Forbidden, Invalid, Unauthorized
-from bridge.api.headers import IDEMPOTENCY_HEADER
-from bridge.api.problem import MEDIA_TYPE
-from bridge.api.spelling import whole
-from bridge.server import docs, openapi, resources
-from bridge.server.caller import Caller
-from bridge.server.front import CALLER, LOOKING, REQUEST_ID
-from bridge.server.problems import first_fault, headers_of, problem_of
-from bridge.server.routes import (
+from callmarket.bridge.api.errors import ExchangeError, Forbidden, Invalid, Unauthorized
+from callmarket.bridge.api.headers import IDEMPOTENCY_HEADER
+from callmarket.bridge.api.problem import MEDIA_TYPE
+from callmarket.bridge.api.spelling import whole
+from callmarket.bridge.server import docs, openapi, resources
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.front import CALLER, LOOKING, REQUEST_ID
+from callmarket.bridge.server.problems import first_fault, headers_of, problem_of
+from callmarket.bridge.server.routes import (
     accounts,
     artifacts,
     awards,
@@ -38,9 +38,9 @@ from bridge.server.routes import (
     public,
     slots,
 )
-from bridge.server.service import Service
-from bridge.server.strict import StrictRequest
-from engine.limits import SEQ_MAX
+from callmarket.bridge.server.service import Service
+from callmarket.bridge.server.strict import StrictRequest
+from callmarket.engine.limits import SEQ_MAX
 
 logger: Final = logging.getLogger(__name__)
 

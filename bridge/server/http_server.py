@@ -14,13 +14,13 @@ from typing import Final, cast
 
 import uvicorn
 
-from bridge.api.errors import Invalid, Unavailable
-from bridge.server.acceptor import Acceptor
-from bridge.server.asgi import Application
-from bridge.server.connection import Connection
-from bridge.server.connection_table import ConnectionTable
-from bridge.server.gate import Gate, OpenGate
-from bridge.server.inbox import Inbox
+from callmarket.bridge.api.errors import Invalid, Unavailable
+from callmarket.bridge.server.acceptor import Acceptor
+from callmarket.bridge.server.asgi import Application
+from callmarket.bridge.server.connection import Connection
+from callmarket.bridge.server.connection_table import ConnectionTable
+from callmarket.bridge.server.gate import Gate, OpenGate
+from callmarket.bridge.server.inbox import Inbox
 
 logger: Final = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from litestar.exceptions import HTTPException
 
-from bridge.server.asgi import Message, Receive
+from callmarket.bridge.server.asgi import Message, Receive
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from bridge.api.errors import Invalid
+from callmarket.bridge.api.errors import Invalid
 
 
 def check_once(body: bytes) -> None:

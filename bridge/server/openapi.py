@@ -17,8 +17,8 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
-from bridge.api.errors import Invalid
-from bridge.api.headers import (
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.headers import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_KEY_CHARS_MAX,
@@ -26,10 +26,10 @@ from bridge.api.headers import (
     REQUEST_ID_HEADER,
     SEQ_HEADER,
 )
-from bridge.api.problem import MEDIA_TYPE, Problem
-from bridge.api.spelling import whole
-from bridge.server.examples import BODIES, VALUES
-from engine.limits import NAME_CHARS_MAX, SEQ_MAX
+from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
+from callmarket.bridge.api.spelling import whole
+from callmarket.bridge.server.examples import BODIES, VALUES
+from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 Node = dict[str, Any]
 

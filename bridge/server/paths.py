@@ -8,7 +8,7 @@ Rule of this file: pure, and cheap for the usual path.
 import re
 from typing import Final
 
-from bridge.api.errors import Invalid
+from callmarket.bridge.api.errors import Invalid
 
 _ODD: Final = re.compile(rb"//|/\.{1,2}(?:/|\Z)|%(?![0-9A-Fa-f]{2})")
 # A slash, and the dots of a step that goes up or stays.

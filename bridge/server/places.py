@@ -11,8 +11,8 @@ Rule of this file: pure, O(1); it counts, and refuses at once where there is no 
 from collections import Counter
 from typing import Final, NamedTuple
 
-from bridge.access.principal import Principal, Scope
-from bridge.api.errors import Unavailable
+from callmarket.bridge.access.principal import Principal, Scope
+from callmarket.bridge.api.errors import Unavailable
 
 # Calls, settlements, grants and cycles of a whole platform, none of which takes longer than a commit.
 STAFF_MAX: Final = 64

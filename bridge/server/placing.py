@@ -9,13 +9,13 @@ from typing import Final
 
 import msgspec
 
-from bridge.api import results
-from bridge.api.bodies import NewBid
-from bridge.server.asgi import Scope
-from bridge.server.caller import Caller
-from bridge.server.routes.bids import bid_request
-from bridge.server.service import Service
-from bridge.server.strict import decoded
+from callmarket.bridge.api import results
+from callmarket.bridge.api.bodies import NewBid
+from callmarket.bridge.server.asgi import Scope
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.routes.bids import bid_request
+from callmarket.bridge.server.service import Service
+from callmarket.bridge.server.strict import decoded
 
 # As the framework calls it.
 ROUTE: Final = "/api/v1/markets/{market_id}/bids"

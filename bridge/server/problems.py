@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from litestar.exceptions import HTTPException
 
-from bridge.api.errors import (
+from callmarket.bridge.api.errors import (
     AccessDenied,
     Conflict,
     ExchangeError,
@@ -27,9 +27,9 @@ from bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.api.headers import LEADER_HEADER
-from bridge.api.problem import TYPE_PREFIX, Problem
-from engine.reject import Reject
+from callmarket.bridge.api.headers import LEADER_HEADER
+from callmarket.bridge.api.problem import TYPE_PREFIX, Problem
+from callmarket.engine.reject import Reject
 
 # What a caller sent is shown back in short.
 _VALUE_CHARS_MAX: Final = 200

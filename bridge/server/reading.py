@@ -12,14 +12,14 @@ Rule of this file: it decides when, never what. Only who is known is weighed; th
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
-from bridge.access.door import Door
-from bridge.api.questions import Durable
-from bridge.api.reads import Live
-from bridge.api.seen import Seen
-from bridge.market.async_exchange import AsyncExchange
-from bridge.market.exchange import Exchange
-from bridge.server.caller import Caller
-from bridge.server.turns import Turns
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.reads import Live
+from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.market.async_exchange import AsyncExchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.turns import Turns
 
 T = TypeVar("T")
 

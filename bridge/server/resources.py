@@ -11,7 +11,7 @@ from typing import Final
 
 from litestar.handlers import HTTPRouteHandler
 
-from bridge.server.static_files import CSS, HTML, JAVASCRIPT, POLICY, StaticFile
+from callmarket.bridge.server.static_files import CSS, HTML, JAVASCRIPT, POLICY, StaticFile
 
 RESOURCES_PATH: Final = "/resources"
 
@@ -23,7 +23,7 @@ _POLICY: Final = f"{POLICY}; require-trusted-types-for 'script'; trusted-types '
 def handlers() -> Sequence[HTTPRouteHandler]:
     """The routes of the page."""
     found = []
-    for file in (files("bridge.server") / "resources_ui").iterdir():
+    for file in (files("callmarket.bridge.server") / "resources_ui").iterdir():
         stem, dot, ending = file.name.rpartition(".")
         served = StaticFile.of(file.read_bytes(), _MEDIA_TYPES[dot + ending], _POLICY)
         found.append(served.at(RESOURCES_PATH if stem == "index" else f"{RESOURCES_PATH}/{file.name}"))

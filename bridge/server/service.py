@@ -11,34 +11,34 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from bridge.access.authorize import acting_account, actor_of, own_provider
-from bridge.access.door import Door
-from bridge.access.keyring import Keyring
-from bridge.access.principal import Scope, require
-from bridge.access.stays import Stays
-from bridge.api import artifact_changes as changes
-from bridge.api import questions, results, verbs
-from bridge.api.artifacts import AllocationDetail, BountyDetail
-from bridge.api.bodies import NewSpending
-from bridge.api.change import Change
-from bridge.api.errors import ExchangeError, Invalid, NotFound, Unauthorized
-from bridge.api.messages import Ack, Reply, Request
-from bridge.api.pages import Order
-from bridge.api.problem import Problem
-from bridge.api.questions import AwardRow, AwardStatus
-from bridge.api.results import Page, PlacedBid, Round, Swept
-from bridge.api.verb import as_actor, means_its_own, of_provider
-from bridge.feed.filters import Filter
-from bridge.feed.subscription import Subscription
-from bridge.market import recall
-from bridge.market.exchange import Exchange
-from bridge.scheduler.caller import Caller as CycleCaller
-from bridge.scheduler.caller import CycleStatus
-from bridge.scheduler.settings import cycle_of, set_cycle
-from bridge.server.caller import Caller
-from bridge.server.problems import problem_of
-from bridge.server.reading import ReadMarket
-from bridge.server.shares import Share, Shares
+from callmarket.bridge.access.authorize import acting_account, actor_of, own_provider
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.principal import Scope, require
+from callmarket.bridge.access.stays import Stays
+from callmarket.bridge.api import artifact_changes as changes
+from callmarket.bridge.api import questions, results, verbs
+from callmarket.bridge.api.artifacts import AllocationDetail, BountyDetail
+from callmarket.bridge.api.bodies import NewSpending
+from callmarket.bridge.api.change import Change
+from callmarket.bridge.api.errors import ExchangeError, Invalid, NotFound, Unauthorized
+from callmarket.bridge.api.messages import Ack, Reply, Request
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.api.questions import AwardRow, AwardStatus
+from callmarket.bridge.api.results import Page, PlacedBid, Round, Swept
+from callmarket.bridge.api.verb import as_actor, means_its_own, of_provider
+from callmarket.bridge.feed.filters import Filter
+from callmarket.bridge.feed.subscription import Subscription
+from callmarket.bridge.market import recall
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.scheduler.caller import Caller as CycleCaller
+from callmarket.bridge.scheduler.caller import CycleStatus
+from callmarket.bridge.scheduler.settings import cycle_of, set_cycle
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.problems import problem_of
+from callmarket.bridge.server.reading import ReadMarket
+from callmarket.bridge.server.shares import Share, Shares
 
 T = TypeVar("T")
 

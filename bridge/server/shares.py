@@ -7,7 +7,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Final, Self
 
-from bridge.api.errors import TooManyRequests
+from callmarket.bridge.api.errors import TooManyRequests
 
 
 class Shares:

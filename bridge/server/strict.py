@@ -13,10 +13,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 from litestar import Request
 
-from bridge.api.bodies import AN_INSTANT
-from bridge.api.errors import Invalid
-from bridge.api.names import in_words
-from bridge.server.once import check_once
+from callmarket.bridge.api.bodies import AN_INSTANT
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.names import in_words
+from callmarket.bridge.server.once import check_once
 
 T = TypeVar("T")
 

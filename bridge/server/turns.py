@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from bridge.api.errors import TooManyRequests
+from callmarket.bridge.api.errors import TooManyRequests
 
 RETRY_AFTER_S: Final = 1.0
 # What loops can measure.

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from bridge.server.asgi import Scope
-from bridge.server.caller import Caller
-from bridge.telemetry.requests import route_of
+from callmarket.bridge.server.asgi import Scope
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.telemetry.requests import route_of
 
 logger: Final = logging.getLogger("callmarket.access")
 

@@ -13,7 +13,7 @@ from typing import Any, Final, TextIO
 import msgspec
 import structlog
 
-from bridge.config import Config
+from callmarket.bridge.config import Config
 
 Event = MutableMapping[str, Any]
 

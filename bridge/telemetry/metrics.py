@@ -15,18 +15,18 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.access.keyring import Keyring
-from bridge.api.errors import ExchangeError
-from bridge.fleet.earning.collector import Collector as DemurrageCollector
-from bridge.market.histogram import Histogram
-from bridge.market.node import Node
-from bridge.scheduler.caller import Caller, CycleStatus
-from bridge.telemetry.proofs import Proofs
-from bridge.telemetry.requests import Requests
-from bridge.timekeeping.keeper import Timekeeper
-from engine import limits
-from engine.commands import ADMIN, OPERATOR
-from engine.state import State
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.fleet.earning.collector import Collector as DemurrageCollector
+from callmarket.bridge.market.histogram import Histogram
+from callmarket.bridge.market.node import Node
+from callmarket.bridge.scheduler.caller import Caller, CycleStatus
+from callmarket.bridge.telemetry.proofs import Proofs
+from callmarket.bridge.telemetry.requests import Requests
+from callmarket.bridge.timekeeping.keeper import Timekeeper
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, OPERATOR
+from callmarket.engine.state import State
 
 T = TypeVar("T", bound=Metric)
 

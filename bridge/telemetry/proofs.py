@@ -8,9 +8,9 @@ import logging
 import time
 from typing import Final
 
-from bridge.api.errors import ExchangeError
-from bridge.market.node import Node
-from persistence.leadership.register import Proof, last_proof
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.market.node import Node
+from callmarket.persistence.leadership.register import Proof, last_proof
 
 logger: Final = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ make as many series as there are words. For one event loop.
 from collections import defaultdict
 from typing import Final
 
-from bridge.market.histogram import Histogram
-from bridge.server.asgi import Scope
+from callmarket.bridge.market.histogram import Histogram
+from callmarket.bridge.server.asgi import Scope
 
 # Where no route fits, and who asked could have written anything.
 NO_ROUTE: Final = "none"

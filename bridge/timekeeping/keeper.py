@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bridge.api.clock import Clock, steady_clock, system_clock
-from bridge.api.errors import Invalid, Unavailable
-from bridge.timekeeping import opening, words
-from bridge.timekeeping.judge import SETTLE_US, Answer, Judge, Reading
-from engine.limits import AT_US_MAX
-from persistence.leadership.market_time import Evidence, View, Word
+from callmarket.bridge.api.clock import Clock, steady_clock, system_clock
+from callmarket.bridge.api.errors import Invalid, Unavailable
+from callmarket.bridge.timekeeping import opening, words
+from callmarket.bridge.timekeeping.judge import SETTLE_US, Answer, Judge, Reading
+from callmarket.engine.limits import AT_US_MAX
+from callmarket.persistence.leadership.market_time import Evidence, View, Word
 
 logger: Final = logging.getLogger(__name__)
 
@@ -244,8 +244,8 @@ def machine_since_its_start() -> str:
 
 
 if TYPE_CHECKING:
-    from bridge.api.clock import TimeSource
-    from persistence.leadership.market_time import Watch
+    from callmarket.bridge.api.clock import TimeSource
+    from callmarket.persistence.leadership.market_time import Watch
 
     def _is_both(keeper: Timekeeper) -> tuple[TimeSource, Watch]:
         """What drives a market, and what compares the clocks for it."""

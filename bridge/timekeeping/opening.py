@@ -5,9 +5,9 @@ Rule of this file: pure. It says why not, in words, or nothing; who may not lead
 
 from typing import Final
 
-from bridge.timekeeping import words
-from bridge.timekeeping.judge import Answer, Reading
-from persistence.leadership.market_time import View, Word
+from callmarket.bridge.timekeeping import words
+from callmarket.bridge.timekeeping.judge import Answer, Reading
+from callmarket.persistence.leadership.market_time import View, Word
 
 # An operator speaks of the present: who begins to lead later than this after the word has to see for itself.
 WORD_US_MAX: Final = 600_000_000

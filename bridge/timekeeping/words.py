@@ -6,7 +6,7 @@ Rule of this file: text from numbers. Each message says what was seen, what it m
 from datetime import timedelta
 from typing import Final
 
-from bridge.api.units import datetime_of
+from callmarket.bridge.api.units import datetime_of
 
 WAY_ON: Final = "Set the clock right, or see `callmarket clock`"
 

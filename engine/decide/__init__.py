@@ -6,7 +6,7 @@ first event, in the order of `Reject`; what is returned otherwise must succeed.
 
 from typing import assert_never
 
-from engine.commands import (
+from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
     BindHolds,
@@ -28,9 +28,9 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.decide import accounts, awards, bids, histories, holds, rounds, slots, sweeps
-from engine.events import Events
-from engine.state import State
+from callmarket.engine.decide import accounts, awards, bids, histories, holds, rounds, slots, sweeps
+from callmarket.engine.events import Events
+from callmarket.engine.state import State
 
 
 def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exhaustive dispatch

@@ -5,15 +5,15 @@ Rule of this file: what may move tokens outside the auction. LED rules.
 
 from typing import Final
 
-from engine import limits
-from engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, OpenAccount, Transfer
-from engine.decide.refusals import refused
-from engine.events import AccountOpened, Events, TransferPosted
-from engine.holds import NamedHold
-from engine.ledger import Ledger, earning_of
-from engine.reasons import RESERVED, is_earning, is_of_the_admin
-from engine.reject import Reject
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, OpenAccount, Transfer
+from callmarket.engine.decide.refusals import refused
+from callmarket.engine.events import AccountOpened, Events, TransferPosted
+from callmarket.engine.holds import NamedHold
+from callmarket.engine.ledger import Ledger, earning_of
+from callmarket.engine.reasons import RESERVED, is_earning, is_of_the_admin
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 
 ACCOUNT_KINDS: Final = "agent, quest, provider or treasury"
 """Who may own tokens: every account but issuance."""

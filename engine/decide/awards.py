@@ -3,15 +3,15 @@
 Rule of this file: every end of an award's hold is decided here, once (LED-6). SET rules.
 """
 
-from engine import limits, reasons
-from engine.commands import Entry, SettleAward, VoidAward
-from engine.decide.refusals import refused
-from engine.decide.slots import ENDED_AS, may_settle, may_supply
-from engine.events import AwardLapsed, AwardSettled, AwardVoided, Event, Events, TransferPosted
-from engine.ledger import Ledger
-from engine.reject import Reject
-from engine.slots import Award, Slot
-from engine.state import State
+from callmarket.engine import limits, reasons
+from callmarket.engine.commands import Entry, SettleAward, VoidAward
+from callmarket.engine.decide.refusals import refused
+from callmarket.engine.decide.slots import ENDED_AS, may_settle, may_supply
+from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, Event, Events, TransferPosted
+from callmarket.engine.ledger import Ledger
+from callmarket.engine.reject import Reject
+from callmarket.engine.slots import Award, Slot
+from callmarket.engine.state import State
 
 MICROS_PER_UNIT = 1_000_000
 

@@ -5,14 +5,14 @@ Rule of this file: what may stand in a book. BID rules.
 
 from collections.abc import Mapping
 
-from engine import limits
-from engine.book import Bid
-from engine.commands import ADMIN, AmendBid, CancelBid, Entry, PlaceBid
-from engine.decide.refusals import refused
-from engine.events import BidAmended, BidCancelled, BidPlaced, Events
-from engine.reject import Reject
-from engine.slots import Award
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.book import Bid
+from callmarket.engine.commands import ADMIN, AmendBid, CancelBid, Entry, PlaceBid
+from callmarket.engine.decide.refusals import refused
+from callmarket.engine.events import BidAmended, BidCancelled, BidPlaced, Events
+from callmarket.engine.reject import Reject
+from callmarket.engine.slots import Award
+from callmarket.engine.state import State
 
 
 def place(state: State, entry: Entry, command: PlaceBid) -> Events:

@@ -3,10 +3,10 @@
 Rule of this file: it decides about the place of a row and nothing of the market. HST rules.
 """
 
-from engine.commands import ADMIN, BeginHistory, Entry
-from engine.decide.refusals import refused
-from engine.events import Events, HistoryBegun
-from engine.reject import Reject
+from callmarket.engine.commands import ADMIN, BeginHistory, Entry
+from callmarket.engine.decide.refusals import refused
+from callmarket.engine.events import Events, HistoryBegun
+from callmarket.engine.reject import Reject
 
 
 def begin(entry: Entry, command: BeginHistory) -> Events:

@@ -5,15 +5,15 @@ Rule of this file: tokens set aside outside the auction, ended once (LED-6). HLD
 
 from collections.abc import Sequence
 
-from engine import limits
-from engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, Entry, PlaceHold, ReleaseHold
-from engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning, refuse_reason
-from engine.decide.refusals import is_staff, refused
-from engine.events import Events, HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired
-from engine.holds import NamedHold
-from engine.reasons import is_earning
-from engine.reject import Reject
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, Entry, PlaceHold, ReleaseHold
+from callmarket.engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning, refuse_reason
+from callmarket.engine.decide.refusals import is_staff, refused
+from callmarket.engine.events import Events, HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired
+from callmarket.engine.holds import NamedHold
+from callmarket.engine.reasons import is_earning
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 
 ENDED_AS = {
     "captured": Reject.HOLD_CAPTURED,

@@ -3,9 +3,9 @@
 Rule of this file: no decision about the market; only how one is said.
 """
 
-from engine.commands import ADMIN, OPERATOR
-from engine.events import Events, Rejected
-from engine.reject import Reject
+from callmarket.engine.commands import ADMIN, OPERATOR
+from callmarket.engine.events import Events, Rejected
+from callmarket.engine.reject import Reject
 
 
 def refused(reason: Reject, field: str, value: int | str, bound: int | str = "") -> Events:

@@ -8,17 +8,17 @@ from itertools import islice
 from operator import attrgetter, sub
 from typing import Final
 
-from engine import limits
-from engine.book import Bid, best_first
-from engine.clearing import Eligible, Match, match
-from engine.columns import said_once
-from engine.commands import OPERATOR, ClearRound, Entry
-from engine.decide.refusals import is_staff, refused
-from engine.events import AwardsGranted, BidsExpired, BidsLost, Event, Events, RoundCleared
-from engine.market import Market
-from engine.reject import Reject
-from engine.slots import Slot
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.book import Bid, best_first
+from callmarket.engine.clearing import Eligible, Match, match
+from callmarket.engine.columns import said_once
+from callmarket.engine.commands import OPERATOR, ClearRound, Entry
+from callmarket.engine.decide.refusals import is_staff, refused
+from callmarket.engine.events import AwardsGranted, BidsExpired, BidsLost, Event, Events, RoundCleared
+from callmarket.engine.market import Market
+from callmarket.engine.reject import Reject
+from callmarket.engine.slots import Slot
+from callmarket.engine.state import State
 
 _BID: Final = attrgetter("bid_id")
 _BIDDER: Final = attrgetter("bidder_id")

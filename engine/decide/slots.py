@@ -3,13 +3,13 @@
 Rule of this file: what may be sold, before anyone buys it. SLT rules.
 """
 
-from engine import limits
-from engine.commands import ADMIN, ISSUANCE, OPERATOR, TREASURY, Entry, OfferSlot, OpenMarket, WithdrawSlot
-from engine.decide.refusals import is_staff, refused
-from engine.events import Events, MarketOpened, SlotOffered, SlotWithdrawn
-from engine.reject import Reject
-from engine.slots import Slot
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, ISSUANCE, OPERATOR, TREASURY, Entry, OfferSlot, OpenMarket, WithdrawSlot
+from callmarket.engine.decide.refusals import is_staff, refused
+from callmarket.engine.events import Events, MarketOpened, SlotOffered, SlotWithdrawn
+from callmarket.engine.reject import Reject
+from callmarket.engine.slots import Slot
+from callmarket.engine.state import State
 
 ENDED_AS = {
     "offered": Reject.SLOT_NOT_AWARDED,

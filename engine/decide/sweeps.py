@@ -6,16 +6,16 @@ Rule of this file: bounded work per command, in one order, and the truth about w
 from collections.abc import Iterator
 from itertools import islice
 
-from engine import limits
-from engine.book import Bid
-from engine.commands import OPERATOR, Entry
-from engine.decide import holds
-from engine.decide.awards import lapsed
-from engine.decide.refusals import is_staff, refused
-from engine.decide.rounds import expired, released
-from engine.events import BidsLost, Event, Events, SweepFinished
-from engine.reject import Reject
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.book import Bid
+from callmarket.engine.commands import OPERATOR, Entry
+from callmarket.engine.decide import holds
+from callmarket.engine.decide.awards import lapsed
+from callmarket.engine.decide.refusals import is_staff, refused
+from callmarket.engine.decide.rounds import expired, released
+from callmarket.engine.events import BidsLost, Event, Events, SweepFinished
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 
 
 def expire_due(state: State, entry: Entry) -> Events:

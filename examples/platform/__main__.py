@@ -13,16 +13,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bridge.api.errors import ExchangeError, Invalid, Unavailable
-from bridge.cli.output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, fail, print_json
-from bridge.client import Client
-from bridge.config import Config, from_environment, with_changes
-from bridge.fleet.agent import Fallback
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.fallback.services import BudgetServices
-from bridge.fleet.fallback.switch import AuctionSwitch
-from bridge.fleet.tasks.tables import WorkTables
-from bridge.market.app import database_url
+from callmarket import Client
+from callmarket.bridge.api.errors import ExchangeError, Invalid, Unavailable
+from callmarket.bridge.cli.output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, fail, print_json
+from callmarket.bridge.config import Config, from_environment, with_changes
+from callmarket.bridge.fleet.agent import Fallback
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.fallback.services import BudgetServices
+from callmarket.bridge.fleet.fallback.switch import AuctionSwitch
+from callmarket.bridge.fleet.tasks.tables import WorkTables
+from callmarket.bridge.market.app import database_url
 from examples.platform.labour import working
 from examples.platform.opening import MARKET, open_platform
 from examples.platform.pace import Pace

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.fleet.agent import Finished
-from bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.fleet.agent import Finished
+from callmarket.bridge.fleet.tasks.model import Quest, Task
 
 QUESTS: Final = (Quest("cures", "cures"), Quest("maps", "maps"), Quest("tools", "tools"))
 # This one begins with less than any slot costs, and has to earn by reviews before it can win one.

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
-from bridge.client import Client
-from bridge.fleet.agent import Assignment, Fallback, Finished, Work, Worker, WorkerSettings, WorkFailed
-from bridge.fleet.tasks.source import TaskSource
+from callmarket import Client
+from callmarket.bridge.fleet.agent import Assignment, Fallback, Finished, Work, Worker, WorkerSettings, WorkFailed
+from callmarket.bridge.fleet.tasks.source import TaskSource
 from examples.platform.backlog import is_hopeless, outcome
 from examples.platform.opening import MARKET, provider_of
 

@@ -6,11 +6,11 @@ Rule of this file: all of it may be done again, so a platform that was killed in
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from bridge.api.errors import NotFound
-from bridge.client import Client
-from bridge.fleet.earning import create_account, grant_initial
-from bridge.fleet.research import post_bounty, stake
-from bridge.fleet.tasks.source import Backlog
+from callmarket import Client
+from callmarket.bridge.api.errors import NotFound
+from callmarket.bridge.fleet.earning import create_account, grant_initial
+from callmarket.bridge.fleet.research import post_bounty, stake
+from callmarket.bridge.fleet.tasks.source import Backlog
 from examples.platform.backlog import ARTIFACT_TYPE, ARTIFACTS, POOR, QUESTS, artifact_of, task_id_of, tasks_of
 
 MARKET: Final = "agents"

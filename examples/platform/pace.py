@@ -7,7 +7,7 @@ the key's rate does not go round.
 
 from typing import Final
 
-from bridge.api.errors import ExchangeError, TooManyRequests
+from callmarket.bridge.api.errors import ExchangeError, TooManyRequests
 
 # By then a key of the usual rate may ask all at once that it ever may.
 PAUSE_S_MAX: Final = 8.0

@@ -11,11 +11,11 @@ from msgspec.structs import astuple
 from rich import box
 from rich.table import Table
 
-from bridge.api.reads import ROWS_MAX
-from bridge.client import Client, each
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.tasks.model import Completion, Payer, TaskStatus
-from bridge.fleet.tasks.source import Backlog
+from callmarket import Client, each
+from callmarket.bridge.api.reads import ROWS_MAX
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.tasks.model import Completion, Payer, TaskStatus
+from callmarket.bridge.fleet.tasks.source import Backlog
 from examples.platform.backlog import QUESTS
 
 # One for each field of a quest's summary.

@@ -8,19 +8,19 @@ import logging
 from collections import defaultdict
 from typing import Final
 
-from bridge.api.clock import system_clock
-from bridge.api.errors import Conflict, Unavailable, UnknownOutcome
-from bridge.api.reads import ROWS_MAX
-from bridge.api.units import datetime_of
-from bridge.client import Client
-from bridge.config import Config
-from bridge.fleet.agent import Gap, get_top_gap
-from bridge.fleet.earning import Context, reward_action
-from bridge.fleet.ev_scorer import score_all, submit_bids_for_tasks
-from bridge.fleet.fallback.switch import AuctionSwitch
-from bridge.fleet.research import pay_bounty, record_resource_spending, resource_budgets_by_artifact
-from bridge.fleet.tasks.model import Completion, Task, TaskStatus
-from bridge.fleet.tasks.source import Backlog
+from callmarket import Client
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.errors import Conflict, Unavailable, UnknownOutcome
+from callmarket.bridge.api.reads import ROWS_MAX
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.agent import Gap, get_top_gap
+from callmarket.bridge.fleet.earning import Context, reward_action
+from callmarket.bridge.fleet.ev_scorer import score_all, submit_bids_for_tasks
+from callmarket.bridge.fleet.fallback.switch import AuctionSwitch
+from callmarket.bridge.fleet.research import pay_bounty, record_resource_spending, resource_budgets_by_artifact
+from callmarket.bridge.fleet.tasks.model import Completion, Task, TaskStatus
+from callmarket.bridge.fleet.tasks.source import Backlog
 from examples.platform.backlog import ARTIFACT_TYPE, POOR, QUESTS, mean, quality_of, waits_for
 from examples.platform.opening import BOUNTY, BOUNTY_TASK, MARKET, PATRON
 from examples.platform.report import RoundLine

@@ -25,9 +25,9 @@ from typing import BinaryIO, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from persistence import durable_file
-from persistence.errors import Corrupt, NoRoom, Unavailable
-from persistence.journal import Archive, Stored
+from callmarket.persistence import durable_file
+from callmarket.persistence.errors import Corrupt, NoRoom, Unavailable
+from callmarket.persistence.journal.protocol import Archive, Stored
 
 FORMAT: Final = 1
 _SUFFIX: Final = ".jsonl.gz"

@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from engine.codec import Sealed
-from persistence.archive.files import read_archive
-from persistence.errors import Archived
-from persistence.journal import Archive, Journal, Position, Stored
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.archive.files import read_archive
+from callmarket.persistence.errors import Archived
+from callmarket.persistence.journal.protocol import Archive, Journal, Position, Stored
 
 
 class ArchivedJournal(Journal):

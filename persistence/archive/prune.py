@@ -17,13 +17,13 @@ from typing import Final, LiteralString
 
 import psycopg
 
-from engine.limits import HISTORY_ROWS
-from persistence.archive.files import read_archive, write_archive
-from persistence.connections import connect
-from persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError, Unavailable
-from persistence.journal import Archive, Chain, Journal, Stored, first_seq, unbroken
-from persistence.recovery import PassedOver, check_end, rehearse, restore
-from persistence.snapshots.store import Info, SnapshotStore
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.persistence.archive.files import read_archive, write_archive
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError, Unavailable
+from callmarket.persistence.journal.protocol import Archive, Chain, Journal, Stored, first_seq, unbroken
+from callmarket.persistence.recovery import PassedOver, check_end, rehearse, restore
+from callmarket.persistence.snapshots.store import Info, SnapshotStore
 
 # Rows of one file and one transaction: some 50 MB of rows, 9 MB of file, and a second of deleting.
 FILE_ROWS: Final = 100_000

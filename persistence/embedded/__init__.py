@@ -17,6 +17,6 @@ Rule of this folder: every function here works with any number of processes doin
 failure is `persistence.errors.Unavailable` with a message that says what to do.
 """
 
-from persistence.embedded.server import EmbeddedServer, default_home, ensure_database, ensure_server
+from callmarket.persistence.embedded.server import EmbeddedServer, default_home, ensure_database, ensure_server
 
 __all__ = ["EmbeddedServer", "default_home", "ensure_database", "ensure_server"]

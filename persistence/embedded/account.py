@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from persistence.errors import Unavailable
+from callmarket.persistence.errors import Unavailable
 
 # In order of preference: the account made for PostgreSQL (Linux, macOS), then the one that owns nothing.
 BORROWED_NAMES = ("postgres", "_postgres", "nobody")

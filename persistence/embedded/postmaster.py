@@ -15,9 +15,9 @@ from typing import Literal
 
 from psycopg import pq
 
-from persistence.embedded.account import Account
-from persistence.embedded.home import PORT, SOCKET_NAME, SUPERUSER, Home
-from persistence.errors import Unavailable
+from callmarket.persistence.embedded.account import Account
+from callmarket.persistence.embedded.home import PORT, SOCKET_NAME, SUPERUSER, Home
+from callmarket.persistence.errors import Unavailable
 
 StopMode = Literal["smart", "fast", "immediate"]
 

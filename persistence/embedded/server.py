@@ -19,14 +19,14 @@ from platformdirs import user_data_path
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from persistence.embedded import postmaster
-from persistence.embedded.account import Account
-from persistence.embedded.binaries import Binaries, find_binaries
-from persistence.embedded.clients import has_clients, refused_variables
-from persistence.embedded.home import SUPERUSER, Home
-from persistence.embedded.locks import UseLock, gate
-from persistence.embedded.postmaster import Postmaster, StopMode
-from persistence.errors import Unavailable
+from callmarket.persistence.embedded import postmaster
+from callmarket.persistence.embedded.account import Account
+from callmarket.persistence.embedded.binaries import Binaries, find_binaries
+from callmarket.persistence.embedded.clients import has_clients, refused_variables
+from callmarket.persistence.embedded.home import SUPERUSER, Home
+from callmarket.persistence.embedded.locks import UseLock, gate
+from callmarket.persistence.embedded.postmaster import Postmaster, StopMode
+from callmarket.persistence.errors import Unavailable
 
 DATABASE = "callmarket"
 ROOT_HOME = Path("/var/lib/callmarket")

@@ -11,14 +11,14 @@ from typing import Final, Literal
 
 import psycopg
 
-from persistence.connections import connect
-from persistence.errors import AccessDenied, Fenced, RowsLost, Unavailable
-from persistence.journal import Position, went_back
-from persistence.leadership import market_time, register
-from persistence.leadership.market_time import Watch
-from persistence.line import Line
-from persistence.postgres import read_position
-from persistence.session import what_may_be_lost
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.session import what_may_be_lost
+from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.errors import AccessDenied, Fenced, RowsLost, Unavailable
+from callmarket.persistence.journal.postgres import read_position
+from callmarket.persistence.journal.protocol import Position, went_back
+from callmarket.persistence.leadership import market_time, register
+from callmarket.persistence.leadership.market_time import Watch
 
 logger: Final = logging.getLogger(__name__)
 

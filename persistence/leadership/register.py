@@ -9,9 +9,9 @@ from typing import Final, Literal, NamedTuple
 
 import psycopg
 
-from persistence import lease
-from persistence.errors import Unavailable
-from persistence.leadership.market_time import DATABASE_US, Evidence
+from callmarket.persistence.errors import Unavailable
+from callmarket.persistence.journal import lease
+from callmarket.persistence.leadership.market_time import DATABASE_US, Evidence
 
 # A standby says that it is there every second; silent for so long, it is none.
 STANDBY_SILENT_S_MAX: Final = 5

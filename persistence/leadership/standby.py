@@ -14,21 +14,21 @@ from typing import Final
 
 import psycopg
 
-from persistence import lease
-from persistence.connections import connect
-from persistence.errors import Fenced, PersistenceError, RowsLost, Unavailable
-from persistence.high_water import HighWater
-from persistence.leadership import market_time, register
-from persistence.leadership.heartbeat import Heartbeat
-from persistence.leadership.market_time import Watch
-from persistence.leadership.register import Leader
-from persistence.leadership.succession import follow, succeed
-from persistence.leadership.vacancy import POLL_S, Doubt
-from persistence.line import Line
-from persistence.lost_rows import Recent, save
-from persistence.postgres import PostgresJournal
-from persistence.recovery import Recovered, Replica, Report, rehearse
-from persistence.snapshots.store import SnapshotStore
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.errors import Fenced, PersistenceError, RowsLost, Unavailable
+from callmarket.persistence.journal import lease
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.leadership import market_time, register
+from callmarket.persistence.leadership.heartbeat import Heartbeat
+from callmarket.persistence.leadership.market_time import Watch
+from callmarket.persistence.leadership.register import Leader
+from callmarket.persistence.leadership.succession import follow, succeed
+from callmarket.persistence.leadership.vacancy import POLL_S, Doubt
+from callmarket.persistence.loss.high_water import HighWater
+from callmarket.persistence.loss.lost_rows import Recent, save
+from callmarket.persistence.recovery import Recovered, Replica, Report, rehearse
+from callmarket.persistence.snapshots.store import SnapshotStore
 
 logger: Final = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ end: who leads has every row that was ever acknowledged, or does not lead.
 
 from collections.abc import Callable
 
-from persistence.errors import Corrupt, RowsLost
-from persistence.journal import Journal, Position, went_back
-from persistence.recovery import Replica, check_arrival, still_mine
+from callmarket.persistence.errors import Corrupt, RowsLost
+from callmarket.persistence.journal.protocol import Journal, Position, went_back
+from callmarket.persistence.recovery import Replica, check_arrival, still_mine
 
 Claim = Callable[[int], int | None]
 """Raises the epoch, if it is still the one that is named, and returns the new one; None if another was faster."""

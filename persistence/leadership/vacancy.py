@@ -10,7 +10,7 @@ from typing import Final
 
 import psycopg
 
-from persistence.leadership.register import Leader, look
+from callmarket.persistence.leadership.register import Leader, look
 
 POLL_S: Final = 0.1
 # A leader whose session was cut, or whose database was started again, notices and is back within this (`heartbeat`).

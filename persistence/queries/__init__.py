@@ -6,10 +6,10 @@ figures of a chart, `earnings` what accounts were credited with, `idle` what lay
 journal said.
 """
 
-from persistence.queries.candles import Candle, candles
-from persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
-from persistence.queries.idle import IdleRow, idle_page
-from persistence.queries.pages import (
+from callmarket.persistence.queries.candles import Candle, candles
+from callmarket.persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
+from callmarket.persistence.queries.idle import IdleRow, idle_page
+from callmarket.persistence.queries.pages import (
     AwardRow,
     AwardStatus,
     BidRow,
@@ -32,8 +32,8 @@ from persistence.queries.pages import (
     statement_page,
     wallets_page,
 )
-from persistence.queries.replies import ReplyRow, replies
-from persistence.queries.tables import (
+from callmarket.persistence.queries.replies import ReplyRow, replies
+from callmarket.persistence.queries.tables import (
     AccountRow,
     OfferRow,
     OpenBidRow,

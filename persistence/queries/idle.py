@@ -10,8 +10,8 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row
 
-from engine.commands import ISSUANCE, TREASURY
-from engine.reasons import REWARD, SALES
+from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.reasons import REWARD, SALES
 
 
 class IdleRow(Struct, frozen=True):

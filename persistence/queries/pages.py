@@ -2,7 +2,7 @@
 
 Rule of this file: a page begins after a key, never at an offset, so the thousandth page costs what the first does, and
 what is added meanwhile moves nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
-most (`tests/persistence/test_pages.py` reads the plans). Numbers are ints and floats, as people use them.
+most (`tests/persistence/queries/test_pages.py` reads the plans). Numbers are ints and floats, as people use them.
 """
 
 from datetime import datetime, timedelta
@@ -12,9 +12,9 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row, kwargs_row
 
-from engine.events import HoldStatus, SlotStatus
-from engine.limits import SEQ_MAX
-from persistence.queries.tables import RoundRow
+from callmarket.engine.events import HoldStatus, SlotStatus
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.queries.tables import RoundRow
 
 R = TypeVar("R")
 

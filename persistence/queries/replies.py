@@ -8,8 +8,8 @@ from collections.abc import Collection
 import psycopg
 from msgspec import Struct
 
-from engine.codec import decode_events
-from engine.events import Events
+from callmarket.engine.codec import decode_events
+from callmarket.engine.events import Events
 
 
 class ReplyRow(Struct, frozen=True):

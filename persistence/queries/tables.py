@@ -11,7 +11,7 @@ import psycopg
 from msgspec import Struct
 from psycopg.rows import class_row, kwargs_row
 
-from engine.limits import SEQ_MAX
+from callmarket.engine.limits import SEQ_MAX
 
 R = TypeVar("R")
 

@@ -15,9 +15,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from persistence import durable_file
-from persistence.errors import Damaged, NoRoom, Unavailable
-from persistence.snapshots.store import Info, Snapshot, SnapshotStore, pack, unpack
+from callmarket.persistence import durable_file
+from callmarket.persistence.errors import Damaged, NoRoom, Unavailable
+from callmarket.persistence.snapshots.store import Info, Snapshot, SnapshotStore, pack, unpack
 
 _SUFFIX: Final = ".snapshot"
 # The line at the head of a file is some 300 bytes; garbage may have no end of line.

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from engine.core import Engine
-from engine.state import State
-from persistence.errors import Damaged, NoRoom
-from persistence.journal import Journal, first_seq
-from persistence.recovery import PassedOver, Replica, check_end, collector_off, rehearse
-from persistence.snapshots.store import Info, Snapshot, SnapshotStore, state_of
+from callmarket.engine.core import Engine
+from callmarket.engine.state import State
+from callmarket.persistence.errors import Damaged, NoRoom
+from callmarket.persistence.journal.protocol import Journal, first_seq
+from callmarket.persistence.recovery import PassedOver, Replica, check_end, collector_off, rehearse
+from callmarket.persistence.snapshots.store import Info, Snapshot, SnapshotStore, state_of
 
 logger: Final = logging.getLogger(__name__)
 

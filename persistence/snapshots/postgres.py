@@ -9,10 +9,10 @@ from typing import Final
 
 import psycopg
 
-from persistence.connections import connect
-from persistence.errors import Damaged, NoRoom, Unavailable
-from persistence.line import Line
-from persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.errors import Damaged, NoRoom, Unavailable
+from callmarket.persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
 
 # A row that goes over the wire and through the server's memory at once.
 CHUNK_BYTES: Final = 2**20

@@ -13,11 +13,11 @@ from typing import Final, Literal, Protocol, Self
 
 from msgspec import Struct
 
-from engine.image import FORMAT, ImageError
-from engine.limits import RULES
-from engine.state import State
-from persistence.errors import Damaged
-from persistence.journal import Stored
+from callmarket.engine.image import FORMAT, ImageError
+from callmarket.engine.limits import RULES
+from callmarket.engine.state import State
+from callmarket.persistence.errors import Damaged
+from callmarket.persistence.journal.protocol import Stored
 
 # zlib, because it is in every Python and unpacks faster than an image can be decoded; its fastest level, because the
 # next ones take two to four times as long for a twentieth of the size.

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from bridge.client import Client
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket import Client
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.databases import TestServer
 from tests.support.service_process import ServiceProcess, served
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 
-from bridge.client import Client
-from bridge.fleet.agent import Gap, get_top_gap
-from bridge.fleet.research import (
+from callmarket import Client
+from callmarket.bridge.fleet.agent import Gap, get_top_gap
+from callmarket.bridge.fleet.research import (
     compute_resource_budget,
     get_resource_budget_rankings,
     order_by_resource_budget,
@@ -20,7 +20,7 @@ from bridge.fleet.research import (
     resource_budgets_by_artifact,
     stake,
 )
-from bridge.fleet.tasks.model import Task
+from callmarket.bridge.fleet.tasks.model import Task
 from tests.support.service_process import ServiceProcess
 
 Sql = psycopg.Connection[dict[str, Any]]

@@ -11,13 +11,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Forbidden
-from bridge.client import Client
-from bridge.fleet.earning import create_account
-from bridge.fleet.ev_scorer import get_quest_budget_allocation, persist_allocations, score_all, submit_bids_for_tasks
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.tasks.model import Quest, Task
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket import Client, Forbidden
+from callmarket.bridge.fleet.earning import create_account
+from callmarket.bridge.fleet.ev_scorer import (
+    get_quest_budget_allocation,
+    persist_allocations,
+    score_all,
+    submit_bids_for_tasks,
+)
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.service_process import ServiceProcess
 from tests.support.small_market import until
 

@@ -64,6 +64,6 @@ def test_no_test_cites_a_point_that_does_not_exist() -> None:
 
 
 def test_a_name_that_stands_for_nothing_would_be_seen() -> None:
-    for name in ("bridge.fleet.agent.get_bottom_gap", "bridge.no_such_module.name"):
+    for name in ("callmarket.bridge.fleet.agent.get_bottom_gap", "bridge.no_such_module.name"):
         with pytest.raises((AttributeError, ModuleNotFoundError)):
             resolved(name)

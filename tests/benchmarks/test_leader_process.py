@@ -4,7 +4,7 @@ Method: the process itself on a real PostgreSQL, and a market that is opened on 
 """
 
 from benchmarks.bench_takeover import WAIT_S, leader
-from bridge import open_exchange
+from callmarket import open_exchange
 
 RESTING = 40
 

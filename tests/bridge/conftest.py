@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import Exchange, ManualClock, open_exchange
+from callmarket import Exchange, ManualClock, open_exchange
 from tests.support.gone_back import Backups, backups_of
 from tests.support.own_server import OwnServer, open_own_server
 

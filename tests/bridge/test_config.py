@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bridge import Invalid
-from bridge.config import (
+from callmarket import Invalid
+from callmarket.bridge.config import (
     FILE_VARIABLE,
     NOT_SHOWN,
     Config,

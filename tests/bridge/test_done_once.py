@@ -10,18 +10,27 @@ from pathlib import Path
 import psycopg
 import pytest
 
-import engine.limits
-from bridge import AsyncExchange, Conflict, Exchange, ManualClock, Refused, Request, UnknownOutcome, open_exchange
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from bridge.client import Client
-from engine.commands import Command, ExpireDue, PlaceBid
-from engine.events import Rejected, SweepFinished
-from persistence.archive.journal import ArchivedJournal
-from persistence.archive.prune import carry_out, plan
-from persistence.postgres import PostgresJournal
-from persistence.snapshots.follower import Follower
-from persistence.snapshots.postgres import PostgresSnapshots
+from callmarket import (
+    AsyncExchange,
+    Client,
+    Conflict,
+    Exchange,
+    ManualClock,
+    Refused,
+    Request,
+    UnknownOutcome,
+    open_exchange,
+)
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.engine import limits as engine_limits
+from callmarket.engine.commands import Command, ExpireDue, PlaceBid
+from callmarket.engine.events import Rejected, SweepFinished
+from callmarket.persistence.archive.journal import ArchivedJournal
+from callmarket.persistence.archive.prune import carry_out, plan
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.snapshots.follower import Follower
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.conftest import START_US
 from tests.support.following import projected
 from tests.support.service_process import served
@@ -39,7 +48,7 @@ def pay(market: Exchange | Client, command_id: str = "invoice-17") -> tuple[int,
 
 def flood(market: Exchange, actor: str, command: Command) -> type:
     """Strangers' commands with ids, more than a window holds; what the last of them was answered."""
-    for first in range(0, engine.limits.RECEIPTS_MAX + BATCH, BATCH):
+    for first in range(0, engine_limits.RECEIPTS_MAX + BATCH, BATCH):
         asked = [Request(actor, command, f"{type(command).__name__}-{first + number}") for number in range(BATCH)]
         replies = market.submit(asked, "applied")
     return type(replies[-1].events[0])
@@ -84,7 +93,7 @@ def test_a_service_that_is_killed_pays_once(database_url: str, tmp_path: Path) -
 
 
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", 1)
+    monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 1)
 
 
 def paid_and_pushed_out(market: Exchange) -> int:
@@ -214,7 +223,7 @@ def test_a_database_that_answers_no_question_leaves_a_doubt(
 
 def test_every_other_actor_has_room_when_one_is_full(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     """IDM-1: whoever is full is told so, and can go on without an id; nobody else hears of it."""
-    monkeypatch.setattr(engine.limits, "RETRIES_PER_ACCOUNT_MAX", 1)
+    monkeypatch.setattr(engine_limits, "RETRIES_PER_ACCOUNT_MAX", 1)
     furnish(market, "a", "b")
     pay(market)
     with pytest.raises(Refused, match="RETRIES_FULL: command_id 'invoice-18'"):

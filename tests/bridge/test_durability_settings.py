@@ -12,9 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bridge import open_exchange
-from persistence.connections import connect
-from persistence.verify import verify
+from callmarket import open_exchange
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.verify import verify
 from tests.support.own_server import OwnServer
 from tests.support.small_market import furnish, until
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import open_exchange
+from callmarket import open_exchange
 from tests.bridge.cli.test_commands import ROOT
 from tests.support.service_process import clean, served
 from tests.support.small_market import furnish, until
@@ -26,7 +26,7 @@ from tests.support.small_market import furnish, until
 def started(*arguments: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
     """A command whose standard input stays open, and which is gone when the block ends."""
     with subprocess.Popen(
-        [sys.executable, "-m", "bridge", *arguments],
+        [sys.executable, "-m", "callmarket", *arguments],
         cwd=ROOT,
         env=clean() | environment,
         stdin=subprocess.PIPE,

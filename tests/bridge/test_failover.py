@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from bridge import Unavailable, open_exchange
-from engine.limits import HISTORY_ROWS
-from persistence.errors import RowsLost
-from persistence.verify import verify
+from callmarket import Unavailable, open_exchange
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.persistence.errors import RowsLost
+from callmarket.persistence.verify import verify
 from tests.bridge.test_gone_back import callmarket, place, told
 from tests.support.databases import temporary_home
 from tests.support.own_server import OwnServer, open_own_server

@@ -12,10 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from bridge import AsyncExchange, Exchange
-from bridge.client import AsyncClient, Client
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket import AsyncClient, AsyncExchange, Client, Exchange
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.forked import in_a_child
 from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import furnish

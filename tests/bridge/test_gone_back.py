@@ -17,11 +17,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Exchange, Gone, Unavailable, UnknownOutcome, open_exchange
-from engine.limits import HISTORY_ROWS
-from persistence.errors import RowsLost
-from persistence.high_water import HighWater
-from persistence.postgres import PostgresJournal
+from callmarket import Exchange, Gone, Unavailable, UnknownOutcome, open_exchange
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.persistence.errors import RowsLost
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.loss.high_water import HighWater
 from tests.support import command_line
 from tests.support.gone_back import Backups
 from tests.support.service_process import ROOT, clean
@@ -212,7 +212,7 @@ def test_accepting_that_is_killed_in_the_middle_is_done_once(
     with psycopg.connect(database_url, autocommit=True) as connection, connection.transaction():
         connection.execute("LOCK TABLE journal IN EXCLUSIVE MODE")
         process = subprocess.Popen(
-            [sys.executable, "-m", "bridge", "accept-loss", "--from", "6", "--url", database_url],
+            [sys.executable, "-m", "callmarket", "accept-loss", "--from", "6", "--url", database_url],
             cwd=ROOT,
             env=clean() | {"CALLMARKET_MARKS_FOLDER": str(marks_folder)},
         )
@@ -273,14 +273,14 @@ def test_a_snapshot_file_of_a_lost_row_is_enough(
     monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "gone"))
     lose_rows(database_url)
     environment = clean() | {name: os.environ[name] for name in ("CALLMARKET_SNAPSHOTS_FOLDER",)}
-    command = [sys.executable, "-m", "bridge", "snapshot", "--url", database_url]
+    command = [sys.executable, "-m", "callmarket", "snapshot", "--url", database_url]
     assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False).returncode == 0
     backups.go_back(older)
     monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "new"))
     with pytest.raises(RowsLost, match=WENT_BACK):
         open_exchange(database_url)
     environment |= {"CALLMARKET_MARKS_FOLDER": str(tmp_path / "new")}
-    command = [sys.executable, "-m", "bridge", "accept-loss", "--from", "6", "--url", database_url]
+    command = [sys.executable, "-m", "callmarket", "accept-loss", "--from", "6", "--url", database_url]
     assert subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=False).returncode == 0
     with open_exchange(database_url) as market:
         assert len(market.recovery.passed_over) == 1
@@ -294,7 +294,7 @@ def test_a_snapshot_of_the_older_state_hides_no_loss(
     monkeypatch.setenv("CALLMARKET_SNAPSHOTS_FOLDER", folder)
     monkeypatch.setenv("CALLMARKET_MARKS_FOLDER", str(tmp_path / "gone"))
     lose_rows(database_url)
-    command = [sys.executable, "-m", "bridge", "snapshot", "--url", database_url]
+    command = [sys.executable, "-m", "callmarket", "snapshot", "--url", database_url]
     environment = clean() | {"CALLMARKET_SNAPSHOTS_FOLDER": folder}
     for state in ("whole", "older"):
         if state == "older":

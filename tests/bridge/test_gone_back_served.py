@@ -11,11 +11,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from bridge import Gone, Invalid
-from bridge.client import Client
-from bridge.client.answers import Answer, error_of
-from bridge.server.problems import problem_of
-from engine.limits import HISTORY_ROWS
+from callmarket import Client, Gone, Invalid
+from callmarket.bridge.client.answers import Answer, error_of
+from callmarket.bridge.server.problems import problem_of
+from callmarket.engine.limits import HISTORY_ROWS
 from tests.bridge.test_gone_back import callmarket, told
 from tests.support.gone_back import Backups
 from tests.support.service_process import ServiceProcess, served

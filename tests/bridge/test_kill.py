@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from msgspec import Raw
 
-from bridge import Request
-from bridge.api.messages import Reply
-from engine.codec import GENESIS_DIGEST, decode_command, encode, seal
-from engine.commands import Entry, Mint, OpenAccount, Transfer
-from engine.core import Engine
-from engine.events import Repeated
-from engine.limits import RULES
+from callmarket import Request
+from callmarket.bridge.api.messages import Reply
+from callmarket.engine.codec import GENESIS_DIGEST, decode_command, encode, seal
+from callmarket.engine.commands import Entry, Mint, OpenAccount, Transfer
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Repeated
+from callmarket.engine.limits import RULES
 from tests.support.client_log import ClientLog, Heard, Intent, Row, Told, audit, read_log
 from tests.support.own_server import OwnServer
 from tests.support.victim import assert_nothing_lost, victim

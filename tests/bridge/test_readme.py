@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from persistence.embedded import ensure_server
+from callmarket.persistence.embedded import ensure_server
 from tests.support.databases import temporary_home
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def test_the_agent_in_ten_lines_works_from_nothing() -> None:
     _, agent = blocks("python")
     with temporary_home() as home:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CALLMARKET_")}
-        serve = [sys.executable, "-m", "bridge", "serve", "--port", "0"]
+        serve = [sys.executable, "-m", "callmarket", "serve", "--port", "0"]
         with subprocess.Popen(
             serve, cwd=ROOT, env=environment | {"CALLMARKET_HOME": str(home)}, stdout=subprocess.PIPE, text=True
         ) as service:
@@ -84,7 +84,7 @@ def run(line: str) -> tuple[int, str]:
     name, *arguments = shlex.split(line, comments=True)
     assert name == "callmarket"
     installed = Path(sys.executable).with_name(name)
-    command = [str(installed)] if installed.exists() else [sys.executable, "-m", "bridge"]
+    command = [str(installed)] if installed.exists() else [sys.executable, "-m", "callmarket"]
     ran = subprocess.run(
         [*command, *arguments], cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60, check=False
     )

@@ -15,16 +15,16 @@ import msgspec
 import psycopg
 import pytest
 
-from bridge import Exchange, open_exchange, system_clock
-from bridge.api.messages import Reply
-from bridge.api.units import datetime_of
-from bridge.market.replaying import Replaying
-from engine.commands import Entry, SettleAward
-from engine.events import AwardGranted, AwardSettled, RoundCleared, one_by_one
-from engine.limits import HISTORY_ROWS
-from persistence import lost_rows
-from persistence.errors import Corrupt
-from persistence.lost_rows import LostRow
+from callmarket import Exchange, open_exchange, system_clock
+from callmarket.bridge.api.messages import Reply
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.market.replaying import Replaying
+from callmarket.engine.commands import Entry, SettleAward
+from callmarket.engine.events import AwardGranted, AwardSettled, RoundCleared, one_by_one
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.persistence.errors import Corrupt
+from callmarket.persistence.loss import lost_rows
+from callmarket.persistence.loss.lost_rows import LostRow
 from tests.bridge.test_gone_back import callmarket, told
 from tests.support.gone_back import Backups
 from tests.support.script import play
@@ -144,7 +144,7 @@ def kill_while_replaying(url: str, path: Path, environment: dict[str, str], afte
     """Begin, and end it a moment after its first row is there, if it has not ended by itself."""
     query = f"SELECT count(*) > 0 FROM journal WHERE seq > {HISTORY_ROWS}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "replay-lost", str(path), "--url", url], cwd=ROOT, env=environment
+        [sys.executable, "-m", "callmarket", "replay-lost", str(path), "--url", url], cwd=ROOT, env=environment
     )
     with psycopg.connect(url, autocommit=True) as connection:
         until(lambda: connection.execute(query).fetchone() == (True,) or process.poll() is not None)

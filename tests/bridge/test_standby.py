@@ -7,15 +7,24 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Exchange, Invalid, ManualClock, NotLeader, Unavailable, UnknownOutcome, open_exchange
-from bridge.api import verbs
-from persistence.connections import BoundedConnection, connect
-from persistence.journal import Journal, Position
-from persistence.leadership import register
-from persistence.leadership import standby as standby_module
-from persistence.leadership.heartbeat import Heartbeat
-from persistence.leadership.succession import Claim, succeed
-from persistence.recovery import Replica
+from callmarket import (
+    AsyncExchange,
+    Exchange,
+    Invalid,
+    ManualClock,
+    NotLeader,
+    Unavailable,
+    UnknownOutcome,
+    open_exchange,
+)
+from callmarket.bridge.api import verbs
+from callmarket.persistence.database.connections import BoundedConnection, connect
+from callmarket.persistence.journal.protocol import Journal, Position
+from callmarket.persistence.leadership import register
+from callmarket.persistence.leadership import standby as standby_module
+from callmarket.persistence.leadership.heartbeat import Heartbeat
+from callmarket.persistence.leadership.succession import Claim, succeed
+from callmarket.persistence.recovery import Replica
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.following import projected

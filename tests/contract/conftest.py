@@ -13,9 +13,8 @@ from typing import Any, cast
 
 import pytest
 
-from bridge import AsyncExchange, Exchange, ManualClock, open_exchange
-from bridge.api.market_api import MarketApi
-from bridge.client import AsyncClient, Client
+from callmarket import AsyncClient, AsyncExchange, Client, Exchange, ManualClock, open_exchange
+from callmarket.bridge.api.market_api import MarketApi
 from tests.bridge.conftest import START_US
 from tests.support.served_market import served
 from tests.support.small_market import WAIT_S_MAX

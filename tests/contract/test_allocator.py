@@ -11,11 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from bridge import AsyncExchange, Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
-from bridge.api.artifact_api import AllocatorApi
-from bridge.api.results import Page
-from bridge.client import AsyncClient, Client
-from bridge.fleet.research import (
+from callmarket import AsyncClient, AsyncExchange, Client, Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
+from callmarket.bridge.api.artifact_api import AllocatorApi
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.fleet.research import (
     compute_resource_budget,
     get_resource_budget_rankings,
     pay_bounty,
@@ -26,7 +25,7 @@ from bridge.fleet.research import (
     unstake,
     withdraw_bounty,
 )
-from engine.reject import Reject
+from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 

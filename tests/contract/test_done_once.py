@@ -9,10 +9,10 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-import engine.limits
-from bridge import Exchange, ManualClock, Refused
-from bridge.api.market_api import MarketApi
-from engine.reject import Reject
+from callmarket import Exchange, ManualClock, Refused
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.engine import limits as engine_limits
+from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import award_one, furnish
 
@@ -50,7 +50,7 @@ def test_a_retry_is_told_the_first_reply_and_moves_nothing(
     api: MarketApi, owner: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, move: str
 ) -> None:
     """IDM-1: the same result, with `repeated`, a moment later and a day later."""
-    monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", 1)
+    monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 1)
     lived(owner)
     first = MOVES[move](api)
     owner.open_account("stranger", command_id="stranger")
@@ -82,8 +82,8 @@ def test_without_room_a_new_command_is_refused_and_a_retry_is_not(
     api: MarketApi, owner: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IDM-1: `RETRIES_FULL` names the bound; clients give every verb an id, so it has to be told as what it is."""
-    monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", 1)
-    monkeypatch.setattr(engine.limits, "RETRIES_PER_STAFF_MAX", 1)
+    monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 1)
+    monkeypatch.setattr(engine_limits, "RETRIES_PER_STAFF_MAX", 1)
     lived(owner)
     first = api.mint("a", 5, "grant:any", command_id="k")
     with pytest.raises(Refused) as caught:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-import engine.limits
-from bridge import Exchange, Invalid, ManualClock, Refused, open_exchange
-from bridge.api.market_api import MarketApi
-from bridge.fleet.earning import Context, create_account, grant_initial, load_rates, reward_action
-from engine.commands import ISSUANCE
-from engine.reject import Reject
+from callmarket import Exchange, Invalid, ManualClock, Refused, open_exchange
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.fleet.earning import Context, create_account, grant_initial, load_rates, reward_action
+from callmarket.engine import limits as engine_limits
+from callmarket.engine.commands import ISSUANCE
+from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import in_threads
 
@@ -140,7 +140,7 @@ def test_paid_once_beyond_every_retry_window_and_restart(
     database_url: str, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
     """LED-4, IDM-1: when the ids of commands are long forgotten, and by the next process, it is still paid once."""
-    monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", 4)
+    monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 4)
     with open_exchange(database_url, clock=clock) as market:
         create_account(market, "a", 50)
         assert reward_action(market, "a", "review", REVIEW).outcome == "paid"

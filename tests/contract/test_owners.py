@@ -8,10 +8,10 @@ from contextlib import suppress
 
 import pytest
 
-from bridge.api.errors import Invalid, NotFound, Refused
-from bridge.api.market_api import MarketApi
-from bridge.api.pages import cursor
-from engine.reject import Reject
+from callmarket.bridge.api.errors import Invalid, NotFound, Refused
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.pages import cursor
+from callmarket.engine.reject import Reject
 from tests.contract.conftest import acting_as
 
 PROVIDERS = ("p", "q", "treasury")

@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, NotFound
-from bridge.api.figures import Candles, RecentStats
-from bridge.api.hold_questions import HoldDetail
-from bridge.api.market_api import MarketApi
-from bridge.api.quest_budgets import QuestBudgets
-from bridge.api.questions import BidDetail, Earnings, Outcome
-from bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
-from bridge.api.results import Page
-from bridge.fleet.fallback.daily import DailyBudgets
-from engine.commands import LapsePolicy, PricingRule
-from engine.reject import Reject
-from persistence.queries import AwardRow, BidRow, HoldRow, MovementRow, RoundRow, SlotRow, WalletRow
+from callmarket import Exchange, Invalid, ManualClock, NotFound
+from callmarket.bridge.api.figures import Candles, RecentStats
+from callmarket.bridge.api.hold_questions import HoldDetail
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.quest_budgets import QuestBudgets
+from callmarket.bridge.api.questions import BidDetail, Earnings, Outcome
+from callmarket.bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.engine.commands import LapsePolicy, PricingRule
+from callmarket.engine.reject import Reject
+from callmarket.persistence.queries import AwardRow, BidRow, HoldRow, MovementRow, RoundRow, SlotRow, WalletRow
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 

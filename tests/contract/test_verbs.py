@@ -10,13 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused
-from bridge.api import verbs
-from bridge.api.async_market_api import AsyncMarketApi
-from bridge.api.market_api import MarketApi
-from bridge.api.results import PlacedBid, all_placed
-from bridge.client import AsyncClient, Client
-from engine.reject import Reject
+from callmarket import AsyncClient, AsyncExchange, Client, Exchange, Invalid, ManualClock, Refused
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.async_market_api import AsyncMarketApi
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.results import PlacedBid, all_placed
+from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 

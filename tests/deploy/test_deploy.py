@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge import systemd as supervisor
-from bridge.config import FILE_VARIABLE, PREFIX, Config, from_environment
-from bridge.server.connection_table import CONNECTIONS_MAX
-from bridge.server.http_server import DRAIN_S_MAX
+from callmarket.bridge import systemd as supervisor
+from callmarket.bridge.config import FILE_VARIABLE, PREFIX, Config, from_environment
+from callmarket.bridge.server.connection_table import CONNECTIONS_MAX
+from callmarket.bridge.server.http_server import DRAIN_S_MAX
 from tests.support.service_process import clean, served
 
 ROOT = Path(__file__).parents[2]

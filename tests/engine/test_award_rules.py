@@ -5,8 +5,8 @@ Goal: an award ends once, in the right way, for the right price. Method: one scr
 
 import pytest
 
-from engine.events import AwardLapsed, AwardSettled, AwardVoided, TransferPosted
-from engine.limits import TOKENS_MAX
+from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, TransferPosted
+from callmarket.engine.limits import TOKENS_MAX
 from tests.support.script import play
 
 

@@ -5,7 +5,7 @@ Goal: what stands in a book is funded, in one order, and ends once. Method: one 
 
 import pytest
 
-from engine.events import BidAmended, BidPlaced
+from callmarket.engine.events import BidAmended, BidPlaced
 from tests.support.script import play
 
 WORLD = """

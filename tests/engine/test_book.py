@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from engine.book import Bid, Book, best_first, priority
+from callmarket.engine.book import Bid, Book, best_first, priority
 
 
 def bid(bid_id: int, price: int, priority_seq: int | None = None) -> Bid:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.workload import accepted
-from engine.book import Bid, Book
-from engine.clearing import Eligible, match
-from engine.commands import (
+from callmarket.engine.book import Bid, Book
+from callmarket.engine.clearing import Eligible, match
+from callmarket.engine.commands import (
     ClearRound,
     Command,
     Entry,
@@ -24,9 +24,9 @@ from engine.commands import (
     PricingRule,
     TimeInForce,
 )
-from engine.core import Engine
-from engine.events import AwardGranted, RoundCleared, one_by_one
-from engine.limits import LOSERS_PER_CALL_MAX, TOKENS_MAX
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AwardGranted, RoundCleared, one_by_one
+from callmarket.engine.limits import LOSERS_PER_CALL_MAX, TOKENS_MAX
 from tests.support.cost import operations
 from tests.support.script import play
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.events import AwardGranted, RoundCleared
+from callmarket.engine.events import AwardGranted, RoundCleared
 from tests.support.script import Script, play
 
 

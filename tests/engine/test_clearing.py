@@ -10,9 +10,9 @@ from operator import attrgetter
 
 import pytest
 
-from engine.book import Bid
-from engine.clearing import Eligible, Match, match
-from engine.commands import PricingRule
+from callmarket.engine.book import Bid
+from callmarket.engine.clearing import Eligible, Match, match
+from callmarket.engine.commands import PricingRule
 
 NOW_US = 1_000
 

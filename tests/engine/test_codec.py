@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine import limits
-from engine.codec import (
+from callmarket.engine import limits
+from callmarket.engine.codec import (
     GENESIS_DIGEST,
     ShapeError,
     chain,
@@ -31,8 +31,8 @@ from engine.codec import (
     encode,
     seal,
 )
-from engine.commands import AmendBid, CancelBid, Command, Entry, ExpireDue, Mint, OpenAccount, PlaceBid
-from engine.events import Repeated, SweepFinished
+from callmarket.engine.commands import AmendBid, CancelBid, Command, Entry, ExpireDue, Mint, OpenAccount, PlaceBid
+from callmarket.engine.events import Repeated, SweepFinished
 from tests.support.samples import COMMANDS, EVENTS
 
 Kind = msgspec.inspect.Type

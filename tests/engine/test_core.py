@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from engine.commands import Entry, ExpireDue, Mint, OpenAccount
-from engine.core import Engine
-from engine.events import AccountOpened, Rejected, Repeated, SweepFinished
-from engine.reject import Reject
-from engine.state import State
+from callmarket.engine.commands import Entry, ExpireDue, Mint, OpenAccount
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AccountOpened, Rejected, Repeated, SweepFinished
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
 

@@ -10,9 +10,9 @@ from bisect import bisect_right, insort
 import pytest
 from sortedcontainers import SortedList
 
-from engine import deadlines
-from engine.deadlines import Deadlines
-from engine.limits import AT_US_MAX, SEQ_MAX
+from callmarket.engine import deadlines
+from callmarket.engine.deadlines import Deadlines
+from callmarket.engine.limits import AT_US_MAX, SEQ_MAX
 
 BUCKET_US = 1 << deadlines._BUCKET_BITS
 

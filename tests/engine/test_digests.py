@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from engine.digests import DIGEST_BYTES, Digests, digest_of
+from callmarket.engine.digests import DIGEST_BYTES, Digests, digest_of
 
 
 def crowded(rng: random.Random) -> bytes:

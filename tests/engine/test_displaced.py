@@ -8,8 +8,8 @@ import random
 from collections.abc import Sequence
 from operator import attrgetter
 
-from engine.book import Bid, priority
-from engine.clearing import Eligible, match
+from callmarket.engine.book import Bid, priority
+from callmarket.engine.clearing import Eligible, match
 
 BOOKS = 3_000
 

@@ -9,12 +9,12 @@ from typing import get_args
 
 import pytest
 
-from engine import limits
-from engine.commands import Command, Entry, OpenAccount
-from engine.core import Engine
-from engine.events import Repeated
-from engine.retries import is_kept
-from engine.state import State
+from callmarket.engine import limits
+from callmarket.engine.commands import Command, Entry, OpenAccount
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Repeated
+from callmarket.engine.retries import is_kept
+from callmarket.engine.state import State
 from tests.support.samples import COMMANDS
 from tests.support.script import play
 

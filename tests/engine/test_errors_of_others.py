@@ -7,12 +7,12 @@ twice and from bytes.
 import pytest
 
 from benchmarks.workload import accepted
-from engine.codec import decode_events, encode
-from engine.commands import Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid, SettleAward
-from engine.core import Engine
-from engine.events import AwardGranted, TransferPosted, one_by_one
-from engine.limits import SWEEP_ITEMS_MAX, TOKENS_MAX
-from engine.state import State
+from callmarket.engine.codec import decode_events, encode
+from callmarket.engine.commands import Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid, SettleAward
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AwardGranted, TransferPosted, one_by_one
+from callmarket.engine.limits import SWEEP_ITEMS_MAX, TOKENS_MAX
+from callmarket.engine.state import State
 from tests.support.cost import operations
 from tests.support.script import play
 

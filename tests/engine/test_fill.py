@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from engine import deadlines
-from engine.book import Bid, Book, priority
-from engine.deadlines import Deadlines
+from callmarket.engine import deadlines
+from callmarket.engine.book import Bid, Book, priority
+from callmarket.engine.deadlines import Deadlines
 
 
 def random_bids(rng: random.Random, count: int, prices: int) -> list[Bid]:

@@ -11,12 +11,12 @@ from typing import get_args
 
 import pytest
 
-from engine.codec import GENESIS_DIGEST, chain, decode_command, decode_events, encode
-from engine.commands import Command, Entry
-from engine.events import Event
-from engine.image import FORMAT, ImageError
-from engine.reject import Reject
-from engine.state import State
+from callmarket.engine.codec import GENESIS_DIGEST, chain, decode_command, decode_events, encode
+from callmarket.engine.commands import Command, Entry
+from callmarket.engine.events import Event
+from callmarket.engine.image import FORMAT, ImageError
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 from tests.support.samples import COMMANDS, EVENTS, FULL_WORLD
 from tests.support.script import play
 

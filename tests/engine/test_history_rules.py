@@ -8,16 +8,16 @@ import random
 
 import pytest
 
-from engine.codec import GENESIS_DIGEST, seal
-from engine.commands import ADMIN, BeginHistory, Entry, PlaceBid
-from engine.core import Engine
-from engine.events import AwardGranted, BidPlaced, HistoryBegun, Rejected, one_by_one
-from engine.limits import HISTORY_ROWS
-from engine.reject import Reject
-from engine.state import State
-from persistence.errors import Corrupt
-from persistence.journal import Chain, Stored
-from persistence.recovery import replay
+from callmarket.engine.codec import GENESIS_DIGEST, seal
+from callmarket.engine.commands import ADMIN, BeginHistory, Entry, PlaceBid
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AwardGranted, BidPlaced, HistoryBegun, Rejected, one_by_one
+from callmarket.engine.limits import HISTORY_ROWS
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
+from callmarket.persistence.errors import Corrupt
+from callmarket.persistence.journal.protocol import Chain, Stored
+from callmarket.persistence.recovery import replay
 from tests.support.script import play
 from tests.support.sealed import story
 from tests.support.streams import Stream

@@ -6,8 +6,8 @@ sentence of a rule.
 
 import pytest
 
-from engine import limits
-from engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired, SweepFinished, TransferPosted
+from callmarket.engine import limits
+from callmarket.engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsExpired, SweepFinished, TransferPosted
 from tests.support.script import play
 
 WORLD = """

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from engine import limits
-from engine.holds import Binding, HoldKey, NamedHold, NamedHolds
+from callmarket.engine import limits
+from callmarket.engine.holds import Binding, HoldKey, NamedHold, NamedHolds
 
 
 def hold(number: int, account_id: str = "a", expires_at_us: int | None = None, reason: str = "stake") -> NamedHold:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.commands import CancelBid, ClearRound, Command, Entry, ExpireDue, Mint, PlaceBid, SettleAward
-from engine.core import Engine
-from engine.image import FORMAT, ImageError
-from engine.state import State
+from callmarket.engine.commands import CancelBid, ClearRound, Command, Entry, ExpireDue, Mint, PlaceBid, SettleAward
+from callmarket.engine.core import Engine
+from callmarket.engine.image import FORMAT, ImageError
+from callmarket.engine.state import State
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
 

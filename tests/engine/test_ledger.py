@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.commands import ISSUANCE, TREASURY
-from engine.ledger import Account, Ledger
-from engine.limits import TOKENS_MAX
-from engine.reasons import is_earning
+from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.ledger import Account, Ledger
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.engine.reasons import is_earning
 
 
 @pytest.fixture

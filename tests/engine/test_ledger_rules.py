@@ -6,10 +6,10 @@ itself checks after each line that balances are the sum of the transfers, and th
 
 import pytest
 
-from engine.commands import ISSUANCE, RESERVED_NAMES, TREASURY
-from engine.core import Engine
-from engine.events import TransferPosted
-from engine.limits import TOKENS_MAX
+from callmarket.engine.commands import ISSUANCE, RESERVED_NAMES, TREASURY
+from callmarket.engine.core import Engine
+from callmarket.engine.events import TransferPosted
+from callmarket.engine.limits import TOKENS_MAX
 from tests.support.script import play
 
 

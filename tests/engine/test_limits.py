@@ -3,7 +3,7 @@
 Goal: no bound is missing its kind or contradicts another. Method: relations between the numbers, and their names.
 """
 
-from engine import limits
+from callmarket.engine import limits
 
 NUMBERS = {name: value for name, value in vars(limits).items() if name.isupper()}
 
@@ -43,7 +43,7 @@ def test_all_rewards_of_the_largest_impact_are_still_integers_of_one_word_or_two
 
 def test_a_lease_that_begins_at_the_last_moment_still_has_an_end_that_orders() -> None:
     """SET-5: `at_us + lease_us` may pass AT_US_MAX; the packed deadline must still order by it."""
-    from engine.deadlines import Deadlines
+    from callmarket.engine.deadlines import Deadlines
 
     pending = Deadlines()
     last = limits.AT_US_MAX + limits.LEASE_US_MAX

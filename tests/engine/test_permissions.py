@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from engine.commands import Command
+from callmarket.engine.commands import Command
 from tests.support.script import VERBS, Script, play
 
 ACTORS = ("admin", "operator", "bidder", "provider", "payer", "other", "unknown", "treasury", "issuance")

@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from engine.commands import Command
-from engine.reject import Reject
+from callmarket.engine.commands import Command
+from callmarket.engine.reject import Reject
 from tests.support.script import VERBS, play
 
 ORDER = [reason.value for reason in Reject]

@@ -6,10 +6,10 @@ everybody, in the table language; and a hold of older rules, which is folded.
 
 import pytest
 
-from engine.commands import Entry, PlaceHold
-from engine.core import Engine
-from engine.events import HoldPlaced, Rejected
-from engine.reject import Reject
+from callmarket.engine.commands import Entry, PlaceHold
+from callmarket.engine.core import Engine
+from callmarket.engine.events import HoldPlaced, Rejected
+from callmarket.engine.reject import Reject
 from tests.support.script import play
 
 WORLD = """

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
-from engine import limits
-from engine.commands import ExpireDue
-from engine.events import Rejected, SweepFinished
-from engine.receipts import Receipt, Receipts
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ExpireDue
+from callmarket.engine.events import Rejected, SweepFinished
+from callmarket.engine.receipts import Receipt, Receipts
+from callmarket.engine.reject import Reject
 
 
 def receipt(seq: int, actor: str = "a", command_id: str = "") -> Receipt:

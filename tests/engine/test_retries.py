@@ -5,8 +5,8 @@ Goal: a client that did not hear the reply can always ask again. Method: the sam
 
 import pytest
 
-from engine.events import Repeated
-from engine.limits import RECEIPTS_MAX
+from callmarket.engine.events import Repeated
+from callmarket.engine.limits import RECEIPTS_MAX
 from tests.support.script import play
 
 WORLD = """

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from engine import limits
-from engine.commands import ADMIN, OPERATOR, ExpireDue
-from engine.retries import Retries
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, OPERATOR, ExpireDue
+from callmarket.engine.retries import Retries
 
 
 @pytest.fixture

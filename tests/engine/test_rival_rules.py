@@ -6,8 +6,8 @@ language; each table is the smallest market that shows its sentence.
 
 import pytest
 
-from engine.commands import OPERATOR, ClearRound, Entry
-from engine.events import AwardGranted, Events, RoundCleared, one_by_one
+from callmarket.engine.commands import OPERATOR, ClearRound, Entry
+from callmarket.engine.events import AwardGranted, Events, RoundCleared, one_by_one
 from tests.support.script import Script
 from tests.support.script import play as play_exactly
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from engine.reject import Reject
+from callmarket.engine.reject import Reject
 from tests.support.citations import ID, ROOT, cites, docstrings_of_tests, entries
 
 ENGINE_TESTS = sorted((ROOT / "tests" / "engine").glob("test_*.py"))

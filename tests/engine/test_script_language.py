@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from engine import limits
-from engine.commands import Command
+from callmarket.engine import limits
+from callmarket.engine.commands import Command
 from tests.support.script import VERBS, ScriptError, play
 
 WORLD = """

@@ -7,7 +7,7 @@ Method: the ten bidders come in an order drawn from the seed, so that no order o
 
 import random
 
-from engine.events import AwardGranted, AwardSettled, BidsLost, RoundCleared, TransferPosted
+from callmarket.engine.events import AwardGranted, AwardSettled, BidsLost, RoundCleared, TransferPosted
 from tests.support.script import play
 
 PRICES = (1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 40_000, 60_000, 80_000, 100_000)

@@ -6,9 +6,9 @@ sentence of a rule.
 
 import pytest
 
-from engine.commands import Entry, WithdrawSlot
-from engine.events import AwardGranted, AwardSettled, MarketOpened, SlotOffered, SlotWithdrawn
-from engine.limits import SLOTS_ENDED_KEPT
+from callmarket.engine.commands import Entry, WithdrawSlot
+from callmarket.engine.events import AwardGranted, AwardSettled, MarketOpened, SlotOffered, SlotWithdrawn
+from callmarket.engine.limits import SLOTS_ENDED_KEPT
 from tests.support.script import play
 
 WORLD = """

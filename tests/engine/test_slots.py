@@ -5,7 +5,7 @@ Goal: the order of sale, and an index that finds its own faults. Method: small s
 
 import pytest
 
-from engine.slots import Offers, Slot
+from callmarket.engine.slots import Offers, Slot
 
 
 def slot(offer_seq: int, reserve: int = 0, available_at_us: int = 0) -> Slot:

@@ -10,11 +10,11 @@ from copy import copy
 import msgspec
 import pytest
 
-from engine.book import Book
-from engine.commands import ISSUANCE, TREASURY
-from engine.market import LosingRound
-from engine.retries import Generation
-from engine.state import State
+from callmarket.engine.book import Book
+from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.market import LosingRound
+from callmarket.engine.retries import Generation
+from callmarket.engine.state import State
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
 

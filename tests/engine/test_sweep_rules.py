@@ -8,10 +8,10 @@ import random
 import pytest
 
 from benchmarks.workload import accepted
-from engine.commands import ClearRound, Command, Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid
-from engine.core import Engine
-from engine.events import BidsExpired, SweepFinished
-from engine.limits import SWEEP_ITEMS_MAX, TOKENS_MAX
+from callmarket.engine.commands import ClearRound, Command, Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid
+from callmarket.engine.core import Engine
+from callmarket.engine.events import BidsExpired, SweepFinished
+from callmarket.engine.limits import SWEEP_ITEMS_MAX, TOKENS_MAX
 from tests.support.script import play
 
 BIDS = 20_000

@@ -1,6 +1,6 @@
 """How the example waits from round to round: as fast as wanted, slower where its key's rate does not go round."""
 
-from bridge.api.errors import TooManyRequests, Unavailable
+from callmarket.bridge.api.errors import TooManyRequests, Unavailable
 from examples.platform.pace import PAUSE_S_MAX, Pace
 
 OFTEN = TooManyRequests("too often", 0.1)

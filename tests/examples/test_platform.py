@@ -249,7 +249,7 @@ def test_the_supply_adds_up_and_the_journal_verifies(run: Run) -> None:
     assert sum_tokens == 0
     assert run.summary["supply_tokens"] == run.summary["balances_tokens"] == minted_tokens
     verified = subprocess.run(
-        [sys.executable, "-m", "bridge", "verify", "--url", run.url],
+        [sys.executable, "-m", "callmarket", "verify", "--url", run.url],
         cwd=ROOT,
         env=clean(),
         capture_output=True,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 
-from engine.commands import ADMIN, OPERATOR, ClearRound, Mint, OfferSlot, OpenAccount, OpenMarket, PlaceBid
-from persistence.errors import Corrupt, Diverged
-from persistence.postgres import PostgresJournal
-from persistence.recovery import rehearse
+from callmarket.engine.commands import ADMIN, OPERATOR, ClearRound, Mint, OfferSlot, OpenAccount, OpenMarket, PlaceBid
+from callmarket.persistence.errors import Corrupt, Diverged
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.recovery import rehearse
 from tests.faults.stored_bytes import Verdict, flip
 from tests.support.following import level
 from tests.support.own_server import OwnServer

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from persistence.errors import Unavailable
+from callmarket.persistence.errors import Unavailable
 from tests.faults.fault import Fault
 from tests.faults.stage import Stage
 from tests.support.databases import HOME_PREFIX

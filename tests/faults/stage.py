@@ -16,10 +16,10 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from persistence.errors import Unavailable
-from persistence.leadership.register import session_name, standbys, writer_name
-from persistence.table_writer import projector_name
-from persistence.verify import verify
+from callmarket.persistence.errors import Unavailable
+from callmarket.persistence.leadership.register import session_name, standbys, writer_name
+from callmarket.persistence.tables.table_writer import projector_name
+from callmarket.persistence.verify import verify
 from tests.faults.fault import Fault, Place
 from tests.support.client_log import Failed, LogReader, audit, read_rows
 from tests.support.following import do_follow

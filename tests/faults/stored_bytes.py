@@ -14,16 +14,16 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
-from engine.codec import seal
-from engine.commands import Entry, PlaceBid
-from engine.core import Engine
-from persistence.errors import Corrupt, Diverged
-from persistence.postgres import PostgresJournal
-from persistence.recovery import Recovered, recover
-from persistence.snapshots.folder import FolderSnapshots
-from persistence.snapshots.postgres import PostgresSnapshots
-from persistence.snapshots.store import Snapshot, SnapshotStore
-from persistence.verify import verify
+from callmarket.engine.codec import seal
+from callmarket.engine.commands import Entry, PlaceBid
+from callmarket.engine.core import Engine
+from callmarket.persistence.errors import Corrupt, Diverged
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.recovery import Recovered, recover
+from callmarket.persistence.snapshots.folder import FolderSnapshots
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.snapshots.store import Snapshot, SnapshotStore
+from callmarket.persistence.verify import verify
 from tests.support.sealed import Story, story
 from tests.support.swarms import long_swarm
 

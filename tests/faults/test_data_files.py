@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from bridge import open_exchange
-from persistence.errors import Corrupt
-from persistence.verify import verify
+from callmarket import open_exchange
+from callmarket.persistence.errors import Corrupt
+from callmarket.persistence.verify import verify
 from tests.faults.data_files import CHANGES, Files, damaged, judge, write_files
 from tests.support.own_server import open_own_server
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from persistence import durable_file
-from persistence.durable_file import appearing, is_full, remove_unfinished
+from callmarket.persistence import durable_file
+from callmarket.persistence.durable_file import appearing, is_full, remove_unfinished
 
 
 def test_all_bytes_are_on_the_disk_before_the_name_and_then_the_name(

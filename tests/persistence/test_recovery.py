@@ -8,18 +8,18 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from engine import limits
-from engine.codec import GENESIS_DIGEST, seal
-from engine.commands import Entry
-from engine.core import Engine
-from engine.events import BidCancelled, Events
-from persistence import recovery
-from persistence.errors import Corrupt, Diverged, Fenced
-from persistence.journal import Chain, Position
-from persistence.memory import MemoryDatabase, MemoryJournal
-from persistence.postgres import PostgresJournal
-from persistence.recovery import Recovered, check_end, recover
-from persistence.verify import verify
+from callmarket.engine import limits
+from callmarket.engine.codec import GENESIS_DIGEST, seal
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import BidCancelled, Events
+from callmarket.persistence import recovery
+from callmarket.persistence.errors import Corrupt, Diverged, Fenced
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.journal.protocol import Chain, Position
+from callmarket.persistence.recovery import Recovered, check_end, recover
+from callmarket.persistence.verify import verify
 from tests.support.sealed import batches, bids, story
 from tests.support.streams import bounds
 from tests.support.swarms import long_swarm

@@ -10,18 +10,18 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from bridge.api import reads
-from bridge.api.reads import Moment
-from engine.core import Engine
-from engine.events import RoundCleared
-from engine.state import State
-from persistence import queries
-from persistence.connections import connect
-from persistence.errors import Corrupt, Diverged
-from persistence.postgres import PostgresJournal
-from persistence.snapshots.postgres import PostgresSnapshots
-from persistence.snapshots.store import Snapshot
-from persistence.time_travel import rounds_at, state_at, statement_at
+from callmarket.bridge.api import reads
+from callmarket.bridge.api.reads import Moment
+from callmarket.engine.core import Engine
+from callmarket.engine.events import RoundCleared
+from callmarket.engine.state import State
+from callmarket.persistence import queries
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.errors import Corrupt, Diverged
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.snapshots.store import Snapshot
+from callmarket.persistence.time_travel import rounds_at, state_at, statement_at
 from tests.support.following import level
 from tests.support.sealed import Story, batches, story
 from tests.support.swarms import long_swarm
@@ -116,7 +116,7 @@ def test_the_past_is_what_the_present_was(lived, journal: PostgresJournal, seed:
 
 def test_only_snapshots_before_the_row_are_used(lived, journal: PostgresJournal) -> None:
     """One of that very row is enough by itself; later ones are not even looked at."""
-    from persistence.recovery import rehearse
+    from callmarket.persistence.recovery import rehearse
 
     url, told, _ = lived
     with keep_snapshots(url, told, [300, 500, 700]) as store:

@@ -11,26 +11,36 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine import limits
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.commands import ADMIN, CancelBid, Command, Entry, ExpireDue, Mint, OpenAccount, OpenMarket, PlaceBid
-from engine.core import Engine
-from engine.decide import bids
-from engine.decide.refusals import refused
-from engine.events import AwardGranted, BidPlaced, Events, HistoryBegun, Rejected, Repeated
-from engine.image import FORMAT
-from engine.limits import RULES
-from engine.reject import Reject
-from engine.state import State
-from persistence import recovery
-from persistence.errors import Diverged, TooNew
-from persistence.memory import MemoryDatabase, MemoryJournal
-from persistence.postgres import PostgresJournal
-from persistence.recovery import recover, rehearse
-from persistence.snapshots.folder import FolderSnapshots
-from persistence.snapshots.postgres import PostgresSnapshots
-from persistence.snapshots.store import Snapshot
-from persistence.verify import verify
+from callmarket.engine import limits
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.commands import (
+    ADMIN,
+    CancelBid,
+    Command,
+    Entry,
+    ExpireDue,
+    Mint,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+)
+from callmarket.engine.core import Engine
+from callmarket.engine.decide import bids
+from callmarket.engine.decide.refusals import refused
+from callmarket.engine.events import AwardGranted, BidPlaced, Events, HistoryBegun, Rejected, Repeated
+from callmarket.engine.image import FORMAT
+from callmarket.engine.limits import RULES
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
+from callmarket.persistence import recovery
+from callmarket.persistence.errors import Diverged, TooNew
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.recovery import recover, rehearse
+from callmarket.persistence.snapshots.folder import FolderSnapshots
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.snapshots.store import Snapshot
+from callmarket.persistence.verify import verify
 from tests.support.golden import (
     golden_journal,
     golden_snapshot,

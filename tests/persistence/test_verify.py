@@ -6,10 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from persistence.migrate import load
-from persistence.postgres import PostgresJournal
-from persistence.projections import Changes
-from persistence.verify import DIFFERENCES_MAX, disagreements, verify
+from callmarket.persistence.database.migrate import load
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.projections import Changes
+from callmarket.persistence.verify import DIFFERENCES_MAX, disagreements, verify
 from tests.support.following import level
 from tests.support.sealed import Story, batches, bids, changes_of, story
 from tests.support.swarms import long_swarm
@@ -156,7 +156,7 @@ def test_every_table_is_verified_or_known_not_to_be():
     import re
 
     created = re.findall(r"CREATE TABLE (\w+)", "".join(migration.content.decode() for migration in load()))
-    from persistence.tables import TABLES
+    from callmarket.persistence.tables.rows import TABLES
 
     assert set(created) - {table.name for table in TABLES} == {
         "journal",

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from engine.codec import Sealed
-from persistence.postgres import PostgresJournal
-from persistence.tables import TABLES, Table
-from persistence.verify import VerifyReport, verify
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.rows import TABLES, Table
+from callmarket.persistence.verify import VerifyReport, verify
 from tests.support.following import level
 from tests.support.sealed import batches, bids, story
 from tests.support.swarms import long_swarm

@@ -8,7 +8,7 @@ said, and the shortest list of commands that still makes them differ. To repeat:
 
 import pytest
 
-from engine.commands import PricingRule
+from callmarket.engine.commands import PricingRule
 from tests.support.agreement import Step, assert_agreement, first_difference, shrink
 from tests.support.streams import PRICING_RULES, Stream, bounds
 from tests.support.swarms import crowd_swarm, long_swarm, rewarding_swarm

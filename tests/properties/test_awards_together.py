@@ -11,12 +11,22 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.workload import accepted
-from engine.commands import ClearRound, Command, Entry, Mint, OfferSlot, OpenAccount, OpenMarket, PlaceBid, SettleAward
-from engine.core import Engine
-from engine.events import AwardsGranted, BidsExpired, BidsLost, Event, Events, one_by_one
-from engine.evolve import evolve
-from engine.receipts import Receipts
-from engine.state import State
+from callmarket.engine.commands import (
+    ClearRound,
+    Command,
+    Entry,
+    Mint,
+    OfferSlot,
+    OpenAccount,
+    OpenMarket,
+    PlaceBid,
+    SettleAward,
+)
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AwardsGranted, BidsExpired, BidsLost, Event, Events, one_by_one
+from callmarket.engine.evolve import evolve
+from callmarket.engine.receipts import Receipts
+from callmarket.engine.state import State
 from tests.support.recording import record
 from tests.support.streams import bounds
 

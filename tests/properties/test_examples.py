@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from engine.commands import (
+from callmarket.engine.commands import (
     AmendBid,
     CancelBid,
     ClearRound,
@@ -25,8 +25,8 @@ from engine.commands import (
     SettleAward,
     VoidAward,
 )
-from engine.core import Engine
-from engine.events import (
+from callmarket.engine.core import Engine
+from callmarket.engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
@@ -41,7 +41,7 @@ from engine.events import (
     TransferPosted,
     one_by_one,
 )
-from engine.limits import TOKENS_MAX
+from callmarket.engine.limits import TOKENS_MAX
 from tests.support.naive import NaiveMarket
 from tests.support.streams import bounds
 

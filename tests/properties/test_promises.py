@@ -13,7 +13,7 @@ from itertools import combinations, combinations_with_replacement, permutations,
 
 import pytest
 
-from engine.commands import PricingRule
+from callmarket.engine.commands import PricingRule
 from tests.support.lies import (
     CAPPED,
     FREE,

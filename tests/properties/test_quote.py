@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.book import Bid, Book
-from engine.commands import (
+from callmarket.engine.book import Bid, Book
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     AmendBid,
@@ -26,12 +26,12 @@ from engine.commands import (
     OpenMarket,
     PlaceBid,
 )
-from engine.core import Engine
-from engine.events import AwardGranted, Events, Rejected, RoundCleared, one_by_one
-from engine.limits import TOKENS_MAX
-from engine.quote import Quote, quote
-from engine.reject import Reject
-from engine.state import State
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AwardGranted, Events, Rejected, RoundCleared, one_by_one
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.engine.quote import Quote, quote
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 from tests.engine.test_call_cost import FEW, SLOTS, crowded
 from tests.support.agreement import Pair
 from tests.support.naive.calls import eligible_bids, live_bids

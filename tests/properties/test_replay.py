@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.workload import accepted
-from engine import codec
-from engine.codec import GENESIS_DIGEST, seal
-from engine.commands import CancelBid, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
-from engine.core import Engine
-from engine.events import BidPlaced, Rejected
-from engine.state import State
+from callmarket.engine import codec
+from callmarket.engine.codec import GENESIS_DIGEST, seal
+from callmarket.engine.commands import CancelBid, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
+from callmarket.engine.core import Engine
+from callmarket.engine.events import BidPlaced, Rejected
+from callmarket.engine.state import State
 from tests.support.recording import Recording, record
 from tests.support.streams import bounds
 

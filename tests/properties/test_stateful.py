@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.commands import (
+from callmarket.engine.commands import (
     ISSUANCE,
     AmendBid,
     BindHolds,
@@ -41,7 +41,7 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.events import (
+from callmarket.engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
@@ -51,7 +51,7 @@ from engine.events import (
     TransferPosted,
     one_by_one,
 )
-from engine.reject import Reject
+from callmarket.engine.reject import Reject
 from tests.support.agreement import Pair
 from tests.support.streams import PRICING_RULES, bounds
 

@@ -10,9 +10,9 @@ from typing import get_args
 
 import pytest
 
-from engine import limits
-from engine.commands import CaptureHold, Command, Entry
-from engine.events import (
+from callmarket.engine import limits
+from callmarket.engine.commands import CaptureHold, Command, Entry
+from callmarket.engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
@@ -36,8 +36,8 @@ from engine.events import (
     TransferPosted,
     one_by_one,
 )
-from engine.limits import TOKENS_MAX
-from engine.reject import Reject
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.engine.reject import Reject
 from tests.support.naive import NaiveMarket
 from tests.support.naive.retries import is_remembered_for_a_day
 from tests.support.streams import Stream, bounds

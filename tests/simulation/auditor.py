@@ -8,18 +8,18 @@ way than deciding.
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from bridge.api.messages import Request
-from bridge.market.sequencer import Applied
-from engine import limits
-from engine.codec import encode
-from engine.commands import Command, Entry
-from engine.core import Engine
-from engine.events import Events, Rejected, Repeated, TransferPosted
-from engine.limits import RECEIPTS_MAX
-from engine.reject import Reject
-from persistence.errors import Fenced, PersistenceError, Unavailable
-from persistence.journal import Chain, Position, Stored
-from persistence.memory import MemoryDatabase
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.market.sequencer import Applied
+from callmarket.engine import limits
+from callmarket.engine.codec import encode
+from callmarket.engine.commands import Command, Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Events, Rejected, Repeated, TransferPosted
+from callmarket.engine.limits import RECEIPTS_MAX
+from callmarket.engine.reject import Reject
+from callmarket.persistence.errors import Fenced, PersistenceError, Unavailable
+from callmarket.persistence.journal.memory import MemoryDatabase
+from callmarket.persistence.journal.protocol import Chain, Position, Stored
 from tests.simulation.world import Life, World
 from tests.support.naive.retries import is_remembered_for_a_day
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
-from engine.reject import Reject
+from callmarket.engine.reject import Reject
 from tests.simulation.options import CHAOS_EVERY_US, FATES, LOSSES
 from tests.simulation.run import Result, SimulationFailed, simulate
 

@@ -11,24 +11,25 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-import bridge.market.sequencer
-from bridge.timekeeping import opening
-from bridge.timekeeping.judge import Judge
-from bridge.timekeeping.keeper import Timekeeper
-from engine import core
-from engine.decide import sweeps
-from engine.events import SweepFinished
-from engine.ledger import Ledger
-from engine.receipts import Receipts
-from engine.retries import Retries
-from persistence import recovery, table_writer
-from persistence.errors import Unavailable
-from persistence.following import Following
-from persistence.journal import Position, Stored
-from persistence.memory import MemoryJournal
-from persistence.outbox import Outbox
-from persistence.projections import Changes
-from persistence.recovery import Recovered, Replica, rehearse
+from callmarket.bridge.market import sequencer
+from callmarket.bridge.timekeeping import opening
+from callmarket.bridge.timekeeping.judge import Judge
+from callmarket.bridge.timekeeping.keeper import Timekeeper
+from callmarket.engine import core
+from callmarket.engine.decide import sweeps
+from callmarket.engine.events import SweepFinished
+from callmarket.engine.ledger import Ledger
+from callmarket.engine.receipts import Receipts
+from callmarket.engine.retries import Retries
+from callmarket.persistence import recovery
+from callmarket.persistence.errors import Unavailable
+from callmarket.persistence.journal.memory import MemoryJournal
+from callmarket.persistence.journal.protocol import Position, Stored
+from callmarket.persistence.recovery import Recovered, Replica, rehearse
+from callmarket.persistence.tables import table_writer
+from callmarket.persistence.tables.following import Following
+from callmarket.persistence.tables.projections import Changes
+from callmarket.persistence.writer.outbox import Outbox
 from tests.simulation import node
 from tests.simulation.store import Store
 from tests.simulation.tables import Session, SimulatedProjector, Tables, changed
@@ -370,7 +371,7 @@ def a_token_is_lost_on_the_way(patch: pytest.MonkeyPatch) -> None:
 
 @canary(seeds=2)
 def a_clock_that_is_set_back_is_believed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(bridge.market.sequencer, "max", lambda *times: times[-1], raising=False)
+    patch.setattr(sequencer, "max", lambda *times: times[-1], raising=False)
 
 
 @canary(seeds=7)

@@ -6,11 +6,11 @@ likes, to whichever node, after whatever error. It is not told who leads.
 
 from collections.abc import Callable, Sequence
 
-from bridge.api.messages import Request
-from bridge.market.sequencer import Applied
-from engine.commands import Command
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.market.sequencer import Applied
+from callmarket.engine.commands import Command
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 from tests.simulation.auditor import may_be_forgotten
 from tests.simulation.node import Node
 from tests.simulation.options import Options

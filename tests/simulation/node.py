@@ -6,22 +6,22 @@ and the composition root do around them. What a node promises to clients it firs
 
 from collections.abc import Callable, Sequence
 
-import bridge.api.errors
-from bridge.api.messages import Request
-from bridge.market import recall
-from bridge.market.sequencer import Applied, Sequencer, last_row
-from bridge.timekeeping.keeper import Timekeeper
-from engine.codec import Sealed
-from engine.core import Engine
-from persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
-from persistence.journal import Position
-from persistence.leadership.market_time import View
-from persistence.leadership.succession import succeed
-from persistence.outbox import Outbox
-from persistence.queries import ReplyRow
-from persistence.recovery import Recovered, Replica, recover, rehearse
-from persistence.snapshots.follower import Follower
-from persistence.snapshots.store import SnapshotStore
+from callmarket.bridge.api import errors as api_errors
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.market import recall
+from callmarket.bridge.market.sequencer import Applied, Sequencer, last_row
+from callmarket.bridge.timekeeping.keeper import Timekeeper
+from callmarket.engine.codec import Sealed
+from callmarket.engine.core import Engine
+from callmarket.persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
+from callmarket.persistence.journal.protocol import Position
+from callmarket.persistence.leadership.market_time import View
+from callmarket.persistence.leadership.succession import succeed
+from callmarket.persistence.queries import ReplyRow
+from callmarket.persistence.recovery import Recovered, Replica, recover, rehearse
+from callmarket.persistence.snapshots.follower import Follower
+from callmarket.persistence.snapshots.store import SnapshotStore
+from callmarket.persistence.writer.outbox import Outbox
 from tests.simulation.auditor import BOUND_S
 from tests.simulation.options import Options
 from tests.simulation.shelf import ProcessSnapshots, Shelf
@@ -264,7 +264,7 @@ class Node:
             return
         try:
             applied = sequencer.submit(requests)
-        except (bridge.api.errors.Unavailable, PersistenceError) as error:
+        except (api_errors.Unavailable, PersistenceError) as error:
             if "queue is full" in str(error):
                 self.world.occurred("queue full")
             if self.keeper.fault:

@@ -8,7 +8,7 @@ are met. Times are virtual microseconds.
 import random
 from dataclasses import dataclass, fields
 
-from persistence.write_limits import Limits, TableLimits
+from callmarket.persistence.writer.limits import Limits, TableLimits
 from tests.support.swarms import Swarm, lingering_swarm, small_swarm
 
 # What may happen to one request to the database, beside being carried out and answered.

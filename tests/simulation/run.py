@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from engine.commands import ADMIN, OPERATOR, ClearRound, Command, ExpireDue, ReleaseHold
-from engine.events import SweepFinished
-from engine.reject import Reject
-from persistence.errors import Fenced, Unavailable
-from persistence.memory import MemoryJournal
-from persistence.recovery import rehearse
-from persistence.snapshots.follower import take
+from callmarket.engine.commands import ADMIN, OPERATOR, ClearRound, Command, ExpireDue, ReleaseHold
+from callmarket.engine.events import SweepFinished
+from callmarket.engine.reject import Reject
+from callmarket.persistence.errors import Fenced, Unavailable
+from callmarket.persistence.journal.memory import MemoryJournal
+from callmarket.persistence.recovery import rehearse
+from callmarket.persistence.snapshots.follower import take
 from tests.simulation.auditor import Auditor
 from tests.simulation.clients import Client
 from tests.simulation.node import Node, Snapshotter

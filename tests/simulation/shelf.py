@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from persistence.errors import Damaged
-from persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
+from callmarket.persistence.errors import Damaged
+from callmarket.persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
 from tests.simulation.store import Store, take_step
 from tests.simulation.world import Life, World
 

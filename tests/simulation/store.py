@@ -7,10 +7,10 @@ out at one moment, whole or not at all, whoever still waits for it.
 
 from collections.abc import Callable, Generator, Sequence
 
-from engine.codec import Sealed
-from persistence.errors import PersistenceError, Unavailable
-from persistence.journal import Journal, Position, Stored
-from persistence.memory import MemoryDatabase, MemoryJournal
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.errors import PersistenceError, Unavailable
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
+from callmarket.persistence.journal.protocol import Journal, Position, Stored
 from tests.simulation.auditor import Auditor
 from tests.simulation.options import Options
 from tests.simulation.world import Crashed, Life, World

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import asdict
 
-from engine.codec import Sealed
-from persistence.errors import Diverged, PersistenceError, Unavailable
-from persistence.following import Following
-from persistence.journal import Archive, Position, Stored
-from persistence.projections import Changes
-from persistence.statements import changed_rows, new_rows
-from persistence.table_writer import Progress, TablesDatabase, TableSteps, TableWriter
-from persistence.tables import TABLES
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.errors import Diverged, PersistenceError, Unavailable
+from callmarket.persistence.journal.protocol import Archive, Position, Stored
+from callmarket.persistence.journal.statements import changed_rows, new_rows
+from callmarket.persistence.tables.following import Following
+from callmarket.persistence.tables.projections import Changes
+from callmarket.persistence.tables.rows import TABLES
+from callmarket.persistence.tables.table_writer import Progress, TablesDatabase, TableSteps, TableWriter
 from tests.simulation.options import Options
 from tests.simulation.store import Store, take_step
 from tests.simulation.tables_auditor import Rows, TablesAuditor

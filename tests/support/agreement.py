@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from engine.commands import AmendBid, CancelBid, Entry
-from engine.core import Engine
-from engine.events import BidPlaced, Events, RoundCleared
-from engine.limits import SEQ_MAX
+from callmarket.engine.commands import AmendBid, CancelBid, Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import BidPlaced, Events, RoundCleared
+from callmarket.engine.limits import SEQ_MAX
 from tests.support.naive import NaiveMarket, comparable
 from tests.support.streams import Stream, bounds
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.server.http_app import document
-from bridge.server.openapi import operations
+from callmarket.bridge.server.http_app import document
+from callmarket.bridge.server.openapi import operations
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Rule of this file: it begins when it is told to (a line on its input), so that s
 import json
 import sys
 
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 
 
 def main(url: str, shard_id: int, worker_id: str, tasks: int) -> None:

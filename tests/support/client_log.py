@@ -16,8 +16,8 @@ import msgspec
 import psycopg
 from msgspec import Raw, Struct
 
-from bridge.api.messages import Reply, Request
-from engine.codec import encode
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.engine.codec import encode
 
 PROBLEMS_MAX = 20
 

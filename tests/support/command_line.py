@@ -33,7 +33,7 @@ def callmarket(
     """Run `callmarket`, and return what became of it; as `subprocess.run`, also in what it raises."""
     wanted = dict(os.environ if environment is None else environment)
     if _early(wanted) != _early(os.environ):
-        command = [sys.executable, "-m", "bridge", *arguments]
+        command = [sys.executable, "-m", "callmarket", *arguments]
         return subprocess.run(
             command, cwd=ROOT, env=wanted, capture_output=True, text=True, timeout=timeout_s, check=False
         )
@@ -163,13 +163,13 @@ def _watch(request: dict[str, Any], out: int, err: int, tells_end: int) -> None:
     sys.stderr = sys.__stderr__ = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # type: ignore[misc]  # noqa: SIM115
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.argv = ["bridge", *request["arguments"]]
+    sys.argv = ["callmarket", *request["arguments"]]
     # Its end is the end of this process, with all that Python does then.
-    runpy.run_module("bridge", run_name="__main__", alter_sys=True)
+    runpy.run_module("callmarket", run_name="__main__", alter_sys=True)
 
 
 def _main() -> None:
-    import bridge.cli.commands  # noqa: F401 -- what all commands need
+    from callmarket.bridge.cli import commands  # noqa: F401 -- what all commands need
 
     assert threading.active_count() == 1, "a process with threads must not be forked"
     gc.freeze()

@@ -5,8 +5,8 @@ Rule of this file: one number per command, the same on every run of one Python.
 
 import sys
 
-from engine.commands import Entry
-from engine.core import Engine
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
 
 
 def operations(engine: Engine, entry: Entry) -> int:

@@ -20,10 +20,10 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from persistence.embedded import ensure_server
-from persistence.embedded.home import Home
-from persistence.embedded.locks import UseLock, gate
-from persistence.embedded.postmaster import Postmaster
+from callmarket.persistence.embedded import ensure_server
+from callmarket.persistence.embedded.home import Home
+from callmarket.persistence.embedded.locks import UseLock, gate
+from callmarket.persistence.embedded.postmaster import Postmaster
 
 EXTERNAL_URL_VARIABLE = "CALLMARKET_TEST_DATABASE_URL"
 HOME_PREFIX = "callmarket-test-"

@@ -112,7 +112,7 @@ def main() -> None:
     time.time_ns = faked_time_ns
     time.clock_gettime_ns = faked_clock_gettime_ns
     # Only now, so that nothing of the market has read a clock.
-    from bridge.cli.commands import main as command_line
+    from callmarket.bridge.cli.commands import main as command_line
 
     command_line()
 

@@ -10,9 +10,9 @@ import random
 import sys
 from datetime import timedelta
 
-from bridge import AsyncExchange, Exchange, Unavailable, UnknownOutcome, open_exchange
-from bridge.api.errors import ExchangeError
-from bridge.feed import sse
+from callmarket import AsyncExchange, Exchange, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.feed import sse
 
 BIDDERS = tuple(f"bidder-{number}" for number in range(5))
 MARKETS = ("one", "two")

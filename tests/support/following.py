@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import psycopg
 
-from persistence.postgres import read_position, wait_for_tables
-from persistence.table_writer import bring_level
+from callmarket.persistence.journal.postgres import read_position, wait_for_tables
+from callmarket.persistence.tables.table_writer import bring_level
 
 # Far more than it takes on a busy machine: a test that waits so long has failed.
 WITHIN_S = 60.0

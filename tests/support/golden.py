@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from engine.core import Engine
-from engine.image import FORMAT
-from engine.limits import RULES
-from persistence.journal import Chain, Position, Stored
-from persistence.memory import MemoryDatabase, MemoryJournal
-from persistence.snapshots.store import Snapshot
+from callmarket.engine.core import Engine
+from callmarket.engine.image import FORMAT
+from callmarket.engine.limits import RULES
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
+from callmarket.persistence.journal.protocol import Chain, Position, Stored
+from callmarket.persistence.snapshots.store import Snapshot
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
 from tests.support.sealed import story

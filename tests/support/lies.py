@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from operator import attrgetter
 
-from engine.book import Bid, priority
-from engine.clearing import Eligible, match
-from engine.commands import (
+from callmarket.engine.book import Bid, priority
+from callmarket.engine.clearing import Eligible, match
+from callmarket.engine.commands import (
     ClearRound,
     Command,
     Entry,
@@ -24,8 +24,8 @@ from engine.commands import (
     PricingRule,
     TaskScope,
 )
-from engine.core import Engine
-from engine.events import AwardGranted, Events, Rejected, RoundCleared, one_by_one
+from callmarket.engine.core import Engine
+from callmarket.engine.events import AwardGranted, Events, Rejected, RoundCleared, one_by_one
 
 VALUE_MAX = 5
 

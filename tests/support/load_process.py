@@ -19,12 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bridge import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange
-from bridge.api import verbs
-from engine.codec import decode_command
-from engine.commands import TREASURY
-from engine.events import AwardGranted, BidPlaced, one_by_one
-from engine.limits import RECEIPTS_MAX
+from callmarket import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.api import verbs
+from callmarket.engine.codec import decode_command
+from callmarket.engine.commands import TREASURY
+from callmarket.engine.events import AwardGranted, BidPlaced, one_by_one
+from callmarket.engine.limits import RECEIPTS_MAX
 from tests.support.client_log import ClientLog, Intent, read_log
 
 MARKET_IDS = ("short", "long")

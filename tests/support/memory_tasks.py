@@ -6,9 +6,9 @@ Rule of this file: `MemoryWork`, without the checks of what is put into it.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from bridge.api.clock import Clock, system_clock
-from bridge.fleet.tasks.memory import MemoryWork
-from bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.api.clock import Clock, system_clock
+from callmarket.bridge.fleet.tasks.memory import MemoryWork
+from callmarket.bridge.fleet.tasks.model import Quest, Task
 
 START = datetime(2027, 1, 15, 8, tzinfo=UTC)
 

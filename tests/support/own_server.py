@@ -12,9 +12,9 @@ from pathlib import Path
 
 from psycopg import sql
 
-from persistence.embedded import EmbeddedServer, ensure_server
-from persistence.embedded.postmaster import StopMode
-from persistence.migrate import ensure_schema
+from callmarket.persistence.database.migrate import ensure_schema
+from callmarket.persistence.embedded import EmbeddedServer, ensure_server
+from callmarket.persistence.embedded.postmaster import StopMode
 from tests.support.databases import TestServer, temporary_home
 from tests.support.small_market import until
 

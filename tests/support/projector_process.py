@@ -6,8 +6,8 @@ Rule of this file: as whoever leads does, in batches of so many rows, one after 
 import sys
 import time
 
-from persistence.postgres import PostgresJournal
-from persistence.table_writer import PostgresTables
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.table_writer import PostgresTables
 
 
 def main() -> None:

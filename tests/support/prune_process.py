@@ -7,10 +7,10 @@ file is about to be written, and `pruned` at the end.
 import sys
 from pathlib import Path
 
-from persistence.archive import prune
-from persistence.archive.journal import ArchivedJournal
-from persistence.postgres import PostgresJournal
-from persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.archive import prune
+from callmarket.persistence.archive.journal import ArchivedJournal
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 
 
 def main() -> None:

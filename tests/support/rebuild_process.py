@@ -5,8 +5,8 @@ Rule of this file: each rebuild is that of `callmarket rebuild-projections`; it 
 
 import sys
 
-from persistence.postgres import PostgresJournal
-from persistence.rebuild import rebuild
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.rebuild import rebuild
 
 
 def main() -> None:

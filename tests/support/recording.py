@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.core import Engine
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.core import Engine
 from tests.support.streams import Stream, bounds
 from tests.support.swarms import lingering_swarm, small_swarm
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from bridge.server.asgi import Application
-from bridge.server.http_app import http_app
-from bridge.server.service import Service
+from callmarket.bridge.server.asgi import Application
+from callmarket.bridge.server.http_app import http_app
+from callmarket.bridge.server.service import Service
 
 # Made, and used by nobody at this moment, each with the service that it was made for, which lends its fields from the
 # one that is served: services that are up at the same time have an application each.

@@ -4,7 +4,7 @@ Rule of this file: what stands here is in `tests/golden/`, so an instance is nev
 added, and a new field gets its value in a new instance.
 """
 
-from engine.commands import (
+from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
     BindHolds,
@@ -26,7 +26,7 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.events import (
+from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
     AwardLapsed,
@@ -54,7 +54,7 @@ from engine.events import (
     SweepFinished,
     TransferPosted,
 )
-from engine.reject import Reject
+from callmarket.engine.reject import Reject
 
 COMMANDS: tuple[Command, ...] = (
     OpenAccount("alice", "agent"),

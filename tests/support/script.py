@@ -58,9 +58,9 @@ from typing import TypeVar
 
 import msgspec
 
-from engine import limits
-from engine.book import best_first
-from engine.commands import (
+from callmarket.engine import limits
+from callmarket.engine.book import best_first
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     TREASURY,
@@ -86,8 +86,8 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.core import Engine
-from engine.events import (
+from callmarket.engine.core import Engine
+from callmarket.engine.events import (
     AwardGranted,
     AwardLapsed,
     AwardSettled,
@@ -110,7 +110,7 @@ from engine.events import (
     TransferPosted,
     one_by_one,
 )
-from engine.holds import HoldKey
+from callmarket.engine.holds import HoldKey
 from tests.support.streams import bounds
 
 E = TypeVar("E", bound=Event)
@@ -323,7 +323,7 @@ class Script:
 
     def _set_bound(self, words: list[str]) -> str:
         if len(words) != 2 or not hasattr(limits, words[0]):
-            raise ScriptError("expected: bound NAME NUMBER, with a name of engine.limits")
+            raise ScriptError("expected: bound NAME NUMBER, with a name of callmarket.engine.limits")
         self._bounds[words[0]] = _number(words[1])
         return "ok"
 

@@ -7,10 +7,10 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
-from engine.core import Engine
-from persistence.projections import Changes
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
+from callmarket.engine.core import Engine
+from callmarket.persistence.tables.projections import Changes
 from tests.support.streams import Stream
 from tests.support.swarms import Swarm, small_swarm
 

@@ -4,8 +4,8 @@ Rule of this file: a hint for choosing likely commands, not an oracle. What fall
 that is refused.
 """
 
-from engine.commands import ISSUANCE, Entry
-from engine.events import (
+from callmarket.engine.commands import ISSUANCE, Entry
+from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
     AwardLapsed,

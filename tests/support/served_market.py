@@ -11,14 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from bridge import Exchange
-from bridge.access.door import Door
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from bridge.scheduler.caller import Caller
-from bridge.server.front import Front
-from bridge.server.http_server import Server, listening_socket, url_of
-from bridge.server.service import Service
+from callmarket import Exchange
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.scheduler.caller import Caller
+from callmarket.bridge.server.front import Front
+from callmarket.bridge.server.http_server import Server, listening_socket, url_of
+from callmarket.bridge.server.service import Service
 from tests.support.routes import routes_of
 from tests.support.small_market import WAIT_S_MAX
 

@@ -23,7 +23,7 @@ END_S_MAX = 60
 
 
 # What starts the command line: as a user does.
-START = ("-m", "bridge")
+START = ("-m", "callmarket")
 
 
 def command(*options: str, port: int = 0, start: Sequence[str] = START) -> list[str]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from bridge import config
-from bridge.config import FILE_VARIABLE, PREFIX, SECRETS, Config
+from callmarket.bridge import config
+from callmarket.bridge.config import FILE_VARIABLE, PREFIX, SECRETS, Config
 
 HEAD = f"""# Settings
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from bridge import Exchange
-from bridge.api.units import datetime_of
-from bridge.market.waiting import Waiting
+from callmarket import Exchange
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.market.waiting import Waiting
 
 WAIT_S_MAX = 60.0
 """A wait that takes longer than this has failed; a busy machine is slow, not wrong."""

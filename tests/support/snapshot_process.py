@@ -7,10 +7,10 @@ it says `taking` before each.
 import sys
 from pathlib import Path
 
-from persistence.postgres import PostgresJournal
-from persistence.snapshots.folder import FolderSnapshots
-from persistence.snapshots.follower import take
-from persistence.snapshots.postgres import PostgresSnapshots
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.snapshots.folder import FolderSnapshots
+from callmarket.persistence.snapshots.follower import take
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 
 
 def main() -> None:

@@ -1,15 +1,15 @@
 """The SQL tables written in the plainest way: one row and one event at a time, with the dates and decimals of Python.
 
-Rule of this file: it shares no code with `persistence.projections` and folds nothing; it is slow and obvious.
+Rule of this file: it shares no code with `persistence.tables.projections` and folds nothing; it is slow and obvious.
 """
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from engine import events as happened
-from engine.codec import Sealed
-from engine.events import one_by_one
+from callmarket.engine import events as happened
+from callmarket.engine.codec import Sealed
+from callmarket.engine.events import one_by_one
 
 Row = dict[str, Any]
 

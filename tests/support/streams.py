@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args
 
-from engine import limits
-from engine.commands import (
+from callmarket.engine import limits
+from callmarket.engine.commands import (
     ADMIN,
     ISSUANCE,
     OPERATOR,
@@ -40,7 +40,7 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.events import Events
+from callmarket.engine.events import Events
 from tests.support.seen import Seen
 from tests.support.swarms import WEIGHTS, Swarm, small_swarm
 

@@ -6,8 +6,8 @@ Rule of this file: nothing but that.
 import json
 from pathlib import Path
 
-from bridge.mcp_server.catalogue import TOOLS
-from bridge.mcp_server.server import declared
+from callmarket.bridge.mcp_server.catalogue import TOOLS
+from callmarket.bridge.mcp_server.server import declared
 
 PATH = Path(__file__).resolve().parents[1] / "bridge" / "mcp_server" / "tools.json"
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bridge import Request, open_exchange
-from engine.codec import decode_command
-from engine.state import State
-from persistence.verify import verify
+from callmarket import Request, open_exchange
+from callmarket.engine.codec import decode_command
+from callmarket.engine.state import State
+from callmarket.persistence.verify import verify
 from tests.support.client_log import ClientLog, Heard, audit, read_log, read_rows
 from tests.support.following import level
 

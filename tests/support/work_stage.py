@@ -11,12 +11,12 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any
 
-from bridge import Exchange, ManualClock
-from bridge.api.market_api import MarketApi
-from bridge.api.questions import AwardRow
-from bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings
-from bridge.fleet.tasks.model import Quest, Task
-from bridge.fleet.tasks.source import Backlog
+from callmarket import Exchange, ManualClock
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings
+from callmarket.bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.fleet.tasks.source import Backlog
 from tests.support.small_market import WAIT_S_MAX, until
 
 LEASE = timedelta(minutes=10)

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bridge.client import Client
-from bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings, ended_by_signals
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket import Client
+from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings, ended_by_signals
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.service_process import clean
 
 ROOT = Path(__file__).parents[2]

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 import psycopg
 
-from engine.codec import Sealed
-from persistence.postgres import PostgresJournal
-from persistence.verify import verify
-from persistence.write_behind import WriteBehind
-from persistence.write_limits import Limits
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.verify import verify
+from callmarket.persistence.writer.limits import Limits
+from callmarket.persistence.writer.write_behind import WriteBehind
 from tests.support.following import level
 
 

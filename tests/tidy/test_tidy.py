@@ -18,17 +18,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-# Each folder with those that it may import: tests -> benchmarks -> bridge -> persistence -> engine; and examples, which
-# show what a user may do, use the bridge alone.
+# What is installed: one package, with the three folders inside it.
+PACKAGE = "callmarket"
+# Each folder with those that it may import: tests -> benchmarks -> the face of the package -> bridge -> persistence ->
+# engine; and examples, which show what a user may do, use the face and the bridge alone.
 LAYERS = {
     "engine": {"engine"},
     "persistence": {"engine", "persistence"},
     "bridge": {"engine", "persistence", "bridge"},
-    "examples": {"bridge", "examples"},
-    "benchmarks": {"engine", "persistence", "bridge", "benchmarks"},
-    "tests": {"engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
+    PACKAGE: {"bridge"},
+    "examples": {PACKAGE, "bridge", "examples"},
+    "benchmarks": {PACKAGE, "engine", "persistence", "bridge", "benchmarks"},
+    "tests": {PACKAGE, "engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
     "dev.py": set(),
 }
+INSIDE = ("engine", "persistence", "bridge")
 # What stands at the root of `bridge/`, from what knows nothing of the others to what knows them all.
 BRIDGE_ORDER = (
     "api",
@@ -48,9 +52,8 @@ BRIDGE_ORDER = (
     "studies",
     "serve",
     "cli",
-    "__main__",
 )
-PRODUCT = ("engine", "persistence", "bridge", "examples")
+PRODUCT = (PACKAGE, *INSIDE, "examples")
 SIZED = (*PRODUCT, "benchmarks", "dev.py")
 
 # What the engine may import beside itself: modules that compute and do nothing else.
@@ -83,13 +86,7 @@ IMPURE_CALLS = {
     "globals",
 }
 # What reads the time of day. Waiting and measuring (`monotonic`, `perf_counter`, `sleep`) is no business of the engine.
-WALL_CLOCKS = {
-    "time.time",
-    "time.time_ns",
-    "time.localtime",
-    "time.gmtime",
-    "time.ctime",
-    "time.strftime",
+WALL_CLOCKS = {f"time.{name}" for name in ("time", "time_ns", "localtime", "gmtime", "ctime", "strftime")} | {
     "datetime.now",
     "datetime.utcnow",
     "datetime.today",
@@ -154,7 +151,13 @@ def _parsed(text: str) -> ast.Module:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Every import with its line, as a dotted name: `from a.b import c` is `a.b.c`."""
+    """Every import with its line, as a dotted name: `from a.b import c` is `a.b.c`; ours as the folders stand."""
+    for line, name in written_imports(tree):
+        package, _, rest = name.partition(".")
+        yield line, rest if package == PACKAGE and rest.split(".")[0] in INSIDE else name
+
+
+def written_imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
@@ -190,6 +193,13 @@ def imports_point_one_way(source: Source) -> Complaints:
             yield line, f"relative import of {name}"
         elif top in LAYERS and top not in LAYERS[source.layer]:
             yield line, f"{source.layer} imports {top}"
+
+
+def ours_is_imported_by_its_one_name(source: Source) -> Complaints:
+    """A user's own `engine.py` is not in our way, and ours not in his."""
+    for line, name in written_imports(source.tree):
+        if name.split(".")[0] in INSIDE:
+            yield line, f"imports {name}, which is installed as {PACKAGE}.{name}"
 
 
 def the_engine_imports_what_computes(source: Source) -> Complaints:
@@ -444,6 +454,7 @@ def found(source: Source, pattern: re.Pattern[str]) -> Complaints:
 
 CODE_CHECKS: tuple[Check, ...] = (
     imports_point_one_way,
+    ours_is_imported_by_its_one_name,
     the_engine_imports_what_computes,
     the_engine_imports_at_the_top,
     decide_and_evolve_do_not_know_each_other,
@@ -498,7 +509,7 @@ def complaints(check: Check, sources: tuple[Source, ...]) -> list[str]:
 def test_the_files_are_found() -> None:
     """Else every other test here would pass for want of files."""
     layers = {source.layer for source in python_files()}
-    assert {"engine", "persistence", "bridge", "tests", "dev.py"} <= layers <= set(LAYERS)
+    assert {*INSIDE, PACKAGE, "tests", "dev.py"} <= layers <= set(LAYERS)
     assert {"RULES.md", "pyproject.toml", "Makefile"} <= {source.path for source in text_files()}
 
 
@@ -526,13 +537,27 @@ def lines(count: int) -> str:
 RULED = '"""A file.\n\nRule of this file: one.\n"""\n'
 # Check, path, what it must find there, and what it must leave alone.
 PLANTED: list[tuple[Check, str, str, str]] = [
-    (imports_point_one_way, "engine/x.py", "from persistence.journal import Journal", "from engine.book import Book"),
+    (
+        imports_point_one_way,
+        "engine/x.py",
+        "from callmarket.persistence import x",
+        "from callmarket.engine import book",
+    ),
     (imports_point_one_way, "engine/x.py", "from . import book", "import engine.book"),
     (imports_point_one_way, "persistence/x.py", "import bridge", "from engine import codec"),
     (imports_point_one_way, "bridge/x.py", "def f():\n    from tests import support", "import persistence"),
     (imports_point_one_way, "examples/x.py", "import persistence.journal", "import bridge.client"),
     (imports_point_one_way, "benchmarks/x.py", "import tests.support", "import bridge.market.exchange"),
+    (imports_point_one_way, "bridge/x.py", "from callmarket import Client", "from callmarket.bridge import client"),
+    (imports_point_one_way, "callmarket/x.py", "from callmarket.engine import book", "import callmarket.bridge.client"),
     (imports_point_one_way, "dev.py", "import engine", "import subprocess"),
+    (ours_is_imported_by_its_one_name, "tests/x.py", "from engine.book import Book", "from callmarket.engine import x"),
+    (
+        ours_is_imported_by_its_one_name,
+        "bridge/x.py",
+        "import bridge.client",
+        "import bridges, callmarket.bridge.client",
+    ),
     (the_engine_imports_what_computes, "engine/x.py", "import time", "import heapq"),
     (the_engine_imports_what_computes, "engine/x.py", "from datetime import datetime", "from typing import Final"),
     (the_engine_imports_what_computes, "engine/x.py", "from random import Random", "import msgspec"),

@@ -6,8 +6,8 @@ once: by award it is claimed, worked, completed, settled, in this order, so that
 works nothing twice and leaves nothing unpaid.
 """
 
-from bridge.fleet.agent.gaps import Gap, ScoredGap, get_top_gap, score_gaps
-from bridge.fleet.agent.services import (
+from callmarket.bridge.fleet.agent.gaps import Gap, ScoredGap, get_top_gap, score_gaps
+from callmarket.bridge.fleet.agent.services import (
     Assignment,
     AuctionHealth,
     Budget,
@@ -17,10 +17,10 @@ from bridge.fleet.agent.services import (
     Work,
     WorkFailed,
 )
-from bridge.fleet.agent.settings import WorkerSettings
-from bridge.fleet.agent.signals import ended_by_signals
-from bridge.fleet.agent.status import WorkerStatus
-from bridge.fleet.agent.worker import Worker
+from callmarket.bridge.fleet.agent.settings import WorkerSettings
+from callmarket.bridge.fleet.agent.signals import ended_by_signals
+from callmarket.bridge.fleet.agent.status import WorkerStatus
+from callmarket.bridge.fleet.agent.worker import Worker
 
 __all__ = [
     "Assignment",

@@ -9,16 +9,16 @@ import logging
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from bridge.api.errors import Refused
-from bridge.api.market_api import MarketApi
-from bridge.api.pages import cursor
-from bridge.api.paging import all_rows
-from bridge.api.questions import AwardRow
-from bridge.api.reads import ROWS_FEW
-from bridge.api.results import Page
-from bridge.fleet.agent.settings import WorkerSettings
-from bridge.fleet.tasks.model import Completion
-from engine.reject import Reject
+from callmarket.bridge.api.errors import Refused
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.pages import cursor
+from callmarket.bridge.api.paging import all_rows
+from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.api.reads import ROWS_FEW
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.fleet.agent.settings import WorkerSettings
+from callmarket.bridge.fleet.tasks.model import Completion
+from callmarket.engine.reject import Reject
 
 logger: Final = logging.getLogger(__name__)
 

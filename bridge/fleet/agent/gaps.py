@@ -10,9 +10,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.errors import shown
-from bridge.api.units import float_of
-from engine.limits import SEQ_MAX, TOKENS_MAX
+from callmarket.bridge.api.errors import shown
+from callmarket.bridge.api.units import float_of
+from callmarket.engine.limits import SEQ_MAX, TOKENS_MAX
 
 logger: Final = logging.getLogger(__name__)
 

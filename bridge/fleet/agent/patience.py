@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, Final, TypeVar
 
-from bridge.api.errors import Unavailable, UnknownOutcome
+from callmarket.bridge.api.errors import Unavailable, UnknownOutcome
 
 T = TypeVar("T")
 

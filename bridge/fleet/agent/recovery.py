@@ -8,13 +8,13 @@ import logging
 from datetime import datetime
 from typing import Final
 
-from bridge.api.errors import ExchangeError
-from bridge.api.market_api import MarketApi
-from bridge.fleet.agent.awards import award_of, end
-from bridge.fleet.agent.patience import Ending
-from bridge.fleet.agent.task import Hand
-from bridge.fleet.tasks.model import Claim, Completion
-from bridge.fleet.tasks.source import TaskSource
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.fleet.agent.awards import award_of, end
+from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.tasks.model import Claim, Completion
+from callmarket.bridge.fleet.tasks.source import TaskSource
 
 logger: Final = logging.getLogger(__name__)
 

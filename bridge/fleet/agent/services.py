@@ -9,7 +9,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from bridge.fleet.tasks.model import Claim, Task
+from callmarket.bridge.fleet.tasks.model import Claim, Task
 
 
 class Finished(Struct, frozen=True):

@@ -8,12 +8,12 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from bridge.api.names import OWN
-from bridge.api.reads import check_name
-from bridge.api.units import duration_us
-from bridge.client.asking import WAIT_S_MAX
-from bridge.fleet.tasks.checks import check_tokens
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.api.units import duration_us
+from callmarket.bridge.client.asking import WAIT_S_MAX
+from callmarket.bridge.fleet.tasks.checks import check_tokens
 
 # Each slot is a thread here. Who has more slots runs more workers, which then fail one by one.
 SLOTS_MAX: Final = 64

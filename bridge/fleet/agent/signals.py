@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bridge.ending_signals import ending_signals
+from callmarket.bridge.ending_signals import ending_signals
 
 if TYPE_CHECKING:
-    from bridge.fleet.agent.worker import Worker
+    from callmarket.bridge.fleet.agent.worker import Worker
 
 
 @contextmanager

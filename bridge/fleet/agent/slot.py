@@ -10,18 +10,18 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from bridge.api.errors import Refused, Unavailable, UnknownOutcome
-from bridge.api.market_api import MarketApi
-from bridge.api.questions import AwardRow
-from bridge.fleet.agent.awards import Finder, end
-from bridge.fleet.agent.patience import Ending, Pauses
-from bridge.fleet.agent.services import Fallback
-from bridge.fleet.agent.settings import WorkerSettings
-from bridge.fleet.agent.status import Board, SlotStatus
-from bridge.fleet.agent.task import Hand
-from bridge.fleet.tasks.model import Completion
-from bridge.fleet.tasks.source import TaskSource
-from engine.reject import Reject
+from callmarket.bridge.api.errors import Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.fleet.agent.awards import Finder, end
+from callmarket.bridge.fleet.agent.patience import Ending, Pauses
+from callmarket.bridge.fleet.agent.services import Fallback
+from callmarket.bridge.fleet.agent.settings import WorkerSettings
+from callmarket.bridge.fleet.agent.status import Board, SlotStatus
+from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.tasks.model import Completion
+from callmarket.bridge.fleet.tasks.source import TaskSource
+from callmarket.engine.reject import Reject
 
 logger: Final = logging.getLogger(__name__)
 

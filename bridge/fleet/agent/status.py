@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from bridge.fleet.tasks.model import Payer
+from callmarket.bridge.fleet.tasks.model import Payer
 
 Doing = Literal["starting", "waiting", "working", "ended"]
 Counted = Literal["done", "failed", "settled", "voided", "lost", "turned_away"]

@@ -9,13 +9,13 @@ import threading
 from concurrent.futures import Future
 from typing import Final
 
-from bridge.api.errors import Invalid
-from bridge.api.questions import AwardRow
-from bridge.fleet.agent.patience import Ending
-from bridge.fleet.agent.services import Assignment, Finished, Work, WorkFailed
-from bridge.fleet.tasks.checks import check_outcome, check_tokens
-from bridge.fleet.tasks.model import Claim, Completion, Task
-from bridge.fleet.tasks.source import TaskSource
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.services import Assignment, Finished, Work, WorkFailed
+from callmarket.bridge.fleet.tasks.checks import check_outcome, check_tokens
+from callmarket.bridge.fleet.tasks.model import Claim, Completion, Task
+from callmarket.bridge.fleet.tasks.source import TaskSource
 
 logger: Final = logging.getLogger(__name__)
 

@@ -8,19 +8,19 @@ import logging
 import threading
 from typing import Final
 
-from bridge.api.clock import Clock, EvenClock
-from bridge.api.errors import ExchangeError, Unavailable, UnknownOutcome
-from bridge.api.market_api import MarketApi
-from bridge.api.units import datetime_of
-from bridge.fleet.agent.patience import Ending
-from bridge.fleet.agent.recovery import release_abandoned, take_stock
-from bridge.fleet.agent.services import Fallback, Work
-from bridge.fleet.agent.settings import WorkerSettings
-from bridge.fleet.agent.slot import SlotLoop
-from bridge.fleet.agent.status import Board, WorkerStatus
-from bridge.fleet.agent.task import Hand
-from bridge.fleet.tasks.model import Payer
-from bridge.fleet.tasks.source import TaskSource
+from callmarket.bridge.api.clock import Clock, EvenClock
+from callmarket.bridge.api.errors import ExchangeError, Unavailable, UnknownOutcome
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.recovery import release_abandoned, take_stock
+from callmarket.bridge.fleet.agent.services import Fallback, Work
+from callmarket.bridge.fleet.agent.settings import WorkerSettings
+from callmarket.bridge.fleet.agent.slot import SlotLoop
+from callmarket.bridge.fleet.agent.status import Board, WorkerStatus
+from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.tasks.model import Payer
+from callmarket.bridge.fleet.tasks.source import TaskSource
 
 logger: Final = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.errors import ExchangeError, NotLeader
-from bridge.api.units import at_us
-from bridge.fleet.earning.demurrage import NOT_YET_S, Debts, Demurrage, Outcome, Walk, charge
-from bridge.market.async_exchange import AsyncExchange
-from bridge.market.exchange import Exchange
-from engine.state import State
-from persistence.demurrage_debts import Debt
+from callmarket.bridge.api.errors import ExchangeError, NotLeader
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.fleet.earning.demurrage import NOT_YET_S, Debts, Demurrage, Outcome, Walk, charge
+from callmarket.bridge.market.async_exchange import AsyncExchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.engine.state import State
+from callmarket.persistence.stores.demurrage_debts import Debt
 
 logger: Final = logging.getLogger(__name__)
 

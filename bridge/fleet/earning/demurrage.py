@@ -14,20 +14,21 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from bridge.api import verbs
-from bridge.api.change import Change, Place
-from bridge.api.errors import Unavailable
-from bridge.api.messages import Reply, Request
-from bridge.api.questions import Durable
-from bridge.api.units import datetime_of
-from bridge.config import Config
-from engine.commands import ADMIN, TREASURY
-from engine.events import TransferPosted
-from engine.reasons import DEMURRAGE
-from persistence import demurrage_debts, queries
-from persistence.demurrage_debts import Debt, DebtRow
-from persistence.queries import IdleRow
-from persistence.reader_pool import Snapshot
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.config import Config
+from callmarket.engine.commands import ADMIN, TREASURY
+from callmarket.engine.events import TransferPosted
+from callmarket.engine.reasons import DEMURRAGE
+from callmarket.persistence import queries
+from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.persistence.queries import IdleRow
+from callmarket.persistence.stores import demurrage_debts
+from callmarket.persistence.stores.demurrage_debts import Debt, DebtRow
 
 PPM: Final = 1_000_000
 # A page is some milliseconds of the database, and its charges two or three of the engine, so nobody waits for it.

@@ -6,14 +6,14 @@ Rule of this file: once for an account, for ever. A grant is an earning of the l
 
 from typing import Final
 
-from bridge.api.errors import Invalid, Refused
-from bridge.api.market_api import MarketApi
-from bridge.api.reads import Wallet
-from bridge.fleet.earning.rates import GRANT
-from bridge.fleet.earning.rewards import Context, Reward, pay_once
-from engine.commands import AccountKind
-from engine.limits import TOKENS_MAX
-from engine.reject import Reject
+from callmarket.bridge.api.errors import Invalid, Refused
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.reads import Wallet
+from callmarket.bridge.fleet.earning.rates import GRANT
+from callmarket.bridge.fleet.earning.rewards import Context, Reward, pay_once
+from callmarket.engine.commands import AccountKind
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.engine.reject import Reject
 
 INITIAL_TOKENS: Final = 1_000
 

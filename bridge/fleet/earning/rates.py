@@ -15,9 +15,9 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from bridge.api.errors import Invalid
-from bridge.api.units import Number, micros
-from bridge.config import Config, in_home
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.units import Number, micros
+from callmarket.bridge.config import Config, in_home
 
 # The scale of a multiplier at a judgement: millionths of millionths.
 _ONE: Final = 10**12
@@ -96,7 +96,9 @@ class Rates(Struct, frozen=True):
 @cache
 def shipped_rates() -> Rates:
     """The table that comes with the program."""
-    return _read("rates.toml", files("bridge.fleet.earning").joinpath("rates.toml").read_text(encoding="utf-8"))
+    return _read(
+        "rates.toml", files("callmarket.bridge.fleet.earning").joinpath("rates.toml").read_text(encoding="utf-8")
+    )
 
 
 def load_rates(path: Path) -> Rates:

@@ -8,11 +8,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid, Refused
-from bridge.api.market_api import MarketApi
-from bridge.api.units import Number
-from bridge.fleet.earning.rates import GRANT, Rates, shipped_rates
-from engine.reject import Reject
+from callmarket.bridge.api.errors import Invalid, Refused
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.units import Number
+from callmarket.bridge.fleet.earning.rates import GRANT, Rates, shipped_rates
+from callmarket.engine.reject import Reject
 
 EARNING: Final = "earn:"
 

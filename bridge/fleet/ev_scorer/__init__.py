@@ -3,11 +3,11 @@
 Rule of this folder: it reads a `TaskSource` and bids through a `MarketApi`; it pays for nothing and starts no work.
 """
 
-from bridge.fleet.ev_scorer.ranking import get_priority_queue, get_quest_budget_allocation, score_all
-from bridge.fleet.ev_scorer.report import BidReport, Case
-from bridge.fleet.ev_scorer.scoring import ScoredTask, Scores, score_tasks
-from bridge.fleet.ev_scorer.submission import submit_bids_for_tasks
-from bridge.fleet.fallback.daily import persist_allocations
+from callmarket.bridge.fleet.ev_scorer.ranking import get_priority_queue, get_quest_budget_allocation, score_all
+from callmarket.bridge.fleet.ev_scorer.report import BidReport, Case
+from callmarket.bridge.fleet.ev_scorer.scoring import ScoredTask, Scores, score_tasks
+from callmarket.bridge.fleet.ev_scorer.submission import submit_bids_for_tasks
+from callmarket.bridge.fleet.fallback.daily import persist_allocations
 
 __all__ = [
     "BidReport",

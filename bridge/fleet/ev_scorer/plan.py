@@ -10,9 +10,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from bridge.config import Config
-from bridge.fleet.ev_scorer.scoring import Scores
-from engine.limits import TOKENS_MAX
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.ev_scorer.scoring import Scores
+from callmarket.engine.limits import TOKENS_MAX
 
 BLOCKED: Final = "blocked"
 UNSOUND: Final = "unsound"

@@ -4,11 +4,11 @@ Rule of this file: it reads a task source and writes nothing. While the auction 
 (`submission`), not an allocation; `bridge.fleet.fallback` writes allocations, and only when it is asked to.
 """
 
-from bridge.config import DEFAULTS, Config
-from bridge.fleet.ev_scorer.scoring import ScoredTask, Scores, score_tasks
-from bridge.fleet.fallback.split import split
-from bridge.fleet.tasks.checks import check_tokens
-from bridge.fleet.tasks.source import TaskSource
+from callmarket.bridge.config import DEFAULTS, Config
+from callmarket.bridge.fleet.ev_scorer.scoring import ScoredTask, Scores, score_tasks
+from callmarket.bridge.fleet.fallback.split import split
+from callmarket.bridge.fleet.tasks.checks import check_tokens
+from callmarket.bridge.fleet.tasks.source import TaskSource
 
 
 def score_all(source: TaskSource, config: Config = DEFAULTS) -> Scores:

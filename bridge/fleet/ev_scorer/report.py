@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from bridge.fleet.ev_scorer.plan import Change
+from callmarket.bridge.fleet.ev_scorer.plan import Change
 
 # Cases of one kind that are named; beyond, they are counted. A person reads some, a log line holds them.
 NAMED_PER_REASON_MAX: Final = 100

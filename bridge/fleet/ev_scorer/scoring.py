@@ -14,12 +14,12 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from bridge.api.errors import shown
-from bridge.api.units import float_of
-from bridge.config import DEFAULTS, Config
-from bridge.fleet.tasks.checks import WEIGHT_MAX
-from bridge.fleet.tasks.model import Task
-from engine.limits import TOKENS_MAX
+from callmarket.bridge.api.errors import shown
+from callmarket.bridge.api.units import float_of
+from callmarket.bridge.config import DEFAULTS, Config
+from callmarket.bridge.fleet.tasks.checks import WEIGHT_MAX
+from callmarket.bridge.fleet.tasks.model import Task
+from callmarket.engine.limits import TOKENS_MAX
 
 logger: Final = logging.getLogger(__name__)
 

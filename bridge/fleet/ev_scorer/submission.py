@@ -12,20 +12,20 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final, TypeVar
 
-from bridge.api import verbs
-from bridge.api.bodies import BIDS_PER_BATCH_MAX
-from bridge.api.errors import Forbidden, NotFound, Refused
-from bridge.api.market_api import MarketApi
-from bridge.api.paging import all_rows
-from bridge.api.results import Page
-from bridge.api.units import at_us, float_of
-from bridge.config import DEFAULTS, Config
-from bridge.fleet.ev_scorer.plan import UNSOUND, Change, Plan, Resting, Wallet, plan
-from bridge.fleet.ev_scorer.report import BidReport, Case, Tally
-from bridge.fleet.ev_scorer.scoring import score_tasks
-from bridge.fleet.tasks.checks import BID_FRACTION_MAX
-from bridge.fleet.tasks.model import Quest, Task
-from bridge.fleet.tasks.source import TaskSource
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bodies import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.errors import Forbidden, NotFound, Refused
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.paging import all_rows
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.units import at_us, float_of
+from callmarket.bridge.config import DEFAULTS, Config
+from callmarket.bridge.fleet.ev_scorer.plan import UNSOUND, Change, Plan, Resting, Wallet, plan
+from callmarket.bridge.fleet.ev_scorer.report import BidReport, Case, Tally
+from callmarket.bridge.fleet.ev_scorer.scoring import score_tasks
+from callmarket.bridge.fleet.tasks.checks import BID_FRACTION_MAX
+from callmarket.bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.fleet.tasks.source import TaskSource
 
 logger: Final = logging.getLogger(__name__)
 

@@ -12,19 +12,19 @@ from typing import Final, Self
 
 import psycopg
 
-import persistence.errors
-from bridge.api.clock import Clock
-from bridge.api.errors import Invalid, NotFound
-from bridge.api.failures import failure_of
-from bridge.api.one_process import OneProcess
-from bridge.api.reads import check_name
-from bridge.api.units import datetime_of
-from bridge.fleet.fallback.split import split_again
-from bridge.fleet.tasks.checks import check_tokens
-from engine.limits import SEQ_MAX
-from persistence import quest_budgets
-from persistence.quest_budgets import AllocationRow, SpendingRow
-from persistence.work.pool import WorkPool
+from callmarket.bridge.api.clock import Clock
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.failures import failure_of
+from callmarket.bridge.api.one_process import OneProcess
+from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.fleet.fallback.split import split_again
+from callmarket.bridge.fleet.tasks.checks import check_tokens
+from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.stores import quest_budgets
+from callmarket.persistence.stores.quest_budgets import AllocationRow, SpendingRow
+from callmarket.persistence.stores.work.pool import WorkPool
 
 # A failover is over within seconds as a rule.
 RETRY_AFTER_S: Final = 1.0
@@ -150,7 +150,7 @@ class DailyBudgets:
         try:
             with self._pool.use() as connection:
                 yield connection
-        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.Unavailable, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
 
 

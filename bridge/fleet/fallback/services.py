@@ -12,14 +12,14 @@ from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from bridge.api.clock import Clock, system_clock
-from bridge.api.errors import NotFound
-from bridge.config import DEFAULTS, Config
-from bridge.fleet.ev_scorer import ScoredTask, get_quest_budget_allocation, score_all, score_tasks
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.tasks.model import Task
-from bridge.fleet.tasks.source import TaskSource
-from persistence.quest_budgets import SpendingRow
+from callmarket.bridge.api.clock import Clock, system_clock
+from callmarket.bridge.api.errors import NotFound
+from callmarket.bridge.config import DEFAULTS, Config
+from callmarket.bridge.fleet.ev_scorer import ScoredTask, get_quest_budget_allocation, score_all, score_tasks
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.tasks.model import Task
+from callmarket.bridge.fleet.tasks.source import TaskSource
+from callmarket.persistence.stores.quest_budgets import SpendingRow
 
 logger: Final = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _is_open(task: Task | None) -> bool:
 
 
 if TYPE_CHECKING:
-    from bridge.fleet.agent.services import Budget, NextTask
+    from callmarket.bridge.fleet.agent.services import Budget, NextTask
 
     def _is_both(services: BudgetServices) -> tuple[NextTask, Budget]:
         """It has all that a worker falls back on."""

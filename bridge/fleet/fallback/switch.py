@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct
 
-from bridge.api.clock import Clock, EvenClock
-from bridge.api.errors import ExchangeError
-from bridge.api.market_api import MarketApi
-from bridge.api.units import datetime_of
-from bridge.config import DEFAULTS, Config
-from bridge.fleet.tasks.model import Payer
+from callmarket.bridge.api.clock import Clock, EvenClock
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.config import DEFAULTS, Config
+from callmarket.bridge.fleet.tasks.model import Payer
 
 logger: Final = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class AuctionSwitch:
 
 
 if TYPE_CHECKING:
-    from bridge.fleet.agent.services import AuctionHealth
+    from callmarket.bridge.fleet.agent.services import AuctionHealth
 
     def _is_one(switch: AuctionSwitch) -> AuctionHealth:
         """It is what a worker asks."""

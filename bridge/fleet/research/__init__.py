@@ -4,9 +4,15 @@ Rule of this folder: tokens move by holds of the market alone, which are journal
 is worth, who works for a bounty and what work has cost are plain tables. All of it works over any way to a market.
 """
 
-from bridge.api.artifacts import AllocationDetail, ArtifactDetail, BountyDetail, ResourceBudget, ResourceBudgetDetail
-from bridge.api.commitments import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
-from bridge.fleet.research.budgets import (
+from callmarket.bridge.api.artifacts import (
+    AllocationDetail,
+    ArtifactDetail,
+    BountyDetail,
+    ResourceBudget,
+    ResourceBudgetDetail,
+)
+from callmarket.bridge.api.commitments import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
+from callmarket.bridge.fleet.research.budgets import (
     compute_resource_budget,
     get_resource_budget_rankings,
     order_by_resource_budget,

@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from bridge.api.artifact_api import AllocatorApi
-from bridge.api.artifacts import AllocationDetail, ResourceBudget, ResourceBudgetDetail
-from bridge.api.reads import ROWS_MAX
-from bridge.api.results import Page
-from bridge.api.units import Number, float_of
-from bridge.fleet.tasks.model import Task
+from callmarket.bridge.api.artifact_api import AllocatorApi
+from callmarket.bridge.api.artifacts import AllocationDetail, ResourceBudget, ResourceBudgetDetail
+from callmarket.bridge.api.reads import ROWS_MAX
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.units import Number, float_of
+from callmarket.bridge.fleet.tasks.model import Task
 
 _NONE: Final[Mapping[str, float]] = {}
 

@@ -7,10 +7,10 @@ source of ours.
 from collections.abc import Iterable, Sequence
 from typing import Final, get_args
 
-from bridge.api.errors import Invalid
-from bridge.api.reads import check_name
-from bridge.fleet.tasks.model import Payer, Quest, Task, TaskStatus
-from engine.limits import MICROS_MAX, SEQ_MAX, TOKENS_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.fleet.tasks.model import Payer, Quest, Task, TaskStatus
+from callmarket.engine.limits import MICROS_MAX, SEQ_MAX, TOKENS_MAX
 
 # A thousandth of a second for each is about what PostgreSQL takes to add them: a batch stays under its time.
 BATCH_MAX: Final = 10_000

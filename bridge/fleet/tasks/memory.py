@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
-from bridge.api.clock import Clock, system_clock
-from bridge.api.errors import Invalid, NotFound
-from bridge.api.pages import name_after
-from bridge.api.reads import check_limit
-from bridge.api.units import datetime_of
-from bridge.fleet.tasks import checks
-from bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
-from bridge.fleet.tasks.tables import means, page_of
+from callmarket.bridge.api.clock import Clock, system_clock
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.pages import name_after
+from callmarket.bridge.api.reads import check_limit
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.fleet.tasks import checks
+from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
+from callmarket.bridge.fleet.tasks.tables import means, page_of
 
 
 class MemoryWork:
@@ -221,7 +221,7 @@ class MemoryWork:
 
 
 if TYPE_CHECKING:
-    from bridge.fleet.tasks.source import Backlog
+    from callmarket.bridge.fleet.tasks.source import Backlog
 
     def _is_one(work: MemoryWork) -> Backlog:
         """It has all that a source that is filled from outside has."""

@@ -7,7 +7,7 @@ are `bridge.fleet.tasks.tables` and, for tests and benchmarks, `bridge.fleet.tas
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
+from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
 
 
 class TaskSource(Protocol):

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, get_args
 
 import psycopg
 
-import persistence.errors
-from bridge.api.errors import Invalid, NotFound, Unavailable
-from bridge.api.failures import failure_of
-from bridge.api.one_process import OneProcess
-from bridge.api.pages import cursor, name_after
-from bridge.api.reads import check_limit
-from bridge.fleet.tasks import checks
-from bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
-from persistence.connections import connect
-from persistence.migrate import ensure_schema
-from persistence.work import statements
-from persistence.work.pool import WorkPool
+from callmarket.bridge.api.errors import Invalid, NotFound, Unavailable
+from callmarket.bridge.api.failures import failure_of
+from callmarket.bridge.api.one_process import OneProcess
+from callmarket.bridge.api.pages import cursor, name_after
+from callmarket.bridge.api.reads import check_limit
+from callmarket.bridge.fleet.tasks import checks
+from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.migrate import ensure_schema
+from callmarket.persistence.stores.work import statements
+from callmarket.persistence.stores.work.pool import WorkPool
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class WorkTables:
         try:
             with connect(self._url, "callmarket work") as connection:
                 ensure_schema(connection)
-        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.Unavailable, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
         except psycopg.OperationalError as error:
             raise Unavailable(str(error), RETRY_AFTER_S) from error
@@ -230,7 +230,7 @@ class WorkTables:
         try:
             with self._pool.use() as connection:
                 yield connection
-        except (persistence.errors.Unavailable, persistence.errors.AccessDenied) as error:
+        except (persistence_errors.Unavailable, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=RETRY_AFTER_S) from error
 
 
@@ -253,7 +253,7 @@ def _columns(names: Sequence[str], rows: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 if TYPE_CHECKING:
-    from bridge.fleet.tasks.source import Backlog
+    from callmarket.bridge.fleet.tasks.source import Backlog
 
     def _is_one(tables: WorkTables) -> Backlog:
         """It has all that a source that is filled from outside has."""

@@ -6,12 +6,12 @@ Rule of this file: that of its folder.
 from litestar import get, post
 from litestar.params import JSONBody
 
-from bridge.api import results, verbs
-from bridge.api.bodies import Minting, NewAccount, NewTransfer
-from bridge.api.questions import Earnings, MovementRow, WalletRow
-from bridge.api.reads import Wallet
-from bridge.api.results import Page, Posted, Stamp
-from bridge.server.routes.common import (
+from callmarket.bridge.api import results, verbs
+from callmarket.bridge.api.bodies import Minting, NewAccount, NewTransfer
+from callmarket.bridge.api.questions import Earnings, MovementRow, WalletRow
+from callmarket.bridge.api.reads import Wallet
+from callmarket.bridge.api.results import Page, Posted, Stamp
+from callmarket.bridge.server.routes.common import (
     COMMAND,
     PAYMENT,
     QUESTION,

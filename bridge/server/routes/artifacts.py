@@ -6,9 +6,9 @@ Rule of this file: that of its folder.
 from litestar import get, post, put
 from litestar.params import JSONBody
 
-from bridge.access.principal import Scope
-from bridge.api import artifact_changes as changes
-from bridge.api.artifacts import (
+from callmarket.bridge.access.principal import Scope
+from callmarket.bridge.api import artifact_changes as changes
+from callmarket.bridge.api.artifacts import (
     AllocationDetail,
     AllocationRow,
     ArtifactDetail,
@@ -16,9 +16,18 @@ from bridge.api.artifacts import (
     ResourceBudget,
     ResourceBudgetDetail,
 )
-from bridge.api.bodies import ArtifactSetting, NewSpending, PriceSetting
-from bridge.api.results import Page
-from bridge.server.routes.common import COMMAND, QUESTION, After, GivenCaller, GivenService, Limit, NameQuery, PathId
+from callmarket.bridge.api.bodies import ArtifactSetting, NewSpending, PriceSetting
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.server.routes.common import (
+    COMMAND,
+    QUESTION,
+    After,
+    GivenCaller,
+    GivenService,
+    Limit,
+    NameQuery,
+    PathId,
+)
 
 
 @put("/artifacts/{artifact_id:str}", operation_id="put_artifact", summary="Put an artifact", responses=COMMAND)

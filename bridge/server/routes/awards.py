@@ -8,9 +8,9 @@ from typing import Annotated
 from litestar import get
 from litestar.params import FromQuery, QueryParameter
 
-from bridge.api.questions import AwardRow, AwardStatus
-from bridge.api.results import Page
-from bridge.server.routes.common import (
+from callmarket.bridge.api.questions import AwardRow, AwardStatus
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.server.routes.common import (
     QUESTION,
     After,
     GivenCaller,

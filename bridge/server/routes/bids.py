@@ -12,14 +12,14 @@ from typing import Final
 from litestar import delete, get, patch, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge.api import results, units, verbs
-from bridge.api.bodies import Amendment, NewBid, NewBids
-from bridge.api.errors import told_as
-from bridge.api.messages import Request
-from bridge.api.problem import Problem
-from bridge.api.questions import BidDetail, BidRow, BidStatus, Outcome
-from bridge.api.results import AmendedBid, Page, PlacedBid, Stamp
-from bridge.server.routes.common import (
+from callmarket.bridge.api import results, units, verbs
+from callmarket.bridge.api.bodies import Amendment, NewBid, NewBids
+from callmarket.bridge.api.errors import told_as
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.api.questions import BidDetail, BidRow, BidStatus, Outcome
+from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Stamp
+from callmarket.bridge.server.routes.common import (
     COMMAND,
     PAYMENT,
     QUESTION,
@@ -33,8 +33,8 @@ from bridge.server.routes.common import (
     Newest,
     PathId,
 )
-from engine.commands import PlaceBid
-from engine.limits import NAME_CHARS_MAX
+from callmarket.engine.commands import PlaceBid
+from callmarket.engine.limits import NAME_CHARS_MAX
 
 _NAME: Final = re.compile("[!-~]+")
 

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 from litestar import get
 from litestar.params import QueryParameter
 
-from bridge.api.errors import Invalid
-from bridge.api.quest_budgets import QuestBudgets
-from bridge.server.routes.common import QUESTION, GivenService, Limit
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.quest_budgets import QuestBudgets
+from callmarket.bridge.server.routes.common import QUESTION, GivenService, Limit
 
 Day = Annotated[
     str | None,

@@ -6,13 +6,13 @@ Rule of this file: that of its folder. Whose the tokens are is the acting accoun
 from litestar import delete, get, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge.api import results, verbs
-from bridge.api.artifacts import BountyDetail, BountyRow, BountyStatus
-from bridge.api.bodies import BountyPayment, NewBounty, NewStake
-from bridge.api.commitments import ARTIFACT, BOUNTY, STAKE, check_stake, check_unclaimed, payee_of
-from bridge.api.errors import told_as
-from bridge.api.results import CapturedHold, Page, PlacedHold, ReleasedHold
-from bridge.server.routes.common import (
+from callmarket.bridge.api import results, verbs
+from callmarket.bridge.api.artifacts import BountyDetail, BountyRow, BountyStatus
+from callmarket.bridge.api.bodies import BountyPayment, NewBounty, NewStake
+from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY, STAKE, check_stake, check_unclaimed, payee_of
+from callmarket.bridge.api.errors import told_as
+from callmarket.bridge.api.results import CapturedHold, Page, PlacedHold, ReleasedHold
+from callmarket.bridge.server.routes.common import (
     COMMAND,
     PAYMENT,
     QUESTION,

@@ -12,15 +12,15 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
-from bridge.api.bodies import AN_INSTANT, Instant
-from bridge.api.errors import Invalid
-from bridge.api.messages import Ack
-from bridge.api.names import PATH_NAME_PATTERN
-from bridge.api.pages import Order
-from bridge.api.problem import MEDIA_TYPE, Problem
-from bridge.server.caller import Caller
-from bridge.server.service import Service
-from engine.limits import NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
+from callmarket.bridge.api.bodies import AN_INSTANT, Instant
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.messages import Ack
+from callmarket.bridge.api.names import PATH_NAME_PATTERN
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.service import Service
+from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX, TOKENS_MAX
 
 GivenCaller = NamedDependency[Caller]
 GivenService = NamedDependency[Service]

@@ -10,12 +10,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import ASGIApp
 
-from bridge.api.errors import told_as
-from bridge.feed import sse
-from bridge.feed.filters import filter_of
-from bridge.server.event_stream import EventStream
-from bridge.server.routes.common import GivenCaller, GivenService, NameQuery, problems
-from engine.limits import SEQ_MAX
+from callmarket.bridge.api.errors import told_as
+from callmarket.bridge.feed import sse
+from callmarket.bridge.feed.filters import filter_of
+from callmarket.bridge.server.event_stream import EventStream
+from callmarket.bridge.server.routes.common import GivenCaller, GivenService, NameQuery, problems
+from callmarket.engine.limits import SEQ_MAX
 
 AfterSeq = Annotated[
     int | None,

@@ -6,11 +6,11 @@ Rule of this file: that of its folder. A hold is named by its account and its id
 from litestar import get, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge.api import results, verbs
-from bridge.api.bodies import Capture, NewHold
-from bridge.api.hold_questions import HoldDetail, HoldRow
-from bridge.api.results import CapturedHold, Page, PlacedHold, ReleasedHold
-from bridge.server.routes.common import (
+from callmarket.bridge.api import results, verbs
+from callmarket.bridge.api.bodies import Capture, NewHold
+from callmarket.bridge.api.hold_questions import HoldDetail, HoldRow
+from callmarket.bridge.api.results import CapturedHold, Page, PlacedHold, ReleasedHold
+from callmarket.bridge.server.routes.common import (
     COMMAND,
     PAYMENT,
     QUESTION,
@@ -23,7 +23,7 @@ from bridge.server.routes.common import (
     Newest,
     PathId,
 )
-from engine.events import HoldStatus
+from callmarket.engine.events import HoldStatus
 
 
 @post("/holds", operation_id="place_hold", summary="Set tokens aside", responses=PAYMENT)

@@ -8,10 +8,10 @@ from litestar import delete, get, post
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from bridge.access.issue import Issued, KeyView, NewKey
-from bridge.access.principal import Scope, require
-from bridge.api.results import Page
-from bridge.server.routes.common import QUESTION, GivenCaller, GivenService, Limit, PathId, problems
+from callmarket.bridge.access.issue import Issued, KeyView, NewKey
+from callmarket.bridge.access.principal import Scope, require
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.server.routes.common import QUESTION, GivenCaller, GivenService, Limit, PathId, problems
 
 
 class Me(Struct, frozen=True):

@@ -9,15 +9,15 @@ import msgspec
 from litestar import get, post, put
 from litestar.params import JSONBody
 
-from bridge.api import results, verbs
-from bridge.api.bodies import CycleSetting, NewMarket
-from bridge.api.errors import told_as
-from bridge.api.figures import Candles, RecentStats
-from bridge.api.questions import RoundRow
-from bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote
-from bridge.api.results import Page, Round, Stamp, Swept
-from bridge.scheduler.caller import CycleStatus
-from bridge.server.routes.common import (
+from callmarket.bridge.api import results, verbs
+from callmarket.bridge.api.bodies import CycleSetting, NewMarket
+from callmarket.bridge.api.errors import told_as
+from callmarket.bridge.api.figures import Candles, RecentStats
+from callmarket.bridge.api.questions import RoundRow
+from callmarket.bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote
+from callmarket.bridge.api.results import Page, Round, Stamp, Swept
+from callmarket.bridge.scheduler.caller import CycleStatus
+from callmarket.bridge.server.routes.common import (
     COMMAND,
     QUESTION,
     AckQuery,
@@ -36,7 +36,7 @@ from bridge.server.routes.common import (
     instant,
     problems,
 )
-from bridge.server.service import Service
+from callmarket.bridge.server.service import Service
 
 
 class CycleDetail(CycleStatus, frozen=True):

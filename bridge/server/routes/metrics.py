@@ -6,7 +6,7 @@ Rule of this file: that of its folder. They are those of the process, not of the
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 
-from bridge.server.routes.common import GivenCaller, GivenService, problems
+from callmarket.bridge.server.routes.common import GivenCaller, GivenService, problems
 
 PATH = "/metrics"
 TEXT = ResponseSpec(str, media_type="text/plain", generate_examples=False, description="The exposition format 0.0.4.")

@@ -7,14 +7,24 @@ from datetime import timedelta
 
 from litestar import get
 
-from bridge.api.artifacts import ResourceBudget
-from bridge.api.errors import Invalid
-from bridge.api.figures import RecentStats
-from bridge.api.questions import Earnings, WalletRow
-from bridge.api.reads import OrderBook
-from bridge.api.results import Page
-from bridge.server.routes.common import QUESTION, After, Depth, GivenService, Limit, NameQuery, Newest, PathId, PeriodS
-from bridge.server.service import Service
+from callmarket.bridge.api.artifacts import ResourceBudget
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.figures import RecentStats
+from callmarket.bridge.api.questions import Earnings, WalletRow
+from callmarket.bridge.api.reads import OrderBook
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.server.routes.common import (
+    QUESTION,
+    After,
+    Depth,
+    GivenService,
+    Limit,
+    NameQuery,
+    Newest,
+    PathId,
+    PeriodS,
+)
+from callmarket.bridge.server.service import Service
 
 
 @get("/compute-auction/order-book", operation_id="auction_order_book", summary="Order book", responses=QUESTION)

@@ -11,12 +11,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter
 from msgspec import Struct
 
-from bridge.api.errors import NotFound
-from bridge.api.meanings import MEANINGS
-from bridge.api.problem import TYPE_PREFIX
-from bridge.api.vitals import Readiness
-from bridge.server.problems import every_type
-from bridge.server.routes.common import GivenService, only_problems
+from callmarket.bridge.api.errors import NotFound
+from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.api.problem import TYPE_PREFIX
+from callmarket.bridge.api.vitals import Readiness
+from callmarket.bridge.server.problems import every_type
+from callmarket.bridge.server.routes.common import GivenService, only_problems
 
 # Nobody asks for a key here, so nobody is held to a rate either.
 PUBLIC: Final = only_problems(400, 500)

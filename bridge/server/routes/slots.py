@@ -7,12 +7,21 @@ Rule of this file: that of its folder. A slot is named by its provider and its i
 from litestar import delete, get, post
 from litestar.params import FromQuery, JSONBody
 
-from bridge.api import results, verbs
-from bridge.api.bodies import NewSlot, Settlement, Voiding
-from bridge.api.questions import SlotRow
-from bridge.api.results import Page, Settled, Stamp, Voided
-from bridge.server.routes.common import COMMAND, QUESTION, AckQuery, After, GivenCaller, GivenService, Limit, PathId
-from engine.events import SlotStatus
+from callmarket.bridge.api import results, verbs
+from callmarket.bridge.api.bodies import NewSlot, Settlement, Voiding
+from callmarket.bridge.api.questions import SlotRow
+from callmarket.bridge.api.results import Page, Settled, Stamp, Voided
+from callmarket.bridge.server.routes.common import (
+    COMMAND,
+    QUESTION,
+    AckQuery,
+    After,
+    GivenCaller,
+    GivenService,
+    Limit,
+    PathId,
+)
+from callmarket.engine.events import SlotStatus
 
 
 @post("/markets/{market_id:str}/slots", operation_id="offer_slot", summary="Offer a slot", responses=COMMAND)

@@ -5,7 +5,7 @@ Rule of this file: pure and exact, so that efficiency is a share of a true bound
 
 from collections.abc import Sequence
 
-from bridge.studies.arena.scene import Scene, Task
+from callmarket.bridge.studies.arena.scene import Scene, Task
 
 
 def best_possible_tokens(scene: Scene) -> int:

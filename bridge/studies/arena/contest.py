@@ -11,12 +11,12 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from bridge.studies.arena.best_possible import best_possible_tokens
-from bridge.studies.arena.deviations import RULES, OneRound, best_reply, round_of
-from bridge.studies.arena.game import Bids, Played, play
-from bridge.studies.arena.scene import Draw, Kind, Scene, World, scene
-from bridge.studies.arena.strategies import HONEST, STRATEGIES
-from engine.commands import PricingRule
+from callmarket.bridge.studies.arena.best_possible import best_possible_tokens
+from callmarket.bridge.studies.arena.deviations import RULES, OneRound, best_reply, round_of
+from callmarket.bridge.studies.arena.game import Bids, Played, play
+from callmarket.bridge.studies.arena.scene import Draw, Kind, Scene, World, scene
+from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
+from callmarket.engine.commands import PricingRule
 
 # The seat whose strategy changes. Tasks and order are dealt alike, so no seat is better than another.
 FOCAL: Final = 0

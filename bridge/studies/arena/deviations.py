@@ -11,9 +11,9 @@ from typing import Final, get_args
 
 from msgspec import Struct
 
-from bridge.studies.arena.market import ArenaMarket
-from bridge.studies.arena.strategies import just_enough, needed_tokens
-from engine.commands import PricingRule, TaskScope
+from callmarket.bridge.studies.arena.market import ArenaMarket
+from callmarket.bridge.studies.arena.strategies import just_enough, needed_tokens
+from callmarket.engine.commands import PricingRule, TaskScope
 
 RULES: Final[tuple[PricingRule, ...]] = get_args(PricingRule)
 FOCAL: Final = 0

@@ -10,13 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bridge.studies.arena.contest import Estimate, Row
-from bridge.studies.arena.deviations import RULES
-from bridge.studies.arena.findings import BIDS
-from bridge.studies.arena.result import ArenaResult, find_row
-from bridge.studies.arena.scene import KINDS, WORLDS
-from bridge.studies.arena.strategies import HONEST, STRATEGIES
-from bridge.studies.demo.figures import BLUE, INK, QUIET, RED, STYLE, svg
+from callmarket.bridge.studies.arena.contest import Estimate, Row
+from callmarket.bridge.studies.arena.deviations import RULES
+from callmarket.bridge.studies.arena.findings import BIDS
+from callmarket.bridge.studies.arena.result import ArenaResult, find_row
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS
+from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
+from callmarket.bridge.studies.demo.figures import BLUE, INK, QUIET, RED, STYLE, svg
 
 COLOURS: Final = {"first_rejected": BLUE, "last_accepted": "#b7791f", "pay_as_bid": RED, "vickrey": "#1d8a5b"}
 # Paying one's bid is so costly to the honest that its dots would press all others onto the axis; the table has them.

@@ -6,13 +6,13 @@ Rule of this file: every sentence is computed; a result that goes the other way 
 from collections.abc import Mapping
 from typing import Final
 
-from bridge.studies.arena.contest import Contest, Estimate, Row
-from bridge.studies.arena.deviations import AGAIN, RULES, Bids, Deviation
-from bridge.studies.arena.result import find_dominance, find_row
-from bridge.studies.arena.scene import KINDS, Kind, World
-from bridge.studies.arena.small_rounds import SITUATIONS, Dominance, Situation, promised
-from bridge.studies.demo.audit import Proof
-from engine.commands import PricingRule
+from callmarket.bridge.studies.arena.contest import Contest, Estimate, Row
+from callmarket.bridge.studies.arena.deviations import AGAIN, RULES, Bids, Deviation
+from callmarket.bridge.studies.arena.result import find_dominance, find_row
+from callmarket.bridge.studies.arena.scene import KINDS, Kind, World
+from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, Dominance, Situation, promised
+from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.engine.commands import PricingRule
 
 BIDS = {"single": "one bid each", "multi": "many bids each"}
 SITUATION: Final[Mapping[Situation, str]] = {

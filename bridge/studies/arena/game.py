@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from bridge.studies.arena.market import ArenaMarket, Called
-from bridge.studies.arena.scene import Scene, Task
-from bridge.studies.arena.strategies import Strategy, View
-from engine.commands import PricingRule
+from callmarket.bridge.studies.arena.market import ArenaMarket, Called
+from callmarket.bridge.studies.arena.scene import Scene, Task
+from callmarket.bridge.studies.arena.strategies import Strategy, View
+from callmarket.engine.commands import PricingRule
 
 Bids = Sequence[tuple[int, tuple[int, ...]]]
 """What was bid in a round, in order of time: the seat, and its prices, dearest first."""

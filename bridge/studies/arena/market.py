@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.messages import Request
-from bridge.studies.demo.books import Books
-from bridge.studies.demo.other_seeds import MemoryMarket
-from engine.commands import (
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.studies.demo.books import Books
+from callmarket.bridge.studies.demo.other_seeds import MemoryMarket
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     TREASURY,
@@ -28,7 +28,7 @@ from engine.commands import (
     SettleAward,
     TaskScope,
 )
-from engine.events import AwardGranted, Event, Rejected, RoundCleared, SweepFinished, one_by_one
+from callmarket.engine.events import AwardGranted, Event, Rejected, RoundCleared, SweepFinished, one_by_one
 
 MARKET: Final = "arena"
 

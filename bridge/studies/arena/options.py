@@ -8,8 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from bridge.studies.demo.options import MINUTES_MAX, SEED
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.studies.demo.options import MINUTES_MAX, SEED
 
 # A call each ten seconds of the trace: some 28 arrivals, so that a bidder of eight has several tasks in a round.
 CALL_US: Final = 10_000_000

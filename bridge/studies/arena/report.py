@@ -9,16 +9,16 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from bridge.studies.arena import figures
-from bridge.studies.arena.contest import Estimate
-from bridge.studies.arena.deviations import RULES
-from bridge.studies.arena.findings import BIDS, SITUATION, shown_deviation
-from bridge.studies.arena.result import ArenaResult, find_dominance, find_row
-from bridge.studies.arena.scene import KINDS, WORLDS
-from bridge.studies.arena.small_rounds import SITUATIONS, promised
-from bridge.studies.arena.strategies import STRATEGIES
-from bridge.studies.arena.terminal import gains_rows, percent
-from bridge.studies.demo.report import data_text, proof_rows
+from callmarket.bridge.studies.arena import figures
+from callmarket.bridge.studies.arena.contest import Estimate
+from callmarket.bridge.studies.arena.deviations import RULES
+from callmarket.bridge.studies.arena.findings import BIDS, SITUATION, shown_deviation
+from callmarket.bridge.studies.arena.result import ArenaResult, find_dominance, find_row
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS
+from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, promised
+from callmarket.bridge.studies.arena.strategies import STRATEGIES
+from callmarket.bridge.studies.arena.terminal import gains_rows, percent
+from callmarket.bridge.studies.demo.report import data_text, proof_rows
 
 # A title, its cells, and which of them are in honesty's favour.
 _Line = tuple[str, Sequence[str], Sequence[bool]]
@@ -32,8 +32,8 @@ def write_report(path: Path, result: ArenaResult) -> None:
 def render(result: ArenaResult) -> str:
     """The page as text."""
     setup = result.setup
-    return Template(data_text("bridge.studies.arena", "report.html")).substitute(
-        style=data_text("bridge.studies.demo", "report.css"),
+    return Template(data_text("callmarket.bridge.studies.arena", "report.html")).substitute(
+        style=data_text("callmarket.bridge.studies.demo", "report.css"),
         headline=_headline(result),
         strategies=len(STRATEGIES),
         games=f"{result.contest.games + result.duel.games:,}",

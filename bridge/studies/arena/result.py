@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from bridge.studies.arena.contest import Contest, Row
-from bridge.studies.arena.scene import Kind, World
-from bridge.studies.arena.small_rounds import Dominance, Situation
-from bridge.studies.demo.audit import Proof
-from engine.commands import PricingRule
+from callmarket.bridge.studies.arena.contest import Contest, Row
+from callmarket.bridge.studies.arena.scene import Kind, World
+from callmarket.bridge.studies.arena.small_rounds import Dominance, Situation
+from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.engine.commands import PricingRule
 
 
 class Setup(Struct, frozen=True):

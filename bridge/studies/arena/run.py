@@ -9,14 +9,14 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from bridge.studies.arena.contest import Contest, hold_contest
-from bridge.studies.arena.findings import findings, proofs
-from bridge.studies.arena.options import BIDDERS_MIN, ArenaOptions, check
-from bridge.studies.arena.result import ArenaResult, Setup
-from bridge.studies.arena.scene import KINDS, WORLDS, Draw, draw
-from bridge.studies.arena.small_rounds import try_everything
-from bridge.studies.arena.terminal import print_result
-from bridge.studies.demo.terminal import Stage
+from callmarket.bridge.studies.arena.contest import Contest, hold_contest
+from callmarket.bridge.studies.arena.findings import findings, proofs
+from callmarket.bridge.studies.arena.options import BIDDERS_MIN, ArenaOptions, check
+from callmarket.bridge.studies.arena.result import ArenaResult, Setup
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, Draw, draw
+from callmarket.bridge.studies.arena.small_rounds import try_everything
+from callmarket.bridge.studies.arena.terminal import print_result
+from callmarket.bridge.studies.demo.terminal import Stage
 
 
 def run_arena(options: ArenaOptions, console: Console) -> ArenaResult:
@@ -48,7 +48,7 @@ def run_arena(options: ArenaOptions, console: Console) -> ArenaResult:
         if options.report is not None:
             with _timed(seconds, "report"), stage.step("drawing the report"):
                 # Only here, because matplotlib takes half a second that a run without a report should not pay.
-                from bridge.studies.arena.report import write_report  # noqa: PLC0415
+                from callmarket.bridge.studies.arena.report import write_report  # noqa: PLC0415
 
                 write_report(options.report, result)
     print_result(console, result)

@@ -9,10 +9,10 @@ from typing import Final, Literal, get_args
 import numpy as np
 from msgspec import Struct
 
-from bridge.studies.arena.options import CALL_US, ROUNDS_MAX
-from bridge.studies.demo.bidders import slot_worth_tokens
-from bridge.studies.demo.workload import TASK_TTL_US, make_workload
-from bridge.studies.demo.world import LOAD_WANTED
+from callmarket.bridge.studies.arena.options import CALL_US, ROUNDS_MAX
+from callmarket.bridge.studies.demo.bidders import slot_worth_tokens
+from callmarket.bridge.studies.demo.workload import TASK_TTL_US, make_workload
+from callmarket.bridge.studies.demo.world import LOAD_WANTED
 
 World = Literal["fresh", "wallets", "waiting"]
 """`fresh`: a task is bid for in one round, and no wallet binds: the textbook, repeated. `wallets`: the same, with

@@ -11,9 +11,9 @@ from typing import Final, Literal, get_args
 import numpy as np
 from msgspec import Struct
 
-from bridge.studies.arena.deviations import AGAIN, RULES, Bids, Deviation, OneRound, Reply, best_reply
-from bridge.studies.arena.scene import KINDS, Kind
-from engine.commands import PricingRule
+from callmarket.bridge.studies.arena.deviations import AGAIN, RULES, Bids, Deviation, OneRound, Reply, best_reply
+from callmarket.bridge.studies.arena.scene import KINDS, Kind
+from callmarket.engine.commands import PricingRule
 
 Situation = Literal["own", "shared", "private", "capped", "capped and shared"]
 """`own`: everybody has tasks of its own. `shared`: others bid for the focal bidder's tasks and for one another's.

@@ -8,15 +8,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bridge.studies.arena.contest import Estimate, Row
-from bridge.studies.arena.deviations import RULES
-from bridge.studies.arena.findings import BIDS, SITUATION, shown_deviation
-from bridge.studies.arena.result import ArenaResult, find_dominance, find_row
-from bridge.studies.arena.scene import KINDS, WORLDS
-from bridge.studies.arena.small_rounds import SITUATIONS, promised
-from bridge.studies.arena.strategies import HONEST, STRATEGIES
-from bridge.studies.demo.terminal import print_proof
-from engine.commands import PricingRule
+from callmarket.bridge.studies.arena.contest import Estimate, Row
+from callmarket.bridge.studies.arena.deviations import RULES
+from callmarket.bridge.studies.arena.findings import BIDS, SITUATION, shown_deviation
+from callmarket.bridge.studies.arena.result import ArenaResult, find_dominance, find_row
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS
+from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, promised
+from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
+from callmarket.bridge.studies.demo.terminal import print_proof
+from callmarket.engine.commands import PricingRule
 
 
 def print_result(console: Console, result: ArenaResult) -> None:

@@ -9,8 +9,8 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo.bidders import (
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo.bidders import (
     REWARD_CAP_TOKENS,
     REWARD_TOKENS_PER_IMPACT,
     OpenBid,
@@ -19,10 +19,10 @@ from bridge.studies.demo.bidders import (
     quest_quotes,
     quest_raises,
 )
-from bridge.studies.demo.books import Books
-from bridge.studies.demo.policies import Finished, Waiting
-from bridge.studies.demo.workload import LEASE_US, Workload
-from engine.commands import (
+from callmarket.bridge.studies.demo.books import Books
+from callmarket.bridge.studies.demo.policies import Finished, Waiting
+from callmarket.bridge.studies.demo.workload import LEASE_US, Workload
+from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
     TREASURY,
@@ -39,7 +39,7 @@ from engine.commands import (
     SettleAward,
     VoidAward,
 )
-from engine.events import (
+from callmarket.engine.events import (
     AwardGranted,
     AwardLapsed,
     BidAmended,
@@ -50,7 +50,7 @@ from engine.events import (
     SweepFinished,
     one_by_one,
 )
-from engine.reject import Reject
+from callmarket.engine.reject import Reject
 
 MARKET: Final = "agents"
 # A bidder that was priced out for a minute on end reviews others' work, for a fifth of what its wallet began with.

@@ -9,17 +9,17 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from bridge.studies.demo import frames
-from bridge.studies.demo.books import Books
-from bridge.studies.demo.engine_client import Acknowledged, Kill
-from bridge.studies.demo.options import SHARD_ID
-from bridge.studies.demo.world import Run
-from engine.codec import decode_command, encode
-from engine.commands import Entry
-from engine.core import Engine
-from engine.events import Repeated
-from persistence.connections import connect
-from persistence.verify import VerifyReport
+from callmarket.bridge.studies.demo import frames
+from callmarket.bridge.studies.demo.books import Books
+from callmarket.bridge.studies.demo.engine_client import Acknowledged, Kill
+from callmarket.bridge.studies.demo.options import SHARD_ID
+from callmarket.bridge.studies.demo.world import Run
+from callmarket.engine.codec import decode_command, encode
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Repeated
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.verify import VerifyReport
 
 
 class Proof(Struct, frozen=True):

@@ -6,8 +6,8 @@ an equal sum is evidence. It refuses (by assertion) events that contradict the o
 
 from typing import Final
 
-from engine.commands import ISSUANCE, TREASURY
-from engine.events import (
+from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
     AwardLapsed,

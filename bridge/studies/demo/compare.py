@@ -9,7 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bridge.studies.demo.metrics import MEASURES, Measure, Metrics
+from callmarket.bridge.studies.demo.metrics import MEASURES, Measure, Metrics
 
 LONG_NAMES = {
     "first come": "first come, first served",

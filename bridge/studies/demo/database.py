@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-import persistence.errors
-from bridge.api.errors import AccessDenied, Unavailable
-from bridge.studies.demo.options import DemoOptions
-from persistence.connections import connect
-from persistence.embedded import ensure_server
+from callmarket.bridge.api.errors import AccessDenied, Unavailable
+from callmarket.bridge.studies.demo.options import DemoOptions
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.embedded import ensure_server
 
 # Any fixed number, the same in all versions; it names "a demo runs on this server".
 _LOCK_KEY: Final = 0x64656D6F
@@ -51,7 +51,7 @@ def _made(maintenance_url: str, name: str) -> Iterator[None]:
                     identifier
                 )
             )
-        except persistence.errors.AccessDenied as error:
+        except persistence_errors.AccessDenied as error:
             role = sql.Identifier(connection.info.user).as_string()
             raise AccessDenied(
                 f"this makes a database {name} of its own: {error.__cause__}. A superuser allows it: "

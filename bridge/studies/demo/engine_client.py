@@ -15,11 +15,11 @@ from typing import Final, Self, TypeVar
 
 from msgspec import Struct
 
-from bridge.api.errors import ExchangeError
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo import frames
-from bridge.studies.demo.options import SHARD_ID
-from persistence.connections import connect
+from callmarket.bridge.api.errors import ExchangeError
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo import frames
+from callmarket.bridge.studies.demo.options import SHARD_ID
+from callmarket.persistence.database.connections import connect
 
 STOP_TIMEOUT_S: Final = 30.0
 JOURNALED_TIMEOUT_S: Final = 30.0
@@ -157,7 +157,7 @@ class EngineClient:
     def _start(self) -> frames.Started:
         root = Path(__file__).resolve().parents[3]
         self._process = subprocess.Popen(  # noqa: S603 -- our own module, by our own interpreter
-            [sys.executable, "-m", "bridge.studies.demo.engine_process", self._url],
+            [sys.executable, "-m", "callmarket.bridge.studies.demo.engine_process", self._url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -1,4 +1,6 @@
-"""The engine's own process: `python -m bridge.studies.demo.engine_process URL`, a real exchange behind two pipes.
+"""The engine's own process, a real exchange behind two pipes.
+
+Started with `python -m callmarket.bridge.studies.demo.engine_process URL`.
 
 Rule of this file: it answers a batch when the batch is durable and not before, so whatever the demo has read is
 acknowledged and must survive a SIGKILL at any instant. It keeps nothing outside the exchange.
@@ -10,13 +12,13 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import IO, Final, assert_never
 
-from bridge.api.clock import ManualClock
-from bridge.api.messages import Reply, Request
-from bridge.market.app import open_exchange
-from bridge.market.exchange import Exchange
-from bridge.studies.demo import frames
-from bridge.studies.demo.options import SHARD_ID
-from engine.state import State
+from callmarket.bridge.api.clock import ManualClock
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.market.app import open_exchange
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.studies.demo import frames
+from callmarket.bridge.studies.demo.options import SHARD_ID
+from callmarket.engine.state import State
 
 # What the exchange takes in one go is bounded; a longer batch of the demo goes in parts.
 REQUESTS_PER_PART: Final = 500

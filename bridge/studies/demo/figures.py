@@ -16,9 +16,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from bridge.studies.demo.metrics import waits_s
-from bridge.studies.demo.result import AUCTION, Played, episodes
-from bridge.studies.demo.world import CYCLE_US, Run
+from callmarket.bridge.studies.demo.metrics import waits_s
+from callmarket.bridge.studies.demo.result import AUCTION, Played, episodes
+from callmarket.bridge.studies.demo.world import CYCLE_US, Run
 
 INK: Final = "#1f2733"
 QUIET: Final = "#8a94a3"

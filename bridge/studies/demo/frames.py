@@ -9,7 +9,7 @@ from typing import IO, Final
 import msgspec
 from msgspec import Struct
 
-from bridge.api.messages import Reply, Request
+from callmarket.bridge.api.messages import Reply, Request
 
 _LENGTH: Final = struct.Struct(">I")
 # A batch of ten thousand requests is a megabyte or two; more than this is not one of our messages.

@@ -8,15 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo.auction import Auction
-from bridge.studies.demo.compare import MEASURES_COMPARED, verdicts
-from bridge.studies.demo.metrics import Metrics, measure
-from bridge.studies.demo.policies import FirstComeFirstServed, Policy, ProportionalSplit, ShortestJobFirst
-from bridge.studies.demo.workload import Workload, make_workload
-from bridge.studies.demo.world import World, bucket_tokens, slots_for
-from engine.commands import Entry
-from engine.core import Engine
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo.auction import Auction
+from callmarket.bridge.studies.demo.compare import MEASURES_COMPARED, verdicts
+from callmarket.bridge.studies.demo.metrics import Metrics, measure
+from callmarket.bridge.studies.demo.policies import FirstComeFirstServed, Policy, ProportionalSplit, ShortestJobFirst
+from callmarket.bridge.studies.demo.workload import Workload, make_workload
+from callmarket.bridge.studies.demo.world import World, bucket_tokens, slots_for
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
 
 
 class OtherSeeds(Struct, frozen=True):

@@ -10,14 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from bridge.studies.demo import figures
-from bridge.studies.demo.audit import Proof
-from bridge.studies.demo.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
-from bridge.studies.demo.compare import LONG_NAMES, MEASURES_SELECTIVE, best, shown
-from bridge.studies.demo.metrics import MEASURES, Measure, Metrics
-from bridge.studies.demo.other_seeds import OtherSeeds
-from bridge.studies.demo.result import AUCTION, DemoResult, Played
-from bridge.studies.demo.workload import LEASE_US, PROVENANCE, TASK_TTL_US
+from callmarket.bridge.studies.demo import figures
+from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.bridge.studies.demo.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
+from callmarket.bridge.studies.demo.compare import LONG_NAMES, MEASURES_SELECTIVE, best, shown
+from callmarket.bridge.studies.demo.metrics import MEASURES, Measure, Metrics
+from callmarket.bridge.studies.demo.other_seeds import OtherSeeds
+from callmarket.bridge.studies.demo.result import AUCTION, DemoResult, Played
+from callmarket.bridge.studies.demo.workload import LEASE_US, PROVENANCE, TASK_TTL_US
 
 
 def write_report(path: Path, result: DemoResult, played: Played) -> None:
@@ -32,10 +32,10 @@ def data_text(package: str, name: str) -> str:
 
 def render(result: DemoResult, played: Played) -> str:
     """The page as text."""
-    template = Template(data_text("bridge.studies.demo", "report.html"))
+    template = Template(data_text("callmarket.bridge.studies.demo", "report.html"))
     scene = result.scene
     return template.substitute(
-        style=data_text("bridge.studies.demo", "report.css"),
+        style=data_text("callmarket.bridge.studies.demo", "report.css"),
         headline=_headline(result),
         tasks=f"{scene.tasks:,}",
         minutes=scene.minutes,

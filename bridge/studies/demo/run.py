@@ -11,25 +11,25 @@ from statistics import median
 import numpy as np
 from rich.console import Console
 
-from bridge.api.errors import Invalid
-from bridge.studies.demo import audit
-from bridge.studies.demo.auction import Auction
-from bridge.studies.demo.compare import verdicts
-from bridge.studies.demo.database import fresh_database
-from bridge.studies.demo.engine_client import EngineClient, Kill
-from bridge.studies.demo.metrics import Metrics, measure
-from bridge.studies.demo.options import SHARD_ID, DemoOptions
-from bridge.studies.demo.other_seeds import compare_seeds, policies_without_prices
-from bridge.studies.demo.policies import Policy
-from bridge.studies.demo.result import AUCTION, DemoResult, Economy, KillFacts, Played, Scene, episodes
-from bridge.studies.demo.selective import play_selective
-from bridge.studies.demo.terminal import Stage, print_result
-from bridge.studies.demo.workload import WINDOW_STARTS_AT, Workload, make_workload
-from bridge.studies.demo.world import CYCLE_US, Run, World, load_of, slots_for
-from engine.commands import TREASURY
-from engine.reject import Reject
-from persistence.table_writer import bring_level
-from persistence.verify import verify
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.studies.demo import audit
+from callmarket.bridge.studies.demo.auction import Auction
+from callmarket.bridge.studies.demo.compare import verdicts
+from callmarket.bridge.studies.demo.database import fresh_database
+from callmarket.bridge.studies.demo.engine_client import EngineClient, Kill
+from callmarket.bridge.studies.demo.metrics import Metrics, measure
+from callmarket.bridge.studies.demo.options import SHARD_ID, DemoOptions
+from callmarket.bridge.studies.demo.other_seeds import compare_seeds, policies_without_prices
+from callmarket.bridge.studies.demo.policies import Policy
+from callmarket.bridge.studies.demo.result import AUCTION, DemoResult, Economy, KillFacts, Played, Scene, episodes
+from callmarket.bridge.studies.demo.selective import play_selective
+from callmarket.bridge.studies.demo.terminal import Stage, print_result
+from callmarket.bridge.studies.demo.workload import WINDOW_STARTS_AT, Workload, make_workload
+from callmarket.bridge.studies.demo.world import CYCLE_US, Run, World, load_of, slots_for
+from callmarket.engine.commands import TREASURY
+from callmarket.engine.reject import Reject
+from callmarket.persistence.tables.table_writer import bring_level
+from callmarket.persistence.verify import verify
 
 __all__ = ["DemoOptions", "DemoResult", "run_demo"]
 
@@ -86,7 +86,7 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
             killed_at_us = None if auctioned.kill is None else auctioned.kill.at_us
             with _timed(seconds, "report"), stage.step("drawing the report"):
                 # Only here, because matplotlib takes half a second that no other command should pay.
-                from bridge.studies.demo.report import write_report  # noqa: PLC0415
+                from callmarket.bridge.studies.demo.report import write_report  # noqa: PLC0415
 
                 played = Played(workload, tuple(runs), auctioned.auction.cycles, killed_at_us)
                 write_report(options.report, result, played)

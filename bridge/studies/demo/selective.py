@@ -7,12 +7,12 @@ supposes a planner who knows every worth, which the market does not need.
 
 from collections.abc import Sequence
 
-from bridge.studies.demo.bidders import worth_tokens
-from bridge.studies.demo.metrics import Metrics, measure
-from bridge.studies.demo.other_seeds import policies_without_prices
-from bridge.studies.demo.policies import Finished, Policy, Waiting
-from bridge.studies.demo.workload import Workload
-from bridge.studies.demo.world import World
+from callmarket.bridge.studies.demo.bidders import worth_tokens
+from callmarket.bridge.studies.demo.metrics import Metrics, measure
+from callmarket.bridge.studies.demo.other_seeds import policies_without_prices
+from callmarket.bridge.studies.demo.policies import Finished, Policy, Waiting
+from callmarket.bridge.studies.demo.workload import Workload
+from callmarket.bridge.studies.demo.world import World
 
 
 class Selective:

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from bridge.studies.demo.audit import Proof
-from bridge.studies.demo.compare import MEASURES_SELECTIVE, best, shown
-from bridge.studies.demo.metrics import MEASURES, Measure, Metrics
-from bridge.studies.demo.result import AUCTION, DemoResult
+from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.bridge.studies.demo.compare import MEASURES_SELECTIVE, best, shown
+from callmarket.bridge.studies.demo.metrics import MEASURES, Measure, Metrics
+from callmarket.bridge.studies.demo.result import AUCTION, DemoResult
 
 
 class Stage:

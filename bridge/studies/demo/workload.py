@@ -18,8 +18,8 @@ from typing import Final, Literal
 import numpy as np
 from msgspec import Struct
 
-from bridge.api.errors import Invalid
-from bridge.studies.demo import options
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.studies.demo import options
 
 Kind = Literal["quest", "agent"]
 
@@ -270,5 +270,5 @@ def account_name(model_name: str) -> str:
 
 
 def _rows(file_name: str) -> list[dict[str, str]]:
-    text = files("bridge.studies.demo").joinpath("data", file_name).read_text(encoding="utf-8")
+    text = files("callmarket.bridge.studies.demo").joinpath("data", file_name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

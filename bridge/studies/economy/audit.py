@@ -6,11 +6,11 @@ Rule of this file: every proof is computed from two records that were kept apart
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from bridge.studies.demo.audit import Proof, Row
-from bridge.studies.demo.books import Books
-from bridge.studies.economy.ledger import DEMURRAGE, Day, Movement, Return
-from engine.codec import decode_events
-from engine.commands import ISSUANCE
+from callmarket.bridge.studies.demo.audit import Proof, Row
+from callmarket.bridge.studies.demo.books import Books
+from callmarket.bridge.studies.economy.ledger import DEMURRAGE, Day, Movement, Return
+from callmarket.engine.codec import decode_events
+from callmarket.engine.commands import ISSUANCE
 
 
 def audit_every_step(journal: Sequence[Row]) -> Proof:

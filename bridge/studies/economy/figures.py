@@ -9,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from bridge.api.units import at_us
-from bridge.studies.demo.figures import BLUE, QUIET, RED, STYLE, svg
-from bridge.studies.economy.people import Habit
-from bridge.studies.economy.play import BEGINS_US, DAY_US
-from bridge.studies.economy.result import EconomyResult
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.studies.demo.figures import BLUE, QUIET, RED, STYLE, svg
+from callmarket.bridge.studies.economy.people import Habit
+from callmarket.bridge.studies.economy.play import BEGINS_US, DAY_US
+from callmarket.bridge.studies.economy.result import EconomyResult
 
 COLOURS: Final[dict[Habit, str]] = {"careful": "#c3cad5", "reckless": BLUE, "quest": "#b7791f", "idle": "#1d8a5b"}
 # Three who are reckless are told apart.

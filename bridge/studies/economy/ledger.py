@@ -10,12 +10,12 @@ from typing import Final
 from msgspec import Struct
 from psycopg.rows import class_row
 
-from bridge.api.units import at_us
-from bridge.studies.economy.options import SHARD_ID
-from bridge.studies.economy.play import BEGINS_US, DAY_US, FUND, POOL, RESERVE_TOKENS
-from engine.commands import ISSUANCE, TREASURY
-from engine.reject import Reject
-from persistence.connections import connect
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.studies.economy.options import SHARD_ID
+from callmarket.bridge.studies.economy.play import BEGINS_US, DAY_US, FUND, POOL, RESERVE_TOKENS
+from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.reject import Reject
+from callmarket.persistence.database.connections import connect
 
 GRANT: Final = "earn:grant"
 REVIEW: Final = "earn:review"

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from engine.commands import AccountKind
+from callmarket.engine.commands import AccountKind
 
 Habit = Literal["careful", "reckless", "quest", "idle"]
 

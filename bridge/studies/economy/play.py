@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
-from bridge.api import verbs
-from bridge.api.clock import ManualClock
-from bridge.api.results import PlacedBid
-from bridge.api.units import at_us
-from bridge.fleet.earning import Context, create_account, reward_action
-from bridge.fleet.earning.collector import collect
-from bridge.fleet.earning.demurrage import Demurrage
-from bridge.market.exchange import Exchange
-from bridge.studies.economy.people import Person, Wish, people, wishes
-from engine.commands import TREASURY
-from engine.reject import Reject
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.clock import ManualClock
+from callmarket.bridge.api.results import PlacedBid
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.fleet.earning import Context, create_account, reward_action
+from callmarket.bridge.fleet.earning.collector import collect
+from callmarket.bridge.fleet.earning.demurrage import Demurrage
+from callmarket.bridge.market.exchange import Exchange
+from callmarket.bridge.studies.economy.people import Person, Wish, people, wishes
+from callmarket.engine.commands import TREASURY
+from callmarket.engine.reject import Reject
 
 MARKET: Final = "agents"
 SLOTS: Final = 3

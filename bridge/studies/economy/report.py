@@ -9,13 +9,13 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from bridge.fleet.earning.rates import shipped_rates
-from bridge.studies.demo.report import data_text, proof_rows
-from bridge.studies.economy import figures
-from bridge.studies.economy.people import CARE, GREED, LESSON, QUEST_SHARE
-from bridge.studies.economy.play import RESERVE_TOKENS, REWARD_CAP_TOKENS, REWARD_TOKENS_PER_IMPACT
-from bridge.studies.economy.result import EconomyResult
-from bridge.studies.economy.terminal import longest_first, told, weeks
+from callmarket.bridge.fleet.earning.rates import shipped_rates
+from callmarket.bridge.studies.demo.report import data_text, proof_rows
+from callmarket.bridge.studies.economy import figures
+from callmarket.bridge.studies.economy.people import CARE, GREED, LESSON, QUEST_SHARE
+from callmarket.bridge.studies.economy.play import RESERVE_TOKENS, REWARD_CAP_TOKENS, REWARD_TOKENS_PER_IMPACT
+from callmarket.bridge.studies.economy.result import EconomyResult
+from callmarket.bridge.studies.economy.terminal import longest_first, told, weeks
 
 RETURNS_SHOWN = 12
 
@@ -28,8 +28,8 @@ def write_report(path: Path, result: EconomyResult) -> None:
 def render(result: EconomyResult) -> str:
     """The page as text."""
     last, review = result.days[-1], shipped_rates().rate("review")
-    return Template(data_text("bridge.studies.economy", "report.html")).substitute(
-        style=data_text("bridge.studies.demo", "report.css"),
+    return Template(data_text("callmarket.bridge.studies.economy", "report.html")).substitute(
+        style=data_text("callmarket.bridge.studies.demo", "report.css"),
         headline=_headline(result),
         days=len(result.days),
         bidders=len(result.accounts),

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from bridge.studies.demo.audit import Proof
-from bridge.studies.economy.ledger import Day, Return
-from bridge.studies.economy.people import Habit
+from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.bridge.studies.economy.ledger import Day, Return
+from callmarket.bridge.studies.economy.people import Habit
 
 
 class AccountFacts(Struct, frozen=True):

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 import msgspec
 from rich.console import Console
 
-from bridge.api.clock import ManualClock
-from bridge.api.errors import Invalid
-from bridge.config import Config
-from bridge.fleet.earning.demurrage import Demurrage
-from bridge.market.app import open_with
-from bridge.studies.demo.audit import audit_journal, read_journal
-from bridge.studies.demo.database import fresh_database
-from bridge.studies.demo.options import DemoOptions
-from bridge.studies.demo.terminal import Stage
-from bridge.studies.economy import audit
-from bridge.studies.economy.ledger import (
+from callmarket.bridge.api.clock import ManualClock
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.earning.demurrage import Demurrage
+from callmarket.bridge.market.app import open_with
+from callmarket.bridge.studies.demo.audit import audit_journal, read_journal
+from callmarket.bridge.studies.demo.database import fresh_database
+from callmarket.bridge.studies.demo.options import DemoOptions
+from callmarket.bridge.studies.demo.terminal import Stage
+from callmarket.bridge.studies.economy import audit
+from callmarket.bridge.studies.economy.ledger import (
     DEMURRAGE,
     GRANT,
     REVIEW,
@@ -35,13 +35,13 @@ from bridge.studies.economy.ledger import (
     returns_of,
     sums_of,
 )
-from bridge.studies.economy.options import DAYS_MAX, SHARD_ID, EconomyOptions
-from bridge.studies.economy.people import Person
-from bridge.studies.economy.play import BEGINS_US, DAY_US, HOURS, SLOTS, Play
-from bridge.studies.economy.result import AccountFacts, EconomyResult
-from bridge.studies.economy.terminal import print_result
-from persistence.table_writer import bring_level
-from persistence.verify import verify
+from callmarket.bridge.studies.economy.options import DAYS_MAX, SHARD_ID, EconomyOptions
+from callmarket.bridge.studies.economy.people import Person
+from callmarket.bridge.studies.economy.play import BEGINS_US, DAY_US, HOURS, SLOTS, Play
+from callmarket.bridge.studies.economy.result import AccountFacts, EconomyResult
+from callmarket.bridge.studies.economy.terminal import print_result
+from callmarket.persistence.tables.table_writer import bring_level
+from callmarket.persistence.verify import verify
 
 # Of the idle tokens, so many are free of demurrage.
 EXEMPT_TOKENS = 500
@@ -89,7 +89,7 @@ def run_economy(options: EconomyOptions, console: Console) -> EconomyResult:
         if options.report is not None:
             with _timed(seconds, "report"), stage.step("drawing the report"):
                 # Only here, because matplotlib takes half a second that no other command should pay.
-                from bridge.studies.economy.report import write_report  # noqa: PLC0415
+                from callmarket.bridge.studies.economy.report import write_report  # noqa: PLC0415
 
                 write_report(options.report, result)
     print_result(console, result)

@@ -12,9 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bridge.studies.demo.terminal import print_proof
-from bridge.studies.economy.ledger import Day, Return
-from bridge.studies.economy.result import EconomyResult
+from callmarket.bridge.studies.demo.terminal import print_proof
+from callmarket.bridge.studies.economy.ledger import Day, Return
+from callmarket.bridge.studies.economy.result import EconomyResult
 
 DAYS_PER_ROW: Final = 7
 RETURNS_SHOWN: Final = 8

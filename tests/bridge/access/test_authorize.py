@@ -11,14 +11,14 @@ from typing import TypeVar, get_args
 import msgspec
 import pytest
 
-from bridge.access.authorize import acting_account, actor_of, own_provider
-from bridge.access.issue import principal_of
-from bridge.access.principal import Principal, Scope, require
-from bridge.api.errors import Forbidden, Invalid
-from bridge.api.names import OWN
-from bridge.api.units import datetime_of
-from engine import commands
-from engine.commands import (
+from callmarket.bridge.access.authorize import acting_account, actor_of, own_provider
+from callmarket.bridge.access.issue import principal_of
+from callmarket.bridge.access.principal import Principal, Scope, require
+from callmarket.bridge.api.errors import Forbidden, Invalid
+from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.units import datetime_of
+from callmarket.engine import commands
+from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
     BindHolds,
@@ -41,11 +41,11 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.core import Engine
-from engine.events import Events, Rejected, Repeated
-from engine.reject import Reject
-from engine.state import State
-from persistence.api_keys import KeyRow
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Events, Rejected, Repeated
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
+from callmarket.persistence.stores.api_keys import KeyRow
 
 T = TypeVar("T")
 

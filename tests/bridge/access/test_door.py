@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from bridge import ManualClock
-from bridge.access import door, key_text
-from bridge.access.door import Door
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from bridge.access.principal import Principal
-from bridge.api.errors import Invalid, TooManyRequests, Unauthorized, Unavailable
+from callmarket import ManualClock
+from callmarket.bridge.access import door, key_text
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.api.errors import Invalid, TooManyRequests, Unauthorized, Unavailable
 
 SECOND_NS = 1_000_000_000
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge import ManualClock
-from bridge.access import first_key
-from bridge.access.first_key import ensure_admin_key
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from bridge.access.principal import Scope
-from bridge.api.errors import Unauthorized, Unavailable
+from callmarket import ManualClock
+from callmarket.bridge.access import first_key
+from callmarket.bridge.access.first_key import ensure_admin_key
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.principal import Scope
+from callmarket.bridge.api.errors import Unauthorized, Unavailable
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from bridge.access import key_text
-from bridge.access.issue import NewKey, issue, new_key, principal_of, view_of
-from bridge.access.principal import Scope
-from bridge.api.errors import Invalid, Unauthorized
-from bridge.api.units import at_us
-from engine import commands
+from callmarket.bridge.access import key_text
+from callmarket.bridge.access.issue import NewKey, issue, new_key, principal_of, view_of
+from callmarket.bridge.access.principal import Scope
+from callmarket.bridge.api.errors import Invalid, Unauthorized
+from callmarket.bridge.api.units import at_us
+from callmarket.engine import commands
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOW_US = at_us("now", NOW)

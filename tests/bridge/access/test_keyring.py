@@ -13,13 +13,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from bridge import ManualClock
-from bridge.access import key_text, keyring
-from bridge.access.issue import Issued, NewKey
-from bridge.access.keyring import Keyring
-from bridge.api.errors import Invalid, Unauthorized, Unavailable
-from bridge.api.units import datetime_of
-from persistence import api_keys
+from callmarket import ManualClock
+from callmarket.bridge.access import key_text, keyring
+from callmarket.bridge.access.issue import Issued, NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.api.errors import Invalid, Unauthorized, Unavailable
+from callmarket.bridge.api.units import datetime_of
+from callmarket.persistence.stores import api_keys
 from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, in_threads, until

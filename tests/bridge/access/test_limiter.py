@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import pytest
 
-from bridge.access.limiter import Buckets
+from callmarket.bridge.access.limiter import Buckets
 from tests.support.small_market import in_threads
 
 SECOND_NS = 1_000_000_000

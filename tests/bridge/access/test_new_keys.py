@@ -11,14 +11,14 @@ import httpx2
 import psycopg
 import pytest
 
-from bridge.access import key_text, keyring
-from bridge.access.door import Door
-from bridge.access.issue import NewKey, issue
-from bridge.access.keyring import _LOOK_PAUSE_S, CATCHING_UP_MAX, Keyring, insert
-from bridge.api.clock import system_clock
-from bridge.api.errors import TooManyRequests, Unauthorized
-from persistence import api_keys
-from persistence.connections import connect
+from callmarket.bridge.access import key_text, keyring
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.issue import NewKey, issue
+from callmarket.bridge.access.keyring import _LOOK_PAUSE_S, CATCHING_UP_MAX, Keyring, insert
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.errors import TooManyRequests, Unauthorized
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.stores import api_keys
 from tests.bridge.cli.test_commands import as_json
 from tests.support.own_server import OwnServer
 from tests.support.service_process import served

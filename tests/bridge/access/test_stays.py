@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from bridge import ManualClock
-from bridge.access import stays
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from bridge.access.principal import Principal
-from bridge.access.stays import Stays
-from bridge.api.units import datetime_of
+from callmarket import ManualClock
+from callmarket.bridge.access import stays
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.access.stays import Stays
+from callmarket.bridge.api.units import datetime_of
 from tests.bridge.feed.test_feed import awaited
 
 SECOND_US = 1_000_000

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from bridge import Invalid
-from bridge.api.pages import cursor, name_after, names_after, number_after, two_names
-from engine.limits import SEQ_MAX
+from callmarket import Invalid
+from callmarket.bridge.api.pages import cursor, name_after, names_after, number_after, two_names
+from callmarket.engine.limits import SEQ_MAX
 
 READ: dict[str, Callable[[str, Any], Any]] = {"number": number_after, "name": name_after, "names": names_after}
 

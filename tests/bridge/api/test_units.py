@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import Invalid, Refused
-from bridge.api import units
-from bridge.api.errors import told_as
-from engine.events import Rejected
-from engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
-from engine.reject import Reject
+from callmarket import Invalid, Refused
+from callmarket.bridge.api import units
+from callmarket.bridge.api.errors import told_as
+from callmarket.engine.events import Rejected
+from callmarket.engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
+from callmarket.engine.reject import Reject
 
 
 def test_time_is_microseconds_since_1970_utc() -> None:

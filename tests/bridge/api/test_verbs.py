@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bridge import Exchange, Invalid, Request
-from bridge.api import verbs
-from engine import commands, limits
+from callmarket import Exchange, Invalid, Request
+from callmarket.bridge.api import verbs
+from callmarket.engine import commands, limits
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 AT_US = 1_893_456_000_000_000

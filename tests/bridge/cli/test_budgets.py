@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge import Exchange
-from bridge.fleet.research import stake
+from callmarket import Exchange
+from callmarket.bridge.fleet.research import stake
 from tests.bridge.cli.test_commands import as_json, complaint, run
 from tests.support.small_market import furnish
 

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from bridge import Exchange, ManualClock, open_exchange
-from bridge.cli.commands import app
+from callmarket import Exchange, ManualClock, open_exchange
+from callmarket.bridge.cli.commands import app
 from tests.bridge.conftest import START_US
 from tests.support.command_line import callmarket
 from tests.support.databases import TestServer
@@ -57,7 +57,7 @@ def run(*arguments: str, url: str = "", **environment: str) -> subprocess.Comple
 def redirected(arguments: Sequence[str], how: str, url: str) -> subprocess.CompletedProcess[str]:
     """What becomes of a command behind which a shell has redirected its streams so."""
     return subprocess.run(
-        ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "bridge", *arguments, "--url", url],
+        ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "callmarket", *arguments, "--url", url],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -216,7 +216,7 @@ def test_wrong_questions_are_code_2(database_url: str, used_url: str) -> None:
     asked = [["nonsense"], ["why", "much"], ["why", "0"], ["why", "9" * 20], ["book", "--rows", "0"], ["wallet", "--a"]]
     for ran in run_all(asked, url=used_url):
         assert (ran.returncode, ran.stdout) == (2, "")
-        assert "Try 'python -m bridge" in ran.stderr
+        assert "Try 'python -m callmarket" in ran.stderr
 
 
 def test_several_markets_must_be_told_apart(market: Exchange, database_url: str) -> None:

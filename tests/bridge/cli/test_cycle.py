@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from bridge import Exchange
-from persistence.market_cycles import Cycle, read_cycles
+from callmarket import Exchange
+from callmarket.persistence.stores.market_cycles import Cycle, read_cycles
 from tests.bridge.cli.test_commands import as_json, complaint, run
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid, Unavailable, open_exchange
+from callmarket import Exchange, Invalid, Unavailable, open_exchange
 from tests.bridge.cli.test_commands import complaint, run
 from tests.support.small_market import furnish, in_threads
 

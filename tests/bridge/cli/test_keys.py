@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from bridge.access.keyring import Keyring
-from bridge.access.principal import Principal, Scope
-from bridge.api.errors import Unauthorized
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.principal import Principal, Scope
+from callmarket.bridge.api.errors import Unauthorized
 from tests.bridge.cli.test_commands import as_json, assert_helps, complaint, run, run_all
 from tests.support.small_market import until
 

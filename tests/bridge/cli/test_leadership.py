@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Exchange, open_exchange
+from callmarket import Exchange, open_exchange
 from tests.bridge.test_takeover import callmarket
 from tests.support.small_market import furnish, until
 

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge import Exchange, Invalid, Request, open_exchange
-from bridge.access.issue import NewKey, issue
-from bridge.access.keyring import insert
-from bridge.api import verbs
-from bridge.client import Client
-from engine.commands import OpenAccount
-from persistence.connections import connect
+from callmarket import Client, Exchange, Invalid, Request, open_exchange
+from callmarket.bridge.access.issue import NewKey, issue
+from callmarket.bridge.access.keyring import insert
+from callmarket.bridge.api import verbs
+from callmarket.engine.commands import OpenAccount
+from callmarket.persistence.database.connections import connect
 from tests.bridge.cli.test_commands import ROOT, as_json, complaint, run, run_all
 from tests.support.databases import TestServer
 from tests.support.service_process import clean, served
@@ -132,7 +131,7 @@ def test_a_locale_that_cannot_show_a_text_stops_no_command(url: str, locale: dic
 def in_bytes(*arguments: str, url: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
     """What a command writes, whatever the locale; it must succeed."""
     ran = subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments, "--url", url],
+        [sys.executable, "-m", "callmarket", *arguments, "--url", url],
         cwd=ROOT,
         env=clean() | environment,
         capture_output=True,
@@ -185,7 +184,7 @@ def test_no_hint_is_given_twice() -> None:
 
 def test_an_argument_that_is_no_text_is_code_2(url: str) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "bridge", "wallet", b"\xff", "--url", url],
+        [sys.executable, "-m", "callmarket", "wallet", b"\xff", "--url", url],
         cwd=ROOT,
         capture_output=True,
         timeout=60,

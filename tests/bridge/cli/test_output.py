@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.serve import _welcome
-from bridge.serve import Ready
+from callmarket.bridge.cli.serve import _welcome
+from callmarket.bridge.serve import Ready
 from tests.support.victim import ROOT
 
 
 def test_a_result_stands_behind_what_was_written_before_it() -> None:
     """Into a pipe, where text waits in a buffer of its own."""
-    code = "import sys; from bridge.cli.output import print_json; sys.stdout.write('before\\n'); print_json({'a': 1})"
+    code = (
+        "import sys; from callmarket.bridge.cli.output import print_json\n"
+        "sys.stdout.write('before\\n'); print_json({'a': 1})"
+    )
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=buffered)

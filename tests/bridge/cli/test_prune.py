@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import ManualClock, open_exchange
-from persistence.postgres import PostgresJournal
+from callmarket import ManualClock, open_exchange
+from callmarket.persistence.journal.postgres import PostgresJournal
 from tests.bridge.cli.test_commands import complaint, run
 from tests.support.following import level
 from tests.support.sealed import bids

@@ -16,12 +16,11 @@ import psycopg
 import pytest
 import typer
 
-from bridge import AccessDenied, Unavailable, ensure_schema, open_exchange
-from bridge.cli.commands import app
-from bridge.client import Client
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.tasks.tables import WorkTables
-from persistence import migrate
+from callmarket import AccessDenied, Client, Unavailable, ensure_schema, open_exchange
+from callmarket.bridge.cli.commands import app
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.tasks.tables import WorkTables
+from callmarket.persistence.database import migrate
 from tests.bridge.cli.test_commands import complaint, run, run_all
 from tests.support.databases import temporary_home
 from tests.support.own_server import OwnServer, open_own_server

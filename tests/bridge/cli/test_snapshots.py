@@ -15,8 +15,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import ManualClock, open_exchange
-from persistence.postgres import PostgresJournal
+from callmarket import ManualClock, open_exchange
+from callmarket.persistence.journal.postgres import PostgresJournal
 from tests.support.command_line import callmarket
 from tests.support.sealed import bids
 from tests.support.service_process import clean
@@ -101,7 +101,7 @@ def test_what_a_person_sees(used_url: str) -> None:
 def test_what_takes_snapshots_gives_way_to_the_engine(used_url: str) -> None:
     """On a busy machine a snapshot may take longer, but the commands that come meanwhile should not."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bridge", "snapshot", "--every", "60"],
+        [sys.executable, "-m", "callmarket", "snapshot", "--every", "60"],
         cwd=ROOT,
         env=environment(used_url),
         stdout=subprocess.PIPE,
@@ -205,7 +205,7 @@ def test_it_goes_on_until_it_is_told_to_end(used_url: str, tmp_path: Path, numbe
         open_exchange(used_url, clock=ManualClock()) as market,
         said.open("w", encoding="utf-8") as stdout,
         subprocess.Popen(
-            [sys.executable, "-m", "bridge", "snapshot", "--every", "0.1", "--json"],
+            [sys.executable, "-m", "callmarket", "snapshot", "--every", "0.1", "--json"],
             cwd=ROOT,
             env=environment(used_url, CALLMARKET_SNAPSHOTS_KEPT="2"),
             stdout=stdout,

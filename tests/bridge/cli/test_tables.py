@@ -10,24 +10,16 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
-from bridge.access.issue import KeyView
-from bridge.cli import tables
-from bridge.cli.leadership import Handover, LeaderView, ProofView, StandbyView, Status
-from bridge.cli.snapshots import SnapshotRow
-from bridge.fleet.earning.rates import Factors, Rate, Rates
-from engine.state import State
-from persistence.archive.prune import Plan, Pruned
-from persistence.journal import Archive
-from persistence.queries import (
-    AccountRow,
-    Earned,
-    MovementRow,
-    OfferRow,
-    OpenBidRow,
-    RoundRow,
-    StatementRow,
-)
-from persistence.queries.earnings import EarnedRow
+from callmarket.bridge.access.issue import KeyView
+from callmarket.bridge.cli import tables
+from callmarket.bridge.cli.leadership import Handover, LeaderView, ProofView, StandbyView, Status
+from callmarket.bridge.cli.snapshots import SnapshotRow
+from callmarket.bridge.fleet.earning.rates import Factors, Rate, Rates
+from callmarket.engine.state import State
+from callmarket.persistence.archive.prune import Plan, Pruned
+from callmarket.persistence.journal.protocol import Archive
+from callmarket.persistence.queries import AccountRow, Earned, MovementRow, OfferRow, OpenBidRow, RoundRow, StatementRow
+from callmarket.persistence.queries.earnings import EarnedRow
 
 AT = datetime(2027, 1, 15, 8, 30, 5, tzinfo=UTC)
 NEXT_DAY = AT + timedelta(days=1)

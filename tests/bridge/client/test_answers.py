@@ -13,12 +13,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import Invalid, Unavailable, UnknownOutcome
-from bridge.api import verbs
-from bridge.api.results import PlacedBid, Stamp
-from bridge.client import AsyncClient, Client, InDoubt, wire
-from bridge.client.commands import call_of
-from bridge.server.problems import body_of, problem_of
+from callmarket import AsyncClient, Client, InDoubt, Invalid, Unavailable, UnknownOutcome, wire
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import PlacedBid, Stamp
+from callmarket.bridge.client.commands import call_of
+from callmarket.bridge.server.problems import body_of, problem_of
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
 

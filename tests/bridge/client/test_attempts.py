@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
-from bridge.api.errors import ExchangeError, Forbidden
-from bridge.client import InDoubt
-from bridge.client.answers import Answer, Fault
-from bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
-from bridge.client.call import Call, reader, target
-from bridge.client.places import Places
-from bridge.client.wire import settings_of
-from bridge.server.problems import body_of, problem_of
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
+from callmarket.bridge.api.errors import ExchangeError, Forbidden
+from callmarket.bridge.client import InDoubt
+from callmarket.bridge.client.answers import Answer, Fault
+from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
+from callmarket.bridge.client.call import Call, reader, target
+from callmarket.bridge.client.places import Places
+from callmarket.bridge.client.wire import settings_of
+from callmarket.bridge.server.problems import body_of, problem_of
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 
 BID: Call[int] = Call("POST", "/bids", reader(int), b"{}", command_id="one")
 LOOK: Call[int] = Call("GET", "/bids", reader(int))
@@ -245,7 +245,7 @@ def test_plain_http_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_key_is_in_no_text() -> None:
-    from bridge.client import AsyncClient, Client
+    from callmarket import AsyncClient, Client
 
     settings = settings_of("https://a", "cmk_secret", 1.0)
     for shown in (settings, Client("https://a", "cmk_secret"), AsyncClient("https://a", "cmk_secret")):

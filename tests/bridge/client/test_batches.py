@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from bridge import Invalid, Refused, Request, Unavailable, UnknownOutcome
-from bridge.api import verbs
-from bridge.api.bodies import BIDS_PER_BATCH_MAX
-from bridge.api.results import Page
-from bridge.client import InDoubt, each
-from bridge.client.batches import calls_of, place_bids
-from bridge.client.call import Call, reader
-from engine.commands import PlaceBid
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket import Invalid, Refused, Request, Unavailable, UnknownOutcome
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bodies import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.client import InDoubt, each
+from callmarket.bridge.client.batches import calls_of, place_bids
+from callmarket.bridge.client.call import Call, reader
+from callmarket.engine.commands import PlaceBid
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 
 CALLS: list[Call[Any]] = [Call("POST", f"/{number}", reader(int), command_id=str(number)) for number in range(3)]
 

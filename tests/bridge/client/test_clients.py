@@ -13,10 +13,22 @@ from typing import Any
 
 import pytest
 
-from bridge import Exchange, Forbidden, Invalid, Refused, TooManyRequests, Unauthorized, Unavailable
-from bridge.api import verbs
-from bridge.api.results import PlacedBid, all_placed
-from bridge.client import AsyncClient, Client, InDoubt, each, each_async
+from callmarket import (
+    AsyncClient,
+    Client,
+    Exchange,
+    Forbidden,
+    InDoubt,
+    Invalid,
+    Refused,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    each,
+    each_async,
+)
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import PlacedBid, all_placed
 from tests.support.following import projected
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served

@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.api import verbs
-from bridge.api.results import PlacedBid
-from bridge.client import Client
+from callmarket import Client
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import PlacedBid
 from tests.support.databases import temporary_home
 from tests.support.following import level
 from tests.support.proxy import Proxy
@@ -102,8 +102,8 @@ def test_the_process_that_writes_the_journal_is_killed(database_url: str, home: 
         killed = set()
         for share in range(1, 6):
             load.wait_for(WORKERS * BIDS_EACH * share // 8)
-            until(lambda: bool(service.children("persistence.writer_process")) or bool(load.raised))
-            for pid in service.children("persistence.writer_process"):
+            until(lambda: bool(service.children("callmarket.persistence.writer.process")) or bool(load.raised))
+            for pid in service.children("callmarket.persistence.writer.process"):
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
         working.join()

@@ -8,11 +8,11 @@ import httpx2
 import msgspec
 import pytest
 
-from bridge import Invalid, Unauthorized, Unavailable
-from bridge.client import streaming
-from bridge.client.streaming import Listening
-from bridge.feed.frames import Row, watermark
-from bridge.feed.messages import Message
+from callmarket import Invalid, Unauthorized, Unavailable
+from callmarket.bridge.client import streaming
+from callmarket.bridge.client.streaming import Listening
+from callmarket.bridge.feed.frames import Row, watermark
+from callmarket.bridge.feed.messages import Message
 from tests.support.sealed import story
 
 ROWS = [row for row in (Row(row.entry, row.events, 0) for row in story(3, 400).rows) if row.frames]

@@ -9,15 +9,15 @@ from typing import Any
 import httpx2
 import pytest
 
-from bridge import Conflict, Invalid, NotFound, NotLeader, TooManyRequests, Unavailable, UnknownOutcome
-from bridge.api.errors import AccessDenied, ExchangeError, Forbidden, Gone, Unauthorized
-from bridge.api.problem import Problem
-from bridge.client.answers import Answer, Puzzling, error_of
-from bridge.client.call import Call, check_command_id, reader
-from bridge.client.places import PLACES_MAX, Places
-from bridge.client.wire import answer_of, fault_of, headers_of, options, settings_of, timeouts
-from bridge.server.problems import DATABASE_DENIED, body_of, problem_of
-from engine.limits import SEQ_MAX
+from callmarket import Conflict, Invalid, NotFound, NotLeader, TooManyRequests, Unavailable, UnknownOutcome
+from callmarket.bridge.api.errors import AccessDenied, ExchangeError, Forbidden, Gone, Unauthorized
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.client.answers import Answer, Puzzling, error_of
+from callmarket.bridge.client.call import Call, check_command_id, reader
+from callmarket.bridge.client.places import PLACES_MAX, Places
+from callmarket.bridge.client.wire import answer_of, fault_of, headers_of, options, settings_of, timeouts
+from callmarket.bridge.server.problems import DATABASE_DENIED, body_of, problem_of
+from callmarket.engine.limits import SEQ_MAX
 
 KEY = "cmk_" + "x" * 56
 LOOK: Call[int] = Call("GET", "/bids", reader(int))

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from bridge import AsyncExchange, Exchange
-from bridge.api.errors import Unavailable
-from bridge.feed import limits
-from persistence.postgres import wait_for_tables
+from callmarket import AsyncExchange, Exchange
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.feed import limits
+from callmarket.persistence.journal.postgres import wait_for_tables
 from tests.bridge.feed.test_feed import awaited
 from tests.support.small_market import WAIT_S_MAX, furnish
 

@@ -15,15 +15,15 @@ import msgspec
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Exchange, ManualClock, open_exchange
-from bridge.api.errors import Invalid, Unavailable
-from bridge.feed import limits
-from bridge.feed.frames import Row
-from persistence.archive.journal import ArchivedJournal
-from persistence.archive.prune import carry_out, plan
-from persistence.postgres import PostgresJournal
-from persistence.snapshots.follower import Follower
-from persistence.snapshots.postgres import PostgresSnapshots
+from callmarket import AsyncExchange, Exchange, ManualClock, open_exchange
+from callmarket.bridge.api.errors import Invalid, Unavailable
+from callmarket.bridge.feed import limits
+from callmarket.bridge.feed.frames import Row
+from callmarket.persistence.archive.journal import ArchivedJournal
+from callmarket.persistence.archive.prune import carry_out, plan
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.snapshots.follower import Follower
+from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.feed.test_feed import awaited, read
 from tests.support.feed_client import ClientBook, ClientStream, Said
 from tests.support.following import projected
@@ -221,7 +221,7 @@ def test_kills_and_takeovers_lose_and_double_nothing(database_url: str, seed: in
             if how == "killed":
                 leader.process.kill()
             else:
-                command = [sys.executable, "-m", "bridge", "handover", "--url", database_url]
+                command = [sys.executable, "-m", "callmarket", "handover", "--url", database_url]
                 subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=WAIT_S_MAX)
             where["port"] = int(successor.wait_for("ready")[0])
             leader = successor

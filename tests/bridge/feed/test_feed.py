@@ -15,18 +15,18 @@ from typing import Any
 import msgspec
 import pytest
 
-import persistence.errors
-from bridge.api.errors import Invalid, Unavailable
-from bridge.feed import limits, sse
-from bridge.feed.filters import Filter, filter_of
-from bridge.feed.frames import Row
-from bridge.feed.hub import BEHIND
-from bridge.feed.source import Feed
-from bridge.feed.subscription import SLOW_READER, Subscription
-from engine.codec import Sealed
-from persistence import memory
-from persistence.errors import Fenced
-from persistence.memory import MemoryDatabase, MemoryJournal
+from callmarket.bridge.api.errors import Invalid, Unavailable
+from callmarket.bridge.feed import limits, sse
+from callmarket.bridge.feed.filters import Filter, filter_of
+from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.hub import BEHIND
+from callmarket.bridge.feed.source import Feed
+from callmarket.bridge.feed.subscription import SLOW_READER, Subscription
+from callmarket.engine.codec import Sealed
+from callmarket.persistence import errors as persistence_errors
+from callmarket.persistence.errors import Fenced
+from callmarket.persistence.journal import memory
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
 from tests.support.feed_client import ClientStream, Said
 from tests.support.sealed import batches, bids, story
 
@@ -362,7 +362,7 @@ async def test_a_journal_that_cannot_be_read_ends_a_stream_where_it_was(monkeypa
     source = Source(bids(200), before=150)
 
     def scan(*_: object) -> None:
-        raise persistence.errors.Unavailable("the database is away")
+        raise persistence_errors.Unavailable("the database is away")
 
     subscription = await source.feed.subscribe(after_seq=0)
     seqs: list[int] = []

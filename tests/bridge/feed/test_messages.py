@@ -9,18 +9,18 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from bridge.api.errors import Invalid
-from bridge.api.reads import ROWS_MAX, Moment, get_order_book
-from bridge.feed import limits, sse
-from bridge.feed.filters import Filter, Index, filter_of
-from bridge.feed.frames import Frame, Row, size_of, watermark
-from bridge.feed.messages import Message, WatermarkMessage
-from bridge.feed.rows import messages_of
-from engine.codec import GENESIS_DIGEST, Sealed, seal
-from engine.core import Engine
-from engine.events import one_by_one
-from engine.limits import RULES
-from engine.state import State
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.reads import ROWS_MAX, Moment, get_order_book
+from callmarket.bridge.feed import limits, sse
+from callmarket.bridge.feed.filters import Filter, Index, filter_of
+from callmarket.bridge.feed.frames import Frame, Row, size_of, watermark
+from callmarket.bridge.feed.messages import Message, WatermarkMessage
+from callmarket.bridge.feed.rows import messages_of
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.core import Engine
+from callmarket.engine.events import one_by_one
+from callmarket.engine.limits import RULES
+from callmarket.engine.state import State
 from tests.support.feed_client import ClientBook, ClientStream
 from tests.support.golden import golden_journal, journal_of
 from tests.support.sealed import bids, story

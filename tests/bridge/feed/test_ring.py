@@ -2,8 +2,8 @@
 
 import random
 
-from bridge.feed.frames import Row
-from bridge.feed.ring import Ring
+from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.ring import Ring
 from tests.support.sealed import bids
 
 

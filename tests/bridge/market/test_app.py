@@ -8,10 +8,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, open_exchange
-from bridge.market import app
-from persistence.errors import Corrupt, PersistenceError
-from persistence.leadership.register import Leader
+from callmarket import Exchange, Invalid, ManualClock, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.market import app
+from callmarket.persistence.errors import Corrupt, PersistenceError
+from callmarket.persistence.leadership.register import Leader
 from tests.support.client_log import read_rows
 from tests.support.databases import temporary_home
 from tests.support.small_market import furnish, last_seq, until
@@ -200,7 +200,7 @@ def test_newer_schema_is_not_opened(database_url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-c", "from bridge import open_exchange; open_exchange('x')"], ["-m", "bridge", "verify"]]
+    "arguments", [["-c", "from callmarket import open_exchange; open_exchange('x')"], ["-m", "callmarket", "verify"]]
 )
 def test_nothing_runs_without_assertions(arguments: list[str]) -> None:
     """They are how a broken invariant stops the process."""

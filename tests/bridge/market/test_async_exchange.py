@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from bridge import AsyncExchange, Exchange, Invalid, ManualClock, Refused, Unavailable, UnknownOutcome, open_exchange
-from bridge.api import verbs
-from bridge.api.results import PlacedBid, accepted
-from engine import limits
-from engine.reject import Reject
+from callmarket import (
+    AsyncExchange,
+    Exchange,
+    Invalid,
+    ManualClock,
+    Refused,
+    Unavailable,
+    UnknownOutcome,
+    open_exchange,
+)
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import PlacedBid, accepted
+from callmarket.engine import limits
+from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, furnish, impatient, last_seq

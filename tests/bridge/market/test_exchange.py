@@ -9,13 +9,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Exchange, Invalid, ManualClock, NotFound, Refused, Request, open_exchange
-from bridge.api import reads, verbs
-from bridge.api.results import PlacedBid, accepted, all_placed
-from engine import limits
-from engine.commands import ClearRound
-from engine.reject import Reject
-from engine.state import State
+from callmarket import AsyncExchange, Exchange, Invalid, ManualClock, NotFound, Refused, Request, open_exchange
+from callmarket.bridge.api import reads, verbs
+from callmarket.bridge.api.results import PlacedBid, accepted, all_placed
+from callmarket.engine import limits
+from callmarket.engine.commands import ClearRound
+from callmarket.engine.reject import Reject
+from callmarket.engine.state import State
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.small_market import at, award_one, furnish, in_threads, last_seq

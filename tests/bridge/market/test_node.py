@@ -10,9 +10,9 @@ from datetime import datetime
 
 import pytest
 
-from bridge import Request, Unavailable, UnknownOutcome, open_exchange
-from bridge.api import verbs
-from bridge.api.results import accepted, all_placed
+from callmarket import Request, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import accepted, all_placed
 from tests.support.client_log import read_rows
 from tests.support.following import projected
 from tests.support.own_server import OwnServer

@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-import bridge.market.app
-import engine.core
-from bridge import Exchange, Invalid, ManualClock, NotLeader, Unavailable, open_exchange
-from bridge.api import verbs
-from bridge.api.messages import Request
-from bridge.market.sequencer import CLOCK_AHEAD_US_MAX, Sequencer
-from engine.codec import GENESIS_DIGEST, Sealed
-from engine.commands import Entry
-from engine.core import Engine
-from engine.events import Events
-from engine.state import State
-from persistence.errors import Fenced
-from persistence.memory import MemoryDatabase, MemoryJournal
-from persistence.write_behind import WriteBehind
-from persistence.write_limits import Limits
+from callmarket import Exchange, Invalid, ManualClock, NotLeader, Unavailable, open_exchange
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.market import app
+from callmarket.bridge.market.sequencer import CLOCK_AHEAD_US_MAX, Sequencer
+from callmarket.engine import core
+from callmarket.engine.codec import GENESIS_DIGEST, Sealed
+from callmarket.engine.commands import Entry
+from callmarket.engine.core import Engine
+from callmarket.engine.events import Events
+from callmarket.engine.state import State
+from callmarket.persistence.errors import Fenced
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
+from callmarket.persistence.writer.limits import Limits
+from callmarket.persistence.writer.write_behind import WriteBehind
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
 from tests.support.small_market import WAIT_S_MAX, at, furnish, last_seq
@@ -97,7 +97,7 @@ def decide_that_breaks(
     monkeypatch: pytest.MonkeyPatch, error: BaseException, *, at_call: int = 1, change: bool = False
 ) -> Iterator[None]:
     """A bug in the engine: deciding raises, perhaps after it has changed what it must not."""
-    real, calls = engine.core.decide, 0
+    real, calls = core.decide, 0
 
     def decide(state: State, entry: Entry) -> Events:
         nonlocal calls
@@ -109,7 +109,7 @@ def decide_that_breaks(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.core, "decide", decide)
+        patch.setattr(core, "decide", decide)
         yield
 
 
@@ -178,10 +178,10 @@ def test_batch_cut_short_by_the_journal_did_not_happen(
         return writers[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(bridge.market.app, "WriteBehind", write_behind)
+        patch.setattr(app, "WriteBehind", write_behind)
         market = open_exchange(database_url, clock=clock)
     asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
-    real = engine.core.decide
+    real = core.decide
 
     def decide(state: State, entry: Entry) -> Events:
         if entry.seq == 3:
@@ -189,7 +189,7 @@ def test_batch_cut_short_by_the_journal_did_not_happen(
         return real(state, entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.core, "decide", decide)
+        patch.setattr(core, "decide", decide)
         with pytest.raises(NotLeader, match="another writer has taken over"):
             market.submit(asked)
     with pytest.raises(Unavailable):
@@ -202,7 +202,7 @@ def test_closing_waits_for_a_batch(database_url: str, clock: ManualClock, monkey
     """Who closes at the same moment comes before a batch or after it, never between."""
     market = open_exchange(database_url, clock=clock)
     asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
-    real = engine.core.decide
+    real = core.decide
     closer = threading.Thread(target=market.close)
 
     def decide(state: State, entry: Entry) -> Events:
@@ -212,7 +212,7 @@ def test_closing_waits_for_a_batch(database_url: str, clock: ManualClock, monkey
         return real(state, entry)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.core, "decide", decide)
+        patch.setattr(core, "decide", decide)
         assert [reply.seq for reply in market.submit(asked)] == [1, 2, 3, 4, 5]
     closer.join()
     with open_exchange(database_url, clock=clock) as again:
@@ -293,9 +293,9 @@ def test_the_collector_does_not_run_in_a_call(market: Exchange, monkeypatch: pyt
         market.offer_slot("m", f"s{number}")
         market.place_bid("m", "a", f"t{number}", 1)
     running, began = False, list[bool]()
-    apply = engine.core.Engine.apply
+    apply = core.Engine.apply
 
-    def applied(self: engine.core.Engine, entry: Entry) -> Events:
+    def applied(self: core.Engine, entry: Entry) -> Events:
         nonlocal running
         running = True
         try:
@@ -307,7 +307,7 @@ def test_the_collector_does_not_run_in_a_call(market: Exchange, monkeypatch: pyt
         if phase == "start":
             began.append(running)
 
-    monkeypatch.setattr(engine.core.Engine, "apply", applied)
+    monkeypatch.setattr(core.Engine, "apply", applied)
     before = gc.get_threshold()
     gc.callbacks.append(collects)
     gc.set_threshold(1, 1, 1)

@@ -13,10 +13,10 @@ from typing import Final
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Exchange, open_exchange
-from bridge.api import verbs
-from bridge.api.messages import Reply, Request
-from persistence.write_limits import Limits
+from callmarket import AsyncExchange, Exchange, open_exchange
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.persistence.writer.limits import Limits
 from tests.support.small_market import WAIT_S_MAX, last_seq, until
 
 BATCH: Final = 1_000

@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.api.errors import Unavailable
-from bridge.api.questions import Durable
-from bridge.api.seen import Seen
-from bridge.market import table_reader as desk_module
-from bridge.market.table_reader import Desk
-from persistence import errors
-from persistence.postgres import PostgresJournal
-from persistence.projector import Projector
-from persistence.reader_pool import WAITING_MAX
-from persistence.table_writer import PostgresTables, Progress
-from persistence.write_limits import TableLimits
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.market import table_reader as desk_module
+from callmarket.bridge.market.table_reader import Desk
+from callmarket.persistence import errors
+from callmarket.persistence.database.reader_pool import WAITING_MAX
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.projector import Projector
+from callmarket.persistence.tables.table_writer import PostgresTables, Progress
+from callmarket.persistence.writer.limits import TableLimits
 from tests.support.following import level
 from tests.support.sealed import bids
 from tests.support.small_market import WAIT_S_MAX, until

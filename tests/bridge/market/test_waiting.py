@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from bridge.feed.loops import Bell
-from bridge.market.waiting import Waiting
-from engine.codec import Sealed
-from persistence.errors import Fenced
-from persistence.memory import MemoryDatabase, MemoryJournal
-from persistence.write_behind import WriteBehind
-from persistence.write_limits import Limits
+from callmarket.bridge.feed.loops import Bell
+from callmarket.bridge.market.waiting import Waiting
+from callmarket.engine.codec import Sealed
+from callmarket.persistence.errors import Fenced
+from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
+from callmarket.persistence.writer.limits import Limits
+from callmarket.persistence.writer.write_behind import WriteBehind
 from tests.support.sealed import bids
 
 WAIT_S = 30.0

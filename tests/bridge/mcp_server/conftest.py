@@ -13,7 +13,7 @@ import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
-from bridge.client import Client as MarketClient
+from callmarket import Client as MarketClient
 from tests.support.databases import TestServer
 from tests.support.service_process import ROOT, clean
 from tests.support.service_process import served as served_process
@@ -37,7 +37,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 def start(*arguments: str, errors_to: IO[bytes] | None = None, **settings: str) -> subprocess.Popen[str]:
     """A process of the command line."""
-    command = [sys.executable, "-m", "bridge", *arguments]
+    command = [sys.executable, "-m", "callmarket", *arguments]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment(**settings), stdout=subprocess.PIPE, stderr=errors_to, text=True
     )
@@ -126,7 +126,7 @@ async def over_stdio(url: str, key: str, *options: str, **modes: Any) -> AsyncIt
     """The SDK's client of a child process."""
     settings = environment(CALLMARKET_URL=url, CALLMARKET_KEY=key)
     child = StdioServerParameters(
-        command=sys.executable, args=["-m", "bridge", "mcp", *options], env=settings, cwd=str(ROOT)
+        command=sys.executable, args=["-m", "callmarket", "mcp", *options], env=settings, cwd=str(ROOT)
     )
     async with Client(stdio_client(child), **modes) as client:
         yield client

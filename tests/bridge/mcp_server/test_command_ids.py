@@ -2,8 +2,8 @@
 
 from itertools import combinations
 
-from bridge.mcp_server import inputs
-from bridge.mcp_server.calls import command_id_of
+from callmarket.bridge.mcp_server import inputs
+from callmarket.bridge.mcp_server.calls import command_id_of
 
 CALLS = [
     ("settle", inputs.Settle("p", "s", 7, 60, 1.5)),

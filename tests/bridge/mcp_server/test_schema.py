@@ -10,17 +10,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bridge.api.errors import Forbidden, Invalid, NotLeader, Refused, TooManyRequests, Unavailable
-from bridge.api.meanings import MEANINGS
-from bridge.client.doubt import InDoubt
-from bridge.mcp_server import faults
-from bridge.mcp_server.calls import command_id_of
-from bridge.mcp_server.catalogue import BY_NAME, TOOLS
-from bridge.mcp_server.faults import told
-from bridge.mcp_server.inputs import PlaceBid, Settle
-from bridge.mcp_server.server import INSTRUCTIONS
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket.bridge.api.errors import Forbidden, Invalid, NotLeader, Refused, TooManyRequests, Unavailable
+from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.client.doubt import InDoubt
+from callmarket.bridge.mcp_server import faults
+from callmarket.bridge.mcp_server.calls import command_id_of
+from callmarket.bridge.mcp_server.catalogue import BY_NAME, TOOLS
+from callmarket.bridge.mcp_server.faults import told
+from callmarket.bridge.mcp_server.inputs import PlaceBid, Settle
+from callmarket.bridge.mcp_server.server import INSTRUCTIONS
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 from tests.support.tools_golden import PATH, tools_text
 
 

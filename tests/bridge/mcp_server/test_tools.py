@@ -13,11 +13,11 @@ import httpx2
 import pytest
 from mcp import Client, MCPError
 
-from bridge.mcp_server import markets
-from bridge.mcp_server.calls import Agent
-from bridge.mcp_server.catalogue import BY_NAME
-from bridge.mcp_server.markets import Agents, market_of
-from bridge.mcp_server.server import RULES_URI, tools_server
+from callmarket.bridge.mcp_server import markets
+from callmarket.bridge.mcp_server.calls import Agent
+from callmarket.bridge.mcp_server.catalogue import BY_NAME
+from callmarket.bridge.mcp_server.markets import Agents, market_of
+from callmarket.bridge.mcp_server.server import RULES_URI, tools_server
 from tests.bridge.mcp_server.conftest import (
     Served,
     awaited,
@@ -322,7 +322,7 @@ async def test_a_number_is_a_number(served: Served, tools_url: str) -> None:
 def test_stdio_ends_when_nobody_reads_its_output(served: Served) -> None:
     """Though its input stays open: a client that died may have left that to another process."""
     settings = environment(CALLMARKET_URL=served.url, CALLMARKET_KEY=served.key())
-    command = [sys.executable, "-m", "bridge", "mcp"]
+    command = [sys.executable, "-m", "callmarket", "mcp"]
     hello = {
         "jsonrpc": "2.0",
         "id": 1,

@@ -12,17 +12,17 @@ from itertools import count
 import psycopg
 import pytest
 
-import engine.limits
-from bridge import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange
-from bridge.api import verbs
-from bridge.api.errors import NotFound, Unavailable
-from bridge.api.results import accepted
-from bridge.api.units import at_us
-from bridge.scheduler.caller import CALLS_PER_STEP_MAX, LOOK_S, SWEEP_GAP_US, Caller, Course, CycleStatus
-from bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
-from engine import codec
-from engine.commands import ClearRound
-from persistence.market_cycles import Cycle, CycleRow, write_cycle
+from callmarket import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.errors import NotFound, Unavailable
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.scheduler.caller import CALLS_PER_STEP_MAX, LOOK_S, SWEEP_GAP_US, Caller, Course, CycleStatus
+from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
+from callmarket.engine import codec
+from callmarket.engine import limits as engine_limits
+from callmarket.engine.commands import ClearRound
+from callmarket.persistence.stores.market_cycles import Cycle, CycleRow, write_cycle
 from tests.bridge.conftest import START_US
 from tests.bridge.market.test_async_exchange import awaited
 from tests.support.client_log import Row, read_rows
@@ -446,7 +446,7 @@ async def test_a_market_is_called_also_where_no_more_calls_can_be_remembered(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IDM-1: refused for want of room, the call is made without an id, in the same cycle."""
-    monkeypatch.setattr(engine.limits, "RETRIES_PER_STAFF_MAX", 2)
+    monkeypatch.setattr(engine_limits, "RETRIES_PER_STAFF_MAX", 2)
     with open_exchange(database_url) as market:
         furnish(market, "a")
         set_to(database_url, Cycle("every", PERIOD_US))
@@ -565,7 +565,7 @@ async def test_where_nobody_can_say_what_time_it_is_nothing_is_due(
             return step()
 
         monkeypatch.setattr(caller, "_step", stepped)
-        monkeypatch.setattr("bridge.scheduler.caller.passed_or_set", waited)
+        monkeypatch.setattr("callmarket.bridge.scheduler.caller.passed_or_set", waited)
         await until(lambda: looks > 10)
         assert steps == 0
         fault = ""

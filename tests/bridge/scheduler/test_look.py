@@ -3,13 +3,13 @@
 import random
 from datetime import timedelta
 
-from bridge import Exchange, ManualClock, Refused
-from bridge.api import verbs
-from bridge.api.results import accepted
-from bridge.api.units import datetime_of
-from bridge.scheduler import look
-from bridge.scheduler.schedule import Prospect, Seen
-from engine.events import BidsExpired, BidsLost, RoundCleared
+from callmarket import Exchange, ManualClock, Refused
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.scheduler import look
+from callmarket.bridge.scheduler.schedule import Prospect, Seen
+from callmarket.engine.events import BidsExpired, BidsLost, RoundCleared
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at, furnish
 

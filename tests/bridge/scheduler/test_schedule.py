@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from bridge.scheduler import schedule
-from bridge.scheduler.schedule import Moment, Prospect, Rhythm, Seen
-from persistence.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle
+from callmarket.bridge.scheduler import schedule
+from callmarket.bridge.scheduler.schedule import Moment, Prospect, Rhythm, Seen
+from callmarket.persistence.stores.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle
 
 START_US = 1_800_000_000_000_000
 SECOND_US = 1_000_000

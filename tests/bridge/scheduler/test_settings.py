@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid
-from bridge.scheduler import settings
-from bridge.scheduler.settings import Settings, cycle_of, period_of, set_cycle
-from persistence.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle, read_cycles, write_cycle
+from callmarket import Exchange, Invalid
+from callmarket.bridge.scheduler import settings
+from callmarket.bridge.scheduler.settings import Settings, cycle_of, period_of, set_cycle
+from callmarket.persistence.stores.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle, read_cycles, write_cycle
 from tests.support.following import projected
 from tests.support.proxy import Proxy
 from tests.support.small_market import WAIT_S_MAX

@@ -8,19 +8,19 @@ from typing import Any
 import httpx2
 import pytest
 
-from bridge import Exchange, ManualClock, open_exchange
-from bridge.access.door import Door
-from bridge.access.issue import NewKey
-from bridge.access.keyring import Keyring
-from bridge.config import Config
-from bridge.fleet.earning.collector import Collector
-from bridge.fleet.earning.demurrage import demurrage_of
-from bridge.scheduler.caller import Caller
-from bridge.server.front import Front
-from bridge.server.service import Service
-from bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
-from bridge.telemetry.proofs import Proofs
-from bridge.telemetry.requests import Requests
+from callmarket import Exchange, ManualClock, open_exchange
+from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.earning.collector import Collector
+from callmarket.bridge.fleet.earning.demurrage import demurrage_of
+from callmarket.bridge.scheduler.caller import Caller
+from callmarket.bridge.server.front import Front
+from callmarket.bridge.server.service import Service
+from callmarket.bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
+from callmarket.bridge.telemetry.proofs import Proofs
+from callmarket.bridge.telemetry.requests import Requests
 from tests.support.routes import routes_of
 
 BASE = "http://market.test"

@@ -7,8 +7,8 @@ import asyncio
 import socket
 from pathlib import Path
 
-from bridge.server.acceptor import Acceptor
-from bridge.server.connection_table import ConnectionTable
+from callmarket.bridge.server.acceptor import Acceptor
+from callmarket.bridge.server.connection_table import ConnectionTable
 
 
 class NotServed(asyncio.Protocol):

@@ -7,9 +7,16 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge import Invalid
-from bridge.server.caller import Headers, account_name, idempotency_key, min_seq_of, read_headers, request_id_of
-from engine.limits import SEQ_MAX
+from callmarket import Invalid
+from callmarket.bridge.server.caller import (
+    Headers,
+    account_name,
+    idempotency_key,
+    min_seq_of,
+    read_headers,
+    request_id_of,
+)
+from callmarket.engine.limits import SEQ_MAX
 
 VISIBLE = bytes(range(0x21, 0x7F))
 

@@ -13,16 +13,16 @@ from contextlib import closing
 import pytest
 import uvloop
 
-from bridge.access.principal import Principal
-from bridge.access.principal import Scope as KeyScope
-from bridge.access.sites import among
-from bridge.api.problem import Problem
-from bridge.server import connection, connection_table, inbox
-from bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
-from bridge.server.connection_table import ConnectionTable
-from bridge.server.gate import OpenGate
-from bridge.server.glance import Glanced
-from bridge.server.http_server import Server, listening_socket
+from callmarket.bridge.access.principal import Principal
+from callmarket.bridge.access.principal import Scope as KeyScope
+from callmarket.bridge.access.sites import among
+from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.server import connection, connection_table, inbox
+from callmarket.bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
+from callmarket.bridge.server.connection_table import ConnectionTable
+from callmarket.bridge.server.gate import OpenGate
+from callmarket.bridge.server.glance import Glanced
+from callmarket.bridge.server.http_server import Server, listening_socket
 
 HEAD = b"GET / HTTP/1.1\r\nHost: here\r\n"
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter

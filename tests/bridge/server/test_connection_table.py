@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from bridge.access.principal import Principal, Scope
-from bridge.server import connection_table
-from bridge.server.connection_table import ConnectionTable
+from callmarket.bridge.access.principal import Principal, Scope
+from callmarket.bridge.server import connection_table
+from callmarket.bridge.server.connection_table import ConnectionTable
 
 MAX: Final = 8
 PER_SITE: Final = 3

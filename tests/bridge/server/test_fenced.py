@@ -17,7 +17,7 @@ import httpx2
 import psycopg
 import pytest
 
-from bridge.client import Client
+from callmarket import Client
 from tests.support.following import level
 from tests.support.proxy import Proxy
 from tests.support.service_process import ServiceProcess, served
@@ -73,7 +73,7 @@ def held(service: ServiceProcess) -> dict[str, int]:
     return {
         "threads": len(list((place / "task").iterdir())),
         "files": len(list((place / "fd").iterdir())),
-        "writers": len(service.children("persistence.writer_process")),
+        "writers": len(service.children("callmarket.persistence.writer.process")),
     }
 
 
@@ -205,7 +205,7 @@ def test_the_database_may_be_away_when_it_stands_by_again(database_url: str, tmp
     ):
         one.until(is_ready)
         two.until(lambda told: told.json()["leader"] == one.url)
-        run([sys.executable, "-m", "bridge", "handover", "--url", database_url], check=True, capture_output=True)
+        run([sys.executable, "-m", "callmarket", "handover", "--url", database_url], check=True, capture_output=True)
         proxy.refusing = True
         proxy.cut_all()
         # A slow machine may find that it stands by already.

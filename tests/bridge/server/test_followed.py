@@ -18,12 +18,12 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-
-from bridge.api.commitments import ARTIFACT, BOUNTY, stake, withdraw_bounty
-from bridge.api.errors import Conflict, Invalid, Unavailable
-from bridge.client import AsyncClient, Client
-from persistence.verify import verify
 from tests.persistence.test_table_writer import assert_as_rebuilt
+
+from callmarket import AsyncClient, Client
+from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY, stake, withdraw_bounty
+from callmarket.bridge.api.errors import Conflict, Invalid, Unavailable
+from callmarket.persistence.verify import verify
 from tests.support.databases import TestServer
 from tests.support.following import held_back, level, projected
 from tests.support.service_process import ServiceProcess, served
@@ -275,7 +275,7 @@ def test_killed_processes_and_a_takeover_leave_each_row_once(
                 load = Thread(place)
                 for _ in range(times):
                     time.sleep(rng.random())
-                    for pid in first.children("persistence.writer_process"):
+                    for pid in first.children("callmarket.persistence.writer.process"):
                         with suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
                 first.kill()

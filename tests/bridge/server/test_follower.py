@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bridge.server import follower
+from callmarket.bridge.server import follower
 from tests.support.small_market import WAIT_S_MAX
 
 DONE = "exit 3"
@@ -101,7 +101,7 @@ def test_it_begins_where_its_process_leads_and_again_after_pauses_that_grow(
     assert hurried.slept_s[: 2 + len(pauses_s)] == [1.0, 1.0, *pauses_s]
     assert len(started.calls()) >= len(pauses_s)
     for call in started.calls():
-        assert call.split(" ", 1)[1] == "me -m bridge snapshot --every 60.0 --attached --shard 3 --json"
+        assert call.split(" ", 1)[1] == "me -m callmarket snapshot --every 60.0 --attached --shard 3 --json"
 
 
 @pytest.mark.parametrize("does", [STAYS, STUBBORN], ids=["in order", "not in order"])

@@ -9,8 +9,8 @@ import random
 import httptools
 import pytest
 
-from bridge.server.glance import Glanced, glance
-from bridge.server.heads import check_head
+from callmarket.bridge.server.glance import Glanced, glance
+from callmarket.bridge.server.heads import check_head
 
 KEY = b"Bearer cmk_" + b"A" * 12 + b"_" + b"B" * 43
 LINES = (b"POST /api/v1/markets/m/bids HTTP/1.1", b"GET /api/v1/me?x=1 HTTP/1.1", b"DELETE /api/v1/bids/7 HTTP/1.1")

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from bridge.server.inbox import READS_PER_TURN, UNREAD_MAX, Inbox
+from callmarket.bridge.server.inbox import READS_PER_TURN, UNREAD_MAX, Inbox
 
 
 class Noting:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bridge.server import intake
-from bridge.server.intake import BodyTooLarge, BodyTooSlow, Bounded, Gone, Read, check_length, whole_body
+from callmarket.bridge.server import intake
+from callmarket.bridge.server.intake import BodyTooLarge, BodyTooSlow, Bounded, Gone, Read, check_length, whole_body
 
 WAIT_S = 60.0
 Message = dict[str, Any]

@@ -12,11 +12,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from bridge import ManualClock
-from bridge.api.units import datetime_of
-from bridge.fleet.research import post_bounty, stake
-from bridge.server import intake
-from bridge.server.intake import BODY_BYTES_MAX
+from callmarket import ManualClock
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.fleet.research import post_bounty, stake
+from callmarket.bridge.server import intake
+from callmarket.bridge.server.intake import BODY_BYTES_MAX
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case
 

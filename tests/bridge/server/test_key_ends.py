@@ -15,8 +15,8 @@ import httpx2
 import psycopg
 import pytest
 
-from bridge.api.errors import Unauthorized
-from bridge.client import AsyncClient, Client
+from callmarket import AsyncClient, Client
+from callmarket.bridge.api.errors import Unauthorized
 from tests.bridge.feed.test_feed import awaited
 from tests.bridge.server.test_messages import BIDS, Line, bid, split
 from tests.support.feed_client import ClientStream

@@ -14,8 +14,8 @@ from tests.support.service_process import ROOT, clean
 SERVE = """
 import os, signal, socket
 from urllib.parse import urlsplit
-from bridge.config import from_environment
-from bridge.serve import serve
+from callmarket.bridge.config import from_environment
+from callmarket.bridge.serve import serve
 
 def ready(told):
     parts = urlsplit(told.url)
@@ -31,7 +31,7 @@ serve(from_environment(os.environ), ready)
 TOOLS = """
 import os, signal, socket
 from urllib.parse import urlsplit
-from bridge.mcp_server.http import serve
+from callmarket.bridge.mcp_server.http import serve
 
 def ready(url):
     parts = urlsplit(url)
@@ -64,7 +64,7 @@ def test_who_connects_at_the_word_is_taken(database_url: str, tmp_path: object, 
 def test_a_wrong_proxy_is_refused_before_anything_is_opened(database_url: str, tmp_path: object) -> None:
     settings = {"CALLMARKET_DATABASE_URL": database_url, "CALLMARKET_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "bridge", "serve", "--json", "--port", "0"],
+        [sys.executable, "-m", "callmarket", "serve", "--json", "--port", "0"],
         cwd=ROOT,
         env=clean() | settings | {"CALLMARKET_PROXY_ADDRESSES": "10.0.0.1, proxy.internal"},
         capture_output=True,

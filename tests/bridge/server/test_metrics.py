@@ -6,7 +6,7 @@ Method: the service behind its front; the text is read by the client library's o
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine import limits
+from callmarket.engine import limits
 from tests.bridge.server.conftest import Served
 
 Series = dict[tuple[str, ...], float]
@@ -73,7 +73,7 @@ def test_demurrage_is_told(served: Served) -> None:
 
 
 def test_the_age_of_the_last_proven_restore_is_known_once_there_is_one(served: Served) -> None:
-    from persistence.leadership.register import publish_proof
+    from callmarket.persistence.leadership.register import publish_proof
 
     assert "proven_restore_age_seconds" not in scraped(served)
     with served.exchange.node.connect() as connection:

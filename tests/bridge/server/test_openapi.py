@@ -13,12 +13,12 @@ import msgspec
 import pytest
 from litestar.routes import HTTPRoute
 
-import bridge.server
-from bridge.api.problem import MEDIA_TYPE
-from bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
-from bridge.server.examples import BODIES
-from bridge.server.http_app import document, http_app
-from bridge.server.resources import RESOURCES_PATH
+from callmarket.bridge import server
+from callmarket.bridge.api.problem import MEDIA_TYPE
+from callmarket.bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
+from callmarket.bridge.server.examples import BODIES
+from callmarket.bridge.server.http_app import document, http_app
+from callmarket.bridge.server.resources import RESOURCES_PATH
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each
 from tests.support.markup import Page
@@ -26,7 +26,7 @@ from tests.support.markup import Page
 TREE = document().tree
 # Answers that are about the process or a list of words, and the stream, whose events have an id each.
 WITHOUT_SEQ = {"healthz", "readyz", "problem_types", "problem_type", "events", "metrics"}
-ASSETS = Path(bridge.server.__file__).parent / "swagger_ui"
+ASSETS = Path(server.__file__).parent / "swagger_ui"
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:

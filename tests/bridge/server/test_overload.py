@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import httpx2
 
-from bridge.server.asgi import Application
-from bridge.server.front import Front
-from bridge.server.http_app import http_app
-from bridge.server.one_write import OneWrite
+from callmarket.bridge.server.asgi import Application
+from callmarket.bridge.server.front import Front
+from callmarket.bridge.server.http_app import http_app
+from callmarket.bridge.server.one_write import OneWrite
 from tests.bridge.server.conftest import BASE, Served
 
 BIDS = "/api/v1/markets/m/bids"

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import pytest
 import uvloop
 
-from bridge.access.principal import Principal, Scope
-from bridge.api.errors import TooManyRequests, Unavailable
-from bridge.server.places import KEYS_MAX, KEYS_PATH, STAFF_MAX, Place, Places
-from bridge.server.shares import Share, Shares
-from bridge.server.turns import Turns
+from callmarket.bridge.access.principal import Principal, Scope
+from callmarket.bridge.api.errors import TooManyRequests, Unavailable
+from callmarket.bridge.server.places import KEYS_MAX, KEYS_PATH, STAFF_MAX, Place, Places
+from callmarket.bridge.server.shares import Share, Shares
+from callmarket.bridge.server.turns import Turns
 
 PATH = "/api/v1/markets/m/bids"
 
@@ -214,7 +214,7 @@ def test_a_turn_that_is_given_to_somebody_who_has_just_gone_is_given_on() -> Non
 def test_a_rest_is_counted_from_the_end_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds of work, forty of rest; who comes meanwhile is looked at again when they are over."""
     now_s, timers = [100.0], list[tuple[float, Callable[[], object]]]()
-    monkeypatch.setattr("bridge.server.turns.time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr("callmarket.bridge.server.turns.time", SimpleNamespace(monotonic=lambda: now_s[0]))
 
     async def run() -> None:
         turns, order, go = Turns(in_all=1, each=1, waiting_each=8, rest=4.0), list[str](), asyncio.Event()

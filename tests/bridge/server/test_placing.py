@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.api import verbs
-from bridge.api.bodies import NewBid
-from bridge.server.intake import BODY_BYTES_MAX
-from bridge.server.placing import market_of
-from bridge.server.routes.bids import bid_request
+from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bodies import NewBid
+from callmarket.bridge.server.intake import BODY_BYTES_MAX
+from callmarket.bridge.server.placing import market_of
+from callmarket.bridge.server.routes.bids import bid_request
 from tests.bridge.server.conftest import Served
 
 BIDS = "/api/v1/markets/m/bids"

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from litestar.exceptions import ValidationException
 
-from bridge.api.errors import (
+from callmarket.bridge.api.errors import (
     Conflict,
     Forbidden,
     Invalid,
@@ -19,10 +19,10 @@ from bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from bridge.api.meanings import MEANINGS
-from bridge.server.problems import body_of, every_type, first_fault, headers_of, problem_of, status_of
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.server.problems import body_of, every_type, first_fault, headers_of, problem_of, status_of
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 
 
 def test_every_type_has_a_meaning_and_no_meaning_is_left_over() -> None:

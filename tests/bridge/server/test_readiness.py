@@ -72,7 +72,7 @@ def test_after_a_handover_the_old_leader_stands_by(url: str, tmp_path: Path) -> 
     with served(url, tmp_path) as first, served(url, tmp_path) as second:
         first.until(is_ready)
         second.until(lambda told: told.json()["leader"] == first.url)
-        run([sys.executable, "-m", "bridge", "handover", "--url", url], check=True, capture_output=True)
+        run([sys.executable, "-m", "callmarket", "handover", "--url", url], check=True, capture_output=True)
         second.until(is_ready)
         # It begins anew, in the same process and on the same port, which is closed for a moment.
         assert stands_by(first) == second.url

@@ -8,14 +8,14 @@ from typing import TypeVar
 
 import pytest
 
-from bridge import AsyncExchange
-from bridge.access.issue import NewKey
-from bridge.api import reads
-from bridge.api.errors import TooManyRequests
-from bridge.api.questions import Durable
-from bridge.api.reads import Live
-from bridge.server.caller import Caller
-from bridge.server.reading import ASKING, DEAR_WAITING_EACH
+from callmarket import AsyncExchange
+from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.api import reads
+from callmarket.bridge.api.errors import TooManyRequests
+from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.reads import Live
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.reading import ASKING, DEAR_WAITING_EACH
 from tests.bridge.server.conftest import Served
 
 T = TypeVar("T")

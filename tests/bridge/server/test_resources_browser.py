@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bridge import Exchange, open_exchange
-from bridge.api.messages import Request
-from bridge.api.results import accepted
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.research import post_bounty, stake
-from engine import commands
+from callmarket import Exchange, open_exchange
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.research import post_bounty, stake
+from callmarket.engine import commands
 from tests.support.browser import CHROMIUM, Browser, browser
 from tests.support.proxy import Proxy
 from tests.support.served_market import Served, served

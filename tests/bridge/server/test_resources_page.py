@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx2
 import pytest
 
-import bridge.server
-from bridge.server.resources import RESOURCES_PATH
-from bridge.server.static_files import StaticFile
+from callmarket.bridge import server
+from callmarket.bridge.server.resources import RESOURCES_PATH
+from callmarket.bridge.server.static_files import StaticFile
 from tests.bridge.server.conftest import Served
 from tests.support.markup import Page
 
-FOLDER = Path(bridge.server.__file__).parent / "resources_ui"
+FOLDER = Path(server.__file__).parent / "resources_ui"
 PARTS = sorted(f"{RESOURCES_PATH}/{path.name}" for path in FOLDER.iterdir() if path.name != "index.html")
 NODE = shutil.which("node")
 TYPES = {"css": "text/css", "mjs": "text/javascript", "resources": "text/html"}

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-import engine.limits
-from bridge.fleet.research import post_bounty, stake
+from callmarket.bridge.fleet.research import post_bounty, stake
+from callmarket.engine import limits as engine_limits
 from tests.bridge.server.conftest import Served
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
@@ -19,7 +19,7 @@ AGAIN = {"Idempotency-Key": "k"}
 @pytest.fixture
 def forgetful(served: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     """A market that forgets all but the last hold that ended, so that names of holds come again."""
-    monkeypatch.setattr(engine.limits, "HOLDS_ENDED_KEPT", 1)
+    monkeypatch.setattr(engine_limits, "HOLDS_ENDED_KEPT", 1)
     served.exchange.put_artifact("h1", "hypothesis")
     return served
 
@@ -35,7 +35,7 @@ def test_a_bounty_that_was_withdrawn_is_told_so_whoever_claims_its_name(
     forgetful: Served, monkeypatch: pytest.MonkeyPatch, receipts_max: int
 ) -> None:
     """IDM-1: not `conflict`, which would say that it was not withdrawn; and nothing happens to the new one."""
-    monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", receipts_max)
+    monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", receipts_max)
     market, key = forgetful.exchange, forgetful.key(bid=("a",))
     post_bounty(market, "b1", "a", "h1", 50, expires_at=FAR)
     first = forgetful.ask("DELETE", "/api/v1/bounties/a/b1", key=key, headers=AGAIN)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.api.errors import Invalid
-from engine.commands import ISSUANCE
+from callmarket.bridge.api.errors import Invalid
+from callmarket.engine.commands import ISSUANCE
 from tests.bridge.server.conftest import Served
 
 CAP, DAY, FUND = 500, 1_200, 5_000

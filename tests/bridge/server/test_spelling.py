@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 import pytest
 
-from bridge.api.spelling import whole
-from bridge.server.http_app import document
-from engine.limits import SEQ_MAX
+from callmarket.bridge.api.spelling import whole
+from callmarket.bridge.server.http_app import document
+from callmarket.engine.limits import SEQ_MAX
 from tests.bridge.server.conftest import Served
 from tests.support.cases import CASES, Case
 

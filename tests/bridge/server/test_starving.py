@@ -17,9 +17,9 @@ import httpx2
 import psycopg
 import pytest
 
-from bridge import Exchange, ManualClock, open_exchange
-from bridge.server import front
-from bridge.server.service import STREAMS_PER_KEY_MAX
+from callmarket import Exchange, ManualClock, open_exchange
+from callmarket.bridge.server import front
+from callmarket.bridge.server.service import STREAMS_PER_KEY_MAX
 from tests.support.served_market import Served, served
 from tests.support.small_market import WAIT_S_MAX, furnish, in_threads
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.telemetry.access_log import AccessLog, Few, PerSecond
+from callmarket.bridge.telemetry.access_log import AccessLog, Few, PerSecond
 
 
 class Seconds:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.access import key_text
-from bridge.config import Config
-from bridge.telemetry.logs import blot, configure
+from callmarket.bridge.access import key_text
+from callmarket.bridge.config import Config
+from callmarket.bridge.telemetry.logs import blot, configure
 
 # A key as it is made for a caller.
 KEY, KEY_ID, _ = key_text.make()
@@ -43,12 +43,16 @@ def lines(written: io.StringIO) -> list[dict[str, Any]]:
 
 def test_lines_of_every_logger_are_objects_with_time_level_logger_and_event(written: io.StringIO) -> None:
     configure(Config(), written)
-    logging.getLogger("persistence.journal").warning("%d rows wait", 3)
+    logging.getLogger("callmarket.persistence.journal.protocol").warning("%d rows wait", 3)
     logging.getLogger("somebody.else").info("a word", extra={"seq": 7})
     one, two = lines(written)
     assert list(one)[:4] == ["time", "level", "logger", "event"]
     assert one["time"].endswith("Z")
-    assert (one["level"], one["logger"], one["event"]) == ("warning", "persistence.journal", "3 rows wait")
+    assert (one["level"], one["logger"], one["event"]) == (
+        "warning",
+        "callmarket.persistence.journal.protocol",
+        "3 rows wait",
+    )
     assert (two["level"], two["event"], two["seq"]) == ("info", "a word", 7)
 
 

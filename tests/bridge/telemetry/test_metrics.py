@@ -6,13 +6,13 @@ What they are of a market whose history is known is in `tests/bridge/server/test
 from types import SimpleNamespace
 from typing import Any, cast
 
-from bridge.api.errors import NotLeader
-from bridge.api.vitals import Vitals
-from bridge.market.counters import DONE, REPEATED, RoundsTally, Tally
-from bridge.scheduler.caller import CycleStatus
-from bridge.telemetry.metrics import PREFIX, Watched, _Families
-from bridge.telemetry.requests import Requests
-from engine.commands import OpenAccount, PlaceBid
+from callmarket.bridge.api.errors import NotLeader
+from callmarket.bridge.api.vitals import Vitals
+from callmarket.bridge.market.counters import DONE, REPEATED, RoundsTally, Tally
+from callmarket.bridge.scheduler.caller import CycleStatus
+from callmarket.bridge.telemetry.metrics import PREFIX, Watched, _Families
+from callmarket.bridge.telemetry.requests import Requests
+from callmarket.engine.commands import OpenAccount, PlaceBid
 
 
 def tally() -> Tally:

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, Refused, open_exchange
-from bridge.market.counters import APPLY_BOUNDS_S, Tally
-from bridge.market.histogram import Histogram
+from callmarket import Exchange, Invalid, ManualClock, Refused, open_exchange
+from callmarket.bridge.market.counters import APPLY_BOUNDS_S, Tally
+from callmarket.bridge.market.histogram import Histogram
 
 
 def counts(tally: Tally) -> dict[tuple[str, str], int]:

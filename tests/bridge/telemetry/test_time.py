@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
-from bridge.telemetry.metrics import _Families
-from bridge.timekeeping.keeper import Timekeeper
+from callmarket.bridge.telemetry.metrics import _Families
+from callmarket.bridge.timekeeping.keeper import Timekeeper
 
 
 class Leapt(Timekeeper):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bridge.timekeeping.judge import SETTLE_US, SLEW_PPM, STOOD_STILL_US_MAX, Answer, Judge, Reading
+from callmarket.bridge.timekeeping.judge import SETTLE_US, SLEW_PPM, STOOD_STILL_US_MAX, Answer, Judge, Reading
 
 SECOND_US = 1_000_000
 BOUND_US = 5 * SECOND_US

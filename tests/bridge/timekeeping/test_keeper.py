@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from bridge.api.errors import Invalid, Unavailable
-from bridge.timekeeping import opening
-from bridge.timekeeping.keeper import Timekeeper, machine_since_its_start
-from engine.limits import AT_US_MAX
-from persistence.leadership.market_time import Evidence, View, Word
+from callmarket.bridge.api.errors import Invalid, Unavailable
+from callmarket.bridge.timekeeping import opening
+from callmarket.bridge.timekeeping.keeper import Timekeeper, machine_since_its_start
+from callmarket.engine.limits import AT_US_MAX
+from callmarket.persistence.leadership.market_time import Evidence, View, Word
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge.client import Client
+from callmarket import Client
 from tests.bridge.test_takeover import callmarket
 from tests.support.faked_clock import DAY_US, SECOND_US, START, FakedClock, FakedDatabase, faked_clock
 from tests.support.following import level

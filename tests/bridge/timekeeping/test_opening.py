@@ -12,9 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from bridge import Exchange, Invalid, ManualClock, Refused, Unavailable, open_exchange, system_clock
-from bridge.api.units import datetime_of
-from bridge.client import Client
+from callmarket import Client, Exchange, Invalid, ManualClock, Refused, Unavailable, open_exchange, system_clock
+from callmarket.bridge.api.units import datetime_of
 from tests.bridge.test_takeover import callmarket
 from tests.support.client_log import read_rows
 from tests.support.faked_clock import DAY_US, SECOND_US, START, FakedClock, FakedDatabase, command, faked_clock

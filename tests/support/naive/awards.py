@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-from engine import limits
-from engine.commands import ADMIN, OPERATOR, ExpireDue, SettleAward, VoidAward
-from engine.events import AwardLapsed, AwardSettled, AwardVoided, BidsExpired, SlotStatus, SweepFinished
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, OPERATOR, ExpireDue, SettleAward, VoidAward
+from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, BidsExpired, SlotStatus, SweepFinished
+from callmarket.engine.reject import Reject
 from tests.support.naive.calls import release_losers, released
 from tests.support.naive.holds import expire_holds
 from tests.support.naive.shard import SLOT_ENDS, Award, Market, Shard, Slot, permit

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from engine import limits
-from engine.commands import AmendBid, CancelBid, PlaceBid
-from engine.events import BidAmended, BidCancelled, BidPlaced
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import AmendBid, CancelBid, PlaceBid
+from callmarket.engine.events import BidAmended, BidCancelled, BidPlaced
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Bid, Shard, permit
 
 

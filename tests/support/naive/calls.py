@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine import limits
-from engine.commands import OPERATOR, ClearRound
-from engine.events import AwardGranted, AwardsGranted, BidsExpired, BidsLost, RoundCleared
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import OPERATOR, ClearRound
+from callmarket.engine.events import AwardGranted, AwardsGranted, BidsExpired, BidsLost, RoundCleared
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Award, Bid, Market, Shard, Slot, permit
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from engine.commands import BeginHistory
-from engine.events import HistoryBegun
-from engine.reject import Reject
+from callmarket.engine.commands import BeginHistory
+from callmarket.engine.events import HistoryBegun
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Shard, permit
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from engine import limits
-from engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, PlaceHold, ReleaseHold
-from engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired, HoldStatus
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, PlaceHold, ReleaseHold
+from callmarket.engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired, HoldStatus
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import NamedHold, Shard, drop_oldest, permit
 from tests.support.naive.tokens import payers, refuse_earning, refuse_reason, remember_earning
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from engine.commands import (
+from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
     BindHolds,
@@ -30,8 +30,8 @@ from engine.commands import (
     VoidAward,
     WithdrawSlot,
 )
-from engine.events import Event, Events, Rejected, Repeated, RoundCleared
-from engine.reject import Reject
+from callmarket.engine.events import Event, Events, Rejected, Repeated, RoundCleared
+from callmarket.engine.reject import Reject
 from tests.support.naive import awards, bids, calls, histories, holds, retries, slots, tokens
 from tests.support.naive.shard import Shard
 

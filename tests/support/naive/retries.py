@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from engine import limits
-from engine.commands import ADMIN, OPERATOR, Command, Entry, SettleAward, VoidAward
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, OPERATOR, Command, Entry, SettleAward, VoidAward
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Shard, drop_oldest
 
 STAFF = (ADMIN, OPERATOR)

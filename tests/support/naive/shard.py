@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from engine import limits
-from engine.commands import ADMIN, ISSUANCE, TREASURY, Command, OpenMarket, PlaceHold
-from engine.events import Event, HoldStatus, SlotStatus, TransferPosted
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ADMIN, ISSUANCE, TREASURY, Command, OpenMarket, PlaceHold
+from callmarket.engine.events import Event, HoldStatus, SlotStatus, TransferPosted
+from callmarket.engine.reject import Reject
 
 SLOT_ENDS = {
     "withdrawn": Reject.SLOT_WITHDRAWN,

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from engine import limits
-from engine.commands import ISSUANCE, OPERATOR, TREASURY, OfferSlot, OpenMarket, WithdrawSlot
-from engine.events import MarketOpened, SlotOffered, SlotWithdrawn
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ISSUANCE, OPERATOR, TREASURY, OfferSlot, OpenMarket, WithdrawSlot
+from callmarket.engine.events import MarketOpened, SlotOffered, SlotWithdrawn
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import SLOT_ENDS, Market, Shard, Slot, permit
 
 

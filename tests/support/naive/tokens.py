@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from engine import limits
-from engine.commands import ISSUANCE, RESERVED_NAMES, Burn, Mint, OpenAccount, PlaceHold, Transfer
-from engine.events import AccountOpened
-from engine.reject import Reject
+from callmarket.engine import limits
+from callmarket.engine.commands import ISSUANCE, RESERVED_NAMES, Burn, Mint, OpenAccount, PlaceHold, Transfer
+from callmarket.engine.events import AccountOpened
+from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Account, Shard, permit
 
 

@@ -10,10 +10,9 @@ from itertools import count
 
 import pytest
 
-from bridge import Exchange, ManualClock, open_exchange
-from bridge.client import Client
-from bridge.fleet.tasks.memory import MemoryWork
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket import Client, Exchange, ManualClock, open_exchange
+from callmarket.bridge.fleet.tasks.memory import MemoryWork
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.bridge.conftest import START_US
 from tests.support.served_market import served
 from tests.support.work_stage import Stage

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from bridge.api.questions import AwardRow
-from bridge.client import Client
-from bridge.fleet.tasks.model import Quest, Task
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket import Client
+from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.proxy import Proxy
 from tests.support.service_process import ServiceProcess, served
 from tests.support.small_market import until

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.api.errors import Unavailable
-from bridge.api.market_api import MarketApi
-from bridge.fleet.agent import Assignment, Fallback, Worker, WorkFailed
-from bridge.fleet.tasks.model import Task
+from callmarket.bridge.api.errors import Unavailable
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.fleet.agent import Assignment, Fallback, Worker, WorkFailed
+from callmarket.bridge.fleet.tasks.model import Task
 from tests.support.small_market import until
 from tests.support.work_stage import TOKENS, Between, Labour, Stage, raising, running
 
@@ -64,7 +64,7 @@ def test_while_the_market_is_away_the_budget_pays(stage: Stage, caplog: pytest.L
     stage.market = cast(MarketApi, away)
     labour, task_id = Labour(), stage.task()
     platform = Platform(task_id)
-    caplog.set_level(logging.WARNING, "bridge.fleet.agent")
+    caplog.set_level(logging.WARNING, "callmarket.bridge.fleet.agent")
     with running(one := worker(stage, labour, platform)) as raised:
         until(lambda: platform.spent == [(task_id, 60)])
         assert one.active == one.status().active == "budget"

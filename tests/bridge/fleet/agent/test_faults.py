@@ -9,19 +9,19 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.api.clock import system_clock
-from bridge.api.errors import Invalid, NotLeader, Refused, Unavailable, UnknownOutcome
-from bridge.api.market_api import MarketApi
-from bridge.api.units import datetime_of
-from bridge.fleet.agent import Finished, Worker, WorkFailed
-from bridge.fleet.agent.awards import end
-from bridge.fleet.agent.patience import Ending
-from bridge.fleet.agent.recovery import release_abandoned
-from bridge.fleet.agent.task import Hand
-from bridge.fleet.tasks.model import Claim
-from bridge.fleet.tasks.source import Backlog
-from engine.events import Rejected
-from engine.reject import Reject
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.errors import Invalid, NotLeader, Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.fleet.agent import Finished, Worker, WorkFailed
+from callmarket.bridge.fleet.agent.awards import end
+from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.recovery import release_abandoned
+from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.tasks.model import Claim
+from callmarket.bridge.fleet.tasks.source import Backlog
+from callmarket.engine.events import Rejected
+from callmarket.engine.reject import Reject
 from tests.support.small_market import until
 from tests.support.work_stage import TOKENS, Between, Labour, Stage, raising, running
 
@@ -123,7 +123,7 @@ def test_a_worker_that_is_told_to_end_before_its_source_has_answered_ends(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has begun nothing, so there is nothing to raise."""
-    monkeypatch.setattr("bridge.fleet.agent.patience._TRIES_ENDING_MAX", 1)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.patience._TRIES_ENDING_MAX", 1)
     between, labour = between_source(stage), Labour()
     asked = iter(range(1, 10**6))
     tries = 0
@@ -199,7 +199,7 @@ def test_an_award_that_cannot_be_given_back_is_left_for_the_next_start(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes while the worker ends and the market goes away: that is no failure of the worker's."""
-    monkeypatch.setattr("bridge.fleet.agent.patience._TRIES_ENDING_MAX", 1)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.patience._TRIES_ENDING_MAX", 1)
     between, labour = between_market(stage), Labour()
     with running(one := worker(stage, labour, poll_s=3_600.0)) as raised:
         until(lambda: stage.slot_status() == "offered")
@@ -337,7 +337,7 @@ def test_a_worker_looks_again_and_again_for_what_others_have_left(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also after a look that failed: nobody else may be there to do it."""
-    monkeypatch.setattr("bridge.fleet.agent.worker.RELEASE_EVERY_S", 0.01)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.worker.RELEASE_EVERY_S", 0.01)
     between = between_source(stage)
     with running(worker(stage, Labour(), budget_claim_max=timedelta(microseconds=1))) as raised:
         until(lambda: stage.slot_status() == "offered")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bridge.fleet.agent import Gap, get_top_gap, score_gaps
-from engine.limits import SEQ_MAX, TOKENS_MAX
+from callmarket.bridge.fleet.agent import Gap, get_top_gap, score_gaps
+from callmarket.engine.limits import SEQ_MAX, TOKENS_MAX
 
 
 def test_seventy_percent_ucb_and_thirty_percent_budget() -> None:

@@ -5,8 +5,8 @@ from concurrent.futures import Future
 
 import pytest
 
-from bridge.api.errors import TooManyRequests, Unavailable, UnknownOutcome
-from bridge.fleet.agent.patience import (
+from callmarket.bridge.api.errors import TooManyRequests, Unavailable, UnknownOutcome
+from callmarket.bridge.fleet.agent.patience import (
     _PAUSE_ENDING_S_MAX,
     _TRIES_ENDING_MAX,
     PAUSE_FIRST_S,

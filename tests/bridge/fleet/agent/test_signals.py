@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from bridge.fleet.agent import Worker, ended_by_signals
+from callmarket.bridge.fleet.agent import Worker, ended_by_signals
 from tests.support.small_market import WAIT_S_MAX
 
 

@@ -11,16 +11,15 @@ from typing import Any, cast
 
 import pytest
 
-from bridge import Exchange, ManualClock
-from bridge.api.errors import Invalid, Refused, Unavailable
-from bridge.api.market_api import MarketApi
-from bridge.client import Client
-from bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
-from bridge.fleet.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
-from bridge.fleet.tasks.model import Task
-from bridge.fleet.tasks.source import Backlog
-from bridge.fleet.tasks.tables import WorkTables
-from engine.reject import Reject
+from callmarket import Client, Exchange, ManualClock
+from callmarket.bridge.api.errors import Invalid, Refused, Unavailable
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
+from callmarket.bridge.fleet.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
+from callmarket.bridge.fleet.tasks.model import Task
+from callmarket.bridge.fleet.tasks.source import Backlog
+from callmarket.bridge.fleet.tasks.tables import WorkTables
+from callmarket.engine.reject import Reject
 from tests.support.small_market import until
 from tests.support.work_stage import LEASE, TOKENS, Between, Labour, Stage, raising, running
 
@@ -306,7 +305,7 @@ def test_a_slot_that_is_not_free_is_offered_again_after_pauses_that_grow(
     loop = worker(stage, Labour(), poll_s=0.01).slot(stage.slot_id)
     loop._finder.forget(stage.award(stage.task()))
     clock = SimpleNamespace(monotonic=lambda: clock.now_s, now_s=0.0)
-    monkeypatch.setattr("bridge.fleet.agent.slot.time", clock)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.slot.time", clock)
     pauses_s = []
     for _ in range(10):
         loop.step()

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge import Exchange, ManualClock
-from bridge.fleet.earning.collector import collect
-from bridge.fleet.earning.demurrage import Demurrage
-from engine.commands import TREASURY
+from callmarket import Exchange, ManualClock
+from callmarket.bridge.fleet.earning.collector import collect
+from callmarket.bridge.fleet.earning.demurrage import Demurrage
+from callmarket.engine.commands import TREASURY
 from tests.bridge.fleet.earning.test_demurrage import DAY_US, LATE, MIDNIGHT_US
 
 SECOND_US = 1_000_000

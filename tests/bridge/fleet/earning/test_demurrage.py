@@ -15,19 +15,19 @@ from typing import Any
 import msgspec
 import pytest
 
-import engine.limits
-from bridge import Exchange, ManualClock, NotLeader, Unavailable, open_exchange
-from bridge.api.reads import Wallet
-from bridge.api.units import at_us
-from bridge.config import Config
-from bridge.fleet.earning import collector, demurrage
-from bridge.fleet.earning.collector import Collected, Collector, collect
-from bridge.fleet.earning.demurrage import Debts, Demurrage, Outcome, Walk, charge, demurrage_of
-from engine.commands import ISSUANCE, TREASURY
-from persistence import demurrage_debts
-from persistence.connections import connect
-from persistence.demurrage_debts import Debt, DebtRow
-from persistence.queries import MovementRow
+from callmarket import Exchange, ManualClock, NotLeader, Unavailable, open_exchange
+from callmarket.bridge.api.reads import Wallet
+from callmarket.bridge.api.units import at_us
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.earning import collector, demurrage
+from callmarket.bridge.fleet.earning.collector import Collected, Collector, collect
+from callmarket.bridge.fleet.earning.demurrage import Debts, Demurrage, Outcome, Walk, charge, demurrage_of
+from callmarket.engine import limits as engine_limits
+from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.persistence.database.connections import connect
+from callmarket.persistence.queries import MovementRow
+from callmarket.persistence.stores import demurrage_debts
+from callmarket.persistence.stores.demurrage_debts import Debt, DebtRow
 from tests.support.following import level, projected
 from tests.support.own_server import OwnServer
 from tests.support.small_market import WAIT_S_MAX, at, in_threads
@@ -188,7 +188,7 @@ def test_nobody_pays_twice_beyond_every_retry_window_and_restart(
     database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger remembers a period's charge when the ids of commands are long forgotten, and for the next process."""
-    monkeypatch.setattr(engine.limits, "RECEIPTS_MAX", 2)
+    monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 2)
     with open_exchange(database_url, clock=clock) as market:
         for name in ("a", "b", "c"):
             market.open_account(name)

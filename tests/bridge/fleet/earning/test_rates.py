@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bridge import Invalid
-from bridge.config import from_environment
-from bridge.fleet.earning.rates import FACTORS, Factors, Rate, configured_rates, load_rates, shipped_rates
+from callmarket import Invalid
+from callmarket.bridge.config import from_environment
+from callmarket.bridge.fleet.earning.rates import FACTORS, Factors, Rate, configured_rates, load_rates, shipped_rates
 
 GOOD = """
 daily_cap_tokens = 500

@@ -6,8 +6,8 @@ history that is older than a period.
 
 import time
 
-from bridge import ManualClock, open_exchange
-from bridge.api.clock import system_clock
+from callmarket import ManualClock, open_exchange
+from callmarket.bridge.api.clock import system_clock
 from tests.support.service_process import served
 from tests.support.small_market import WAIT_S_MAX
 

@@ -11,10 +11,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from bridge.config import Config
-from bridge.fleet.ev_scorer.plan import Change, Plan, Resting, Wallet, plan
-from bridge.fleet.ev_scorer.scoring import score_tasks
-from bridge.fleet.tasks.model import Task
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.ev_scorer.plan import Change, Plan, Resting, Wallet, plan
+from callmarket.bridge.fleet.ev_scorer.scoring import score_tasks
+from callmarket.bridge.fleet.tasks.model import Task
 from tests.support.memory_tasks import START
 
 CONFIG = Config(ev_default_cost_tokens=1_000, ev_tokens_per_impact=1_000)

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from bridge.api.errors import Invalid
-from bridge.config import Config
-from bridge.fleet.ev_scorer import get_priority_queue, get_quest_budget_allocation, score_all
-from bridge.fleet.tasks.model import Quest, Task
-from engine.limits import TOKENS_MAX
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.ev_scorer import get_priority_queue, get_quest_budget_allocation, score_all
+from callmarket.bridge.fleet.tasks.model import Quest, Task
+from callmarket.engine.limits import TOKENS_MAX
 from tests.support.memory_tasks import MemoryTasks
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.config import DEFAULTS, Config
-from bridge.fleet.ev_scorer import score_tasks
-from bridge.fleet.fallback.split import split
-from bridge.fleet.tasks.model import Task
-from engine.limits import TOKENS_MAX
+from callmarket.bridge.config import DEFAULTS, Config
+from callmarket.bridge.fleet.ev_scorer import score_tasks
+from callmarket.bridge.fleet.fallback.split import split
+from callmarket.bridge.fleet.tasks.model import Task
+from callmarket.engine.limits import TOKENS_MAX
 
 TYPES = ("debate", "analysis", "", "new")
 

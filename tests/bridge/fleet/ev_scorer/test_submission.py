@@ -13,13 +13,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge import Exchange, ExchangeError, ManualClock, NotFound, Unavailable, UnknownOutcome, open_exchange
-from bridge.api.market_api import MarketApi
-from bridge.api.units import datetime_of
-from bridge.client import Client
-from bridge.config import Config
-from bridge.fleet.ev_scorer import BidReport, submit_bids_for_tasks
-from bridge.fleet.tasks.model import Quest, Task
+from callmarket import (
+    Client,
+    Exchange,
+    ExchangeError,
+    ManualClock,
+    NotFound,
+    Unavailable,
+    UnknownOutcome,
+    open_exchange,
+)
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.ev_scorer import BidReport, submit_bids_for_tasks
+from callmarket.bridge.fleet.tasks.model import Quest, Task
 from tests.bridge.conftest import START_US
 from tests.support.memory_tasks import MemoryTasks
 from tests.support.served_market import served

@@ -5,8 +5,8 @@ from itertools import count
 
 import pytest
 
-from bridge import ManualClock
-from bridge.fleet.fallback.daily import DailyBudgets
+from callmarket import ManualClock
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from tests.bridge.conftest import START_US
 
 _SHARDS = count(1)

@@ -11,11 +11,11 @@ from datetime import date
 import psycopg
 import pytest
 
-from bridge import Invalid, ManualClock, NotFound, Unavailable
-from bridge.fleet.ev_scorer import persist_allocations
-from bridge.fleet.fallback.daily import DailyBudgets
-from engine.limits import TOKENS_MAX
-from persistence.quest_budgets import AllocationRow, SpendingRow
+from callmarket import Invalid, ManualClock, NotFound, Unavailable
+from callmarket.bridge.fleet.ev_scorer import persist_allocations
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.engine.limits import TOKENS_MAX
+from callmarket.persistence.stores.quest_budgets import AllocationRow, SpendingRow
 from tests.bridge.conftest import START_US
 
 DAY_US = 24 * 3600 * 1_000_000

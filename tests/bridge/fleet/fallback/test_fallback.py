@@ -9,12 +9,12 @@ from collections import Counter
 
 import pytest
 
-from bridge import ManualClock
-from bridge.config import Config
-from bridge.fleet.fallback import services as module
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.fallback.services import BudgetServices
-from bridge.fleet.tasks.model import Claim, Completion, Quest, Task
+from callmarket import ManualClock
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.fallback import services as module
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.fallback.services import BudgetServices
+from callmarket.bridge.fleet.tasks.model import Claim, Completion, Quest, Task
 from tests.bridge.conftest import START_US
 from tests.support.memory_tasks import MemoryTasks
 

@@ -8,10 +8,10 @@ from fractions import Fraction
 
 import pytest
 
-from bridge.api.quest_budgets import _paying
-from bridge.api.units import datetime_of
-from bridge.fleet.fallback.split import split, split_again
-from engine.limits import TOKENS_MAX
+from callmarket.bridge.api.quest_budgets import _paying
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.fleet.fallback.split import split, split_again
+from callmarket.engine.limits import TOKENS_MAX
 
 
 def test_a_split_is_exact_fair_and_the_same_in_any_order(seed: int) -> None:

@@ -12,11 +12,10 @@ from datetime import datetime
 
 import pytest
 
-from bridge import Exchange, ManualClock, open_exchange
-from bridge.api.units import datetime_of
-from bridge.client import Client
-from bridge.config import Config
-from bridge.fleet.fallback.switch import AuctionSwitch, Health, Sight
+from callmarket import Client, Exchange, ManualClock, open_exchange
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.fallback.switch import AuctionSwitch, Health, Sight
 from tests.support.service_process import served
 
 CONFIG = Config(auction_failures_max=3, auction_answers_min=2, auction_fruitless_s=600.0)
@@ -135,7 +134,7 @@ def test_a_market_that_sells_nothing_and_then_does(
     exchange: Exchange, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """BRG-5: rounds without a sale while there are bids and slots; without slots, or without bids, all is well."""
-    caplog.set_level(logging.WARNING, "bridge.fleet.fallback.switch")
+    caplog.set_level(logging.WARNING, "callmarket.bridge.fleet.fallback.switch")
     switch = AuctionSwitch(exchange, "m", clock, CONFIG)
     switch.look()
     assert look_for(switch, exchange, clock, 20), "neither bids nor slots"

@@ -11,20 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-from bridge import Exchange, Unavailable, UnknownOutcome, open_exchange
-from bridge.api.clock import system_clock
-from bridge.api.market_api import MarketApi
-from bridge.api.units import datetime_of
-from bridge.config import Config
-from bridge.fleet.agent.services import Assignment, Fallback, Finished
-from bridge.fleet.agent.settings import WorkerSettings
-from bridge.fleet.agent.worker import Worker
-from bridge.fleet.ev_scorer import submit_bids_for_tasks
-from bridge.fleet.fallback.daily import DailyBudgets
-from bridge.fleet.fallback.services import BudgetServices
-from bridge.fleet.fallback.switch import AuctionSwitch
-from bridge.fleet.tasks.memory import MemoryWork
-from bridge.fleet.tasks.model import Quest, Task
+from callmarket import Exchange, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.api.clock import system_clock
+from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.units import datetime_of
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.agent.services import Assignment, Fallback, Finished
+from callmarket.bridge.fleet.agent.settings import WorkerSettings
+from callmarket.bridge.fleet.agent.worker import Worker
+from callmarket.bridge.fleet.ev_scorer import submit_bids_for_tasks
+from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.fallback.services import BudgetServices
+from callmarket.bridge.fleet.fallback.switch import AuctionSwitch
+from callmarket.bridge.fleet.tasks.memory import MemoryWork
+from callmarket.bridge.fleet.tasks.model import Quest, Task
 
 CONFIG = Config(auction_look_s=0.1, auction_failures_max=2, auction_answers_min=2, budget_day_tokens=1_000_000)
 

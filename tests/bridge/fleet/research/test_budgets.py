@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bridge import Exchange, ManualClock, Unavailable, UnknownOutcome, open_exchange
-from bridge.api.artifact_changes import put_artifact
-from bridge.api.change import Change, Place
-from bridge.config import Config
-from bridge.fleet.research import order_by_resource_budget, stake
-from bridge.fleet.tasks.model import Task
-from bridge.market.app import open_with
+from callmarket import Exchange, ManualClock, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.api.artifact_changes import put_artifact
+from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.config import Config
+from callmarket.bridge.fleet.research import order_by_resource_budget, stake
+from callmarket.bridge.fleet.tasks.model import Task
+from callmarket.bridge.market.app import open_with
 from tests.bridge.conftest import START_US
 from tests.support.small_market import furnish
 

@@ -15,12 +15,12 @@ from functools import partial
 import psycopg
 import pytest
 
-from bridge import AsyncExchange, Conflict, Exchange, ManualClock, NotFound, Refused, open_exchange
-from bridge.api.messages import Reply
-from bridge.fleet.research import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
-from engine.reject import Reject
-from persistence.postgres import PostgresJournal
-from persistence.rebuild import rebuild
+from callmarket import AsyncExchange, Conflict, Exchange, ManualClock, NotFound, Refused, open_exchange
+from callmarket.bridge.api.messages import Reply
+from callmarket.bridge.fleet.research import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
+from callmarket.engine.reject import Reject
+from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.rebuild import rebuild
 from tests.bridge.conftest import START_US
 from tests.support.small_market import WAIT_S_MAX, at, furnish, in_threads
 

@@ -9,9 +9,9 @@ from itertools import count
 
 import pytest
 
-from bridge.fleet.tasks.memory import MemoryWork
-from bridge.fleet.tasks.source import Backlog
-from bridge.fleet.tasks.tables import WorkTables
+from callmarket.bridge.fleet.tasks.memory import MemoryWork
+from callmarket.bridge.fleet.tasks.source import Backlog
+from callmarket.bridge.fleet.tasks.tables import WorkTables
 
 _shards = count(1)
 

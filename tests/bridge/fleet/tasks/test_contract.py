@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.api.errors import ExchangeError, Invalid
-from bridge.fleet.tasks import checks
-from bridge.fleet.tasks.memory import MemoryWork
-from bridge.fleet.tasks.model import Claim, Quest, Task
-from bridge.fleet.tasks.source import Backlog
-from bridge.fleet.tasks.tables import WorkTables
-from engine.limits import SEQ_MAX, TOKENS_MAX
+from callmarket.bridge.api.errors import ExchangeError, Invalid
+from callmarket.bridge.fleet.tasks import checks
+from callmarket.bridge.fleet.tasks.memory import MemoryWork
+from callmarket.bridge.fleet.tasks.model import Claim, Quest, Task
+from callmarket.bridge.fleet.tasks.source import Backlog
+from callmarket.bridge.fleet.tasks.tables import WorkTables
+from callmarket.engine.limits import SEQ_MAX, TOKENS_MAX
 from tests.support.small_market import in_threads
 
 QUEST = Quest("q", "wallet-q")

@@ -9,10 +9,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bridge.api.errors import AccessDenied, Unavailable
-from bridge.fleet.tasks.model import Quest, Task
-from bridge.fleet.tasks.tables import WorkTables
-from persistence.work import pool
+from callmarket.bridge.api.errors import AccessDenied, Unavailable
+from callmarket.bridge.fleet.tasks.model import Quest, Task
+from callmarket.bridge.fleet.tasks.tables import WorkTables
+from callmarket.persistence.stores.work import pool
 from tests.support.own_server import OwnServer
 from tests.support.roles import role_on
 from tests.support.small_market import in_threads, until

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from bridge.studies.arena.scene import Draw, draw
+from callmarket.bridge.studies.arena.scene import Draw, draw
 
 SEED, ROUNDS, BIDDERS = 7, 4, 6
 

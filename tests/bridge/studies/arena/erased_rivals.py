@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.clearing import Eligible, Match, match
-from engine.commands import PricingRule
+from callmarket.engine.clearing import Eligible, Match, match
+from callmarket.engine.commands import PricingRule
 
 
 def match_that_erases_rivals(eligible: Eligible, reserves_tokens: Sequence[int], pricing_rule: PricingRule) -> Match:

@@ -16,19 +16,19 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bridge.api.errors import Invalid
-from bridge.studies.arena import report
-from bridge.studies.arena.contest import Estimate, Field, Row
-from bridge.studies.arena.deviations import RULES, Deviation, Reply, round_of
-from bridge.studies.arena.findings import findings, proofs
-from bridge.studies.arena.options import BIDDERS_MAX, ROUNDS_MAX, SEEDS_MAX, ArenaOptions
-from bridge.studies.arena.report import render
-from bridge.studies.arena.result import ArenaResult, find_dominance, find_row
-from bridge.studies.arena.run import run_arena
-from bridge.studies.arena.scene import KINDS, WORLDS, Kind, World
-from bridge.studies.arena.small_rounds import SITUATIONS, promised
-from bridge.studies.arena.terminal import percent, print_result
-from engine.commands import PricingRule
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.studies.arena import report
+from callmarket.bridge.studies.arena.contest import Estimate, Field, Row
+from callmarket.bridge.studies.arena.deviations import RULES, Deviation, Reply, round_of
+from callmarket.bridge.studies.arena.findings import findings, proofs
+from callmarket.bridge.studies.arena.options import BIDDERS_MAX, ROUNDS_MAX, SEEDS_MAX, ArenaOptions
+from callmarket.bridge.studies.arena.report import render
+from callmarket.bridge.studies.arena.result import ArenaResult, find_dominance, find_row
+from callmarket.bridge.studies.arena.run import run_arena
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, Kind, World
+from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, promised
+from callmarket.bridge.studies.arena.terminal import percent, print_result
+from callmarket.engine.commands import PricingRule
 from tests.support.pages import check_self_contained
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -149,7 +149,7 @@ def test_wrong_options_are_refused_before_anything_is_done(field: str, value: ob
 
 def callmarket_arena(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bridge", "arena", *arguments],
+        [sys.executable, "-m", "callmarket", "arena", *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

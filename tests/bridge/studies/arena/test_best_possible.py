@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from bridge.studies.arena.best_possible import best_possible_tokens
-from bridge.studies.arena.scene import KINDS, Kind, Scene, Task, scene
+from callmarket.bridge.studies.arena.best_possible import best_possible_tokens
+from callmarket.bridge.studies.arena.scene import KINDS, Kind, Scene, Task, scene
 from tests.bridge.studies.arena.arenas import small_draw
 
 

@@ -7,13 +7,13 @@ small contest of the trace, and numbers by hand.
 import numpy as np
 import pytest
 
-from bridge.studies.arena.contest import FOCAL, Contest, Row, hold_contest, opponents, ratio
-from bridge.studies.arena.deviations import RULES
-from bridge.studies.arena.game import play
-from bridge.studies.arena.result import find_row
-from bridge.studies.arena.scene import KINDS, WORLDS, scene
-from bridge.studies.arena.small_rounds import promised
-from bridge.studies.arena.strategies import HONEST, STRATEGIES
+from callmarket.bridge.studies.arena.contest import FOCAL, Contest, Row, hold_contest, opponents, ratio
+from callmarket.bridge.studies.arena.deviations import RULES
+from callmarket.bridge.studies.arena.game import play
+from callmarket.bridge.studies.arena.result import find_row
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, scene
+from callmarket.bridge.studies.arena.small_rounds import promised
+from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
 from tests.bridge.studies.arena.arenas import BIDDERS, small_draw
 
 DRAWS = (small_draw(11), small_draw(12))

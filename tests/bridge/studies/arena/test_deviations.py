@@ -8,9 +8,9 @@ and the prices of old, by which a bidder could erase its rivals, which the arena
 import numpy as np
 import pytest
 
-from bridge.studies.arena.deviations import RULES, OneRound, Reply, Table, best_reply, round_of
-from bridge.studies.arena.scene import KINDS, Kind
-from bridge.studies.arena.small_rounds import (
+from callmarket.bridge.studies.arena.deviations import RULES, OneRound, Reply, Table, best_reply, round_of
+from callmarket.bridge.studies.arena.scene import KINDS, Kind
+from callmarket.bridge.studies.arena.small_rounds import (
     SITUATIONS,
     Situation,
     draw_round,
@@ -19,9 +19,9 @@ from bridge.studies.arena.small_rounds import (
     promised,
     try_everything,
 )
-from bridge.studies.arena.strategies import BestReply, View
-from engine.commands import PricingRule
-from engine.decide import rounds
+from callmarket.bridge.studies.arena.strategies import BestReply, View
+from callmarket.engine.commands import PricingRule
+from callmarket.engine.decide import rounds
 from tests.bridge.studies.arena.erased_rivals import match_that_erases_rivals
 
 ROUNDS = 15

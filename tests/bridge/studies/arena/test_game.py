@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import pytest
 
-from bridge.studies.arena.contest import opponents
-from bridge.studies.arena.deviations import RULES
-from bridge.studies.arena.game import Bids, play
-from bridge.studies.arena.market import ArenaMarket
-from bridge.studies.arena.scene import KINDS, WORLDS, Kind, Scene, World, scene
-from bridge.studies.arena.strategies import STRATEGIES, Strategy, Truthful, View
-from engine.commands import TREASURY, PricingRule
+from callmarket.bridge.studies.arena.contest import opponents
+from callmarket.bridge.studies.arena.deviations import RULES
+from callmarket.bridge.studies.arena.game import Bids, play
+from callmarket.bridge.studies.arena.market import ArenaMarket
+from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, Kind, Scene, World, scene
+from callmarket.bridge.studies.arena.strategies import STRATEGIES, Strategy, Truthful, View
+from callmarket.engine.commands import TREASURY, PricingRule
 from tests.bridge.studies.arena.arenas import BIDDERS, ROUNDS, small_draw
 
 

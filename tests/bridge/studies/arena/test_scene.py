@@ -5,9 +5,9 @@ Goal: differences between strategies and rules are never differences of luck. Me
 
 import pytest
 
-from bridge.studies.arena.options import BIDDERS_MAX, CALL_US, ROUNDS_MAX
-from bridge.studies.arena.scene import KINDS, ROUNDS_WAITING, WALLET_DIVISOR, WORLDS, draw, scene
-from bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.arena.options import BIDDERS_MAX, CALL_US, ROUNDS_MAX
+from callmarket.bridge.studies.arena.scene import KINDS, ROUNDS_WAITING, WALLET_DIVISOR, WORLDS, draw, scene
+from callmarket.bridge.studies.demo.workload import make_workload
 
 
 def test_the_same_seed_draws_the_same(seed: int):

@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from bridge.studies.arena.market import ArenaMarket
-from bridge.studies.arena.strategies import HONEST, STRATEGIES, Paced, View, just_enough
+from callmarket.bridge.studies.arena.market import ArenaMarket
+from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES, Paced, View, just_enough
 
 AMPLE = 10**9
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo import other_seeds
-from engine.commands import Entry
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo import other_seeds
+from callmarket.engine.commands import Entry
 
 
 class MemoryMarket(other_seeds.MemoryMarket):

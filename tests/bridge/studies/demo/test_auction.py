@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo.auction import Auction
-from bridge.studies.demo.bidders import OpenBid, agent_quotes, quest_quotes, quest_raises, worth_tokens
-from bridge.studies.demo.result import episodes
-from bridge.studies.demo.workload import make_workload
-from bridge.studies.demo.world import World, slots_for
-from engine.commands import OfferSlot, PlaceBid
-from engine.events import AwardGranted, RoundCleared, one_by_one
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo.auction import Auction
+from callmarket.bridge.studies.demo.bidders import OpenBid, agent_quotes, quest_quotes, quest_raises, worth_tokens
+from callmarket.bridge.studies.demo.result import episodes
+from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo.world import World, slots_for
+from callmarket.engine.commands import OfferSlot, PlaceBid
+from callmarket.engine.events import AwardGranted, RoundCleared, one_by_one
 from tests.bridge.studies.demo.memory_market import MemoryMarket
 from tests.bridge.studies.demo.test_policies import waiting
 

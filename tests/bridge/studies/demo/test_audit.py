@@ -9,16 +9,16 @@ from hashlib import sha256
 import msgspec
 import pytest
 
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo import audit, frames
-from bridge.studies.demo.auction import Auction
-from bridge.studies.demo.engine_client import Acknowledged, Kill
-from bridge.studies.demo.workload import make_workload
-from bridge.studies.demo.world import World
-from engine.codec import encode
-from engine.commands import TREASURY, Entry
-from engine.core import Engine
-from persistence.verify import VerifyReport
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo import audit, frames
+from callmarket.bridge.studies.demo.auction import Auction
+from callmarket.bridge.studies.demo.engine_client import Acknowledged, Kill
+from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo.world import World
+from callmarket.engine.codec import encode
+from callmarket.engine.commands import TREASURY, Entry
+from callmarket.engine.core import Engine
+from callmarket.persistence.verify import VerifyReport
 from tests.bridge.studies.demo.memory_market import MemoryMarket
 
 

@@ -15,15 +15,15 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from bridge.api.errors import Invalid
-from bridge.api.messages import Request
-from bridge.studies.demo.database import DemoRunning, fresh_database
-from bridge.studies.demo.engine_client import EngineClient, EngineFailed
-from bridge.studies.demo.options import DemoOptions
-from bridge.studies.demo.result import DemoResult
-from bridge.studies.demo.run import run_demo
-from bridge.studies.demo.terminal import print_result
-from engine.commands import Mint, OpenAccount
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.studies.demo.database import DemoRunning, fresh_database
+from callmarket.bridge.studies.demo.engine_client import EngineClient, EngineFailed
+from callmarket.bridge.studies.demo.options import DemoOptions
+from callmarket.bridge.studies.demo.result import DemoResult
+from callmarket.bridge.studies.demo.run import run_demo
+from callmarket.bridge.studies.demo.terminal import print_result
+from callmarket.engine.commands import Mint, OpenAccount
 from tests.support.databases import TestServer
 from tests.support.pages import check_self_contained
 

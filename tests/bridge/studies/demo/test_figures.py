@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from bridge.studies.demo import figures
+from callmarket.bridge.studies.demo import figures
 
 
 def test_who_won_and_who_was_priced_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ import select
 
 import pytest
 
-from bridge.api.messages import Reply, Request
-from bridge.studies.demo import frames
-from engine.commands import AmendBid, ExpireDue, Mint, PlaceBid
-from engine.events import BidsExpired, Rejected, SweepFinished
-from engine.reject import Reject
+from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.studies.demo import frames
+from callmarket.engine.commands import AmendBid, ExpireDue, Mint, PlaceBid
+from callmarket.engine.events import BidsExpired, Rejected, SweepFinished
+from callmarket.engine.reject import Reject
 
 TO_ENGINE = [
     frames.Submit(5, (Request("admin", Mint("a", 3, "grant:initial")), Request("a", AmendBid(1, None, 4), "id-1"))),

@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from bridge.studies.demo.compare import MEASURES_COMPARED, best, verdicts
-from bridge.studies.demo.metrics import MEASURES, Metrics, jain, measure, served_share_by_bidder, waits_s
-from bridge.studies.demo.policies import FirstComeFirstServed
-from bridge.studies.demo.workload import make_workload
-from bridge.studies.demo.world import World
+from callmarket.bridge.studies.demo.compare import MEASURES_COMPARED, best, verdicts
+from callmarket.bridge.studies.demo.metrics import MEASURES, Metrics, jain, measure, served_share_by_bidder, waits_s
+from callmarket.bridge.studies.demo.policies import FirstComeFirstServed
+from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo.world import World
 
 ROW = Metrics(
     policy="auction", value_per_token=2.0, total_value_usd=10.0, compute_usd=5.0, net_value_usd=5.0, tasks_solved=3,

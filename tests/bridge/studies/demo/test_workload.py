@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.api.errors import Invalid
-from bridge.studies.demo.workload import (
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.studies.demo.workload import (
     MINUTES_MAX,
     QUESTS,
     WORKERS_PER_QUEST,
@@ -22,7 +22,7 @@ from bridge.studies.demo.workload import (
     make_workload,
 )
 
-DATA = files("bridge.studies.demo").joinpath("data")
+DATA = files("callmarket.bridge.studies.demo").joinpath("data")
 SEEDS = st.integers(0, 2**32 - 1)
 
 

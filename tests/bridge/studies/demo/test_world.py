@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.studies.demo.auction import Auction
-from bridge.studies.demo.policies import (
+from callmarket.bridge.studies.demo.auction import Auction
+from callmarket.bridge.studies.demo.policies import (
     Finished,
     FirstComeFirstServed,
     Policy,
@@ -21,8 +21,8 @@ from bridge.studies.demo.policies import (
     ShortestJobFirst,
     Waiting,
 )
-from bridge.studies.demo.workload import LEASE_US, Workload, make_workload
-from bridge.studies.demo.world import CYCLE_US, World, bucket_tokens, load_of, occupied_us, slots_for
+from callmarket.bridge.studies.demo.workload import LEASE_US, Workload, make_workload
+from callmarket.bridge.studies.demo.world import CYCLE_US, World, bucket_tokens, load_of, occupied_us, slots_for
 from tests.bridge.studies.demo.memory_market import MemoryMarket
 
 

@@ -17,15 +17,15 @@ import psycopg
 import pytest
 from rich.console import Console
 
-from bridge.api.errors import Invalid
-from bridge.studies.demo.audit import Row, read_journal
-from bridge.studies.economy import audit
-from bridge.studies.economy.ledger import Return, gini, read_ledger
-from bridge.studies.economy.options import EconomyOptions
-from bridge.studies.economy.play import POOL_TOKENS, RESERVE_TOKENS
-from bridge.studies.economy.result import EconomyResult
-from bridge.studies.economy.run import run_economy
-from engine.commands import ISSUANCE
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.studies.demo.audit import Row, read_journal
+from callmarket.bridge.studies.economy import audit
+from callmarket.bridge.studies.economy.ledger import Return, gini, read_ledger
+from callmarket.bridge.studies.economy.options import EconomyOptions
+from callmarket.bridge.studies.economy.play import POOL_TOKENS, RESERVE_TOKENS
+from callmarket.bridge.studies.economy.result import EconomyResult
+from callmarket.bridge.studies.economy.run import run_economy
+from callmarket.engine.commands import ISSUANCE
 from tests.support.databases import TestServer
 
 DAYS = 6

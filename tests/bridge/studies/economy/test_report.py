@@ -5,10 +5,10 @@ import re
 import msgspec
 import pytest
 
-from bridge.studies.demo.audit import Proof
-from bridge.studies.economy import report
-from bridge.studies.economy.ledger import Day
-from bridge.studies.economy.result import AccountFacts, EconomyResult
+from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.bridge.studies.economy import report
+from callmarket.bridge.studies.economy.ledger import Day
+from callmarket.bridge.studies.economy.result import AccountFacts, EconomyResult
 
 
 def day(number: int) -> Day:

@@ -1,0 +1,104 @@
+"""A call market for agent compute: agents bid tokens for slots, each call sells them at one price.
+
+    from callmarket import Client
+
+    with Client("http://127.0.0.1:8080", api_key="cm_...") as market:
+        placed = market.place_bid("gpu", "agent-7", "task-1", 120)
+
+`Client` and `AsyncClient` speak to a service (`callmarket serve`); `open_exchange` runs the market in this process;
+`Worker` works off what its bids win. All of them have the same methods with the same results and errors.
+
+Rule of this file: the public names and where each comes from. A name is imported when it is first asked for, so that
+who only wants a client loads no database driver and no web framework.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from callmarket.bridge.api.clock import ManualClock, system_clock
+    from callmarket.bridge.api.errors import (
+        AccessDenied,
+        Conflict,
+        ExchangeError,
+        Forbidden,
+        Gone,
+        Invalid,
+        NotFound,
+        NotLeader,
+        Refused,
+        TooManyRequests,
+        Unauthorized,
+        Unavailable,
+        UnknownOutcome,
+    )
+    from callmarket.bridge.api.messages import Reply, Request
+    from callmarket.bridge.client import AsyncClient, Client
+    from callmarket.bridge.fleet.agent import Worker
+    from callmarket.bridge.market.app import ensure_schema, open_exchange
+    from callmarket.bridge.market.async_exchange import AsyncExchange
+    from callmarket.bridge.market.exchange import Exchange
+
+    __version__: str
+
+__all__ = [
+    "AccessDenied",
+    "AsyncClient",
+    "AsyncExchange",
+    "Client",
+    "Conflict",
+    "Exchange",
+    "ExchangeError",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "ManualClock",
+    "NotFound",
+    "NotLeader",
+    "Refused",
+    "Reply",
+    "Request",
+    "TooManyRequests",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownOutcome",
+    "Worker",
+    "__version__",
+    "ensure_schema",
+    "open_exchange",
+    "system_clock",
+]
+
+_ERRORS = "callmarket.bridge.api.errors"
+_FROM = {
+    "AsyncClient": "callmarket.bridge.client",
+    "AsyncExchange": "callmarket.bridge.market.async_exchange",
+    "Client": "callmarket.bridge.client",
+    "Exchange": "callmarket.bridge.market.exchange",
+    "ManualClock": "callmarket.bridge.api.clock",
+    "Reply": "callmarket.bridge.api.messages",
+    "Request": "callmarket.bridge.api.messages",
+    "Worker": "callmarket.bridge.fleet.agent",
+    "ensure_schema": "callmarket.bridge.market.app",
+    "open_exchange": "callmarket.bridge.market.app",
+    "system_clock": "callmarket.bridge.api.clock",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, imported on its first use."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 -- most programs never ask
+
+        value: Any = version("callmarket")
+    elif name in __all__:
+        value = getattr(import_module(_FROM.get(name, _ERRORS)), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)
