@@ -20,6 +20,9 @@ from callmarket.persistence.stores.api_keys import KeyRow
 # A team's agents fit, and whoever has more takes "*".
 ACCOUNTS_PER_KEY_MAX: Final = 100
 RATE_PER_S_MAX: Final = 1_000_000
+# One agent that bids as fast as it can; the largest batch twice. Both are for the operator to raise.
+RATE_PER_S: Final = 1_000
+BURST: Final = 2_000
 
 KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
 Accounts = Annotated[tuple[Name, ...], Meta(max_length=ACCOUNTS_PER_KEY_MAX)]
@@ -35,9 +38,8 @@ class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operate: bool = False
     admin: bool = False
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-    # One agent that bids as fast as it can; the largest batch twice. Both are for the operator to raise.
-    rate_per_s: Rate = 1_000
-    burst: Rate = 2_000
+    rate_per_s: Rate = RATE_PER_S
+    burst: Rate = BURST
 
     @property
     def scopes(self) -> list[Scope]:

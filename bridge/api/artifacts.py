@@ -1,47 +1,41 @@
-"""What the tables answer about artifacts, bounties and budgets.
+"""Artifacts: what is researched, what it is called, and what it is worth.
 
-Rule of this file: that of `bridge.api.questions`: what is asked is checked here, before the database is.
+Rule of this file: the operations about artifacts, with what they return. They are plain tables: every change may be
+made again with the same result.
 """
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from typing import TypeVar, get_args
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from msgspec import Meta
 
+from callmarket.bridge.api import units
+from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.checks import check_limit, check_name
+from callmarket.bridge.api.declaration import Wire
 from callmarket.bridge.api.errors import Invalid, NotFound
-from callmarket.bridge.api.pages import cursor, name_after, number_after
-from callmarket.bridge.api.questions import SUMMING_UP, Durable, weight_of_page
-from callmarket.bridge.api.reads import check_limit, check_name
+from callmarket.bridge.api.fields import After, Limit, Named, PathName
+from callmarket.bridge.api.names import check_path_name
+from callmarket.bridge.api.operation import operation
+from callmarket.bridge.api.pages import name_after, page_of
+from callmarket.bridge.api.queries import TableQuery, Tables, weight_of_page
 from callmarket.bridge.api.results import Page
-from callmarket.engine.limits import SEQ_MAX
-from callmarket.persistence.database.reader_pool import Snapshot
-from callmarket.persistence.stores import artifacts as artifact_rows
-from callmarket.persistence.stores import resource_budgets as budget_rows
-from callmarket.persistence.stores.artifacts import ArtifactRow, BountyRow, BountyStatus
-from callmarket.persistence.stores.resource_budgets import AllocationRow, BudgetRow
+from callmarket.bridge.api.units import Number
+from callmarket.persistence.stores import artifacts as rows_of
+from callmarket.persistence.stores.artifacts import ArtifactRow
 
-__all__ = [
-    "AllocationDetail",
-    "AllocationRow",
-    "ArtifactDetail",
-    "ArtifactRow",
-    "BountyDetail",
-    "BountyRow",
-    "BountyStatus",
-    "ResourceBudget",
-    "ResourceBudgetDetail",
-    "artifact",
-    "artifacts",
-    "bounties",
-    "bounty",
-    "compute_resource_budget",
-    "get_resource_budget_rankings",
-    "in_llm_tokens",
-    "resource_allocations",
-]
+__all__ = ["ArtifactDetail", "ArtifactRow"]
 
 R = TypeVar("R", bound=msgspec.Struct)
+
+# One line of a list.
+TITLE_CHARS_MAX: Final = 200
+Title = Annotated[
+    str, Meta(max_length=TITLE_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", description="For people, one line.")
+]
+MarketPrice = Annotated[
+    Number, Wire(Annotated[float, Meta(ge=0, le=1, description="Kept to six decimal places.")], encode=float)
+]
 
 
 class ArtifactDetail(ArtifactRow, frozen=True):
@@ -51,151 +45,72 @@ class ArtifactDetail(ArtifactRow, frozen=True):
     durable_seq: int
 
 
-class BountyDetail(BountyRow, frozen=True):
-    """A bounty and where it stands, as the tables have it at `seq`."""
+@operation("PUT", "/artifacts/{artifact_id}", "Artifacts", "Put an artifact", needs="operate")
+def put_artifact(
+    artifact_id: PathName,
+    artifact_type: Annotated[Named, Meta(description="What kind of thing it is, as `hypothesis`.")],
+    title: Title = "",
+) -> Change[ArtifactDetail]:
+    """Add an artifact, priced at 0.5 until somebody prices it; or change its type and title."""
+    check_name("artifact_id", artifact_id)
+    check_path_name("artifact_id", artifact_id)
+    check_name("artifact_type", artifact_type)
+    _check_title(title)
 
-    seq: int
-    durable_seq: int
+    def make(at: Place) -> ArtifactDetail:
+        row = rows_of.put_artifact(at.connection, at.shard_id, artifact_id, artifact_type, title, at.by)
+        return detail(ArtifactDetail, row, at)
 
-
-class AllocationDetail(AllocationRow, frozen=True):
-    """Tokens that work on an artifact has cost, as the tables have it at `seq`."""
-
-    seq: int
-    durable_seq: int
-
-
-class ResourceBudget(BudgetRow, frozen=True):
-    """What may be spent on an artifact, with all parts of BRG-3; `left_llm_tokens` is the rest in a model's tokens."""
-
-    llm_tokens_per_token: int
-    left_llm_tokens: int
+    return Change(make)
 
 
-class ResourceBudgetDetail(ResourceBudget, frozen=True):
-    """What may be spent on an artifact, as the tables have it at `seq`."""
+@operation("PUT", "/artifacts/{artifact_id}/price", "Artifacts", "Price an artifact", needs="operate")
+def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change[ArtifactDetail]:
+    """Say what an artifact is worth, from 0 to 1: one that is neither sure nor hopeless gets most.
 
-    seq: int
-    durable_seq: int
+    Raises `NotFound` if there is none of this id.
+    """
+    check_name("artifact_id", artifact_id)
+    price_micros = units.micros("market_price", market_price, most=1)
+
+    def make(at: Place) -> ArtifactDetail:
+        row = rows_of.set_market_price(at.connection, at.shard_id, artifact_id, price_micros, at.by)
+        if row is None:
+            raise unknown_artifact(artifact_id)
+        return detail(ArtifactDetail, row, at)
+
+    return Change(make)
 
 
-def artifact(artifact_id: str) -> Durable[ArtifactDetail]:
-    """An artifact. Raises `NotFound` if there is none of this id."""
+@operation("GET", "/artifacts/{artifact_id}", "Artifacts", "Look at an artifact")
+def artifact(artifact_id: PathName) -> TableQuery[ArtifactDetail]:
+    """An artifact, with its price and who set that. Raises `NotFound` if there is none of this id."""
     check_name("artifact_id", artifact_id)
 
-    def answer(at: Snapshot, _: datetime) -> ArtifactDetail:
-        found = artifact_rows.artifact(at.connection, at.shard_id, artifact_id)
+    def answer(at: Tables) -> ArtifactDetail:
+        found = rows_of.artifact(at.connection, at.shard_id, artifact_id)
         if found is None:
             raise unknown_artifact(artifact_id)
         return ArtifactDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
 
-    return Durable(answer)
+    return TableQuery(answer)
 
 
+@operation("GET", "/artifacts", "Artifacts", "List artifacts")
 def artifacts(
-    artifact_type: str | None = None, *, limit: int = 100, after: str | None = None
-) -> Durable[Page[ArtifactRow]]:
-    """The artifacts of a type, or all, by id, page after page."""
+    artifact_type: Named | None = None, *, limit: Limit = 100, after: After | None = None
+) -> TableQuery[Page[ArtifactRow]]:
+    """Artifacts of a type, or all, by id, page after page."""
     if artifact_type is not None:
         check_name("artifact_type", artifact_type)
     check_limit(limit)
     name = name_after("artifacts", after)
 
-    def answer(at: Snapshot, _: datetime) -> Page[ArtifactRow]:
-        rows = artifact_rows.artifacts_page(at.connection, at.shard_id, artifact_type, limit + 1, name)
-        return _page(rows, limit, "artifacts", lambda row: row.artifact_id, at)
+    def answer(at: Tables) -> Page[ArtifactRow]:
+        rows = rows_of.artifacts_page(at.connection, at.shard_id, artifact_type, limit + 1, name)
+        return page_of(rows, limit, "artifacts", lambda row: row.artifact_id, at)
 
-    return Durable(answer, weight_of_page(limit))
-
-
-def bounty(bounty_id: str, account_id: str) -> Durable[BountyDetail]:
-    """An account's bounty and where it stands. Raises `NotFound` if it has none of this id."""
-    check_name("bounty_id", bounty_id)
-    check_name("account_id", account_id)
-
-    def answer(at: Snapshot, _: datetime) -> BountyDetail:
-        found = artifact_rows.bounty(at.connection, at.shard_id, bounty_id, account_id)
-        if found is None:
-            raise unknown_bounty(bounty_id, account_id)
-        return BountyDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
-
-    return Durable(answer)
-
-
-def bounties(
-    artifact_id: str | None = None,
-    status: BountyStatus | None = None,
-    *,
-    limit: int = 100,
-    after: str | None = None,
-) -> Durable[Page[BountyRow]]:
-    """The bounties for an artifact, or all, the newest first, page after page."""
-    if artifact_id is not None:
-        check_name("artifact_id", artifact_id)
-    if status is not None and status not in get_args(BountyStatus):
-        raise Invalid("status", status, f"one of {', '.join(get_args(BountyStatus))}")
-    check_limit(limit)
-    before = _before("bounties", after)
-
-    def answer(at: Snapshot, _: datetime) -> Page[BountyRow]:
-        rows = artifact_rows.bounties_page(at.connection, at.shard_id, artifact_id, status, limit + 1, before)
-        return _page(rows, limit, "bounties", lambda row: row.posted_seq, at)
-
-    return Durable(answer, weight_of_page(limit))
-
-
-def compute_resource_budget(artifact_id: str, llm_tokens_per_token: int) -> Durable[ResourceBudgetDetail]:
-    """What may be spent on an artifact (BRG-3). Raises `NotFound` if there is none of this id."""
-    check_name("artifact_id", artifact_id)
-
-    def answer(at: Snapshot, _: datetime) -> ResourceBudgetDetail:
-        found = budget_rows.budget(at.connection, at.shard_id, artifact_id)
-        if found is None:
-            raise unknown_artifact(artifact_id)
-        budget = msgspec.structs.asdict(in_llm_tokens(found, llm_tokens_per_token))
-        return ResourceBudgetDetail(**budget, seq=at.seq, durable_seq=at.durable_seq)
-
-    return Durable(answer)
-
-
-def get_resource_budget_rankings(
-    artifact_type: str | None, limit: int, llm_tokens_per_token: int
-) -> Durable[Page[ResourceBudget]]:
-    """The artifacts with most left to spend, of a type or of all, on one page; equals by id.
-
-    One that nothing is committed to is not among them. Costs all open stakes and bounties.
-    """
-    check_ranking(artifact_type, limit)
-
-    def answer(at: Snapshot, _: datetime) -> Page[ResourceBudget]:
-        rows = budget_rows.rankings(at.connection, at.shard_id, artifact_type, limit)
-        return Page(tuple(in_llm_tokens(row, llm_tokens_per_token) for row in rows), None, at.seq, at.durable_seq)
-
-    return Durable(answer, SUMMING_UP)
-
-
-def resource_allocations(
-    artifact_id: str, *, limit: int = 100, after: str | None = None
-) -> Durable[Page[AllocationRow]]:
-    """What was spent on an artifact, the newest first, page after page. Raises `NotFound` if there is none."""
-    check_name("artifact_id", artifact_id)
-    check_limit(limit)
-    before = _before("resource_allocations", after)
-
-    def answer(at: Snapshot, _: datetime) -> Page[AllocationRow]:
-        if artifact_rows.artifact(at.connection, at.shard_id, artifact_id) is None:
-            raise unknown_artifact(artifact_id)
-        rows = budget_rows.allocations_page(at.connection, at.shard_id, artifact_id, limit + 1, before)
-        return _page(rows, limit, "resource_allocations", lambda row: row.allocation_id, at)
-
-    return Durable(answer, weight_of_page(limit))
-
-
-def check_ranking(artifact_type: str | None, limit: int) -> None:
-    """Check what a ranking is asked with. Raises `Invalid`."""
-    if artifact_type is not None:
-        check_name("artifact_type", artifact_type)
-    check_limit(limit)
+    return TableQuery(answer, weight_of_page(limit))
 
 
 def unknown_artifact(artifact_id: str) -> NotFound:
@@ -203,27 +118,26 @@ def unknown_artifact(artifact_id: str) -> NotFound:
     return NotFound("artifact_id", artifact_id, "an artifact that was put")
 
 
-def unknown_bounty(bounty_id: str, account_id: str) -> NotFound:
-    """What to raise for a bounty that there is not."""
-    return NotFound("bounty_id", bounty_id, f"a bounty of {account_id!r} that was posted")
+def detail(kind: type[R], row: Any, at: Place) -> R:
+    """A row with the place in history at which it is so."""
+    seq, durable_seq = at.positions()
+    return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=durable_seq)
 
 
-def in_llm_tokens(row: BudgetRow, llm_tokens_per_token: int) -> ResourceBudget:
-    """A budget, and what is left of it at this exchange rate."""
-    return ResourceBudget(
-        **msgspec.structs.asdict(row),
-        llm_tokens_per_token=llm_tokens_per_token,
-        left_llm_tokens=row.left_tokens * llm_tokens_per_token,
-    )
+def _check_title(title: str) -> None:
+    if not isinstance(title, str):
+        raise Invalid("title", title, "`str`")
+    try:
+        # By way of JSON, which says no to text that no database can hold.
+        msgspec.json.decode(msgspec.json.encode(title), type=Title)
+    except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
+        raise Invalid("title", title, str(error).removeprefix("Expected ")) from None
 
 
-def _before(kind: str, after: str | None) -> int:
-    """The key that a page of the newest first begins below."""
-    number = number_after(kind, after)
-    return SEQ_MAX + 1 if number is None else number
+class Artifacts:
+    """The operations about artifacts, as methods of a market."""
 
-
-def _page(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: Snapshot) -> Page[R]:
-    """A page of the first rows; one more was asked for, which tells whether there is a next one."""
-    items = tuple(rows[:limit])
-    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.durable_seq)
+    put_artifact = put_artifact
+    set_market_price = set_market_price
+    artifact = artifact
+    artifacts = artifacts

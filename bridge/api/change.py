@@ -1,20 +1,18 @@
-"""How a change of plain tables becomes a method: build it, make it.
+"""A change of plain tables: what moves no token and is not journaled.
 
-Rule of this file: as `read`: no change is known here, and a method's signature and docstring are those of its builder.
-A change moves no token and is not journaled; what it writes is one transaction, and it may be made again with the same
+Rule of this file: no change is known here. What one writes is one transaction, and it may be made again with the same
 result.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import Generic, ParamSpec, Protocol, TypeVar
-
-import psycopg
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from callmarket.bridge.api.errors import Invalid
 
-P = ParamSpec("P")
+if TYPE_CHECKING:
+    import psycopg
+
 T = TypeVar("T")
 
 
@@ -22,9 +20,11 @@ T = TypeVar("T")
 class Place:
     """Where a change is made, and by whom: what the rows say of it."""
 
-    connection: psycopg.Connection
+    connection: "psycopg.Connection"
     shard_id: int
     by: str
+    positions: Callable[[], tuple[int, int]]
+    """Where the tables stand and where the journal ends, at the moment of asking."""
 
 
 @dataclass(frozen=True)
@@ -41,50 +41,4 @@ class Change(Generic[T]):
 def check_change(change: object) -> None:
     """Check that it is one. Raises `Invalid`."""
     if not isinstance(change, Change):
-        raise Invalid("change", change, "a Change, as the functions of callmarket.bridge.api.artifact_changes make it")
-
-
-class Changing(Protocol):
-    """What a blocking change needs of its exchange."""
-
-    def change(self, change: Change[T]) -> T:
-        """The result of one change."""
-
-
-class ChangingAsync(Protocol):
-    """What an asyncio change needs of its exchange."""
-
-    async def change(self, change: Change[T]) -> T:
-        """The result of one change."""
-
-
-class Write(Generic[P, T]):
-    """A method that blocks until the change is committed."""
-
-    def __init__(self, build: Callable[P, Change[T]]) -> None:
-        self._build = build
-
-    def __get__(self, exchange: Changing, owner: type) -> Callable[P, T]:
-        """The method of this exchange."""
-
-        @wraps(self._build)
-        def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return exchange.change(self._build(*args, **kwargs))
-
-        return call
-
-
-class AsyncWrite(Generic[P, T]):
-    """A method that is awaited."""
-
-    def __init__(self, build: Callable[P, Change[T]]) -> None:
-        self._build = build
-
-    def __get__(self, exchange: ChangingAsync, owner: type) -> Callable[P, Awaitable[T]]:
-        """The method of this exchange."""
-
-        @wraps(self._build)
-        async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            return await exchange.change(self._build(*args, **kwargs))
-
-        return call
+        raise Invalid("change", change, "a Change, as the operations of callmarket.bridge.api make it")

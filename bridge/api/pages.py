@@ -6,12 +6,22 @@ somebody has made up, is refused and never guessed at.
 
 import base64
 import binascii
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+import msgspec
+
+from callmarket.bridge.api.checks import check_limit, check_name
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.reads import check_name
+from callmarket.bridge.api.results import Page
 from callmarket.bridge.api.spelling import whole
 from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.queries import Paging
+
+if TYPE_CHECKING:
+    from callmarket.bridge.api.queries import Tables
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 Order = Literal["newest", "oldest"]
 """Which end of a list comes first."""
@@ -85,3 +95,23 @@ def _key(kind: str, after: str | None) -> str | None:
 
 def _wrong(after: object) -> Invalid:
     return Invalid("after", after, "a cursor that the same list gave as `next`, in the same order")
+
+
+def numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[str, Paging]:
+    """The kind of a list's cursors, and the page to ask for: one row more, which tells whether there is a next one."""
+    check_limit(limit)
+    check_order(order)
+    kind = f"{name}-{order}"
+    return kind, Paging(limit + 1, number_after(kind, after), newest=order == "newest")
+
+
+def page_of(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: "Tables") -> Page[R]:
+    """The page of these rows, which are one more than were asked for if there is a next one."""
+    items = tuple(rows[:limit])
+    return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.durable_seq)
+
+
+def number_below(kind: str, after: str | None) -> int:
+    """The number that a page of the newest first begins below. Raises `Invalid`."""
+    number = number_after(kind, after)
+    return SEQ_MAX + 1 if number is None else number

@@ -6,7 +6,7 @@ Rule of this file: it asks for few rows first, because a page weighs what was as
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from callmarket.bridge.api.reads import ROWS_FEW, ROWS_MAX
+from callmarket.bridge.api.checks import ROWS_FEW, ROWS_MAX
 from callmarket.bridge.api.results import Page
 
 T = TypeVar("T")

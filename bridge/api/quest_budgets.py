@@ -1,18 +1,19 @@
 """What the tables say of a day's budgets, to whoever looks on.
 
-Rule of this file: that of `bridge.api.questions`. It decides nothing: each worker has a switch of its own
+Rule of this file: it decides nothing: each worker has a switch of its own
 (`switch`), so who pays now is told by what was paid.
 """
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from callmarket.bridge.api.checks import check_limit
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.questions import Durable, weight_of_page
-from callmarket.bridge.api.reads import check_limit
-from callmarket.persistence.database.reader_pool import Snapshot
+from callmarket.bridge.api.fields import Limit
+from callmarket.bridge.api.operation import operation
+from callmarket.bridge.api.queries import TableQuery, Tables, weight_of_page
 from callmarket.persistence.stores import quest_budgets
 from callmarket.persistence.stores.quest_budgets import AllocationRow, DayTotals
 
@@ -45,14 +46,21 @@ class QuestBudgets(Struct, frozen=True):
     durable_seq: int
 
 
-def get_quest_budgets(day: date | None = None, limit: int = 100) -> Durable[QuestBudgets]:
-    """The daily budgets of a day, by default today. A day that was never split has no quests. Raises `Invalid`."""
+Day = Annotated[date, Meta(description="ISO 8601, in UTC; today by default.")]
+
+
+@operation("GET", "/quest-budgets", "Budgets", "Daily budgets")
+def get_quest_budgets(day: Day | None = None, limit: Limit = 100) -> TableQuery[QuestBudgets]:
+    """What each quest may spend in a day while the auction cannot be used, what it has, and which of the two pays.
+
+    By default of today. A day that was never split has no quests.
+    """
     check_limit(limit)
     if day is not None and type(day) is not date:
         raise Invalid("day", repr(day), "a date")
 
-    def answer(at: Snapshot, now: datetime) -> QuestBudgets:
-        found = day or now.date()
+    def answer(at: Tables) -> QuestBudgets:
+        found = day or at.now.date()
         rows = quest_budgets.largest_allocations(at.connection, at.shard_id, found, limit)
         awarded_at = quest_budgets.last_awarded_at(at.connection, at.shard_id)
         reserved_at = quest_budgets.last_reserved_at(at.connection, at.shard_id)
@@ -67,7 +75,7 @@ def get_quest_budgets(day: date | None = None, limit: int = 100) -> Durable[Ques
             durable_seq=at.durable_seq,
         )
 
-    return Durable(answer, weight_of_page(limit))
+    return TableQuery(answer, weight_of_page(limit))
 
 
 def _paying(awarded_at: datetime | None, reserved_at: datetime | None) -> Literal["auction", "budget"] | None:
@@ -80,3 +88,9 @@ def _budget(row: AllocationRow) -> QuestBudget:
     return QuestBudget(
         row.quest, row.allocated_tokens, row.reserved_tokens, row.spent_tokens, row.overrun_tokens, row.left_tokens
     )
+
+
+class QuestBudgetsOfDays:
+    """The operation about daily budgets, as a method of a market."""
+
+    get_quest_budgets = get_quest_budgets

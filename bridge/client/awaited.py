@@ -7,47 +7,34 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from copy import copy
-from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx2
 
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import PlacedBid
 from callmarket.bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.market import AsyncMarket
 from callmarket.bridge.api.messages import Ack, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.results import (
-    AmendedBid,
-    CapturedHold,
-    PlacedBid,
-    PlacedHold,
-    Posted,
-    ReleasedHold,
-    Round,
-    Settled,
-    Stamp,
-    Swept,
-    Voided,
-)
+from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.api.queries import TableQuery
+from callmarket.bridge.api.requests import check_actor
 from callmarket.bridge.api.seen import Seen
-from callmarket.bridge.client import asking, batches, wire
-from callmarket.bridge.client.allocating import AllocatingAsync
+from callmarket.bridge.client import batches, wire
 from callmarket.bridge.client.answers import Answer, Fault
 from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
-from callmarket.bridge.client.call import Call, Plan
-from callmarket.bridge.client.commands import call_of
+from callmarket.bridge.client.call import Call, Plan, call_of
 from callmarket.bridge.client.doubt import InDoubt
-from callmarket.bridge.client.methods import AsyncAsked, AsyncSent
 from callmarket.bridge.client.streaming import Listening
 from callmarket.bridge.feed.messages import Message
 
 T = TypeVar("T")
 
 
-class AsyncClient(AllocatingAsync):
+class AsyncClient(AsyncMarket):
     """A market that a service serves, for asyncio: as `Client`, awaited. Use it as an asynchronous context manager.
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
@@ -55,43 +42,6 @@ class AsyncClient(AllocatingAsync):
     else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers for a day what
     moved tokens, and the last 65,536 of all else; what is sent again after that is a new command.
     """
-
-    open_account = AsyncSent(verbs.open_account, Stamp)
-    mint = AsyncSent(verbs.mint, Posted)
-    burn = AsyncSent(verbs.burn, Posted)
-    transfer = AsyncSent(verbs.transfer, Posted)
-    open_market = AsyncSent(verbs.open_market, Stamp)
-    offer_slot = AsyncSent(verbs.offer_slot, Stamp)
-    withdraw_slot = AsyncSent(verbs.withdraw_slot, Stamp)
-    place_bid = AsyncSent(verbs.place_bid, PlacedBid)
-    amend_bid = AsyncSent(verbs.amend_bid, AmendedBid)
-    cancel_bid = AsyncSent(verbs.cancel_bid, Stamp)
-    clear_round = AsyncSent(verbs.clear_round, Round)
-    settle = AsyncSent(verbs.settle, Settled)
-    void = AsyncSent(verbs.void, Voided)
-    place_hold = AsyncSent(verbs.place_hold, PlacedHold)
-    capture_hold = AsyncSent(verbs.capture_hold, CapturedHold)
-    release_hold = AsyncSent(verbs.release_hold, ReleasedHold)
-
-    wallet = AsyncAsked(asking.wallet)
-    get_order_book = AsyncAsked(asking.get_order_book)
-    quote = AsyncAsked(asking.quote)
-    markets = AsyncAsked(asking.markets)
-    market = AsyncAsked(asking.market)
-    slots = AsyncAsked(asking.slots)
-    bid = AsyncAsked(asking.bid)
-    bids = AsyncAsked(asking.bids)
-    get_rounds = AsyncAsked(asking.get_rounds)
-    awards = AsyncAsked(asking.awards)
-    wallets = AsyncAsked(asking.wallets)
-    statement = AsyncAsked(asking.statement)
-    earnings = AsyncAsked(asking.earnings)
-    hold = AsyncAsked(asking.hold)
-    holds = AsyncAsked(asking.holds)
-    get_recent_stats = AsyncAsked(asking.get_recent_stats)
-    get_candles = AsyncAsked(asking.get_candles)
-    get_quest_budgets = AsyncAsked(asking.get_quest_budgets)
-    why = AsyncAsked(asking.why)
 
     def __init__(
         self,
@@ -110,7 +60,7 @@ class AsyncClient(AllocatingAsync):
         """
         check_ack(ack)
         if account:
-            verbs.check_actor(account)
+            check_actor(account)
         self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.AsyncClient(**wire.options(self._settings))
@@ -135,17 +85,13 @@ class AsyncClient(AllocatingAsync):
 
     def acting_as(self, account: str) -> Self:
         """The same client, on the same connections, acting for this account where a verb names none."""
-        verbs.check_actor(account)
+        check_actor(account)
         other = copy(self)
         other.account = account
         return other
 
-    async def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
-        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
-        return await self.send(verbs.refund_unfilled(now, command_id=command_id), Swept)
-
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids in this order (`verbs.place_bid` makes each); one outcome for each.
+        """Place many bids in this order (`place_bid.request` makes each); one outcome for each.
 
         Neighbours of one market and bidder go together, a thousand at a time; one with a command id of its own alone.
         """
@@ -203,12 +149,13 @@ class AsyncClient(AllocatingAsync):
         if self._process.is_here:
             await self._http.aclose()
 
-    async def send(self, request: Request, kind: type[T]) -> T:
-        """The result of one request that a verb has built."""
-        command_id = request.command_id or uuid.uuid4().hex
-        return await self.perform(call_of(request, kind, self.account, command_id, self.ack))
+    async def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """The result of one operation with these arguments, which are checked before anything is sent."""
+        plan = operation.plan(*args, **kwargs)
+        patience_s = plan.wait_s if isinstance(plan, TableQuery) else 0.0
+        return await self.send(call_of(operation, operation.given(args, kwargs), self.account, self.ack, patience_s))
 
-    async def perform(self, call: Call[T]) -> T:
+    async def send(self, call: Call[T]) -> T:
         """The result of one call, sent as often as it takes."""
         attempts = self._attempts(call)
         while True:
@@ -249,7 +196,7 @@ class AsyncClient(AllocatingAsync):
             call = next(plan)
             while True:
                 try:
-                    result = await self.perform(call)
+                    result = await self.send(call)
                 except ExchangeError as error:
                     call = plan.throw(error)
                 else:
@@ -269,11 +216,3 @@ async def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
             return wire.TOO_LATE
         parts.append(part)
     return wire.answer_of(response.status_code, response.headers, b"".join(parts))
-
-
-if TYPE_CHECKING:
-    from callmarket.bridge.api.async_market_api import AsyncMarketApi
-
-    def _is_one(client: AsyncClient) -> AsyncMarketApi:
-        """It has all that every way to a market offers."""
-        return client

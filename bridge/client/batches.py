@@ -1,24 +1,24 @@
 """Many bids as few calls.
 
-Rule of this file: no waiting, as in `bridge.api.conversations`. The order of the bids is the order of history, so only
-neighbours share a call: those of one market and one bidder that bring no id of their own.
+Rule of this file: no waiting, as in workflows. The order of the bids is the order of history, so only neighbours share
+a call: those of one market and one bidder that bring no id of their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
 import msgspec
 
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.bodies import BIDS_PER_BATCH_MAX, NewBids
+from callmarket.bridge.api.batch import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.bids import PlacedBid, place_bid
 from callmarket.bridge.api.errors import ExchangeError, Refused
 from callmarket.bridge.api.messages import Ack, Request
 from callmarket.bridge.api.problem import Problem
-from callmarket.bridge.api.results import PlacedBid
+from callmarket.bridge.api.requests import check, check_bids
+from callmarket.bridge.api.units import datetime_of, number_of
 from callmarket.bridge.client.answers import Puzzling, refusal_of
-from callmarket.bridge.client.call import Call, Plan, check_command_id, path, target
-from callmarket.bridge.client.commands import call_of, new_bid
+from callmarket.bridge.client.call import Call, Plan, body_of, call_of, check_command_id, path, target
 from callmarket.bridge.client.doubt import InDoubt
 from callmarket.engine.commands import PlaceBid
 
@@ -29,14 +29,14 @@ Placed = list[PlacedBid | Refused]
 
 def calls_of(requests: Sequence[Request], new_id: str, ack: Ack) -> list[Call[Any]]:
     """The calls that place these bids, in their order. Raises `Invalid` if one is no bid; then none is placed."""
-    verbs.check_bids(requests)
+    check_bids(requests)
     for request in requests:
-        verbs.check(request)
+        check(request)
     calls: list[Call[Any]] = []
     for (_, _, own_id), group in groupby(requests, key=_together):
         members = list(group)
         if own_id:
-            calls += [call_of(one, PlacedBid, "", one.command_id, ack) for one in members]
+            calls += [call_of(place_bid, _given(one), "", ack) for one in members]
             continue
         for start in range(0, len(members), BIDS_PER_BATCH_MAX):
             part = members[start : start + BIDS_PER_BATCH_MAX]
@@ -67,18 +67,39 @@ def place_bids(calls: Sequence[Call[Any]]) -> Plan[Placed]:
 
 
 def _together(request: Request) -> tuple[str, str, bool]:
+    bid = _bid_of(request)
+    return bid.market_id, bid.bidder_id, bool(request.command_id)
+
+
+def _bid_of(request: Request) -> PlaceBid:
     bid = request.command
     assert isinstance(bid, PlaceBid), bid
-    return bid.market_id, bid.bidder_id, bool(request.command_id)
+    return bid
+
+
+def _given(request: Request) -> Mapping[str, Any]:
+    """The arguments with which `place_bid` makes this request."""
+    bid = _bid_of(request)
+    return {
+        "market_id": bid.market_id,
+        "bidder_id": bid.bidder_id,
+        "task_id": bid.task_id,
+        "max_price_tokens": bid.max_price_tokens,
+        "expected_value_usd": number_of(bid.expected_value_microusd),
+        "ttl_at": None if bid.ttl_at_us is None else datetime_of(bid.ttl_at_us),
+        "time_in_force": bid.time_in_force,
+        "command_id": request.command_id,
+    }
 
 
 def _batch(requests: Sequence[Request], command_id: str, ack: Ack) -> Call[Placed]:
     check_command_id(command_id)
-    bids = [request.command for request in requests if isinstance(request.command, PlaceBid)]
-    where = path("markets", ("market_id", bids[0].market_id), "bids", "batch")
-    body = msgspec.json.encode(NewBids(bids=tuple(map(new_bid, bids))))
+    first = _bid_of(requests[0])
+    where = path("/markets/{market_id}/bids/batch", {"market_id": first.market_id})
+    bids = [msgspec.Raw(body_of(place_bid, _given(request)) or b"") for request in requests]
+    body = msgspec.json.encode({"bids": bids})
     query = {} if ack == "durable" else {"ack": ack}
-    return Call("POST", target(where, {**query}), _read, body, bids[0].bidder_id, command_id)
+    return Call("POST", target(where, query), _read, body, first.bidder_id, command_id)
 
 
 def _read(body: bytes) -> Placed:

@@ -6,91 +6,41 @@ Rule of this file: it waits, and decides nothing. Its asyncio twin is `awaited`,
 import random
 import time
 import uuid
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from copy import copy
-from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import httpx2
 
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import PlacedBid
 from callmarket.bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.messages import Ack, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.results import (
-    AmendedBid,
-    CapturedHold,
-    PlacedBid,
-    PlacedHold,
-    Posted,
-    ReleasedHold,
-    Round,
-    Settled,
-    Stamp,
-    Swept,
-    Voided,
-)
+from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.api.queries import TableQuery
+from callmarket.bridge.api.requests import check_actor
 from callmarket.bridge.api.seen import Seen
-from callmarket.bridge.client import asking, batches, wire
-from callmarket.bridge.client.allocating import Allocating
+from callmarket.bridge.client import batches, wire
 from callmarket.bridge.client.answers import Answer, Fault
 from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
-from callmarket.bridge.client.call import Call, Plan
-from callmarket.bridge.client.commands import call_of
+from callmarket.bridge.client.call import Call, Plan, call_of
 from callmarket.bridge.client.doubt import InDoubt
-from callmarket.bridge.client.methods import Asked, Sent
 from callmarket.bridge.client.streaming import Listening
 from callmarket.bridge.feed.messages import Message
 
 T = TypeVar("T")
 
 
-class Client(Allocating):
-    """A market that a service serves, for threads: the verbs and reads of `Exchange`. Use it as a context manager.
+class Client(Market):
+    """A market that a service serves, for threads: the operations of `Exchange`. Use it as a context manager.
 
     Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
     that grow, until it is known how it ended or `timeout_s` are over: then `Unavailable` if nothing can have happened,
     else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers for a day what
     moved tokens, and the last 65,536 of all else; what is sent again after that is a new command.
     """
-
-    open_account = Sent(verbs.open_account, Stamp)
-    mint = Sent(verbs.mint, Posted)
-    burn = Sent(verbs.burn, Posted)
-    transfer = Sent(verbs.transfer, Posted)
-    open_market = Sent(verbs.open_market, Stamp)
-    offer_slot = Sent(verbs.offer_slot, Stamp)
-    withdraw_slot = Sent(verbs.withdraw_slot, Stamp)
-    place_bid = Sent(verbs.place_bid, PlacedBid)
-    amend_bid = Sent(verbs.amend_bid, AmendedBid)
-    cancel_bid = Sent(verbs.cancel_bid, Stamp)
-    clear_round = Sent(verbs.clear_round, Round)
-    settle = Sent(verbs.settle, Settled)
-    void = Sent(verbs.void, Voided)
-    place_hold = Sent(verbs.place_hold, PlacedHold)
-    capture_hold = Sent(verbs.capture_hold, CapturedHold)
-    release_hold = Sent(verbs.release_hold, ReleasedHold)
-
-    wallet = Asked(asking.wallet)
-    get_order_book = Asked(asking.get_order_book)
-    quote = Asked(asking.quote)
-    markets = Asked(asking.markets)
-    market = Asked(asking.market)
-    slots = Asked(asking.slots)
-    bid = Asked(asking.bid)
-    bids = Asked(asking.bids)
-    get_rounds = Asked(asking.get_rounds)
-    awards = Asked(asking.awards)
-    wallets = Asked(asking.wallets)
-    statement = Asked(asking.statement)
-    earnings = Asked(asking.earnings)
-    hold = Asked(asking.hold)
-    holds = Asked(asking.holds)
-    get_recent_stats = Asked(asking.get_recent_stats)
-    get_candles = Asked(asking.get_candles)
-    get_quest_budgets = Asked(asking.get_quest_budgets)
-    why = Asked(asking.why)
 
     def __init__(
         self,
@@ -109,7 +59,7 @@ class Client(Allocating):
         """
         check_ack(ack)
         if account:
-            verbs.check_actor(account)
+            check_actor(account)
         self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.Client(**wire.options(self._settings))
@@ -134,17 +84,13 @@ class Client(Allocating):
 
     def acting_as(self, account: str) -> Self:
         """The same client, on the same connections, acting for this account where a verb names none."""
-        verbs.check_actor(account)
+        check_actor(account)
         other = copy(self)
         other.account = account
         return other
 
-    def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
-        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
-        return self.send(verbs.refund_unfilled(now, command_id=command_id), Swept)
-
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids in this order (`verbs.place_bid` makes each); one outcome for each.
+        """Place many bids in this order (`place_bid.request` makes each); one outcome for each.
 
         Neighbours of one market and bidder go together, a thousand at a time; one with a command id of its own alone.
         """
@@ -201,12 +147,13 @@ class Client(Allocating):
         if self._process.is_here:
             self._http.close()
 
-    def send(self, request: Request, kind: type[T]) -> T:
-        """The result of one request that a verb has built."""
-        command_id = request.command_id or uuid.uuid4().hex
-        return self.perform(call_of(request, kind, self.account, command_id, self.ack))
+    def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """The result of one operation with these arguments, which are checked before anything is sent."""
+        plan = operation.plan(*args, **kwargs)
+        patience_s = plan.wait_s if isinstance(plan, TableQuery) else 0.0
+        return self.send(call_of(operation, operation.given(args, kwargs), self.account, self.ack, patience_s))
 
-    def perform(self, call: Call[T]) -> T:
+    def send(self, call: Call[T]) -> T:
         """The result of one call, sent as often as it takes."""
         attempts = self._attempts(call)
         while True:
@@ -247,7 +194,7 @@ class Client(Allocating):
             call = next(plan)
             while True:
                 try:
-                    result = self.perform(call)
+                    result = self.send(call)
                 except ExchangeError as error:
                     call = plan.throw(error)
                 else:
@@ -267,11 +214,3 @@ def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
             return wire.TOO_LATE
         parts.append(part)
     return wire.answer_of(response.status_code, response.headers, b"".join(parts))
-
-
-if TYPE_CHECKING:
-    from callmarket.bridge.api.artifact_api import AllocatorApi
-
-    def _is_one(client: Client) -> AllocatorApi:
-        """It has all that every way to a market offers."""
-        return client

@@ -1,18 +1,24 @@
-"""One request to the service, before anybody sends it.
+"""One request to the service, before anybody sends it: derived from the declaration of the operation.
 
-Rule of this file: values. Where it is sent, and how often, is not known here.
+Rule of this file: values. Where it is sent, and how often, is not known here, and no operation is.
 """
 
-from collections.abc import Callable, Generator
+import re
+import uuid
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
-from callmarket.bridge.api.bodies import PathName
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.fields import PathName
+from callmarket.bridge.api.messages import Ack
+from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.operation import Operation
 from callmarket.engine.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")
@@ -21,7 +27,7 @@ PREFIX: Final = "/api/v1"
 # The service numbers the bids of a batch behind it, up to "/9999".
 COMMAND_ID_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
 
-QueryValue = str | int | float | datetime | None
+_STEP: Final = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True)
@@ -50,23 +56,52 @@ def alone(call: Call[T]) -> Plan[T]:
     return result
 
 
-def path(*parts: tuple[str, str | int] | str) -> str:
-    """A path: words, and names by their field. Raises `Invalid` for a name that a path cannot hold."""
-    return PREFIX + "".join(f"/{part}" if isinstance(part, str) else f"/{_part(*part)}" for part in parts)
+def call_of(
+    operation: Operation[..., T], given: Mapping[str, Any], account: str, ack: Ack = "durable", patience_s: float = 0.0
+) -> Call[T]:
+    """The call that an operation with these arguments is; for `account` where none of them says for whom.
+
+    Raises `Invalid` for what HTTP cannot carry.
+    """
+    command_id = given.get("command_id", "") or (uuid.uuid4().hex if operation.is_change else "")
+    check_command_id(command_id)
+    query = {one.wire_name: one.written(given[one.name]) for one in operation.queries}
+    query = {name: value for name, value in query.items() if value is not None}
+    if operation.has_command_id and ack != "durable":
+        query["ack"] = ack
+    payer = given[operation.payer] if operation.payer else OWN
+    return Call(
+        operation.method,
+        target(path(operation.path, given), query),
+        reader(operation.result),
+        body_of(operation, given),
+        account if payer == OWN else payer,
+        command_id,
+        patience_s,
+    )
 
 
-def target(path: str, query: dict[str, QueryValue]) -> str:
-    """A path with options; None is left out."""
-    given = {name: _text(value) for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+def body_of(operation: Operation[..., Any], given: Mapping[str, Any]) -> bytes | None:
+    """The body, None where the operation has none."""
+    if operation.body is None:
+        return None
+    return msgspec.json.encode(
+        operation.body(**{one.wire_name: one.written(given[one.name]) for one in operation.fields})
+    )
 
 
-def get(path: str, kind: type[T], *, patience_s: float = 0.0, **query: QueryValue) -> Call[T]:
-    """A question."""
-    return Call("GET", target(path, query), reader(kind), patience_s=patience_s)
+def path(template: str, given: Mapping[str, Any]) -> str:
+    """A path with its names in it. Raises `Invalid` for a name that a path cannot hold."""
+    return PREFIX + _STEP.sub(lambda step: _part(step[1], given[step[1]]), template)
 
 
-def reader(kind: type[T]) -> Callable[[bytes], T]:
+def target(path: str, query: Mapping[str, Any]) -> str:
+    """A path with options."""
+    return f"{path}?{urlencode({name: _text(value) for name, value in query.items()})}" if query else path
+
+
+@cache
+def reader(kind: Any) -> Callable[[bytes], Any]:
     """How an answer of this kind is read. Raises `msgspec.MsgspecError` for another."""
     return msgspec.json.Decoder(kind).decode
 
@@ -86,7 +121,7 @@ def _part(field: str, value: str | int) -> str:
     return quote(str(value), safe="")
 
 
-def _text(value: QueryValue) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return str(value)
+    return value.isoformat() if isinstance(value, date) else str(value)

@@ -1,84 +1,50 @@
-"""The exchange in this process: the verbs of the market as calls that return when their effect is durable.
+"""The exchange in this process: the operations of the market as calls that return when their effect is durable.
 
-Rule of this file: it only joins. What a verb asks is in `verbs`, what it returns in `results`, what takes several
-requests in `conversations`, what is read in `reads` and `questions`, the order of things in `sequencer`, durability in
-`persistence`. `market_api` has the signatures that every way to a market shares.
+Rule of this file: it only joins. What an operation asks and returns is in `bridge.api`, the order of things in
+`sequencer`, durability in `persistence`.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, assert_never
 
-from callmarket.bridge.api import conversations, figures, hold_questions, questions, reads, results, verbs
-from callmarket.bridge.api.conversations import hold
-from callmarket.bridge.api.errors import Invalid, Refused, Unavailable
+from callmarket.bridge.api.bids import PlacedBid, placed_together
+from callmarket.bridge.api.change import Change
+from callmarket.bridge.api.errors import Refused, Unavailable
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
-from callmarket.bridge.api.pages import Order
-from callmarket.bridge.api.quest_budgets import get_quest_budgets
-from callmarket.bridge.api.questions import Durable
-from callmarket.bridge.api.read import Read
-from callmarket.bridge.api.reads import Live, OrderBook, Wallet
-from callmarket.bridge.api.results import Page, PlacedBid, Round, Swept
+from callmarket.bridge.api.operation import Command, IsRetry, MayDo, Operation, Plan, Step, Submit, Workflow
+from callmarket.bridge.api.queries import StateQuery, TableQuery
+from callmarket.bridge.api.requests import as_actor, check, check_actor, check_all
 from callmarket.bridge.api.seen import Seen
-from callmarket.bridge.api.verb import Verb, as_actor
 from callmarket.bridge.api.vitals import Role
-from callmarket.bridge.market import history
-from callmarket.bridge.market.artifact_methods import Allocating
+from callmarket.bridge.api.workflows import run
+from callmarket.bridge.market import recall
+from callmarket.bridge.market.history import Past
 from callmarket.bridge.market.node import Node
 from callmarket.engine.state import State
 from callmarket.persistence.database.migrate import ensure_schema
-from callmarket.persistence.queries import RoundRow
+from callmarket.persistence.journal.lease import this_process
 from callmarket.persistence.recovery import Report
-from callmarket.persistence.time_travel import rounds_at
 from callmarket.persistence.verify import VerifyReport, verify
 
 logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Between two looks at tables in which something is waited for.
+LOOK_S: Final = 0.1
 
-class Exchange(Allocating):
+
+class Exchange(Market):
     """A running market, for threads. Open one with `open_exchange`; use it as a context manager.
 
-    Every verb acts as who would usually do it (the bidder bids, the operator clears); `acting_as` fixes the actor.
-    Verbs raise `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`.
+    Every command is given as whoever would usually give it (the bidder bids, the operator clears); `acting_as` fixes
+    the actor. Commands raise `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`.
     """
-
-    open_account = Verb(verbs.open_account, results.stamp)
-    mint = Verb(verbs.mint, results.posted)
-    burn = Verb(verbs.burn, results.posted)
-    transfer = Verb(verbs.transfer, results.posted)
-    open_market = Verb(verbs.open_market, results.stamp)
-    offer_slot = Verb(verbs.offer_slot, results.stamp)
-    withdraw_slot = Verb(verbs.withdraw_slot, results.stamp)
-    place_bid = Verb(verbs.place_bid, results.placed_bid)
-    amend_bid = Verb(verbs.amend_bid, results.amended_bid)
-    cancel_bid = Verb(verbs.cancel_bid, results.stamp)
-    settle = Verb(verbs.settle, results.settled)
-    void = Verb(verbs.void, results.voided)
-    place_hold = Verb(verbs.place_hold, results.placed_hold)
-    capture_hold = Verb(verbs.capture_hold, results.captured_hold)
-    release_hold = Verb(verbs.release_hold, results.released_hold)
-
-    quote = Read(reads.quote)
-    markets = Read(reads.markets)
-    market = Read(reads.market)
-    slots = Read(questions.slots)
-    bid = Read(questions.bid)
-    bids = Read(questions.bids)
-    awards = Read(questions.awards)
-    wallets = Read(questions.wallets)
-    statement = Read(questions.statement)
-    earnings = Read(questions.earnings)
-    hold = Read(hold_questions.hold)
-    holds = Read(hold_questions.holds)
-    get_recent_stats = Read(figures.get_recent_stats)
-    get_candles = Read(figures.get_candles)
-    get_quest_budgets = Read(get_quest_budgets)
-    why = Read(questions.why)
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable", seen: Seen | None = None) -> None:
         self.node = node
@@ -103,8 +69,8 @@ class Exchange(Allocating):
             logger.exception("closing the exchange failed too")
 
     def acting_as(self, actor: str) -> "Exchange":
-        """The same exchange, with every verb done by this actor."""
-        verbs.check_actor(actor)
+        """The same exchange, with every command given by this actor."""
+        check_actor(actor)
         return Exchange(self.node, actor=actor, ack=self.ack, seen=self.seen)
 
     def acknowledging(self, ack: Ack) -> "Exchange":
@@ -112,86 +78,58 @@ class Exchange(Allocating):
         check_ack(ack)
         return Exchange(self.node, actor=self.actor, ack=ack, seen=self.seen)
 
-    def clear_round(self, market_id: str, now: datetime | None = None, *, command_id: str = "") -> Round:
-        """Call a market; then release all losers, in bounded sweeps that let others in between (BID-4)."""
-        return hold(conversations.clear_round(market_id, now, command_id), self._submit_as_actor)
+    def as_of(self, seq: int, archive: Path | None = None) -> Past:
+        """The market as it was after row `seq` of the journal, to be asked; each answer costs a recovery up to there.
 
-    def refund_unfilled(self, now: datetime | None = None, *, command_id: str = "") -> Swept:
-        """Sweep all that is due: losers, awards past their lease, bids and named holds past their deadline (SET-6)."""
-        return hold(conversations.refund_unfilled(now, command_id), self._submit_as_actor)
+        `archive` is the folder of rows that have left the journal; without it a row among them raises `Archived`.
+        """
+        return Past(self.node, seq, archive)
+
+    def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """The result of one operation with these arguments."""
+        return self.carry_out(operation.plan(*args, **kwargs))
+
+    def carry_out(self, plan: Plan[T]) -> T:
+        """The result of a plan."""
+        result: T = run(plan.steps, self._step) if isinstance(plan, Workflow) else self._step(plan)
+        return result
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids at once (`verbs.place_bid` makes each), 1,000 at most; one outcome for each, one wait.
+        """Place many bids at once (`place_bid.request` makes each), 1,000 at most; one outcome for each, one wait.
 
         They are applied together, with nothing of others between them, so more are several calls and never split here.
         """
-        return hold(conversations.place_bids(requests), self._submit_as_actor)
+        return self.carry_out(placed_together(requests))
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
         """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised.
 
-        Of a slot whose provider is `~`, as the verbs write it where none is named, the actor's own is meant.
+        Of a slot whose provider is `~`, as operations write it where none is named, the actor's own is meant.
         """
-        verbs.check_all(requests)
+        check_all(requests)
         named = [as_actor(request, None) for request in requests]
         return self._noted(self.node.submit(named, ack or self.ack))
 
     def submit_one(self, request: Request) -> Reply:
         """One request, as this exchange's actor: the raw way too."""
-        verbs.check(request)
-        return self.submit_checked(request)
-
-    def submit_checked(self, request: Request) -> Reply:
-        """See `Submitting`. For verbs alone: what is wrong with a request is not looked for again."""
+        check(request)
         return self._submit_as_actor([request])[0]
 
-    def ask(self, question: Live[T] | Durable[T]) -> T:
-        """The answer of one question of `reads` or `questions`."""
-        return self.node.ask(question, self.seen)
+    def ask(self, question: StateQuery[T] | TableQuery[T]) -> T:
+        """The answer of one question, as the operations make them."""
+        if not isinstance(question, TableQuery) or not question.wait_s:
+            return self.node.ask(question, self.seen)
+        until_s = time.monotonic() + question.wait_s
+        while True:
+            answer = self.node.ask(question, self.seen)
+            left_s = until_s - time.monotonic()
+            if question.is_there(answer) or left_s <= 0:
+                return answer
+            time.sleep(min(LOOK_S, left_s))
 
-    def wallet(self, account_id: str, *, as_of_seq: int | None = None, archive: Path | None = None) -> Wallet:
-        """A wallet, live, or as it was after row `as_of_seq` of the journal, which costs a recovery up to there.
-
-        Raises `NotFound` if there is no such account. `archive` is the folder of rows that have left the journal;
-        without it a row among them raises `Archived`.
-        """
-        return self._ask_then(reads.wallet(account_id), as_of_seq, archive)
-
-    def get_order_book(
-        self,
-        market_id: str,
-        limit: int = 100,
-        depth: int = 20,
-        *,
-        as_of_seq: int | None = None,
-        archive: Path | None = None,
-    ) -> OrderBook:
-        """The best bids, prices and first asks of a market, live, or as they were after a row, as in `wallet`."""
-        return self._ask_then(reads.get_order_book(market_id, limit, depth), as_of_seq, archive)
-
-    def get_rounds(
-        self,
-        market_id: str | None = None,
-        limit: int = 100,
-        *,
-        since: datetime | None = None,
-        after: str | None = None,
-        order: Order = "newest",
-        as_of_seq: int | None = None,
-        archive: Path | None = None,
-    ) -> Page[RoundRow]:
-        """The calls of a market, or of all, that are durable, page after page; with `since`, those then or later.
-
-        Of the past, as in `wallet`, it gives the latest `limit` and no more.
-        """
-        question = questions.get_rounds(market_id, limit, since=since, after=after, order=order)
-        if as_of_seq is None:
-            return self.ask(question)
-        if since is not None or after is not None or order != "newest":
-            raise Invalid("as_of_seq", as_of_seq, "no since, after or order with it: the past gives its latest rounds")
-        with history.past(self.node, as_of_seq, archive) as (connection, state):
-            rounds = rounds_at(connection, self.node.shard_id, state, market_id, limit)
-            return Page(tuple(rounds), None, state.seq, state.seq)
+    def change(self, change: Change[T]) -> T:
+        """The result of one change of plain tables, in the name of the actor or of this process."""
+        return self.node.change(change, self.actor or this_process())
 
     def ensure_schema(self) -> None:
         """Bring the tables up to date. Opening an exchange has done so already; to call it again changes nothing."""
@@ -211,14 +149,14 @@ class Exchange(Allocating):
         return self.node.role
 
     def wait_until_leading(self, timeout_s: float | None = None) -> bool:
-        """Wait, for so long or for ever, until this process leads, and return whether it does.
+        """Wait, for `timeout_s` or for ever, until this process leads, and return whether it does.
 
         Raises `Unavailable` if it never will, because what it follows cannot be followed.
         """
         return self.node.wait_until_leading(timeout_s)
 
     def wait_until_over(self, timeout_s: float | None = None) -> str:
-        """Wait, for so long or for ever, until this process leads no longer: why not, or empty if it still does."""
+        """Wait, for `timeout_s` or for ever, until this process leads no longer: why not, or empty if it still does."""
         return self.node.wait_until_over(timeout_s)
 
     @property
@@ -235,6 +173,24 @@ class Exchange(Allocating):
         """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
         return self.node.read(query)
 
+    def _step(self, step: Step) -> Any:
+        match step:
+            case Command(request, read):
+                return read(self._submit_as_actor([request])[0])
+            case StateQuery() | TableQuery():
+                return self.ask(step)
+            case Change():
+                return self.change(step)
+            case Submit(requests, as_written):
+                return self.node.submit(requests, "durable") if as_written else self._submit_as_actor(requests)
+            case IsRetry(request):
+                return self.read(recall.is_retry(as_actor(request, self.actor)))
+            case MayDo():
+                # In its own process a market asks nobody for a key.
+                return None
+            case _ as never:
+                assert_never(never)
+
     def _submit_as_actor(self, requests: Sequence[Request]) -> list[Reply]:
         return self._noted(self.node.submit([as_actor(request, self.actor) for request in requests], self.ack))
 
@@ -242,23 +198,10 @@ class Exchange(Allocating):
         self.seen.note_all(replies)
         return replies
 
-    def _ask_then(self, question: Live[T], as_of_seq: int | None, archive: Path | None) -> T:
-        if as_of_seq is None:
-            return self.ask(question)
-        return history.ask_then(self.node, question, as_of_seq, archive)
-
     def image(self) -> bytes:
         """The whole live state as canonical bytes, for comparing and for tests. O(state), under the lock."""
         return self.node.read(State.encode)
 
     def close(self) -> None:
-        """Write what is queued and stop. Again: nothing."""
+        """Write what is queued and stop. Idempotent."""
         self.node.close()
-
-
-if TYPE_CHECKING:
-    from callmarket.bridge.api.artifact_api import AllocatorApi
-
-    def _is_one(exchange: Exchange) -> AllocatorApi:
-        """It has all that every way to a market offers."""
-        return exchange

@@ -4,17 +4,21 @@ Rule of this file: it only reads, on connections of its own, so the live sequenc
 What the past was is for `persistence.time_travel`; here a row that the journal does not have is refused by its bound.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import psycopg
-from msgspec import Struct
 
 from callmarket.bridge.api.errors import Gone, Invalid
-from callmarket.bridge.api.reads import Live, Moment
+from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.queries import Moment, StateQuery
+from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.rounds import RoundRow, get_rounds
 from callmarket.bridge.market.node import Node
 from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.engine.state import State
@@ -23,31 +27,9 @@ from callmarket.persistence.errors import Archived
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import Journal
 from callmarket.persistence.snapshots.store import SnapshotStore
-from callmarket.persistence.time_travel import state_at
+from callmarket.persistence.time_travel import rounds_at, state_at
 
 T = TypeVar("T")
-
-
-class AccountThen(Struct, frozen=True):
-    """A wallet of the past."""
-
-    account_id: str
-    kind: str
-    balance: int
-    held: int
-    available: int
-
-
-class BidThen(Struct, frozen=True):
-    """A bid in a book of the past."""
-
-    id: int
-    bidder_id: str
-    task_id: str
-    max_price_tokens: int
-    expected_value_usd: float
-    ttl_at: datetime | None
-    time_in_force: str
 
 
 def opened(url: str, shard_id: int, archive: Path | None) -> Journal:
@@ -90,7 +72,36 @@ def past(node: Node, as_of_seq: int, archive: Path | None) -> Iterator[tuple[psy
         yield connection, state_then(journal, snapshots, as_of_seq)
 
 
-def ask_then(node: Node, question: Live[T], as_of_seq: int, archive: Path | None) -> T:
-    """The answer of a running market's past, when all that it saw was durable. Raises as it and as `state_then`."""
-    with past(node, as_of_seq, archive) as (_, state):
-        return question.answer(Moment(state, state.seq, state.at_us))
+class Past(Market):
+    """A running market as it was after row `seq` of the journal. It can be asked what the live state is asked.
+
+    When all that it saw was durable. Raises `Invalid` for an operation that needs more than the state, and as
+    `state_then`.
+    """
+
+    def __init__(self, node: Node, seq: int, archive: Path | None) -> None:
+        self._node: Final = node
+        self._seq: Final = seq
+        self._archive: Final = archive
+
+    def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """The answer of one question."""
+        plan = operation.plan(*args, **kwargs)
+        if operation is get_rounds:
+            rounds: Any = self._rounds(**operation.given(args, kwargs))
+            result: T = rounds
+            return result
+        if not isinstance(plan, StateQuery):
+            raise Invalid("operation", operation.name, "one that the live state answers, or get_rounds")
+        with past(self._node, self._seq, self._archive) as (_, state):
+            return plan.answer(Moment(state, state.seq, state.at_us))
+
+    def _rounds(
+        self, market_id: str | None, limit: int, since: datetime | None, after: str | None, order: Order
+    ) -> Page[RoundRow]:
+        """The latest rounds of that time, and no more."""
+        if since is not None or after is not None or order != "newest":
+            raise Invalid("as_of", self._seq, "no since, after or order with it: the past gives its latest rounds")
+        with past(self._node, self._seq, self._archive) as (connection, state):
+            found = rounds_at(connection, self._node.shard_id, state, market_id, limit)
+            return Page(tuple(found), None, state.seq, state.seq)

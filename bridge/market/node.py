@@ -20,8 +20,7 @@ from callmarket.bridge.api.errors import RETRY_AFTER_S, ExchangeError, NotLeader
 from callmarket.bridge.api.failures import failure_of, not_projected
 from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.questions import Durable, check_question
-from callmarket.bridge.api.reads import Live, Moment
+from callmarket.bridge.api.queries import Moment, StateQuery, TableQuery, check_table_query
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.api.vitals import Readiness, Role, Vitals
@@ -68,7 +67,6 @@ class Node:
         self.time: Final = time
         self._ack_timeout_s = ack_timeout_s
         self.tally: Final = tally
-        self.llm_tokens_per_token: Final = llm_tokens_per_token
         self._resources = ExitStack()
         self._standby: Standby | None = None
         self._reign: Reign | None = None
@@ -77,7 +75,7 @@ class Node:
         self._decided = threading.Event()
         self._closed = False
         self._process: Final = OneProcess("exchange")
-        self._desk: Final = Desk(url, shard_id, self.now, self._projector, ack_timeout_s)
+        self._desk: Final = Desk(url, shard_id, self.now, self._projector, ack_timeout_s, llm_tokens_per_token)
         self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
@@ -187,28 +185,28 @@ class Node:
         reign = self._ruling()
         return reign.sequencer.read(query)
 
-    def ask(self, question: Live[T] | Durable[T], seen: Seen | None = None) -> T:
+    def ask(self, question: StateQuery[T] | TableQuery[T], seen: Seen | None = None) -> T:
         """The answer of the live state, at one moment, or of the tables, once they have what was seen.
 
         Raises what the question raises, and `Unavailable` where a live answer can never be durable, and where the
         tables do not answer or follow in time.
         """
-        if isinstance(question, Live):
+        if isinstance(question, StateQuery):
             return self._ask_live(question, seen)
-        check_question(question)
+        check_table_query(question)
         self._refuse_if_closed()
         return self._desk.ask(question, seen)
 
     async def ask_async(
-        self, question: Live[T] | Durable[T], seen: Seen | None = None, *, caught_up: bool = False
+        self, question: StateQuery[T] | TableQuery[T], seen: Seen | None = None, *, caught_up: bool = False
     ) -> T:
         """`ask` for asyncio: a live answer takes microseconds in the loop, and the tables never block it.
 
         With `caught_up`, which says that `tables_have` was awaited, they are not waited for again.
         """
-        if isinstance(question, Live):
+        if isinstance(question, StateQuery):
             return self._ask_live(question, seen)
-        check_question(question)
+        check_table_query(question)
         self._refuse_if_closed()
         return await self._desk.ask_async(question, seen, caught_up=caught_up)
 
@@ -316,7 +314,7 @@ class Node:
             self._decided.set()
             self._resources.close()
 
-    def _ask_live(self, question: Live[T], seen: Seen | None) -> T:
+    def _ask_live(self, question: StateQuery[T], seen: Seen | None) -> T:
         reign = self._ruling()
 
         def answer(state: State) -> T:

@@ -10,7 +10,7 @@ import msgspec
 
 from callmarket.bridge.api.errors import Conflict, Unavailable, UnknownOutcome
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.market.sequencer import Applied
 from callmarket.engine.core import first_use
 from callmarket.engine.state import State
@@ -32,9 +32,9 @@ def known_by_row(applied: Sequence[Applied]) -> list[int]:
     return [one.seq for one in applied if not one.events]
 
 
-def first_replies(seqs: Sequence[int]) -> Durable[Mapping[int, ReplyRow]]:
+def first_replies(seqs: Sequence[int]) -> TableQuery[Mapping[int, ReplyRow]]:
     """The question for what these rows said."""
-    return Durable(lambda snapshot, _: replies(snapshot.connection, snapshot.shard_id, seqs))
+    return TableQuery(lambda at: replies(at.connection, at.shard_id, seqs))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ anything else, and whoever reads the journal or revokes a key is not behind them
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final, TypeVar
 
 import psycopg
@@ -15,6 +16,7 @@ from callmarket.bridge.api.errors import Unavailable, UnknownOutcome
 from callmarket.bridge.api.failures import failure_of
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.database.connections import connect
+from callmarket.persistence.database.reader_pool import positions
 from callmarket.persistence.journal.postgres import read_position, wait_for_tables
 
 T = TypeVar("T")
@@ -50,7 +52,8 @@ class ChangeDesk:
             with connection:
                 if change.decides_by_tables:
                     self._insist_on_tables(connection)
-                return change.make(Place(connection, self._shard_id, by))
+                where = partial(positions, connection, self._shard_id)
+                return change.make(Place(connection, self._shard_id, by, where))
         except (persistence_errors.ReadOnly, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
         except psycopg.OperationalError as error:

@@ -19,7 +19,7 @@ import psycopg
 
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.failures import failure_of
-from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.queries import TableQuery, Tables
 from callmarket.bridge.api.seen import Seen
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.database.reader_pool import CONNECTIONS_MAX, WAITING_MAX, ReaderPool
@@ -53,6 +53,7 @@ class Desk:
         now: Callable[[], datetime],
         projector: Callable[[], Projector | None],
         tables_s_max: float = TABLES_S_MAX,
+        llm_tokens_per_token: int = 1,
     ) -> None:
         """Nothing is opened yet. `projector` gives what brings the tables along, where this process does.
 
@@ -60,13 +61,14 @@ class Desk:
         """
         self._tables_s_max: Final = tables_s_max
         self._now: Final = now
+        self._llm_tokens_per_token: Final = llm_tokens_per_token
         self._projector: Final = projector
         self._pool: Final = ReaderPool(url, shard_id)
         self._threads: Final = ThreadPoolExecutor(CONNECTIONS_MAX, thread_name_prefix="tables")
         self._lock: Final = threading.Lock()
         self._asked = 0
 
-    def ask(self, question: Durable[T], seen: Seen | None = None) -> T:
+    def ask(self, question: TableQuery[T], seen: Seen | None = None) -> T:
         """The answer, from tables that have what was seen; what it tells of is seen then.
 
         What is durable by now is waited for too, for a moment: as a rule whoever asks is told all of it. Without `seen`
@@ -83,7 +85,7 @@ class Desk:
             time.sleep(_LOOK_S)
         return answer.value
 
-    async def ask_async(self, question: Durable[T], seen: Seen | None = None, *, caught_up: bool = False) -> T:
+    async def ask_async(self, question: TableQuery[T], seen: Seen | None = None, *, caught_up: bool = False) -> T:
         """The answer, awaited; `caught_up` where the tables have been waited for. Raises as `ask`.
 
         At once where too many wait already.
@@ -144,13 +146,22 @@ class Desk:
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
-    def _answer(self, question: Durable[T], seq: int, seen: Seen | None) -> _Answer[T] | None:
+    def _answer(self, question: TableQuery[T], seq: int, seen: Seen | None) -> _Answer[T] | None:
         """The answer; None where the tables do not have row `seq` yet."""
         try:
             with self._pool.snapshot() as snapshot:
                 if snapshot.seq < seq:
                     return None
-                value = question.answer(snapshot, self._now())
+                value = question.answer(
+                    Tables(
+                        snapshot.connection,
+                        snapshot.shard_id,
+                        snapshot.seq,
+                        snapshot.durable_seq,
+                        self._now(),
+                        self._llm_tokens_per_token,
+                    )
+                )
                 if seen is not None:
                     seen.note(snapshot.seq)
                 return _Answer(value)
@@ -159,7 +170,7 @@ class Desk:
         except psycopg.DatabaseError as error:
             raise Unavailable(f"the database has failed a question: {error}") from error
 
-    async def _answer_async(self, question: Durable[T], seq: int, seen: Seen | None) -> _Answer[T] | None:
+    async def _answer_async(self, question: TableQuery[T], seq: int, seen: Seen | None) -> _Answer[T] | None:
         with self._lock:
             if self._asked >= WAITING_MAX:
                 raise Unavailable(f"{self._asked} questions wait for the database already", RETRY_AFTER_S)
@@ -175,7 +186,9 @@ class Desk:
         future.add_done_callback(self._answered)
         return await asyncio.wrap_future(future)
 
-    def _answer_queued(self, question: Durable[T], seq: int, seen: Seen | None, deadline_s: float) -> _Answer[T] | None:
+    def _answer_queued(
+        self, question: TableQuery[T], seq: int, seen: Seen | None, deadline_s: float
+    ) -> _Answer[T] | None:
         if time.monotonic() > deadline_s:
             raise Unavailable(f"the questions before it took longer than {QUEUED_S_MAX:g} s", RETRY_AFTER_S)
         return self._answer(question, seq, seen)

@@ -1,9 +1,9 @@
-"""Answers that are written without the framework.
+"""Answers as they are sent.
 
 Rule of this file: bytes and headers, nothing else.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
 from callmarket.bridge.server.asgi import Send
+from callmarket.bridge.server.endpoint import JSON, Answer
 from callmarket.bridge.server.places import RETRY_AFTER_S
 from callmarket.bridge.server.problems import body_of, headers_of, problem_of
 
@@ -25,24 +26,25 @@ _CROWDED_BODY: Final = body_of(_CROWDED)
 _CLOSES: Final = b"connection: close\r\n\r\n"
 
 
-async def answer_json(send: Send, status: int, body: bytes, more: Iterable[tuple[bytes, bytes]]) -> None:
-    """A result, with some headers more."""
+async def answer_whole(send: Send, answer: Answer, *, is_head: bool = False) -> None:
+    """An answer; of one to HEAD its head."""
     headers = [
-        (b"content-type", _JSON),
-        (b"content-length", b"%d" % len(body)),
-        *more,
+        (b"content-type", _JSON if answer.media_type is JSON else answer.media_type.encode()),
+        (b"content-length", b"%d" % len(answer.body)),
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else answer.body, "more_body": False})
 
 
-async def answer_problem(send: Send, problem: Problem) -> None:
-    """A problem."""
+async def answer_problem(send: Send, problem: Problem, allow: Sequence[str] = ()) -> None:
+    """A problem; with what could be done instead, where the method was none."""
     body = body_of(problem)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", b"%d" % len(body)),
         *((name.lower().encode(), value.encode()) for name, value in headers_of(problem).items()),
+        *([(b"allow", ", ".join(allow).encode())] if allow else []),
     ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

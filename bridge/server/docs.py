@@ -9,10 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
-from litestar.handlers import HTTPRouteHandler
-
-from callmarket.bridge.server.openapi import Document
-from callmarket.bridge.server.static_files import CSS, HTML, JAVASCRIPT, JSON, POLICY, StaticFile
+from callmarket.bridge.server.static_files import CSS, HTML, JAVASCRIPT, JSON, POLICY, StaticFile, StaticRoute
 
 DOCUMENT_PATH: Final = "/api/openapi.json"
 PAGE_PATH: Final = "/api/docs"
@@ -56,15 +53,15 @@ SwaggerUIBundle({{
 _ASSETS: Final = {"swagger-ui-bundle.js": JAVASCRIPT, "swagger-ui.css": CSS}
 
 
-def handlers(document: Document) -> Sequence[HTTPRouteHandler]:
-    """The routes of document and page. They are not in the document: they are about it."""
+def static_routes(document: bytes) -> Sequence[StaticRoute]:
+    """Document and page. They are not in the document: they are about it."""
     kept = files("callmarket.bridge.server") / "swagger_ui"
     return (
-        StaticFile.of(document.body, JSON, _POLICY).at(DOCUMENT_PATH),
-        StaticFile.of(_PAGE.encode(), HTML, _POLICY).at(PAGE_PATH),
-        StaticFile.of(_SCRIPT.encode(), JAVASCRIPT, _POLICY).at(f"{PAGE_PATH}/page.js"),
+        StaticRoute(DOCUMENT_PATH, StaticFile.of(document, JSON, _POLICY)),
+        StaticRoute(PAGE_PATH, StaticFile.of(_PAGE.encode(), HTML, _POLICY)),
+        StaticRoute(f"{PAGE_PATH}/page.js", StaticFile.of(_SCRIPT.encode(), JAVASCRIPT, _POLICY)),
         *(
-            StaticFile((kept / f"{name}.gz").read_bytes(), media_type, _POLICY).at(f"{PAGE_PATH}/{name}")
+            StaticRoute(f"{PAGE_PATH}/{name}", StaticFile((kept / f"{name}.gz").read_bytes(), media_type, _POLICY))
             for name, media_type in _ASSETS.items()
         ),
     )

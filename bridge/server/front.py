@@ -2,18 +2,18 @@
 
 A request that changes something shows its key, then that it may change anything, then all of its body; then it takes a
 place, and has it until it is answered. So who sends half of a request keeps nobody from anything.
-Rule of this file: closed by default. A new route needs a key without saying so. What is done behind it is the hot
-route's, or the framework's.
+Rule of this file: closed by default. A new route needs a key without saying so. What is done behind it is the
+endpoint's.
 """
 
 import itertools
 import logging
 import secrets
 import time
+from http import HTTPStatus
 from typing import Final, Protocol
 
 import msgspec
-from litestar.exceptions import HTTPException
 from structlog.contextvars import bind_contextvars
 
 from callmarket.bridge.api.errors import ExchangeError, Invalid, Unauthorized, Unavailable
@@ -21,8 +21,8 @@ from callmarket.bridge.api.headers import MIN_SEQ_HEADER, REQUEST_ID_HEADER, SEQ
 from callmarket.bridge.api.problem import Problem
 from callmarket.bridge.api.seen import Seen as SeenRows
 from callmarket.bridge.config import CHANGES_WAITING_MAX
-from callmarket.bridge.server.answer import answer_json, answer_problem
-from callmarket.bridge.server.asgi import PLACE, PRINCIPAL, Application, Message, Receive, Scope, Send
+from callmarket.bridge.server.answer import answer_problem, answer_whole
+from callmarket.bridge.server.asgi import PLACE, PRINCIPAL, Message, Receive, Scope, Send
 from callmarket.bridge.server.caller import (
     Caller,
     Headers,
@@ -33,12 +33,13 @@ from callmarket.bridge.server.caller import (
     request_id_of,
 )
 from callmarket.bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
+from callmarket.bridge.server.endpoint import Answer, Asked
 from callmarket.bridge.server.glance import Glanced
-from callmarket.bridge.server.intake import Bounded, Gone, Read, check_length, whole_body
+from callmarket.bridge.server.http_app import router
+from callmarket.bridge.server.http_error import HttpError
+from callmarket.bridge.server.intake import Bounded, Gone, check_length, whole_body
 from callmarket.bridge.server.paths import check_path
 from callmarket.bridge.server.places import Place, Places
-from callmarket.bridge.server.placing import ROUTE as PLACING
-from callmarket.bridge.server.placing import market_of, place
 from callmarket.bridge.server.problems import problem_of
 from callmarket.bridge.server.reading import ASKING
 from callmarket.bridge.server.resources import RESOURCES_PATH
@@ -50,10 +51,6 @@ logger: Final = logging.getLogger(__name__)
 # What anybody may ask: is it alive, is it ready, what can it do, and the pages without what they show.
 PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH, RESOURCES_PATH)
 _BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
-
-# Where the framework finds them.
-CALLER: Final = "callmarket.caller"
-REQUEST_ID: Final = "callmarket.request_id"
 
 _HEADER: Final = REQUEST_ID_HEADER.lower().encode()
 _SEQ: Final = SEQ_HEADER.lower().encode()
@@ -73,11 +70,9 @@ class Seen(Protocol):
 class Front:
     """The ASGI application that the server runs."""
 
-    def __init__(
-        self, framework: Application, service: Service, seen: Seen, changes_waiting_max: int = CHANGES_WAITING_MAX
-    ) -> None:
-        """Stand in front of `framework`. So many requests that change something are under way at a time at most."""
-        self._framework = framework
+    def __init__(self, service: Service, seen: Seen, changes_waiting_max: int = CHANGES_WAITING_MAX) -> None:
+        """Stand in front of a service. At most `changes_waiting_max` requests that change something are under way."""
+        self._router = router()
         self._service = service
         self._seen = seen
         self.turned_away = 0
@@ -91,8 +86,6 @@ class Front:
         """Serve one request; the server's own messages go straight through."""
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._framework(scope, receive, send)
         else:
             # No WebSockets here: to close before accepting is a 403.
             await send({"type": "websocket.close", "code": 1008, "reason": "there are no WebSockets here"})
@@ -167,33 +160,25 @@ class Front:
             if not _is_public(scope["path"]):
                 caller = await self._admit(headers, scope, request_id)
                 check_length(headers.content_length)
-            scope.setdefault("state", {}).update({CALLER: caller, REQUEST_ID: request_id})
             # What the answer to a request has begun, as the next of a pipeline, has that request's context.
             ASKING.set(None)
-            # A key that may change nothing hears so from the guards, which read no body.
+            # A key that may change nothing hears so from the endpoint, which reads no body then.
             if caller is None or scope["method"] in LOOKING or not caller.principal.may_change:
                 ASKING.set(caller)
-                await self._pass_on(scope, Bounded(receive), answer)
+                await self._answer(scope, caller, b"", Bounded(receive), answer)
                 return
             # What changes something begins when all of it is there: what is refused for its end has then done nothing.
             body = await self._whole_body(caller, receive, is_there=taken is not None)
             self._service.still_lets_in(caller)
             taken = taken or self.places.take(caller.principal, scope["path"])
-            market_id = market_of(scope)
-            if market_id:
-                scope["path_template"] = PLACING
-                placed = await place(self._service, caller, market_id, body)
-                status = 201
-                await answer_json(send, status, placed, _more(caller, request_id))
-            else:
-                await self._pass_on(scope, Read(body, receive), answer)
+            await self._answer(scope, caller, body, receive, answer)
         except Gone:
             pass
-        except (ExchangeError, HTTPException, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (ExchangeError, HttpError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             await self._refuse(error, request_id, answer)
         except Exception as error:
-            logger.exception("a request failed")
             if status:
+                logger.exception("a request failed")
                 raise  # it was half answered: the server has to cut the connection
             await self._refuse(error, request_id, answer)
         finally:
@@ -201,25 +186,22 @@ class Front:
                 self.places.give_back(taken)
             self._seen(scope, caller, status, time.perf_counter() - began_s, request_id)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """To the framework, for which HEAD is a GET whose answer ends with its head."""
-        if scope["method"] != "HEAD":
-            await self._framework(scope, receive, send)
-            return
-
-        async def send_head(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                await send(message)
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-        asked = {**scope, "method": "GET"}
-        try:
-            await self._framework(asked, receive, send_head)
-        finally:
-            scope["path_template"] = asked.get("path_template")
+    async def _answer(self, scope: Scope, caller: Caller | None, body: bytes, receive: Receive, send: Send) -> None:
+        """What stands at the path answers. HEAD is a GET whose answer ends with its head."""
+        is_head = scope["method"] == "HEAD"
+        endpoint, values = self._router.find("GET" if is_head else scope["method"], scope["path"])
+        scope["path_template"] = endpoint.template
+        answer = await endpoint.serve(self._service, Asked(scope, values, caller, body))
+        if isinstance(answer, Answer):
+            await answer_whole(send, answer, is_head=is_head)
+        else:
+            await answer(scope, receive, _only_head(send) if is_head else send)
 
     async def _refuse(self, error: Exception, request_id: str, send: Send) -> None:
-        await answer_problem(send, problem_of(error, request_id, self._service.durable_seq()))
+        problem = problem_of(error, request_id, self._service.durable_seq())
+        if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.error("request %s failed", request_id, exc_info=error)
+        await answer_problem(send, problem, error.allow if isinstance(error, HttpError) else ())
 
     async def _whole_body(self, caller: Caller, receive: Receive, *, is_there: bool) -> bytes:
         """The body of a change; if it is not there yet, among a bounded number of its key.
@@ -254,6 +236,17 @@ class Front:
         if durable_seq is not None and seq > durable_seq:
             raise Invalid(MIN_SEQ_HEADER, seq, f"at most {durable_seq}, the last row that is durable")
         return seq
+
+
+def _only_head(send: Send) -> Send:
+    """Send the head of what is sent, and say that it was all."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
 
 
 def _more(caller: Caller | None, request_id: str) -> list[tuple[bytes, bytes]]:

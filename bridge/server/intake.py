@@ -7,11 +7,11 @@ import asyncio
 import functools
 import types
 from collections.abc import Generator
+from http import HTTPStatus
 from typing import Any, Final, TypeVar, cast
 
-from litestar.exceptions import HTTPException
-
 from callmarket.bridge.server.asgi import Message, Receive
+from callmarket.bridge.server.http_error import HttpError
 
 T = TypeVar("T")
 
@@ -21,22 +21,18 @@ BODY_BYTES_MAX: Final = 1_048_576
 BODY_S_MAX: Final = 10.0
 
 
-class BodyTooLarge(HTTPException):
+class BodyTooLarge(HttpError):
     """The body is over the bound."""
 
-    status_code = 413
-
     def __init__(self) -> None:
-        super().__init__(detail=f"the body is larger than {BODY_BYTES_MAX} bytes")
+        super().__init__(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {BODY_BYTES_MAX} bytes")
 
 
-class BodyTooSlow(HTTPException):
+class BodyTooSlow(HttpError):
     """The body did not come in time."""
 
-    status_code = 408
-
     def __init__(self) -> None:
-        super().__init__(detail=f"the body was not there after {BODY_S_MAX:.0f} s")
+        super().__init__(HTTPStatus.REQUEST_TIMEOUT, f"the body was not there after {BODY_S_MAX:.0f} s")
 
 
 class Gone(Exception):
@@ -59,24 +55,8 @@ async def whole_body(receive: Receive) -> bytes:
     return body
 
 
-class Read:
-    """A `receive` for the framework, of a body that is there."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        """Give this body, then go on with what `receive` has."""
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        """The next message."""
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
-
-
 class Bounded:
-    """A `receive` for the framework, with the same bounds. After the body it waits as long as the framework likes."""
+    """A `receive` for a stream, with the same bounds. After the body it waits as long as the stream lasts."""
 
     def __init__(self, receive: Receive) -> None:
         """Bound this one."""

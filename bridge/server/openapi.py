@@ -1,23 +1,18 @@
-"""The OpenAPI document: what the routes say of themselves, completed by what is true of all of them.
+"""The OpenAPI document: what the declarations say, completed by what is true of all of them.
 
-Rule of this file: nothing is said here that the code does not do. Paths and parameters come from the signatures of the
-routes, shapes from the very structs that are decoded and encoded, so that there is no second list to be kept in step.
+Rule of this file: nothing is said here that the code does not do. Paths, parameters and bodies come from declarations,
+shapes from the very structs that are decoded and encoded, so that there is no second list to be kept in step.
 """
 
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
-from litestar import Litestar, Response
-from litestar.handlers import HTTPRouteHandler
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme, Tag
-from litestar.routes import HTTPRoute
 
-from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.declaration import Declaration, Parameter
 from callmarket.bridge.api.headers import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
@@ -26,19 +21,54 @@ from callmarket.bridge.api.headers import (
     REQUEST_ID_HEADER,
     SEQ_HEADER,
 )
+from callmarket.bridge.api.messages import Ack
+from callmarket.bridge.api.operation import Operation
 from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
-from callmarket.bridge.api.spelling import whole
+from callmarket.bridge.server.arguments import ACK, Option
+from callmarket.bridge.server.endpoint import JSON, Answer, Endpoint
 from callmarket.bridge.server.examples import BODIES, VALUES
 from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 Node = dict[str, Any]
 
 _REF: Final = "#/components/schemas/"
-_JSON: Final = "application/json"
 _PAGE: Final = re.compile(r"\bPage_(\w+)_$")
 _VISIBLE: Final = "^[!-~]+$"
 # Things that one of several accounts of a key may own; elsewhere the account is in the path or does not matter.
 _OWNED: Final = ("Bids", "Slots", "Commitments")
+# How long a text can be that is a time or a day: what is longer is none.
+_CHARS_MAX: Final = {"date-time": 40, "date": 10}
+
+# What an operation may answer with, besides its result: any with a key, a question, a change.
+_ALWAYS: Final = (400, 401, 403, 429, 500, 503)
+_QUESTION: Final = (404,)
+_CHANGE: Final = (404, 408, 409, 413, 422, 504)
+_PUBLIC: Final = (400, 500)
+_PROBLEMS: Final = {
+    400: "A field has the wrong type, range or pattern. Nothing happened.",
+    401: "No API key, or none that is good.",
+    402: "The available balance does not cover the bid or the payment.",
+    403: "The key may not do this.",
+    404: "There is nothing of this name.",
+    408: "The body came too slowly.",
+    409: "The market's state does not allow it; `reason` says why.",
+    410: "The row after which it goes on was acknowledged and is lost: begin anew.",
+    413: "The body is too large.",
+    422: "The request contradicts itself, or its Idempotency-Key was used for another one.",
+    429: "More requests than this key may make; see Retry-After.",
+    500: "An error of the service.",
+    503: "Nothing happened: the database is away, the queue is full, or another process leads; see Retry-After.",
+    504: "It was applied but is not known to be durable. Send it again with the same Idempotency-Key.",
+}
+_ACK: Final = Parameter(ACK, ACK, Ack, "durable", "query")
+_ACK_WORDS: Final = (
+    "Reply when it is `durable`, or as soon as it is `applied`: then it may still be lost; or when the tables have it "
+    "too (`projected`)."
+)
+_STREAMS: Final = {
+    "text/event-stream": "Server-sent events, until somebody ends it.",
+    "text/plain": "The exposition format 0.0.4.",
+}
 
 TAGS: Final = {
     "Markets": "Markets, their books, quotes and figures; calling them, and when they are called.",
@@ -74,94 +104,33 @@ among the last 65,536 commands that were done. Where that would not be so, the k
 """
 
 
-def config() -> OpenAPIConfig:
-    """What the document says of the service as a whole."""
-    return OpenAPIConfig(
-        title="callmarket",
-        version="1",
-        description=_DESCRIPTION,
-        use_handler_docstrings=True,
-        create_examples=False,
-        components=Components(
-            security_schemes={
-                "apiKey": SecurityScheme(
-                    type="http",
-                    scheme="bearer",
-                    bearer_format="cmk_KEYID_SECRET",
-                    description="A key that an admin made with `POST /api/v1/keys` or `callmarket keys create`.",
-                )
-            }
-        ),
-        security=[{"apiKey": []}],
-        tags=[Tag(name, text) for name, text in TAGS.items()],
-    )
-
-
-class Option(msgspec.Struct, frozen=True):
-    """A query parameter."""
-
-    several: bool
-    """It may be given several times."""
-    bounds: tuple[int, int] | None
-    """Of a whole number, the least and the most."""
-    words: tuple[str, ...]
-    """Those that it may be, if not all."""
-
-    def check(self, name: str, values: Sequence[str]) -> None:
-        """Check that it is given once and written as it has to be. The rest is its type's. Raises `Invalid`."""
-        if not self.several and len(values) > 1:
-            raise Invalid(name, "twice", "one value")
-        if self.words and values[0] not in self.words:
-            raise Invalid(name, values[0], f"one of {', '.join(self.words)}")
-        if self.bounds is not None:
-            least, most = self.bounds
-            number = whole(values[0], most)
-            if number is None or number < least:
-                raise Invalid(name, values[0], f"a whole number from {least} to {most}, in digits")
-
-
 class Document:
     """The document as bytes, and what follows from it."""
 
-    def __init__(self, app: Litestar) -> None:
-        """Describe all routes of this application. Some 0.3 s."""
-        handlers = {str(handler.operation_id): handler for handler in handlers_of(app)}
-        types = _types(handlers.values())
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        """Describe these. Some 50 ms."""
+        self.endpoints: Final = endpoints
+        types = _types(endpoints)
         found, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
         schemas = dict(zip(map(repr, types), found, strict=True))
         for annotation in types:
             _tell_times(annotation, components)
-        # By way of JSON, so that what the framework keeps as objects is plain.
-        tree: Node = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
-        for _, _, operation in operations(tree):
-            _complete(operation, handlers[operation["operationId"]], schemas)
-            _share_problems(operation["responses"], tree["components"].setdefault("responses", {}))
-        tree["components"]["schemas"] = components
+        responses: Node = {}
+        paths: Node = {}
+        for endpoint in endpoints:
+            said = _operation(endpoint, schemas)
+            _share_problems(said["responses"], responses)
+            paths.setdefault(endpoint.template, {})[endpoint.method.lower()] = said
+        tree = _head() | {"paths": paths}
+        tree["components"] |= {"responses": responses, "schemas": components}
         self.body: Final = msgspec.json.encode(_polished(tree))
         """The document as JSON."""
         self.tree: Final[Node] = msgspec.json.decode(self.body)
         """The document as a reader has it."""
-        self.options: Final = {operation["operationId"]: _options(operation) for _, _, operation in operations(tree)}
-        """Of each operation its query parameters."""
-        self.keyed: Final = frozenset(
-            operation["operationId"] for _, _, operation in operations(tree) if _is_keyed(operation)
-        )
-        """The operations that an Idempotency-Key makes safe to send again."""
-        self._methods: Final = [(_pattern(path), tuple(map(str.upper, item))) for path, item in tree["paths"].items()]
-
-    def methods(self, path: str) -> tuple[str, ...]:
-        """What can be done with a path, for who has tried something else."""
-        methods = next((methods for pattern, methods in self._methods if pattern.fullmatch(path)), ("GET",))
-        return (*methods, "HEAD") if "GET" in methods else methods
-
-
-def handlers_of(app: Litestar) -> Iterator[HTTPRouteHandler]:
-    """All handlers that the document is about."""
-    for route in app.routes:
-        if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
-                if handler.resolve_include_in_schema() and handler.operation_id:
-                    yield handler
+        self.options: Final[Mapping[str, Mapping[str, Option]]] = {
+            endpoint.declaration.name: endpoint.arguments.options for endpoint in endpoints
+        }
+        """The parameters of each operation's query."""
 
 
 def operations(tree: Node) -> Iterator[tuple[str, str, Node]]:
@@ -171,20 +140,101 @@ def operations(tree: Node) -> Iterator[tuple[str, str, Node]]:
             yield method.upper(), path, operation
 
 
-def _types(handlers: Iterable[HTTPRouteHandler]) -> list[Any]:
-    """All that goes in or out, each once and in the order of the routes."""
+def _head() -> Node:
+    """What the document says of the service as a whole."""
+    key = {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "cmk_KEYID_SECRET",
+        "description": "A key that an admin made with `POST /api/v1/keys` or `callmarket keys create`.",
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "callmarket", "version": "1", "description": _DESCRIPTION},
+        "security": [{"apiKey": []}],
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "components": {"securitySchemes": {"apiKey": key}},
+    }
+
+
+def _operation(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
+    """All that is said of one operation."""
+    declaration = endpoint.declaration
+    said: Node = {
+        "operationId": declaration.name,
+        "tags": [declaration.tag],
+        "summary": declaration.summary,
+        "description": declaration.doc,
+        "responses": _responses(endpoint, schemas),
+    }
+    parameters = [_parameter(one, one.where) for one in (*declaration.paths, *declaration.queries)]
+    if endpoint.takes_ack:
+        parameters.append(_parameter(_ACK, "query") | {"description": _ACK_WORDS})
+    parameters += [_parameter(one, one.where) for one in declaration.headers]
+    parameters += _headers_read(endpoint)
+    if parameters:
+        said["parameters"] = parameters
+    if declaration.body is not None:
+        media = {"schema": schemas[repr(declaration.body)], "example": BODIES[declaration.name]}
+        said["requestBody"] = {"required": True, "content": {JSON: media}}
+    if endpoint.is_public:
+        said["security"] = []
+    return said
+
+
+def statuses_of(endpoint: Endpoint) -> tuple[int, ...]:
+    """The problems that an operation may answer with."""
+    declaration = endpoint.declaration
+    if endpoint.is_public:
+        return tuple(sorted({*_PUBLIC, *declaration.problems}))
+    kind = _CHANGE if endpoint.is_keyed else _QUESTION if isinstance(declaration, Operation) else ()
+    return tuple(sorted({*_ALWAYS, *kind, *declaration.problems}))
+
+
+def _responses(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
+    has_key = not endpoint.is_public
+    returned = _returned(endpoint.declaration)
+    responses: Node = {}
+    parts = _parts(returned)
+    if parts:
+        answer = {"description": _words(parts[0]), "content": {JSON: {"schema": _schema(returned, schemas)}}}
+    else:
+        described = {"schema": {"type": "string"}}
+        answer = {"description": _STREAMS[endpoint.media_type], "content": {endpoint.media_type: described}}
+    answer["headers"] = _headers_sent(endpoint.declaration.status, problem=False, has_key=has_key)
+    if endpoint.declaration.name == "place_bid":
+        answer["links"] = _links()
+    responses[str(endpoint.declaration.status)] = answer
+    for status, description in endpoint.more.items():
+        content = {JSON: {"schema": _schema(returned, schemas)}}
+        headers = _headers_sent(int(status), problem=False, has_key=has_key)
+        responses[str(int(status))] = {"description": description, "content": content, "headers": headers}
+    for status in statuses_of(endpoint):
+        responses[str(status)] = {
+            "description": _PROBLEMS[status],
+            "content": {MEDIA_TYPE: {"schema": schemas[repr(Problem)]}},
+            "headers": _headers_sent(status, problem=True, has_key=has_key),
+        }
+    return dict(sorted(responses.items()))
+
+
+def _types(endpoints: Iterable[Endpoint]) -> list[Any]:
+    """All that goes in or out, each once and in the order of the operations."""
     types: dict[str, Any] = {repr(Problem): Problem}
-    for handler in handlers:
-        given = handler.parsed_data_field
-        parts = [*_parts(_result(handler)), *([] if given is None else [given.annotation])]
+    for endpoint in endpoints:
+        body = endpoint.declaration.body
+        parts = [*_parts(_returned(endpoint.declaration)), *([] if body is None else [body])]
         types.update((repr(part), part) for part in parts)
     return list(types.values())
 
 
-def _result(handler: HTTPRouteHandler) -> Any:
-    """What a route returns: of an answer with a status of its own, what is in it."""
-    annotation = handler.parsed_return_field.annotation
-    return get_args(annotation)[0] if get_origin(annotation) is Response else annotation
+def _returned(declaration: Declaration) -> Any:
+    """What an operation returns: of an answer with a status of its own, what is in it."""
+    if isinstance(declaration, Operation):
+        return declaration.result
+    annotation = declaration.returns
+    is_answer = get_origin(annotation) is Annotated and get_args(annotation)[0] is Answer
+    return get_args(annotation)[1] if is_answer else annotation
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
@@ -236,59 +286,32 @@ def _schema(annotation: Any, schemas: Mapping[str, Node]) -> Node:
     return {"type": "array", "items": one} if get_origin(annotation) is list else one
 
 
-def _complete(operation: Node, handler: HTTPRouteHandler, schemas: Mapping[str, Node]) -> None:
-    """Say what is true of every operation, and put the exact shapes in."""
-    given = handler.parsed_data_field
-    parameters = [_parameter(parameter) for parameter in operation.pop("parameters", ())]
-    parameters += _headers_read(operation)
-    if parameters:
-        operation["parameters"] = parameters
-    if given is not None:
-        example = BODIES[given.annotation]
-        media = {"schema": schemas[repr(given.annotation)], "example": msgspec.to_builtins(example)}
-        operation["requestBody"] = {"required": True, "content": {_JSON: media}}
-    responses = operation["responses"]
-    ok = str(handler.status_code)
-    stream = _JSON not in responses[ok].get("content", {_JSON: {}})
-    if not stream:
-        responses[ok] = {
-            "description": _words(_parts(_result(handler))[0]),
-            "content": {_JSON: {"schema": _schema(_result(handler), schemas)}},
-        }
-    for status, response in responses.items():
-        for media_type, media in response["content"].items():
-            if media_type == MEDIA_TYPE:
-                media["schema"] = schemas[repr(Problem)]
-            elif status != ok:
-                # The same words with another status: `readyz` where the process is not ready.
-                media["schema"] = _schema(_result(handler), schemas)
-        response["headers"] = _headers_sent(int(status), MEDIA_TYPE in response["content"], has_key="401" in responses)
-    if handler.operation_id == "place_bid":
-        responses[ok]["links"] = _links()
-    operation.pop("deprecated", None)
-    if operation.get("security") == [{}]:
-        operation["security"] = []
+def _parameter(parameter: Parameter, where: str) -> Node:
+    """A parameter: one that is left out has its default; none is ever null."""
+    kinds = [kind for kind in get_args(parameter.kind) if kind is not type(None)]
+    is_union = get_origin(parameter.kind) in (Union, UnionType)
+    schema = msgspec.json.schema(kinds[0] if is_union and len(kinds) == 1 else parameter.kind)
+    if chars_max := _CHARS_MAX.get(schema.get("format", "")):
+        schema["maxLength"] = chars_max
+    said: Node = {"name": parameter.wire_name, "in": where, "required": parameter.is_required or where == "path"}
+    if words := schema.pop("description", ""):
+        said["description"] = words
+    if not said["required"] and parameter.default is not None:
+        schema["default"] = parameter.written(parameter.default)
+    if said["required"]:
+        said["example"] = VALUES[parameter.wire_name]
+    return said | {"schema": schema}
 
 
-def _parameter(parameter: Node) -> Node:
-    """A parameter without what is said by default, and with a value that works."""
-    kept: Node = {
-        key: parameter[key] for key in ("name", "in", "required", "schema", "description") if key in parameter
-    }
-    kept["schema"].pop("description", None)
-    if parameter["in"] == "path" or parameter.get("required"):
-        kept["example"] = VALUES[parameter["name"]]
-    return kept
-
-
-def _headers_read(operation: Node) -> list[Node]:
-    """The headers that an operation listens to: a command, or a question."""
-    read: list[Node] = []
-    if "504" not in operation["responses"]:
-        return [_min_seq_read()] if operation["responses"].keys() >= {"401"} else read
+def _headers_read(endpoint: Endpoint) -> list[Node]:
+    """The headers that an operation listens to: a change, or a question."""
+    if endpoint.is_public:
+        return []
+    if not endpoint.is_keyed:
+        return [_min_seq_read()]
     words = "Names this request. Sent again with the same key it is done once, and answered with what was done."
-    read.append(_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words))
-    if set(operation["tags"]) & set(_OWNED):
+    read = [_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words)]
+    if endpoint.declaration.tag in _OWNED:
         words = "For whom the request is, where the key has several accounts. It has to be one of the key's."
         read.append(_header_read(ACCOUNT_HEADER, NAME_CHARS_MAX, words))
     return read
@@ -305,7 +328,7 @@ def _header_read(name: str, chars_max: int, words: str) -> Node:
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": words}
 
 
-def _headers_sent(status: int, problem: bool, *, has_key: bool) -> Node:
+def _headers_sent(status: int, *, problem: bool, has_key: bool) -> Node:
     sent = {
         REQUEST_ID_HEADER: _header_sent(
             "Names this request in the log of the service: what it named itself, or else a new name."
@@ -327,16 +350,11 @@ def _header_sent(words: str, kind: str = "string", *, required: bool = True) -> 
     return {"description": words, "required": required, "schema": {"type": kind}}
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    """What a path matches, its parameters being one step each."""
-    return re.compile("[^/]+".join(map(re.escape, re.split(r"\{\w+\}", path))))
-
-
 def _share_problems(responses: Node, shared: Node) -> None:
     """Put what is the same for many operations in one place."""
     for status, response in responses.items():
         if MEDIA_TYPE in response["content"]:
-            name = f"Problem{status}"
+            name = f"Problem{status}" if "401" in responses else f"PublicProblem{status}"
             assert shared.setdefault(name, response) == response, (name, response)
             responses[status] = {"$ref": f"#/components/responses/{name}"}
 
@@ -345,22 +363,6 @@ def _links() -> Node:
     """What can be done with a bid that was placed."""
     bid_id = {"bid_id": "$response.body#/bid_id"}
     return {name: {"operationId": name, "parameters": bid_id} for name in ("bid", "why", "amend_bid", "cancel_bid")}
-
-
-def _is_keyed(operation: Node) -> bool:
-    return any(parameter["name"] == IDEMPOTENCY_HEADER for parameter in operation.get("parameters", ()))
-
-
-def _options(operation: Node) -> Mapping[str, Option]:
-    parameters = (one for one in operation.get("parameters", ()) if one["in"] == "query")
-    return {parameter["name"]: _option(parameter["schema"]) for parameter in parameters}
-
-
-def _option(schema: Node) -> Option:
-    kinds = [kind["type"] for kind in schema.get("oneOf", [schema])]
-    # The framework leaves out a bound that is 0.
-    bounds = (int(schema.get("minimum", 0)), int(schema["maximum"])) if "integer" in kinds else None
-    return Option("array" in kinds, bounds, tuple(word for word in schema.get("enum", ()) if word is not None))
 
 
 def _polished(value: Any, key: str = "") -> Any:

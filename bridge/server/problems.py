@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from litestar.exceptions import HTTPException
 
 from callmarket.bridge.api.errors import (
     AccessDenied,
@@ -29,6 +28,7 @@ from callmarket.bridge.api.errors import (
 )
 from callmarket.bridge.api.headers import LEADER_HEADER
 from callmarket.bridge.api.problem import TYPE_PREFIX, Problem
+from callmarket.bridge.server.http_error import HttpError
 from callmarket.engine.reject import Reject
 
 # What a caller sent is shown back in short.
@@ -141,8 +141,8 @@ def _problem(error: Exception) -> Problem:
             return _of_body(error)
         case UnicodeDecodeError():
             return _malformed("", "the body is not UTF-8")
-        case HTTPException():
-            return _of_framework(error)
+        case HttpError():
+            return Problem("about:blank", error.status.phrase, error.status, error.detail)
         case _:
             assert not isinstance(error, ExchangeError), error
             return _own("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the service: the log has it")
@@ -173,16 +173,6 @@ def _wrong_field(error: Invalid) -> Problem:
     return msgspec.structs.replace(problem, field=error.field, value=_shown(error.value), bound=error.expected)
 
 
-def _of_framework(error: HTTPException) -> Problem:
-    """What the framework refuses: no such route, a method that is none, a parameter or body of the wrong shape."""
-    status = HTTPStatus(error.status_code)
-    if status == HTTPStatus.BAD_REQUEST:
-        return _malformed(*first_fault(error))
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _own("internal", status, "an error of the service: the log has it")
-    return Problem("about:blank", status.phrase, status, error.detail or status.description)
-
-
 def _of_body(error: msgspec.MsgspecError) -> Problem:
     """A body that is not JSON, or has a field of the wrong type."""
     words, _, path = str(error).partition(" - at `$")
@@ -193,17 +183,6 @@ def _of_body(error: msgspec.MsgspecError) -> Problem:
 def _malformed(field: str, words: str) -> Problem:
     problem = _own("invalid", HTTPStatus.BAD_REQUEST, f"{field}: {words}" if field else words)
     return msgspec.structs.replace(problem, field=field)
-
-
-def first_fault(error: HTTPException) -> tuple[str, str]:
-    """The field and the words of the first thing that was wrong."""
-    faults = error.extra if isinstance(error.extra, list) else []
-    for fault in faults:
-        if isinstance(fault, dict) and "message" in fault:
-            key = str(fault.get("key", ""))
-            # So the framework calls the body as a whole.
-            return "" if key == "data" else key, str(fault["message"])
-    return "", error.detail
 
 
 def _own(slug: str, status: HTTPStatus, detail: str, retry_after_s: float | None = None) -> Problem:

@@ -13,8 +13,7 @@ from contextvars import ContextVar
 from typing import Final, TypeVar
 
 from callmarket.bridge.access.door import Door
-from callmarket.bridge.api.questions import Durable
-from callmarket.bridge.api.reads import Live
+from callmarket.bridge.api.queries import StateQuery, TableQuery
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.market.async_exchange import AsyncExchange
 from callmarket.bridge.market.exchange import Exchange
@@ -46,17 +45,17 @@ class ReadMarket(AsyncExchange):
         self._dear: Final = Turns(in_all=1, each=1, waiting_each=DEAR_WAITING_EACH, rest=_REST)
         self._tables: Final = Turns(in_all=TABLES_AT_A_TIME, each=TABLES_EACH, waiting_each=TABLES_WAITING_EACH)
 
-    async def ask(self, question: Live[T] | Durable[T]) -> T:
+    async def ask(self, question: StateQuery[T] | TableQuery[T]) -> T:
         """The answer, in its turn. Raises `TooManyRequests` too."""
         asking = ASKING.get()
         if asking is None:
             # The service decides by it, so it is to be what is true now.
             durable_seq = self.durable_seq
-            if isinstance(question, Durable):
+            if isinstance(question, TableQuery):
                 await self._node.tables_have(durable_seq)
             return await self._node.ask_async(question, Seen(durable_seq), caught_up=True)
         key_id, seen = asking.principal.key_id, asking.seen
-        if isinstance(question, Durable):
+        if isinstance(question, TableQuery):
             self._door.weigh(asking.principal, question.weight)
             # Before it takes anybody's turn.
             await self._node.tables_have(seen.seq)

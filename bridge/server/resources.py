@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
-from litestar.handlers import HTTPRouteHandler
-
-from callmarket.bridge.server.static_files import CSS, HTML, JAVASCRIPT, POLICY, StaticFile
+from callmarket.bridge.server.static_files import CSS, HTML, JAVASCRIPT, POLICY, StaticFile, StaticRoute
 
 RESOURCES_PATH: Final = "/resources"
 
@@ -20,11 +18,11 @@ _MEDIA_TYPES: Final = {".css": CSS, ".html": HTML, ".mjs": JAVASCRIPT}
 _POLICY: Final = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
 
 
-def handlers() -> Sequence[HTTPRouteHandler]:
-    """The routes of the page."""
+def static_routes() -> Sequence[StaticRoute]:
+    """The files of the page."""
     found = []
     for file in (files("callmarket.bridge.server") / "resources_ui").iterdir():
         stem, dot, ending = file.name.rpartition(".")
         served = StaticFile.of(file.read_bytes(), _MEDIA_TYPES[dot + ending], _POLICY)
-        found.append(served.at(RESOURCES_PATH if stem == "index" else f"{RESOURCES_PATH}/{file.name}"))
+        found.append(StaticRoute(RESOURCES_PATH if stem == "index" else f"{RESOURCES_PATH}/{file.name}", served))
     return found

@@ -6,28 +6,25 @@ no route can forget to ask.
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from datetime import timedelta
+from typing import Any, Final, TypeVar, assert_never
 
 from callmarket.bridge.access.authorize import acting_account, actor_of, own_provider
 from callmarket.bridge.access.door import Door
 from callmarket.bridge.access.keyring import Keyring
 from callmarket.bridge.access.principal import Scope, require
 from callmarket.bridge.access.stays import Stays
-from callmarket.bridge.api import artifact_changes as changes
-from callmarket.bridge.api import questions, results, verbs
-from callmarket.bridge.api.artifacts import AllocationDetail, BountyDetail
-from callmarket.bridge.api.bodies import NewSpending
+from callmarket.bridge.api.bids import PlacedBid, placed_or_refused
 from callmarket.bridge.api.change import Change
-from callmarket.bridge.api.errors import ExchangeError, Invalid, NotFound, Unauthorized
+from callmarket.bridge.api.errors import ExchangeError, NotFound, Unauthorized
 from callmarket.bridge.api.messages import Ack, Reply, Request
-from callmarket.bridge.api.pages import Order
+from callmarket.bridge.api.operation import Command, IsRetry, MayDo, Operation, Step, Submit, Workflow
 from callmarket.bridge.api.problem import Problem
-from callmarket.bridge.api.questions import AwardRow, AwardStatus
-from callmarket.bridge.api.results import Page, PlacedBid, Round, Swept
-from callmarket.bridge.api.verb import as_actor, means_its_own, of_provider
+from callmarket.bridge.api.queries import ASKING, StateQuery, TableQuery
+from callmarket.bridge.api.requests import as_actor, check_actor, means_its_own, of_provider
+from callmarket.bridge.api.workflows import run_async
 from callmarket.bridge.feed.filters import Filter
 from callmarket.bridge.feed.subscription import Subscription
 from callmarket.bridge.market import recall
@@ -72,77 +69,73 @@ class Service:
         self._waits: Final = Shares("requests that wait for awards", WAITS_PER_KEY_MAX, retry_after_s=5.0)
         self._staff: Final = ThreadPoolExecutor(_STAFF_THREADS, thread_name_prefix="staff")
 
+    async def carry_out(
+        self, caller: Caller, operation: Operation[..., Any], given: Mapping[str, Any], ack: Ack = "durable"
+    ) -> Any:
+        """The result of an operation of the market, done as whoever the caller may be for it. Raises `Forbidden`."""
+        if operation.needs:
+            require(caller.principal, Scope(operation.needs))
+        plan = operation.plan(**given)
+
+        async def step(one: Step) -> Any:
+            return await self._step(caller, one, ack)
+
+        return await run_async(plan.steps, step) if isinstance(plan, Workflow) else await self._step(caller, plan, ack)
+
+    async def _step(self, caller: Caller, step: Step, ack: Ack) -> Any:
+        match step:
+            case Command(request, read):
+                return read(await self.submit(caller, request, ack))
+            case StateQuery():
+                return await self.market.ask(step)
+            case TableQuery():
+                return await (self._awaited(caller, step) if step.wait_s else self.market.ask(step))
+            case Change():
+                return await self.market.change(step, _name_of(caller))
+            case Submit(requests, as_written):
+                if as_written:
+                    return await self.node.submit_async(requests, "durable")
+                return await self._submit_all(caller, requests, ack)
+            case IsRetry(request):
+                return self.market.read(recall.is_retry(self._acting(caller, request)))
+            case MayDo(request):
+                self._acting(caller, request)
+                return None
+            case _ as never:
+                assert_never(never)
+
+    async def _submit_all(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[Reply]:
+        replies = await self.node.submit_async([self._acting(caller, request) for request in requests], ack)
+        caller.note(replies[-1].seq, replies[-1].durable_seq)
+        return replies
+
     async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
-        """The reply to one request of `verbs`, made as whoever the caller may be for it. Raises `Forbidden`."""
+        """The reply to one request, made as whoever the caller may be for it. Raises `Forbidden`."""
         reply = (await self.node.submit_async([self._acting(caller, request)], ack))[0]
         caller.note(reply.seq, reply.durable_seq)
         return reply
-
-    def check_may(self, caller: Caller, request: Request) -> None:
-        """Raise `Forbidden` as `submit` would, before anything is looked up for a request."""
-        self._acting(caller, request)
-
-    def is_retry(self, caller: Caller, request: Request) -> bool:
-        """Whether the request's id was used before, so that only the engine has to be asked. Raises `Forbidden`."""
-        return self.market.read(recall.is_retry(self._acting(caller, request)))
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
         # One was counted at the door.
         self.door.charge(caller.principal, len(requests) - 1)
-        replies = await self.node.submit_async([self._acting(caller, request) for request in requests], ack)
-        caller.note(replies[-1].seq, replies[-1].durable_seq)
-        outcomes = [results.placed_or_refused(reply) for reply in replies]
+        replies = await self._submit_all(caller, requests, ack)
+        outcomes = [placed_or_refused(reply) for reply in replies]
         durable_seq = replies[-1].durable_seq
         return [
             one if isinstance(one, PlacedBid) else problem_of(one, caller.request_id, durable_seq) for one in outcomes
         ]
 
-    async def clear_round(self, caller: Caller, market_id: str, now: datetime | None, ack: Ack = "durable") -> Round:
-        """Call a market, and release its losers. Raises `Forbidden`."""
-        actor = self._acting(caller, verbs.clear_round(market_id, now)).actor
-        cleared = (
-            await self.market.acting_as(actor)
-            .acknowledging(ack)
-            .clear_round(market_id, now, command_id=caller.command_id)
-        )
-        caller.note(cleared.stamp.seq, cleared.stamp.durable_seq)
-        return cleared
+    async def _awaited(self, caller: Caller, question: TableQuery[Any]) -> Any:
+        """Awards, where there is none yet as soon as there is one.
 
-    async def refund_unfilled(self, caller: Caller, now: datetime | None, ack: Ack = "durable") -> Swept:
-        """Sweep all that is due. Raises `Forbidden`."""
-        actor = self._acting(caller, verbs.refund_unfilled(now)).actor
-        swept = await self.market.acting_as(actor).acknowledging(ack).refund_unfilled(now, command_id=caller.command_id)
-        caller.note(swept.stamp.seq, swept.stamp.durable_seq)
-        return swept
-
-    async def awards(
-        self,
-        caller: Caller,
-        market_id: str | None,
-        bidder_id: str | None,
-        status: AwardStatus | None,
-        *,
-        since: datetime | None,
-        limit: int,
-        after: str | None,
-        order: Order,
-        wait_s: float,
-    ) -> Page[AwardRow]:
-        """Awards; with `wait_s`, where there is none yet, as soon as there is one.
-
-        Raises `Invalid`; `Unauthorized` where the caller's key ends while it waits. Each look that finds none yet
-        weighs as one question, and the rows, which are told once, as those of a page.
+        Raises `Unauthorized` where the caller's key ends while it waits. Each look that finds none yet weighs as one
+        question, and the rows, which are told once, as those of a page.
         """
-        question = questions.awards(market_id, bidder_id, status, since=since, limit=limit, after=after, order=order)
-        if not wait_s:
-            return await self.market.ask(question)
         # The first look has paid for the rows. One more than it weighs, for the one that was counted at the door.
-        again = dataclasses.replace(question, weight=1 + questions.ASKING)
-        if not bidder_id:
-            raise Invalid("bidder_id", "", "the account whose awards are waited for")
+        again = dataclasses.replace(question, weight=1 + ASKING)
         loop = asyncio.get_running_loop()
-        until_s = loop.time() + wait_s
+        until_s = loop.time() + question.wait_s
 
         def leave(why: str) -> None:
             watch.finish(Unauthorized(why))
@@ -150,13 +143,13 @@ class Service:
         # Noticed before it is read, so that nothing falls between.
         with (
             self._waits.one(caller.principal.key_id),
-            self.node.feed.awards_of(bidder_id) as watch,
+            self.node.feed.awards_of(question.bidder_id) as watch,
             self.stays.stay(caller.principal, leave),
         ):
             seen_award_id = 0
             caller.seen.note(watch.seq)
             page = await self.market.ask(question)
-            while not page.items and await watch.wait(seen_award_id, until_s - loop.time()):
+            while not question.is_there(page) and await watch.wait(seen_award_id, until_s - loop.time()):
                 # It may be another market's, or have ended in another way: then the next one is waited for.
                 seen_award_id = watch.latest_award_id
                 # What is durable, and was noticed, may not be in the tables yet.
@@ -215,22 +208,6 @@ class Service:
         await self._calls.read_settings()
         return self._calls.status(market_id)
 
-    async def change(self, caller: Caller, scope: Scope, change: Change[T]) -> T:
-        """The result of a change of plain tables, which takes this scope. Raises `Forbidden`."""
-        require(caller.principal, scope)
-        return await self.market.change(change, _name_of(caller))
-
-    async def record_spending(self, caller: Caller, artifact_id: str, cost: NewSpending) -> AllocationDetail:
-        """Record what work on an artifact has cost. Raises `Forbidden`, `Invalid`, `NotFound` or `Conflict`."""
-        require(caller.principal, Scope.OPERATE)
-        spending = changes.spending_of(artifact_id, cost.tokens, cost.reference_type, cost.reference_id, cost.impact)
-        return await self.market.record_spending(spending, _name_of(caller))
-
-    async def claim_bounty(self, caller: Caller, bounty_id: str, account_id: str) -> BountyDetail:
-        """Let the caller's account work for an account's bounty. Raises `Forbidden`, `NotFound` or `Conflict`."""
-        claim = changes.claim_bounty(bounty_id, account_id, self.bidder(caller))
-        return await self.market.change(claim, _name_of(caller))
-
     def durable_seq(self) -> int | None:
         """How far history is durable; None where this process does not lead."""
         try:
@@ -261,7 +238,7 @@ class Service:
         actor = actor_of(principal, request.command, account, self.market.read, request.command_id)
         if actor == request.actor:
             return request
-        verbs.check_actor(actor)
+        check_actor(actor)
         return as_actor(request, actor)
 
 

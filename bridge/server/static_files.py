@@ -6,18 +6,19 @@ the same, because a new version of the service has new ones.
 Rule of this file: bytes and headers; which pages there are, and what they may load, is theirs to say.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from gzip import compress, decompress
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
-from litestar.handlers import HTTPRouteHandler
+from callmarket.bridge.server.endpoint import Answer, Asked
+from callmarket.bridge.server.service import Service
 
-CSS: Final = "text/css"
-HTML: Final = "text/html"
-JAVASCRIPT: Final = "text/javascript"
+CSS: Final = "text/css; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
+JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 JSON: Final = "application/json"
 
 # Nothing but what a page names is loaded, run or sent, and only from here. Who frames a page could make somebody click.
@@ -25,8 +26,6 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class StaticFile:
@@ -53,28 +52,33 @@ class StaticFile:
         """Names its content; weak, because it is the same whether compressed or not (RFC 9110, 8.8.3)."""
         return f'W/"{sha256(self.body).hexdigest()[:32]}"'
 
-    def answer(self, request: AnyRequest) -> Response[bytes]:
+    def answer(self, if_none_match: str, accept_encoding: str) -> Answer:
         """The file, or that it is what the browser has."""
-        headers = {
-            "Content-Security-Policy": self._policy,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            "Cache-Control": "no-cache",
-            "ETag": self.tag,
-            "Vary": "Accept-Encoding",
-        }
-        if self.tag.removeprefix("W/") in request.headers.get("if-none-match", ""):
-            return Response(b"", status_code=HTTPStatus.NOT_MODIFIED, media_type=self._media_type, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers["Content-Encoding"] = "gzip"
-            return Response(self._compressed, media_type=self._media_type, headers=headers)
-        return Response(self.body, media_type=self._media_type, headers=headers)
+        headers = [
+            ("Content-Security-Policy", self._policy),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cache-Control", "no-cache"),
+            ("ETag", self.tag),
+            ("Vary", "Accept-Encoding"),
+        ]
+        if self.tag.removeprefix("W/") in if_none_match:
+            return Answer(b"", HTTPStatus.NOT_MODIFIED, self._media_type, headers)
+        if "gzip" in accept_encoding:
+            return Answer(self._compressed, HTTPStatus.OK, self._media_type, [*headers, ("Content-Encoding", "gzip")])
+        return Answer(self.body, HTTPStatus.OK, self._media_type, headers)
 
-    def at(self, path: str) -> HTTPRouteHandler:
-        """Its route. It is not in the OpenAPI document, which is about the market."""
 
-        @get(path, include_in_schema=False)
-        async def static_file(request: AnyRequest) -> Response[bytes]:
-            return self.answer(request)
+@dataclass(frozen=True)
+class StaticRoute:
+    """A file at its path. It is not in the OpenAPI document, which is about the market."""
 
-        return static_file
+    template: str
+    file: StaticFile
+    method: str = "GET"
+
+    async def serve(self, _: Service, asked: Asked) -> Answer:
+        """The file."""
+        headers = dict(asked.scope["headers"])
+        wanted, takes = headers.get(b"if-none-match", b""), headers.get(b"accept-encoding", b"")
+        return self.file.answer(wanted.decode("latin-1"), takes.decode("latin-1"))

@@ -1,20 +1,16 @@
-"""How bodies are read: strictly, by the hot route and by the framework alike.
+"""How bodies are read: strictly.
 
-Rule of this file: a number is a number, a field is there once, and what is wrong is told by field, value and bound. By
-itself the framework takes "10" for 10, in a body too; where tokens are counted, that is a client's mistake that should
-be told.
+Rule of this file: a number is a number, a field is there once, and what is wrong is told by field, value and bound.
 """
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from litestar import Request
 
-from callmarket.bridge.api.bodies import AN_INSTANT
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.fields import AN_INSTANT
 from callmarket.bridge.api.names import in_words
 from callmarket.bridge.server.once import check_once
 
@@ -23,28 +19,12 @@ T = TypeVar("T")
 _FIELD: Final = re.compile("Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
 # What the decoder says of a value that is not what its field takes, as what it takes.
-_EXPECTED: Final = {
+EXPECTED: Final = {
     "Invalid RFC3339 encoded datetime": AN_INSTANT,
     "`datetime` with a timezone component": AN_INSTANT,
     "Invalid ISO8601 duration": "an ISO 8601 duration, as PT90S",
     "Number out of range": "a number that a 64-bit float can hold",
 }
-
-
-class StrictRequest(Request[Any, Any, Any]):
-    """A request whose JSON body is decoded as what its route declares, or refused."""
-
-    async def body(self) -> bytes:
-        """The body, which cannot be empty: only routes that take one ask for it. Raises `msgspec.DecodeError`."""
-        body = await super().body()
-        # The decoder's own words for it.
-        return body or msgspec.json.decode(body)
-
-    async def json(self) -> Any:
-        """What the route declares. Raises as `decoded`."""
-        declared = self.route_handler.parsed_data_field
-        assert declared is not None, self.route_handler
-        return decoded(await self.body(), _decoder(declared.annotation))
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -73,8 +53,14 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
     elif words.startswith("Invalid enum value"):
         expected = f"one of {', '.join(_choices(kind, path))}"
     else:
-        expected = words.removeprefix("Expected ").partition(", got ")[0]
-    return Invalid(path or "body", _value_at(path, body), _EXPECTED.get(expected, in_words(expected)))
+        expected = in_short(words)
+    return Invalid(path or "body", _value_at(path, body), expected)
+
+
+def in_short(words: str) -> str:
+    """What the decoder expected, as a person says it."""
+    expected = words.removeprefix("Expected ").partition(", got ")[0]
+    return EXPECTED.get(expected, in_words(expected))
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:
@@ -120,8 +106,3 @@ def _value_at(path: str, body: bytes) -> Any:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, LookupError, TypeError):
         return None
     return value
-
-
-@functools.cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)

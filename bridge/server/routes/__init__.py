@@ -1,5 +1,5 @@
-"""One file per resource: each function is a route, its signature is its part of the OpenAPI document.
+"""What is asked over HTTP and is no operation of the market: keys, cycles, batches, the stream, metrics, health.
 
-Rule of this folder: a route turns what was sent into a request of `bridge.api.verbs` or a question to the market, and
-returns a result of `bridge.api.results` or `bridge.api.reads` as it is.
+Rule of this folder: each function is a route; its signature, behind the service and the caller, is what is
+sent. A route translates and asks the service; an operation of the market needs none.
 """

@@ -5,47 +5,44 @@ Rule of this file: that of its folder.
 
 from typing import Annotated
 
-from litestar import get
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, QueryParameter
-from litestar.types import ASGIApp
+from msgspec import Meta
 
+from callmarket.bridge.api.declaration import InHeader
 from callmarket.bridge.api.errors import told_as
+from callmarket.bridge.api.fields import Named
 from callmarket.bridge.feed import sse
 from callmarket.bridge.feed.filters import filter_of
+from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.event_stream import EventStream
-from callmarket.bridge.server.routes.common import GivenCaller, GivenService, NameQuery, problems
+from callmarket.bridge.server.routes.route import route
+from callmarket.bridge.server.service import Service
 from callmarket.engine.limits import SEQ_MAX
 
 AfterSeq = Annotated[
-    int | None,
-    QueryParameter(ge=0, le=SEQ_MAX, description="Everything after this row; without it, what comes from now on."),
+    int, Meta(ge=0, le=SEQ_MAX, description="Everything after this row; without it, what comes from now on.")
 ]
 Kinds = Annotated[
-    list[str] | None,
-    QueryParameter(max_items=10, description="Of `round`, `award`, `bid`, `slot`, `market`, `watermark`; else all."),
+    list[str],
+    Meta(max_length=10, description="Of `round`, `award`, `bid`, `slot`, `market`, `watermark`; else all."),
 ]
-Markets = Annotated[list[str] | None, QueryParameter(max_items=100, description="These markets only; else all.")]
+Markets = Annotated[list[str], Meta(max_length=100, description="These markets only; else all.")]
 LastEventId = Annotated[
-    str | None,
-    HeaderParameter(name="Last-Event-ID", max_length=20, description="As browsers send it to resume: the last `id`."),
+    str,
+    InHeader("Last-Event-ID"),
+    Meta(max_length=20, description="As browsers send it to resume: the last `id`."),
 ]
 
-STREAM = ResponseSpec(
-    str, media_type=sse.MEDIA_TYPE, generate_examples=False, description="Server-sent events, until somebody ends it."
-)
 
-
-@get("/events", operation_id="events", summary="Live stream", responses={**problems(410), 200: STREAM})
+@route("GET", "/events", "Events", "Live stream", problems=(410,), media_type=sse.MEDIA_TYPE)
 async def events(
-    caller: GivenCaller,
-    service: GivenService,
-    after_seq: AfterSeq = None,
-    market_id: Markets = None,
-    kind: Kinds = None,
-    bidder_id: NameQuery = None,
-    last_event_id: LastEventId = None,
-) -> ASGIApp:
+    service: Service,
+    caller: Caller,
+    after_seq: AfterSeq | None = None,
+    market_id: Markets | None = None,
+    kind: Kinds | None = None,
+    bidder_id: Named | None = None,
+    last_event_id: LastEventId | None = None,
+) -> EventStream:
     """Rounds, awards, changes of the book and the durable watermark, as server-sent events, each once it is durable.
 
     The `id` of an event is its row: send it back as `Last-Event-ID`, or as `after_seq`, and the stream goes on without
@@ -60,7 +57,7 @@ async def events(
     with told_as(after_seq="after_seq" if resumed_seq is None else "Last-Event-ID"):
         subscription, share = await service.subscribe(caller, wanted, after_seq if resumed_seq is None else resumed_seq)
     stay = service.stays.stay(caller.principal, subscription.expel)
-    return EventStream(subscription, stay, share)  # type: ignore[return-value]  # the same protocol in other words
+    return EventStream(subscription, stay, share)
 
 
-HANDLERS = (events,)
+ENDPOINTS = (events,)

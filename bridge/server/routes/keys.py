@@ -3,15 +3,19 @@
 Rule of this file: that of its folder.
 """
 
-import msgspec
-from litestar import delete, get, post
-from litestar.params import JSONBody
-from msgspec import Struct
+from datetime import datetime
+from typing import Annotated
 
-from callmarket.bridge.access.issue import Issued, KeyView, NewKey
+import msgspec
+from msgspec import Meta, Struct
+
+from callmarket.bridge.access.issue import BURST, RATE_PER_S, Accounts, Issued, KeyName, KeyView, NewKey, Rate
 from callmarket.bridge.access.principal import Scope, require
+from callmarket.bridge.api.fields import Limit, PathName
 from callmarket.bridge.api.results import Page
-from callmarket.bridge.server.routes.common import QUESTION, GivenCaller, GivenService, Limit, PathId, problems
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.routes.route import route
+from callmarket.bridge.server.service import Service
 
 
 class Me(Struct, frozen=True):
@@ -42,8 +46,8 @@ class KeyDetail(KeyView, frozen=True):
     durable_seq: int
 
 
-@get("/me", operation_id="whoami", summary="What this key may do", responses=QUESTION)
-async def whoami(caller: GivenCaller, service: GivenService) -> Me:
+@route("GET", "/me", "Keys", "What this key may do", problems=(404,))
+async def whoami(service: Service, caller: Caller) -> Me:
     """What the key of this request may do."""
     principal = caller.principal
     seq, durable_seq = service.position()
@@ -60,26 +64,48 @@ async def whoami(caller: GivenCaller, service: GivenService) -> Me:
     )
 
 
-@post("/keys", operation_id="create_key", summary="Make a key", responses=problems(408, 413))
-async def create_key(data: JSONBody[NewKey], caller: GivenCaller, service: GivenService) -> NewKeyIssued:
-    """Make a key. Its text is in this answer and nowhere else. Needs the scope `admin`."""
+@route("POST", "/keys", "Keys", "Make a key", status=201, problems=(408, 413))
+async def create_key(
+    service: Service,
+    caller: Caller,
+    name: KeyName,
+    bid: Accounts = (),
+    offer: Accounts = (),
+    operate: bool = False,
+    admin: bool = False,
+    expires_at: Annotated[datetime, Meta(tz=True)] | None = None,
+    rate_per_s: Rate = RATE_PER_S,
+    burst: Rate = BURST,
+) -> NewKeyIssued:
+    """Make a key: with the scope `read`, and those that are named. Its text is in this answer and nowhere else.
+
+    Needs the scope `admin`.
+    """
     require(caller.principal, Scope.ADMIN)
-    issued = await service.in_thread(lambda: service.keyring.issue(data, f"key {caller.principal.key_id}"))
+    wanted = NewKey(
+        name=name,
+        bid=bid,
+        offer=offer,
+        operate=operate,
+        admin=admin,
+        expires_at=expires_at,
+        rate_per_s=rate_per_s,
+        burst=burst,
+    )
+    issued = await service.in_thread(lambda: service.keyring.issue(wanted, f"key {caller.principal.key_id}"))
     return NewKeyIssued(issued.key, issued.view, *service.position())
 
 
-@get("/keys", operation_id="list_keys", summary="List keys", responses=QUESTION)
-async def list_keys(caller: GivenCaller, service: GivenService, limit: Limit = 100) -> Page[KeyView]:
+@route("GET", "/keys", "Keys", "List keys", problems=(404,))
+async def list_keys(service: Service, caller: Caller, limit: Limit = 100) -> Page[KeyView]:
     """The newest keys, also those that work no longer; not their texts, and no page after. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
     views = await service.in_thread(lambda: service.keyring.views(limit))
     return Page(views, None, *service.position())
 
 
-@delete(
-    "/keys/{key_id:str}", operation_id="revoke_key", summary="Revoke a key", status_code=200, responses=problems(404)
-)
-async def revoke_key(key_id: PathId, caller: GivenCaller, service: GivenService) -> KeyDetail:
+@route("DELETE", "/keys/{key_id}", "Keys", "Revoke a key", problems=(404,))
+async def revoke_key(service: Service, caller: Caller, key_id: PathName) -> KeyDetail:
     """Take a key away, for good: here at once, in other processes within a second. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
     view = await service.in_thread(lambda: service.keyring.revoke(key_id))
@@ -87,4 +113,4 @@ async def revoke_key(key_id: PathId, caller: GivenCaller, service: GivenService)
     return KeyDetail(**msgspec.structs.asdict(view), seq=seq, durable_seq=durable_seq)
 
 
-HANDLERS = (whoami, create_key, list_keys, revoke_key)
+ENDPOINTS = (whoami, create_key, list_keys, revoke_key)

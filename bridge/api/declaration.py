@@ -1,0 +1,202 @@
+"""What stands in a signature: where each argument goes over HTTP, how it is written there, and within which bounds.
+
+Rule of this file: no operation is known here. Bodies, queries, paths and their bounds are read from the annotations of
+a function, once, when it is imported; so there is no second list of them to be kept in step.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct, defstruct
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Where = Literal["path", "query", "body", "account", "header"]
+
+COMMAND_ID: Final = "command_id"
+
+
+class Acting:
+    """Marks the account that acts: over HTTP it is named by the key or a header, and is no field of a body."""
+
+
+class InQuery:
+    """Marks an argument of a change that stands behind the `?`, not in the body."""
+
+
+@dataclass(frozen=True)
+class InHeader:
+    """Marks an argument that is a header of this name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How an argument is written outside of Python, where that differs: as this type, and under a name with a suffix."""
+
+    kind: Any
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any] | None = None
+    suffix: str = ""
+
+
+class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What all bodies share: a field that is not known is refused, so that a mistyped one is not its default."""
+
+
+class _Missing(NamedTuple):
+    """The default of what must be given."""
+
+
+REQUIRED: Final = _Missing()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument, as Python has it (`name`, `default`) and as the wire has it (`wire_name`, `kind`)."""
+
+    name: str
+    wire_name: str
+    kind: Any
+    default: Any
+    where: Where
+    encode: Callable[[Any], Any] | None = None
+    decode: Callable[[Any], Any] | None = None
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is REQUIRED
+
+    def written(self, value: Any) -> Any:
+        """A value as the wire has it."""
+        return value if self.encode is None or value is None else self.encode(value)
+
+    def read(self, value: Any) -> Any:
+        """A value of the wire as Python has it."""
+        return value if self.decode is None or value is None else self.decode(value)
+
+
+class Declaration:
+    """A function's signature as one request over HTTP: its path, its query, its body, and what comes back."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        method: Method,
+        path: str,
+        tag: str,
+        summary: str,
+        *,
+        status: int = 200,
+        problems: tuple[int, ...] = (),
+        given: int = 0,
+    ) -> None:
+        """`path` is below /api/v1, or whole where it begins with `/api/`. The first `given` arguments are the server's."""
+        self.function: Final = function
+        self.name: Final[str] = function.__name__
+        self.method: Final[Method] = method
+        self.path: Final = path
+        self.tag: Final = tag
+        self.summary: Final = summary
+        self.status: Final = status
+        self.problems: Final = problems
+        self.doc: Final = inspect.getdoc(function) or ""
+        self.signature: Final = _without(inspect.signature(function), given)
+        hints = get_type_hints(function, include_extras=True)
+        self.returns: Final = hints.pop("return")
+        self.parameters: Final = tuple(
+            self._parameter(one, hints[one.name]) for one in self.signature.parameters.values()
+        )
+        self.paths: Final = self._at("path")
+        self.queries: Final = self._at("query")
+        self.headers: Final = tuple(one for one in self._at("header") if one.name != COMMAND_ID)
+        self.fields: Final = self._at("body")
+        self.body: Final[type[Struct] | None] = self._struct() if self.fields else None
+        self.account: Final = next((one for one in self.parameters if one.where == "account"), None)
+        """Who acts. An argument that stands in the path as well is not here."""
+        self.payer: Final = next((n for n, kind in hints.items() if _marked(kind, Acting) is not None), "")
+        """The name of the argument that says for whom the request is, wherever it stands; empty if there is none."""
+        self.has_command_id: Final = COMMAND_ID in self.signature.parameters
+
+    def _at(self, where: Where) -> tuple[Parameter, ...]:
+        return tuple(one for one in self.parameters if one.where == where)
+
+    def _parameter(self, one: inspect.Parameter, annotation: Any) -> Parameter:
+        wire = _marked(annotation, Wire)
+        header = _marked(annotation, InHeader)
+        default = REQUIRED if one.default is inspect.Parameter.empty else one.default
+        name, kind = one.name, _plain(annotation)
+        if header is not None:
+            name = header.name
+        if wire is not None:
+            name, kind = name + wire.suffix, wire.kind if default is not None else wire.kind | None
+        decode, encode = (None, None) if wire is None else (wire.decode, wire.encode)
+        if encode is not None and default not in (REQUIRED, None):
+            # What a reader of the document sees: the default as it would be written.
+            wire_default = encode(default)
+            assert decode is None or decode(wire_default) == default, (self.name, name)
+        return Parameter(one.name, name, kind, default, self._where(one.name, annotation), encode, decode)
+
+    def _where(self, name: str, annotation: Any) -> Where:
+        if name == COMMAND_ID or _marked(annotation, InHeader) is not None:
+            return "header"
+        if "{" + name + "}" in self.path:
+            return "path"
+        if _marked(annotation, Acting) is not None:
+            return "account"
+        if self.method == "GET" or _marked(annotation, InQuery) is not None:
+            return "query"
+        return "body"
+
+    def _struct(self) -> type[Struct]:
+        """The body: the fields that must be there first, as Python wants it of no one else."""
+        fields = [
+            (one.wire_name, one.kind) if one.is_required else (one.wire_name, one.kind, one.written(one.default))
+            for one in self.fields
+        ]
+        name = "".join(part.title() for part in self.name.split("_"))
+        namespace = {"__doc__": self.doc.partition("\n\n")[0]}
+        return defstruct(f"{name}Body", fields, bases=(Body,), namespace=namespace, frozen=True, kw_only=True)
+
+    def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of a call by name, defaults among them. Raises `TypeError` as the function itself."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+
+def _without(signature: inspect.Signature, given: int) -> inspect.Signature:
+    return signature.replace(parameters=list(signature.parameters.values())[given:])
+
+
+def _marked(annotation: Any, marker: Any) -> Any:
+    """The mark of this class on an annotation, or inside of its union; None if it has none."""
+    for one in _annotated(annotation):
+        for mark in get_args(one)[1:]:
+            if mark is marker or isinstance(mark, marker):
+                return mark
+    return None
+
+
+def _annotated(annotation: Any) -> list[Any]:
+    parts = [annotation]
+    if get_origin(annotation) not in (Annotated, None):
+        parts += get_args(annotation)
+    return [one for one in parts if get_origin(one) is Annotated]
+
+
+def _plain(annotation: Any) -> Any:
+    """The annotation without our marks, which are nobody else's business."""
+    if get_origin(annotation) is Annotated:
+        kind, *marks = get_args(annotation)
+        kept = [mark for mark in marks if not isinstance(mark, Wire | InHeader) and mark not in (Acting, InQuery)]
+        inner = _plain(kind)
+        for mark in kept:
+            inner = Annotated[inner, mark]
+        return inner
+    if get_origin(annotation) is not None and type(None) in get_args(annotation):
+        return Union[tuple(_plain(one) for one in get_args(annotation))]  # noqa: UP007 -- made of a tuple
+    return annotation

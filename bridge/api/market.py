@@ -1,0 +1,80 @@
+"""All operations of a market: the one list that `Exchange`, `AsyncExchange`, `Client` and `AsyncClient` share.
+
+Rule of this file: names only. An operation that is here means the same wherever it is asked, which `tests/contract`
+proves.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from callmarket.bridge.api.accounts import Accounts
+from callmarket.bridge.api.artifacts import Artifacts
+from callmarket.bridge.api.awards import Awards
+from callmarket.bridge.api.bids import Bids, PlacedBid
+from callmarket.bridge.api.commitments import Commitments
+from callmarket.bridge.api.errors import Refused
+from callmarket.bridge.api.holds import Holds
+from callmarket.bridge.api.markets import Markets
+from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.api.quest_budgets import QuestBudgetsOfDays
+from callmarket.bridge.api.resource_budgets import ResourceBudgets
+from callmarket.bridge.api.rounds import Rounds
+from callmarket.bridge.api.slots import Slots
+
+T = TypeVar("T")
+
+
+class Operations(
+    Markets,
+    Rounds,
+    Slots,
+    Bids,
+    Awards,
+    Accounts,
+    Holds,
+    QuestBudgetsOfDays,
+    Artifacts,
+    ResourceBudgets,
+    Commitments,
+):
+    """The operations of a market, as methods.
+
+    Every command returns when its effect is durable and raises `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`;
+    with a `command_id` it may be sent again. Every question raises `NotFound` for what is not there, `Invalid` for what
+    makes no sense, `Unavailable` where no answer is to be had. Each answer carries the `seq` it saw, and up to where
+    everything is durable (`durable_seq`). Lists are pages: `next` is handed back as `after`.
+    """
+
+
+class Market(Operations):
+    """A market, for threads: in this process, or over a network."""
+
+    def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """The result of one operation with these arguments."""
+        raise NotImplementedError
+
+    def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids at once (`place_bid.request` makes each); one outcome for each.
+
+        An `Exchange` takes 1,000 of them at most, in one piece; a `Client` sends any number, a thousand at a time.
+        """
+        raise NotImplementedError
+
+
+class AsyncMarket(Operations):
+    """A market, for asyncio: in this process, or over a network."""
+
+    async def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
+        """The result of one operation with these arguments."""
+        raise NotImplementedError
+
+    async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
+        """Place many bids at once, as `Market.place_bids`."""
+        raise NotImplementedError
+
+
+def all_operations() -> Iterator[Operation[..., Any]]:
+    """Each operation once, in the order of the list."""
+    for part in Operations.__bases__:
+        yield from (one for one in vars(part).values() if isinstance(one, Operation))

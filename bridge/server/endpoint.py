@@ -1,0 +1,129 @@
+"""One request, one answer: what stands behind a path, made from a declaration.
+
+Rule of this file: it translates and bounds; what is done is the service's, or a route's. Every check that holds for all
+operations is made here, so that none can forget it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from callmarket.bridge.api.declaration import Declaration
+from callmarket.bridge.api.errors import Forbidden, Invalid, Refused, Unauthorized
+from callmarket.bridge.api.headers import IDEMPOTENCY_HEADER
+from callmarket.bridge.api.messages import Ack
+from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.server.arguments import ACK, Arguments
+from callmarket.bridge.server.asgi import Application, Scope
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.service import Service
+
+JSON: Final = "application/json"
+PREFIX: Final = "/api/v1"
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer."""
+
+    body: bytes
+    status: int = HTTPStatus.OK
+    media_type: str = JSON
+    headers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass
+class Asked:
+    """A request that was let in."""
+
+    scope: Scope
+    values: Mapping[str, str]
+    """The names in its path."""
+    caller: Caller | None
+    """None where anybody may ask."""
+    body: bytes = b""
+
+
+Perform = Callable[[Service, Caller | None, dict[str, Any], Ack], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What stands at one path, for one method."""
+
+    declaration: Declaration
+    perform: Perform
+    is_keyed: bool = False
+    """Whether an Idempotency-Key means something here."""
+    takes_ack: bool = False
+    media_type: str = JSON
+    more: Mapping[int, Any] = field(default_factory=dict)
+    """Answers with other statuses that are no problems, by their shape."""
+    is_public: bool = False
+
+    def __post_init__(self) -> None:
+        """Prepare what can be."""
+        object.__setattr__(self, "arguments", Arguments(self.declaration, takes_ack=self.takes_ack))
+        path = self.declaration.path
+        whole = self.is_public or path.startswith("/api/") or self.declaration.tag == "Metrics"
+        object.__setattr__(self, "template", path if whole else PREFIX + path)
+        object.__setattr__(self, "method", self.declaration.method)
+
+    arguments: Arguments = field(init=False)
+    template: str = field(init=False)
+    method: str = field(init=False)
+
+    async def serve(self, service: Service, asked: Asked) -> Answer | Application:
+        """The answer. Raises what the market raises, and `HttpError`."""
+        arguments, caller, declaration = self.arguments, asked.caller, self.declaration
+        if caller is not None:
+            self._check(caller)
+        elif not self.is_public:
+            # A second lock: `front` has let nobody in without a key, however the path was spelled.
+            raise Unauthorized("an API key is needed: Authorization: Bearer cmk_...")
+        given = arguments.read_query(asked.scope["query_string"])
+        ack: Ack = given.pop(ACK, "durable")
+        given |= arguments.read_path(asked.values)
+        given |= arguments.read_headers(asked.scope["headers"])
+        if arguments.has_body:
+            given |= arguments.read_body(asked.body)
+        if caller is not None:
+            if declaration.account is not None and declaration.account.is_required:
+                given[declaration.account.name] = service.bidder(caller)
+            given |= arguments.command_id(caller.command_id)
+        try:
+            answer = await self.perform(service, caller, given, ack)
+        except (Invalid, Refused) as error:
+            # As it was sent.
+            error.field = arguments.wire_names.get(error.field, error.field)
+            raise
+        if isinstance(answer, Answer):
+            return answer
+        if callable(answer):
+            stream: Application = answer
+            return stream
+        return Answer(encode(answer), declaration.status)
+
+    def _check(self, caller: Caller) -> None:
+        """What holds for every operation, before anything of it is read. Raises `Forbidden` and `Invalid`."""
+        asks = self.method == "GET"
+        if not (asks or caller.principal.may_change):
+            raise Forbidden(f"key {caller.principal.key_id} may only read")
+        # Whoever sends an Idempotency-Key counts on it: where it would mean nothing it is refused.
+        if caller.command_id and not (self.is_keyed or asks):
+            raise Invalid(IDEMPOTENCY_HEADER, caller.command_id, "none: it is not remembered here")
+
+
+def endpoint_of(operation: Operation[..., Any]) -> Endpoint:
+    """The endpoint of an operation of the market."""
+
+    async def perform(service: Service, caller: Caller | None, given: dict[str, Any], ack: Ack) -> Any:
+        assert caller is not None, operation.name
+        return await service.carry_out(caller, operation, given, ack)
+
+    return Endpoint(operation, perform, is_keyed=operation.is_change, takes_ack=operation.has_command_id)

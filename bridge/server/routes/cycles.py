@@ -1,0 +1,52 @@
+"""When markets are called by the service.
+
+Rule of this file: that of its folder.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from callmarket.bridge.api.fields import PathName
+from callmarket.bridge.scheduler.caller import CycleStatus
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.routes.route import route
+from callmarket.bridge.server.service import Service
+
+
+class CycleDetail(CycleStatus, frozen=True):
+    """When a market is called and how that goes, at `seq` of the market's history."""
+
+    seq: int
+    durable_seq: int
+
+
+@route("GET", "/markets/{market_id}/cycle", "Markets", "When it is called", problems=(404,))
+async def cycle(service: Service, _: Caller, market_id: PathName) -> CycleDetail:
+    """When a market is called, when next, and how that went since this process leads."""
+    return _detail(await service.cycle(market_id), service)
+
+
+@route("PUT", "/markets/{market_id}/cycle", "Markets", "Set when it is called", problems=(404, 408, 413))
+async def set_cycle(
+    service: Service,
+    caller: Caller,
+    market_id: PathName,
+    mode: Annotated[Literal["every", "on_offer", "asked"], Meta(description="What makes the market be called.")],
+    period: Annotated[timedelta, Meta(description="ISO 8601, as PT30S. For the mode `every` alone.")] | None = None,
+) -> CycleDetail:
+    """Set when a market is called: `every` period, `on_offer` as soon as a slot can be sold, or only when `asked`.
+
+    From now on. Needs the scope `operate`.
+    """
+    return _detail(await service.set_cycle(caller, market_id, mode, period), service)
+
+
+def _detail(status: CycleStatus, service: Service) -> CycleDetail:
+    seq, durable_seq = service.position()
+    return CycleDetail(**msgspec.structs.asdict(status), seq=seq, durable_seq=durable_seq)
+
+
+ENDPOINTS = (cycle, set_cycle)

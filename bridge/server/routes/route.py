@@ -1,0 +1,56 @@
+"""How a function becomes a route.
+
+Rule of this file: as `bridge.api.operation`: no route is known here, and what is sent follows from a signature.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from callmarket.bridge.api.declaration import Declaration, Method
+from callmarket.bridge.api.messages import Ack
+from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.endpoint import JSON, Endpoint
+from callmarket.bridge.server.service import Service
+
+
+def route(
+    method: Method,
+    path: str,
+    tag: str,
+    summary: str,
+    *,
+    status: int = 200,
+    problems: tuple[int, ...] = (),
+    is_keyed: bool = False,
+    media_type: str = JSON,
+) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
+    """Serve the function below at this path: given the service, who asks, and then what was sent.
+
+    One that `is_keyed` takes a `command_id` and an `ack`.
+    """
+
+    def declare(function: Callable[..., Awaitable[Any]]) -> Endpoint:
+        declaration = Declaration(function, method, path, tag, summary, status=status, problems=problems, given=2)
+
+        async def perform(service: Service, caller: Caller | None, given: dict[str, Any], ack: Ack) -> Any:
+            return await function(service, caller, **given, **({"ack": ack} if is_keyed else {}))
+
+        return Endpoint(declaration, perform, is_keyed=is_keyed, takes_ack=is_keyed, media_type=media_type)
+
+    return declare
+
+
+def public_route(
+    path: str, summary: str, *, problems: tuple[int, ...] = (), more: Mapping[int, Any] | None = None
+) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
+    """Serve the function below to anybody: given the service, and then what was sent."""
+
+    def declare(function: Callable[..., Awaitable[Any]]) -> Endpoint:
+        declaration = Declaration(function, "GET", path, "Service", summary, problems=problems, given=1)
+
+        async def perform(service: Service, _: Caller | None, given: dict[str, Any], __: Ack) -> Any:
+            return await function(service, **given)
+
+        return Endpoint(declaration, perform, is_public=True, more=more or {})
+
+    return declare
