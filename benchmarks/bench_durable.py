@@ -20,9 +20,10 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from callmarket.bridge.api import verbs
 from callmarket.bridge.api.messages import Request
 from callmarket.bridge.api.results import accepted, stamp
+from callmarket.bridge.api.rounds import clear_request
+from callmarket.bridge.api.slots import offer_slot, settle
 from callmarket.bridge.market.app import open_exchange
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.engine.codec import Sealed
@@ -98,13 +99,13 @@ def bench_durable_lives(benchmark: BenchmarkFixture, database_url: str) -> None:
 
 def life(call_no: int) -> list[Request]:
     """The batch of one call; the last one only settles."""
-    batch = [verbs.settle(f"slot-{call_no - 1}-{number}", 0, 1) for number in range(K) if call_no]
+    batch = [settle.request(f"slot-{call_no - 1}-{number}", 0, 1) for number in range(K) if call_no]
     if call_no == LIVES // K:
         return batch
-    batch += [verbs.offer_slot(workload.MARKET, f"slot-{call_no}-{number}") for number in range(K)]
+    batch += [offer_slot.request(workload.MARKET, f"slot-{call_no}-{number}") for number in range(K)]
     entries = workload.place_bids(1, 2 * K, first_task=2 * K * call_no)
     batch += [Request(entry.actor, replace(entry.command, ttl_at_us=None, time_in_force="round")) for entry in entries]
-    return [*batch, verbs.clear_round(workload.MARKET)]
+    return [*batch, clear_request(workload.MARKET)]
 
 
 @pytest.mark.benchmark(group="one durable place_bid at a time: reply when committed")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from callmarket import Exchange, Request, open_exchange
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.results import accepted
 from callmarket.bridge.market.sequencer import REQUESTS_PER_BATCH_MAX
 
@@ -23,7 +23,7 @@ TTL_AT = datetime.now(UTC) + timedelta(days=1)
 
 def bid(number: int) -> Request:
     """A bid that rests, of one of the bidders."""
-    return verbs.place_bid(
+    return place_bid.request(
         "bench", f"agent-{number % BIDDERS}", f"task-{number}", 1 + number % 1_000, time_in_force="gtd", ttl_at=TTL_AT
     )
 

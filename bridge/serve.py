@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import msgspec
 import uvloop
@@ -33,12 +33,11 @@ from callmarket.bridge.fleet.earning.demurrage import demurrage_of
 from callmarket.bridge.market.app import open_with
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.bridge.scheduler.caller import Caller
-from callmarket.bridge.server.asgi import Application, Scope
+from callmarket.bridge.server.asgi import Scope
 from callmarket.bridge.server.caller import Caller as Asking
 from callmarket.bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable
 from callmarket.bridge.server.follower import take_snapshots
 from callmarket.bridge.server.front import Front, Seen
-from callmarket.bridge.server.http_app import http_app
 from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
 from callmarket.bridge.server.service import Service
 from callmarket.bridge.telemetry.access_log import AccessLog, Few
@@ -162,7 +161,7 @@ async def _serve_once(
 
         service = Service(exchange, Door(keyring), keyring, calls, scrape)
         stack.callback(service.close)
-        front = Front(cast(Application, http_app(service)), service, seen, config.changes_waiting_max)
+        front = Front(service, seen, config.changes_waiting_max)
         server = Server(front, exchange.node.end_streams, ready, gate=front, table=connection_table(config))
         servers.append(server)
         background(stack, _watch(exchange, lambda: _end("over", endings, servers)))

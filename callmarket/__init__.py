@@ -2,8 +2,8 @@
 
     from callmarket import Client
 
-    with Client("http://127.0.0.1:8080", api_key="cm_...") as market:
-        placed = market.place_bid("gpu", "agent-7", "task-1", 120)
+    with Client("http://127.0.0.1:8321", "cmk_...") as market:
+        placed = market.place_bid("gpu", "agent-7", "task-1", max_price_tokens=120)
 
 `Client` and `AsyncClient` speak to a service (`callmarket serve`); `open_exchange` runs the market in this process;
 `Worker` works off what its bids win. All of them have the same methods with the same results and errors.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         UnknownOutcome,
     )
     from callmarket.bridge.api.messages import Reply, Request
-    from callmarket.bridge.client import AsyncClient, Client
+    from callmarket.bridge.client import AsyncClient, Client, InDoubt, each, each_async
     from callmarket.bridge.fleet.agent import Worker
     from callmarket.bridge.market.app import ensure_schema, open_exchange
     from callmarket.bridge.market.async_exchange import AsyncExchange
@@ -51,6 +51,7 @@ __all__ = [
     "ExchangeError",
     "Forbidden",
     "Gone",
+    "InDoubt",
     "Invalid",
     "ManualClock",
     "NotFound",
@@ -64,6 +65,8 @@ __all__ = [
     "UnknownOutcome",
     "Worker",
     "__version__",
+    "each",
+    "each_async",
     "ensure_schema",
     "open_exchange",
     "system_clock",
@@ -75,10 +78,13 @@ _FROM = {
     "AsyncExchange": "callmarket.bridge.market.async_exchange",
     "Client": "callmarket.bridge.client",
     "Exchange": "callmarket.bridge.market.exchange",
+    "InDoubt": "callmarket.bridge.client",
     "ManualClock": "callmarket.bridge.api.clock",
     "Reply": "callmarket.bridge.api.messages",
     "Request": "callmarket.bridge.api.messages",
     "Worker": "callmarket.bridge.fleet.agent",
+    "each": "callmarket.bridge.client",
+    "each_async": "callmarket.bridge.client",
     "ensure_schema": "callmarket.bridge.market.app",
     "open_exchange": "callmarket.bridge.market.app",
     "system_clock": "callmarket.bridge.api.clock",

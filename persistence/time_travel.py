@@ -16,7 +16,7 @@ from callmarket.persistence import queries
 from callmarket.persistence.errors import Diverged, Unavailable
 from callmarket.persistence.journal.postgres import wait_for_tables
 from callmarket.persistence.journal.protocol import Journal
-from callmarket.persistence.queries import RoundRow, StatementRow
+from callmarket.persistence.queries import MovementRow, RoundRow
 from callmarket.persistence.recovery import rehearse
 from callmarket.persistence.snapshots.store import SnapshotStore
 
@@ -31,7 +31,7 @@ def state_at(journal: Journal, snapshots: SnapshotStore | None, seq: int) -> Sta
 
 def statement_at(
     connection: psycopg.Connection, shard_id: int, state: State, account_id: str, rows_max: int
-) -> list[StatementRow]:
+) -> list[MovementRow]:
     """The latest movements of an account as of a state, newest first, proved back from its balance.
 
     Raises `Diverged` if one that is shown is missing or wrong, `Unavailable` where the tables are not there yet.
@@ -40,10 +40,10 @@ def statement_at(
     rows = queries.statement(connection, shard_id, account_id, rows_max, state.seq)
     balance = state.ledger.accounts[account_id].balance_tokens
     for row in rows:
-        paid = row.from_account == account_id
-        if (row.balance_after_from if paid else row.balance_after_to) != balance:
+        paid = row.from_account_id == account_id
+        if (row.from_balance_tokens if paid else row.to_balance_tokens) != balance:
             raise _not_so("token_ledger", f"the movements of {account_id} do not lead to its balance", state)
-        balance += row.amount if paid else -row.amount
+        balance += row.amount_tokens if paid else -row.amount_tokens
     if len(rows) < rows_max and balance != 0:
         raise _not_so("token_ledger", f"the first movements of {account_id} are missing", state)
     return rows

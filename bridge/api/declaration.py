@@ -34,7 +34,7 @@ class InHeader:
 
 @dataclass(frozen=True)
 class Wire:
-    """How an argument is written outside of Python, where that differs: as this type, and under a name with a suffix."""
+    """How an argument is written outside of Python, where that differs: as this type, under a name with a suffix."""
 
     kind: Any
     encode: Callable[[Any], Any]
@@ -94,7 +94,7 @@ class Declaration:
         problems: tuple[int, ...] = (),
         given: int = 0,
     ) -> None:
-        """`path` is below /api/v1, or whole where it begins with `/api/`. The first `given` arguments are the server's."""
+        """`path` is below /api/v1, or whole if it begins with `/api/`. The first `given` arguments are the server's."""
         self.function: Final = function
         self.name: Final[str] = function.__name__
         self.method: Final[Method] = method

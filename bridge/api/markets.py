@@ -37,32 +37,15 @@ from callmarket.engine.commands import (
 from callmarket.engine.market import Market
 from callmarket.engine.reject import Reject
 from callmarket.engine.state import State
+from callmarket.persistence.queries import BookAsk, BookBid
+
+__all__ = ["BookAsk", "BookBid", "BookLevel", "MarketDetail", "MarketRow", "OrderBook", "Quote", "Refusal"]
 
 # A quote reads as many bids as there are slots, 10,000 at most, three times over: 40 ms. Bids that are passed over, for
 # tasks that others have, come to that, and there may be any number.
 QUOTE_BIDS_MAX: Final = 15_000
 
 _REWARD_NUMBERS: Final = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
-
-
-class BookBid(Struct, frozen=True):
-    """A bid in the book."""
-
-    bid_id: int
-    bidder_id: str
-    task_id: str
-    max_price_tokens: int
-    ttl_at: datetime | None
-    time_in_force: str
-
-
-class BookAsk(Struct, frozen=True):
-    """A slot on offer."""
-
-    slot_id: str
-    available_at: datetime
-    reserve_price_tokens: int
-    provider_id: str
 
 
 class BookLevel(Struct, frozen=True):

@@ -37,7 +37,7 @@ class Command(Generic[T]):
 class Submit:
     """A step of a workflow: some requests at once, of which each is answered by a `Reply`, refused ones too.
 
-    `as_written`: in the names that they have, not in the name of whoever performs the workflow; and durable in any case.
+    `as_written`: in the names that they have, not in the name of whoever performs the workflow; and always durable.
     """
 
     requests: Sequence[Request]
@@ -137,6 +137,12 @@ class Operation(Declaration, Generic[P, T]):
         made = self.plan(*args, **kwargs)
         assert isinstance(made, Command), f"{self.name} is more, or less, than one request"
         return made.request
+
+    def state_query(self, *args: P.args, **kwargs: P.kwargs) -> StateQuery[T]:
+        """The question of an operation that the live state answers, for whoever has a state. Raises `Invalid`."""
+        made = self.plan(*args, **kwargs)
+        assert isinstance(made, StateQuery), f"{self.name} is not answered by the state alone"
+        return made
 
 
 def operation(

@@ -47,7 +47,7 @@ class Tables:
 
 @dataclass(frozen=True)
 class StateQuery(Generic[T]):
-    """A question to the live state: its answer at a moment, at once, under the sequencer's lock; it copies what it gives.
+    """A question to the live state: its answer at a moment, under the sequencer's lock; it copies what it gives.
 
     `weight` is what it costs there (see `weight_of_rows`), in O(1); None for a question that costs the least.
     """

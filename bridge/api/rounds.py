@@ -112,14 +112,14 @@ def clear_round(market_id: PathName, now: Now | None = None, *, command_id: str 
     Needs the scope `operate`. `now` is for who drives the market's time: it may not be ahead of the service's clock by
     more than a second (BID-4).
     """
-    call = request(OPERATOR, commands.ClearRound(market_id), command_id, now)
+    call = clear_request(market_id, now, command_id=command_id)
 
     def steps() -> Generator[Any, Any, Round]:
         (reply,) = yield Submit([call])
         cleared = _cleared(reply)
         if cleared.losers_remaining:
             try:
-                yield from _sweeps(_sweep(now), now)
+                yield from _sweeps(sweep_request(now), now)
             except (Unavailable, UnknownOutcome):
                 # The round stands and was acknowledged; its last losers are released by the next sweep.
                 logger.warning("losers of round %d of %s wait for a sweep", cleared.round_no, market_id, exc_info=True)
@@ -135,7 +135,7 @@ def refund_unfilled(now: Now | None = None, *, command_id: str = "") -> Workflow
     Needs the scope `operate`. The service does so by itself; this is for those who cannot wait. The first sweep has the
     command id; asked again, its result is told again, and what it left is swept.
     """
-    return Workflow(_sweeps(_sweep(now, command_id), now))
+    return Workflow(_sweeps(sweep_request(now, command_id=command_id), now))
 
 
 @operation("GET", "/rounds", "Markets", "List rounds")
@@ -247,7 +247,13 @@ def awards_of(events: Iterable[Event]) -> tuple[Award, ...]:
     )
 
 
-def _sweep(now: datetime | None, command_id: str = "") -> Request:
+def clear_request(market_id: str, now: datetime | None = None, *, command_id: str = "") -> Request:
+    """The request that calls a market, and no more. Raises `Invalid`."""
+    return request(OPERATOR, commands.ClearRound(market_id), command_id, now)
+
+
+def sweep_request(now: datetime | None = None, *, command_id: str = "") -> Request:
+    """The request for one sweep. Raises `Invalid`."""
     return request(OPERATOR, commands.ExpireDue(), command_id, now)
 
 
@@ -260,7 +266,7 @@ def _sweeps(sweep: Request, now: datetime | None) -> Generator[Any, Any, Swept]:
         swept = more if swept is None else _together(swept, more)
         if not swept.more_due:
             return swept
-        sweep = _sweep(now)
+        sweep = sweep_request(now)
     raise AssertionError("sweeps do not come to an end")
 
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
-from callmarket.bridge.api.artifacts import ResourceBudget, check_ranking, in_llm_tokens
+from callmarket.bridge.api.checks import check_limit, check_names_given
+from callmarket.bridge.api.resource_budgets import ResourceBudget, in_llm_tokens
 from callmarket.bridge.cli.database import connected
 from callmarket.bridge.cli.output import AsJson, RowsMax, Url, config_of, show
 from callmarket.bridge.cli.tables import table
@@ -23,7 +24,8 @@ def budgets(
     as_json: AsJson = False,
 ) -> None:
     """Show which artifacts have most left to spend on research, and how that comes about."""
-    check_ranking(artifact_type or None, rows)
+    check_names_given(artifact_type=artifact_type or None)
+    check_limit(rows)
     config = config_of(url)
     with connected(url) as (connection, shard_id):
         found = rankings(connection, shard_id, artifact_type or None, rows)

@@ -208,10 +208,10 @@ def wallet(
         return
     with connected(url) as (connection, shard_id):
         if not account:
-            richest = queries.accounts(connection, shard_id, rows)
+            richest = queries.richest(connection, shard_id, rows)
             show({"accounts": richest}, as_json, lambda: tables.wallets(richest))
             return
-        found = queries.account(connection, shard_id, account)
+        found = queries.wallet(connection, shard_id, account)
         if found is None:
             fail(f"no account {account!r}", EXIT_WRONG)
         movements = queries.statement(connection, shard_id, account, rows)

@@ -1,32 +1,31 @@
 """The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`, `rebuild-projections`, and `prune`.
 
-Rule of this file: the past shows fewer columns than the tables of today: what a state knows, under the same names.
+Rule of this file: the past is shown in the shapes of today: what a state knows, as the live market tells it.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
 
+from callmarket.bridge.api.accounts import Wallet, wallet
+from callmarket.bridge.api.markets import get_order_book
+from callmarket.bridge.api.queries import Moment
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.cli import tables
 from callmarket.bridge.cli.database import CLI_NAME, reading, wait_for_tables
 from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, console, fail, one_market, print_json, show
 from callmarket.bridge.config import Config
-from callmarket.bridge.market.history import AccountThen, BidThen, state_then
-from callmarket.engine.book import best_first
-from callmarket.engine.ledger import Account
+from callmarket.bridge.market.history import state_then
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.engine.market import Market
 from callmarket.engine.state import State
 from callmarket.persistence.archive.prune import Pruned, carry_out, plan
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.journal.protocol import Archive
-from callmarket.persistence.queries import OfferRow
 from callmarket.persistence.tables.rebuild import rebuild
 from callmarket.persistence.time_travel import rounds_at, statement_at
 
@@ -120,26 +119,10 @@ def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: A
 def book_then(config: Config, archive: Path | None, market: str, rows: int, as_of_seq: int, *, as_json: bool) -> None:
     """Show an order book of the past."""
     with _past(config, archive, as_of_seq) as (_, _, state):
-        found = _one_market(state, market)
-        bids = [
-            BidThen(
-                bid.bid_id,
-                bid.bidder_id,
-                bid.task_id,
-                bid.max_price_tokens,
-                bid.expected_value_microusd / 1_000_000,
-                None if bid.ttl_at_us is None else datetime_of(bid.ttl_at_us),
-                bid.time_in_force,
-            )
-            for bid in islice(best_first(found.resting, found.round_bids), rows)
-        ]
-        asks = [
-            OfferRow(slot.slot_id, datetime_of(slot.available_at_us), slot.reserve_price_tokens, slot.provider_id)
-            for slot in islice(found.offers, rows)
-        ]
-    market_id = found.rules.market_id
-    told = _then(state) | {"market_id": market_id, "bids": bids, "asks": asks}
-    show(told, as_json, lambda: tables.then(state, tables.book(market_id, bids, asks)))
+        market_id = _one_market(state, market).rules.market_id
+        found = get_order_book.state_query(market_id, rows).answer(_moment(state))
+    told = _then(state) | {"market_id": market_id, "bids": found.bids, "asks": found.asks}
+    show(told, as_json, lambda: tables.then(state, tables.book(market_id, found.bids, found.asks)))
 
 
 def wallet_then(
@@ -150,7 +133,7 @@ def wallet_then(
         accounts = state.ledger.accounts
         if not account:
             order = sorted(accounts.values(), key=lambda one: (-one.balance_tokens, one.account_id))
-            richest = [_account(one) for one in order[:rows]]
+            richest = [_wallet(state, one.account_id) for one in order[:rows]]
             show(
                 _then(state) | {"accounts": richest},
                 as_json,
@@ -159,7 +142,7 @@ def wallet_then(
             return
         if account not in accounts:
             fail(f"no account {account!r} as of row {as_of_seq}", EXIT_WRONG)
-        found = _account(accounts[account])
+        found = _wallet(state, account)
         movements = statement_at(connection, shard_id, state, account, rows)
     told = _then(state) | {"account": found, "statement": movements}
     show(told, as_json, lambda: tables.then(state, tables.wallet(found, movements)))
@@ -192,7 +175,10 @@ def _one_market(state: State, market: str) -> Market:
     return state.markets[one_market(market, sorted(state.markets), f" as of row {state.seq}")]
 
 
-def _account(account: Account) -> AccountThen:
-    return AccountThen(
-        account.account_id, account.kind, account.balance_tokens, account.held_tokens, account.available_tokens
-    )
+def _wallet(state: State, account_id: str) -> Wallet:
+    return wallet.state_query(account_id).answer(_moment(state))
+
+
+def _moment(state: State) -> Moment:
+    """The state of then, when all that it saw was durable."""
+    return Moment(state, state.seq, state.at_us)

@@ -13,24 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from callmarket.bridge.access.issue import KeyView
+from callmarket.bridge.api.accounts import Wallet
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.cli.leadership import Handover, Status
 from callmarket.bridge.cli.snapshots import Rehearsal, SnapshotRow
 from callmarket.bridge.fleet.earning.rates import FACTORS, Rates
-from callmarket.bridge.market.history import AccountThen, BidThen
 from callmarket.engine.state import State
 from callmarket.persistence.archive.prune import Plan, Pruned
 from callmarket.persistence.journal.protocol import Archive, rows_after
-from callmarket.persistence.queries import (
-    AccountRow,
-    Earned,
-    MovementRow,
-    OfferRow,
-    OpenBidRow,
-    OutcomeRow,
-    RoundRow,
-    StatementRow,
-)
+from callmarket.persistence.queries import BookAsk, BookBid, Earned, MovementRow, OutcomeRow, RoundRow, WalletRow
 from callmarket.persistence.snapshots.follower import Taken
 from callmarket.persistence.tables.rebuild import Rebuilt
 from callmarket.persistence.verify import VerifyReport
@@ -43,12 +34,17 @@ def then(state: State, shown: Renderable) -> Renderable:
     return Group(Text(f"as of row {state.seq:,}, {datetime_of(state.at_us):%Y-%m-%d %H:%M:%S} UTC"), Text(), shown)
 
 
-def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[OfferRow]) -> Renderable:
+def book(market_id: str, bids: Sequence[BookBid], asks: Sequence[BookAsk]) -> Renderable:
     """The two sides of a market."""
     demand = table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
     for bid in bids:
         demand.add_row(
-            str(bid.id), bid.bidder_id, bid.task_id, _tokens(bid.max_price_tokens), bid.time_in_force, _time(bid.ttl_at)
+            str(bid.bid_id),
+            bid.bidder_id,
+            bid.task_id,
+            _tokens(bid.max_price_tokens),
+            bid.time_in_force,
+            _time(bid.ttl_at),
         )
     supply = table(f"{market_id}: slots on offer", "slot", "provider", "#reserve", "available")
     for ask in asks:
@@ -61,25 +57,31 @@ def book(market_id: str, bids: Sequence[OpenBidRow | BidThen], asks: Sequence[Of
     return Group(demand, Text(), supply)
 
 
-def wallets(rows: Sequence[AccountRow | AccountThen]) -> Renderable:
+def wallets(rows: Sequence[WalletRow | Wallet]) -> Renderable:
     """Many accounts."""
     shown = table("wallets", "account", "kind", "#balance", "#held", "#available")
     for row in rows:
-        shown.add_row(row.account_id, row.kind, _tokens(row.balance), _tokens(row.held), _tokens(row.available))
+        shown.add_row(
+            row.account_id,
+            row.kind,
+            _tokens(row.balance_tokens),
+            _tokens(row.held_tokens),
+            _tokens(row.available_tokens),
+        )
     return shown
 
 
-def wallet(row: AccountRow | AccountThen, movements: Sequence[StatementRow]) -> Renderable:
+def wallet(row: WalletRow | Wallet, movements: Sequence[MovementRow]) -> Renderable:
     """One account and its statement."""
     shown = table("latest movements", "when", "reason", "other side", "#tokens", "#balance", "reference")
     for one in movements:
-        paid = one.from_account == row.account_id
+        paid = one.from_account_id == row.account_id
         shown.add_row(
-            _time(one.timestamp),
+            _time(one.at),
             one.reason,
-            one.to_account if paid else one.from_account,
-            _tokens(-one.amount if paid else one.amount),
-            _tokens(one.balance_after_from if paid else one.balance_after_to),
+            one.to_account_id if paid else one.from_account_id,
+            _tokens(-one.amount_tokens if paid else one.amount_tokens),
+            _tokens(one.from_balance_tokens if paid else one.to_balance_tokens),
             f"{one.reference_type} {one.reference_id}".strip(),
         )
     return Group(wallets([row]), Text(), shown)

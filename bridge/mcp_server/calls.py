@@ -11,12 +11,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from callmarket.bridge.api.accounts import Wallet
+from callmarket.bridge.api.awards import AwardRow
+from callmarket.bridge.api.bids import AmendedBid, BidRow, Outcome, PlacedBid
 from callmarket.bridge.api.errors import Forbidden, Invalid
-from callmarket.bridge.api.questions import AwardRow, BidRow, Outcome
-from callmarket.bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
-from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
+from callmarket.bridge.api.markets import MarketRow, OrderBook, Quote
+from callmarket.bridge.api.results import Page, Stamp
+from callmarket.bridge.api.slots import Settled, Voided
 from callmarket.bridge.client import AsyncClient
-from callmarket.bridge.client.call import get, path
+from callmarket.bridge.client.call import PREFIX, reader
+from callmarket.bridge.client.call import Call as HttpCall
 from callmarket.bridge.mcp_server import inputs
 
 _ACCOUNTS_SHOWN_MAX: Final = 5
@@ -27,6 +31,9 @@ class Me(Struct, frozen=True):
 
     key_id: str
     accounts: tuple[str, ...]
+
+
+_WHOAMI: Final[HttpCall[Me]] = HttpCall("GET", f"{PREFIX}/me", reader(Me))
 
 
 class Agent:
@@ -40,7 +47,7 @@ class Agent:
     async def account(self) -> str:
         """The account that acts. Raises `Forbidden` if the key has none, `Invalid` where there is no telling which."""
         if not self._account:
-            me = await self.market.perform(get(path("me"), Me))
+            me = await self.market.send(_WHOAMI)
             if not me.accounts:
                 raise Forbidden(f"key {me.key_id} has no account to bid for")
             if len(me.accounts) > 1 or me.accounts == ("*",):

@@ -10,10 +10,13 @@ from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
+from callmarket.bridge.api.accounts import Wallet
+from callmarket.bridge.api.awards import AwardRow
+from callmarket.bridge.api.bids import AmendedBid, BidRow, Outcome, PlacedBid
 from callmarket.bridge.api.clock import system_clock
-from callmarket.bridge.api.questions import AwardRow, BidRow, Outcome
-from callmarket.bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
-from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
+from callmarket.bridge.api.markets import MarketRow, OrderBook, Quote
+from callmarket.bridge.api.results import Page, Stamp
+from callmarket.bridge.api.slots import Settled, Voided
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.mcp_server import calls, inputs, words
 from callmarket.bridge.mcp_server.calls import Call

@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
+from callmarket.bridge.api.accounts import Wallet
+from callmarket.bridge.api.awards import AwardRow
+from callmarket.bridge.api.bids import AmendedBid, BidRow, Outcome, PlacedBid
+from callmarket.bridge.api.markets import MarketRow, OrderBook, Quote
 from callmarket.bridge.api.meanings import MEANINGS
-from callmarket.bridge.api.questions import AwardRow, BidRow, Outcome
-from callmarket.bridge.api.reads import MarketRow, OrderBook, Quote, Wallet
-from callmarket.bridge.api.results import AmendedBid, Page, PlacedBid, Settled, Stamp, Voided
+from callmarket.bridge.api.results import Page, Stamp
+from callmarket.bridge.api.slots import Settled, Voided
 
 _MINUTE_S: Final = 60
 

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from callmarket import Client, each
-from callmarket.bridge.api.reads import ROWS_MAX
+from callmarket.bridge.api.checks import ROWS_MAX
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.model import Completion, Payer, TaskStatus
 from callmarket.bridge.fleet.tasks.source import Backlog

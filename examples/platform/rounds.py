@@ -9,9 +9,9 @@ from collections import defaultdict
 from typing import Final
 
 from callmarket import Client
+from callmarket.bridge.api.checks import ROWS_MAX
 from callmarket.bridge.api.clock import system_clock
 from callmarket.bridge.api.errors import Conflict, Unavailable, UnknownOutcome
-from callmarket.bridge.api.reads import ROWS_MAX
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.agent import Gap, get_top_gap

@@ -5,143 +5,29 @@ what is added meanwhile moves nothing. Each query is one walk of an index for ea
 most (`tests/persistence/queries/test_pages.py` reads the plans). Numbers are ints and floats, as people use them.
 """
 
-from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeVar, get_args
+from datetime import datetime
+from typing import Any, Final, TypeVar, get_args
 
 import psycopg
-from msgspec import Struct
 from psycopg.rows import class_row, kwargs_row
 
 from callmarket.engine.events import HoldStatus, SlotStatus
 from callmarket.engine.limits import SEQ_MAX
-from callmarket.persistence.queries.tables import RoundRow
+from callmarket.persistence.queries.rows import (
+    AwardRow,
+    AwardStatus,
+    BidRow,
+    BidStatus,
+    HoldFilter,
+    HoldRow,
+    MovementRow,
+    Paging,
+    RoundRow,
+    SlotRow,
+    WalletRow,
+)
 
 R = TypeVar("R")
-
-BidStatus = Literal["open", "won", "lost", "expired", "cancelled", "settled", "voided", "lapsed"]
-AwardStatus = Literal["awarded", "settled", "voided", "lapsed"]
-
-
-class BidRow(Struct, frozen=True):
-    """A bid and where it stands. One that has lost stays `open` here until a sweep has released its tokens."""
-
-    bid_id: int
-    market_id: str
-    bidder_id: str
-    task_id: str
-    max_price_tokens: int
-    expected_value_usd: float
-    ttl_at: datetime | None
-    time_in_force: str
-    status: BidStatus
-    placed_at: datetime
-    closed_at: datetime | None
-    round_no: int | None
-    award_id: int | None
-
-
-class AwardRow(Struct, frozen=True):
-    """An award and how it ended."""
-
-    award_id: int
-    market_id: str
-    round_no: int
-    slot_id: str
-    bid_id: int
-    bidder_id: str
-    provider_id: str
-    task_id: str
-    runner_up_task_id: str | None
-    price_tokens: int
-    premium_tokens: int
-    slot_started_at: datetime
-    slot_finished_at: datetime | None
-    lease_until: datetime
-    status: AwardStatus
-    charged_tokens: int | None
-    actual_cost_tokens: int | None
-    actual_impact: float | None
-    reward_tokens: int | None
-
-
-class SlotRow(Struct, frozen=True):
-    """The latest offer of a slot. `award_id` is None until it is awarded."""
-
-    slot_id: str
-    provider_id: str
-    market_id: str
-    status: SlotStatus
-    available_at: datetime
-    reserve_price_tokens: int
-    lease: timedelta
-    award_id: int | None
-
-
-class WalletRow(Struct, frozen=True):
-    """A wallet with all that it ever earned and spent."""
-
-    account_id: str
-    kind: str
-    balance_tokens: int
-    held_tokens: int
-    available_tokens: int
-    total_earned_tokens: int
-    total_spent_tokens: int
-    updated_at: datetime
-
-
-class MovementRow(Struct, frozen=True):
-    """One movement of tokens, with the balances after it."""
-
-    transfer_id: int
-    at: datetime
-    from_account_id: str
-    to_account_id: str
-    amount_tokens: int
-    reason: str
-    reference_type: str
-    reference_id: str
-    memo: str
-    from_balance_tokens: int
-    to_balance_tokens: int
-
-
-class HoldRow(Struct, frozen=True):
-    """A named hold and how it ended. One past `expires_at` stays `open` here until a sweep has given it back."""
-
-    hold_id: str
-    placed_seq: int
-    account_id: str
-    placed_by: str
-    amount_tokens: int
-    captured_tokens: int | None
-    captured_to: str | None
-    reason: str
-    reference_type: str
-    reference_id: str
-    memo: str
-    status: HoldStatus
-    placed_at: datetime
-    expires_at: datetime | None
-    ended_at: datetime | None
-
-
-class HoldFilter(Struct, frozen=True):
-    """Which holds: None is any. An account, a whole reference or a reason is needed for the rest."""
-
-    account_id: str | None = None
-    reference_type: str | None = None
-    reference_id: str | None = None
-    reason: str | None = None
-    status: HoldStatus | None = None
-
-
-class Paging(Struct, frozen=True):
-    """So many rows after a key (None: from the beginning), newest or oldest first; names always rise."""
-
-    limit: int
-    after: int | str | None = None
-    newest: bool = True
 
 
 _BID: Final = """id AS bid_id, market_id, bidder_id, task_id, max_price_tokens,
@@ -154,10 +40,10 @@ _SLOT: Final = """slot_id, provider_id, market_id, status, available_at, reserve
     lease_us * interval '1 microsecond' AS lease, award_id"""
 _ROUND: Final = """market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens,
     seq"""
-_WALLET: Final = """account_id, kind, balance AS balance_tokens, held AS held_tokens,
+WALLET: Final = """account_id, kind, balance AS balance_tokens, held AS held_tokens,
     balance - held AS available_tokens, total_earned AS total_earned_tokens, total_spent AS total_spent_tokens,
     updated_at"""
-_MOVEMENT: Final = """id AS transfer_id, "timestamp" AS at, from_account AS from_account_id,
+MOVEMENT: Final = """id AS transfer_id, "timestamp" AS at, from_account AS from_account_id,
     to_account AS to_account_id, amount AS amount_tokens, reason, reference_type, reference_id, memo,
     balance_after_from AS from_balance_tokens, balance_after_to AS to_balance_tokens"""
 _HOLD: Final = """hold_id, placed_seq, account_id, placed_by, amount AS amount_tokens, captured AS captured_tokens,
@@ -268,8 +154,8 @@ def rounds_page(
 def wallets_page(connection: psycopg.Connection, shard_id: int, page: Paging) -> list[WalletRow]:
     """Wallets by name."""
     assert not page.newest, "wallets have names, not ages"
-    query = _walk(_WALLET, "token_accounts", "true", "account_id", page)
-    with connection.cursor(row_factory=kwargs_row(_wallet)) as cursor:
+    query = _walk(WALLET, "token_accounts", "true", "account_id", page)
+    with connection.cursor(row_factory=kwargs_row(wallet_of)) as cursor:
         return cursor.execute(query, _bound(shard_id, page) | {"floor": page.after or ""}).fetchall()
 
 
@@ -281,15 +167,15 @@ def statement_page(
     if connection.execute(query, (shard_id, account_id)).fetchone() is None:
         return None
     # Two walks and a merge: one condition with OR would scan the whole ledger. No movement is in both.
-    paid = _walk(_MOVEMENT, "token_ledger", "from_account = %(account)s", "id", page)
-    earned = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    paid = _walk(MOVEMENT, "token_ledger", "from_account = %(account)s", "id", page)
+    earned = _walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
     query = f"({paid}) UNION ALL ({earned}) ORDER BY transfer_id {_direction(page)} LIMIT %(limit)s"
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
 def credits_page(connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
     """The movements to an account, by id."""
-    query = _walk(_MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    query = _walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
@@ -357,7 +243,8 @@ def _raise_floor(connection: psycopg.Connection, query: str, values: tuple[objec
     return found is not None
 
 
-def _wallet(**columns: Any) -> WalletRow:
+def wallet_of(**columns: Any) -> WalletRow:
+    """The row of these columns."""
     # The totals are numeric: they may pass the end of a bigint. They are whole.
     for name in ("total_earned_tokens", "total_spent_tokens"):
         columns[name] = int(columns[name])

@@ -8,134 +8,23 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import psycopg
-from msgspec import Struct
 from psycopg.rows import class_row, kwargs_row
 
 from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.queries.pages import MOVEMENT, WALLET, wallet_of
+from callmarket.persistence.queries.rows import (
+    BookAsk,
+    BookBid,
+    MovementRow,
+    OutcomeRow,
+    RoundRow,
+    Stats,
+    TopWinRow,
+    Totals,
+    WalletRow,
+)
 
 R = TypeVar("R")
-
-
-class AccountRow(Struct, frozen=True):
-    """A wallet."""
-
-    account_id: str
-    kind: str
-    balance: int
-    held: int
-    total_earned: int
-    total_spent: int
-    updated_at: datetime
-    seq: int
-
-    @property
-    def available(self) -> int:
-        """Balance less holds."""
-        return self.balance - self.held
-
-
-class StatementRow(Struct, frozen=True):
-    """One movement of tokens."""
-
-    id: int
-    timestamp: datetime
-    from_account: str
-    to_account: str
-    amount: int
-    reason: str
-    reference_type: str
-    reference_id: str
-    memo: str
-    balance_after_from: int
-    balance_after_to: int
-
-
-class OpenBidRow(Struct, frozen=True):
-    """A bid in the book."""
-
-    id: int
-    bidder_id: str
-    task_id: str
-    max_price_tokens: int
-    expected_value_usd: float
-    ttl_at: datetime | None
-    time_in_force: str
-    placed_at: datetime
-
-
-class OfferRow(Struct, frozen=True):
-    """A slot on offer."""
-
-    slot_id: str
-    available_at: datetime
-    reserve_price_tokens: int
-    provider_id: str
-
-
-class RoundRow(Struct, frozen=True):
-    """One call of a market."""
-
-    market_id: str
-    round_no: int
-    called_at: datetime
-    slots_available: int
-    bids_open: int
-    awards_granted: int
-    clearing_price_tokens: int | None
-    seq: int
-
-
-class TopWinRow(Struct, frozen=True):
-    """A winning bid beside what came of it."""
-
-    award_id: int
-    bidder_id: str
-    winning_task_id: str
-    bid_tokens: int
-    clearing_price_tokens: int
-    status: str
-    actual_cost_tokens: int | None
-    actual_impact: float | None
-
-
-class Totals(Struct, frozen=True):
-    """Sums over the rounds of a period. Prices are those that the winners paid, each award counting once."""
-
-    rounds: int
-    slots_available: int
-    awards_granted: int
-    price_min_tokens: int | None
-    price_median_tokens: float | None
-    price_max_tokens: int | None
-
-
-class Stats(Struct, frozen=True):
-    """What a market did in a period."""
-
-    since: datetime
-    totals: Totals
-    rounds: tuple[RoundRow, ...]
-    top_wins: tuple[TopWinRow, ...]
-
-    @property
-    def fill_rate(self) -> float | None:
-        """Awards per slot on offer at a call, over all calls of the period; None if nothing was offered."""
-        totals = self.totals
-        return totals.awards_granted / totals.slots_available if totals.slots_available else None
-
-
-class OutcomeRow(Struct, frozen=True):
-    """Where a bid stands, and why, in words."""
-
-    bid_id: int
-    bidder_id: str
-    market_id: str
-    task_id: str
-    max_price_tokens: int
-    status: str
-    round_no: int | None
-    clearing_price_tokens: int | None
-    reason: str
 
 
 def market_ids(connection: psycopg.Connection, shard_id: int) -> list[str]:
@@ -146,57 +35,54 @@ def market_ids(connection: psycopg.Connection, shard_id: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def accounts(connection: psycopg.Connection, shard_id: int, rows_max: int) -> list[AccountRow]:
+def richest(connection: psycopg.Connection, shard_id: int, rows_max: int) -> list[WalletRow]:
     """The richest accounts first."""
-    query = """SELECT account_id, kind, balance, held, total_earned, total_spent, updated_at, seq FROM token_accounts
-        WHERE shard_id = %s ORDER BY balance DESC, account_id LIMIT %s"""
-    return _accounts(connection, query, (shard_id, rows_max))
+    query = f"""SELECT {WALLET} FROM token_accounts
+        WHERE shard_id = %s ORDER BY balance DESC, account_id LIMIT %s"""  # noqa: S608 -- only the constant is put in
+    return _wallets(connection, query, (shard_id, rows_max))
 
 
-def account(connection: psycopg.Connection, shard_id: int, account_id: str) -> AccountRow | None:
+def wallet(connection: psycopg.Connection, shard_id: int, account_id: str) -> WalletRow | None:
     """One account, None if there is none of this name."""
-    query = """SELECT account_id, kind, balance, held, total_earned, total_spent, updated_at, seq FROM token_accounts
-        WHERE shard_id = %s AND account_id = %s"""
-    rows = _accounts(connection, query, (shard_id, account_id))
+    query = f"SELECT {WALLET} FROM token_accounts WHERE shard_id = %s AND account_id = %s"  # noqa: S608 -- as above
+    rows = _wallets(connection, query, (shard_id, account_id))
     return rows[0] if rows else None
 
 
 def statement(
     connection: psycopg.Connection, shard_id: int, account_id: str, rows_max: int, until_seq: int = SEQ_MAX
-) -> list[StatementRow]:
+) -> list[MovementRow]:
     """The latest movements of an account, newest first; with `until_seq`, those of that time: they never change."""
-    columns = """id, "timestamp", from_account, to_account, amount, reason, reference_type, reference_id, memo,
-        balance_after_from, balance_after_to"""
     bound = {"shard": shard_id, "account": account_id, "max": rows_max, "until": until_seq}
     # Two index scans and a merge: one condition with OR would scan the whole ledger.
     query = f"""
-        (SELECT {columns} FROM token_ledger WHERE shard_id = %(shard)s AND from_account = %(account)s
+        (SELECT {MOVEMENT} FROM token_ledger WHERE shard_id = %(shard)s AND from_account = %(account)s
             AND seq <= %(until)s ORDER BY id DESC LIMIT %(max)s)
         UNION
-        (SELECT {columns} FROM token_ledger WHERE shard_id = %(shard)s AND to_account = %(account)s
+        (SELECT {MOVEMENT} FROM token_ledger WHERE shard_id = %(shard)s AND to_account = %(account)s
             AND seq <= %(until)s ORDER BY id DESC LIMIT %(max)s)
-        ORDER BY id DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
-    return _rows(connection, StatementRow, query, bound)
+        ORDER BY transfer_id DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
+    return _rows(connection, MovementRow, query, bound)
 
 
-def open_bids(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[OpenBidRow]:
+def open_bids(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[BookBid]:
     """The best open bids of a market, best first, without losers that a sweep has yet to release."""
-    query = """SELECT id, bidder_id, task_id, max_price_tokens, expected_value_usd::float8 AS expected_value_usd,
-        ttl_at, time_in_force, placed_at FROM compute_auction_bids AS bid
+    query = """SELECT id AS bid_id, bidder_id, task_id, max_price_tokens, ttl_at, time_in_force
+        FROM compute_auction_bids AS bid
         WHERE status = 'open' AND shard_id = %s AND market_id = %s
           AND (time_in_force = 'gtd' OR placed_seq > coalesce((
             SELECT max(seq) FROM compute_auction_rounds AS round
             WHERE round.shard_id = bid.shard_id AND round.market_id = bid.market_id), 0))
         ORDER BY max_price_tokens DESC, priority_seq LIMIT %s"""
-    return _rows(connection, OpenBidRow, query, (shard_id, market_id, rows_max))
+    return _rows(connection, BookBid, query, (shard_id, market_id, rows_max))
 
 
-def offers(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[OfferRow]:
+def offers(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[BookAsk]:
     """The slots on offer in a market, in the order of sale (CLR-1)."""
     query = """SELECT slot_id, available_at, reserve_price_tokens, provider_id FROM compute_auction_slots
         WHERE shard_id = %s AND market_id = %s AND status = 'offered'
         ORDER BY reserve_price_tokens, available_at, offer_seq LIMIT %s"""
-    return _rows(connection, OfferRow, query, (shard_id, market_id, rows_max))
+    return _rows(connection, BookAsk, query, (shard_id, market_id, rows_max))
 
 
 def rounds(
@@ -258,16 +144,9 @@ def outcome(connection: psycopg.Connection, shard_id: int, bid_id: int) -> Outco
     return rows[0] if rows else None
 
 
-def _accounts(connection: psycopg.Connection, query: str, values: tuple[Any, ...]) -> list[AccountRow]:
-    with connection.cursor(row_factory=kwargs_row(_account)) as cursor:
+def _wallets(connection: psycopg.Connection, query: str, values: tuple[Any, ...]) -> list[WalletRow]:
+    with connection.cursor(row_factory=kwargs_row(wallet_of)) as cursor:
         return cursor.execute(query.encode(), values).fetchall()
-
-
-def _account(**columns: Any) -> AccountRow:
-    # The totals are numeric: they may pass the end of a bigint. They are whole.
-    for name in ("total_earned", "total_spent"):
-        columns[name] = int(columns[name])
-    return AccountRow(**columns)
 
 
 def _rows(

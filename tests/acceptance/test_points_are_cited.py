@@ -17,7 +17,7 @@ TESTS = dict(docstrings_of_tests(sorted((ROOT / "tests").rglob("test_*.py"))))
 FAMILIES = ("AUC", "RES")
 TEST = re.compile(r"`(tests/[\w/]+\.py::test_\w+)`")
 FILE = re.compile(r"`((?:persistence|tests|docs)/[\w/.]+)`")
-NAME = re.compile(r"`((?:bridge|engine|persistence)(?:\.\w+)+)`")
+NAME = re.compile(r"`(callmarket(?:\.\w+)+)`")
 
 
 def resolved(name: str) -> object:

@@ -56,7 +56,7 @@ def test_a_stopped_service_leaves_log_lines_only(database_url: str, number: sign
         until(lambda: bool(service.children("snapshot")))
         with service.client() as client:
             assert client.post("/api/v1/markets", json={"market_id": "m"}).status_code == 201
-        children = [*service.children("snapshot"), *service.children("writer_process")]
+        children = [*service.children("snapshot"), *service.children("writer.process")]
         assert len(children) >= 2
         service.tell(number)
         assert service.wait() == 0

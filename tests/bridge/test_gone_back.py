@@ -335,9 +335,9 @@ def test_a_history_with_a_loss_in_it_is_pruned_looked_back_at_and_rebuilt(
         place(market, 2)
         last = market.durable_seq
         with pytest.raises(Gone, match="as_of_seq"):
-            market.wallet("a", as_of_seq=10)
-        assert market.wallet("a", as_of_seq=5).held_tokens == 0
-        assert market.wallet("a", as_of_seq=HISTORY_ROWS + 3).held_tokens > 0
+            market.as_of(10).wallet("a")
+        assert market.as_of(5).wallet("a").held_tokens == 0
+        assert market.as_of(HISTORY_ROWS + 3).wallet("a").held_tokens > 0
         assert market.read(lambda state: state.seq) == last
     for options in (("--dry-run",), ()):
         done = callmarket(database_url, marks_folder, "prune", "--archive", archive, *options, "--json")
@@ -350,7 +350,7 @@ def test_a_history_with_a_loss_in_it_is_pruned_looked_back_at_and_rebuilt(
         assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
     with open_exchange(database_url) as market:
         assert market.durable_seq == last
-        assert market.wallet("a", as_of_seq=3, archive=tmp_path / "archive").balance_tokens == 1_000
+        assert market.as_of(3, tmp_path / "archive").wallet("a").balance_tokens == 1_000
 
 
 def test_a_history_of_which_all_was_lost_is_pruned(

@@ -17,7 +17,7 @@ from callmarket import (
     UnknownOutcome,
     open_exchange,
 )
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import place_bid
 from callmarket.persistence.database.connections import BoundedConnection, connect
 from callmarket.persistence.journal.protocol import Journal, Position
 from callmarket.persistence.leadership import register
@@ -56,7 +56,7 @@ def test_standby_names_the_leader_and_does_nothing(database_url: str, clock: Man
         assert (leader.role, standby.role) == ("leader", "standby")
         for ask in (
             lambda: standby.open_account("b"),
-            lambda: standby.place_bids([verbs.place_bid("m", "a", "t", 5)]),
+            lambda: standby.place_bids([place_bid.request("m", "a", "t", 5)]),
             lambda: standby.acknowledging("applied").open_account("b"),
             lambda: standby.wallet("a"),
             lambda: standby.get_order_book("m"),

@@ -1,6 +1,6 @@
 """The ways to a market that the contract is tried on.
 
-Rule of this file: one fixture, `api`, which gives a blocking `MarketApi` for each way; another way joins by one more
+Rule of this file: one fixture, `api`, which gives a blocking `Market` for each way; another way joins by one more
 entry of `WAYS`. Beside it `owner` is the exchange itself, for what only its owner may do.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from callmarket import AsyncClient, AsyncExchange, Client, Exchange, ManualClock, open_exchange
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from tests.bridge.conftest import START_US
 from tests.support.served_market import served
 from tests.support.small_market import WAIT_S_MAX
@@ -48,7 +48,7 @@ class Blocking:
 
 
 @contextmanager
-def threads(owner: Exchange) -> Iterator[MarketApi]:
+def threads(owner: Exchange) -> Iterator[Market]:
     """`Exchange` itself."""
     yield owner
 
@@ -68,31 +68,31 @@ def loop_of_its_own() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @contextmanager
-def in_loop(owner: Exchange) -> Iterator[MarketApi]:
+def in_loop(owner: Exchange) -> Iterator[Market]:
     """`AsyncExchange`, made blocking."""
     with loop_of_its_own() as loop:
-        yield cast(MarketApi, Blocking(AsyncExchange(owner), loop))
+        yield cast(Market, Blocking(AsyncExchange(owner), loop))
 
 
 @contextmanager
-def over_http(owner: Exchange) -> Iterator[MarketApi]:
+def over_http(owner: Exchange) -> Iterator[Market]:
     """`Client`, over a real socket, with the key of an admin as the first start makes it."""
     with served(owner) as market, Client(market.url, market.key(admin=True)) as client:
         yield client
 
 
 @contextmanager
-def over_http_in_loop(owner: Exchange) -> Iterator[MarketApi]:
+def over_http_in_loop(owner: Exchange) -> Iterator[Market]:
     """`AsyncClient`, made blocking."""
     with served(owner) as market, loop_of_its_own() as loop:
         client = Blocking(AsyncClient(market.url, market.key(admin=True)), loop)
         try:
-            yield cast(MarketApi, client)
+            yield cast(Market, client)
         finally:
             client.close()
 
 
-WAYS: dict[str, Callable[[Exchange], AbstractContextManager[MarketApi]]] = {
+WAYS: dict[str, Callable[[Exchange], AbstractContextManager[Market]]] = {
     "threads": threads,
     "asyncio": in_loop,
     "client": over_http,
@@ -100,10 +100,10 @@ WAYS: dict[str, Callable[[Exchange], AbstractContextManager[MarketApi]]] = {
 }
 
 
-def acting_as(api: MarketApi, actor: str) -> MarketApi:
+def acting_as(api: Market, actor: str) -> Market:
     """The same way to the market, for this account."""
     if isinstance(api, Blocking):
-        return cast(MarketApi, api.acting_as(actor))
+        return cast(Market, api.acting_as(actor))
     assert isinstance(api, Exchange | Client), api
     return api.acting_as(actor)
 
@@ -122,7 +122,7 @@ def owner(database_url: str, clock: ManualClock) -> Iterator[Exchange]:
 
 
 @pytest.fixture(params=list(WAYS))
-def api(request: pytest.FixtureRequest, owner: Exchange) -> Iterator[MarketApi]:
+def api(request: pytest.FixtureRequest, owner: Exchange) -> Iterator[Market]:
     """The same market, by one way after the other."""
     with WAYS[request.param](owner) as way:
         yield way

@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from callmarket import AsyncClient, AsyncExchange, Client, Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
-from callmarket.bridge.api.artifact_api import AllocatorApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.results import Page
 from callmarket.bridge.fleet.research import (
     compute_resource_budget,
@@ -33,20 +33,20 @@ SOON = at(START_US) + timedelta(days=8)
 
 
 @pytest.fixture
-def market(api: Any) -> AllocatorApi:
+def market(api: Any) -> Market:
     """Accounts a, b and c with a thousand tokens each, and an artifact priced at 0.25."""
     for account_id in ("a", "b", "c"):
         api.open_account(account_id)
         api.mint(account_id, 1_000, "grant:initial")
     api.put_artifact("h1", "hypothesis", "Sleep clears amyloid")
     api.set_market_price("h1", 0.25)
-    return cast(AllocatorApi, api)
+    return cast(Market, api)
 
 
 @pytest.mark.parametrize("kind", [Exchange, AsyncExchange, Client, AsyncClient])
 def test_signatures_are_those_of_the_protocol(kind: type) -> None:
-    for name, promised in inspect.getmembers(AllocatorApi, inspect.isfunction):
-        if name in vars(AllocatorApi) and not name.startswith("_"):
+    for name, promised in inspect.getmembers(Market, inspect.isfunction):
+        if name in vars(Market) and not name.startswith("_"):
             given = [
                 one.replace(annotation=one.empty) for one in inspect.signature(getattr(kind, name)).parameters.values()
             ]
@@ -54,7 +54,7 @@ def test_signatures_are_those_of_the_protocol(kind: type) -> None:
             assert [one for one in given if one.name != "self"] == wanted[1:], name
 
 
-def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> None:
+def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: Market) -> None:
     """BRG-3, RES-1, RES-6, RES-7, RES-9: budget from demand, bounties, uncertainty; spending deducted; ranked."""
     hold = stake(market, "s1", "a", "h1", 500)
     assert (hold.account_id, hold.amount_tokens, hold.status) == ("a", 500, "open")
@@ -102,7 +102,7 @@ def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: AllocatorApi) -> 
     assert market.wallet("a").held_tokens == 0
 
 
-def test_of_what_was_spent_for_a_reference_nothing_is_another_when_it_is_told_again(market: AllocatorApi) -> None:
+def test_of_what_was_spent_for_a_reference_nothing_is_another_when_it_is_told_again(market: Market) -> None:
     """BRG-3: its tokens and its impact, of which none is not nought; another kind of reference is another spending."""
     stake(market, "s1", "a", "h1", 1_000)
     for reference_id, impact in (("some", 1.5), ("none", None), ("nought", 0)):
@@ -117,12 +117,12 @@ def test_of_what_was_spent_for_a_reference_nothing_is_another_when_it_is_told_ag
         market.record_resource_spending("h1", 1, "task", "more")
 
 
-def test_an_artifact_may_be_worth_nothing_or_all_and_have_a_long_title(market: AllocatorApi) -> None:
+def test_an_artifact_may_be_worth_nothing_or_all_and_have_a_long_title(market: Market) -> None:
     assert market.put_artifact("h1", "hypothesis", "\u00e9" * 200).title == "\u00e9" * 200
     assert [market.set_market_price("h1", price).market_price for price in (0, 1, 1e-6)] == [0.0, 1.0, 1e-6]
 
 
-def test_lists_page_by_page(market: AllocatorApi) -> None:
+def test_lists_page_by_page(market: Market) -> None:
     for number in (3, 1, 2):
         market.put_artifact(f"x{number}", "paper")
     for number in range(5):
@@ -156,7 +156,7 @@ def test_lists_page_by_page(market: AllocatorApi) -> None:
         market.artifacts(after=market.bounties(limit=1).next)
 
 
-def test_what_makes_no_sense_is_refused_by_its_field(market: AllocatorApi, clock: ManualClock) -> None:
+def test_what_makes_no_sense_is_refused_by_its_field(market: Market, clock: ManualClock) -> None:
     for ask, field in (
         (lambda: market.put_artifact("", "paper"), "artifact_id"),
         (lambda: market.put_artifact("x", "two words"), "artifact_type"),

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from callmarket import Exchange, ManualClock, Refused
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.engine import limits as engine_limits
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
@@ -18,7 +18,7 @@ from tests.support.small_market import award_one, furnish
 
 HOUR_US = 3_600_000_000
 
-MOVES: dict[str, Callable[[MarketApi], object]] = {
+MOVES: dict[str, Callable[[Market], object]] = {
     "mint": lambda api: api.mint("a", 5, "grant:any", command_id="k"),
     "burn": lambda api: api.burn("a", 5, "fee", command_id="k"),
     "transfer": lambda api: api.transfer("a", "b", 5, "pay", command_id="k"),
@@ -47,7 +47,7 @@ def balances(owner: Exchange) -> object:
 
 @pytest.mark.parametrize("move", MOVES)
 def test_a_retry_is_told_the_first_reply_and_moves_nothing(
-    api: MarketApi, owner: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, move: str
+    api: Market, owner: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, move: str
 ) -> None:
     """IDM-1: the same result, with `repeated`, a moment later and a day later."""
     monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 1)
@@ -79,7 +79,7 @@ def told(result: object) -> object:
 
 
 def test_without_room_a_new_command_is_refused_and_a_retry_is_not(
-    api: MarketApi, owner: Exchange, monkeypatch: pytest.MonkeyPatch
+    api: Market, owner: Exchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IDM-1: `RETRIES_FULL` names the bound; clients give every verb an id, so it has to be told as what it is."""
     monkeypatch.setattr(engine_limits, "RECEIPTS_MAX", 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, Refused, open_exchange
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.earning import Context, create_account, grant_initial, load_rates, reward_action
 from callmarket.engine import limits as engine_limits
 from callmarket.engine.commands import ISSUANCE
@@ -23,11 +23,11 @@ DAY_US = 24 * 3600 * 1_000_000
 REVIEW = Context("review", "r-1", quality=0.85, memo="careful")
 
 
-def supply(market: MarketApi) -> int:
+def supply(market: Market) -> int:
     return -market.wallet(ISSUANCE).balance_tokens
 
 
-def test_good_work_is_paid_once(api: MarketApi) -> None:
+def test_good_work_is_paid_once(api: Market) -> None:
     """LED-4: floor(10 * (0 + 2 * 0.85)) = 17 tokens, with its reference in the ledger; again it is "already paid"."""
     create_account(api, "a", initial_balance=0)
     paid = reward_action(api, "a", "review", REVIEW)
@@ -44,7 +44,7 @@ def test_good_work_is_paid_once(api: MarketApi) -> None:
     assert api.wallet("a").balance_tokens == supply(api) == 17
 
 
-def test_other_work_is_other_work(api: MarketApi) -> None:
+def test_other_work_is_other_work(api: Market) -> None:
     """LED-4: another account, action, reference type or id is another earning."""
     for account_id in ("a", "b"):
         create_account(api, account_id, initial_balance=0)
@@ -54,7 +54,7 @@ def test_other_work_is_other_work(api: MarketApi) -> None:
     assert (api.wallet("a").balance_tokens, api.wallet("b").balance_tokens) == (35, 10)
 
 
-def test_a_judgement_that_leaves_nothing_pays_nothing_and_may_be_repeated(api: MarketApi, owner: Exchange) -> None:
+def test_a_judgement_that_leaves_nothing_pays_nothing_and_may_be_repeated(api: Market, owner: Exchange) -> None:
     create_account(api, "a", initial_balance=0)
     seq = owner.read(lambda state: state.seq)
     nothing = reward_action(api, "a", "review", Context("review", "r-1", quality=0.0499))
@@ -63,7 +63,7 @@ def test_a_judgement_that_leaves_nothing_pays_nothing_and_may_be_repeated(api: M
     assert reward_action(api, "a", "review", REVIEW).outcome == "paid"
 
 
-def test_what_makes_no_sense_changes_nothing(api: MarketApi, owner: Exchange) -> None:
+def test_what_makes_no_sense_changes_nothing(api: Market, owner: Exchange) -> None:
     create_account(api, "a", initial_balance=0)
     seq = owner.read(lambda state: state.seq)
     wrong = [
@@ -87,7 +87,7 @@ def test_what_makes_no_sense_changes_nothing(api: MarketApi, owner: Exchange) ->
     assert refused.value.reason is Reject.ACCOUNT_UNKNOWN
 
 
-def test_an_account_begins_with_its_tokens_once(api: MarketApi) -> None:
+def test_an_account_begins_with_its_tokens_once(api: Market) -> None:
     """LED-4, AUC-19: `create_account(agent_id, initial_balance=1000)`, whole or in halves, any number of times."""
     assert create_account(api, "a").balance_tokens == 1_000
     assert create_account(api, "a", 5_000).balance_tokens == 1_000
@@ -102,7 +102,7 @@ def test_an_account_begins_with_its_tokens_once(api: MarketApi) -> None:
     assert supply(api) == 1_070
 
 
-def test_a_day_has_a_bound(api: MarketApi, clock: ManualClock, tmp_path: Path) -> None:
+def test_a_day_has_a_bound(api: Market, clock: ManualClock, tmp_path: Path) -> None:
     """What is left of the day is paid, then nothing until 24 hours have passed; the first tokens are no work."""
     path = tmp_path / "own.toml"
     path.write_text("daily_cap_tokens = 25\n[actions.review]\nbase_tokens = 10\ncap_tokens = 10\n")

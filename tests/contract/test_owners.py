@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from callmarket.bridge.api.errors import Invalid, NotFound, Refused
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.pages import cursor
 from callmarket.engine.reject import Reject
 from tests.contract.conftest import acting_as
@@ -18,7 +18,7 @@ PROVIDERS = ("p", "q", "treasury")
 
 
 @pytest.fixture
-def crowded(api: MarketApi) -> MarketApi:
+def crowded(api: Market) -> Market:
     """A market in which three providers have slots of three ids, and two accounts holds of one."""
     api.open_market("m")
     for provider_id in PROVIDERS[:2]:
@@ -32,7 +32,7 @@ def crowded(api: MarketApi) -> MarketApi:
     return api
 
 
-def test_slots_of_one_id_end_on_their_own(crowded: MarketApi) -> None:
+def test_slots_of_one_id_end_on_their_own(crowded: Market) -> None:
     """SLT-1: each verb means the slot of the provider it names, and the treasury's where staff names none."""
     for number in range(5):
         crowded.place_bid("m", "a", f"t{number}", 10)
@@ -64,7 +64,7 @@ def test_slots_of_one_id_end_on_their_own(crowded: MarketApi) -> None:
 
 
 @pytest.mark.parametrize(("actor", "own"), [("p", "p"), ("q", "q"), ("", "treasury")])
-def test_who_names_no_provider_means_his_own(crowded: MarketApi, actor: str, own: str) -> None:
+def test_who_names_no_provider_means_his_own(crowded: Market, actor: str, own: str) -> None:
     """SLT-1: offered, withdrawn, settled and voided alike, whoever else has slots of these ids."""
     mine = acting_as(crowded, actor) if actor else crowded
     mine.offer_slot("m", "w")
@@ -86,7 +86,7 @@ def test_who_names_no_provider_means_his_own(crowded: MarketApi, actor: str, own
 
 
 @pytest.mark.parametrize("actor", ["p", ""])
-def test_who_names_the_treasury_means_the_treasury(crowded: MarketApi, actor: str) -> None:
+def test_who_names_the_treasury_means_the_treasury(crowded: Market, actor: str) -> None:
     """SLT-1: named, it is a provider as any other, and nobody offers for another instead."""
     mine = acting_as(crowded, actor) if actor else crowded
     with suppress(Refused):
@@ -95,7 +95,7 @@ def test_who_names_the_treasury_means_the_treasury(crowded: MarketApi, actor: st
     assert offered in ([], ["treasury"])
 
 
-def test_the_winner_names_whose_slot_it_is(crowded: MarketApi) -> None:
+def test_the_winner_names_whose_slot_it_is(crowded: Market) -> None:
     """SLT-1: to who has no slot of this id there is none, whoever else has one."""
     crowded.place_bid("m", "a", "t", 10)
     (award,) = crowded.clear_round("m").awards
@@ -109,7 +109,7 @@ def test_the_winner_names_whose_slot_it_is(crowded: MarketApi) -> None:
 
 @pytest.mark.parametrize("status", [None, "offered"])
 @pytest.mark.parametrize("limit", [1, 2, 4, 9, 100])
-def test_pages_go_by_id_and_provider(crowded: MarketApi, status: None, limit: int) -> None:
+def test_pages_go_by_id_and_provider(crowded: Market, status: None, limit: int) -> None:
     """SLT-1: live and from the tables, none twice and none left out."""
     found: list[tuple[str, str]] = []
     after: str | None = None
@@ -123,13 +123,13 @@ def test_pages_go_by_id_and_provider(crowded: MarketApi, status: None, limit: in
 
 
 @pytest.mark.parametrize("made_up", ["x", "", " ", "x ", " p", "x p q", "x\tp"])
-def test_a_cursor_that_names_no_slot_is_refused(crowded: MarketApi, made_up: str) -> None:
+def test_a_cursor_that_names_no_slot_is_refused(crowded: Market, made_up: str) -> None:
     with pytest.raises(Invalid) as caught:
         crowded.slots("m", after=cursor("slots", made_up))
     assert caught.value.field == "after"
 
 
-def test_the_longest_names_fit_a_cursor(crowded: MarketApi) -> None:
+def test_the_longest_names_fit_a_cursor(crowded: Market) -> None:
     """A cursor has both names, each as long as a name may be."""
     slot_id, providers = "s" * 128, [letter * 128 for letter in "pq"]
     for provider_id in providers:
@@ -142,7 +142,7 @@ def test_the_longest_names_fit_a_cursor(crowded: MarketApi) -> None:
     ]
 
 
-def test_holds_of_one_id_end_on_their_own(crowded: MarketApi) -> None:
+def test_holds_of_one_id_end_on_their_own(crowded: Market) -> None:
     """HLD-1: each verb and each look means the hold of the account it names."""
     for account_id, tokens in (("a", 10), ("b", 20)):
         assert crowded.place_hold("h", account_id, tokens, "stake").account_id == account_id

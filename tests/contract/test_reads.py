@@ -12,13 +12,14 @@ import msgspec
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, NotFound
-from callmarket.bridge.api.figures import Candles, RecentStats
-from callmarket.bridge.api.hold_questions import HoldDetail
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.accounts import Earnings, Wallet
+from callmarket.bridge.api.bids import BidDetail, Outcome
+from callmarket.bridge.api.holds import HoldDetail
+from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.markets import MarketDetail, MarketRow, OrderBook, Quote
 from callmarket.bridge.api.quest_budgets import QuestBudgets
-from callmarket.bridge.api.questions import BidDetail, Earnings, Outcome
-from callmarket.bridge.api.reads import MarketDetail, MarketRow, OrderBook, Quote, Wallet
 from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.rounds import Candles, RecentStats
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.engine.commands import LapsePolicy, PricingRule
 from callmarket.engine.reject import Reject
@@ -28,7 +29,7 @@ from tests.support.small_market import at
 
 
 @pytest.fixture
-def lived(api: MarketApi, clock: ManualClock) -> MarketApi:
+def lived(api: Market, clock: ManualClock) -> Market:
     """A market with two rounds a minute apart, awards of three kinds, and a book. Bidders a and b, provider p."""
     rules: dict[str, Any] = {"pricing_rule": "first_rejected", "lapse_policy": "refund"}
     api.open_market("m", lease=timedelta(hours=1), awards_per_bidder_max=3, **rules)
@@ -74,13 +75,13 @@ def walk(ask: Callable[..., Page[Any]], limit: int, *, seq: int = LAST_SEQ, **ho
     raise AssertionError("pages without end")
 
 
-def test_wallet(lived: MarketApi) -> None:
+def test_wallet(lived: Market) -> None:
     found = lived.wallet("a")
     assert (found.kind, found.balance_tokens, found.held_tokens, found.available_tokens) == ("agent", 960, 60, 900)
     assert (found.seq, found.durable_seq) == (LAST_SEQ, LAST_SEQ)
 
 
-def test_order_book(lived: MarketApi) -> None:
+def test_order_book(lived: Market) -> None:
     """BID-2, CLR-1: bids, levels of both books together, asks in the order of sale; the totals count all."""
     book = lived.get_order_book("m", limit=2, depth=1)
     assert [(bid.bidder_id, bid.max_price_tokens) for bid in book.bids] == [("a", 20), ("b", 20)]
@@ -91,7 +92,7 @@ def test_order_book(lived: MarketApi) -> None:
     assert levels == [(20, 2), (10, 1)]
 
 
-def test_levels_of_resting_and_of_round_bids_are_one(api: MarketApi) -> None:
+def test_levels_of_resting_and_of_round_bids_are_one(api: Market) -> None:
     """BID-4: a price at which bids of both kinds stand is one level."""
     api.open_market("m")
     api.open_account("a")
@@ -102,7 +103,7 @@ def test_levels_of_resting_and_of_round_bids_are_one(api: MarketApi) -> None:
     assert [(one.price_tokens, one.bids) for one in api.get_order_book("m").levels] == [(7, 1), (5, 2), (3, 1)]
 
 
-def test_markets(lived: MarketApi) -> None:
+def test_markets(lived: Market) -> None:
     page = lived.markets()
     assert [one.market_id for one in page.items] == ["m", "other"]
     assert (page.next, page.seq, page.durable_seq) == (None, LAST_SEQ, LAST_SEQ)
@@ -115,14 +116,14 @@ def test_markets(lived: MarketApi) -> None:
     assert (one.seq, one.durable_seq) == (LAST_SEQ, LAST_SEQ)
 
 
-def test_markets_stand_by_their_names(api: MarketApi) -> None:
+def test_markets_stand_by_their_names(api: Market) -> None:
     """In whatever order they were opened."""
     for market_id in ("m", "z", "a", "B", "k"):
         api.open_market(market_id)
     assert [one.market_id for one in api.markets().items] == ["B", "a", "k", "m", "z"]
 
 
-def test_quote(lived: MarketApi, clock: ManualClock) -> None:
+def test_quote(lived: Market, clock: ManualClock) -> None:
     """CLR-3, CLR-4: nothing is on offer before the last slot is available; then two bids are in the way of a third."""
     now = lived.quote("m", 25)
     assert (now.wins, now.slots_available, now.winning_price_tokens) == (False, 0, None)
@@ -141,7 +142,7 @@ def test_quote(lived: MarketApi, clock: ManualClock) -> None:
     assert (poor.wins, poor.seq, poor.durable_seq) == (False, LAST_SEQ, LAST_SEQ)
 
 
-def test_slots(lived: MarketApi) -> None:
+def test_slots(lived: Market) -> None:
     """SLT-2: live ones from the live market, ended ones and all from the tables: the same fields."""
     by_status = {status: walk(lived.slots, 1, market_id="m", status=status) for status in ("offered", "awarded")}
     assert [slot.slot_id for slot in by_status["offered"]] == ["s4"]
@@ -158,7 +159,7 @@ def test_slots(lived: MarketApi) -> None:
     assert lived.slots("other").items == ()
 
 
-def test_bid_and_bids(lived: MarketApi) -> None:
+def test_bid_and_bids(lived: Market) -> None:
     one = lived.bid(1)
     assert (one.bid_id, one.market_id, one.bidder_id, one.task_id) == (1, "m", "a", "t0")
     assert (one.max_price_tokens, one.expected_value_usd, one.status, one.award_id) == (50, 1.25, "won", 3)
@@ -173,7 +174,7 @@ def test_bid_and_bids(lived: MarketApi) -> None:
         assert walk(lived.bids, limit, market_id="other", bidder_id="b") == []
 
 
-def test_awards(lived: MarketApi) -> None:
+def test_awards(lived: Market) -> None:
     for limit in (1, 2, 100):
         assert [one.award_id for one in walk(lived.awards, limit)] == [4, 3, 2, 1]
         assert [one.award_id for one in walk(lived.awards, limit, bidder_id="a", order="oldest")] == [1, 2, 3]
@@ -190,7 +191,7 @@ def test_awards(lived: MarketApi) -> None:
     assert (settled.slot_started_at, settled.slot_finished_at) == (at(START_US), at(START_US + 60_000_000))
 
 
-def test_rounds(lived: MarketApi) -> None:
+def test_rounds(lived: Market) -> None:
     for limit in (1, 2, 100):
         assert [one.round_no for one in walk(lived.get_rounds, limit)] == [2, 1]
         assert [one.round_no for one in walk(lived.get_rounds, limit, market_id="m", order="oldest")] == [1, 2]
@@ -204,7 +205,7 @@ def test_rounds(lived: MarketApi) -> None:
     assert (newest.bids_open, newest.clearing_price_tokens) == (1, 7)
 
 
-def test_wallets_and_statement(lived: MarketApi) -> None:
+def test_wallets_and_statement(lived: Market) -> None:
     for limit in (1, 3, 100):
         names = [one.account_id for one in walk(lived.wallets, limit)]
         assert names == sorted(["a", "b", "p", "issuance", "treasury"])
@@ -229,7 +230,7 @@ def test_wallets_and_statement(lived: MarketApi) -> None:
     assert (type(rich.total_earned_tokens), rich.total_earned_tokens, rich.total_spent_tokens) == (int, 1_000, 40)
 
 
-def test_holds(api: MarketApi) -> None:
+def test_holds(api: Market) -> None:
     """HLD-1, HLD-6: by each filter and by several, in both orders, and each answer survives JSON."""
     for account_id in ("a", "b"):
         api.open_account(account_id)
@@ -265,7 +266,7 @@ def test_holds(api: MarketApi) -> None:
     assert msgspec.json.decode(msgspec.json.encode(page), type=Page[HoldRow]) == page
 
 
-def test_stats_and_why(lived: MarketApi) -> None:
+def test_stats_and_why(lived: Market) -> None:
     stats = lived.get_recent_stats("m")
     assert (stats.totals.rounds, stats.totals.price_max_tokens, stats.fill_rate) == (2, 40, 1.0)
     assert (stats.top_wins[0].award_id, stats.top_wins[0].actual_impact) == (1, 2.5)
@@ -277,7 +278,7 @@ def test_stats_and_why(lived: MarketApi) -> None:
     assert "outbid" in outcome.reason
 
 
-def test_earnings(lived: MarketApi) -> None:
+def test_earnings(lived: Market) -> None:
     """LED-4: all that came in, by reason and period, the greatest first; payments by the account are not in it."""
     lived.mint("p", 7, "earn:review", "review", "1")
     lived.mint("p", 5, "earn:review", "review", "2")
@@ -294,7 +295,7 @@ def test_earnings(lived: MarketApi) -> None:
     assert lived.earnings("treasury").by_reason == ()
 
 
-def test_candles(lived: MarketApi) -> None:
+def test_candles(lived: Market) -> None:
     """CLR-4, CLR-7: the two calls, a minute apart, in parts of a minute and in one of an hour."""
     found = lived.get_candles("m", timedelta(hours=1), timedelta(minutes=1))
     assert (found.market_id, found.interval, found.seq, found.durable_seq) == (
@@ -321,7 +322,7 @@ def test_candles(lived: MarketApi) -> None:
 @pytest.mark.parametrize(
     ("pricing_rule", "paid"), [("first_rejected", (900, 0)), ("pay_as_bid", (1_000, 20)), ("vickrey", (900, 0))]
 )
-def test_figures_are_of_what_was_paid(api: MarketApi, pricing_rule: PricingRule, paid: tuple[int, int]) -> None:
+def test_figures_are_of_what_was_paid(api: Market, pricing_rule: PricingRule, paid: tuple[int, int]) -> None:
     """CLR-4, CLR-5, BID-6: not of the round's price, which winners with rivals exceed and not all rounds have."""
     api.open_market("m", pricing_rule=pricing_rule)
     for bidder_id, task_id, price_tokens in (("a", "t", 1_000), ("b", "t", 900), ("a", "u", 20)):
@@ -341,7 +342,7 @@ def test_figures_are_of_what_was_paid(api: MarketApi, pricing_rule: PricingRule,
     assert (candle.high_price_tokens, candle.low_price_tokens) == paid
 
 
-def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> None:
+def test_quest_budgets(api: Market, owner: Exchange, clock: ManualClock) -> None:
     """BRG-4: how a day is split, what is left, and who gave out work last: nobody, the auction, the budget."""
     today = at(clock()).date()
     nothing = api.get_quest_budgets()
@@ -384,7 +385,7 @@ def test_quest_budgets(api: MarketApi, owner: Exchange, clock: ManualClock) -> N
     assert api.get_quest_budgets(today - timedelta(days=1)).quests == ()
 
 
-MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
+MISSING: list[tuple[str, object, Callable[[Market], object]]] = [
     ("account_id", "nobody", lambda api: api.wallet("nobody")),
     ("account_id", "nobody", lambda api: api.statement("nobody")),
     ("account_id", "nobody", lambda api: api.earnings("nobody")),
@@ -403,14 +404,14 @@ MISSING: list[tuple[str, object, Callable[[MarketApi], object]]] = [
 ]
 
 
-def test_what_is_not_there_is_not_found(lived: MarketApi) -> None:
+def test_what_is_not_there_is_not_found(lived: Market) -> None:
     for field, value, ask in MISSING:
         with pytest.raises(NotFound) as caught:
             ask(lived)
         assert (caught.value.field, caught.value.value) == (field, value)
 
 
-WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
+WRONG: list[tuple[str, Callable[[Market], object]]] = [
     ("limit", lambda api: api.get_order_book("m", limit=0)),
     ("depth", lambda api: api.get_order_book("m", depth=1_001)),
     ("limit", lambda api: api.bids(limit=1_001)),
@@ -455,7 +456,7 @@ WRONG: list[tuple[str, Callable[[MarketApi], object]]] = [
 ]
 
 
-def test_what_makes_no_sense_is_invalid(lived: MarketApi) -> None:
+def test_what_makes_no_sense_is_invalid(lived: Market) -> None:
     for field, ask in WRONG:
         with pytest.raises(Invalid) as caught:
             ask(lived)
@@ -464,7 +465,7 @@ def test_what_makes_no_sense_is_invalid(lived: MarketApi) -> None:
 
 
 @pytest.mark.parametrize("name", [[], {}, [1], None, b"m", 5])
-def test_what_is_no_name_is_nowhere(lived: MarketApi, name: Any) -> None:
+def test_what_is_no_name_is_nowhere(lived: Market, name: Any) -> None:
     for ask in (lived.market, lived.get_order_book, lambda name: lived.quote(name, 5)):
         with pytest.raises(Invalid, match="market_id"):
             ask(name)
@@ -472,7 +473,7 @@ def test_what_is_no_name_is_nowhere(lived: MarketApi, name: Any) -> None:
         lived.wallet(name)
 
 
-def test_a_cursor_is_only_good_for_its_list(lived: MarketApi) -> None:
+def test_a_cursor_is_only_good_for_its_list(lived: Market) -> None:
     """Another list's, another order's, a changed or a made up one is refused; the list's own goes on."""
     mine = lived.bids(limit=1).next
     names = lived.wallets(limit=1).next
@@ -489,7 +490,7 @@ def test_a_cursor_is_only_good_for_its_list(lived: MarketApi) -> None:
             lived.wallets(after=after)
 
 
-def test_what_comes_between_two_pages_moves_nothing(lived: MarketApi) -> None:
+def test_what_comes_between_two_pages_moves_nothing(lived: Market) -> None:
     """A page goes on after a key: bids that come meanwhile are neither shown nor make one show twice."""
     first = lived.bids(limit=3)
     lived.place_bid("m", "a", "t20", 1)
@@ -499,7 +500,7 @@ def test_what_comes_between_two_pages_moves_nothing(lived: MarketApi) -> None:
     assert second.durable_seq == first.durable_seq + 1
 
 
-def test_what_was_acknowledged_is_seen(lived: MarketApi, owner: Exchange) -> None:
+def test_what_was_acknowledged_is_seen(lived: Market, owner: Exchange) -> None:
     """Read your writes: a durable reply is in the tables when it arrives, for every list and every way."""
     for number in range(20):
         placed = lived.place_bid("m", "a", f"u{number}", 1)
@@ -509,7 +510,7 @@ def test_what_was_acknowledged_is_seen(lived: MarketApi, owner: Exchange) -> Non
         assert lived.wallet("a").durable_seq >= placed.stamp.seq
 
 
-def test_answers_are_json_and_back(lived: MarketApi) -> None:
+def test_answers_are_json_and_back(lived: Market) -> None:
     """What a network carries is what is answered here: each answer survives JSON, value for value."""
     page_of = {
         Page[MarketRow]: lived.markets(),

@@ -11,10 +11,9 @@ from typing import Any, cast
 import pytest
 
 from callmarket import AsyncClient, AsyncExchange, Client, Exchange, Invalid, ManualClock, Refused
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.async_market_api import AsyncMarketApi
-from callmarket.bridge.api.market_api import MarketApi
-from callmarket.bridge.api.results import PlacedBid, all_placed
+from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
+from callmarket.bridge.api.market import AsyncMarket, Market
+from callmarket.bridge.api.rounds import clear_request
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
@@ -22,7 +21,7 @@ from tests.support.small_market import at
 LATE = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def furnish(api: MarketApi, *bidder_ids: str, tokens: int = 1_000) -> None:
+def furnish(api: Market, *bidder_ids: str, tokens: int = 1_000) -> None:
     api.open_market("m", lease=timedelta(hours=1))
     for bidder_id in bidder_ids:
         api.open_account(bidder_id)
@@ -39,7 +38,7 @@ def public(kind: type) -> dict[str, inspect.Signature]:
 
 @pytest.mark.parametrize(
     ("kind", "protocol"),
-    [(Exchange, MarketApi), (AsyncExchange, AsyncMarketApi), (Client, MarketApi), (AsyncClient, AsyncMarketApi)],
+    [(Exchange, Market), (AsyncExchange, AsyncMarket), (Client, Market), (AsyncClient, AsyncMarket)],
 )
 def test_signatures_are_those_of_the_protocol(kind: type, protocol: type) -> None:
     """Types are mypy's matter; names of arguments, their order and defaults are compared here."""
@@ -55,14 +54,14 @@ def test_signatures_are_those_of_the_protocol(kind: type, protocol: type) -> Non
 
 
 def test_the_two_protocols_are_twins() -> None:
-    one, two = public(MarketApi), public(AsyncMarketApi)
+    one, two = public(Market), public(AsyncMarket)
     assert list(one) == list(two)
     for name in one:
         assert one[name].parameters == two[name].parameters, name
-        assert getattr(MarketApi, name).__doc__ == getattr(AsyncMarketApi, name).__doc__
+        assert getattr(Market, name).__doc__ == getattr(AsyncMarket, name).__doc__
 
 
-def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
+def test_from_opening_to_sweep(api: Market, clock: ManualClock) -> None:
     """CLR-4, BID-5, SET-1, SET-3, SET-4, SET-6, AUC-3: each verb's good path, and each stamp says it is durable."""
     opened = api.open_market(
         "m", lease=timedelta(seconds=1), reward_tokens_per_impact=50, reward_cap_tokens=500, reward_day_cap_tokens=500
@@ -79,7 +78,7 @@ def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     bid = api.place_bid("m", "a", "t1", 50, expected_value_usd=1.5)
     assert (bid.bid_id, bid.held_tokens, bid.stamp.durable) == (1, 50, True)
     assert api.amend_bid(bid.bid_id, max_price_tokens=60).max_price_tokens == 60
-    second, refused = api.place_bids([verbs.place_bid("m", "b", f"t{number}", 40 * number) for number in (2, 200)])
+    second, refused = api.place_bids([place_bid.request("m", "b", f"t{number}", 40 * number) for number in (2, 200)])
     assert isinstance(second, PlacedBid)
     assert isinstance(refused, Refused)
     assert refused.reason is Reject.FUNDS_INSUFFICIENT
@@ -96,7 +95,7 @@ def test_from_opening_to_sweep(api: MarketApi, clock: ManualClock) -> None:
     assert not api.refund_unfilled().more_due
 
 
-def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) -> None:
+def test_tokens_set_aside_and_how_that_ends(api: Market, clock: ManualClock) -> None:
     """HLD-1 to HLD-5: each verb's good path, a sweep, and what the market then says of each hold."""
     furnish(api, "a", "b")
     soon = at(START_US + 5_000_000)
@@ -139,15 +138,15 @@ def test_tokens_set_aside_and_how_that_ends(api: MarketApi, clock: ManualClock) 
     }
 
 
-def test_clearing_releases_all_losers(api: MarketApi) -> None:
+def test_clearing_releases_all_losers(api: Market) -> None:
     """BID-4, SET-6: more losers than one call and one sweep release."""
     furnish(api, "a", tokens=10_000)
-    all_placed(api.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)]))
+    all_placed(api.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(750)]))
     assert api.clear_round("m").losers_remaining == 650
     assert api.wallet("a").held_tokens == 0
 
 
-REFUSALS: list[tuple[Reject, Callable[[MarketApi], object]]] = [
+REFUSALS: list[tuple[Reject, Callable[[Market], object]]] = [
     (Reject.ACCOUNT_EXISTS, lambda api: api.open_account("a")),
     (Reject.REFERENCE_MISSING, lambda api: api.mint("a", 1, "earn:debate")),
     (Reject.FUNDS_INSUFFICIENT, lambda api: api.burn("a", 10_000, "fee:any")),
@@ -167,7 +166,7 @@ REFUSALS: list[tuple[Reject, Callable[[MarketApi], object]]] = [
 ]
 
 
-def test_every_verb_can_be_refused(api: MarketApi) -> None:
+def test_every_verb_can_be_refused(api: Market) -> None:
     furnish(api, "a")
     for reason, ask in REFUSALS:
         with pytest.raises(Refused) as caught:
@@ -175,7 +174,7 @@ def test_every_verb_can_be_refused(api: MarketApi) -> None:
         assert caught.value.reason is reason
 
 
-def test_refusal_says_why(api: MarketApi) -> None:
+def test_refusal_says_why(api: Market) -> None:
     """LED-7: reason, field, value, bound and seq."""
     furnish(api, "a", tokens=50)
     with pytest.raises(Refused) as caught:
@@ -186,7 +185,7 @@ def test_refusal_says_why(api: MarketApi) -> None:
     assert str(refused) == "FUNDS_INSUFFICIENT: max_price_tokens 51 (against 50)"
 
 
-def test_rivals_for_one_task_and_private_tasks(api: MarketApi) -> None:
+def test_rivals_for_one_task_and_private_tasks(api: Market) -> None:
     """BID-6, CLR-4: in one market the rival's bid is paid, in the other both have their task of that name."""
     for bidder_id in ("a", "b"):
         api.open_account(bidder_id)
@@ -205,7 +204,7 @@ def test_rivals_for_one_task_and_private_tasks(api: MarketApi) -> None:
     assert [(award.bidder_id, award.price_tokens) for award in private.awards] == [("a", 0), ("b", 0)]
 
 
-WORDS: dict[str, tuple[str, Callable[[MarketApi], object]]] = {
+WORDS: dict[str, tuple[str, Callable[[Market], object]]] = {
     "task": ("visible ASCII without spaces", lambda api: api.place_bid("m", "a", "a task", 1)),
     "reason": ("as `earn:review`", lambda api: api.mint("a", 1, "Any Reason")),
     "reference": ("visible ASCII without spaces, or nothing", lambda api: api.mint("a", 1, "grant:any", "a paper")),
@@ -216,7 +215,7 @@ WORDS: dict[str, tuple[str, Callable[[MarketApi], object]]] = {
 
 
 @pytest.mark.parametrize("what", WORDS)
-def test_what_a_text_may_be_is_told_in_words(api: MarketApi, what: str) -> None:
+def test_what_a_text_may_be_is_told_in_words(api: Market, what: str) -> None:
     """And not as the pattern that it did not match."""
     words, wrong = WORDS[what]
     with pytest.raises(Invalid, match=words) as caught:
@@ -224,7 +223,7 @@ def test_what_a_text_may_be_is_told_in_words(api: MarketApi, what: str) -> None:
     assert "regex" not in str(caught.value)
 
 
-INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
+INVALID: list[tuple[str, object, Callable[[Market], object]]] = [
     ("account_id", "no name", lambda api: api.open_account("no name")),
     ("amount_tokens", 0, lambda api: api.mint("a", 0, "grant:any")),
     ("amount_tokens", -1, lambda api: api.burn("a", -1, "fee:any")),
@@ -257,7 +256,7 @@ INVALID: list[tuple[str, object, Callable[[MarketApi], object]]] = [
 ]
 
 
-def test_what_makes_no_sense_is_invalid_and_not_recorded(api: MarketApi) -> None:
+def test_what_makes_no_sense_is_invalid_and_not_recorded(api: Market) -> None:
     furnish(api, "a")
     before = api.wallet("a").seq
     for field, value, ask in INVALID:
@@ -266,14 +265,14 @@ def test_what_makes_no_sense_is_invalid_and_not_recorded(api: MarketApi) -> None
         assert (caught.value.field, caught.value.value) == (field, value)
         assert caught.value.expected
     with pytest.raises(Invalid, match="requests: expected bids"):
-        api.place_bids([verbs.clear_round("m")])
+        api.place_bids([clear_request("m")])
     for requests in (None, 5, object(), [None], [5], "bids", b"bids", [{"task_id": "t"}], iter(())):
         with pytest.raises(Invalid, match="requests: expected"):
             api.place_bids(cast(Any, requests))
     assert api.wallet("a").seq == before
 
 
-def test_a_retry_is_answered_with_the_first_reply(api: MarketApi) -> None:
+def test_a_retry_is_answered_with_the_first_reply(api: Market) -> None:
     """IDM-1: the same seq and values, done once; refusals too; another command under the id is refused."""
     furnish(api, "a", tokens=100)
     first, again = (api.place_bid("m", "a", "t", 60, command_id="bid") for _ in range(2))

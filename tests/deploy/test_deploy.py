@@ -109,7 +109,11 @@ def test_what_is_copied_is_there_and_is_all_that_is_installed() -> None:
     sources = [source for line in values("COPY") if "--from" not in line for source in line.split()[:-1]]
     assert [one for one in sources if not (ROOT / one).exists()] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    needed = {*project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], project["project"]["readme"]}
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    # The links in a package, and where they lead.
+    linked = [link.resolve().name for package in packages for link in (ROOT / package).iterdir() if link.is_symlink()]
+    assert len(linked) == 3
+    needed = {*packages, *linked, project["project"]["readme"]}
     assert needed | {*project["project"]["license-files"], "pyproject.toml", "constraints.txt"} == set(sources)
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from callmarket.bridge.api import reads
-from callmarket.bridge.api.reads import Moment
+from callmarket.bridge.api.accounts import wallet
+from callmarket.bridge.api.markets import get_order_book
+from callmarket.bridge.api.queries import Moment
 from callmarket.engine.core import Engine
 from callmarket.engine.events import RoundCleared
 from callmarket.engine.state import State
@@ -36,8 +37,8 @@ def live_answers(url: str, state: State) -> dict[str, object]:
     with connect(url, "test") as connection:
         return {
             "image": state.encode(),
-            "wallets": [reads.wallet(account_id).answer(moment) for account_id in sorted(state.ledger.accounts)],
-            "books": [reads.get_order_book(market_id, 1_000).answer(moment) for market_id in sorted(state.markets)],
+            "wallets": [wallet.plan(account_id).answer(moment) for account_id in sorted(state.ledger.accounts)],
+            "books": [get_order_book.plan(market_id, 1_000).answer(moment) for market_id in sorted(state.markets)],
             "rounds": queries.rounds(connection, 0, None, 1_000),
             "rounds of each": [queries.rounds(connection, 0, market_id, 3) for market_id in sorted(state.markets)],
             "statements": [
@@ -53,8 +54,8 @@ def past_answers(url: str, state: State) -> dict[str, object]:
     with connect(url, "test") as connection:
         return {
             "image": state.encode(),
-            "wallets": [reads.wallet(account_id).answer(moment) for account_id in accounts],
-            "books": [reads.get_order_book(market_id, 1_000).answer(moment) for market_id in sorted(state.markets)],
+            "wallets": [wallet.plan(account_id).answer(moment) for account_id in accounts],
+            "books": [get_order_book.plan(market_id, 1_000).answer(moment) for market_id in sorted(state.markets)],
             "rounds": rounds_at(connection, 0, state, None, 1_000),
             "rounds of each": [rounds_at(connection, 0, state, market_id, 3) for market_id in sorted(state.markets)],
             "statements": [statement_at(connection, 0, state, account_id, 7) for account_id in accounts],

@@ -20,7 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from callmarket import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.accounts import burn, mint, open_account, transfer
+from callmarket.bridge.api.bids import cancel_bid, place_bid
+from callmarket.bridge.api.markets import open_market
+from callmarket.bridge.api.rounds import clear_request, sweep_request
+from callmarket.bridge.api.slots import offer_slot, settle, void
 from callmarket.engine.codec import decode_command
 from callmarket.engine.commands import TREASURY
 from callmarket.engine.events import AwardGranted, BidPlaced, one_by_one
@@ -40,14 +44,14 @@ Client = Generator[list[Request], list[Reply], None]
 
 def beginning(name: str) -> Client:
     """The first command of a process."""
-    yield [verbs.refund_unfilled(actor="operator", command_id=f"{name}-first")]
+    yield [sweep_request(command_id=f"{name}-first")]
 
 
 def setting_up() -> Client:
     """Accounts and markets; the same ids each time, so that only the first process does it."""
     yield [
-        verbs.open_market("short", lease=timedelta(milliseconds=40), lapse_policy="refund", command_id="setup-short"),
-        verbs.open_market(
+        open_market.request("short", lease=timedelta(milliseconds=40), lapse_policy="refund", command_id="setup-short"),
+        open_market.request(
             "long",
             pricing_rule="vickrey",
             reward_tokens_per_impact=3,
@@ -55,11 +59,12 @@ def setting_up() -> Client:
             reward_day_cap_tokens=1_000,
             command_id="setup-long",
         ),
-        verbs.mint("treasury", 10**9, "fund:rewards", command_id="setup-fund"),
+        mint.request("treasury", 10**9, "fund:rewards", command_id="setup-fund"),
     ]
-    yield [verbs.open_account(bidder_id, command_id=f"setup-{bidder_id}") for bidder_id in BIDDER_IDS]
+    yield [open_account.request(bidder_id, command_id=f"setup-{bidder_id}") for bidder_id in BIDDER_IDS]
     yield [
-        verbs.mint(bidder_id, 10**9, "grant:initial", command_id=f"setup-mint-{bidder_id}") for bidder_id in BIDDER_IDS
+        mint.request(bidder_id, 10**9, "grant:initial", command_id=f"setup-mint-{bidder_id}")
+        for bidder_id in BIDDER_IDS
     ]
 
 
@@ -80,7 +85,7 @@ def bidding(rng: random.Random, name: str) -> Client:
         nonlocal number
         number += 1
         until = datetime.now(UTC) + timedelta(milliseconds=rng.randint(10, 300)) if rng.random() < 0.3 else None
-        return verbs.place_bid(
+        return place_bid.request(
             rng.choice(MARKET_IDS),
             me,
             f"{name}-task-{number}",
@@ -95,15 +100,15 @@ def bidding(rng: random.Random, name: str) -> Client:
         command_id = f"{name}-{number}"
         match rng.random():
             case chance if chance < 0.15 and bid_ids:
-                requests = [verbs.cancel_bid(bid_ids.pop(), actor=me, command_id=command_id)]
+                requests = [cancel_bid.request(bid_ids.pop(), actor=me, command_id=command_id)]
             case chance if chance < 0.25:
                 requests = [
-                    verbs.transfer(me, rng.choice(BIDDER_IDS), rng.randint(1, 9), "gift:any", command_id=command_id)
+                    transfer.request(me, rng.choice(BIDDER_IDS), rng.randint(1, 9), "gift:any", command_id=command_id)
                 ]
             case chance if chance < 0.30 and latest:
                 requests = latest
             case chance if chance < 0.35:
-                requests = [verbs.burn(me, 2 * 10**9, "too:much", command_id=command_id)]
+                requests = [burn.request(me, 2 * 10**9, "too:much", command_id=command_id)]
             case chance if chance < 0.45:
                 requests = [bid() for _ in range(rng.randint(2, 8))]
             case _:
@@ -125,19 +130,19 @@ def operating(rng: random.Random, name: str) -> Client:
     while True:
         market_id = rng.choice(MARKET_IDS)
         slots = [f"{name}-slot-{number}-{i}" for i in range(3)]
-        offers = [verbs.offer_slot(market_id, one, provider_id=TREASURY, command_id=next_id()) for one in slots]
+        offers = [offer_slot.request(market_id, one, provider_id=TREASURY, command_id=next_id()) for one in slots]
         yield offers
         say("calling")
-        (called,) = yield [verbs.clear_round(market_id, command_id=next_id())]
+        (called,) = yield [clear_request(market_id, command_id=next_id())]
         say("called")
         for event in one_by_one(called.events):
             if isinstance(event, AwardGranted) and rng.random() < 0.8:
                 impact = rng.randint(0, 20)
                 if rng.random() < 0.8:
-                    yield [verbs.settle(event.slot_id, 7, impact, **whose(event), command_id=next_id())]
+                    yield [settle.request(event.slot_id, 7, impact, **whose(event), command_id=next_id())]
                 else:
-                    yield [verbs.void(event.slot_id, **whose(event), command_id=next_id())]
-        yield [verbs.refund_unfilled(actor="operator", command_id=next_id())]
+                    yield [void.request(event.slot_id, **whose(event), command_id=next_id())]
+        yield [sweep_request(command_id=next_id())]
 
 
 def whose(award: AwardGranted) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from callmarket.bridge.scheduler.caller import Caller
 from callmarket.bridge.server.front import Front
 from callmarket.bridge.server.http_server import Server, listening_socket, url_of
 from callmarket.bridge.server.service import Service
-from tests.support.routes import routes_of
 from tests.support.small_market import WAIT_S_MAX
 
 
@@ -55,7 +54,7 @@ def served(owner: Exchange) -> Iterator[Served]:
         listening = stack.enter_context(listening_socket("127.0.0.1", 0))
         market = Served(url_of(listening), keyring)
         service = Service(owner, Door(keyring), keyring, Caller(owner), no_metrics)
-        front = Front(stack.enter_context(routes_of(service)), service, market.see)
+        front = Front(service, market.see)
         market.front = front
         listens = threading.Event()
         server = Server(front, owner.node.end_streams, listens.set, gate=front)

@@ -12,8 +12,8 @@ from functools import wraps
 from typing import Any
 
 from callmarket import Exchange, ManualClock
-from callmarket.bridge.api.market_api import MarketApi
-from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.api.awards import AwardRow
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 from callmarket.bridge.fleet.tasks.source import Backlog
@@ -26,7 +26,7 @@ TOKENS = 10_000
 class Stage:
     """One market `m`, one quest that bids, one provider that is paid, all under names of this test's own."""
 
-    def __init__(self, owner: Exchange, market: MarketApi, source: Backlog, name: str, clock: ManualClock) -> None:
+    def __init__(self, owner: Exchange, market: Market, source: Backlog, name: str, clock: ManualClock) -> None:
         """`market` is the way by which workers come."""
         # What the owner has done, others find in the tables.
         owner = owner.acknowledging("projected")

@@ -9,12 +9,12 @@ import logging
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from callmarket.bridge.api.awards import AwardRow
+from callmarket.bridge.api.checks import ROWS_FEW
 from callmarket.bridge.api.errors import Refused
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.pages import cursor
 from callmarket.bridge.api.paging import all_rows
-from callmarket.bridge.api.questions import AwardRow
-from callmarket.bridge.api.reads import ROWS_FEW
 from callmarket.bridge.api.results import Page
 from callmarket.bridge.fleet.agent.settings import WorkerSettings
 from callmarket.bridge.fleet.tasks.model import Completion
@@ -41,7 +41,7 @@ _OVER: Final = {
 class Finder:
     """Finds the live award of one slot. For one thread."""
 
-    def __init__(self, market: MarketApi, settings: WorkerSettings, slot_id: str) -> None:
+    def __init__(self, market: Market, settings: WorkerSettings, slot_id: str) -> None:
         self._market: Final = market
         self._settings: Final = settings
         self._slot_id: Final = slot_id
@@ -96,14 +96,14 @@ class Finder:
         return mine and award.award_id > self._over_id
 
 
-def award_of(market: MarketApi, award_id: int) -> AwardRow | None:
+def award_of(market: Market, award_id: int) -> AwardRow | None:
     """One award by its id, whatever its status; None if there is none."""
     # As the first of the page that begins right behind it, counted from the newest.
     page = market.awards(limit=1, after=cursor("awards-newest", award_id + 1))
     return page.items[0] if page.items and page.items[0].award_id == award_id else None
 
 
-def end(market: MarketApi, award: AwardRow, completion: Completion | None) -> End:
+def end(market: Market, award: AwardRow, completion: Completion | None) -> End:
     """Settle an award whose work is done, void one whose work failed or never began. It may be called again.
 
     Raises `Unavailable` and `UnknownOutcome`, and what only a person can mend: `Refused` for another reason than that

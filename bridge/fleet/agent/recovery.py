@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from callmarket.bridge.api.errors import ExchangeError
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.agent.awards import award_of, end
 from callmarket.bridge.fleet.agent.patience import Ending
 from callmarket.bridge.fleet.agent.task import Hand
@@ -19,7 +19,7 @@ from callmarket.bridge.fleet.tasks.source import TaskSource
 logger: Final = logging.getLogger(__name__)
 
 
-def take_stock(market: MarketApi, source: TaskSource, ending: Ending, hand: Hand, worker_id: str) -> list[Claim]:
+def take_stock(market: Market, source: TaskSource, ending: Ending, hand: Hand, worker_id: str) -> list[Claim]:
     """After a restart: fail what this worker had in hand when it died, and void the awards. Returns those claims.
 
     A market that is away keeps nobody from starting: the award of a slot is found, and voided, when it is back.
@@ -33,7 +33,7 @@ def take_stock(market: MarketApi, source: TaskSource, ending: Ending, hand: Hand
     return left
 
 
-def _void(market: MarketApi, award_id: int, completion: Completion | None) -> None:
+def _void(market: Market, award_id: int, completion: Completion | None) -> None:
     """End an award whose work is lost, if that can be done now."""
     try:
         award = award_of(market, award_id)
@@ -43,7 +43,7 @@ def _void(market: MarketApi, award_id: int, completion: Completion | None) -> No
         logger.warning("award %d is left alone: %s", award_id, error)
 
 
-def release_abandoned(market: MarketApi, source: TaskSource, hand: Hand, budget_claims_before: datetime) -> int:
+def release_abandoned(market: Market, source: TaskSource, hand: Hand, budget_claims_before: datetime) -> int:
     """Set tasks free whose award has ended without them, and whose budget claim is older than this; returns how many.
 
     It may run anywhere and at any time: who works by an award that has ended is not paid, and a completion is written
@@ -53,7 +53,7 @@ def release_abandoned(market: MarketApi, source: TaskSource, hand: Hand, budget_
     return sum(_released(market, source, hand, claim, budget_claims_before) for claim in source.claims())
 
 
-def _released(market: MarketApi, source: TaskSource, hand: Hand, claim: Claim, budget_claims_before: datetime) -> bool:
+def _released(market: Market, source: TaskSource, hand: Hand, claim: Claim, budget_claims_before: datetime) -> bool:
     if claim.award_id is None:
         if claim.claimed_at >= budget_claims_before:
             return False

@@ -8,11 +8,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from callmarket.bridge.api.awards import WAIT_S_MAX
+from callmarket.bridge.api.checks import check_name
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.names import OWN
-from callmarket.bridge.api.reads import check_name
 from callmarket.bridge.api.units import duration_us
-from callmarket.bridge.client.asking import WAIT_S_MAX
 from callmarket.bridge.fleet.tasks.checks import check_tokens
 
 # Each slot is a thread here. Who has more slots runs more workers, which then fail one by one.

@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.errors import Refused, Unavailable, UnknownOutcome
-from callmarket.bridge.api.market_api import MarketApi
-from callmarket.bridge.api.questions import AwardRow
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.agent.awards import Finder, end
 from callmarket.bridge.fleet.agent.patience import Ending, Pauses
 from callmarket.bridge.fleet.agent.services import Fallback
@@ -34,7 +34,7 @@ class SlotLoop:
 
     def __init__(
         self,
-        market: MarketApi,
+        market: Market,
         source: TaskSource,
         settings: WorkerSettings,
         slot_id: str,

@@ -10,7 +10,7 @@ from typing import Final
 
 from callmarket.bridge.api.clock import Clock, EvenClock
 from callmarket.bridge.api.errors import ExchangeError, Unavailable, UnknownOutcome
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.agent.patience import Ending
 from callmarket.bridge.fleet.agent.recovery import release_abandoned, take_stock
@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(
         self,
-        market: MarketApi,
+        market: Market,
         source: TaskSource,
         work: Work,
         settings: WorkerSettings,

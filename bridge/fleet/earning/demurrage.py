@@ -14,18 +14,18 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.accounts import burn, transfer
 from callmarket.bridge.api.change import Change, Place
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.queries import TableQuery, Tables
+from callmarket.bridge.api.requests import as_actor
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import Config
 from callmarket.engine.commands import ADMIN, TREASURY
 from callmarket.engine.events import TransferPosted
 from callmarket.engine.reasons import DEMURRAGE
 from callmarket.persistence import queries
-from callmarket.persistence.database.reader_pool import Snapshot
 from callmarket.persistence.queries import IdleRow
 from callmarket.persistence.stores import demurrage_debts
 from callmarket.persistence.stores.demurrage_debts import Debt, DebtRow
@@ -113,8 +113,9 @@ def charge(debt: Debt, terms: Demurrage) -> Request:
     command_id = f"{DEMURRAGE}:{debt.reference_id}:{name}{tried}"
     what = (debt.tokens, DEMURRAGE, "period", debt.reference_id)
     if terms.to == "burn":
-        return verbs.burn(debt.account_id, *what, actor=ADMIN, command_id=command_id)
-    return verbs.transfer(debt.account_id, TREASURY, *what, actor=ADMIN, command_id=command_id)
+        return burn.request(debt.account_id, *what, command_id=command_id)
+    # Not as the account itself, which would have to agree.
+    return as_actor(transfer.request(debt.account_id, TREASURY, *what, command_id=command_id), ADMIN)
 
 
 class Walk:
@@ -133,10 +134,10 @@ class Walk:
         self._ids: tuple[int, int] | None = None
         self.done = False
 
-    def question(self) -> Durable[list[IdleRow]]:
+    def question(self) -> TableQuery[list[IdleRow]]:
         """The next accounts. Its answer raises `Unavailable` until the tables have all rows of the period."""
 
-        def answer(at: Snapshot, _: datetime) -> list[IdleRow]:
+        def answer(at: Tables) -> list[IdleRow]:
             if at.seq < self.seq:
                 raise Unavailable(f"row {self.seq} of the period is not in the SQL tables yet", retry_after_s=NOT_YET_S)
             if self._ids is None:
@@ -153,7 +154,7 @@ class Walk:
                 reference_id=self._reference_id,
             )
 
-        return Durable(answer)
+        return TableQuery(answer)
 
     def payable(self, rows: Sequence[IdleRow]) -> tuple[list[Debt], list[Debt]]:
         """What these accounts owe: what can be charged now, and what has to wait."""
@@ -181,10 +182,10 @@ class Debts:
         self._after = ("", 0)
         self.done = False
 
-    def question(self) -> Durable[list[DebtRow]]:
+    def question(self) -> TableQuery[list[DebtRow]]:
         """The next debts."""
-        return Durable(
-            lambda at, _: demurrage_debts.debts_page(at.connection, at.shard_id, self._after, ACCOUNTS_PER_PAGE)
+        return TableQuery(
+            lambda at: demurrage_debts.debts_page(at.connection, at.shard_id, self._after, ACCOUNTS_PER_PAGE)
         )
 
     def payable(self, rows: Sequence[DebtRow]) -> tuple[list[Debt], list[Debt]]:

@@ -6,9 +6,9 @@ Rule of this file: once for an account, for ever. A grant is an earning of the l
 
 from typing import Final
 
+from callmarket.bridge.api.accounts import Wallet
 from callmarket.bridge.api.errors import Invalid, Refused
-from callmarket.bridge.api.market_api import MarketApi
-from callmarket.bridge.api.reads import Wallet
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.earning.rates import GRANT
 from callmarket.bridge.fleet.earning.rewards import Context, Reward, pay_once
 from callmarket.engine.commands import AccountKind
@@ -19,7 +19,7 @@ INITIAL_TOKENS: Final = 1_000
 
 
 def create_account(
-    market: MarketApi, agent_id: str, initial_balance: int = INITIAL_TOKENS, *, kind: AccountKind = "agent"
+    market: Market, agent_id: str, initial_balance: int = INITIAL_TOKENS, *, kind: AccountKind = "agent"
 ) -> Wallet:
     """An open account with its first tokens. Asked again, also after a failure in the middle: the account as it is.
 
@@ -40,7 +40,7 @@ def create_account(
     return market.wallet(agent_id)
 
 
-def grant_initial(market: MarketApi, account_id: str, tokens: int = INITIAL_TOKENS) -> Reward:
+def grant_initial(market: Market, account_id: str, tokens: int = INITIAL_TOKENS) -> Reward:
     """Mint an account's first tokens, once, whatever amount is asked for again. Needs to act as the admin."""
     _check(tokens, at_least=1, field="tokens")
     return pay_once(market, Reward(account_id, GRANT, "paid", tokens), Context(GRANT, "initial"))

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from callmarket.bridge.api.errors import Invalid, Refused
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import Number
 from callmarket.bridge.fleet.earning.rates import GRANT, Rates, shipped_rates
 from callmarket.engine.reject import Reject
@@ -51,7 +51,7 @@ class Reward(Struct, frozen=True):
 
 
 def reward_action(
-    market: MarketApi, account_id: str, action_type: str, context: Context, *, rates: Rates | None = None
+    market: Market, account_id: str, action_type: str, context: Context, *, rates: Rates | None = None
 ) -> Reward:
     """Mint what a table says that this work is worth: once, however often it is asked, also at the same moment.
 
@@ -74,7 +74,7 @@ def reward_action(
     return pay_once(market, Reward(account_id, action_type, "paid", tokens, capped), context)
 
 
-def pay_once(market: MarketApi, reward: Reward, context: Context) -> Reward:
+def pay_once(market: Market, reward: Reward, context: Context) -> Reward:
     """Mint a reward, unless the ledger has it. Returns what came of it. Raises what `mint` raises, but for that."""
     reason = EARNING + reward.action_type
     try:
@@ -88,7 +88,7 @@ def pay_once(market: MarketApi, reward: Reward, context: Context) -> Reward:
     return Reward(reward.account_id, reward.action_type, "paid", posted.amount_tokens, reward.capped, posted.stamp.seq)
 
 
-def _earned_today(market: MarketApi, account_id: str) -> int:
+def _earned_today(market: Market, account_id: str) -> int:
     """What an account has earned by actions in 24 hours. The first tokens of an account are no work."""
     # Asked first, so that what was paid to it by others is there too: who has heard how far all is durable waits for
     # it.

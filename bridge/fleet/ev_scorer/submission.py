@@ -12,10 +12,10 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final, TypeVar
 
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.bodies import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.batch import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.errors import Forbidden, NotFound, Refused
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.paging import all_rows
 from callmarket.bridge.api.results import Page
 from callmarket.bridge.api.units import at_us, float_of
@@ -36,7 +36,7 @@ CHANGES_AT_ONCE: Final = 8
 
 
 def submit_bids_for_tasks(
-    market: MarketApi, source: TaskSource, market_id: str, now: datetime, config: Config = DEFAULTS
+    market: Market, source: TaskSource, market_id: str, now: datetime, config: Config = DEFAULTS
 ) -> BidReport:
     """Let each quest have a bid in the book for each of its best tasks that are open and not blocked (BRG-1).
 
@@ -81,7 +81,7 @@ def submit_bids_for_tasks(
 class _WalletBids:
     """The bids of one wallet in one market: read, and changed."""
 
-    market: MarketApi
+    market: Market
     market_id: str
     account_id: str
     run_id: str
@@ -136,7 +136,7 @@ class _WalletBids:
     def _place(self, changes: Sequence[Change]) -> None:
         """Place bids together. They have no ids of their own, which would make each a call: BID-5 is enough."""
         requests = [
-            verbs.place_bid(
+            place_bid.request(
                 self.market_id,
                 self.account_id,
                 change.task_id,

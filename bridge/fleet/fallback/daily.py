@@ -12,11 +12,11 @@ from typing import Final, Self
 
 import psycopg
 
+from callmarket.bridge.api.checks import check_name
 from callmarket.bridge.api.clock import Clock
 from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.failures import failure_of
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.reads import check_name
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.fallback.split import split_again
 from callmarket.bridge.fleet.tasks.checks import check_tokens

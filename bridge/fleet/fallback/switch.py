@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from callmarket.bridge.api.clock import Clock, EvenClock
 from callmarket.bridge.api.errors import ExchangeError
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.tasks.model import Payer
@@ -100,9 +100,7 @@ class AuctionSwitch:
     answer is waited for as long as `market` waits: give it a client with a `timeout_s` of a few seconds.
     """
 
-    def __init__(
-        self, market: MarketApi, market_id: str, clock: Clock | None = None, config: Config = DEFAULTS
-    ) -> None:
+    def __init__(self, market: Market, market_id: str, clock: Clock | None = None, config: Config = DEFAULTS) -> None:
         """Nothing is asked yet, and the auction is trusted."""
         self._market: Final = market
         self._market_id: Final = market_id

@@ -4,14 +4,9 @@ Rule of this folder: tokens move by holds of the market alone, which are journal
 is worth, who works for a bounty and what work has cost are plain tables. All of it works over any way to a market.
 """
 
-from callmarket.bridge.api.artifacts import (
-    AllocationDetail,
-    ArtifactDetail,
-    BountyDetail,
-    ResourceBudget,
-    ResourceBudgetDetail,
-)
-from callmarket.bridge.api.commitments import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
+from callmarket.bridge.api.artifacts import ArtifactDetail
+from callmarket.bridge.api.commitments import BountyDetail
+from callmarket.bridge.api.resource_budgets import AllocationDetail, ResourceBudget, ResourceBudgetDetail
 from callmarket.bridge.fleet.research.budgets import (
     compute_resource_budget,
     get_resource_budget_rankings,
@@ -19,6 +14,7 @@ from callmarket.bridge.fleet.research.budgets import (
     record_resource_spending,
     resource_budgets_by_artifact,
 )
+from callmarket.bridge.fleet.research.commitments import pay_bounty, post_bounty, stake, unstake, withdraw_bounty
 
 __all__ = [
     "AllocationDetail",

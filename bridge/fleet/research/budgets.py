@@ -8,9 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from callmarket.bridge.api.artifact_api import AllocatorApi
-from callmarket.bridge.api.artifacts import AllocationDetail, ResourceBudget, ResourceBudgetDetail
-from callmarket.bridge.api.reads import ROWS_MAX
+from callmarket.bridge.api.checks import ROWS_MAX
+from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.resource_budgets import AllocationDetail, ResourceBudget, ResourceBudgetDetail
 from callmarket.bridge.api.results import Page
 from callmarket.bridge.api.units import Number, float_of
 from callmarket.bridge.fleet.tasks.model import Task
@@ -18,7 +18,7 @@ from callmarket.bridge.fleet.tasks.model import Task
 _NONE: Final[Mapping[str, float]] = {}
 
 
-def compute_resource_budget(market: AllocatorApi, artifact_id: str) -> ResourceBudgetDetail:
+def compute_resource_budget(market: Market, artifact_id: str) -> ResourceBudgetDetail:
     """What research on an artifact may cost, in tokens, with all parts of the formula (BRG-3).
 
     `left_tokens` is the budget less what was spent: a demand that grows again gives new budget. Raises `NotFound`.
@@ -27,7 +27,7 @@ def compute_resource_budget(market: AllocatorApi, artifact_id: str) -> ResourceB
 
 
 def get_resource_budget_rankings(
-    market: AllocatorApi, artifact_type: str | None = None, limit: int = 100
+    market: Market, artifact_type: str | None = None, limit: int = 100
 ) -> Page[ResourceBudget]:
     """The artifacts with most left to spend, of a type or of all; equals by id.
 
@@ -37,7 +37,7 @@ def get_resource_budget_rankings(
 
 
 def record_resource_spending(
-    market: AllocatorApi,
+    market: Market,
     artifact_id: str,
     tokens: int,
     reference_type: str,
@@ -51,7 +51,7 @@ def record_resource_spending(
     return market.record_resource_spending(artifact_id, tokens, reference_type, reference_id, impact)
 
 
-def resource_budgets_by_artifact(market: AllocatorApi, artifact_type: str | None = None) -> dict[str, int]:
+def resource_budgets_by_artifact(market: Market, artifact_type: str | None = None) -> dict[str, int]:
     """What is left to spend on each artifact, in tokens, in one question.
 
     Those are the thousand with most left; any other counts as having none.

@@ -7,8 +7,8 @@ source of ours.
 from collections.abc import Iterable, Sequence
 from typing import Final, get_args
 
+from callmarket.bridge.api.checks import check_name
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.reads import check_name
 from callmarket.bridge.fleet.tasks.model import Payer, Quest, Task, TaskStatus
 from callmarket.engine.limits import MICROS_MAX, SEQ_MAX, TOKENS_MAX
 

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import PlacedBid, place_bid
 from callmarket.bridge.api.clock import ManualClock
-from callmarket.bridge.api.results import PlacedBid
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.fleet.earning import Context, create_account, reward_action
 from callmarket.bridge.fleet.earning.collector import collect
@@ -110,7 +109,7 @@ class Play:
         """Everybody bids. Returns who cannot pay what it wants to bid, with what it had."""
         outcomes = self._market.place_bids(
             [
-                verbs.place_bid(MARKET, wish.person.account_id, task_id, wish.person.bid_tokens(wish.worth_tokens))
+                place_bid.request(MARKET, wish.person.account_id, task_id, wish.person.bid_tokens(wish.worth_tokens))
                 for task_id, wish in tasks
             ]
         )

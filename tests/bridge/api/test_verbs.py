@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from callmarket import Exchange, Invalid, Request
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.accounts import burn, mint, open_account, transfer
+from callmarket.bridge.api.bids import amend_bid, cancel_bid, place_bid
+from callmarket.bridge.api.holds import capture_hold, place_hold, release_hold
+from callmarket.bridge.api.markets import open_market
+from callmarket.bridge.api.rounds import clear_request, sweep_request
+from callmarket.bridge.api.slots import offer_slot, settle, void, withdraw_slot
 from callmarket.engine import commands, limits
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
@@ -30,47 +35,50 @@ class Stamp(int):
 
 
 REQUESTS: list[tuple[Request, Request]] = [
-    (verbs.open_account("a"), Request("admin", commands.OpenAccount("a", "agent"))),
-    (verbs.mint("a", 5, "grant:x"), Request("admin", commands.Mint("a", 5, "grant:x"))),
-    (verbs.burn("a", 5, "fee", "bill", "7", "why"), Request("admin", commands.Burn("a", 5, "fee", "bill", "7", "why"))),
-    (verbs.transfer("a", "b", 5, "gift"), Request("a", commands.Transfer("a", "b", 5, "gift"))),
-    (verbs.open_market("m"), Request("operator", commands.OpenMarket("m"))),
+    (open_account.request("a"), Request("admin", commands.OpenAccount("a", "agent"))),
+    (mint.request("a", 5, "grant:x"), Request("admin", commands.Mint("a", 5, "grant:x"))),
     (
-        verbs.open_market("m", lease=timedelta(seconds=2), pricing_rule="vickrey", lapse_policy="refund"),
+        burn.request("a", 5, "fee", "bill", "7", "why"),
+        Request("admin", commands.Burn("a", 5, "fee", "bill", "7", "why")),
+    ),
+    (transfer.request("a", "b", 5, "gift"), Request("a", commands.Transfer("a", "b", 5, "gift"))),
+    (open_market.request("m"), Request("operator", commands.OpenMarket("m"))),
+    (
+        open_market.request("m", lease=timedelta(seconds=2), pricing_rule="vickrey", lapse_policy="refund"),
         Request("operator", commands.OpenMarket("m", "vickrey", lease_us=2_000_000, lapse_policy="refund")),
     ),
-    (verbs.offer_slot("m", "s"), Request("operator", commands.OfferSlot("m", "s", 0, None, "~"))),
+    (offer_slot.request("m", "s"), Request("operator", commands.OfferSlot("m", "s", 0, None, "~"))),
     (
-        verbs.offer_slot("m", "s", AT, reserve_price_tokens=3, provider_id="p", lease=timedelta(milliseconds=1)),
+        offer_slot.request("m", "s", AT, reserve_price_tokens=3, provider_id="p", lease=timedelta(milliseconds=1)),
         Request("operator", commands.OfferSlot("m", "s", AT_US, 3, "p", 1_000)),
     ),
-    (verbs.withdraw_slot("s", provider_id="p", actor="p"), Request("p", commands.WithdrawSlot("s", "p"))),
-    (verbs.place_bid("m", "a", "t", 5), Request("a", commands.PlaceBid("m", "a", "t", 5))),
+    (withdraw_slot.request("s", provider_id="p", actor="p"), Request("p", commands.WithdrawSlot("s", "p"))),
+    (place_bid.request("m", "a", "t", 5), Request("a", commands.PlaceBid("m", "a", "t", 5))),
     (
-        verbs.place_bid("m", "a", "t", 5, expected_value_usd=Decimal("1.25"), ttl_at=AT, time_in_force="gtd"),
+        place_bid.request("m", "a", "t", 5, expected_value_usd=Decimal("1.25"), ttl_at=AT, time_in_force="gtd"),
         Request("a", commands.PlaceBid("m", "a", "t", 5, 1_250_000, AT_US, "gtd")),
     ),
-    (verbs.amend_bid(1, max_price_tokens=4, actor="a"), Request("a", commands.AmendBid(1, 4, None))),
-    (verbs.amend_bid(1, ttl_at=AT), Request("admin", commands.AmendBid(1, None, AT_US))),
-    (verbs.cancel_bid(1, command_id="once"), Request("admin", commands.CancelBid(1), "once")),
-    (verbs.clear_round("m", AT), Request("operator", commands.ClearRound("m"), "", AT_US)),
+    (amend_bid.request(1, max_price_tokens=4, actor="a"), Request("a", commands.AmendBid(1, 4, None))),
+    (amend_bid.request(1, ttl_at=AT), Request("admin", commands.AmendBid(1, None, AT_US))),
+    (cancel_bid.request(1, command_id="once"), Request("admin", commands.CancelBid(1), "once")),
+    (clear_request("m", AT), Request("operator", commands.ClearRound("m"), "", AT_US)),
     (
-        verbs.settle("s", 9, 1.5, provider_id="p", award_id=2),
+        settle.request("s", 9, 1.5, provider_id="p", award_id=2),
         Request("operator", commands.SettleAward("s", 9, 1_500_000, 2, "p")),
     ),
-    (verbs.void("s"), Request("operator", commands.VoidAward("s", None, "~"))),
-    (verbs.place_hold("h", "a", 5, "stake"), Request("a", commands.PlaceHold("h", "a", 5, "stake"))),
+    (void.request("s"), Request("operator", commands.VoidAward("s", None, "~"))),
+    (place_hold.request("h", "a", 5, "stake"), Request("a", commands.PlaceHold("h", "a", 5, "stake"))),
     (
-        verbs.place_hold(
+        place_hold.request(
             "h", "a", 5, "stake", reference_type="x", reference_id="7", expires_at=AT, memo="hm", actor="admin"
         ),
         Request("admin", commands.PlaceHold("h", "a", 5, "stake", "x", "7", AT_US, "hm")),
     ),
-    (verbs.capture_hold("h", "a", "b"), Request("admin", commands.CaptureHold("h", "b", None, "a"))),
-    (verbs.capture_hold("h", "a", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3, "a"))),
-    (verbs.release_hold("h", "a", command_id="once"), Request("admin", commands.ReleaseHold("h", "a"), "once")),
+    (capture_hold.request("h", "a", "b"), Request("admin", commands.CaptureHold("h", "b", None, "a"))),
+    (capture_hold.request("h", "a", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3, "a"))),
+    (release_hold.request("h", "a", command_id="once"), Request("admin", commands.ReleaseHold("h", "a"), "once")),
     (verbs.bind_holds("stake", "x", "7"), Request("operator", commands.BindHolds("stake", "x", "7"))),
-    (verbs.refund_unfilled(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
+    (sweep_request(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
 ]
 
 
@@ -86,47 +94,47 @@ def test_every_command_has_a_verb() -> None:
 
 
 INVALID: list[tuple[str, Callable[[], Request], str]] = [
-    ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", 0), ">= 1"),
-    ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", limits.TOKENS_MAX + 1), "<= 9007199254740991"),
-    ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", 5.0), "`int`"),  # type: ignore[arg-type]
-    ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", True), "`int`"),
-    ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", 10**5000), "JSON"),
-    ("max_price_tokens", lambda: verbs.place_bid("m", "a", "t", Stamp(5)), "JSON"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "", 5), "length >= 1"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "x" * 129, 5), "length <= 128"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "two words", 5), "visible ASCII without spaces"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "line\n", 5), "visible ASCII without spaces"),
-    ("task_id", lambda: verbs.place_bid("m", "a", "\ud800", 5), "JSON"),
-    ("task_id", lambda: verbs.place_bid("m", "a", uuid.UUID(int=7), 5), "a plain str"),  # type: ignore[arg-type]
-    ("task_id", lambda: verbs.place_bid("m", "a", b"bytes", 5), "a plain str"),  # type: ignore[arg-type]
-    ("bidder_id", lambda: verbs.place_bid("m", None, "t", 5), "`str`"),  # type: ignore[arg-type]
-    ("expected_value_usd", lambda: verbs.place_bid("m", "a", "t", 5, expected_value_usd=float("nan")), "finite"),
-    ("expected_value_usd", lambda: verbs.place_bid("m", "a", "t", 5, expected_value_usd=-1), "from 0 to"),
-    ("time_in_force", lambda: verbs.place_bid("m", "a", "t", 5, time_in_force="ever"), "one of round, gtd"),  # type: ignore[arg-type]
-    ("ttl_at", lambda: verbs.place_bid("m", "a", "t", 5, ttl_at=datetime(2030, 1, 1)), "time zone"),  # noqa: DTZ001
-    ("ttl_at", lambda: verbs.amend_bid(1, ttl_at=datetime(1969, 1, 1, tzinfo=UTC)), "from 1970 to"),
-    ("ttl_at", lambda: verbs.amend_bid(1, ttl_at=datetime(9999, 1, 1, tzinfo=UTC)), "1970 to 2255-06-05"),
-    ("bid_id", lambda: verbs.cancel_bid(0), ">= 1"),
-    ("kind", lambda: verbs.open_account("a", "system"), "one of agent, quest, provider"),  # type: ignore[arg-type]
-    ("kind", lambda: verbs.open_account("a", Kind.AGENT), "one of agent"),  # type: ignore[arg-type]
-    ("actor", lambda: verbs.open_account("a", actor="no body"), "visible ASCII without spaces"),
-    ("actor", lambda: verbs.open_account("a", actor=Kind.AGENT), "a plain str"),
-    ("command_id", lambda: verbs.open_account("a", command_id="a b"), "visible ASCII without spaces"),
-    ("command_id", lambda: verbs.open_account("a", command_id="x" * 129), "length <= 128"),
-    ("command_id", lambda: verbs.open_account("a", command_id=None), "a plain str"),  # type: ignore[arg-type]
-    ("command_id", lambda: verbs.open_account("a", command_id=7), "a plain str"),  # type: ignore[arg-type]
-    ("reason", lambda: verbs.mint("a", 5, ""), "lower-case words"),
-    ("reason", lambda: verbs.mint("a", 5, "Not This"), "lower-case words"),
-    ("memo", lambda: verbs.mint("a", 5, "x", memo="\0"), "a text without NUL"),
-    ("memo", lambda: verbs.mint("a", 5, "x", memo="x" * 513), "length <= 512"),
-    ("reference_id", lambda: verbs.mint("a", 5, "x", "bill", "no spaces"), "or nothing"),
-    ("lease", lambda: verbs.open_market("m", lease=60), "a timedelta"),  # type: ignore[arg-type]
-    ("lease", lambda: verbs.open_market("m", lease=timedelta(0)), "more than 0"),
-    ("lease", lambda: verbs.offer_slot("m", "s", lease=timedelta(days=32)), "at most 31 days"),
-    ("actual_impact", lambda: verbs.settle("s", 1, "high"), "finite"),  # type: ignore[arg-type]
-    ("actual_impact", lambda: verbs.settle("s", 1, -0.5), "from 0 to"),
-    ("actual_cost_tokens", lambda: verbs.settle("s", -1, 1), ">= 0"),
-    ("now", lambda: verbs.clear_round("m", datetime(2030, 1, 1)), "time zone"),  # noqa: DTZ001
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 0), ">= 1"),
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", limits.TOKENS_MAX + 1), "<= 9007199254740991"),
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 5.0), "`int`"),  # type: ignore[arg-type]
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", True), "`int`"),
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 10**5000), "JSON"),
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", Stamp(5)), "JSON"),
+    ("task_id", lambda: place_bid.request("m", "a", "", 5), "length >= 1"),
+    ("task_id", lambda: place_bid.request("m", "a", "x" * 129, 5), "length <= 128"),
+    ("task_id", lambda: place_bid.request("m", "a", "two words", 5), "visible ASCII without spaces"),
+    ("task_id", lambda: place_bid.request("m", "a", "line\n", 5), "visible ASCII without spaces"),
+    ("task_id", lambda: place_bid.request("m", "a", "\ud800", 5), "JSON"),
+    ("task_id", lambda: place_bid.request("m", "a", uuid.UUID(int=7), 5), "a plain str"),  # type: ignore[arg-type]
+    ("task_id", lambda: place_bid.request("m", "a", b"bytes", 5), "a plain str"),  # type: ignore[arg-type]
+    ("bidder_id", lambda: place_bid.request("m", None, "t", 5), "`str`"),  # type: ignore[arg-type]
+    ("expected_value_usd", lambda: place_bid.request("m", "a", "t", 5, expected_value_usd=float("nan")), "finite"),
+    ("expected_value_usd", lambda: place_bid.request("m", "a", "t", 5, expected_value_usd=-1), "from 0 to"),
+    ("time_in_force", lambda: place_bid.request("m", "a", "t", 5, time_in_force="ever"), "one of round, gtd"),  # type: ignore[arg-type]
+    ("ttl_at", lambda: place_bid.request("m", "a", "t", 5, ttl_at=datetime(2030, 1, 1)), "time zone"),  # noqa: DTZ001
+    ("ttl_at", lambda: amend_bid.request(1, ttl_at=datetime(1969, 1, 1, tzinfo=UTC)), "from 1970 to"),
+    ("ttl_at", lambda: amend_bid.request(1, ttl_at=datetime(9999, 1, 1, tzinfo=UTC)), "1970 to 2255-06-05"),
+    ("bid_id", lambda: cancel_bid.request(0), ">= 1"),
+    ("kind", lambda: open_account.request("a", "system"), "one of agent, quest, provider"),  # type: ignore[arg-type]
+    ("kind", lambda: open_account.request("a", Kind.AGENT), "one of agent"),  # type: ignore[arg-type]
+    ("actor", lambda: open_account.request("a", actor="no body"), "visible ASCII without spaces"),
+    ("actor", lambda: open_account.request("a", actor=Kind.AGENT), "a plain str"),
+    ("command_id", lambda: open_account.request("a", command_id="a b"), "visible ASCII without spaces"),
+    ("command_id", lambda: open_account.request("a", command_id="x" * 129), "length <= 128"),
+    ("command_id", lambda: open_account.request("a", command_id=None), "a plain str"),  # type: ignore[arg-type]
+    ("command_id", lambda: open_account.request("a", command_id=7), "a plain str"),  # type: ignore[arg-type]
+    ("reason", lambda: mint.request("a", 5, ""), "lower-case words"),
+    ("reason", lambda: mint.request("a", 5, "Not This"), "lower-case words"),
+    ("memo", lambda: mint.request("a", 5, "x", memo="\0"), "a text without NUL"),
+    ("memo", lambda: mint.request("a", 5, "x", memo="x" * 513), "length <= 512"),
+    ("reference_id", lambda: mint.request("a", 5, "x", "bill", "no spaces"), "or nothing"),
+    ("lease", lambda: open_market.request("m", lease=60), "a timedelta"),  # type: ignore[arg-type]
+    ("lease", lambda: open_market.request("m", lease=timedelta(0)), "more than 0"),
+    ("lease", lambda: offer_slot.request("m", "s", lease=timedelta(days=32)), "at most 31 days"),
+    ("actual_impact", lambda: settle.request("s", 1, "high"), "finite"),  # type: ignore[arg-type]
+    ("actual_impact", lambda: settle.request("s", 1, -0.5), "from 0 to"),
+    ("actual_cost_tokens", lambda: settle.request("s", -1, 1), ">= 0"),
+    ("now", lambda: clear_request("m", datetime(2030, 1, 1)), "time zone"),  # noqa: DTZ001
 ]
 
 
@@ -145,9 +153,9 @@ def test_some_of_the_numbers_of_rewards_without_the_others_are_refused(given: tu
     """SET-3: by the first that is missing; all of them, or none, are a market."""
     (missing, *_) = (name for name in REWARDS if name not in given)
     with pytest.raises(Invalid, match=f"{missing}: expected 1 or more, as rewards need all of"):
-        verbs.open_market("m", **dict.fromkeys(given, 5))
-    assert verbs.open_market("m", **dict.fromkeys(REWARDS, 5)).actor == "admin"
-    assert verbs.open_market("m", **dict.fromkeys(REWARDS, 0)).actor == "operator"
+        open_market.request("m", **dict.fromkeys(given, 5))
+    assert open_market.request("m", **dict.fromkeys(REWARDS, 5)).actor == "admin"
+    assert open_market.request("m", **dict.fromkeys(REWARDS, 0)).actor == "operator"
 
 
 def test_hand_made_request_must_hold_a_command_and_a_whole_time(market: Exchange) -> None:
@@ -178,10 +186,10 @@ def test_look_alike_of_text_never_gets_in(market: Exchange) -> None:
 def test_reasons_of_the_market_are_refused_at_the_edge(reason: str) -> None:
     """LED-8: nothing is recorded for it, and the words name the field."""
     for build in (
-        lambda: verbs.transfer("a", "b", 1, reason),
-        lambda: verbs.mint("a", 1, reason),
-        lambda: verbs.burn("a", 1, reason),
-        lambda: verbs.place_hold("h", "a", 1, reason),
+        lambda: transfer.request("a", "b", 1, reason),
+        lambda: mint.request("a", 1, reason),
+        lambda: burn.request("a", 1, reason),
+        lambda: place_hold.request("h", "a", 1, reason),
     ):
         with pytest.raises(Invalid, match=f"reason: expected another reason than .*, got '{reason}'"):
             build()

@@ -49,7 +49,7 @@ def test_a_row_that_is_not_there_is_refused_by_its_bound(market: Exchange) -> No
             with pytest.raises(Invalid, match=f"as_of_seq: expected 1 to {last}"):
                 ask(as_of_seq=wrong)
     with pytest.raises(Invalid, match="an open account"):
-        market.wallet("a", as_of_seq=1)
+        market.as_of(1).wallet("a")
     with pytest.raises(Invalid, match="limit"):
         market.get_rounds(limit=0)
 
@@ -76,7 +76,7 @@ def test_a_closed_exchange_has_no_past(database_url: str) -> None:
     with open_exchange(database_url) as market:
         furnish(market, "a")
     with pytest.raises(Unavailable, match="closed"):
-        market.wallet("a", as_of_seq=1)
+        market.as_of(1).wallet("a")
 
 
 @pytest.fixture

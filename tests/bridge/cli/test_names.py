@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from callmarket import Client, Exchange, Invalid, Request, open_exchange
 from callmarket.bridge.access.issue import NewKey, issue
 from callmarket.bridge.access.keyring import insert
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.holds import place_hold
 from callmarket.engine.commands import OpenAccount
 from callmarket.persistence.database.connections import connect
 from tests.bridge.cli.test_commands import ROOT, as_json, complaint, run, run_all
@@ -210,7 +210,7 @@ def test_what_could_not_be_named_afterwards_is_not_made(market: Exchange, name: 
         for make, field in (
             (lambda: market.open_market(name), "market_id"),
             (lambda: market.offer_slot("m", name), "slot_id"),
-            (lambda: market.submit([verbs.place_hold(name, "a", 1, "stake")]), "hold_id"),
+            (lambda: market.submit([place_hold.request(name, "a", 1, "stake")]), "hold_id"),
             (lambda: market.put_artifact(name, "paper"), "artifact_id"),
         ):
             with pytest.raises(Invalid, match=f"{field}: expected a name without"):

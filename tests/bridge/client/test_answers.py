@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from callmarket.bridge.client.commands import call_of
 
 from callmarket import AsyncClient, Client, InDoubt, Invalid, Unavailable, UnknownOutcome, wire
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.results import PlacedBid, Stamp
-from callmarket.bridge.client.commands import call_of
+from callmarket.bridge.api.bids import PlacedBid, place_bid
+from callmarket.bridge.api.results import Stamp
 from callmarket.bridge.server.problems import body_of, problem_of
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
@@ -197,7 +197,7 @@ def test_bids_that_broke_off_in_the_middle_are_resolved_as_a_whole(server: Scrip
             handler.answer(away, 504)
 
     server.respond, over = respond, threading.Event()
-    bids = [verbs.place_bid("m", name, f"t{number}", 1) for name in "ab" for number in range(2)]
+    bids = [place_bid.request("m", name, f"t{number}", 1) for name in "ab" for number in range(2)]
     with pytest.raises(InDoubt, match="2 bids were answered, then") as caught:
         ask(lambda client: client.place_bids(bids), timeout_s=0.2)
     assert caught.value.seqs == range(5, 6)

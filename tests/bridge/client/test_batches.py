@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from callmarket import Invalid, Refused, Request, Unavailable, UnknownOutcome
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.bodies import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.accounts import open_account
+from callmarket.bridge.api.batch import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.results import Page
 from callmarket.bridge.client import InDoubt, each
 from callmarket.bridge.client.batches import calls_of, place_bids
@@ -23,9 +24,9 @@ CALLS: list[Call[Any]] = [Call("POST", f"/{number}", reader(int), command_id=str
 
 def test_neighbours_of_one_bidder_and_market_share_a_call() -> None:
     """Each call has an id of its own, and bids that bring one go alone."""
-    bids = [verbs.place_bid("m", "a", f"t{number}", 1) for number in range(BIDS_PER_BATCH_MAX + 1)]
-    bids += [verbs.place_bid("m", "b", "t", 1), verbs.place_bid("n", "b", "t", 1)]
-    bids += [verbs.place_bid("n", "b", "t2", 1, command_id="own"), verbs.place_bid("n", "b", "t3", 1)]
+    bids = [place_bid.request("m", "a", f"t{number}", 1) for number in range(BIDS_PER_BATCH_MAX + 1)]
+    bids += [place_bid.request("m", "b", "t", 1), place_bid.request("n", "b", "t", 1)]
+    bids += [place_bid.request("n", "b", "t2", 1, command_id="own"), place_bid.request("n", "b", "t3", 1)]
     made = calls_of(bids, "id", "durable")
     assert [(call.target.removeprefix("/api/v1/markets/"), call.command_id) for call in made] == [
         ("m/bids/batch", "id-0"),
@@ -40,12 +41,12 @@ def test_neighbours_of_one_bidder_and_market_share_a_call() -> None:
         "/api/v1/markets/n/bids/batch?ack=applied"
     }
     with pytest.raises(Invalid, match="requests"):
-        calls_of([*bids, verbs.open_account("c")], "id", "durable")
+        calls_of([*bids, open_account.request("c")], "id", "durable")
 
 
 def test_a_wrong_bid_is_told_before_any_is_sent() -> None:
     """Built by hand, as those of a platform may be."""
-    right = verbs.place_bid("m", "a", "t", 1)
+    right = place_bid.request("m", "a", "t", 1)
     wrong = Request("", PlaceBid("m", "a", "t", -1, 0, None))
     with pytest.raises(Invalid, match="max_price_tokens"):
         calls_of([right, wrong], "id", "durable")

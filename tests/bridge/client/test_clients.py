@@ -27,8 +27,7 @@ from callmarket import (
     each,
     each_async,
 )
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.results import PlacedBid, all_placed
+from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
 from tests.support.following import projected
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served
@@ -97,7 +96,7 @@ def test_a_lost_reply_is_asked_for_again_and_done_once(
 def test_a_batch_is_placed_once(service: Served, line: Proxy, market: Exchange) -> None:
     with Client(through(line), service.key(bid=("*",))) as client:
         line.cut(b"/bids/batch", "answered")
-        outcomes = client.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(1_500)])
+        outcomes = client.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(1_500)])
     assert all(isinstance(one, PlacedBid) for one in outcomes)
     assert len({one.bid_id for one in outcomes if isinstance(one, PlacedBid)}) == 1_500
     assert market.get_order_book("m").bids_total == 1_500
@@ -106,7 +105,7 @@ def test_a_batch_is_placed_once(service: Served, line: Proxy, market: Exchange) 
 def test_bids_of_many_go_in_their_order(service: Served, market: Exchange) -> None:
     """BID-2: at one price the earlier bid is first, also where a batch is of several bidders, and some have ids."""
     requests = [
-        verbs.place_bid("m", "ab"[number % 4 // 2], f"t{number}", 10, command_id="own" if number == 5 else "")
+        place_bid.request("m", "ab"[number % 4 // 2], f"t{number}", 10, command_id="own" if number == 5 else "")
         for number in range(8)
     ]
     with Client(service.url, service.key(bid=("*",))) as client:
@@ -219,7 +218,7 @@ def test_names_that_no_path_can_hold_go_nowhere(service: Served) -> None:
 
 
 def test_all_pages(service: Served, market: Exchange) -> None:
-    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(25)]))
+    all_placed(market.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(25)]))
     key = service.key()
     with Client(service.url, key) as client:
         assert [bid.task_id for bid in each(client.bids, "m", limit=10, order="oldest")] == [f"t{n}" for n in range(25)]

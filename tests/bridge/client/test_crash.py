@@ -15,8 +15,7 @@ import psycopg
 import pytest
 
 from callmarket import Client
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.results import PlacedBid
+from callmarket.bridge.api.bids import PlacedBid, place_bid
 from tests.support.databases import temporary_home
 from tests.support.following import level
 from tests.support.proxy import Proxy
@@ -87,7 +86,7 @@ def test_killed_and_started_again(database_url: str, home: Path) -> None:
         assert line.cuts_made == REPLIES_LOST
         audit(database_url, load)
         with Client(again.url, again.key) as client:
-            outcomes = client.place_bids([verbs.place_bid("m", "w0", f"late-{number}", 10) for number in range(3)])
+            outcomes = client.place_bids([place_bid.request("m", "w0", f"late-{number}", 10) for number in range(3)])
             assert all(isinstance(one, PlacedBid) for one in outcomes)
         assert again.end() == 0
 

@@ -9,8 +9,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from callmarket.bridge.api.checks import ROWS_MAX
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.reads import ROWS_MAX, Moment, get_order_book
+from callmarket.bridge.api.markets import get_order_book
+from callmarket.bridge.api.queries import Moment
 from callmarket.bridge.feed import limits, sse
 from callmarket.bridge.feed.filters import Filter, Index, filter_of
 from callmarket.bridge.feed.frames import Frame, Row, size_of, watermark
@@ -35,7 +37,7 @@ PRIVATE = ("expected_value", "balance", "memo", "reference", "released", "premiu
 def plain(state: State, market_id: str) -> dict[str, Any]:
     """The book that the exchange would answer, as JSON has it."""
     book: dict[str, Any] = msgspec.to_builtins(
-        get_order_book(market_id, ROWS_MAX).answer(Moment(state, state.seq, state.at_us))
+        get_order_book.plan(market_id, ROWS_MAX).answer(Moment(state, state.seq, state.at_us))
     )
     assert len(book["bids"]) == book["bids_total"]
     assert len(book["asks"]) == book["asks_total"]

@@ -19,8 +19,10 @@ from callmarket import (
     UnknownOutcome,
     open_exchange,
 )
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.results import PlacedBid, accepted
+from callmarket.bridge.api.accounts import open_account
+from callmarket.bridge.api.bids import PlacedBid, place_bid
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.rounds import clear_request
 from callmarket.engine import limits
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
@@ -88,7 +90,7 @@ async def test_errors(market: Exchange) -> None:
     with pytest.raises(Invalid):
         await desk.submit([], ack="applied")
     with pytest.raises(Invalid):
-        await desk.submit([verbs.open_account("a")], ack="soon")  # type: ignore[arg-type]
+        await desk.submit([open_account.request("a")], ack="soon")  # type: ignore[arg-type]
     assert last_seq(market) == 1
     market.close()
     with pytest.raises(Unavailable, match="closed"):
@@ -102,7 +104,7 @@ async def test_acknowledging_and_acting_are_taken_over(market: Exchange) -> None
     with pytest.raises(Refused) as caught:
         await desk.place_bid("m", "a", "t", 5)
     assert (caught.value.reason, caught.value.value) == (Reject.NOT_PERMITTED, "b")
-    replies = accepted(await desk.submit([verbs.open_account(f"n{number}") for number in range(1_000)]))
+    replies = accepted(await desk.submit([open_account.request(f"n{number}") for number in range(1_000)]))
     assert len({reply.seq for reply in replies}) == 1_000
 
 
@@ -129,7 +131,7 @@ async def test_clear_round_releases_all_losers(market: Exchange) -> None:
     """BID-4, SET-6: as `Exchange.clear_round`."""
     furnish(market, "a", tokens=10_000)
     desk = AsyncExchange(market)
-    accepted(await desk.submit([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)]))
+    accepted(await desk.submit([place_bid.request("m", "a", f"t{number}", 10) for number in range(750)]))
     cleared = await desk.clear_round("m", at(START_US))
     assert cleared.losers_remaining == 750 - limits.LOSERS_PER_CALL_MAX
     assert (await desk.wallet("a")).held_tokens == 0
@@ -181,10 +183,10 @@ def until_answered(market: Exchange) -> tuple[int, bool]:
 async def test_place_bids_has_one_outcome_for_each_and_takes_only_bids(market: Exchange) -> None:
     furnish(market, "a", tokens=100)
     desk = AsyncExchange(market)
-    first, second = await desk.place_bids([verbs.place_bid("m", "a", f"t{number}", 60) for number in range(2)])
+    first, second = await desk.place_bids([place_bid.request("m", "a", f"t{number}", 60) for number in range(2)])
     assert isinstance(first, PlacedBid)
     assert isinstance(second, Refused)
     before = last_seq(market)
     with pytest.raises(Invalid, match="requests: expected bids"):
-        await desk.place_bids([verbs.clear_round("m")])
+        await desk.place_bids([clear_request("m")])
     assert last_seq(market) == before

@@ -10,8 +10,11 @@ import psycopg
 import pytest
 
 from callmarket import AsyncExchange, Exchange, Invalid, ManualClock, NotFound, Refused, Request, open_exchange
-from callmarket.bridge.api import reads, verbs
-from callmarket.bridge.api.results import PlacedBid, accepted, all_placed
+from callmarket.bridge.api.accounts import mint, open_account, wallet
+from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
+from callmarket.bridge.api.requests import request
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.rounds import clear_request
 from callmarket.engine import limits
 from callmarket.engine.commands import ClearRound
 from callmarket.engine.reject import Reject
@@ -200,8 +203,8 @@ def test_invalid_request_is_not_recorded(market: Exchange) -> None:
     for ask in (
         lambda: market.place_bid("m", "a", "t", 5, command_id=None),  # type: ignore[arg-type]
         lambda: market.submit([]),
-        lambda: market.submit([verbs.open_account("x")] * 1_001),
-        lambda: market.submit([verbs.open_account("x")], ack="durabel"),  # type: ignore[arg-type]
+        lambda: market.submit([open_account.request("x")] * 1_001),
+        lambda: market.submit([open_account.request("x")], ack="durabel"),  # type: ignore[arg-type]
         lambda: market.acknowledging("never"),  # type: ignore[arg-type]
         lambda: market.wallet("nobody"),
         lambda: market.get_order_book("nowhere"),
@@ -238,7 +241,7 @@ def test_acting_as_fixes_the_actor(market: Exchange) -> None:
     with pytest.raises(Refused) as caught:
         market.acting_as("b").cancel_bid(bid.bid_id)
     assert (caught.value.reason, caught.value.bound) == (Reject.NOT_PERMITTED, "a")
-    (outcome,) = market.acting_as("b").place_bids([verbs.place_bid("m", "a", "t2", 5)])
+    (outcome,) = market.acting_as("b").place_bids([place_bid.request("m", "a", "t2", 5)])
     assert isinstance(outcome, Refused)
     assert market.acting_as("a").cancel_bid(bid.bid_id).durable
 
@@ -255,7 +258,7 @@ def test_acting_as_nobody_is_invalid(market: Exchange) -> None:
 
 def test_place_bids_has_one_outcome_for_each(market: Exchange) -> None:
     furnish(market, "a", tokens=100)
-    asked = [verbs.place_bid("m", "a", f"t{number}", price) for number, price in enumerate((60, 60, 40))]
+    asked = [place_bid.request("m", "a", f"t{number}", price) for number, price in enumerate((60, 60, 40))]
     first, second, third = market.place_bids(asked)
     assert isinstance(first, PlacedBid)
     assert isinstance(second, Refused)
@@ -269,12 +272,12 @@ def test_place_bids_takes_only_bids(market: Exchange) -> None:
     furnish(market, "a")
     before = last_seq(market)
     with pytest.raises(Invalid, match="requests: expected bids"):
-        market.place_bids([verbs.place_bid("m", "a", "t", 5), verbs.clear_round("m")])
+        market.place_bids([place_bid.request("m", "a", "t", 5), clear_request("m")])
     assert last_seq(market) == before
 
 
 def test_batch_of_a_thousand_is_taken_and_no_more(market: Exchange) -> None:
-    asked = [verbs.open_account(f"a{number}") for number in range(1_000)]
+    asked = [open_account.request(f"a{number}") for number in range(1_000)]
     assert [reply.seq for reply in market.submit(asked)] == list(range(1, 1_001))
     with pytest.raises(Invalid, match="requests: expected 1 to 1000 requests, got 1001"):
         market.submit([*asked, asked[0]])
@@ -287,7 +290,7 @@ def test_clear_round_releases_all_losers(market: Exchange) -> None:
     """BID-4, SET-6: the call ends the first hundred, sweeps of five hundred the others, and every token is back."""
     furnish(market, "a", tokens=10_000)
     market.offer_slot("m", "s")
-    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(750)]))
+    all_placed(market.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(750)]))
     cleared = market.clear_round("m")
     assert cleared.losers_remaining == 750 - 1 - limits.LOSERS_PER_CALL_MAX
     assert market.wallet("a").held_tokens == 10
@@ -300,8 +303,8 @@ def test_clear_round_releases_all_losers(market: Exchange) -> None:
 def test_retried_call_releases_what_the_first_could_not(market: Exchange) -> None:
     """IDM-1, BID-4: the caller died between the call and its sweeps; the retry is the same round, and ends them."""
     furnish(market, "a", tokens=10_000)
-    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)]))
-    asked = verbs.clear_round("m", command_id="round-1")
+    all_placed(market.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(150)]))
+    asked = clear_request("m", command_id="round-1")
     accepted(market.submit([asked]))
     assert market.wallet("a").held_tokens == 50 * 10
     again = market.clear_round("m", command_id="round-1")
@@ -366,7 +369,7 @@ def test_durable_reply_is_in_the_journal(market: Exchange, database_url: str) ->
 def test_applied_reply_says_whether_it_is_durable(market: Exchange) -> None:
     """ack="applied" is answered at once; the watermark tells when it is in the journal."""
     eager = market.acknowledging("applied")
-    accepted(eager.submit([verbs.open_account(f"a{number}") for number in range(1_000)]))
+    accepted(eager.submit([open_account.request(f"a{number}") for number in range(1_000)]))
     stamp = eager.open_account("last")
     assert stamp.seq == 1_001
     assert not stamp.durable or stamp.seq <= market.durable_seq
@@ -414,14 +417,14 @@ def test_same_command_from_many_threads_is_done_once(market: Exchange) -> None:
 
 
 def test_raw_requests_give_refusals_as_events(market: Exchange) -> None:
-    (reply,) = market.submit([verbs.request("operator", ClearRound("none"))])
+    (reply,) = market.submit([request("operator", ClearRound("none"))])
     assert type(reply.events[0]).__name__ == "Rejected"
     assert reply.seq == 1
 
 
 # --- what is no request, no question, no change ----------------------------------------------------------------------
 
-NO_REQUEST = (None, "mint", verbs.mint, ClearRound("m"), Exchange, [verbs.open_account("b")])
+NO_REQUEST = (None, "mint", mint.request, ClearRound("m"), Exchange, [open_account.request("b")])
 BY_HAND = (
     Request("admin", "nonsense"),
     Request("admin", None),
@@ -438,15 +441,15 @@ def test_what_is_no_request_is_refused_and_breaks_nothing(market: Exchange) -> N
         for ask in (market.submit_one, market.acting_as("a").submit_one, lambda one: market.submit([one])):
             with pytest.raises(Invalid):
                 ask(wrong)  # type: ignore[arg-type]
-    for many in (None, 5, verbs.open_account("b"), iter(())):
+    for many in (None, 5, open_account.request("b"), iter(())):
         with pytest.raises(Invalid, match="requests: expected a list of Requests"):
             market.submit(many)  # type: ignore[arg-type]
     assert market.image() == image
-    assert market.submit_one(verbs.open_account("b")).seq == 4
+    assert market.submit_one(open_account.request("b")).seq == 4
 
 
 def test_what_is_no_question_and_no_change_is_refused(market: Exchange) -> None:
-    for wrong in (None, "wallet", reads.wallet, verbs.open_account("b"), lambda _: 5):
+    for wrong in (None, "wallet", wallet.plan, open_account.request("b"), lambda _: 5):
         with pytest.raises(Invalid, match="question: expected a question"):
             market.ask(wrong)  # type: ignore[arg-type]
         with pytest.raises(Invalid, match="change: expected a Change"):
@@ -463,7 +466,7 @@ def test_asyncio_refuses_the_same(market: Exchange) -> None:
                     await ask(wrong)  # type: ignore[operator]
             with pytest.raises(Invalid):
                 await desk.submit([wrong])  # type: ignore[list-item]
-        assert (await desk.submit_one(verbs.open_account("b"))).seq == 1
+        assert (await desk.submit_one(open_account.request("b"))).seq == 1
 
     asyncio.run(run())
 

@@ -11,8 +11,10 @@ from datetime import datetime
 import pytest
 
 from callmarket import Request, Unavailable, UnknownOutcome, open_exchange
-from callmarket.bridge.api import verbs
-from callmarket.bridge.api.results import accepted, all_placed
+from callmarket.bridge.api.accounts import open_account
+from callmarket.bridge.api.bids import all_placed, place_bid
+from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.rounds import refund_unfilled
 from tests.support.client_log import read_rows
 from tests.support.following import projected
 from tests.support.own_server import OwnServer
@@ -42,7 +44,7 @@ def test_outage_holds_callers_up_and_loses_nothing(
                     market.open_account("late")
                 assert caught.value.retry_after_s == 1.0
             with pytest.raises(Unavailable, match="queue is full"):
-                market.submit([verbs.open_account("late")], ack="applied")
+                market.submit([open_account.request("late")], ack="applied")
             assert market.wallet("a20").seq == 21, "reads go on"
             assert market.durable_seq == 1
             assert seqs == [], "nobody is answered before it is durable"
@@ -125,8 +127,8 @@ def test_round_stands_though_its_sweeps_fail(database_url: str, monkeypatch: pyt
     """BID-4: a call that is durable is not reported as failed because of what came after it; a later sweep ends it."""
     market = open_exchange(database_url)
     furnish(market, "a", tokens=10_000)
-    all_placed(market.place_bids([verbs.place_bid("m", "a", f"t{number}", 10) for number in range(150)]))
-    build = verbs.refund_unfilled
+    all_placed(market.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(150)]))
+    build = refund_unfilled.request
 
     def after_a_takeover(now: datetime | None = None, command_id: str = "") -> Request:
         open_exchange(database_url, takeover=True).close()
@@ -150,7 +152,7 @@ def test_round_stands_though_its_sweeps_fail(database_url: str, monkeypatch: pyt
 def test_closing_writes_what_is_queued(database_url: str) -> None:
     market = open_exchange(database_url, ack="applied")
     for batch in range(5):
-        accepted(market.submit([verbs.open_account(f"a{batch}-{number}") for number in range(1_000)]))
+        accepted(market.submit([open_account.request(f"a{batch}-{number}") for number in range(1_000)]))
     market.close()
     market.close()
     assert len(read_rows(database_url)) == 5_000
@@ -162,7 +164,7 @@ def test_closed_exchange_is_unavailable(database_url: str) -> None:
         furnish(market, "a")
     for ask in (
         lambda: market.open_account("b"),
-        lambda: market.place_bids([verbs.place_bid("m", "a", "t", 5)]),
+        lambda: market.place_bids([place_bid.request("m", "a", "t", 5)]),
         lambda: market.acknowledging("applied").open_account("b"),
         lambda: market.wallet("a"),
         lambda: market.get_order_book("m"),

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, NotLeader, Unavailable, open_exchange
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.accounts import open_account
+from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.messages import Request
+from callmarket.bridge.api.rounds import sweep_request
 from callmarket.bridge.market import app
 from callmarket.bridge.market.sequencer import CLOCK_AHEAD_US_MAX, Sequencer
 from callmarket.engine import core
@@ -63,7 +65,7 @@ def test_caller_too_far_ahead_is_invalid(market: Exchange) -> None:
         market.clear_round("m", at(START_US + CLOCK_AHEAD_US_MAX + 1))
     assert (caught.value.field, caught.value.value) == ("now", START_US + CLOCK_AHEAD_US_MAX + 1)
     with pytest.raises(Invalid):
-        market.submit([verbs.open_account("b"), verbs.refund_unfilled(at(START_US * 2))])
+        market.submit([open_account.request("b"), sweep_request(at(START_US * 2))])
     assert last_seq(market) == before, "one bad request takes the whole batch with it"
 
 
@@ -125,7 +127,7 @@ def test_broken_invariant_stops_everything_and_recovery_is_right(
         market.mint("a", 5, "grant:any")
     for ask in (
         lambda: market.mint("a", 5, "grant:any"),
-        lambda: market.place_bids([verbs.place_bid("m", "a", "t", 5)]),
+        lambda: market.place_bids([place_bid.request("m", "a", "t", 5)]),
         lambda: market.wallet("a"),
         market.image,
     ):
@@ -160,7 +162,7 @@ def test_batch_that_breaks_in_the_middle_did_not_happen(
 ) -> None:
     """All rows of a batch go to the journal together, so a batch that broke can be sent again as a whole."""
     with open_exchange(database_url, clock=clock) as market:
-        asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
+        asked = [open_account.request(f"a{number}", command_id=f"open-{number}") for number in range(5)]
         with decide_that_breaks(monkeypatch, AssertionError("a bug"), at_call=3), pytest.raises(AssertionError):
             market.submit(asked)
     with open_exchange(database_url, clock=clock) as market:
@@ -180,7 +182,7 @@ def test_batch_cut_short_by_the_journal_did_not_happen(
     with monkeypatch.context() as patch:
         patch.setattr(app, "WriteBehind", write_behind)
         market = open_exchange(database_url, clock=clock)
-    asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
+    asked = [open_account.request(f"a{number}", command_id=f"open-{number}") for number in range(5)]
     real = core.decide
 
     def decide(state: State, entry: Entry) -> Events:
@@ -201,7 +203,7 @@ def test_batch_cut_short_by_the_journal_did_not_happen(
 def test_closing_waits_for_a_batch(database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who closes at the same moment comes before a batch or after it, never between."""
     market = open_exchange(database_url, clock=clock)
-    asked = [verbs.open_account(f"a{number}", command_id=f"open-{number}") for number in range(5)]
+    asked = [open_account.request(f"a{number}", command_id=f"open-{number}") for number in range(5)]
     real = core.decide
     closer = threading.Thread(target=market.close)
 
@@ -252,7 +254,7 @@ def sequencing(queue_rows_max: int) -> Iterator[tuple[Sequencer, Watched]]:
 
 
 def accounts(*names: str) -> list[Request]:
-    return [verbs.open_account(name) for name in names]
+    return [open_account.request(name) for name in names]
 
 
 def test_a_batch_is_handed_over_in_one_piece() -> None:
@@ -277,7 +279,7 @@ def test_a_batch_for_which_there_is_no_room_is_refused_before_it_is_applied() ->
 def test_a_retry_is_durable_with_its_own_row() -> None:
     """The first may be on the disk already: what is told again is recorded as any other answer (IDM-1)."""
     with sequencing(queue_rows_max=4) as (sequencer, _):
-        once = [verbs.open_account("a", command_id="k")]
+        once = [open_account.request("a", command_id="k")]
         (first,), (again,) = sequencer.submit(once), sequencer.submit(once)
         assert (first.journal_seq, first.repeated) == (1, False)
         assert (again.journal_seq, again.seq, again.repeated) == (2, 1, True)

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from callmarket import AsyncExchange, Exchange, open_exchange
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.accounts import open_account
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.persistence.writer.limits import Limits
 from tests.support.small_market import WAIT_S_MAX, last_seq, until
@@ -57,7 +57,7 @@ def void(_: object) -> None:
 
 
 def accounts(name: str, count: int) -> list[Request]:
-    return [verbs.open_account(f"{name}-{number}") for number in range(count)]
+    return [open_account.request(f"{name}-{number}") for number in range(count)]
 
 
 @pytest.mark.parametrize("submit", [in_a_thread, in_a_loop])

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import pytest
 
 from callmarket.bridge.api.errors import Unavailable
-from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.market import table_reader as desk_module
 from callmarket.bridge.market.table_reader import Desk
@@ -29,7 +29,7 @@ from tests.support.sealed import bids
 from tests.support.small_market import WAIT_S_MAX, until
 
 ROWS = bids(20)
-WHERE: Durable[int] = Durable(lambda at, _: at.seq)
+WHERE: TableQuery[int] = TableQuery(lambda at, _: at.seq)
 
 
 class Held(PostgresTables):
@@ -224,7 +224,7 @@ def test_a_question_that_fails_gives_its_place_back(town: Town) -> None:
     async def ask_often() -> None:
         for _ in range(WAITING_MAX + 1):
             with pytest.raises(ZeroDivisionError):
-                await town.desk.ask_async(Durable(broken))
+                await town.desk.ask_async(TableQuery(broken))
         town.desk.close()
         for _ in range(WAITING_MAX + 1):
             with pytest.raises(Unavailable, match="the exchange is closed"):

@@ -13,9 +13,12 @@ import psycopg
 import pytest
 
 from callmarket import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.errors import NotFound, Unavailable
+from callmarket.bridge.api.markets import open_market
 from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.rounds import clear_request
+from callmarket.bridge.api.slots import offer_slot
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.scheduler.caller import CALLS_PER_STEP_MAX, LOOK_S, SWEEP_GAP_US, Caller, Course, CycleStatus
 from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
@@ -85,7 +88,7 @@ async def bid_on(market: Exchange, market_id: str = "m", task: str = "task") -> 
     """Bids for one round, one after the other: each round has something to lose."""
     desk = AsyncExchange(market)
     for number in count():
-        accepted(await desk.submit([verbs.place_bid(market_id, "a", f"{task}-{number}", 1)], "applied"))
+        accepted(await desk.submit([place_bid.request(market_id, "a", f"{task}-{number}", 1)], "applied"))
         await asyncio.sleep(0.02)
 
 
@@ -201,9 +204,9 @@ async def test_markets_with_nothing_to_sell_do_not_hold_up_the_others(database_u
             request
             for name in names
             for request in (
-                verbs.open_market(name),
-                verbs.place_bid(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
-                verbs.offer_slot(name, f"slot-{name}", reserve_price_tokens=9),
+                open_market.request(name),
+                place_bid.request(name, "a", "low", 5, ttl_at=never, time_in_force="gtd"),
+                offer_slot.request(name, f"slot-{name}", reserve_price_tokens=9),
             )
         ]
         accepted(market.submit(requests))
@@ -230,8 +233,8 @@ async def test_holds_come_back_by_themselves(database_url: str) -> None:
             ttl_at = market.node.now() + timedelta(seconds=0.3)
             await desk.place_bid("m", "a", "t", 50, ttl_at=ttl_at, time_in_force="gtd")
             assert len((await desk.clear_round("n")).awards) == 1
-            accepted(await desk.submit([verbs.place_bid("m", "a", f"l{number}", 1) for number in range(300)]))
-            accepted(await desk.submit([verbs.clear_round("m")]))
+            accepted(await desk.submit([place_bid.request("m", "a", f"l{number}", 1) for number in range(300)]))
+            accepted(await desk.submit([clear_request("m")]))
             await until(lambda: market.wallet("a").held_tokens == 0)
             assert market.wallet("a").balance_tokens == 10_000
             assert caller.sweeps >= 1

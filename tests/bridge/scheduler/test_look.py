@@ -4,8 +4,9 @@ import random
 from datetime import timedelta
 
 from callmarket import Exchange, ManualClock, Refused
-from callmarket.bridge.api import verbs
+from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.rounds import clear_request
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.scheduler import look
 from callmarket.bridge.scheduler.schedule import Prospect, Seen
@@ -64,7 +65,7 @@ def test_a_call_does_what_the_look_has_said(market: Exchange, clock: ManualClock
         slots_then = quick.read(lambda state: list(state.markets["m"].offers))
         fresh = [one for one in slots_then if one.offer_seq > seen.seq or one.available_at_us > seen.at_us]
         assert told.offered == any(one.available_at_us <= clock() for one in fresh)
-        events = quick.submit([verbs.clear_round("m")])[0].events
+        events = quick.submit([clear_request("m")])[0].events
         (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
         assert told.counts == (cleared.slots_available, cleared.bids_open)
         assert told.sells == (cleared.awards_granted > 0)
@@ -93,8 +94,8 @@ def test_overview(market: Exchange, clock: ManualClock) -> None:
     clock.set_us(START_US + 3 * SECOND_US)
     market.refund_unfilled()
     assert overview() == look.Overview(8, START_US + 3 * SECOND_US, None, frozenset())
-    accepted(market.submit([verbs.place_bid("m", "a", f"t{number}", 1) for number in range(150)]))
-    accepted(market.submit([verbs.clear_round("m")]))
+    accepted(market.submit([place_bid.request("m", "a", f"t{number}", 1) for number in range(150)]))
+    accepted(market.submit([clear_request("m")]))
     assert overview().sweep_us == 0
     market.refund_unfilled()
     assert overview().sweep_us is None

@@ -21,7 +21,6 @@ from callmarket.bridge.server.service import Service
 from callmarket.bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
 from callmarket.bridge.telemetry.proofs import Proofs
 from callmarket.bridge.telemetry.requests import Requests
-from tests.support.routes import routes_of
 
 BASE = "http://market.test"
 
@@ -44,7 +43,7 @@ class Served:
         self.seen: list[tuple[str, int]] = []
         # The last row that whoever asks here was told of: he, and who has the exchange, ask for no less.
         self._seq = 0
-        self.app = Front(stack.enter_context(routes_of(self.service)), self.service, self._see)
+        self.app = Front(self.service, self._see)
 
     def key(self, **scopes: Any) -> str:
         """A new key."""

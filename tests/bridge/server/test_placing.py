@@ -8,12 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
-
-from callmarket.bridge.api import verbs
 from callmarket.bridge.api.bodies import NewBid
-from callmarket.bridge.server.intake import BODY_BYTES_MAX
 from callmarket.bridge.server.placing import market_of
 from callmarket.bridge.server.routes.bids import bid_request
+
+from callmarket.bridge.api.bids import place_bid
+from callmarket.bridge.api.requests import check
+from callmarket.bridge.server.intake import BODY_BYTES_MAX
 from tests.bridge.server.conftest import Served
 
 BIDS = "/api/v1/markets/m/bids"
@@ -85,8 +86,8 @@ def test_what_a_body_may_be_needs_no_second_check(
         type=NewBid,
     )
     built = bid_request("m", "a", bid, "k")
-    verbs.check(built)
-    assert built == verbs.place_bid("m", "a", task_id, price, expected_value_usd=value, ttl_at=until, command_id="k")
+    check(built)
+    assert built == place_bid.request("m", "a", task_id, price, expected_value_usd=value, ttl_at=until, command_id="k")
 
 
 def test_the_hot_route_takes_bids_without_options_and_nothing_else() -> None:

@@ -10,10 +10,8 @@ import pytest
 
 from callmarket import AsyncExchange
 from callmarket.bridge.access.issue import NewKey
-from callmarket.bridge.api import reads
 from callmarket.bridge.api.errors import TooManyRequests
-from callmarket.bridge.api.questions import Durable
-from callmarket.bridge.api.reads import Live
+from callmarket.bridge.api.queries import StateQuery, TableQuery
 from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.reading import ASKING, DEAR_WAITING_EACH
 from tests.bridge.server.conftest import Served
@@ -119,7 +117,7 @@ def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: in
     served.exchange.open_market("other")
     looks, ask = 0, service.market.ask
 
-    async def counted(question: Live[T] | Durable[T]) -> T:
+    async def counted(question: StateQuery[T] | TableQuery[T]) -> T:
         nonlocal looks
         answer = await ask(question)
         looks += 1

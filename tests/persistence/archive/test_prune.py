@@ -613,8 +613,8 @@ def test_beside_a_live_exchange(database_url: str, tmp_path: Path, monkeypatch: 
         with pytest.raises(Archived):
             market.verify()
         with pytest.raises(Archived):
-            market.wallet("a", as_of_seq=3)
-        assert market.wallet("a", as_of_seq=3, archive=folder).balance_tokens == 10**6
+            market.as_of(3).wallet("a")
+        assert market.as_of(3, folder).wallet("a").balance_tokens == 10**6
         image = market.image()
     with open_exchange(database_url) as again:
         assert again.image() == image

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from callmarket.bridge.api.errors import Unavailable
-from callmarket.bridge.api.questions import Durable
+from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.market.table_reader import Desk
 from callmarket.persistence import errors
 from callmarket.persistence.database import reader_pool
@@ -187,19 +187,19 @@ def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(ow
         return at.seq
 
     async def scenario() -> None:
-        asked = [asyncio.create_task(desk.ask_async(Durable(slow))) for _ in range(WAITING_MAX)]
+        asked = [asyncio.create_task(desk.ask_async(TableQuery(slow))) for _ in range(WAITING_MAX)]
         await asyncio.sleep(0.1)
         with pytest.raises(Unavailable, match=f"{WAITING_MAX} questions wait") as caught:
-            await desk.ask_async(Durable(slow))
+            await desk.ask_async(TableQuery(slow))
         assert caught.value.retry_after_s
         # One that gives up makes room.
         asked[-1].cancel()
         await asyncio.gather(asked[-1], return_exceptions=True)
-        again = asyncio.create_task(desk.ask_async(Durable(slow)))
+        again = asyncio.create_task(desk.ask_async(TableQuery(slow)))
         await asyncio.sleep(0)
         hold.set()
         assert await asyncio.gather(*asked[:-1], again) == [0] * WAITING_MAX
-        assert await desk.ask_async(Durable(lambda at, _: at.seq)) == 0
+        assert await desk.ask_async(TableQuery(lambda at, _: at.seq)) == 0
 
     try:
         asyncio.run(asyncio.wait_for(scenario(), WAIT_S_MAX))
@@ -213,8 +213,8 @@ def test_who_waited_too_long_for_a_thread_is_told(own_url: str, monkeypatch: pyt
     desk = Desk(own_url, 0, now, lambda: None)
     try:
         with pytest.raises(Unavailable, match="took longer than 0 s"):
-            asyncio.run(desk.ask_async(Durable(lambda at, _: at.seq)))
+            asyncio.run(desk.ask_async(TableQuery(lambda at, _: at.seq)))
     finally:
         desk.close()
     with pytest.raises(Unavailable, match="closed"):
-        asyncio.run(desk.ask_async(Durable(lambda at, _: at.seq)))
+        asyncio.run(desk.ask_async(TableQuery(lambda at, _: at.seq)))

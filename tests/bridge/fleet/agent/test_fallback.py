@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from callmarket.bridge.api.errors import Unavailable
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.agent import Assignment, Fallback, Worker, WorkFailed
 from callmarket.bridge.fleet.tasks.model import Task
 from tests.support.small_market import until
@@ -61,7 +61,7 @@ def test_while_the_market_is_away_the_budget_pays(stage: Stage, caplog: pytest.L
     """Which of both is active is to be seen, and said when it changes; when the market is back, it is the auction."""
     away = Between(stage.market)
     away.before["awards"] = raising(AWAY, 10**6)
-    stage.market = cast(MarketApi, away)
+    stage.market = cast(Market, away)
     labour, task_id = Labour(), stage.task()
     platform = Platform(task_id)
     caplog.set_level(logging.WARNING, "callmarket.bridge.fleet.agent")
@@ -101,7 +101,7 @@ def test_the_services_are_not_asked_while_the_auction_is_usable(stage: Stage) ->
     labour, platform = Labour(), Platform(stage.task())
     platform.is_usable = True
     asked = Between(stage.market)
-    stage.market = cast(MarketApi, asked)
+    stage.market = cast(Market, asked)
     with running(worker(stage, labour, platform)):
         until(lambda: asked.calls["awards"] > 5)
     assert labour.begun == []
@@ -123,7 +123,7 @@ def test_the_slot_stays_on_sale_while_the_budget_pays(stage: Stage) -> None:
 def test_a_market_that_goes_away_before_it_is_told_keeps_no_slot_waiting(stage: Stage) -> None:
     """What was done by award is settled when the market is back; meanwhile the budget pays for other work."""
     away = Between(stage.market)
-    stage.market = cast(MarketApi, away)
+    stage.market = cast(Market, away)
     labour, queued = Labour(gated=True), stage.task(2)
     award_id = stage.award(stage.task(1))
     platform = Platform(queued)
@@ -146,7 +146,7 @@ def test_a_start_while_the_market_is_away_falls_back(stage: Stage) -> None:
     assert stage.source.claim(task_id, stage.settings().worker_id, "auction", award_id) is not None
     away = Between(stage.market)
     away.before["awards"] = raising(AWAY, 10**6)
-    stage.market = cast(MarketApi, away)
+    stage.market = cast(Market, away)
     labour, platform = Labour(), Platform(queued)
     with running(worker(stage, labour, platform)) as raised:
         until(lambda: platform.spent == [(queued, 60)])

@@ -11,7 +11,7 @@ import pytest
 
 from callmarket.bridge.api.clock import system_clock
 from callmarket.bridge.api.errors import Invalid, NotLeader, Refused, Unavailable, UnknownOutcome
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.agent import Finished, Worker, WorkFailed
 from callmarket.bridge.fleet.agent.awards import end
@@ -35,7 +35,7 @@ def worker(stage: Stage, labour: Labour, **said: Any) -> Worker:
 
 
 def between_market(stage: Stage) -> Between:
-    stage.market = cast(MarketApi, between := Between(stage.market))
+    stage.market = cast(Market, between := Between(stage.market))
     return between
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from callmarket import Client, Exchange, ManualClock
 from callmarket.bridge.api.errors import Invalid, Refused, Unavailable
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
 from callmarket.bridge.fleet.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
 from callmarket.bridge.fleet.tasks.model import Task
@@ -190,7 +190,7 @@ def test_a_wait_that_is_not_answered_is_no_end(
     """The market goes away between a look and the wait for an award, and comes back."""
     client, tables = over_http
     between = Between(client)
-    stage, labour = Stage(owner, cast(MarketApi, between), tables, "unanswered", module_clock), Labour()
+    stage, labour = Stage(owner, cast(Market, between), tables, "unanswered", module_clock), Labour()
     fail, waits = raising(Unavailable("away", retry_after_s=0.01), 3), 0
 
     def before_waiting() -> None:
@@ -261,7 +261,7 @@ def test_a_lease_that_ran_out_while_working_is_lost_and_no_crash(stage: Stage) -
     labour, task_id = Labour(gated=True), stage.task()
     award_id = stage.award(task_id)
     looked = Between(stage.market)
-    stage.market = cast(MarketApi, looked)
+    stage.market = cast(Market, looked)
     one = worker(stage, labour)
     with running(one) as raised:
         labour.until_begun()
@@ -346,7 +346,7 @@ def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
     award_id = stage.award(stage.task())
     stage.provider_id = mine
     looked = Between(stage.market)
-    stage.market = cast(MarketApi, looked)
+    stage.market = cast(Market, looked)
     with running(worker(stage, labour)) as raised:
         until(lambda: looked.calls["awards"] > 3)
     assert raised == []
@@ -358,7 +358,7 @@ def test_nothing_is_missed_where_time_stands_still(stage: Stage) -> None:
     """Awards of other slots move the time from which it looks; its own may be of that very moment."""
     labour = Labour()
     looked = Between(stage.market)
-    stage.market = cast(MarketApi, looked)
+    stage.market = cast(Market, looked)
     with running(worker(stage, labour, reserve_price_tokens=30)) as raised:
         until(lambda: stage.slot_status() == "offered")
         # The cheaper one of another is sold first.
@@ -448,7 +448,7 @@ def test_an_award_that_another_works_is_none_of_who_ends(stage: Stage) -> None:
 def test_an_award_that_is_found_while_it_ends_is_not_begun(stage: Stage) -> None:
     labour, asked = Labour(), Between(stage.market)
     award_id = stage.award(stage.task())
-    stage.market = cast(MarketApi, asked)
+    stage.market = cast(Market, asked)
     one = worker(stage, labour)
     asked.after["awards"] = one.stop
     with running(one) as raised:

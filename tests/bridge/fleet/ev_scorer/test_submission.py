@@ -23,7 +23,7 @@ from callmarket import (
     UnknownOutcome,
     open_exchange,
 )
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.ev_scorer import BidReport, submit_bids_for_tasks
@@ -47,7 +47,7 @@ def owner(module_database_url: str) -> Iterator[Exchange]:
 
 
 @pytest.fixture(scope="module", params=["exchange", "client"])
-def market(request: pytest.FixtureRequest, owner: Exchange) -> Iterator[MarketApi]:
+def market(request: pytest.FixtureRequest, owner: Exchange) -> Iterator[Market]:
     if request.param == "exchange":
         yield owner
         return
@@ -58,7 +58,7 @@ def market(request: pytest.FixtureRequest, owner: Exchange) -> Iterator[MarketAp
 class Stage:
     """A market of its own with one quest that has this many tokens."""
 
-    def __init__(self, market: MarketApi, tokens: int) -> None:
+    def __init__(self, market: Market, tokens: int) -> None:
         self.market = market
         self.name = f"m-{uuid.uuid4().hex[:12]}"
         self.source = MemoryTasks()
@@ -109,7 +109,7 @@ def numbers(report: BidReport) -> tuple[int, int, int, int, dict[str, int]]:
     return report.placed, report.amended, report.cancelled, report.kept, dict(report.skipped)
 
 
-def test_a_backlog_in_the_book(market: MarketApi) -> None:
+def test_a_backlog_in_the_book(market: Market) -> None:
     """BRG-1, AUC-8: 0.6 of what each unblocked open task is worth, capped at the wallet // tasks; again: nothing."""
     stage = Stage(market, 3_000)
     for name, value in (("high", 5.0), ("mid", 1.0), ("low", 0.5), ("nothing", 0.001)):
@@ -125,7 +125,7 @@ def test_a_backlog_in_the_book(market: MarketApi) -> None:
     assert numbers(stage.submit()) == (0, 0, 0, 3, {"blocked": 1, "zero": 1})
 
 
-def test_what_rests_follows_the_backlog(market: MarketApi) -> None:
+def test_what_rests_follows_the_backlog(market: Market) -> None:
     """BRG-1, BID-5: amended rather than doubled, cancelled when blocked, done or gone, and the cap grows with it."""
     stage = Stage(market, 1_000)
     for number in range(5):
@@ -144,7 +144,7 @@ def test_what_rests_follows_the_backlog(market: MarketApi) -> None:
     assert numbers(stage.submit()) == (0, 0, 0, 2, {"blocked": 1, "zero": 1})
 
 
-def test_an_award_ends_the_bidding_for_its_task(market: MarketApi) -> None:
+def test_an_award_ends_the_bidding_for_its_task(market: Market) -> None:
     """BRG-1, BID-6: a task with an award is not bid for although its source still calls it open, nor is it counted."""
     stage = Stage(market, 1_000)
     stage.task("won", 2.0)
@@ -160,7 +160,7 @@ def test_an_award_ends_the_bidding_for_its_task(market: MarketApi) -> None:
     assert stage.book() == {"other": 600}
 
 
-def test_the_award_of_another_wallet_is_a_refusal_in_the_report(market: MarketApi) -> None:
+def test_the_award_of_another_wallet_is_a_refusal_in_the_report(market: Market) -> None:
     """BID-6: the market says TASK_AWARDED; the other bids are placed all the same."""
     stage = Stage(market, 1_000)
     stage.task("shared")
@@ -178,7 +178,7 @@ def test_the_award_of_another_wallet_is_a_refusal_in_the_report(market: MarketAp
 class Interrupted:
     """A market in which something happens right before the n-th change."""
 
-    def __init__(self, market: MarketApi, verb: str, happens: Any, at: int = 1) -> None:
+    def __init__(self, market: Market, verb: str, happens: Any, at: int = 1) -> None:
         self._market, self._verb, self._happens, self._left = market, verb, happens, at
 
     def __getattr__(self, name: str) -> Any:
@@ -190,7 +190,7 @@ class Interrupted:
 
 
 @pytest.mark.parametrize("verb", ["amend_bid", "cancel_bid"])
-def test_a_round_between_reading_and_changing(market: MarketApi, verb: str) -> None:
+def test_a_round_between_reading_and_changing(market: Market, verb: str) -> None:
     """BID-8: a bid that has won meanwhile is BID_WON in the report; the next submission sees its award."""
     stage = Stage(market, 1_000)
     stage.task("t")
@@ -201,7 +201,7 @@ def test_a_round_between_reading_and_changing(market: MarketApi, verb: str) -> N
     assert numbers(stage.submit()) == (0, 0, 0, 0, {"blocked" if verb == "cancel_bid" else "awarded": 1})
 
 
-def test_tokens_that_are_spent_between_reading_and_bidding(market: MarketApi) -> None:
+def test_tokens_that_are_spent_between_reading_and_bidding(market: Market) -> None:
     """LED-7: FUNDS_INSUFFICIENT for the bids that no longer fit, and the others are placed."""
     stage = Stage(market, 1_000)
     for name in ("a", "b"):
@@ -213,7 +213,7 @@ def test_tokens_that_are_spent_between_reading_and_bidding(market: MarketApi) ->
     assert stage.book() == {"a": 300, "b": 300}
 
 
-def test_an_answer_that_was_lost(market: MarketApi) -> None:
+def test_an_answer_that_was_lost(market: Market) -> None:
     """IDM-1, BID-5: submitting again after an unknown outcome does each thing once, also an amendment."""
     stage = Stage(market, 1_000)
     stage.task("a")
@@ -238,7 +238,7 @@ def test_an_answer_that_was_lost(market: MarketApi) -> None:
 class Lost:
     """A market whose first answer to a verb is lost: it was done, and nobody knows."""
 
-    def __init__(self, market: MarketApi, verb: str) -> None:
+    def __init__(self, market: Market, verb: str) -> None:
         self._market, self._verb = market, verb
         self.lost = False
 
@@ -255,7 +255,7 @@ class Lost:
         return lose
 
 
-def test_bids_are_prolonged_and_run_out_without_a_scorer(market: MarketApi) -> None:
+def test_bids_are_prolonged_and_run_out_without_a_scorer(market: Market) -> None:
     """BRG-1, BID-3: a deadline that is half over moves, and the bid keeps its id; without a scorer all comes back."""
     stage = Stage(market, 1_000)
     stage.task("t")
@@ -271,7 +271,7 @@ def test_bids_are_prolonged_and_run_out_without_a_scorer(market: MarketApi) -> N
     assert market.wallet(stage.account_id).available_tokens == 1_000
 
 
-def test_quests_that_share_a_wallet_share_its_cap(market: MarketApi) -> None:
+def test_quests_that_share_a_wallet_share_its_cap(market: Market) -> None:
     """BRG-1, Precisely: 900 tokens and three tasks of two quests, each with its own fraction."""
     stage = Stage(market, 900)
     stage.quest(stage.account_id, 0, "r", bid_fraction=0.1)
@@ -283,7 +283,7 @@ def test_quests_that_share_a_wallet_share_its_cap(market: MarketApi) -> None:
 
 
 @pytest.mark.parametrize("fraction", [math.nan, math.inf, -0.1, 11.0, 10**400, None, "half"])
-def test_one_wallet_that_is_not_there_stops_no_other(market: MarketApi, fraction: Any) -> None:
+def test_one_wallet_that_is_not_there_stops_no_other(market: Market, fraction: Any) -> None:
     """BRG-1: nor does one whose fraction is no number, or out of bounds."""
     stage = Stage(market, 900)
     stage.task("t")
@@ -294,7 +294,7 @@ def test_one_wallet_that_is_not_there_stops_no_other(market: MarketApi, fraction
     assert stage.book() == {"t": 600}
 
 
-def test_an_empty_wallet_is_priced_out_until_it_earns(market: MarketApi) -> None:
+def test_an_empty_wallet_is_priced_out_until_it_earns(market: Market) -> None:
     """LED-7, BRG-1, AUC-14: what rests is kept, nothing new is bid, and tokens bring it back."""
     stage = Stage(market, 1)
     stage.task("a")
@@ -305,12 +305,12 @@ def test_an_empty_wallet_is_priced_out_until_it_earns(market: MarketApi) -> None
     assert stage.book() == {"a": 50, "b": 50}
 
 
-def test_a_market_that_there_is_not(market: MarketApi) -> None:
+def test_a_market_that_there_is_not(market: Market) -> None:
     with pytest.raises(NotFound, match="market_id"):
         submit_bids_for_tasks(market, MemoryTasks(), "nowhere", datetime_of(CLOCK()))
 
 
-def test_more_tasks_than_one_request_or_page_takes(market: MarketApi) -> None:
+def test_more_tasks_than_one_request_or_page_takes(market: Market) -> None:
     """BRG-1, BID-9: 1,700 bids of 2,500 tasks, in batches and pages; the report names some and counts all."""
     stage = Stage(market, 10**9)
     config = msgspec.structs.replace(CONFIG, ev_bids_per_wallet_max=1_700)

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from callmarket import Exchange, Unavailable, UnknownOutcome, open_exchange
 from callmarket.bridge.api.clock import system_clock
-from callmarket.bridge.api.market_api import MarketApi
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.agent.services import Assignment, Fallback, Finished
@@ -65,7 +65,7 @@ def test_auction_budget_auction(database_url: str) -> None:
     work = MemoryWork()
     work.put_quests([Quest("q", "quest")])
     door = Door()
-    market = cast(MarketApi, door)
+    market = cast(Market, door)
     ended = work._ended
 
     def add(*names: str) -> None:

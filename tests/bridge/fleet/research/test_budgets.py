@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callmarket import Exchange, ManualClock, Unavailable, UnknownOutcome, open_exchange
-from callmarket.bridge.api.artifact_changes import put_artifact
+from callmarket.bridge.api.artifacts import put_artifact
 from callmarket.bridge.api.change import Change, Place
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.research import order_by_resource_budget, stake
@@ -70,7 +70,7 @@ def test_a_change_that_broke_off_may_have_been_made_and_is_made_again(market: Ex
     """Nothing is said to have failed that may be there."""
 
     def cut(at: Place) -> None:
-        put_artifact("h1", "hypothesis").make(at)
+        put_artifact.plan("h1", "hypothesis").make(at)
         at.connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(UnknownOutcome, match="broke off"):
