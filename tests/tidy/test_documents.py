@@ -38,6 +38,7 @@ NAMED_PATH = re.compile(
 DECISION_FILE = re.compile(rf"{DECISIONS}/(\d\d)-[a-z0-9-]+\.md")
 DATE = re.compile(r"^Date: \d{4}-\d\d-\d\d\b", re.MULTILINE)
 CITED = re.compile(r"\bdecisions? (\d+(?:(?:, | and )\d+)*)", re.IGNORECASE)
+STAGE = re.compile(r"^ {6}((?:engine|persistence|bridge)(?:/\w+)*) {2,}\S", re.MULTILINE)
 ROW = re.compile(r"^\| (`[^|]+`) \| [^|]+ \| ([^|]*) \|$", re.MULTILINE)
 
 
@@ -143,6 +144,17 @@ def the_architecture_lists_the_folders(tree: Tree) -> Iterator[str]:
         yield f"{PAGE}: bridge/ is not in the order of its imports"
 
 
+def the_journey_enters_each_folder_once(tree: Tree) -> Iterator[str]:
+    stages = STAGE.findall(tree[PAGE])
+    if not stages:
+        yield f"{PAGE}: no journey"
+    for stage in stages:
+        if f"{stage}/" not in folders(tree):
+            yield f"{PAGE}: the journey enters {stage}, which is not there"
+        if stages.count(stage) > 1:
+            yield f"{PAGE}: the journey enters {stage} again"
+
+
 def folders(tree: Tree) -> set[str]:
     """The folders of the product that have code in them, Python or SQL."""
     parents = {str(PurePosixPath(path).parent) for path in tree if path.endswith((".py", ".sql"))}
@@ -157,6 +169,7 @@ CHECKS: tuple[Check, ...] = (
     decisions_that_are_cited_exist,
     the_architecture_is_one_page,
     the_architecture_lists_the_folders,
+    the_journey_enters_each_folder_once,
 )
 
 
@@ -183,6 +196,7 @@ LISTED = "| folder | what | change |\n|---|---|---|\n| `engine/` | x | a rule |\
 CODE = {"engine/book.py": ""}
 IN_ORDER = "| `bridge/api/` | x | y |\n| `bridge/cli/` | x | y |\n"
 OUT_OF_ORDER = "| `bridge/cli/` | x | y |\n| `bridge/api/` | x | y |\n"
+STEPS = "    a\n      bridge/api            x\n"
 BRIDGE = {"bridge/api/x.py": "", "bridge/cli/x.py": ""}
 # Check, a tree in which it must find something, and one that it must leave alone.
 PLANTED: list[tuple[Check, Tree, Tree]] = [
@@ -217,6 +231,9 @@ PLANTED: list[tuple[Check, Tree, Tree]] = [
     (the_architecture_lists_the_folders, {PAGE: LISTED, **CODE, "engine/sql/1.sql": ""}, {PAGE: "x", "docs/x.py": ""}),
     (the_architecture_lists_the_folders, {PAGE: LISTED.replace("a rule", ""), **CODE}, {PAGE: LISTED, **CODE}),
     (the_architecture_lists_the_folders, {PAGE: OUT_OF_ORDER, **BRIDGE}, {PAGE: IN_ORDER, **BRIDGE}),
+    (the_journey_enters_each_folder_once, {PAGE: "      bridge/x  y\n", **BRIDGE}, {PAGE: STEPS, **BRIDGE}),
+    (the_journey_enters_each_folder_once, {PAGE: STEPS * 2, **BRIDGE}, {PAGE: STEPS + "   bridge/api\n", **BRIDGE}),
+    (the_journey_enters_each_folder_once, {PAGE: "bridge/api", **BRIDGE}, {PAGE: STEPS, **BRIDGE}),
 ]
 
 
