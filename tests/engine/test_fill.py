@@ -1,7 +1,7 @@
 """Filling at once is adding one after the other, only faster: books, deadlines and indexes as an image restores them.
 
-Goal: architecture decision 11, that a state that comes back goes on as the one that stayed. Method: random bids and
-deadlines, crowded into few prices and few buckets, put in both ways and then taken out again side by side.
+Goal: decision 11 of docs/decisions, that a state that comes back goes on as the one that stayed. Method: random bids
+and deadlines, crowded into few prices and few buckets, put in both ways and then taken out again side by side.
 """
 
 import random

@@ -1,6 +1,6 @@
 """What is stored is damaged, bit by bit: recovery finds it, passes it over, or it has no effect; never a wrong state.
 
-Goal: decisions 1, 4 and 11 of ARCHITECTURE.md against a disk that lies. Method: `tests.faults.stored_bytes` damages
+Goal: decisions 1, 4 and 11 of docs/decisions against a disk that lies. Method: `tests.faults.stored_bytes` damages
 each column of the journal, the fence and the snapshots and each part of a snapshot's file, at places drawn from the
 seed; each damage is verified, recovered from, written after, recovered from again, and undone.
 """

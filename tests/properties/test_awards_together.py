@@ -100,7 +100,7 @@ def test_calls_with_many_awards(seed: int, number: int) -> None:
 
 
 def test_streams_are_folded_together_and_one_by_one(seed: int) -> None:
-    """Architecture decision 1: rows of older rules, which have each award by itself, make the same state."""
+    """Decision 1 of docs/decisions: rows of older rules, which have each award by itself, make the same state."""
     together = 0
     for stream_seed in range(seed, seed + 4):
         recording, engine = record(stream_seed, 300), Engine()

@@ -60,7 +60,7 @@ def test_applying_again_makes_the_same_rows(recordings: list[Recording]) -> None
 
 
 def test_folding_recorded_events_makes_the_same_state(recordings: list[Recording]) -> None:
-    """Architecture decision 1: rows of older rules are folded from their events, which say all that there is."""
+    """Decision 1 of docs/decisions: rows of older rules are folded from their events, which say all that there is."""
     for recording in recordings:
         engine = Engine()
         with bounds(recording.bounds):
@@ -74,7 +74,7 @@ def test_folding_recorded_events_makes_the_same_state(recordings: list[Recording
 
 
 def test_a_snapshot_at_any_point_changes_nothing(recordings: list[Recording], seed: int) -> None:
-    """Architecture decision 11: a state decoded from its bytes has the same bytes and goes on in the same way."""
+    """Decision 11 of docs/decisions: a state decoded from its bytes has the same bytes and goes on in the same way."""
     rng = random.Random(seed)
     for recording in recordings:
         engine = Engine()

@@ -56,7 +56,7 @@ def execute(url: str, statement: str) -> None:
 
 
 def test_a_snapshot_is_taken_listed_and_used(used_url: str) -> None:
-    """Decision 11, from the outside; and the next opening begins there."""
+    """Decision 11 of docs/decisions, from the outside; and the next opening begins there."""
     taken = as_json(used_url, "snapshot")["snapshot"]
     assert (taken["seq"], taken["rows_replayed"], taken["passed_over"], taken["forgotten"]) == (121, 121, [], [])
     (listed,) = as_json(used_url, "snapshots")["snapshots"]

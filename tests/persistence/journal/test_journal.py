@@ -302,7 +302,7 @@ def test_strings_of_every_kind_keep_their_bytes(open_journal: OpenJournal):
 
 
 def test_what_the_digests_prove_is_not_checked_again_unless_asked_to() -> None:
-    """Architecture decision 1: recovery trusts what was checked before it was written; `verify` trusts nothing."""
+    """Decision 1 of docs/decisions: recovery trusts what was checked before it was written; `verify` trusts nothing."""
     odd = seal(GENESIS_DIGEST, Entry(1, 5, "admin", PlaceBid("m", "a name of old", "t", 1)), (Repeated(1),))
     row = Stored.of(odd, 1)
     assert Chain().follow(row) == odd.entry

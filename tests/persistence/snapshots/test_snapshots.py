@@ -1,9 +1,9 @@
 """Recovery from snapshots: the same engine as from the journal, whatever has become of them.
 
-Goal: architecture decision 11. Snapshots are a cache: with them, without them and with damaged ones the recovered state
-is the same, byte for byte; what cannot be used is passed over, in the log and in the report; what takes them neither
-disturbs a writer nor leaves anything that recovery would trust wrongly. Method: random streams in a real PostgreSQL,
-damage of each kind behind the store's back, real kills.
+Goal: decision 11 of docs/decisions. Snapshots are a cache: with them, without them and with damaged ones the recovered
+state is the same, byte for byte; what cannot be used is passed over, in the log and in the report; what takes them
+neither disturbs a writer nor leaves anything that recovery would trust wrongly. Method: random streams in a real
+PostgreSQL, damage of each kind behind the store's back, real kills.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """One suite for every store of snapshots: what goes in comes out, or is `Damaged`.
 
-Goal: architecture decision 11, that a snapshot is read back as it was written or not at all. Method: the same tests on
-PostgreSQL and on a folder; damage is done to the stored bytes, behind the store's back.
+Goal: decision 11 of docs/decisions, that a snapshot is read back as it was written or not at all. Method: the same
+tests on PostgreSQL and on a folder; damage is done to the stored bytes, behind the store's back.
 """
 
 import contextlib
@@ -163,7 +163,7 @@ def test_a_deleted_one_is_gone_and_may_be_deleted_again(place: Place) -> None:
 
 
 def test_a_flipped_byte_anywhere_is_found(place: Place, seed: int) -> None:
-    """Decision 11: the bytes of each chunk are covered, or unpack to the very same image."""
+    """Decision 11 of docs/decisions: the bytes of each chunk are covered, or unpack to the very same image."""
     info = place.store.write(snapshot(1, 400))
     stored = place.read_stored(info)
     # The ends of all chunks, and places in between.
