@@ -4,25 +4,17 @@ Rule of this file: data. The descriptions are for a model that decides by them a
 it costs; a test keeps their shape from changing unnoticed.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from msgspec import Struct
-
-from callmarket.bridge.api.accounts import Wallet
-from callmarket.bridge.api.awards import AwardRow
-from callmarket.bridge.api.bids import AmendedBid, BidRow, Outcome, PlacedBid
+from callmarket.bridge.api import accounts, awards, bids, markets, slots
 from callmarket.bridge.api.clock import system_clock
-from callmarket.bridge.api.markets import MarketRow, OrderBook, Quote
-from callmarket.bridge.api.results import Page, Stamp
-from callmarket.bridge.api.slots import Settled, Voided
+from callmarket.bridge.api.operation import Operation
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.mcp_server import calls, inputs, words
-from callmarket.bridge.mcp_server.calls import Call
 
-A = TypeVar("A", bound=inputs.Ask)
-R = TypeVar("R", bound=Struct)
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -32,64 +24,72 @@ class Tool:
     name: str
     title: str
     description: str
+    operation: Operation[..., Any]
     asks: type[inputs.Ask]
-    gives: Any
-    run: Callable[[Call, Any], Awaitable[Struct]]
+    adapt: calls.Adapt
     tell: Callable[[Any], str]
-    reads: bool
     repeats: bool
     destroys: bool
 
+    @property
+    def gives(self) -> Any:
+        """What it gives."""
+        return self.operation.result
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.operation.is_change
+
 
 def _tool(
-    asks: type[A],
-    gives: type[R],
-    run: Callable[[Call, A], Awaitable[R]],
+    name: str,
+    operation: Operation[..., R],
+    asks: type[inputs.Ask],
     tell: Callable[[R], str],
     title: str,
     *sentences: str,
-    reads: bool = False,
+    adapt: calls.Adapt = calls.as_asked,
     repeats: bool = True,
     destroys: bool = False,
 ) -> Tool:
     # With one type for what is given and told, so that the type checker sees them fit.
-    return Tool(run.__name__, title, " ".join(sentences), asks, gives, run, tell, reads, repeats, destroys)
+    return Tool(name, title, " ".join(sentences), operation, asks, adapt, tell, repeats, destroys)
 
 
 TOOLS: Final = (
     _tool(
+        "markets",
+        markets.markets,
         inputs.Markets,
-        Page[MarketRow],
-        calls.markets,
         words.markets,
         "List markets",
         "List the markets: their rules, slots on offer and open bids. Start here to learn a market_id.",
-        reads=True,
     ),
     _tool(
+        "quote",
+        markets.quote,
         inputs.Quote,
-        Quote,
-        calls.quote,
         words.quote,
         "Would this price win?",
         "Say whether a bid of yours at this price would win if the market were called now, what it would pay, and the",
         "lowest price that would win. Free, binds nobody and promises nothing: others may bid before the call.",
-        reads=True,
+        adapt=calls.as_bidder,
     ),
     _tool(
+        "order_book",
+        markets.get_order_book,
         inputs.ShowOrderBook,
-        OrderBook,
-        calls.order_book,
         words.order_book,
         "Look at the order book",
         "Show the best open bids, the best prices with the number of bids at each, and the first slots on offer.",
         "To learn whether a price would win, quote is shorter and exact.",
-        reads=True,
+        adapt=calls.as_deep_as_wide,
     ),
     _tool(
+        "place_bid",
+        bids.place_bid,
         inputs.PlaceBid,
-        PlacedBid,
-        calls.place_bid,
         words.placed,
         "Place a bid",
         "Bid for one slot for one task of yours. The whole max_price_tokens is held from your wallet at once: all",
@@ -99,11 +99,12 @@ TOOLS: Final = (
         "my_awards. On FUNDS_INSUFFICIENT bid less, cancel a bid that matters less, or wait for holds to come back.",
         "A second bid for the same task is refused and costs nothing.",
         repeats=False,
+        adapt=calls.as_bidder,
     ),
     _tool(
+        "amend_bid",
+        bids.amend_bid,
         inputs.AmendBid,
-        AmendedBid,
-        calls.amend_bid,
         words.amended,
         "Change a bid",
         "Change the price or the deadline of an open bid of yours; leave out what shall stay. A new price takes a new",
@@ -111,9 +112,9 @@ TOOLS: Final = (
         repeats=False,
     ),
     _tool(
+        "cancel_bid",
+        bids.cancel_bid,
         inputs.CancelBid,
-        Stamp,
-        calls.cancel_bid,
         words.cancelled,
         "Cancel a bid",
         "Take back an open bid of yours: its whole hold is available again at once. A bid that has won cannot be taken",
@@ -121,29 +122,29 @@ TOOLS: Final = (
         destroys=True,
     ),
     _tool(
+        "my_bids",
+        bids.bids,
         inputs.MyBids,
-        Page[BidRow],
-        calls.my_bids,
         words.bids,
         "List my bids",
         "List your bids and where each stands: open, won, lost, expired, cancelled, settled, voided or lapsed.",
-        reads=True,
+        adapt=calls.as_bidder,
     ),
     _tool(
+        "my_awards",
+        awards.awards,
         inputs.MyAwards,
-        Page[AwardRow],
-        calls.my_awards,
         lambda found: words.awards(found, datetime_of(system_clock())),
         "List or await my awards",
         "List what you have won and still have to settle. With wait_s, where there is nothing yet, wait for the next",
         "call that you win: cheaper than asking again and again. Each award names its slot (provider_id, slot_id), its",
         "price, and lease_until: do the work and settle before then, or the award lapses and its price may be lost.",
-        reads=True,
+        adapt=calls.as_owner_of_awards,
     ),
     _tool(
+        "settle",
+        slots.settle,
         inputs.Settle,
-        Settled,
-        calls.settle,
         words.settled,
         "Settle an award",
         "Report the work of an award done. You pay the award's price, which is held already, whatever the work cost.",
@@ -152,9 +153,9 @@ TOOLS: Final = (
         destroys=True,
     ),
     _tool(
+        "void",
+        slots.void,
         inputs.Void,
-        Voided,
-        calls.void,
         words.voided,
         "Void an award",
         "For providers and operators: report that the slot of an award failed. The bidder gets its whole hold back. It",
@@ -162,23 +163,22 @@ TOOLS: Final = (
         destroys=True,
     ),
     _tool(
+        "wallet",
+        accounts.wallet,
         inputs.ShowWallet,
-        Wallet,
-        calls.wallet,
         words.wallet,
         "Look at a wallet",
         "Show your tokens: the balance, what is held for open bids and awards, and available_tokens, which is what you",
         "can bid.",
-        reads=True,
+        adapt=calls.own_wallet,
     ),
     _tool(
+        "why",
+        bids.why,
         inputs.Why,
-        Outcome,
-        calls.why,
         words.why,
         "Why did this bid win or lose?",
         "Say in words why a bid won, lost or is still open, with the price that decided it.",
-        reads=True,
     ),
 )
 

@@ -7,6 +7,7 @@ Rule of this file: from a message to a call and from a result to a message. What
 """
 
 import logging
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from mcp.shared.exceptions import MCPError
 
 from callmarket.bridge.api.errors import ExchangeError
 from callmarket.bridge.api.names import in_words
-from callmarket.bridge.mcp_server.calls import Agent, Call, command_id_of
+from callmarket.bridge.mcp_server.calls import Agent, called, command_id_of
 from callmarket.bridge.mcp_server.catalogue import BY_NAME, TOOLS, Tool
 from callmarket.bridge.mcp_server.faults import told
 
@@ -29,6 +30,8 @@ logger: Final = logging.getLogger(__name__)
 
 Context = ServerRequestContext[Any, Any]
 AgentOf = Callable[[Context], AbstractAsyncContextManager[Agent]]
+
+_LOOK_AHEAD: Final = re.compile(r"\(\?![^)]*\)")
 
 RULES_URI: Final = "callmarket://rules"
 INSTRUCTIONS: Final = (
@@ -86,7 +89,18 @@ def schema_of(kind: Any) -> dict[str, Any]:
     for part in (root, *parts.values()):
         part.pop("title", None)
         part.pop("description", None)
-    return {**root, "$defs": parts} if parts else root
+    shown: dict[str, Any] = portable({**root, "$defs": parts} if parts else root)
+    return shown
+
+
+def portable(schema: Any) -> Any:
+    """The same with patterns that every dialect of JSON Schema reads alike: `$` for the end, and no look ahead."""
+    if isinstance(schema, dict):
+        return {
+            name: _LOOK_AHEAD.sub("", part).replace(r"\Z", "$") if name == "pattern" else portable(part)
+            for name, part in schema.items()
+        }
+    return [portable(part) for part in schema] if isinstance(schema, list) else schema
 
 
 async def _list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -100,9 +114,9 @@ async def _answer(
     command_id = ""
     try:
         asked = msgspec.convert(arguments, tool.asks)
-        command_id = command_id_of(tool.name, asked)
+        command_id = "" if tool.reads else command_id_of(tool.name, asked)
         async with entering() as agent:
-            given = await tool.run(Call(agent, command_id), asked)
+            given = await called(agent, tool.operation, asked, tool.adapt, command_id)
     except msgspec.ValidationError as error:
         return _failed(f"INVALID: {_field_first(error)}. Correct that argument, then try again. Nothing happened.")
     except ExchangeError as error:
