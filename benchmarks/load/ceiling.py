@@ -1,6 +1,6 @@
-"""The ceiling: our framework and server, answering an empty POST: `python -m benchmarks.load.ceiling WHICH`.
+"""The ceiling: a framework on our server, answering an empty POST: `python -m benchmarks.load.ceiling WHICH`.
 
-`litestar` is the framework; `asgi` is the server alone, for information. It says its URL and serves until ended.
+`starlette` is a small framework; `asgi` is the server alone, for information. It says its URL and serves until ended.
 Rule of this file: the same server with the same options as `bridge.serve`, and no work.
 """
 
@@ -9,15 +9,19 @@ import sys
 from typing import cast
 
 import uvloop
-from litestar import Litestar, post
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from callmarket.bridge.server.asgi import Application, Receive, Scope, Send
 from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
 
 
-@post("/")
-async def nothing() -> None:
-    """An empty answer to an empty request."""
+async def nothing(request: Request) -> Response:
+    """An empty answer to an empty request, which is read."""
+    await request.body()
+    return Response(status_code=201)
 
 
 async def bare(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -28,8 +32,8 @@ async def bare(_scope: Scope, _receive: Receive, send: Send) -> None:
 
 async def serve(which: str) -> None:
     """Until ended."""
-    framework = Litestar([nothing], openapi_config=None, logging_config=None, request_max_body_size=None)
-    server = Server(cast(Application, framework) if which == "litestar" else bare, on_ending=lambda: None)
+    framework = Starlette(routes=[Route("/", nothing, methods=["POST"])])
+    server = Server(cast(Application, framework) if which == "starlette" else bare, on_ending=lambda: None)
     listening = listening_socket("127.0.0.1", 0)
     sys.stdout.write(url_of(listening) + "\n")
     sys.stdout.flush()

@@ -66,7 +66,7 @@ def market(database_url: str, **settings: str) -> Iterator[Address]:
 
 @contextmanager
 def ceiling(which: str) -> Iterator[Address]:
-    """An empty POST on the same framework (`litestar`) or server (`asgi`)."""
+    """An empty POST on the same framework (`starlette`) or server (`asgi`)."""
     with _process(["benchmarks.load.ceiling", which], dict(os.environ)) as (child, said):
         yield _address(said.strip(), child.pid)
 

@@ -82,7 +82,7 @@ class Run:
 def open_run(database_url: str, stack: ExitStack) -> Run:
     """A served market with rich bidders, and the ceilings."""
     market = stack.enter_context(served.market(database_url))
-    framework = stack.enter_context(served.ceiling("litestar"))
+    framework = stack.enter_context(served.ceiling("starlette"))
     bare = stack.enter_context(served.ceiling("asgi"))
     return Run(database_url, market, framework, bare, served.furnish(database_url, market))
 

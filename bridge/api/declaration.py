@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 from msgspec import Struct, defstruct
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Where = Literal["path", "query", "body", "account", "header"]
+Where = Literal["path", "query", "body", "account", "header", "server"]
 
 COMMAND_ID: Final = "command_id"
+# When a reply is given: of the whole request, and the server's to read.
+ACK: Final = "ack"
 
 
 class Acting:
@@ -141,6 +143,8 @@ class Declaration:
         return Parameter(one.name, name, kind, default, self._where(one.name, annotation), encode, decode)
 
     def _where(self, name: str, annotation: Any) -> Where:
+        if name == ACK:
+            return "server"
         if name == COMMAND_ID or _marked(annotation, InHeader) is not None:
             return "header"
         if "{" + name + "}" in self.path:

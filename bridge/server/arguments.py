@@ -11,14 +11,13 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import inspect as shapes
 
-from callmarket.bridge.api.declaration import COMMAND_ID, Declaration, Parameter
+from callmarket.bridge.api.declaration import ACK, COMMAND_ID, Declaration, Parameter
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.fields import AN_INSTANT
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.spelling import whole
 from callmarket.bridge.server.strict import EXPECTED, decoded, in_short
 
-ACK: Final = "ack"
 # Far more than any operation has; a longer query is not taken apart.
 QUERY_FIELDS_MAX: Final = 1_000
 

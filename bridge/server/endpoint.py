@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import msgspec
 
-from callmarket.bridge.api.declaration import Declaration
+from callmarket.bridge.api.declaration import ACK, Declaration
 from callmarket.bridge.api.errors import Forbidden, Invalid, Refused, Unauthorized
 from callmarket.bridge.api.headers import IDEMPOTENCY_HEADER
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.server.arguments import ACK, Arguments
+from callmarket.bridge.server.arguments import Arguments
 from callmarket.bridge.server.asgi import Application, Scope
 from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.service import Service

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 
-from callmarket.bridge.api.declaration import Declaration, Parameter
+from callmarket.bridge.api.declaration import ACK, Declaration, Parameter
 from callmarket.bridge.api.headers import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
@@ -24,7 +24,7 @@ from callmarket.bridge.api.headers import (
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.operation import Operation
 from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
-from callmarket.bridge.server.arguments import ACK, Option
+from callmarket.bridge.server.arguments import Option
 from callmarket.bridge.server.endpoint import JSON, Answer, Endpoint
 from callmarket.bridge.server.examples import BODIES, VALUES
 from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
@@ -291,6 +291,8 @@ def _parameter(parameter: Parameter, where: str) -> Node:
     kinds = [kind for kind in get_args(parameter.kind) if kind is not type(None)]
     is_union = get_origin(parameter.kind) in (Union, UnionType)
     schema = msgspec.json.schema(kinds[0] if is_union and len(kinds) == 1 else parameter.kind)
+    if "enum" in schema:
+        schema = {"type": "string"} | schema
     if chars_max := _CHARS_MAX.get(schema.get("format", "")):
         schema["maxLength"] = chars_max
     said: Node = {"name": parameter.wire_name, "in": where, "required": parameter.is_required or where == "path"}

@@ -4,11 +4,15 @@ Rule of this file: the sums cost the credits of the longest period, found by an 
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-import psycopg
 from msgspec import Struct
-from psycopg.rows import dict_row
+
+from callmarket.persistence.database.row_factories import row_of
+
+if TYPE_CHECKING:
+    import psycopg
+
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
@@ -41,7 +45,7 @@ class Earned(Struct, frozen=True):
     by_reason: tuple[EarnedRow, ...]
 
 
-def first_movement_since(connection: psycopg.Connection, shard_id: int, since: datetime) -> int:
+def first_movement_since(connection: "psycopg.Connection", shard_id: int, since: datetime) -> int:
     """The id of the first movement at `since` or later; the next id to come where there is none.
 
     Ids count from 1 without a gap and times never fall along them, so it is halved to by the primary key alone: some
@@ -60,7 +64,7 @@ def first_movement_since(connection: psycopg.Connection, shard_id: int, since: d
     return int(row[0])
 
 
-def earned(connection: psycopg.Connection, shard_id: int, account_id: str, now: datetime) -> Earned | None:
+def earned(connection: "psycopg.Connection", shard_id: int, account_id: str, now: datetime) -> Earned | None:
     """What an account was credited with up to `now`; None if there is no such account. O(its credits of 30 days)."""
     query = "SELECT total_earned FROM token_accounts WHERE shard_id = %s AND account_id = %s"
     account = connection.execute(query, (shard_id, account_id)).fetchone()
@@ -78,7 +82,7 @@ def earned(connection: psycopg.Connection, shard_id: int, account_id: str, now: 
             GROUP BY reason) AS reasons
         ORDER BY month_tokens DESC, reason LIMIT %(max)s"""
     bound = {"shard": shard_id, "account": account_id, "first": first, "day": now - DAY, "week": now - WEEK}
-    with connection.cursor(row_factory=dict_row) as cursor:
+    with connection.cursor(row_factory=row_of(dict[str, Any])) as cursor:
         rows = cursor.execute(query, bound | {"max": REASONS_MAX}).fetchall()
     every = rows[0] if rows else {"day_all": 0, "week_all": 0, "month_all": 0}
     # Sums are numeric in SQL and whole.

@@ -4,14 +4,16 @@ Rule of this file: a page walks the accounts by name and costs, for each, what i
 since then, and no more. What was idle follows from rows that never change, so whoever asks later finds the same.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psycopg
 from msgspec import Struct
-from psycopg.rows import class_row
 
 from callmarket.engine.commands import ISSUANCE, TREASURY
 from callmarket.engine.reasons import REWARD, SALES
+from callmarket.persistence.database.row_factories import row_of
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class IdleRow(Struct, frozen=True):
@@ -52,7 +54,7 @@ _EXEMPT: Final = """account.kind = 'system'
 
 
 def idle_page(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     after: str,
     limit: int,
@@ -88,5 +90,5 @@ def idle_page(
         "reward": REWARD,
         "sales": sorted(SALES),
     }
-    with connection.cursor(row_factory=class_row(IdleRow)) as cursor:
+    with connection.cursor(row_factory=row_of(IdleRow)) as cursor:
         return cursor.execute(query.encode(), values).fetchall()

@@ -6,13 +6,11 @@ most (`tests/persistence/queries/test_pages.py` reads the plans). Numbers are in
 """
 
 from datetime import datetime
-from typing import Any, Final, TypeVar, get_args
-
-import psycopg
-from psycopg.rows import class_row, kwargs_row
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from callmarket.engine.events import HoldStatus, SlotStatus
 from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.database.row_factories import row_of
 from callmarket.persistence.queries.rows import (
     AwardRow,
     AwardStatus,
@@ -26,6 +24,10 @@ from callmarket.persistence.queries.rows import (
     SlotRow,
     WalletRow,
 )
+
+if TYPE_CHECKING:
+    import psycopg
+
 
 R = TypeVar("R")
 
@@ -50,13 +52,13 @@ _HOLD: Final = """hold_id, placed_seq, account_id, placed_by, amount AS amount_t
     captured_to, reason, reference_type, reference_id, memo, status, placed_at, expires_at, ended_at"""
 
 
-def market_exists(connection: psycopg.Connection, shard_id: int, market_id: str) -> bool:
+def market_exists(connection: "psycopg.Connection", shard_id: int, market_id: str) -> bool:
     """Whether there is such a market."""
     query = "SELECT FROM compute_auction_markets WHERE shard_id = %s AND market_id = %s"
     return connection.execute(query, (shard_id, market_id)).fetchone() is not None
 
 
-def bid(connection: psycopg.Connection, shard_id: int, bid_id: int) -> BidRow | None:
+def bid(connection: "psycopg.Connection", shard_id: int, bid_id: int) -> BidRow | None:
     """One bid, None if there is none of this id."""
     query = f"SELECT {_BID} FROM compute_auction_bids WHERE shard_id = %(shard)s AND id = %(bid)s"  # noqa: S608
     rows = _rows(connection, BidRow, query, {"shard": shard_id, "bid": bid_id})
@@ -64,7 +66,7 @@ def bid(connection: psycopg.Connection, shard_id: int, bid_id: int) -> BidRow | 
 
 
 def bids_page(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     market_id: str | None,
     bidder_id: str | None,
@@ -85,7 +87,7 @@ def bids_page(
 
 
 def awards_page(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     market_id: str | None,
     bidder_id: str | None,
@@ -111,7 +113,7 @@ def awards_page(
 
 
 def slots_page(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     market_id: str,
     status: SlotStatus | None,
@@ -138,7 +140,7 @@ def slots_page(
 
 
 def rounds_page(
-    connection: psycopg.Connection, shard_id: int, market_id: str | None, since: datetime | None, page: Paging
+    connection: "psycopg.Connection", shard_id: int, market_id: str | None, since: datetime | None, page: Paging
 ) -> list[RoundRow]:
     """The calls of a market, or of all, by the journal row that called, at `since` or later."""
     bound = _bound(shard_id, page) | {"market": market_id}
@@ -151,16 +153,16 @@ def rounds_page(
     return _rows(connection, RoundRow, _walk(_ROUND, "compute_auction_rounds", owner, "seq", page), bound)
 
 
-def wallets_page(connection: psycopg.Connection, shard_id: int, page: Paging) -> list[WalletRow]:
+def wallets_page(connection: "psycopg.Connection", shard_id: int, page: Paging) -> list[WalletRow]:
     """Wallets by name."""
     assert not page.newest, "wallets have names, not ages"
     query = _walk(WALLET, "token_accounts", "true", "account_id", page)
-    with connection.cursor(row_factory=kwargs_row(wallet_of)) as cursor:
+    with connection.cursor(row_factory=row_of(wallet_of)) as cursor:
         return cursor.execute(query, _bound(shard_id, page) | {"floor": page.after or ""}).fetchall()
 
 
 def statement_page(
-    connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging
+    connection: "psycopg.Connection", shard_id: int, account_id: str, page: Paging
 ) -> list[MovementRow] | None:
     """The movements of an account, by id; None if there is no such account."""
     query = "SELECT FROM token_accounts WHERE shard_id = %s AND account_id = %s"
@@ -173,13 +175,13 @@ def statement_page(
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
-def credits_page(connection: psycopg.Connection, shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
+def credits_page(connection: "psycopg.Connection", shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
     """The movements to an account, by id."""
     query = _walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
     return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
 
 
-def hold(connection: psycopg.Connection, shard_id: int, hold_id: str, account_id: str) -> HoldRow | None:
+def hold(connection: "psycopg.Connection", shard_id: int, hold_id: str, account_id: str) -> HoldRow | None:
     """An account's latest hold of this name, None if there is none."""
     query = f"""SELECT {_HOLD} FROM token_holds
         WHERE shard_id = %(shard)s AND account_id = %(account)s AND hold_id = %(hold)s
@@ -188,7 +190,7 @@ def hold(connection: psycopg.Connection, shard_id: int, hold_id: str, account_id
     return rows[0] if rows else None
 
 
-def holds_page(connection: psycopg.Connection, shard_id: int, wanted: HoldFilter, page: Paging) -> list[HoldRow]:
+def holds_page(connection: "psycopg.Connection", shard_id: int, wanted: HoldFilter, page: Paging) -> list[HoldRow]:
     """Holds in the order in which they were placed: of an account, else of a reference, else for a reason, or all.
 
     What else is wanted is looked for among those, passing over the others.
@@ -235,7 +237,9 @@ def _bound(shard_id: int, page: Paging) -> dict[str, Any]:
     return {"shard": shard_id, "limit": page.limit, "floor": 0 if page.after is None else page.after}
 
 
-def _raise_floor(connection: psycopg.Connection, query: str, values: tuple[object, ...], bound: dict[str, Any]) -> bool:
+def _raise_floor(
+    connection: "psycopg.Connection", query: str, values: tuple[object, ...], bound: dict[str, Any]
+) -> bool:
     """Let a walk begin no earlier than the row that a query finds. Returns whether there is one."""
     found = connection.execute(query.encode(), values).fetchone()
     if found is not None:
@@ -251,7 +255,7 @@ def wallet_of(**columns: Any) -> WalletRow:
     return WalletRow(**columns)
 
 
-def _rows(connection: psycopg.Connection, kind: type[R], query: str, values: dict[str, Any]) -> list[R]:
-    with connection.cursor(row_factory=class_row(kind)) as cursor:
+def _rows(connection: "psycopg.Connection", kind: type[R], query: str, values: dict[str, Any]) -> list[R]:
+    with connection.cursor(row_factory=row_of(kind)) as cursor:
         # The queries are this file's own constants; what varies goes in as parameters.
         return cursor.execute(query, values).fetchall()

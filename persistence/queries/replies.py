@@ -4,12 +4,15 @@ Rule of this file: the journal's own rows, by their key.
 """
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-import psycopg
 from msgspec import Struct
 
 from callmarket.engine.codec import decode_events
 from callmarket.engine.events import Events
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class ReplyRow(Struct, frozen=True):
@@ -20,7 +23,7 @@ class ReplyRow(Struct, frozen=True):
     events: Events
 
 
-def replies(connection: psycopg.Connection, shard_id: int, seqs: Collection[int]) -> dict[int, ReplyRow]:
+def replies(connection: "psycopg.Connection", shard_id: int, seqs: Collection[int]) -> dict[int, ReplyRow]:
     """The replies of some rows, by seq, without those that have left the journal. Each costs a look at the key."""
     query = "SELECT seq, at_us, events::text FROM journal WHERE shard_id = %s AND seq = ANY(%s)"
     rows = connection.execute(query, (shard_id, list(seqs))).fetchall()

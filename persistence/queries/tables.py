@@ -5,12 +5,10 @@ otherwise.
 """
 
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
-
-import psycopg
-from psycopg.rows import class_row, kwargs_row
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from callmarket.engine.limits import SEQ_MAX
+from callmarket.persistence.database.row_factories import row_of
 from callmarket.persistence.queries.pages import MOVEMENT, WALLET, wallet_of
 from callmarket.persistence.queries.rows import (
     BookAsk,
@@ -24,10 +22,14 @@ from callmarket.persistence.queries.rows import (
     WalletRow,
 )
 
+if TYPE_CHECKING:
+    import psycopg
+
+
 R = TypeVar("R")
 
 
-def market_ids(connection: psycopg.Connection, shard_id: int) -> list[str]:
+def market_ids(connection: "psycopg.Connection", shard_id: int) -> list[str]:
     """All markets of a shard."""
     rows = connection.execute(
         "SELECT market_id FROM compute_auction_markets WHERE shard_id = %s ORDER BY market_id", (shard_id,)
@@ -35,14 +37,14 @@ def market_ids(connection: psycopg.Connection, shard_id: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def richest(connection: psycopg.Connection, shard_id: int, rows_max: int) -> list[WalletRow]:
+def richest(connection: "psycopg.Connection", shard_id: int, rows_max: int) -> list[WalletRow]:
     """The richest accounts first."""
     query = f"""SELECT {WALLET} FROM token_accounts
         WHERE shard_id = %s ORDER BY balance DESC, account_id LIMIT %s"""  # noqa: S608 -- only the constant is put in
     return _wallets(connection, query, (shard_id, rows_max))
 
 
-def wallet(connection: psycopg.Connection, shard_id: int, account_id: str) -> WalletRow | None:
+def wallet(connection: "psycopg.Connection", shard_id: int, account_id: str) -> WalletRow | None:
     """One account, None if there is none of this name."""
     query = f"SELECT {WALLET} FROM token_accounts WHERE shard_id = %s AND account_id = %s"  # noqa: S608 -- as above
     rows = _wallets(connection, query, (shard_id, account_id))
@@ -50,7 +52,7 @@ def wallet(connection: psycopg.Connection, shard_id: int, account_id: str) -> Wa
 
 
 def statement(
-    connection: psycopg.Connection, shard_id: int, account_id: str, rows_max: int, until_seq: int = SEQ_MAX
+    connection: "psycopg.Connection", shard_id: int, account_id: str, rows_max: int, until_seq: int = SEQ_MAX
 ) -> list[MovementRow]:
     """The latest movements of an account, newest first; with `until_seq`, those of that time: they never change."""
     bound = {"shard": shard_id, "account": account_id, "max": rows_max, "until": until_seq}
@@ -65,7 +67,7 @@ def statement(
     return _rows(connection, MovementRow, query, bound)
 
 
-def open_bids(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[BookBid]:
+def open_bids(connection: "psycopg.Connection", shard_id: int, market_id: str, rows_max: int) -> list[BookBid]:
     """The best open bids of a market, best first, without losers that a sweep has yet to release."""
     query = """SELECT id AS bid_id, bidder_id, task_id, max_price_tokens, ttl_at, time_in_force
         FROM compute_auction_bids AS bid
@@ -77,7 +79,7 @@ def open_bids(connection: psycopg.Connection, shard_id: int, market_id: str, row
     return _rows(connection, BookBid, query, (shard_id, market_id, rows_max))
 
 
-def offers(connection: psycopg.Connection, shard_id: int, market_id: str, rows_max: int) -> list[BookAsk]:
+def offers(connection: "psycopg.Connection", shard_id: int, market_id: str, rows_max: int) -> list[BookAsk]:
     """The slots on offer in a market, in the order of sale (CLR-1)."""
     query = """SELECT slot_id, available_at, reserve_price_tokens, provider_id FROM compute_auction_slots
         WHERE shard_id = %s AND market_id = %s AND status = 'offered'
@@ -86,7 +88,7 @@ def offers(connection: psycopg.Connection, shard_id: int, market_id: str, rows_m
 
 
 def rounds(
-    connection: psycopg.Connection, shard_id: int, market_id: str | None, rows_max: int, until_seq: int = SEQ_MAX
+    connection: "psycopg.Connection", shard_id: int, market_id: str | None, rows_max: int, until_seq: int = SEQ_MAX
 ) -> list[RoundRow]:
     """The latest calls, newest first, of all markets where none is named; with `until_seq`, those of that time."""
     query = """SELECT market_id, round_no, called_at, slots_available, bids_open, awards_granted, clearing_price_tokens,
@@ -98,7 +100,7 @@ def rounds(
 
 
 def stats(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     market_id: str,
     until: datetime,
@@ -136,7 +138,7 @@ def stats(
     )
 
 
-def outcome(connection: psycopg.Connection, shard_id: int, bid_id: int) -> OutcomeRow | None:
+def outcome(connection: "psycopg.Connection", shard_id: int, bid_id: int) -> OutcomeRow | None:
     """Why a bid won or lost, None if there is no such bid."""
     query = """SELECT bid_id, bidder_id, market_id, task_id, max_price_tokens, status, round_no, clearing_price_tokens,
           reason FROM bid_outcomes WHERE shard_id = %s AND bid_id = %s"""
@@ -144,14 +146,14 @@ def outcome(connection: psycopg.Connection, shard_id: int, bid_id: int) -> Outco
     return rows[0] if rows else None
 
 
-def _wallets(connection: psycopg.Connection, query: str, values: tuple[Any, ...]) -> list[WalletRow]:
-    with connection.cursor(row_factory=kwargs_row(wallet_of)) as cursor:
+def _wallets(connection: "psycopg.Connection", query: str, values: tuple[Any, ...]) -> list[WalletRow]:
+    with connection.cursor(row_factory=row_of(wallet_of)) as cursor:
         return cursor.execute(query.encode(), values).fetchall()
 
 
 def _rows(
-    connection: psycopg.Connection, kind: type[R], query: str, values: tuple[Any, ...] | dict[str, Any]
+    connection: "psycopg.Connection", kind: type[R], query: str, values: tuple[Any, ...] | dict[str, Any]
 ) -> list[R]:
-    with connection.cursor(row_factory=class_row(kind)) as cursor:
+    with connection.cursor(row_factory=row_of(kind)) as cursor:
         # The queries are this file's own constants; what varies goes in as parameters.
         return cursor.execute(query, values).fetchall()

@@ -5,11 +5,15 @@ holds, which the journal has, and are only read.
 """
 
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 
-import psycopg
 from msgspec import Struct
-from psycopg.rows import class_row
+
+from callmarket.persistence.database.row_factories import row_of
+
+if TYPE_CHECKING:
+    import psycopg
+
 
 R = TypeVar("R")
 
@@ -68,7 +72,7 @@ class BountyRow(Struct, frozen=True):
 
 
 def put_artifact(
-    connection: psycopg.Connection, shard_id: int, artifact_id: str, artifact_type: str, title: str, by: str
+    connection: "psycopg.Connection", shard_id: int, artifact_id: str, artifact_type: str, title: str, by: str
 ) -> ArtifactRow:
     """Add an artifact, or change what it is called. Its price stays; that of a new one is 0.5."""
     query = f"""INSERT INTO artifacts AS known (shard_id, artifact_id, artifact_type, title, market_price_micros,
@@ -84,7 +88,7 @@ def put_artifact(
 
 
 def set_market_price(
-    connection: psycopg.Connection, shard_id: int, artifact_id: str, price_micros: int, by: str
+    connection: "psycopg.Connection", shard_id: int, artifact_id: str, price_micros: int, by: str
 ) -> ArtifactRow | None:
     """Set the price of an artifact; None if there is none of this id."""
     query = f"""UPDATE artifacts SET market_price_micros = %(micros)s, priced_by = %(by)s,
@@ -94,14 +98,14 @@ def set_market_price(
     return _first(fetch(connection, ArtifactRow, query, values))
 
 
-def artifact(connection: psycopg.Connection, shard_id: int, artifact_id: str) -> ArtifactRow | None:
+def artifact(connection: "psycopg.Connection", shard_id: int, artifact_id: str) -> ArtifactRow | None:
     """One artifact; None if there is none of this id."""
     query = f"SELECT {_ARTIFACT} FROM artifacts WHERE shard_id = %(shard)s AND artifact_id = %(id)s"  # noqa: S608
     return _first(fetch(connection, ArtifactRow, query, {"shard": shard_id, "id": artifact_id}))
 
 
 def artifacts_page(
-    connection: psycopg.Connection, shard_id: int, artifact_type: str | None, limit: int, after: str | None
+    connection: "psycopg.Connection", shard_id: int, artifact_type: str | None, limit: int, after: str | None
 ) -> list[ArtifactRow]:
     """Artifacts of a type, or all, by id: one walk of an index."""
     of_type = "" if artifact_type is None else "AND artifact_type = %(type)s"
@@ -111,7 +115,7 @@ def artifacts_page(
     return fetch(connection, ArtifactRow, query, values)
 
 
-def bounty(connection: psycopg.Connection, shard_id: int, bounty_id: str, account_id: str) -> BountyRow | None:
+def bounty(connection: "psycopg.Connection", shard_id: int, bounty_id: str, account_id: str) -> BountyRow | None:
     """An account's bounty; None if it has none of this id. Its latest hold of the name may be for something else."""
     query = f"""SELECT {_BOUNTY} FROM token_bounties WHERE shard_id = %(shard)s
         AND posted_seq = (SELECT max(placed_seq) FROM token_holds
@@ -121,7 +125,7 @@ def bounty(connection: psycopg.Connection, shard_id: int, bounty_id: str, accoun
 
 
 def bounties_page(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     artifact_id: str | None,
     status: BountyStatus | None,
@@ -152,7 +156,7 @@ def bounties_page(
     return fetch(connection, BountyRow, query, values)
 
 
-def claim_bounty(connection: psycopg.Connection, shard_id: int, posted_seq: int, claimant_id: str) -> None:
+def claim_bounty(connection: "psycopg.Connection", shard_id: int, posted_seq: int, claimant_id: str) -> None:
     """Let an account work for a bounty, if that is open, is not its own, and nobody does. Of any number one gets it."""
     query = """INSERT INTO bounty_claims (shard_id, posted_seq, claimant_id, claimed_at)
         SELECT bounty.shard_id, bounty.posted_seq, account.account_id, clock_timestamp()
@@ -167,7 +171,7 @@ def _first(rows: list[R]) -> R | None:
     return rows[0] if rows else None
 
 
-def fetch(connection: psycopg.Connection, kind: type[R], query: str, values: dict[str, Any]) -> list[R]:
+def fetch(connection: "psycopg.Connection", kind: type[R], query: str, values: dict[str, Any]) -> list[R]:
     """The rows of a query of this package, which is made of constants: what varies goes in as `values`."""
-    with connection.cursor(row_factory=class_row(kind)) as cursor:
+    with connection.cursor(row_factory=row_of(kind)) as cursor:
         return cursor.execute(query.encode(), values).fetchall()

@@ -6,11 +6,15 @@ happens to one is in one order and nobody waits in a circle. How a day is split 
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import psycopg
 from msgspec import Struct
-from psycopg.rows import class_row
+
+from callmarket.persistence.database.row_factories import row_of
+
+if TYPE_CHECKING:
+    import psycopg
+
 
 SpendingStatus = Literal["reserved", "spent", "released"]
 
@@ -55,15 +59,15 @@ _SPENDING: Final = """reservation_id, task_id, worker_id, day, quest, status, re
     charged_tokens, reserved_at"""
 
 
-def read_allocations(connection: psycopg.Connection, shard_id: int, day: date) -> list[AllocationRow]:
+def read_allocations(connection: "psycopg.Connection", shard_id: int, day: date) -> list[AllocationRow]:
     """The allocations of a day, by quest."""
     query = f"""SELECT {_ALLOCATION} FROM quest_budget_allocations
         WHERE shard_id = %s AND day = %s ORDER BY quest"""  # noqa: S608  (a constant)
-    with connection.cursor(row_factory=class_row(AllocationRow)) as cursor:
+    with connection.cursor(row_factory=row_of(AllocationRow)) as cursor:
         return cursor.execute(query, (shard_id, day)).fetchall()
 
 
-def today(connection: psycopg.Connection) -> date:
+def today(connection: "psycopg.Connection") -> date:
     """The day that it is in UTC, by the clock of the database, as all times here. Raises `psycopg.Error`."""
     row = connection.execute("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date").fetchone()
     assert row is not None, "SELECT without FROM returns one row"
@@ -71,13 +75,13 @@ def today(connection: psycopg.Connection) -> date:
     return day
 
 
-def lock_allocations(connection: psycopg.Connection) -> None:
+def lock_allocations(connection: "psycopg.Connection") -> None:
     """Let nobody else change any allocation until the transaction ends. They may be read."""
     connection.execute("LOCK TABLE quest_budget_allocations IN SHARE ROW EXCLUSIVE MODE")
 
 
 def write_allocations(
-    connection: psycopg.Connection, shard_id: int, day: date, allocated_tokens: Mapping[str, int]
+    connection: "psycopg.Connection", shard_id: int, day: date, allocated_tokens: Mapping[str, int]
 ) -> None:
     """Set what quests may spend in a day. Those that are not named keep what they have."""
     query = """INSERT INTO quest_budget_allocations (shard_id, day, quest, allocated_tokens, updated_at)
@@ -91,7 +95,7 @@ def write_allocations(
 
 
 def reserve(
-    connection: psycopg.Connection, shard_id: int, day: date, quest: str, task_id: str, worker_id: str, tokens: int
+    connection: "psycopg.Connection", shard_id: int, day: date, quest: str, task_id: str, worker_id: str, tokens: int
 ) -> SpendingRow | None:
     """Set tokens of a quest's day aside for a task, if so many are left: all of it, or nothing.
 
@@ -115,12 +119,12 @@ def reserve(
         "worker": worker_id,
         "tokens": tokens,
     }
-    with connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
+    with connection.cursor(row_factory=row_of(SpendingRow)) as cursor:
         return cursor.execute(query, values).fetchone()
 
 
 def reserved(
-    connection: psycopg.Connection, shard_id: int, task_id: str | None = None, older_than_s: float = 0
+    connection: "psycopg.Connection", shard_id: int, task_id: str | None = None, older_than_s: float = 0
 ) -> list[SpendingRow]:
     """What is set aside at this moment, and has been for so long: for a task, or all of it, oldest first."""
     query = f"""SELECT {_SPENDING} FROM quest_budget_spendings
@@ -128,12 +132,12 @@ def reserved(
             AND reserved_at <= clock_timestamp() - make_interval(secs => %(age)s)
         ORDER BY reservation_id"""  # noqa: S608  (a constant)
     values = {"shard": shard_id, "task": task_id, "age": older_than_s}
-    with connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
+    with connection.cursor(row_factory=row_of(SpendingRow)) as cursor:
         return cursor.execute(query, values).fetchall()
 
 
 def end(
-    connection: psycopg.Connection, shard_id: int, reservation_id: int, cost_tokens: int | None
+    connection: "psycopg.Connection", shard_id: int, reservation_id: int, cost_tokens: int | None
 ) -> SpendingRow | None:
     """End a reservation: spent at this cost, or released (None). Again: how it ended, unchanged.
 
@@ -142,7 +146,7 @@ def end(
     is no such reservation. One transaction.
     """
     values = {"shard": shard_id, "id": reservation_id, "cost": cost_tokens}
-    with connection.transaction(), connection.cursor(row_factory=class_row(SpendingRow)) as cursor:
+    with connection.transaction(), connection.cursor(row_factory=row_of(SpendingRow)) as cursor:
         locked = connection.execute(_LOCK, values).fetchone()
         if locked is None:
             return None
@@ -188,24 +192,24 @@ class DayTotals(Struct, frozen=True):
     overrun_tokens: int
 
 
-def largest_allocations(connection: psycopg.Connection, shard_id: int, day: date, limit: int) -> list[AllocationRow]:
+def largest_allocations(connection: "psycopg.Connection", shard_id: int, day: date, limit: int) -> list[AllocationRow]:
     """The allocations of a day, the largest first, equals by quest. Costs all of the day."""
     query = f"""SELECT {_ALLOCATION} FROM quest_budget_allocations WHERE shard_id = %s AND day = %s
         ORDER BY allocated_tokens DESC, quest LIMIT %s"""  # noqa: S608  (a constant)
-    with connection.cursor(row_factory=class_row(AllocationRow)) as cursor:
+    with connection.cursor(row_factory=row_of(AllocationRow)) as cursor:
         return cursor.execute(query, (shard_id, day, limit)).fetchall()
 
 
-def day_totals(connection: psycopg.Connection, shard_id: int, day: date) -> DayTotals:
+def day_totals(connection: "psycopg.Connection", shard_id: int, day: date) -> DayTotals:
     """The sums over a day. Costs all of the day."""
     sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in DayTotals.__struct_fields__[1:])
     query = f"SELECT count(*) AS quests, {sums} FROM quest_budget_allocations WHERE shard_id = %s AND day = %s"  # noqa: S608
-    with connection.cursor(row_factory=class_row(DayTotals)) as cursor:
+    with connection.cursor(row_factory=row_of(DayTotals)) as cursor:
         (found,) = cursor.execute(query.encode(), (shard_id, day))
     return found
 
 
-def last_reserved_at(connection: psycopg.Connection, shard_id: int) -> datetime | None:
+def last_reserved_at(connection: "psycopg.Connection", shard_id: int) -> datetime | None:
     """When the daily budget was last used for work, whatever became of it; None: never. One look at an index."""
     query = """SELECT reserved_at FROM quest_budget_spendings WHERE shard_id = %s
         ORDER BY reservation_id DESC LIMIT 1"""
@@ -213,7 +217,7 @@ def last_reserved_at(connection: psycopg.Connection, shard_id: int) -> datetime 
     return None if found is None else found[0]
 
 
-def last_awarded_at(connection: psycopg.Connection, shard_id: int) -> datetime | None:
+def last_awarded_at(connection: "psycopg.Connection", shard_id: int) -> datetime | None:
     """When the auction last gave out a slot, in any market; None: never. One look at an index."""
     query = "SELECT slot_started_at FROM compute_auction_clears WHERE shard_id = %s ORDER BY award_id DESC LIMIT 1"
     found = connection.execute(query, (shard_id,)).fetchone()

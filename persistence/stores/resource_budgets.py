@@ -5,13 +5,15 @@ is checked against it under a lock on the artifact's row, so two at once never o
 """
 
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psycopg
 from msgspec import Struct
 
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.stores.artifacts import fetch
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class BudgetRow(Struct, frozen=True):
@@ -69,14 +71,14 @@ _KNOWN: Final = f"""SELECT {_ALLOCATION} FROM resource_allocations WHERE shard_i
     AND reference_type = %(type)s AND reference_id = %(reference)s"""  # noqa: S608
 
 
-def budget(connection: psycopg.Connection, shard_id: int, artifact_id: str) -> BudgetRow | None:
+def budget(connection: "psycopg.Connection", shard_id: int, artifact_id: str) -> BudgetRow | None:
     """The budget of one artifact; None if there is none of this id. Costs the open holds on it."""
     query = f"SELECT {_BUDGET} FROM resource_budgets WHERE shard_id = %(shard)s AND artifact_id = %(id)s"  # noqa: S608
     rows = fetch(connection, BudgetRow, query, {"shard": shard_id, "id": artifact_id})
     return rows[0] if rows else None
 
 
-def rankings(connection: psycopg.Connection, shard_id: int, artifact_type: str | None, limit: int) -> list[BudgetRow]:
+def rankings(connection: "psycopg.Connection", shard_id: int, artifact_type: str | None, limit: int) -> list[BudgetRow]:
     """The artifacts with most left to spend, of a type or of all; equals by id. Costs all open stakes and bounties.
 
     An artifact that nothing is committed to has no budget, and is not among them.
@@ -88,7 +90,7 @@ def rankings(connection: psycopg.Connection, shard_id: int, artifact_type: str |
     return fetch(connection, BudgetRow, query, {"shard": shard_id, "type": artifact_type, "limit": limit})
 
 
-def recorded(connection: psycopg.Connection, shard_id: int, spending: Spending) -> AllocationRow | int | None:
+def recorded(connection: "psycopg.Connection", shard_id: int, spending: Spending) -> AllocationRow | int | None:
     """What was recorded for the reference of a spending; the tokens that are left to spend, where there is nothing.
 
     None if there is no such artifact. Costs as `budget`.
@@ -98,7 +100,7 @@ def recorded(connection: psycopg.Connection, shard_id: int, spending: Spending) 
 
 
 def record(
-    connection: psycopg.Connection, shard_id: int, spending: Spending, by: str, bound_seq: int
+    connection: "psycopg.Connection", shard_id: int, spending: Spending, by: str, bound_seq: int
 ) -> AllocationRow | int | None:
     """Record what was spent: its row, which for a reference that is recorded already is the row of then.
 
@@ -127,7 +129,7 @@ def record(
         return fetch(connection, AllocationRow, added, values)[0]
 
 
-def _left_tokens(connection: psycopg.Connection, shard_id: int, artifact_id: str, placed_seq_max: int) -> int | None:
+def _left_tokens(connection: "psycopg.Connection", shard_id: int, artifact_id: str, placed_seq_max: int) -> int | None:
     """What may still be spent of what holds give that were placed up to a row. Costs the open holds on the artifact."""
     query = """SELECT greatest(resource_budget_tokens(
             coalesce(sum(commitment.amount) FILTER (WHERE commitment.reason = 'stake'), 0),
@@ -155,7 +157,7 @@ def _values(shard_id: int, spending: Spending) -> dict[str, object]:
 
 
 def allocations_page(
-    connection: psycopg.Connection, shard_id: int, artifact_id: str, limit: int, before: int
+    connection: "psycopg.Connection", shard_id: int, artifact_id: str, limit: int, before: int
 ) -> list[AllocationRow]:
     """What was spent on an artifact, the newest first, with ids below `before`: one walk of an index."""
     query = f"""SELECT {_ALLOCATION} FROM resource_allocations

@@ -4,14 +4,13 @@ Goal: as `test_verbs`. Method: one life of an artifact by each way, from the fir
 page by page.
 """
 
-import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
-from callmarket import AsyncClient, AsyncExchange, Client, Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
+from callmarket import Conflict, Invalid, ManualClock, NotFound, Refused
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.results import Page
 from callmarket.bridge.fleet.research import (
@@ -41,17 +40,6 @@ def market(api: Any) -> Market:
     api.put_artifact("h1", "hypothesis", "Sleep clears amyloid")
     api.set_market_price("h1", 0.25)
     return cast(Market, api)
-
-
-@pytest.mark.parametrize("kind", [Exchange, AsyncExchange, Client, AsyncClient])
-def test_signatures_are_those_of_the_protocol(kind: type) -> None:
-    for name, promised in inspect.getmembers(Market, inspect.isfunction):
-        if name in vars(Market) and not name.startswith("_"):
-            given = [
-                one.replace(annotation=one.empty) for one in inspect.signature(getattr(kind, name)).parameters.values()
-            ]
-            wanted = [one.replace(annotation=one.empty) for one in inspect.signature(promised).parameters.values()]
-            assert [one for one in given if one.name != "self"] == wanted[1:], name
 
 
 def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: Market) -> None:

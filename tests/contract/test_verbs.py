@@ -3,16 +3,15 @@
 Goal: a client can be moved from one way to another and notices nothing. Method: the same tests for each way of `WAYS`.
 """
 
-import inspect
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from callmarket import AsyncClient, AsyncExchange, Client, Exchange, Invalid, ManualClock, Refused
+from callmarket import Invalid, ManualClock, Refused
 from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
-from callmarket.bridge.api.market import AsyncMarket, Market
+from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.rounds import clear_request
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
@@ -26,39 +25,6 @@ def furnish(api: Market, *bidder_ids: str, tokens: int = 1_000) -> None:
     for bidder_id in bidder_ids:
         api.open_account(bidder_id)
         api.mint(bidder_id, tokens, "grant:initial")
-
-
-def public(kind: type) -> dict[str, inspect.Signature]:
-    return {
-        name: inspect.signature(method)
-        for name, method in inspect.getmembers(kind, inspect.isfunction)
-        if not name.startswith("_")
-    }
-
-
-@pytest.mark.parametrize(
-    ("kind", "protocol"),
-    [(Exchange, Market), (AsyncExchange, AsyncMarket), (Client, Market), (AsyncClient, AsyncMarket)],
-)
-def test_signatures_are_those_of_the_protocol(kind: type, protocol: type) -> None:
-    """Types are mypy's matter; names of arguments, their order and defaults are compared here."""
-    for name, promised in public(protocol).items():
-        given = inspect.signature(getattr(kind, name)).parameters
-        for parameter in list(promised.parameters.values())[1:]:
-            assert parameter.name in given, (name, parameter)
-            assert given[parameter.name].kind == parameter.kind, (name, parameter)
-            if parameter.default is not ...:
-                assert given[parameter.name].default == parameter.default, (name, parameter)
-        order = [one for one in given if one in promised.parameters and one != "self"]
-        assert order == [one for one in promised.parameters if one != "self"], name
-
-
-def test_the_two_protocols_are_twins() -> None:
-    one, two = public(Market), public(AsyncMarket)
-    assert list(one) == list(two)
-    for name in one:
-        assert one[name].parameters == two[name].parameters, name
-        assert getattr(Market, name).__doc__ == getattr(AsyncMarket, name).__doc__
 
 
 def test_from_opening_to_sweep(api: Market, clock: ManualClock) -> None:

@@ -16,7 +16,7 @@ async def metrics(service: Service, caller: Caller) -> Answer:
     Who asks more often waits: making them takes a twentieth of the process at most, whoever asks.
     """
     text, content_type = await service.metrics(caller)
-    return Answer(text, media_type=content_type)
+    return Answer(text, media_type=f"{content_type}; charset=utf-8")
 
 
 ENDPOINTS = (metrics,)

@@ -13,8 +13,9 @@ import pytest
 from callmarket import Exchange, Invalid, Request
 from callmarket.bridge.api.accounts import burn, mint, open_account, transfer
 from callmarket.bridge.api.bids import amend_bid, cancel_bid, place_bid
-from callmarket.bridge.api.holds import capture_hold, place_hold, release_hold
+from callmarket.bridge.api.holds import binding_of, capture_hold, place_hold, release_hold
 from callmarket.bridge.api.markets import open_market
+from callmarket.bridge.api.requests import request
 from callmarket.bridge.api.rounds import clear_request, sweep_request
 from callmarket.bridge.api.slots import offer_slot, settle, void, withdraw_slot
 from callmarket.engine import commands, limits
@@ -52,13 +53,13 @@ REQUESTS: list[tuple[Request, Request]] = [
         offer_slot.request("m", "s", AT, reserve_price_tokens=3, provider_id="p", lease=timedelta(milliseconds=1)),
         Request("operator", commands.OfferSlot("m", "s", AT_US, 3, "p", 1_000)),
     ),
-    (withdraw_slot.request("s", provider_id="p", actor="p"), Request("p", commands.WithdrawSlot("s", "p"))),
+    (withdraw_slot.request("s", provider_id="p"), Request("operator", commands.WithdrawSlot("s", "p"))),
     (place_bid.request("m", "a", "t", 5), Request("a", commands.PlaceBid("m", "a", "t", 5))),
     (
         place_bid.request("m", "a", "t", 5, expected_value_usd=Decimal("1.25"), ttl_at=AT, time_in_force="gtd"),
         Request("a", commands.PlaceBid("m", "a", "t", 5, 1_250_000, AT_US, "gtd")),
     ),
-    (amend_bid.request(1, max_price_tokens=4, actor="a"), Request("a", commands.AmendBid(1, 4, None))),
+    (amend_bid.request(1, max_price_tokens=4), Request("admin", commands.AmendBid(1, 4, None))),
     (amend_bid.request(1, ttl_at=AT), Request("admin", commands.AmendBid(1, None, AT_US))),
     (cancel_bid.request(1, command_id="once"), Request("admin", commands.CancelBid(1), "once")),
     (clear_request("m", AT), Request("operator", commands.ClearRound("m"), "", AT_US)),
@@ -75,9 +76,9 @@ REQUESTS: list[tuple[Request, Request]] = [
         Request("admin", commands.PlaceHold("h", "a", 5, "stake", "x", "7", AT_US, "hm")),
     ),
     (capture_hold.request("h", "a", "b"), Request("admin", commands.CaptureHold("h", "b", None, "a"))),
-    (capture_hold.request("h", "a", "b", 3, actor="a"), Request("a", commands.CaptureHold("h", "b", 3, "a"))),
+    (capture_hold.request("h", "a", "b", 3), Request("admin", commands.CaptureHold("h", "b", 3, "a"))),
     (release_hold.request("h", "a", command_id="once"), Request("admin", commands.ReleaseHold("h", "a"), "once")),
-    (verbs.bind_holds("stake", "x", "7"), Request("operator", commands.BindHolds("stake", "x", "7"))),
+    (binding_of("stake", "x", "7"), Request("operator", commands.BindHolds("stake", "x", "7"))),
     (sweep_request(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
 ]
 
@@ -117,8 +118,8 @@ INVALID: list[tuple[str, Callable[[], Request], str]] = [
     ("bid_id", lambda: cancel_bid.request(0), ">= 1"),
     ("kind", lambda: open_account.request("a", "system"), "one of agent, quest, provider"),  # type: ignore[arg-type]
     ("kind", lambda: open_account.request("a", Kind.AGENT), "one of agent"),  # type: ignore[arg-type]
-    ("actor", lambda: open_account.request("a", actor="no body"), "visible ASCII without spaces"),
-    ("actor", lambda: open_account.request("a", actor=Kind.AGENT), "a plain str"),
+    ("actor", lambda: request("no body", commands.OpenAccount("a", "agent")), "visible ASCII without spaces"),
+    ("actor", lambda: request(Kind.AGENT, commands.OpenAccount("a", "agent")), "a plain str"),
     ("command_id", lambda: open_account.request("a", command_id="a b"), "visible ASCII without spaces"),
     ("command_id", lambda: open_account.request("a", command_id="x" * 129), "length <= 128"),
     ("command_id", lambda: open_account.request("a", command_id=None), "a plain str"),  # type: ignore[arg-type]

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from callmarket.bridge.client.commands import call_of
 
-from callmarket import AsyncClient, Client, InDoubt, Invalid, Unavailable, UnknownOutcome, wire
+from callmarket import AsyncClient, Client, InDoubt, Invalid, Unavailable, UnknownOutcome
 from callmarket.bridge.api.bids import PlacedBid, place_bid
 from callmarket.bridge.api.results import Stamp
+from callmarket.bridge.client import wire
 from callmarket.bridge.server.problems import body_of, problem_of
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at
@@ -207,9 +207,3 @@ def test_bids_that_broke_off_in_the_middle_are_resolved_as_a_whole(server: Scrip
     server.asked.clear()
     assert ask(lambda client: client.resolve(caught.value)) == placed * 2
     assert server.asked == [first, second]
-
-
-def test_what_has_no_route_is_sent_nowhere() -> None:
-    """What binds holds is part of a spending."""
-    with pytest.raises(Invalid, match="command: expected one with a route"):
-        call_of(verbs.bind_holds("stake", "artifact", "h"), object, "", "one", "durable")

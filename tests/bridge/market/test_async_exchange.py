@@ -1,7 +1,6 @@
 """The verbs for asyncio: the same results and errors as for threads, awaited, and a thousand agents at once."""
 
 import asyncio
-import inspect
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from functools import wraps
@@ -40,13 +39,6 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         asyncio.run(asyncio.wait_for(test(*args, **kwargs), WAIT_S_MAX))
 
     return run
-
-
-@pytest.mark.parametrize("name", [*VERBS, "put_artifact", "set_market_price", "claim_bounty"])
-def test_verb_has_the_signature_of_its_blocking_twin(name: str) -> None:
-    one, two = getattr(AsyncExchange, name), getattr(Exchange, name)
-    assert inspect.signature(one) == inspect.signature(two)
-    assert one.__doc__ == two.__doc__
 
 
 @awaited

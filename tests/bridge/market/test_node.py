@@ -11,10 +11,11 @@ from datetime import datetime
 import pytest
 
 from callmarket import Request, Unavailable, UnknownOutcome, open_exchange
+from callmarket.bridge.api import rounds
 from callmarket.bridge.api.accounts import open_account
 from callmarket.bridge.api.bids import all_placed, place_bid
 from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import refund_unfilled
+from callmarket.bridge.api.rounds import sweep_request
 from tests.support.client_log import read_rows
 from tests.support.following import projected
 from tests.support.own_server import OwnServer
@@ -128,14 +129,14 @@ def test_round_stands_though_its_sweeps_fail(database_url: str, monkeypatch: pyt
     market = open_exchange(database_url)
     furnish(market, "a", tokens=10_000)
     all_placed(market.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(150)]))
-    build = refund_unfilled.request
+    build = sweep_request
 
     def after_a_takeover(now: datetime | None = None, command_id: str = "") -> Request:
         open_exchange(database_url, takeover=True).close()
         return build(now, command_id=command_id)
 
     with monkeypatch.context() as patch:
-        patch.setattr(verbs, "refund_unfilled", after_a_takeover)
+        patch.setattr(rounds, "sweep_request", after_a_takeover)
         cleared = market.clear_round("m", command_id="round-1")
     assert (cleared.stamp.durable, cleared.losers_remaining) == (True, 50)
     with pytest.raises(Unavailable):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from callmarket.bridge.server import intake
-from callmarket.bridge.server.intake import BodyTooLarge, BodyTooSlow, Bounded, Gone, Read, check_length, whole_body
+from callmarket.bridge.server.intake import BodyTooLarge, BodyTooSlow, Bounded, Gone, check_length, whole_body
 
 WAIT_S = 60.0
 Message = dict[str, Any]
@@ -168,7 +168,7 @@ async def test_a_reader_that_is_cancelled_cancels_what_it_waits_for(read: Callab
 async def test_after_the_body_it_is_waited_as_long_as_anybody_likes(monkeypatch: pytest.MonkeyPatch) -> None:
     """That somebody hangs up is heard for as long as the answer takes."""
     monkeypatch.setattr(intake, "BODY_S_MAX", 0.0)
-    for receive in (Bounded(Pieces(piece(b"01"), GONE)), Read(b"01", Pieces(GONE))):
+    for receive in (Bounded(Pieces(piece(b"01"), GONE)),):
         assert await receive() == piece(b"01")
         assert await receive() == GONE
 

@@ -132,7 +132,15 @@ def town(served: Served) -> Iterator[Town]:
 
 def at(town: Town, case: Case) -> str:
     """A route, about the things of the town."""
-    return case.at(market_id="m", account_id="a", bid_id=town.bid_id, slot_id="slot-1", key_id="0" * 12, **OF_A)
+    return case.at(
+        market_id="m",
+        account_id="a",
+        from_account_id="a",
+        bid_id=town.bid_id,
+        slot_id="slot-1",
+        key_id="0" * 12,
+        **OF_A,
+    )
 
 
 def test_every_route_says_who_may() -> None:
@@ -269,7 +277,13 @@ def test_nobody_acts_as_the_market_itself(town: Town, name: str) -> None:
             if case.operation_id == "offer_slot" and name == "treasury":
                 continue  # it sells slots like anybody who provides them
             path = case.at(
-                market_id="m", account_id=name, bid_id=town.bid_id, slot_id="slot-1", key_id="0" * 12, **OF_A
+                market_id="m",
+                account_id=name,
+                from_account_id=name,
+                bid_id=town.bid_id,
+                slot_id="slot-1",
+                key_id="0" * 12,
+                **OF_A,
             )
             told = town.served.ask(case.method, path, key=key, account=name, **case.body)
             town.refused(told, 403)

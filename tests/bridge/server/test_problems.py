@@ -1,11 +1,9 @@
 """Problem details (RFC 9457): every error has a type with a meaning, a status, and says what was wrong."""
 
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 import pytest
-from litestar.exceptions import ValidationException
 
 from callmarket.bridge.api.errors import (
     Conflict,
@@ -20,7 +18,7 @@ from callmarket.bridge.api.errors import (
     UnknownOutcome,
 )
 from callmarket.bridge.api.meanings import MEANINGS
-from callmarket.bridge.server.problems import body_of, every_type, first_fault, headers_of, problem_of, status_of
+from callmarket.bridge.server.problems import body_of, every_type, headers_of, problem_of, status_of
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject
 
@@ -85,22 +83,3 @@ def test_rows_in_doubt_are_named() -> None:
 def test_what_was_sent_is_shown_back_in_short() -> None:
     body = msgspec.json.decode(body_of(problem_of(Invalid("memo", "x" * 10_000, "less"))))
     assert len(body["value"]) == 200
-
-
-@pytest.mark.parametrize(
-    ("extra", "told"),
-    [
-        ([{"message": "too many", "key": "limit"}, {"message": "other", "key": "after"}], ("limit", "too many")),
-        ([{"message": "no JSON", "key": "data"}], ("", "no JSON")),
-        ([{"message": "no key"}], ("", "no key")),
-        (["words", {"key": "limit"}, {"message": "found", "key": "after"}], ("after", "found")),
-        ([], ("", "what it says")),
-        ({"message": "no list"}, ("", "what it says")),
-        (None, ("", "what it says")),
-    ],
-)
-def test_of_several_faults_the_first_is_told(extra: Any, told: tuple[str, str]) -> None:
-    """By its field; the body as a whole has none."""
-    assert first_fault(ValidationException("what it says", extra=extra)) == told
-    problem = problem_of(ValidationException("what it says", extra=extra))
-    assert (problem.status, problem.field, problem.detail) == (400, told[0], ": ".join(filter(None, told)))

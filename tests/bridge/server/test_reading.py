@@ -10,6 +10,8 @@ import pytest
 
 from callmarket import AsyncExchange
 from callmarket.bridge.access.issue import NewKey
+from callmarket.bridge.api import markets
+from callmarket.bridge.api.awards import awards
 from callmarket.bridge.api.errors import TooManyRequests
 from callmarket.bridge.api.queries import StateQuery, TableQuery
 from callmarket.bridge.server.caller import Caller
@@ -20,7 +22,7 @@ T = TypeVar("T")
 
 
 def test_a_quote_that_would_read_too_many_bids_is_a_conflict(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads, "QUOTE_BIDS_MAX", 3)
+    monkeypatch.setattr(markets, "QUOTE_BIDS_MAX", 3)
     market = served.exchange
     market.offer_slot("m", "s")
     path, key = "/api/v1/markets/m/quote?max_price_tokens=5", served.key()
@@ -86,7 +88,8 @@ def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(ser
     served.exchange.open_market("other")
 
     async def wait(seconds: float) -> int:
-        asked = service.awards(caller, "m", "a", None, since=None, limit=1, after=None, order="newest", wait_s=seconds)
+        given = {"market_id": "m", "bidder_id": "a", "limit": 1, "wait_s": seconds}
+        asked = service.carry_out(caller, awards, given)
         return len((await asked).items)
 
     async def win(market_id: str, slot_id: str) -> None:
@@ -127,8 +130,8 @@ def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: in
         ASKING.set(caller)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(service.market, "ask", counted)
-            page = await service.awards(
-                caller, "m", "a", None, since=None, limit=1_000, after=None, order="newest", wait_s=60
+            page = await service.carry_out(
+                caller, awards, {"market_id": "m", "bidder_id": "a", "limit": 1_000, "wait_s": 60}
             )
         return len(page.items)
 
