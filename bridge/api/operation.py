@@ -11,10 +11,11 @@ Rule of this file: no operation is known here, and nothing waits.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from inspect import Parameter as Argument
 from types import MethodType
 from typing import Any, Final, Generic, ParamSpec, Protocol, TypeVar, get_args, get_origin, overload
+
+from msgspec import Struct
 
 from callmarket.bridge.api.change import Change
 from callmarket.bridge.api.declaration import Declaration, Method
@@ -25,16 +26,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Command(Generic[T]):
+class Command(Struct, Generic[T], frozen=True):
     """A request to the engine, checked, and how its reply is read. `read` raises `Refused`."""
 
     request: Request
     read: Callable[[Reply], T]
 
 
-@dataclass(frozen=True)
-class Submit:
+class Submit(Struct, frozen=True):
     """A step of a workflow: some requests at once, of which each is answered by a `Reply`, refused ones too.
 
     `as_written`: in the names that they have, not in the name of whoever performs the workflow; and always durable.
@@ -44,22 +43,19 @@ class Submit:
     as_written: bool = False
 
 
-@dataclass(frozen=True)
-class MayDo:
+class MayDo(Struct, frozen=True):
     """A step of a workflow: raise `Forbidden` here if whoever performs it may not make this request."""
 
     request: Request
 
 
-@dataclass(frozen=True)
-class IsRetry:
+class IsRetry(Struct, frozen=True):
     """A step of a workflow: whether this request was made before, by its command id."""
 
     request: Request
 
 
-@dataclass(frozen=True)
-class Workflow(Generic[T]):
+class Workflow(Struct, Generic[T], frozen=True):
     """Several steps, each of which is sent what came of the one before. An error is thrown in where it belongs."""
 
     steps: "Generator[Step, Any, T]"

@@ -4,14 +4,15 @@ Rule of this file: pure, and strict. A number has one spelling, a parameter is t
 the name that it was sent under, with its value and what was expected.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import inspect as shapes
 
-from callmarket.bridge.api.declaration import ACK, COMMAND_ID, Declaration, Parameter
+from callmarket.bridge.api.declaration import ACK, Declaration, Parameter
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.fields import AN_INSTANT
 from callmarket.bridge.api.messages import Ack
@@ -20,6 +21,8 @@ from callmarket.bridge.server.strict import EXPECTED, decoded, in_short
 
 # Far more than any operation has; a longer query is not taken apart.
 QUERY_FIELDS_MAX: Final = 1_000
+# Of each part of a path that is a name.
+NAMES_KEPT: Final = 256
 
 
 class Option:
@@ -29,7 +32,7 @@ class Option:
         """Look at its type, once."""
         self._parameter: Final = parameter
         self.name: Final = parameter.wire_name
-        kinds = list(_plain(shapes.type_info(parameter.kind)))
+        kinds = [kind for kind in _plain(shapes.type_info(parameter.kind)) if not isinstance(kind, shapes.NoneType)]
         self.several: Final = any(isinstance(kind, shapes.ListType) for kind in kinds)
         """It may be given several times."""
         numbers = [kind for kind in kinds if isinstance(kind, shapes.IntType)]
@@ -40,7 +43,11 @@ class Option:
         )
         """Those that it may be, if not all."""
         days = any(isinstance(kind, shapes.DateType) for kind in kinds)
+        # A number is text in a query; a time that is a number would be read as one of 1970.
+        self._is_number: Final = any(isinstance(kind, shapes.FloatType) for kind in kinds)
         self._expected: Final = "a day, as 2026-01-31" if days else ""
+        # The same markets and accounts are named again and again, and to match a pattern takes a microsecond.
+        self.of_path: Final[Callable[[str], Any]] = lru_cache(NAMES_KEPT)(lambda text: self.read((text,)))
 
     def read(self, values: Sequence[str]) -> Any:
         """The argument that these values are. Raises `Invalid`."""
@@ -61,7 +68,10 @@ class Option:
 
     def _convert(self, value: Any, text: str) -> Any:
         try:
-            return self._parameter.read(msgspec.convert(value, self._parameter.kind, strict=False))
+            found = msgspec.convert(value, self._parameter.kind, strict=not self._is_number)
+            if found is None:
+                raise msgspec.ValidationError("Expected a value")
+            return self._parameter.read(found)
         except msgspec.ValidationError as error:
             raise Invalid(self.name, text, self._expected or in_short(str(error))) from None
 
@@ -79,24 +89,28 @@ class Arguments:
             self.options[ACK] = Option(Parameter(ACK, ACK, Ack, "durable", "query"))
         self._headers: Final = {one.wire_name.lower().encode(): one for one in declaration.headers}
         self._decoder: Final = None if declaration.body is None else msgspec.json.Decoder(declaration.body)
+        self._required: Final = [one.wire_name for one in declaration.queries if one.is_required]
+        self.has_query: Final = bool(self._required)
+        """Whether there is a parameter without which nothing can be asked."""
+        self.has_body: Final = declaration.body is not None
+        self.has_headers: Final = bool(declaration.headers)
+        self.has_command_id: Final = declaration.has_command_id
+        account = declaration.account
+        self.acting: Final = account.name if account is not None and account.is_required else ""
+        """The argument that is the account of whoever asks; empty if there is none, or it may be left out."""
+        # Most bodies are their arguments as they are.
+        self._is_plain: Final = all(one.name == one.wire_name and one.decode is None for one in declaration.fields)
         self._python_names: Final = {one.wire_name: one.name for one in declaration.queries}
         self.wire_names: Final = {
             one.name: one.wire_name for one in declaration.parameters if one.name != one.wire_name
         }
         """Those that are called otherwise where they are sent."""
 
-    @property
-    def has_body(self) -> bool:
-        """Whether a body is read at all."""
-        return self._decoder is not None
-
     def read_query(self, query_string: bytes) -> dict[str, Any]:
         """The arguments of the query, and `ack` where it is given.
 
         A mistyped parameter is not silently its default, and of two values neither counts. Raises `Invalid`.
         """
-        if not query_string:
-            return {}
         found: dict[str, list[str]] = {}
         try:
             pairs = parse_qsl(
@@ -109,16 +123,17 @@ class Arguments:
             if name not in self.options:
                 raise Invalid(name, value, self._known())
             found.setdefault(name, []).append(value)
+        for name in self._required:
+            if name not in found:
+                raise Invalid(name, None, "a value: it is required")
         return {self._python_names.get(name, name): self.options[name].read(values) for name, values in found.items()}
 
     def read_path(self, values: Mapping[str, str]) -> dict[str, Any]:
         """The arguments of the path. Raises `Invalid`."""
-        return {name: option.read([values[name]]) for name, option in self._paths.items()}
+        return {name: option.of_path(values[name]) for name, option in self._paths.items()}
 
     def read_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
         """The arguments that are headers. Raises `Invalid`."""
-        if not self._headers:
-            return {}
         given = {name: value for name, value in headers if name in self._headers}
         return {
             self._headers[name].name: Option(self._headers[name]).read([value.decode("latin-1")])
@@ -130,11 +145,9 @@ class Arguments:
         if self._decoder is None:
             return {}
         value = decoded(body, self._decoder)
+        if self._is_plain:
+            return msgspec.structs.asdict(value)
         return {one.name: one.read(getattr(value, one.wire_name)) for one in self._declaration.fields}
-
-    def command_id(self, command_id: str) -> dict[str, Any]:
-        """The id of a command, for a declaration that has one."""
-        return {COMMAND_ID: command_id} if self._declaration.has_command_id else {}
 
     def _known(self) -> str:
         return f"one of {', '.join(sorted(self.options))}" if self.options else "no parameters"

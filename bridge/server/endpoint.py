@@ -10,8 +10,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
-from callmarket.bridge.api.declaration import ACK, Declaration
+from callmarket.bridge.api.declaration import ACK, COMMAND_ID, Declaration
 from callmarket.bridge.api.errors import Forbidden, Invalid, Refused, Unauthorized
 from callmarket.bridge.api.headers import IDEMPOTENCY_HEADER
 from callmarket.bridge.api.messages import Ack
@@ -27,8 +28,7 @@ PREFIX: Final = "/api/v1"
 encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A whole answer."""
 
     body: bytes
@@ -37,8 +37,7 @@ class Answer:
     headers: Sequence[tuple[str, str]] = ()
 
 
-@dataclass
-class Asked:
+class Asked(Struct):
     """A request that was let in."""
 
     scope: Scope
@@ -80,22 +79,26 @@ class Endpoint:
 
     async def serve(self, service: Service, asked: Asked) -> Answer | Application:
         """The answer. Raises what the market raises, and `HttpError`."""
-        arguments, caller, declaration = self.arguments, asked.caller, self.declaration
+        arguments, caller = self.arguments, asked.caller
         if caller is not None:
             self._check(caller)
         elif not self.is_public:
             # A second lock: `front` has let nobody in without a key, however the path was spelled.
             raise Unauthorized("an API key is needed: Authorization: Bearer cmk_...")
-        given = arguments.read_query(asked.scope["query_string"])
-        ack: Ack = given.pop(ACK, "durable")
-        given |= arguments.read_path(asked.values)
-        given |= arguments.read_headers(asked.scope["headers"])
+        given = arguments.read_path(asked.values)
+        ack: Ack = "durable"
+        if asked.scope["query_string"] or arguments.has_query:
+            given |= arguments.read_query(asked.scope["query_string"])
+            ack = given.pop(ACK, ack)
+        if arguments.has_headers:
+            given |= arguments.read_headers(asked.scope["headers"])
         if arguments.has_body:
             given |= arguments.read_body(asked.body)
         if caller is not None:
-            if declaration.account is not None and declaration.account.is_required:
-                given[declaration.account.name] = service.bidder(caller)
-            given |= arguments.command_id(caller.command_id)
+            if arguments.acting:
+                given[arguments.acting] = service.bidder(caller)
+            if arguments.has_command_id:
+                given[COMMAND_ID] = caller.command_id
         try:
             answer = await self.perform(service, caller, given, ack)
         except (Invalid, Refused) as error:
@@ -107,7 +110,7 @@ class Endpoint:
         if callable(answer):
             stream: Application = answer
             return stream
-        return Answer(encode(answer), declaration.status)
+        return Answer(encode(answer), self.declaration.status)
 
     def _check(self, caller: Caller) -> None:
         """What holds for every operation, before anything of it is read. Raises `Forbidden` and `Invalid`."""

@@ -244,8 +244,9 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, UnionType):
         return get_args(annotation)
     kind = get_origin(annotation) or annotation
-    # Anything else is a stream, which is no JSON.
-    return (annotation,) if inspect.isclass(kind) and issubclass(kind, msgspec.Struct) else ()
+    # Anything else is a stream, or a text of its own, which is no JSON.
+    is_shape = inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not Answer
+    return (annotation,) if is_shape else ()
 
 
 def _words(annotation: Any) -> str:

@@ -4,7 +4,8 @@ Rule of this file: paths only. A step of a path is a word or a name in braces; a
 costs a dictionary for each step, whatever number of paths there are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -12,6 +13,9 @@ from callmarket.bridge.server.http_error import HttpError
 
 # A longer path is nobody's.
 STEPS_MAX: Final = 16
+# How many are remembered, and how long one may be.
+PATHS_KEPT: Final = 1_024
+PATH_CHARS_KEPT: Final = 256
 
 
 class Placed(Protocol):
@@ -47,6 +51,8 @@ class Router(Generic[E]):
         self._root: Final[_Node[E]] = _Node()
         for endpoint in self.endpoints:
             self._add(endpoint)
+        # The same paths are asked for again and again.
+        self._kept: Final = lru_cache(PATHS_KEPT)(self._find)
 
     def _add(self, endpoint: E) -> None:
         node, names = self._root, []
@@ -60,8 +66,11 @@ class Router(Generic[E]):
         assert endpoint.method not in node.here, (endpoint.method, endpoint.template)
         node.here[endpoint.method] = endpoint, tuple(names)
 
-    def find(self, method: str, path: str) -> tuple[E, dict[str, str]]:
+    def find(self, method: str, path: str) -> tuple[E, Mapping[str, str]]:
         """What stands at a path, and the names in it. Raises `HttpError`: there is nothing, or not by this method."""
+        return self._kept(method, path) if len(path) <= PATH_CHARS_KEPT else self._find(method, path)
+
+    def _find(self, method: str, path: str) -> tuple[E, Mapping[str, str]]:
         found = self._walk(self._root, path.strip("/").split("/", STEPS_MAX), ())
         if found is None:
             raise HttpError(HTTPStatus.NOT_FOUND)

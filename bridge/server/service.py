@@ -76,6 +76,9 @@ class Service:
         if operation.needs:
             require(caller.principal, Scope(operation.needs))
         plan = operation.plan(**given)
+        if isinstance(plan, Command):
+            # Most of what is asked, and the market's own speed.
+            return plan.read(await self.submit(caller, plan.request, ack))
 
         async def step(one: Step) -> Any:
             return await self._step(caller, one, ack)

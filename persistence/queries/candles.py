@@ -5,11 +5,14 @@ has parts.
 """
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import psycopg
 from msgspec import Struct
-from psycopg.rows import class_row
+
+from callmarket.persistence.database.row_factories import row_of
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class Candle(Struct, frozen=True):
@@ -56,7 +59,7 @@ _QUERY: Final = """
 
 
 def candles(
-    connection: psycopg.Connection,
+    connection: "psycopg.Connection",
     shard_id: int,
     market_id: str,
     until: datetime,
@@ -74,5 +77,5 @@ def candles(
         "until": until,
         "interval": interval,
     }
-    with connection.cursor(row_factory=class_row(Candle)) as cursor:
+    with connection.cursor(row_factory=row_of(Candle)) as cursor:
         return cursor.execute(_QUERY.encode(), values).fetchall()

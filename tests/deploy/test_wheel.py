@@ -85,9 +85,9 @@ def test_a_bid_is_placed_from_it(python: Path, market: Exchange) -> None:
     with served(market) as place:
         key = place.key(bid=("a",))
         code = (
-            "import sys; from callmarket import Client\\n"
-            "with Client(sys.argv[1], sys.argv[2]) as market:\\n"
-            "    placed = market.place_bid('m', 'a', 'task-1', max_price_tokens=120)\\n"
+            "import sys; from callmarket import Client\n"
+            "with Client(sys.argv[1], sys.argv[2]) as market:\n"
+            "    placed = market.place_bid('m', 'a', 'task-1', max_price_tokens=120)\n"
             "    print(placed.bid_id, market.wallet('a').held_tokens)"
         )
         ran = run(python, "-c", code, place.url, key)

@@ -23,6 +23,7 @@ from callmarket import AsyncExchange, Exchange, NotFound, Reply, Request, Unavai
 from callmarket.bridge.api.accounts import burn, mint, open_account, transfer
 from callmarket.bridge.api.bids import cancel_bid, place_bid
 from callmarket.bridge.api.markets import open_market
+from callmarket.bridge.api.requests import as_actor
 from callmarket.bridge.api.rounds import clear_request, sweep_request
 from callmarket.bridge.api.slots import offer_slot, settle, void
 from callmarket.engine.codec import decode_command
@@ -100,7 +101,7 @@ def bidding(rng: random.Random, name: str) -> Client:
         command_id = f"{name}-{number}"
         match rng.random():
             case chance if chance < 0.15 and bid_ids:
-                requests = [cancel_bid.request(bid_ids.pop(), actor=me, command_id=command_id)]
+                requests = [as_actor(cancel_bid.request(bid_ids.pop(), command_id=command_id), me)]
             case chance if chance < 0.25:
                 requests = [
                     transfer.request(me, rng.choice(BIDDER_IDS), rng.randint(1, 9), "gift:any", command_id=command_id)

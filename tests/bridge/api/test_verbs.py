@@ -70,10 +70,8 @@ REQUESTS: list[tuple[Request, Request]] = [
     (void.request("s"), Request("operator", commands.VoidAward("s", None, "~"))),
     (place_hold.request("h", "a", 5, "stake"), Request("a", commands.PlaceHold("h", "a", 5, "stake"))),
     (
-        place_hold.request(
-            "h", "a", 5, "stake", reference_type="x", reference_id="7", expires_at=AT, memo="hm", actor="admin"
-        ),
-        Request("admin", commands.PlaceHold("h", "a", 5, "stake", "x", "7", AT_US, "hm")),
+        place_hold.request("h", "a", 5, "stake", reference_type="x", reference_id="7", expires_at=AT, memo="hm"),
+        Request("a", commands.PlaceHold("h", "a", 5, "stake", "x", "7", AT_US, "hm")),
     ),
     (capture_hold.request("h", "a", "b"), Request("admin", commands.CaptureHold("h", "b", None, "a"))),
     (capture_hold.request("h", "a", "b", 3), Request("admin", commands.CaptureHold("h", "b", 3, "a"))),

@@ -128,10 +128,13 @@ def test_book(used_url: str) -> None:
 
 def test_wallet(used_url: str) -> None:
     found = as_json("wallet", "alpha", url=used_url)
-    assert (found["account"]["balance"], found["account"]["held"]) == (300, 0)
-    assert [(one["amount"], one["to_account"]) for one in found["statement"]] == [(700, "treasury"), (1_000, "alpha")]
+    assert (found["account"]["balance_tokens"], found["account"]["held_tokens"]) == (300, 0)
+    assert [(one["amount_tokens"], one["to_account_id"]) for one in found["statement"]] == [
+        (700, "treasury"),
+        (1_000, "alpha"),
+    ]
     listed = as_json("wallet", "--rows", "2", url=used_url)["accounts"]
-    assert [(one["account_id"], one["balance"]) for one in listed] == [("beta", 1_000), ("treasury", 700)]
+    assert [(one["account_id"], one["balance_tokens"]) for one in listed] == [("beta", 1_000), ("treasury", 700)]
     shown = run("wallet", "alpha", url=used_url)
     assert shown.returncode == 0
     assert "-700" in shown.stdout
@@ -292,7 +295,7 @@ def test_commands_beside_a_running_engine_do_not_disturb_it(market: Exchange, da
             assert market.mint("a", 1, "grant:any").stamp.durable
         answers = [one.result() for one in running]
     assert [one.returncode for one in answers] == [0] * len(asked), answers
-    minted = json.loads(answers[1].stdout)["account"]["balance"]
+    minted = json.loads(answers[1].stdout)["account"]["balance_tokens"]
     assert 1_000 <= minted <= market.wallet("a").balance_tokens
     assert market.verify().ok
     with psycopg.connect(database_url) as connection:

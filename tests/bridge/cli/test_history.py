@@ -1,4 +1,4 @@
-"""`as_of_seq` from Python and on the command line: the market as it was, beside a live one.
+"""`as_of` from Python and on the command line: the market as it was, beside a live one.
 
 Goal: what is answered as of a row is what was answered live when it was the last; a row that is not there is refused by
 its bound. The property itself is tried in `tests/persistence/test_time_travel.py`.
@@ -11,16 +11,18 @@ import psycopg
 import pytest
 
 from callmarket import Exchange, Invalid, Unavailable, open_exchange
+from callmarket.bridge.api.market import Market
 from tests.bridge.cli.test_commands import complaint, run
 from tests.support.small_market import furnish, in_threads
 
 
-def answers(market: Exchange, **then: int) -> tuple[object, ...]:
+def answers(market: Market) -> tuple[object, ...]:
+    """All that the past can be asked, of a market of now or of then."""
     return (
-        market.wallet("a", **then),
-        market.get_order_book("m", **then),
-        market.get_rounds("m", **then),
-        market.get_rounds(**then),
+        market.wallet("a"),
+        market.get_order_book("m"),
+        market.get_rounds("m"),
+        market.get_rounds(),
     )
 
 
@@ -35,19 +37,20 @@ def test_answers_of_the_past_are_those_of_then(market: Exchange) -> None:
             market.clear_round("m")
         then[market.durable_seq] = answers(market)
     for seq, answer in then.items():
-        assert answers(market, as_of_seq=seq) == answer
+        assert answers(market.as_of(seq)) == answer
     assert [call.round_no for call in market.get_rounds("m", 2).items] == [3, 2]
 
 
 def test_a_row_that_is_not_there_is_refused_by_its_bound(market: Exchange) -> None:
     with pytest.raises(Invalid, match="the journal is empty"):
-        market.get_rounds(as_of_seq=1)
+        market.as_of(1).get_rounds()
     furnish(market, "a")
     last = market.durable_seq
     for wrong in (0, -1, last + 1, True, "1", 1.0):
-        for ask in (market.get_rounds, lambda **then: market.wallet("a", **then)):
+        then = market.as_of(wrong)  # type: ignore[arg-type]
+        for ask in (then.get_rounds, lambda then=then: then.wallet("a")):
             with pytest.raises(Invalid, match=f"as_of_seq: expected 1 to {last}"):
-                ask(as_of_seq=wrong)
+                ask()
     with pytest.raises(Invalid, match="an open account"):
         market.as_of(1).wallet("a")
     with pytest.raises(Invalid, match="limit"):
@@ -66,7 +69,7 @@ def test_the_market_goes_on_meanwhile(market: Exchange) -> None:
 
     def ask() -> None:
         for _ in range(5):
-            assert answers(market, as_of_seq=seq) == was
+            assert answers(market.as_of(seq)) == was
 
     assert in_threads([bid, ask, ask]) == []
     assert market.verify().ok
@@ -119,12 +122,15 @@ def test_the_commands_say_what_they_said(lived: tuple[str, int, dict[str, Any]])
         assert shown.stdout.startswith(f"as of row {seq}, 2027-")
 
 
+# What only the live market tells of a wallet.
+SEQS = ("seq", "durable_seq")
+
+
 def subset(part: Any, whole: Any) -> Any:
     """What `whole` has of the fields of `part`."""
     if isinstance(part, dict):
-        return {key: subset(value, whole.get(key)) for key, value in part.items() if key != "available"} | (
-            {"available": whole["balance"] - whole["held"]} if "available" in part else {}
-        )
+        # The row up to which an answer tells is that of then.
+        return {key: part[key] if key in SEQS else subset(value, whole.get(key)) for key, value in part.items()}
     if isinstance(part, list):
         assert len(part) == len(whole)
         return [subset(one, other) for one, other in zip(part, whole, strict=True)]

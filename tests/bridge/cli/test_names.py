@@ -145,12 +145,13 @@ def in_bytes(*arguments: str, url: str, **environment: str) -> "subprocess.Compl
 def test_numbers_are_numbers_in_json(url: str) -> None:
     """A balance and the sums that it comes from have one type, and so has a worth here and over HTTP."""
     account = as_json("wallet", LONG, url=url)["account"]
-    names = ("balance", "held", "total_earned", "total_spent")
+    names = ("balance_tokens", "held_tokens", "available_tokens", "total_earned_tokens", "total_spent_tokens")
     assert {type(account[name]) for name in names} == {int}
-    assert account["total_earned"] - account["total_spent"] == account["balance"]
+    assert account["total_earned_tokens"] - account["total_spent_tokens"] == account["balance_tokens"]
     then = as_json("book", MARKET, "--as-of-seq", "50", url=url)["bids"][0]
     now = as_json("book", MARKET, url=url)["bids"][0]
-    assert (type(now["expected_value_usd"]), type(then["expected_value_usd"])) == (float, float)
+    assert now == then, "a bid has one shape"
+    assert (type(now["bid_id"]), type(now["max_price_tokens"])) == (int, int)
 
 
 def test_errors_are_json_where_results_are(url: str) -> None:

@@ -18,7 +18,7 @@ from callmarket.bridge.fleet.earning.rates import Factors, Rate, Rates
 from callmarket.engine.state import State
 from callmarket.persistence.archive.prune import Plan, Pruned
 from callmarket.persistence.journal.protocol import Archive
-from callmarket.persistence.queries import AccountRow, Earned, MovementRow, OfferRow, OpenBidRow, RoundRow, StatementRow
+from callmarket.persistence.queries import BookAsk, BookBid, Earned, MovementRow, RoundRow, WalletRow
 from callmarket.persistence.queries.earnings import EarnedRow
 
 AT = datetime(2027, 1, 15, 8, 30, 5, tzinfo=UTC)
@@ -35,12 +35,12 @@ def seen(shown: RenderableType) -> list[list[str]]:
 
 def test_both_sides_of_a_book() -> None:
     bids = [
-        OpenBidRow(7, "alpha", "t7", 1_234, 0.5, AT, "gtd", NEXT_DAY),
-        OpenBidRow(8, "beta", "t8", 5, 0.5, None, "round", NEXT_DAY),
+        BookBid(7, "alpha", "t7", 1_234, AT, "gtd"),
+        BookBid(8, "beta", "t8", 5, None, "round"),
     ]
     asks = [
-        OfferRow("s1", AT, 1_300, "lab"),
-        OfferRow("s2", datetime(1970, 1, 1, tzinfo=UTC), 0, "treasury"),
+        BookAsk("s1", AT, 1_300, "lab"),
+        BookAsk("s2", datetime(1970, 1, 1, tzinfo=UTC), 0, "treasury"),
     ]
     assert seen(tables.book("gpu", bids, asks)) == [
         ["gpu: best bids"],
@@ -55,10 +55,10 @@ def test_both_sides_of_a_book() -> None:
 
 
 def test_a_wallet_and_what_it_paid_and_was_paid() -> None:
-    account = AccountRow("a", "agent", 1_000, 250, 9_001, 9_002, AT, 5)
+    account = WalletRow("a", "agent", 1_000, 250, 750, 9_001, 9_002, AT)
     movements = [
-        StatementRow(2, NEXT_DAY, "a", "b", 11, "gift:any", "task", "t1", "memo", 1_111, 2_222),
-        StatementRow(1, AT, "c", "a", 12, "grant:initial", "", "", "memo", 3_333, 4_444),
+        MovementRow(2, NEXT_DAY, "a", "b", 11, "gift:any", "task", "t1", "memo", 1_111, 2_222),
+        MovementRow(1, AT, "c", "a", 12, "grant:initial", "", "", "memo", 3_333, 4_444),
     ]
     assert seen(tables.wallet(account, movements)) == [
         ["wallets"],

@@ -73,12 +73,12 @@ def test_bid_is_amended_and_cancelled(market: Exchange, clock: ManualClock) -> N
     furnish(market, "a")
     bid = market.place_bid("m", "a", "t", 100)
     deadline = at(START_US + 5_000_000)
-    amended = market.amend_bid(bid.bid_id, max_price_tokens=150, ttl_at=deadline, actor="a")
+    amended = market.acting_as("a").amend_bid(bid.bid_id, max_price_tokens=150, ttl_at=deadline)
     assert (amended.max_price_tokens, amended.ttl_at) == (150, deadline)
     assert market.amend_bid(bid.bid_id, ttl_at=deadline).max_price_tokens == 150
     book = market.get_order_book("m")
     assert [(one.bid_id, one.max_price_tokens, one.ttl_at) for one in book.bids] == [(1, 150, deadline)]
-    assert market.cancel_bid(bid.bid_id, actor="a").durable
+    assert market.acting_as("a").cancel_bid(bid.bid_id).durable
     assert market.wallet("a").held_tokens == 0
     assert market.get_order_book("m").bids == ()
 

@@ -29,7 +29,7 @@ from tests.support.sealed import bids
 from tests.support.small_market import WAIT_S_MAX, until
 
 ROWS = bids(20)
-WHERE: TableQuery[int] = TableQuery(lambda at, _: at.seq)
+WHERE: TableQuery[int] = TableQuery(lambda at: at.seq)
 
 
 class Held(PostgresTables):

@@ -6,13 +6,13 @@ from callmarket.bridge.mcp_server import inputs
 from callmarket.bridge.mcp_server.calls import command_id_of
 
 CALLS = [
-    ("settle", inputs.Settle("p", "s", 7, 60, 1.5)),
-    ("settle", inputs.Settle("p", "s", 7, 61, 1.5)),
-    ("settle", inputs.Settle("p", "s", 8, 60, 1.5)),
-    ("void", inputs.Void("p", "s", 7)),
-    ("void", inputs.Void("p", "s", 8)),
-    ("cancel_bid", inputs.CancelBid(7)),
-    ("cancel_bid", inputs.CancelBid(8)),
+    ("settle", inputs.Settle(provider_id="p", slot_id="s", award_id=7, actual_cost_tokens=60, actual_impact=1.5)),
+    ("settle", inputs.Settle(provider_id="p", slot_id="s", award_id=7, actual_cost_tokens=61, actual_impact=1.5)),
+    ("settle", inputs.Settle(provider_id="p", slot_id="s", award_id=8, actual_cost_tokens=60, actual_impact=1.5)),
+    ("void", inputs.Void(provider_id="p", slot_id="s", award_id=7)),
+    ("void", inputs.Void(provider_id="p", slot_id="s", award_id=8)),
+    ("cancel_bid", inputs.CancelBid(bid_id=7)),
+    ("cancel_bid", inputs.CancelBid(bid_id=8)),
 ]
 
 

@@ -230,12 +230,12 @@ def test_wallets_and_their_movements(world: World, seed: int) -> None:
         )
         assert_same(found, [row for _, row in sorted(accounts.items())])
         richest = sorted(accounts.values(), key=lambda row: (-row["balance"], row["account_id"]))
-        assert_same(queries.accounts(world.connection, SHARD, limit), richest[:limit])
+        assert_same(queries.richest(world.connection, SHARD, limit), richest[:limit])
     for account_id, row in accounts.items():
-        one = queries.account(world.connection, SHARD, account_id)
+        one = queries.wallet(world.connection, SHARD, account_id)
         assert one is not None
         assert_same([one], [row])
-        assert one.available == row["balance"] - row["held"]
+        assert one.available_tokens == row["balance"] - row["held"]
         ledger = [move for _, move in sorted(world.model.ledger.items())]
         mine = [move for move in ledger if account_id in (move["from_account"], move["to_account"])]
         earned = [move for move in mine if move["to_account"] == account_id]
@@ -250,7 +250,7 @@ def test_wallets_and_their_movements(world: World, seed: int) -> None:
         then = [move for move in mine if move["seq"] <= until_seq]
         assert_same(queries.statement(world.connection, SHARD, account_id, most, until_seq), then[::-1][:most])
         assert_same(queries.statement(world.connection, SHARD, account_id, most), mine[::-1][:most])
-    assert queries.account(world.connection, SHARD, "nobody") is None
+    assert queries.wallet(world.connection, SHARD, "nobody") is None
     assert queries.statement_page(world.connection, SHARD, "nobody", Paging(5)) is None
     assert queries.market_ids(world.connection, SHARD) == world.markets
     assert all(queries.market_exists(world.connection, SHARD, market_id) for market_id in world.markets)
