@@ -39,7 +39,7 @@ from bridge.server.routes import (
     slots,
 )
 from bridge.server.service import Service
-from bridge.server.strict import StrictRequest
+from bridge.server.strict import StrictRequest, expected_of
 from engine.limits import SEQ_MAX
 
 logger: Final = logging.getLogger(__name__)
@@ -191,4 +191,4 @@ def _named(error: HTTPException, request: AnyRequest) -> Exception:
     field, words = first_fault(error)
     given = {**request.headers, **request.path_params, **request.query_params}
     value = given.get(field, given.get(field.lower()))
-    return error if value is None else Invalid(field, value, words.removeprefix("Expected "))
+    return error if value is None else Invalid(field, value, expected_of(words))

@@ -73,8 +73,14 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
     elif words.startswith("Invalid enum value"):
         expected = f"one of {', '.join(_choices(kind, path))}"
     else:
-        expected = words.removeprefix("Expected ").partition(", got ")[0]
-    return Invalid(path or "body", _value_at(path, body), _EXPECTED.get(expected, in_words(expected)))
+        expected = expected_of(words)
+    return Invalid(path or "body", _value_at(path, body), expected)
+
+
+def expected_of(words: str) -> str:
+    """What the decoder expected, from what it says is wrong, as a person says it."""
+    expected = words.removeprefix("Expected ").partition(", got ")[0]
+    return _EXPECTED.get(expected, in_words(expected))
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:
