@@ -73,7 +73,7 @@ DIRECTLY: Final = (
 
 _LOOK: Final = f"""
     SELECT current_setting('{_MARK}', true), current_setting('session_replication_role'), current_setting('fsync'),
-           current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
+           current_setting('full_page_writes'), current_setting('synchronous_standby_names'), current_user,
            -- Where commits are not waited for they are from now on; other values are kept, but no reload changes them.
            set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
                                             ELSE current_setting('synchronous_commit') END, false)
@@ -94,8 +94,8 @@ def start_up_options(url: str, statement_s_max: int | None = None) -> str:
     return f"{_option(url, 'options')} {ours}".strip()
 
 
-def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> None:
-    """Set a new session to what the code relies on. One statement, under a millisecond.
+def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> str:
+    """Set a new session to what the code relies on. Returns the role that it acts as. One statement, under 1 ms.
 
     Raises `psycopg.Error`, and `Unavailable` with what to do where the session cannot be ours or may not write as it
     has to. With `writer` the planner is told to use the keys, and it is said in the log what the server's owner alone
@@ -111,7 +111,7 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
     # The names as values of one SELECT: on a new session a FROM alone would double what it costs.
     row = connection.execute((_LOOK + _SET * len(wanted)).encode(), list(chain(*wanted.items()))).fetchone()
     assert row is not None, "SELECT without FROM returns one row"
-    mark, replication_role, fsync, full_page_writes, standbys, waited_for = row[:6]
+    mark, replication_role, fsync, full_page_writes, standbys, role, waited_for = row[:7]
     if f"-c {_MARK}={mark}" not in connection.info.options or connection.info.encoding != "utf-8":
         raise Unavailable(
             "Something between this process and PostgreSQL, as a connection pooler (PgBouncer), has dropped the "
@@ -132,6 +132,7 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
                 "for the synchronous standbys (%s), so a failover to one may lose what was acknowledged.",
                 standbys,
             )
+    return str(role)
 
 
 def refuse_read_only(connection: psycopg.Connection) -> None:
