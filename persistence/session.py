@@ -44,8 +44,13 @@ _SESSION: Final = {
     "intervalstyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    # The form in which our statements are written.
+    # The form in which our statements are written, and what is unknown in lists that are sent with them.
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    # What a question weighs is what it costs by the plan for what is asked, not by one for whatever might be.
+    "plan_cache_mode": "auto",
+    # A claim that waits in vain for the fence goes on in its own session.
+    "exit_on_error": "off",
     # A policy that hides rows has to fail: a hidden row would be taken for one that is missing.
     "row_security": "off",
     # The warning of a commit that nobody waited for is read (`connections`).
@@ -61,7 +66,6 @@ _WRITER: Final = {
     "enable_bitmapscan": "off",
     "enable_memoize": "off",
     "jit": "off",
-    "plan_cache_mode": "auto",
 }
 # Since which version of the server, where that is later than the oldest one that we run on.
 _SINCE: Final = {"transaction_timeout": 170_000}

@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from bridge import AccessDenied, Unavailable, ensure_schema, open_exchange
+from bridge.fleet.tasks.model import Quest, Task
 from bridge.fleet.tasks.tables import WorkTables
 from persistence import errors
 from persistence.connections import connect
@@ -44,6 +45,9 @@ AGAINST_US = {
     "extra_float_digits": "-5",
     "bytea_output": "escape",
     "standard_conforming_strings": "off",
+    "array_nulls": "off",
+    "exit_on_error": "on",
+    "plan_cache_mode": "force_generic_plan",
     "row_security": "on",
     "client_min_messages": "error",
     "client_encoding": "LATIN1",
@@ -63,6 +67,9 @@ OURS = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "exit_on_error": "off",
+    "plan_cache_mode": "auto",
     "row_security": "off",
     "client_min_messages": "warning",
     "client_encoding": "UTF8",
@@ -107,11 +114,16 @@ def assert_market_is_sound(url: str) -> None:
         market.transfer("a", "b", 1, "pay", memo=MEMO)
         assert [one.memo for one in market.statement("b", limit=1).items] == [MEMO]
     with WorkTables(url) as work:
-        assert work.quests() == []
+        work.put_quests([Quest("q", "a")])
+        unknown = [Task(name, "q", 0.5, 0.5, task_type=name) for name in ("NULL", "t")]
+        work.put_tasks(unknown)
+        assert work.open_tasks() == unknown
     assert verify(url, 0).ok
     with connect(url, "test writer", writer=True) as writer, connect(url, "test") as plain:
         assert shown(writer) == OURS == shown(plain)
         assert writer.info.parameter_status("application_name") == "test writer"
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            writer.execute("SELECT 1 / 0")
         assert writer.execute("SHOW enable_seqscan").fetchone() == ("off",)
         if writer.info.server_version >= 170_000:
             assert writer.execute("SHOW transaction_timeout").fetchone() == ("0",)
