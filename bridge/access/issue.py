@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from bridge.access import key_text
 from bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
 from bridge.api.errors import Invalid
+from bridge.api.names import LINE_PATTERN, in_words
 from bridge.api.units import at_us, datetime_of
 from engine.commands import Name
 from persistence.api_keys import KeyRow
@@ -21,7 +22,7 @@ from persistence.api_keys import KeyRow
 ACCOUNTS_PER_KEY_MAX: Final = 100
 RATE_PER_S_MAX: Final = 1_000_000
 
-KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE_PATTERN)]
 Accounts = Annotated[tuple[Name, ...], Meta(max_length=ACCOUNTS_PER_KEY_MAX)]
 Rate = Annotated[int, Meta(ge=1, le=RATE_PER_S_MAX)]
 
@@ -81,7 +82,8 @@ def new_key(fields: dict[str, object]) -> NewKey:
     except msgspec.ValidationError as error:
         expected, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`").partition("[")[0]
-        raise Invalid(field, fields.get(field), expected.removeprefix("Expected ").partition(", got ")[0]) from None
+        words = in_words(expected.removeprefix("Expected ").partition(", got ")[0])
+        raise Invalid(field, fields.get(field), words) from None
 
 
 def issue(asked: NewKey, created_by: str, now_us: int) -> tuple[Issued, KeyRow]:

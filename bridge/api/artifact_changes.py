@@ -16,7 +16,7 @@ from bridge.api.change import Change, Place
 from bridge.api.commitments import ARTIFACT, BOUNTY, STAKE
 from bridge.api.errors import Conflict, Invalid, NotFound
 from bridge.api.messages import Reply, Request
-from bridge.api.names import check_path_name
+from bridge.api.names import LINE_PATTERN, check_path_name, in_words
 from bridge.api.reads import check_name
 from bridge.api.units import Number
 from engine.limits import TOKENS_MAX
@@ -29,7 +29,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 # One line of a list.
 TITLE_CHARS_MAX: Final = 200
-Title = Annotated[str, Meta(max_length=TITLE_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+Title = Annotated[str, Meta(max_length=TITLE_CHARS_MAX, pattern=LINE_PATTERN)]
 
 
 def put_artifact(artifact_id: str, artifact_type: str, title: str = "") -> Change[ArtifactDetail]:
@@ -173,7 +173,7 @@ def _check_title(title: str) -> None:
         # By way of JSON, which says no to text that no database can hold.
         msgspec.json.decode(msgspec.json.encode(title), type=Title)
     except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
-        raise Invalid("title", title, str(error).removeprefix("Expected ")) from None
+        raise Invalid("title", title, in_words(str(error).removeprefix("Expected "))) from None
 
 
 def _detail(kind: type[R], row: ArtifactRow | BountyRow | AllocationRow, at: Place) -> R:

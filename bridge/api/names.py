@@ -21,6 +21,9 @@ OWN: Final = "~"
 # The same, and neither of them.
 ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|[*~]\Z)[!-.0-~]+\Z"
 
+# What people call things: all that a terminal and a table show in one line.
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
+
 _NAME: Final = "visible ASCII without spaces"
 
 
@@ -37,6 +40,7 @@ _IN_WORDS: Final = {
     _pattern(Reference): f"{_NAME}, or nothing",
     _pattern(Reason): "lower-case words in parts, as `earn:review`",
     _pattern(Memo): "a text without NUL",
+    LINE_PATTERN: "a text of one line, without control characters",
 }
 
 
