@@ -13,6 +13,7 @@ import msgspec
 
 from bridge.api.bodies import PathName
 from bridge.api.errors import Invalid
+from bridge.api.names import in_words
 from engine.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")
@@ -81,8 +82,8 @@ def _part(field: str, value: str | int) -> str:
     if isinstance(value, str):
         try:
             msgspec.convert(value, PathName)
-        except msgspec.ValidationError:
-            raise Invalid(field, value, "a name without `/`, which HTTP can have in a path") from None
+        except msgspec.ValidationError as error:
+            raise Invalid(field, value, in_words(str(error).removeprefix("Expected "))) from None
     return quote(str(value), safe="")
 
 

@@ -180,7 +180,7 @@ def _of_framework(error: HTTPException) -> Problem:
         return _malformed(*first_fault(error))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _own("internal", status, "an error of the service: the log has it")
-    return Problem("about:blank", status.phrase, status, error.detail or status.description)
+    return Problem("about:blank", status.phrase, int(status), error.detail or status.description)
 
 
 def _of_body(error: msgspec.MsgspecError) -> Problem:

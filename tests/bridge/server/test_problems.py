@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from litestar.exceptions import ValidationException
+from litestar.exceptions import MethodNotAllowedException, NotFoundException, ValidationException
 
 from bridge.api.errors import (
     Conflict,
@@ -66,6 +66,12 @@ def test_each_error_has_its_status_and_type(error: Exception, status: int, slug:
     problem = problem_of(error)
     assert (problem.status, problem.type) == (status, f"/problems/{slug}")
     assert b"hunter2" not in body_of(problem), "what nobody foresaw is not told to strangers"
+
+
+def test_a_status_is_a_number_everywhere() -> None:
+    """In a log line too, which shows an enumeration by its name."""
+    for error in (NotFoundException(), MethodNotAllowedException(), ValidationException(), Unavailable("away")):
+        assert type(problem_of(error).status) is int
 
 
 def test_headers_say_when_to_come_back_and_where_to_go() -> None:
