@@ -151,9 +151,11 @@ def explained(error: psycopg.Error) -> str:
     words = f"No connection to the database: {_in_short(error)}"
     if "unsupported startup parameter" in words:
         return f"{words}. That is a connection pooler, as PgBouncer. {DIRECTLY}"
+    # What a server says itself, of a database or a role that is not there, a password, too many connections.
+    mend = "A server answers there: mend what it says" if "FATAL:" in words else "Start its server"
     return (
-        f"{words}. Start its server, or name another: --url, or CALLMARKET_DATABASE_URL; without either a private "
-        "PostgreSQL is started"
+        f"{words}. {mend}, or name another: --url, or CALLMARKET_DATABASE_URL; without either a private PostgreSQL is "
+        "started"
     )
 
 
