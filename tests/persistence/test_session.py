@@ -28,6 +28,7 @@ from persistence.work.pool import WorkPool
 from tests.support.databases import TestServer
 from tests.support.own_server import OwnServer, open_own_server
 from tests.support.proxy import Proxy
+from tests.support.roles import taken_role_on
 from tests.support.small_market import furnish
 
 MEMO = "→ 😀 ünïcode"
@@ -237,6 +238,15 @@ def test_a_schema_is_chosen_as_libpq_lets_one(
     with psycopg.connect(empty_database_url) as connection:
         tables = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname IN ('mkt', 'public')"
         assert connection.execute(tables).fetchall() == [("mkt",)]
+
+
+def test_a_role_is_taken_as_libpq_lets_one(empty_database_url: str) -> None:
+    with taken_role_on(empty_database_url, "USAGE, CREATE ON SCHEMA public") as (url, role):
+        assert_market_is_sound(url)
+        open_exchange(make_conninfo(url, options=f"-c role={role}")).close()
+        with psycopg.connect(empty_database_url) as connection:
+            owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+            assert connection.execute(owners).fetchall() == [(role,)]
 
 
 def test_a_service_that_is_not_there_is_named(database_url: str) -> None:
