@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from bridge.access import key_text
 from bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
 from bridge.api.errors import Invalid
-from bridge.api.names import LINE_PATTERN, in_words
+from bridge.api.names import LINE_PATTERN, expected_in_words
 from bridge.api.units import at_us, datetime_of
 from engine.commands import Name
 from persistence.api_keys import KeyRow
@@ -82,8 +82,7 @@ def new_key(fields: dict[str, object]) -> NewKey:
     except msgspec.ValidationError as error:
         expected, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`").partition("[")[0]
-        words = in_words(expected.removeprefix("Expected ").partition(", got ")[0])
-        raise Invalid(field, fields.get(field), words) from None
+        raise Invalid(field, fields.get(field), expected_in_words(expected)) from None
 
 
 def issue(asked: NewKey, created_by: str, now_us: int) -> tuple[Issued, KeyRow]:

@@ -16,7 +16,7 @@ from bridge.api.change import Change, Place
 from bridge.api.commitments import ARTIFACT, BOUNTY, STAKE
 from bridge.api.errors import Conflict, Invalid, NotFound
 from bridge.api.messages import Reply, Request
-from bridge.api.names import LINE_PATTERN, check_path_name, in_words
+from bridge.api.names import LINE_PATTERN, check_path_name, expected_in_words
 from bridge.api.reads import check_name
 from bridge.api.units import Number
 from engine.limits import TOKENS_MAX
@@ -173,7 +173,7 @@ def _check_title(title: str) -> None:
         # By way of JSON, which says no to text that no database can hold.
         msgspec.json.decode(msgspec.json.encode(title), type=Title)
     except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
-        raise Invalid("title", title, in_words(str(error).removeprefix("Expected "))) from None
+        raise Invalid("title", title, expected_in_words(str(error))) from None
 
 
 def _detail(kind: type[R], row: ArtifactRow | BountyRow | AllocationRow, at: Place) -> R:

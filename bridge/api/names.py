@@ -53,6 +53,11 @@ def in_words(told: str) -> str:
     return told
 
 
+def expected_in_words(told: str) -> str:
+    """What is expected, from what the decoder says is wrong. What it got is left out: that is told as it was sent."""
+    return in_words(told.removeprefix("Expected ").partition(", got ")[0])
+
+
 def check_new(command: Command) -> None:
     """Check the name of what a command makes, if it makes something that is named. Raises `Invalid`. Under 1 us."""
     match command:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from bridge.api import units
 from bridge.api.errors import Conflict, Invalid, NotFound
-from bridge.api.names import in_words
+from bridge.api.names import expected_in_words
 from bridge.api.results import Page
 from bridge.api.units import datetime_of, duration_of
 from engine import quote as quotes
@@ -322,7 +322,7 @@ def check_name(field: str, name: str) -> None:
     try:
         check_names(name, "")
     except ShapeError as error:
-        raise Invalid(field, name, in_words(error.bound)) from None
+        raise Invalid(field, name, expected_in_words(error.bound)) from None
 
 
 def _found(named: Mapping[str, T], name: object) -> T | None:

@@ -11,7 +11,7 @@ from typing import Final
 from bridge.api import units
 from bridge.api.errors import Invalid
 from bridge.api.messages import Request
-from bridge.api.names import OWN, check_new, in_words
+from bridge.api.names import OWN, check_new, expected_in_words
 from bridge.api.units import Number
 from engine import commands
 from engine.codec import ShapeError, check_names, check_shape
@@ -48,7 +48,7 @@ def check(asked: Request) -> None:
     try:
         check_shape(command)
     except ShapeError as error:
-        raise Invalid(error.field, error.value, in_words(error.bound)) from None
+        raise Invalid(error.field, error.value, expected_in_words(error.bound)) from None
     check_new(command)
     check_reason(command)
     check_actor(asked.actor, asked.command_id)
@@ -86,7 +86,7 @@ def check_actor(actor: str, command_id: str = "") -> None:
     try:
         check_names(actor, command_id)
     except ShapeError as error:
-        raise Invalid(error.field, error.value, in_words(error.bound)) from None
+        raise Invalid(error.field, error.value, expected_in_words(error.bound)) from None
 
 
 def open_account(

@@ -13,7 +13,7 @@ import msgspec
 
 from bridge.api.bodies import PathName
 from bridge.api.errors import Invalid
-from bridge.api.names import in_words
+from bridge.api.names import expected_in_words
 from engine.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def _part(field: str, value: str | int) -> str:
         try:
             msgspec.convert(value, PathName)
         except msgspec.ValidationError as error:
-            raise Invalid(field, value, in_words(str(error).removeprefix("Expected "))) from None
+            raise Invalid(field, value, expected_in_words(str(error))) from None
     return quote(str(value), safe="")
 
 

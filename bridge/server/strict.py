@@ -15,7 +15,7 @@ from litestar import Request
 
 from bridge.api.bodies import AN_INSTANT
 from bridge.api.errors import Invalid
-from bridge.api.names import in_words
+from bridge.api.names import expected_in_words
 from bridge.server.once import check_once
 
 T = TypeVar("T")
@@ -79,8 +79,8 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
 
 def expected_of(words: str) -> str:
     """What the decoder expected, from what it says is wrong, as a person says it."""
-    expected = words.removeprefix("Expected ").partition(", got ")[0]
-    return _EXPECTED.get(expected, in_words(expected))
+    expected = expected_in_words(words)
+    return _EXPECTED.get(expected, expected)
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:
