@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from callmarket.bridge.access import key_text
 from callmarket.bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NEVER_US, Principal, Scope
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.names import LINE_PATTERN, expected_in_words
 from callmarket.bridge.api.units import at_us, datetime_of
 from callmarket.engine.commands import Name
 from callmarket.persistence.stores.api_keys import KeyRow
@@ -24,7 +25,7 @@ RATE_PER_S_MAX: Final = 1_000_000
 RATE_PER_S: Final = 1_000
 BURST: Final = 2_000
 
-KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+KeyName = Annotated[str, Meta(min_length=1, max_length=100, pattern=LINE_PATTERN)]
 Accounts = Annotated[tuple[Name, ...], Meta(max_length=ACCOUNTS_PER_KEY_MAX)]
 Rate = Annotated[int, Meta(ge=1, le=RATE_PER_S_MAX)]
 
@@ -83,7 +84,7 @@ def new_key(fields: dict[str, object]) -> NewKey:
     except msgspec.ValidationError as error:
         expected, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`").partition("[")[0]
-        raise Invalid(field, fields.get(field), expected.removeprefix("Expected ").partition(", got ")[0]) from None
+        raise Invalid(field, fields.get(field), expected_in_words(expected)) from None
 
 
 def issue(asked: NewKey, created_by: str, now_us: int) -> tuple[Issued, KeyRow]:

@@ -15,7 +15,7 @@ from callmarket.bridge.api.checks import check_limit, check_name
 from callmarket.bridge.api.declaration import Wire
 from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.fields import After, Limit, Named, PathName
-from callmarket.bridge.api.names import check_path_name
+from callmarket.bridge.api.names import LINE_PATTERN, check_path_name, expected_in_words
 from callmarket.bridge.api.operation import operation
 from callmarket.bridge.api.pages import name_after, page_of
 from callmarket.bridge.api.queries import TableQuery, Tables, weight_of_page
@@ -30,9 +30,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 
 # One line of a list.
 TITLE_CHARS_MAX: Final = 200
-Title = Annotated[
-    str, Meta(max_length=TITLE_CHARS_MAX, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z", description="For people, one line.")
-]
+Title = Annotated[str, Meta(max_length=TITLE_CHARS_MAX, pattern=LINE_PATTERN, description="For people, one line.")]
 MarketPrice = Annotated[
     Number, Wire(Annotated[float, Meta(ge=0, le=1, description="Kept to six decimal places.")], encode=float)
 ]
@@ -131,7 +129,7 @@ def _check_title(title: str) -> None:
         # By way of JSON, which says no to text that no database can hold.
         msgspec.json.decode(msgspec.json.encode(title), type=Title)
     except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
-        raise Invalid("title", title, str(error).removeprefix("Expected ")) from None
+        raise Invalid("title", title, expected_in_words(str(error))) from None
 
 
 class Artifacts:

@@ -9,7 +9,7 @@ from typing import Final
 
 from callmarket.bridge.api import units
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.names import in_words
+from callmarket.bridge.api.names import expected_in_words
 from callmarket.engine.codec import ShapeError, check_names
 from callmarket.engine.limits import SEQ_MAX
 
@@ -30,7 +30,7 @@ def check_name(field: str, name: str) -> None:
     try:
         check_names(name, "")
     except ShapeError as error:
-        raise Invalid(field, name, in_words(error.bound)) from None
+        raise Invalid(field, name, expected_in_words(error.bound)) from None
 
 
 def check_names_given(**names: str | None) -> None:

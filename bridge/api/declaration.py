@@ -7,6 +7,7 @@ a function, once, when it is imported; so there is no second list of them to be 
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct, defstruct
@@ -71,6 +72,13 @@ class Parameter:
     def is_required(self) -> bool:
         """Whether it must be given."""
         return self.default is REQUIRED
+
+    @property
+    def kind_if_given(self) -> Any:
+        """Its type where it is given, which is never null."""
+        kinds = tuple(kind for kind in get_args(self.kind) if kind is not type(None))
+        is_union = get_origin(self.kind) in (Union, UnionType)
+        return Union[kinds] if is_union else self.kind  # noqa: UP007 -- made of a tuple
 
     def written(self, value: Any) -> Any:
         """A value as the wire has it."""

@@ -31,6 +31,9 @@ OWN: Final = "~"
 # The same, and neither of them.
 ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|[*~]\Z)[!-.0-~]+\Z"
 
+# What people call things: all that a terminal and a table show in one line.
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
+
 _NAME: Final = "visible ASCII without spaces"
 
 
@@ -47,6 +50,7 @@ _IN_WORDS: Final = {
     _pattern(Reference): f"{_NAME}, or nothing",
     _pattern(Reason): "lower-case words in parts, as `earn:review`",
     _pattern(Memo): "a text without NUL",
+    LINE_PATTERN: "a text of one line, without control characters",
 }
 
 
@@ -57,6 +61,11 @@ def in_words(told: str) -> str:
         for spelling in (pattern, pattern.replace(r"\Z", "$")):
             told = told.replace(f"`str` matching regex {spelling!r}", words)
     return told
+
+
+def expected_in_words(told: str) -> str:
+    """What is expected, from what the decoder says is wrong. What it got is left out: that is told as it was sent."""
+    return in_words(told.removeprefix("Expected ").partition(", got ")[0])
 
 
 def check_new(command: Command) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from callmarket.bridge.api import units
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.names import OWN, check_new, in_words
+from callmarket.bridge.api.names import OWN, check_new, expected_in_words
 from callmarket.engine import commands
 from callmarket.engine.codec import ShapeError, check_names, check_shape
 from callmarket.engine.commands import ADMIN, OPERATOR, TREASURY, Command
@@ -36,7 +36,7 @@ def check(asked: Request) -> None:
     try:
         check_shape(command)
     except ShapeError as error:
-        raise Invalid(error.field, error.value, in_words(error.bound)) from None
+        raise Invalid(error.field, error.value, expected_in_words(error.bound)) from None
     check_new(command)
     _check_reason(command)
     check_actor(asked.actor, asked.command_id)
@@ -67,7 +67,7 @@ def check_actor(actor: str, command_id: str = "") -> None:
     try:
         check_names(actor, command_id)
     except ShapeError as error:
-        raise Invalid(error.field, error.value, in_words(error.bound)) from None
+        raise Invalid(error.field, error.value, expected_in_words(error.bound)) from None
 
 
 def as_actor(request: Request, actor: str | None) -> Request:

@@ -1,11 +1,12 @@
 """People's units into the engine's and back.
 
-Rule of this file: exact or refused. Decimal arithmetic, half to even where something has to be rounded to a millionth.
+Rule of this file: exact or refused. Decimal arithmetic, half to even where something has to be rounded to a millionth,
+whatever the caller's process has set for its own.
 """
 
 import math
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 from callmarket.bridge.api.errors import Invalid
@@ -17,6 +18,11 @@ Number = int | float | Decimal
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MICROS: Final = Decimal(1_000_000)
+# Not the thread's, which a program may set to few digits for its own sums. More than anybody writes; what has more is
+# refused, not rounded twice.
+_EXACT: Final = Context(
+    prec=1_000, rounding=ROUND_HALF_EVEN, Emin=-9_999, Emax=9_999, traps=[InvalidOperation, Inexact, Overflow]
+)
 
 
 def check_instant(field: str, at: datetime) -> None:
@@ -57,7 +63,9 @@ def micros(field: str, number: Number, most: int = MICROS_MAX // 1_000_000) -> i
         # What a bid without an expected value carries: most of them.
         return 0
     try:
-        found = int((Decimal(str(number)) * _MICROS).to_integral_value(rounding=ROUND_HALF_EVEN))
+        # Of a float the digits that Python prints; a subclass may be told to print fewer.
+        text = float.__repr__(number) if isinstance(number, float) else str(number)
+        found = int(_EXACT.multiply(_EXACT.create_decimal(text), _MICROS).to_integral_value(context=_EXACT))
     except (ArithmeticError, ValueError):
         raise Invalid(field, number, f"a finite number from 0 to {most}") from None
     if not 0 <= found <= most * 1_000_000:

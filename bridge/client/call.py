@@ -17,7 +17,7 @@ import msgspec
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.fields import PathName
 from callmarket.bridge.api.messages import Ack
-from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.names import OWN, expected_in_words
 from callmarket.bridge.api.operation import Operation
 from callmarket.engine.limits import NAME_CHARS_MAX
 
@@ -116,8 +116,8 @@ def _part(field: str, value: str | int) -> str:
     if isinstance(value, str):
         try:
             msgspec.convert(value, PathName)
-        except msgspec.ValidationError:
-            raise Invalid(field, value, "a name without `/`, which HTTP can have in a path") from None
+        except msgspec.ValidationError as error:
+            raise Invalid(field, value, expected_in_words(str(error))) from None
     return quote(str(value), safe="")
 
 

@@ -32,7 +32,9 @@ class Option:
         """Look at its type, once."""
         self._parameter: Final = parameter
         self.name: Final = parameter.wire_name
-        kinds = [kind for kind in _plain(shapes.type_info(parameter.kind)) if not isinstance(kind, shapes.NoneType)]
+        # One that is left out is not there; nobody writes "null".
+        self._kind: Final = parameter.kind_if_given
+        kinds = _plain(shapes.type_info(self._kind))
         self.several: Final = any(isinstance(kind, shapes.ListType) for kind in kinds)
         """It may be given several times."""
         numbers = [kind for kind in kinds if isinstance(kind, shapes.IntType)]
@@ -68,10 +70,7 @@ class Option:
 
     def _convert(self, value: Any, text: str) -> Any:
         try:
-            found = msgspec.convert(value, self._parameter.kind, strict=not self._is_number)
-            if found is None:
-                raise msgspec.ValidationError("Expected a value")
-            return self._parameter.read(found)
+            return self._parameter.read(msgspec.convert(value, self._kind, strict=not self._is_number))
         except msgspec.ValidationError as error:
             raise Invalid(self.name, text, self._expected or in_short(str(error))) from None
 

@@ -289,9 +289,7 @@ def _schema(annotation: Any, schemas: Mapping[str, Node]) -> Node:
 
 def _parameter(parameter: Parameter, where: str) -> Node:
     """A parameter: one that is left out has its default; none is ever null."""
-    kinds = [kind for kind in get_args(parameter.kind) if kind is not type(None)]
-    is_union = get_origin(parameter.kind) in (Union, UnionType)
-    schema = msgspec.json.schema(kinds[0] if is_union and len(kinds) == 1 else parameter.kind)
+    schema = msgspec.json.schema(parameter.kind_if_given)
     if "enum" in schema:
         schema = {"type": "string"} | schema
     if chars_max := _CHARS_MAX.get(schema.get("format", "")):

@@ -142,7 +142,7 @@ def _problem(error: Exception) -> Problem:
         case UnicodeDecodeError():
             return _malformed("", "the body is not UTF-8")
         case HttpError():
-            return Problem("about:blank", error.status.phrase, error.status, error.detail)
+            return Problem("about:blank", error.status.phrase, int(error.status), error.detail)
         case _:
             assert not isinstance(error, ExchangeError), error
             return _own("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the service: the log has it")

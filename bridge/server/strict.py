@@ -11,7 +11,7 @@ import msgspec
 
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.fields import AN_INSTANT
-from callmarket.bridge.api.names import in_words
+from callmarket.bridge.api.names import expected_in_words
 from callmarket.bridge.server.once import check_once
 
 T = TypeVar("T")
@@ -58,9 +58,9 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
 
 
 def in_short(words: str) -> str:
-    """What the decoder expected, as a person says it."""
-    expected = words.removeprefix("Expected ").partition(", got ")[0]
-    return EXPECTED.get(expected, in_words(expected))
+    """What the decoder expected, from what it says is wrong, as a person says it."""
+    expected = expected_in_words(words)
+    return EXPECTED.get(expected, expected)
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:

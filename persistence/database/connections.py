@@ -46,6 +46,8 @@ class BoundedConnection(psycopg.Connection):
     """
 
     answer_s_max: float = ANSWER_S_MAX
+    role = ""
+    """Whose rights it has: its login's, or those of the role that this was told to take (ALTER ROLE ... SET role)."""
     _filling = False
     _given_up = False
 
@@ -116,7 +118,7 @@ class BoundedConnection(psycopg.Connection):
         try:
             return super().wait(gen, interval, self.answer_s_max)
         except REFUSED as error:
-            raise refusal_of(error, self.info) from error
+            raise refusal_of(error, self.info, self.role or self.info.user) from error
         except _ENDED as error:
             raise psycopg.OperationalError(f"the server has ended the session: {error}") from error
         except psycopg.OperationalError as error:
@@ -155,7 +157,7 @@ def opened_for_pool(why: list[str], *, read_only: bool, answer_s_max: float) -> 
                 raise
             connection.answer_s_max = answer_s_max
             try:
-                session.settle(connection, read_only=read_only, writer=False)
+                connection.role = session.settle(connection, read_only=read_only, writer=False)
             except (psycopg.Error, Unavailable) as error:
                 connection.close()
                 why[:] = [str(error)]
@@ -194,7 +196,7 @@ def connect(
     # json in binary is its text: hand out the bytes, which the digest covers, not Python objects.
     connection.adapters.register_loader("json", ByteaBinaryLoader)
     try:
-        session.settle(connection, read_only=read_only, writer=writer)
+        connection.role = session.settle(connection, read_only=read_only, writer=writer)
     except psycopg.Error as error:
         connection.close()
         raise Unavailable(f"The database does not answer: {error}") from error

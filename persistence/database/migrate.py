@@ -130,9 +130,9 @@ def _pending(connection: psycopg.Connection, known: list[Migration]) -> list[Mig
 def _refuse_if_hidden(connection: psycopg.Connection) -> None:
     """To a role that may not use the schema its tables look as if there were none. Raises `AccessDenied`."""
     hidden = connection.execute("""
-        SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        SELECT nspname, current_user FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
         WHERE relname = 'schema_migrations' AND NOT has_schema_privilege(nspname, 'USAGE')
           AND nspname IN (SELECT btrim(name, ' "') FROM regexp_split_to_table(current_setting('search_path'), ',') name)
     """).fetchone()
     if hidden is not None:
-        raise unreachable_schema(hidden[0], connection.info)
+        raise unreachable_schema(hidden[0], connection.info, hidden[1])

@@ -23,11 +23,11 @@ _READING: Final = "SELECT"
 _WRITING: Final = "SELECT, INSERT, UPDATE, DELETE"
 
 
-def refusal_of(error: psycopg.Error, session: psycopg.ConnectionInfo) -> AccessDenied | ReadOnly:
-    """What to raise for one of `REFUSED`."""
+def refusal_of(error: psycopg.Error, session: psycopg.ConnectionInfo, role: str) -> AccessDenied | ReadOnly:
+    """What to raise for one of `REFUSED`, of a session with the rights of this role."""
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return read_only(session)
-    return AccessDenied(f"{_lacks(error, session)}. {_grants(_schema_of(session), session)}")
+    return AccessDenied(f"{_lacks(error, role)}. {_grants(_schema_of(session), session, role)}")
 
 
 def read_only(session: psycopg.ConnectionInfo) -> ReadOnly:
@@ -46,15 +46,16 @@ def read_only(session: psycopg.ConnectionInfo) -> ReadOnly:
 @contextmanager
 def making_tables(connection: psycopg.Connection) -> Iterator[None]:
     """Within this block tables are made or changed: say what that needs. Raises `AccessDenied`."""
+    row = connection.execute("SELECT current_user").fetchone()
+    assert row is not None, "SELECT without FROM returns one row"
     try:
         yield
     except (AccessDenied, psycopg.errors.InvalidSchemaName) as error:
-        schema, role = _schema_of(connection.info), _quoted(connection.info.user)
         cause = error if isinstance(error, psycopg.Error) else error.__cause__
         raise AccessDenied(
-            f"{_lacks(cause, connection.info)}, so the tables cannot be brought up to date. Let the role that owns "
+            f"{_lacks(cause, row[0])}, so the tables cannot be brought up to date. Let the role that owns "
             f"them run `callmarket migrate`, or, where there are none, its owner or a superuser grant: "
-            f"GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}"
+            f"GRANT USAGE, CREATE ON SCHEMA {_schema_of(connection.info)} TO {_quoted(row[0])}"
         ) from error
 
 
@@ -73,28 +74,27 @@ def closed_database(said: str, url: str) -> AccessDenied | None:
     )
 
 
-def unreachable_schema(schema: str, session: psycopg.ConnectionInfo) -> AccessDenied:
+def unreachable_schema(schema: str, session: psycopg.ConnectionInfo, role: str) -> AccessDenied:
     """What to raise where there are tables in a schema that the role may not enter."""
     return AccessDenied(
-        f"The database's role {session.user!r} may not use the schema {schema!r}, in which the tables are. "
-        f"{_grants(_quoted(schema), session)}"
+        f"The database's role {role!r} may not use the schema {schema!r}, in which the tables are. "
+        f"{_grants(_quoted(schema), session, role)}"
     )
 
 
-def _grants(schema: str, session: psycopg.ConnectionInfo) -> str:
+def _grants(schema: str, session: psycopg.ConnectionInfo, role: str) -> str:
     """The next step: all that this kind of session needs, because table after table would be a long way."""
-    role = _quoted(session.user)
     # Reported by every server from version 14 on.
     rights = _READING if session.parameter_status("default_transaction_read_only") == "on" else _WRITING
     return (
-        f"Their owner or a superuser grants it: GRANT USAGE ON SCHEMA {schema} TO {role}; "
-        f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        f"Their owner or a superuser grants it: GRANT USAGE ON SCHEMA {schema} TO {_quoted(role)}; "
+        f"GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {_quoted(role)}"
     )
 
 
-def _lacks(error: BaseException | None, session: psycopg.ConnectionInfo) -> str:
+def _lacks(error: BaseException | None, role: str) -> str:
     said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
-    return f"The database's role {session.user!r} lacks a right: {said or error}"
+    return f"The database's role {role!r} lacks a right: {said or error}"
 
 
 def _schema_of(session: psycopg.ConnectionInfo) -> str:

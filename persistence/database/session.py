@@ -44,8 +44,13 @@ _SESSION: Final = {
     "intervalstyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    # The form in which our statements are written.
+    # The form in which our statements are written, and what is unknown in lists that are sent with them.
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    # What a question weighs is what it costs by the plan for what is asked, not by one for whatever might be.
+    "plan_cache_mode": "auto",
+    # A claim that waits in vain for the fence goes on in its own session.
+    "exit_on_error": "off",
     # A policy that hides rows has to fail: a hidden row would be taken for one that is missing.
     "row_security": "off",
     # The warning of a commit that nobody waited for is read (`connections`).
@@ -61,7 +66,6 @@ _WRITER: Final = {
     "enable_bitmapscan": "off",
     "enable_memoize": "off",
     "jit": "off",
-    "plan_cache_mode": "auto",
 }
 # Since which version of the server, where that is later than the oldest one that we run on.
 _SINCE: Final = {"transaction_timeout": 170_000}
@@ -73,7 +77,7 @@ DIRECTLY: Final = (
 
 _LOOK: Final = f"""
     SELECT current_setting('{_MARK}', true), current_setting('session_replication_role'), current_setting('fsync'),
-           current_setting('full_page_writes'), current_setting('synchronous_standby_names'),
+           current_setting('full_page_writes'), current_setting('synchronous_standby_names'), current_user,
            -- Where commits are not waited for they are from now on; other values are kept, but no reload changes them.
            set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
                                             ELSE current_setting('synchronous_commit') END, false)
@@ -94,8 +98,8 @@ def start_up_options(url: str, statement_s_max: int | None = None) -> str:
     return f"{_option(url, 'options')} {ours}".strip()
 
 
-def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> None:
-    """Set a new session to what the code relies on. One statement, under a millisecond.
+def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> str:
+    """Set a new session to what the code relies on. Returns the role that it acts as. One statement, under 1 ms.
 
     Raises `psycopg.Error`, and `Unavailable` with what to do where the session cannot be ours or may not write as it
     has to. With `writer` the planner is told to use the keys, and it is said in the log what the server's owner alone
@@ -111,7 +115,7 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
     # The names as values of one SELECT: on a new session a FROM alone would double what it costs.
     row = connection.execute((_LOOK + _SET * len(wanted)).encode(), list(chain(*wanted.items()))).fetchone()
     assert row is not None, "SELECT without FROM returns one row"
-    mark, replication_role, fsync, full_page_writes, standbys, waited_for = row[:6]
+    mark, replication_role, fsync, full_page_writes, standbys, role, waited_for = row[:7]
     if f"-c {_MARK}={mark}" not in connection.info.options or connection.info.encoding != "utf-8":
         raise Unavailable(
             "Something between this process and PostgreSQL, as a connection pooler (PgBouncer), has dropped the "
@@ -132,6 +136,7 @@ def settle(connection: psycopg.Connection, *, read_only: bool, writer: bool) -> 
                 "for the synchronous standbys (%s), so a failover to one may lose what was acknowledged.",
                 standbys,
             )
+    return str(role)
 
 
 def refuse_read_only(connection: psycopg.Connection) -> None:
@@ -146,9 +151,11 @@ def explained(error: psycopg.Error) -> str:
     words = f"No connection to the database: {_in_short(error)}"
     if "unsupported startup parameter" in words:
         return f"{words}. That is a connection pooler, as PgBouncer. {DIRECTLY}"
+    # What a server says itself, of a database or a role that is not there, a password, too many connections.
+    mend = "A server answers there: mend what it says" if "FATAL:" in words else "Start its server"
     return (
-        f"{words}. Start its server, or name another: --url, or CALLMARKET_DATABASE_URL; without either a private "
-        "PostgreSQL is started"
+        f"{words}. {mend}, or name another: --url, or CALLMARKET_DATABASE_URL; without either a private PostgreSQL is "
+        "started"
     )
 
 

@@ -268,15 +268,20 @@ def _cut_off_writer(connection: psycopg.Connection, shard_id: int) -> None:
     The name alone may be that of another market's writer, in another schema; it holds no lock on our table. Without
     the right to end a session, its time-out is waited for.
     """
-    connection.execute(
-        """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS activity
-        WHERE application_name = %s AND datname = current_database() AND usename = current_user
-          AND EXISTS (SELECT FROM pg_locks AS held WHERE held.pid = activity.pid AND held.granted
-                        AND held.database = activity.datid AND held.relation = 'engine_writer'::regclass)
-        """,
-        (writer_name(shard_id),),
-    )
+    with connection.transaction():
+        found = connection.execute("SELECT 'engine_writer'::regclass::oid").fetchone()
+        assert found is not None, "SELECT without FROM returns one row"
+        # A session is its login's to end, whichever role both have taken since (ALTER ROLE ... SET role).
+        connection.execute("SET LOCAL ROLE NONE")
+        connection.execute(
+            """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity AS activity
+            WHERE application_name = %s AND datname = current_database() AND usename = session_user
+              AND EXISTS (SELECT FROM pg_locks AS held WHERE held.pid = activity.pid AND held.granted
+                            AND held.database = activity.datid AND held.relation = %s)
+            """,
+            (writer_name(shard_id), found[0]),
+        )
 
 
 def _columns(evidence: Evidence | None) -> dict[str, str | int | None]:

@@ -192,6 +192,7 @@ def test_what_a_text_may_be_is_told_in_words(api: Market, what: str) -> None:
 INVALID: list[tuple[str, object, Callable[[Market], object]]] = [
     ("account_id", "no name", lambda api: api.open_account("no name")),
     ("amount_tokens", 0, lambda api: api.mint("a", 0, "grant:any")),
+    ("amount_tokens", 5.0, lambda api: api.mint("a", 5.0, "grant:any")),  # type: ignore[arg-type]
     ("amount_tokens", -1, lambda api: api.burn("a", -1, "fee:any")),
     ("reason", "", lambda api: api.transfer("a", "b", 1, "")),
     ("awards_per_bidder_max", -1, lambda api: api.open_market("x", awards_per_bidder_max=-1)),
@@ -229,6 +230,7 @@ def test_what_makes_no_sense_is_invalid_and_not_recorded(api: Market) -> None:
         with pytest.raises(Invalid) as caught:
             ask(api)
         assert (caught.value.field, caught.value.value) == (field, value)
+        assert "got" not in caught.value.expected, "what was sent is told once"
         assert caught.value.expected
     with pytest.raises(Invalid, match="requests: expected bids"):
         api.place_bids([clear_request("m")])

@@ -37,3 +37,23 @@ def role_on(url: str, *grants: str, settings: str = "") -> Iterator[str]:
             )
             connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
             connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+@contextmanager
+def taken_role_on(url: str, *grants: str) -> Iterator[tuple[str, str]]:
+    """Yield the URL of this database for a new login that acts as another role, and that role, which has these grants.
+
+    So a platform's people log in by names of their own, and what they make belongs to one owner.
+    """
+    name = f"test_{secrets.token_hex(4)}"
+    role = sql.Identifier(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {}").format(role))
+        try:
+            for grant in grants:
+                connection.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(grant), role))
+            with role_on(url, name, settings=f"role = {name}") as login:
+                yield login, name
+        finally:
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+            connection.execute(sql.SQL("DROP ROLE {}").format(role))

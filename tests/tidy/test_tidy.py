@@ -389,6 +389,8 @@ def no_console_reads_markup(source: Source) -> Complaints:
                 given = {one.arg: ast.unparse(one.value) for one in node.keywords}
                 if (given.get("markup"), given.get("emoji")) != ("False", "False"):
                     yield node.lineno, "a Console without markup=False, emoji=False"
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "[/]" in node.value:
+                yield node.lineno, "has markup, which is shown as it is: use rich.text.Text"
 
 
 def nothing_reads_standard_input_as_a_file(source: Source) -> Complaints:
@@ -631,6 +633,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (one_file_reads_the_clock, "bridge/x.py", "f = datetime.datetime.utcnow", "import datetime"),
     (no_console_reads_markup, "bridge/x.py", "Console(stderr=True)", "Console(markup=False, emoji=False)"),
     (no_console_reads_markup, "bridge/x.py", "Console(markup=True, emoji=False)", "console()"),
+    (no_console_reads_markup, "bridge/x.py", "f'[bold]{x}[/]'", "Text(x, style='bold')"),
     (no_console_reads_markup, "examples/x.py", "from rich.markup import escape", "from rich.text import Text"),
     (nothing_reads_standard_input_as_a_file, "bridge/x.py", "sys.stdin.buffer.read(1)", "os.read(0, 1)"),
     (functions_fit_a_screen, "bridge/x.py", "def f():\n" + "    x = 1\n" * 70, "def f():\n" + "    x = 1\n" * 69),

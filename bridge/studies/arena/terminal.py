@@ -73,7 +73,7 @@ def _print_small_rounds(console: Console, result: ArenaResult) -> None:
     table = _table("", *RULES)
     for kind in KINDS:
         table.add_section()
-        table.add_row(f"[bold]{BIDS[kind]}[/]")
+        table.add_row(Text(BIDS[kind], style="bold"))
         for situation in SITUATIONS:
             found = [find_dominance(result.dominance, kind, rule, situation) for rule in RULES]
             marks = ("*" if promised(one.pricing_rule, kind, situation) else " " for one in found)

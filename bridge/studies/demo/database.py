@@ -52,7 +52,7 @@ def _made(maintenance_url: str, name: str) -> Iterator[None]:
                 )
             )
         except persistence_errors.AccessDenied as error:
-            role = sql.Identifier(connection.info.user).as_string()
+            role = sql.Identifier(connection.role).as_string()
             raise AccessDenied(
                 f"this makes a database {name} of its own: {error.__cause__}. A superuser allows it: "
                 f"ALTER ROLE {role} CREATEDB"

@@ -1,7 +1,7 @@
 """People's units into whole numbers and back: exact or refused."""
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_UP, Context, Decimal, Inexact, localcontext
 
 import pytest
 from hypothesis import given
@@ -51,6 +51,7 @@ def test_duration_is_whole_microseconds() -> None:
         (Decimal("0.000001"), 1),
         (Decimal("0.0000005"), 0),
         (Decimal("0.0000015"), 2),  # half to even
+        (Decimal("0.0000005" + "0" * 30 + "1"), 1),  # once, however many digits it has
         (1e-9, 0),
         (0, 0),
         (-1e-9, 0),
@@ -72,6 +73,8 @@ def test_number_becomes_millionths(number: units.Number, millionths: int) -> Non
         True,
         None,
         "much",
+        "1_0",
+        Decimal("0." + "1" * 1_001),
         -2,
         -0.000001,
         9_007_199_255,
@@ -81,6 +84,22 @@ def test_number_becomes_millionths(number: units.Number, millionths: int) -> Non
 def test_number_that_is_none_is_invalid(number: units.Number) -> None:
     with pytest.raises(Invalid, match="impact: expected a finite number from 0 to 9007199254, got"):
         units.micros("impact", number)
+
+
+class Short(float):
+    """A float that prints few digits, as numpy's do where a program has told them to."""
+
+    def __str__(self) -> str:
+        return f"{self:.3g}"
+
+
+def test_what_a_program_has_set_for_its_own_sums_changes_nothing() -> None:
+    """The decimal module's context is the thread's, and whoever computes with few digits means his own numbers."""
+    numbers = [1234567.891234, Decimal("1234567.891234"), Short(1234567.891234)]
+    for own in (Context(prec=2), Context(prec=2, traps=[Inexact]), Context(rounding=ROUND_UP, Emax=1, Emin=-1)):
+        with localcontext(own) as context:
+            assert [units.micros("impact", number) for number in numbers] == [1_234_567_891_234] * 3
+            assert not any(context.flags.values())
 
 
 @given(st.integers(0, MICROS_MAX // 1_000_000 * 1_000_000))

@@ -66,7 +66,7 @@ def test_a_person_sees_the_key_once(database_url: str) -> None:
 
 def test_wrong_questions_are_code_2(database_url: str) -> None:
     asked = {
-        "name": ["--name", ""],
+        "name": ["--name", "two\nlines"],
         "bid": ["--name", "x", "--bid", "admin"],
         "offer": ["--name", "x", "--offer", "two words"],
         "expires": ["--name", "x", "--expires", "tomorrow"],
@@ -75,7 +75,9 @@ def test_wrong_questions_are_code_2(database_url: str) -> None:
     }
     ran = run_all([["keys", "create", *arguments] for arguments in asked.values()], url=database_url)
     for field, one in zip(asked, ran, strict=True):
-        assert f"callmarket: {field}: expected" in complaint(one, 2)
+        said = complaint(one, 2)
+        assert f"callmarket: {field}: expected" in said
+        assert "regex" not in said, "in words, not as the pattern that it is checked by"
     assert as_json("keys", "list", url=database_url) == {"keys": []}
 
 

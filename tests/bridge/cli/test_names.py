@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from psycopg.conninfo import make_conninfo
 
 from callmarket import Client, Exchange, Invalid, Request, open_exchange
 from callmarket.bridge.access.issue import NewKey, issue
@@ -181,6 +182,15 @@ def test_no_hint_is_given_twice() -> None:
     said = complaint(run("wallet", url="postgresql://127.0.0.1:1,127.0.0.1:2/m"), 3)
     assert "Is the server running" not in said
     assert said.count("--url") == said.count("CALLMARKET_DATABASE_URL") == 1
+    assert "Start its server" in said
+
+
+def test_a_server_that_says_no_is_not_to_be_started(url: str) -> None:
+    said = complaint(run("wallet", url=make_conninfo(url, dbname="nowhere")), 3)
+    assert (
+        'database "nowhere" does not exist. A server answers there: mend what it says, or name another: --url' in said
+    )
+    assert "Start its server" not in said
 
 
 def test_an_argument_that_is_no_text_is_code_2(url: str) -> None:

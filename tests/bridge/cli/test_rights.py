@@ -24,7 +24,7 @@ from callmarket.persistence.database import migrate
 from tests.bridge.cli.test_commands import complaint, run, run_all
 from tests.support.databases import temporary_home
 from tests.support.own_server import OwnServer, open_own_server
-from tests.support.roles import role_on
+from tests.support.roles import role_on, taken_role_on
 from tests.support.service_process import served
 from tests.support.small_market import furnish
 
@@ -118,6 +118,26 @@ def test_the_grant_that_is_named_is_enough(url: str, tmp_path: Path) -> None:
                 code = {"status": 1, "handover": 3}.get(arguments[0], 0)
                 assert one.returncode == code, (arguments, one)
                 assert "lacks a right" not in one.stderr
+
+
+def test_a_role_that_was_taken_is_granted_what_is_named(own_url: str, empty_database_url: str) -> None:
+    """ALTER ROLE ... SET role: the session has the rights of that role, and a grant to its login would change nothing.
+
+    What is named is granted: for tables, for a schema that is closed, and for one without tables.
+    """
+    for url, command, before in (
+        (own_url, ("keys", "create", "--name", "x"), "GRANT USAGE ON SCHEMA public TO PUBLIC"),
+        (own_url, ("snapshots",), "REVOKE USAGE ON SCHEMA public FROM PUBLIC"),
+        (empty_database_url, ("migrate",), "REVOKE USAGE ON SCHEMA public FROM PUBLIC"),
+    ):
+        with taken_role_on(url) as (login, role), psycopg.connect(url, autocommit=True) as owner:
+            owner.execute(before.encode())
+            said = complaint(run(*command, url=login), 3)
+            assert f"role '{role}'" in said
+            for grant in re.findall(r'GRANT [^;\n]+ TO "\w+"', said):
+                owner.execute(grant.encode())
+            ran = run(*command, url=login)
+            assert ran.returncode == 0, ran
 
 
 def test_a_database_without_a_market(empty_database_url: str, tmp_path: Path) -> None:

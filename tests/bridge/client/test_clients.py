@@ -69,6 +69,9 @@ def test_a_name_that_http_cannot_have_is_told_as_such(service: Served, market: E
             with pytest.raises(Invalid, match=f"^{field}: expected .*without.*/.*, got 'a/b'$") as caught:
                 ask()
             assert (caught.value.field, caught.value.value) == (field, "a/b")
+        for name, words in (("..", r"and not `\.` or `\.\.`"), ("ü", "visible ASCII"), ("x" * 129, "<= 128")):
+            with pytest.raises(Invalid, match=f"^account_id: expected .*{words}"):
+                client.wallet(name)
         with pytest.raises(Invalid, match=r"^after_seq: expected 0 to \d+, the last durable row, got 9000$"):
             next(client.events(9_000))
     assert last_seq(market) == before

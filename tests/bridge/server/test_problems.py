@@ -18,6 +18,7 @@ from callmarket.bridge.api.errors import (
     UnknownOutcome,
 )
 from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.server.http_error import HttpError
 from callmarket.bridge.server.problems import body_of, every_type, headers_of, problem_of, status_of
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject
@@ -83,3 +84,9 @@ def test_rows_in_doubt_are_named() -> None:
 def test_what_was_sent_is_shown_back_in_short() -> None:
     body = msgspec.json.decode(body_of(problem_of(Invalid("memo", "x" * 10_000, "less"))))
     assert len(body["value"]) == 200
+
+
+def test_a_status_is_a_number_everywhere() -> None:
+    """In a log line too, which shows an enumeration by its name."""
+    for error in (HttpError(HTTPStatus.NOT_FOUND), HttpError(HTTPStatus.METHOD_NOT_ALLOWED), Unavailable("away")):
+        assert type(problem_of(error).status) is int

@@ -192,9 +192,15 @@ def test_what_is_wrong_with_a_parameter_is_told_by_its_own_name(served: Served) 
         ("/api/v1/awards?status=won", "status"),
         ("/api/v1/rounds?since=2026", "since"),
         ("/api/v1/wallets/a%20b", "account_id"),
+        ("/api/v1/markets/m/stats?period_s=1_0", "period_s"),
+        ("/api/v1/markets/m/stats?period_s=1e400", "period_s"),
+        ("/api/v1/awards?bidder_id=a&wait_s=nan", "wait_s"),
+        ("/api/v1/markets/m/quote?max_price_tokens=1&task_id=a%20b", "task_id"),
     ):
         told = served.ask("GET", path, key=key)
         assert (told.status_code, told.json()["field"]) == (400, field), told.text
         assert told.json()["bound"]
+        # The decoder says what it got as well, in its own words.
+        assert not any(words in told.json()["bound"] for words in ("got", "regex", "Number out of range")), told.text
     told = served.ask("GET", "/api/v1/events?after_seq=1", key=key, headers={"Last-Event-ID": "9000"})
     assert (told.status_code, told.json()["field"]) == (400, "Last-Event-ID")

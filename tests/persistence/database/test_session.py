@@ -16,6 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from callmarket import AccessDenied, Unavailable, ensure_schema, open_exchange
+from callmarket.bridge.fleet.tasks.model import Quest, Task
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from callmarket.persistence import errors
 from callmarket.persistence.database.connections import connect
@@ -27,6 +28,7 @@ from callmarket.persistence.verify import verify
 from tests.support.databases import TestServer
 from tests.support.own_server import OwnServer, open_own_server
 from tests.support.proxy import Proxy
+from tests.support.roles import taken_role_on
 from tests.support.small_market import furnish
 
 MEMO = "→ 😀 ünïcode"
@@ -44,6 +46,9 @@ AGAINST_US = {
     "extra_float_digits": "-5",
     "bytea_output": "escape",
     "standard_conforming_strings": "off",
+    "array_nulls": "off",
+    "exit_on_error": "on",
+    "plan_cache_mode": "force_generic_plan",
     "row_security": "on",
     "client_min_messages": "error",
     "client_encoding": "LATIN1",
@@ -63,6 +68,9 @@ OURS = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "exit_on_error": "off",
+    "plan_cache_mode": "auto",
     "row_security": "off",
     "client_min_messages": "warning",
     "client_encoding": "UTF8",
@@ -107,11 +115,16 @@ def assert_market_is_sound(url: str) -> None:
         market.transfer("a", "b", 1, "pay", memo=MEMO)
         assert [one.memo for one in market.statement("b", limit=1).items] == [MEMO]
     with WorkTables(url) as work:
-        assert work.quests() == []
+        work.put_quests([Quest("q", "a")])
+        unknown = [Task(name, "q", 0.5, 0.5, task_type=name) for name in ("NULL", "t")]
+        work.put_tasks(unknown)
+        assert work.open_tasks() == unknown
     assert verify(url, 0).ok
     with connect(url, "test writer", writer=True) as writer, connect(url, "test") as plain:
         assert shown(writer) == OURS == shown(plain)
         assert writer.info.parameter_status("application_name") == "test writer"
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            writer.execute("SELECT 1 / 0")
         assert writer.execute("SHOW enable_seqscan").fetchone() == ("off",)
         if writer.info.server_version >= 170_000:
             assert writer.execute("SHOW transaction_timeout").fetchone() == ("0",)
@@ -225,6 +238,15 @@ def test_a_schema_is_chosen_as_libpq_lets_one(
     with psycopg.connect(empty_database_url) as connection:
         tables = "SELECT DISTINCT schemaname FROM pg_tables WHERE schemaname IN ('mkt', 'public')"
         assert connection.execute(tables).fetchall() == [("mkt",)]
+
+
+def test_a_role_is_taken_as_libpq_lets_one(empty_database_url: str) -> None:
+    with taken_role_on(empty_database_url, "USAGE, CREATE ON SCHEMA public") as (url, role):
+        assert_market_is_sound(url)
+        open_exchange(make_conninfo(url, options=f"-c role={role}")).close()
+        with psycopg.connect(empty_database_url) as connection:
+            owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+            assert connection.execute(owners).fetchall() == [(role,)]
 
 
 def test_a_service_that_is_not_there_is_named(database_url: str) -> None:

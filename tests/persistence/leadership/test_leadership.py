@@ -23,6 +23,7 @@ from callmarket.persistence.leadership import heartbeat, register
 from callmarket.persistence.leadership.heartbeat import Heartbeat, News
 from callmarket.persistence.leadership.register import Leader
 from callmarket.persistence.leadership.vacancy import GRACE_S, Doubt, living_leader
+from tests.support.roles import taken_role_on
 from tests.support.sealed import bids
 from tests.support.small_market import until
 
@@ -108,6 +109,26 @@ def test_writer_that_hangs_in_a_transaction_is_cut_off(connection: psycopg.Conne
         assert register.take(connection, 0, address="x", lease_s=5, after_epoch=1) == 2
         with pytest.raises(psycopg.OperationalError):
             frozen.execute("SELECT 1")
+
+
+def test_writer_that_hangs_is_cut_off_whichever_role_it_has_taken(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login that acts as the owner of the tables: a session is that of the login, and so is the right to end it."""
+    monkeypatch.setattr(register, "_CLAIM_ATTEMPTS_MAX", 2)
+    with (
+        taken_role_on(empty_database_url, "USAGE, CREATE ON SCHEMA public") as (url, role),
+        connect(url, register.writer_name(0), writer=True) as frozen,
+        connect(url, "test") as successor,
+    ):
+        ensure_schema(successor)
+        lease.claim(successor, 0)
+        frozen.execute("BEGIN")
+        frozen.execute("UPDATE engine_writer SET last_seq = 0 WHERE shard_id = 0")
+        assert register.take(successor, 0, address="x", lease_s=5, after_epoch=1) == 2
+        with pytest.raises(psycopg.OperationalError):
+            frozen.execute("SELECT 1")
+        assert successor.execute("SELECT current_user").fetchone() == (role,)
 
 
 def test_writer_of_another_market_in_the_same_database_is_left_alone(
