@@ -245,7 +245,7 @@ class BeginHistory(CommandBase, frozen=True, gc=False, tag="begin_history"):
 
 
 class BindHolds(CommandBase, frozen=True, gc=False, tag="bind_holds"):
-    """Something was spent because of these holds: who placed them may not end them for a while (HLD-8). By staff."""
+    """Something was spent because of these holds: their owners may not end them for a while (HLD-8). By staff."""
 
     reason: Reason
     reference_type: Reference
