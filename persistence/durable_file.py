@@ -40,7 +40,7 @@ def appearing(path: Path, mode: int = 0o666) -> Iterator[BufferedRandom]:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether there was no room: on the file system, or within the quota of whoever writes."""
+    """Whether there was no room: on the file system, or within the quota of the process."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

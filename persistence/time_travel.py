@@ -20,7 +20,7 @@ from callmarket.persistence.queries import RoundRow, StatementRow
 from callmarket.persistence.recovery import rehearse
 from callmarket.persistence.snapshots.store import SnapshotStore
 
-# Tables that are further behind are told so.
+# Tables that are further behind are an error.
 _WAIT_S_MAX: Final = 5.0
 
 

@@ -57,7 +57,7 @@ class BoundedConnection(psycopg.Connection):
 
     @contextlib.contextmanager
     def round_trip(self, pipeline: psycopg.Pipeline | None) -> Iterator[None]:
-        """Send what is executed inside together and await all answers at the end; without a pipeline, one by one.
+        """Send the statements of the block together and await all answers at the end; without a pipeline, one by one.
 
         The first error is raised. Each wait for the socket gives up the interpreter, and where another thread is busy
         it takes up to 5 ms to come back: so nothing is waited for while statements are added.

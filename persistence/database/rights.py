@@ -1,4 +1,4 @@
-"""What the database does not let its role do, in words: what is missing, and the statement that grants it.
+"""Errors for missing database rights: what the role lacks, and the statement that grants it.
 
 Rule of this file: pure; from the driver's error and what the server has told of the session to one of our errors.
 """

@@ -1,7 +1,7 @@
 """One connection for one user, opened when it is needed and thrown away after its first failure.
 
 Rule of this file: what happened on a connection that failed is unknown, so it is never used again. Whether to try again
-is for the caller, who knows what it has sent.
+is for the caller, which knows what it has sent.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Line:
             raise
 
     def interrupt(self) -> None:
-        """End the connection under whoever waits on it, as a lost network would: it fails soon. Never raises."""
+        """End the connection under its user, as a lost network would: a wait on it fails soon. Never raises."""
         connection = self._connection
         with contextlib.suppress(psycopg.Error, OSError):
             if connection is None or connection.closed:

@@ -153,7 +153,7 @@ class RowWriter(Protocol):
         """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
 
     def close(self) -> None:
-        """Let go of what is held open. Never raises."""
+        """Release connections and other resources. Never raises."""
 
 
 class Journal(RowWriter, Protocol):

@@ -1,7 +1,7 @@
 """Lists that go on, page after page: bids, awards, slots, rounds, wallets, movements, holds.
 
 Rule of this file: a page begins after a key, never at an offset, so the thousandth page costs what the first does, and
-what is added meanwhile moves nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
+rows added meanwhile move nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
 most (`tests/persistence/queries/test_pages.py` reads the plans). Numbers are ints and floats, as people use them.
 """
 
@@ -137,7 +137,7 @@ class HoldFilter(Struct, frozen=True):
 
 
 class Paging(Struct, frozen=True):
-    """So many rows after a key (None: from the beginning), newest or oldest first; names always rise."""
+    """Up to `limit` rows after a key (None: from the beginning), newest or oldest first; names always rise."""
 
     limit: int
     after: int | str | None = None

@@ -44,7 +44,7 @@ class FolderSnapshots(SnapshotStore):
         """Remember where; nothing is opened yet."""
         self.folder = folder
         self.shard_id = shard_id
-        # So many digits that the order of names is the order of seqs.
+        # Enough digits that the order of names is the order of seqs.
         self._prefix = f"shard{shard_id}-"
 
     def write(self, snapshot: Snapshot) -> Info:

@@ -1,7 +1,7 @@
 """The SQL tables made again from the journal.
 
 Rule of this file: all of it is one transaction that holds the tables' mark. So nobody brings them along meanwhile: the
-projector of whoever leads waits and then goes on from the new mark, while the journal is written as ever. Readers see
+leader's projector waits and then goes on from the new mark, while the journal is written as ever. Readers see
 the old rows until the new ones are there, and whatever ends this before its commit leaves the tables as they were.
 """
 
@@ -88,7 +88,7 @@ def _hold_mark(connection: psycopg.Connection, shard_id: int) -> Position:
         (shard_id,),
     )
     connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(f"{_STATEMENT_S_MAX}s"))
-    # Again: it may have gone on while the mark was waited for.
+    # Once more: it may have gone on while the mark was waited for.
     return read_position(connection, shard_id)
 
 

@@ -2,7 +2,7 @@
 
 Rule of this file: the journal's own rows, in their own order, from the tables' own mark on; nothing is remembered that
 the database would not say. So it does not matter who does it, where the last one was killed, or how long ago: each row
-reaches the tables once. It never goes past a row that is missing. What is decided (`TableSteps`) knows no
+reaches the tables once. It never goes past a row that is missing. The decisions (`TableSteps`) know no
 connection, so that the simulation drives the very steps of production.
 """
 
@@ -47,7 +47,7 @@ class TableWriter(Protocol):
         """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
 
     def close(self) -> None:
-        """Let go of what is held open. Never raises."""
+        """Release connections and other resources. Never raises."""
 
 
 def projector_name(shard_id: int) -> str:
@@ -198,7 +198,7 @@ class PostgresTables(TableWriter):
 
 
 def bring_level(url: str, shard_id: int, batch_rows_max: int = BATCH_ROWS_MAX) -> int:
-    """Bring the tables along all that the journal has by now, in the name of whoever leads; where they stand then.
+    """Bring the tables to the journal's present end, under the leader's epoch; returns where they stand then.
 
     Beside a leader it does what that one would do. Raises as `TableWriter.project`.
     """

@@ -5,7 +5,7 @@ is handed back, so that a simulation drives the very code that runs in productio
 closed: rows leave in the order in which they came; a batch whose outcome is unknown is first looked for, then sent
 again as it was; nothing is put back, skipped or reordered.
 
-Whoever drives it asks `next_step`, does that, and says how it ended: `sent`, `looked` or `refused`. After any error the
+The driver asks `next_step`, does that, and reports the outcome: `sent`, `looked` or `refused`. After any error the
 connection is of no more use, and the next step is to look, on a new one.
 """
 
@@ -30,7 +30,7 @@ Step = Literal["look", "send", "wait", "idle", "stop"]
 
 
 class Outbox:
-    """The queue before a journal, the batch that is under way, and the watermark of what is durable. Not for threads.
+    """The queue before a journal, the batch that is under way, and the watermark of durable rows. Not for threads.
 
     Times are seconds of a clock that never runs back. `durable` is where the journal ended when this writer began, and
     from then on the last row that it knows to be in.
@@ -63,7 +63,7 @@ class Outbox:
     # --- for the producer --------------------------------------------------------------------------------------
 
     def has_room(self, rows: int = 1) -> bool:
-        """Whether so many rows may be enqueued. Raises the failure that stopped the writer. O(1)."""
+        """Whether `rows` more may be enqueued. Raises the failure that stopped the writer. O(1)."""
         self.raise_failure()
         return self.queue_rows + rows <= self.limits.queue_rows_max and self.queue_bytes < self.limits.queue_bytes_max
 
@@ -105,7 +105,7 @@ class Outbox:
         """Take nothing more; once what waits is written, the next step is to stop."""
         self._closing = True
 
-    # --- for whoever waits -------------------------------------------------------------------------------------
+    # --- for callers that wait ---------------------------------------------------------------------------------
 
     def on_durable(self, seq: int, callback: Callback) -> Notices:
         """Give notice once row `seq` is durable, or never will be; at once if that is known. O(1) for seqs in order."""
@@ -125,7 +125,7 @@ class Outbox:
             # A copy, because one object that is raised in many threads would collect all their traces.
             raise copy(self.failure) from self.failure
 
-    # --- for whoever holds the connection ----------------------------------------------------------------------
+    # --- for the owner of the connection -----------------------------------------------------------------------
 
     def next_step(self, now_s: float) -> Step:
         """What to do now. It takes the next batch where there is none, and starts the time of an attempt."""
@@ -156,7 +156,7 @@ class Outbox:
         return self.attempt_since_s is not None and now_s - self.attempt_since_s > self.limits.attempt_s_max
 
     def sent(self) -> Notices:
-        """The journal has confirmed the batch: move the watermark and tell whoever waited for it, in order."""
+        """The journal has confirmed the batch: move the watermark and notify its waiters, in order."""
         last = self.batch[-1]
         self.durable = Position(self.durable.epoch, last.entry.seq, last.digest)
         self.queue_rows -= len(self.batch)
