@@ -1,7 +1,7 @@
-"""Who stays longer than a request takes, with a stream or a wait for news, and goes when its key does.
+"""Requests that last, as a stream or a long poll does, and that end when their key does.
 
-Rule of this file: a key is asked for at the door, and from then on here. A stay costs nothing while it lasts: keys are
-looked at, four times a second, and not those who came in with them.
+Rule of this file: a key is asked for at the door, and from then on here. A request costs nothing while it lasts: keys
+are looked at, four times a second, not their requests.
 """
 
 import asyncio
