@@ -17,7 +17,7 @@ KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 
 
 class Filter(Struct, frozen=True):
-    """What is let through: empty is all. Made by `filter_of`.
+    """Which messages pass: an empty field lets all pass. Made by `filter_of`.
 
     A market lets its own messages through and those whose rows name no market, as nobody can tell of them. A bidder
     lets through what names it, alone or among others.
@@ -56,7 +56,7 @@ def filter_of(market_ids: Iterable[str] = (), kinds: Iterable[str] = (), bidder_
 
 
 class Filtered(Protocol):
-    """Whoever has a filter."""
+    """An object with a filter."""
 
     @property
     def filter(self) -> Filter:

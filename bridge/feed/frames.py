@@ -51,7 +51,7 @@ class Frame:
 
 
 Delivery = tuple[Frame, ...]
-"""All that one subscriber gets of one row, at least one message: after it he may resume."""
+"""All that one subscriber gets of one row, at least one message: it may resume after it."""
 
 
 class Row:

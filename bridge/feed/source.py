@@ -1,7 +1,7 @@
-"""The feed of one reign: durable rows in, streams and wake-ups out.
+"""The feed of one leader: durable rows in, streams and wake-ups out.
 
 Rule of this file: what the journal's thread calls never waits for a reader; what readers call never waits for the
-journal's thread. A feed ends with its reign, and says so; on who leads next the streams go on by seq.
+journal's thread. A feed ends when its leader does, and says so; with the next leader the streams go on by seq.
 """
 
 from collections.abc import Sequence

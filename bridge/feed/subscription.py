@@ -1,7 +1,7 @@
-"""One subscriber: first what he has missed, at his own pace; then what comes, through a bounded queue.
+"""One subscriber: first the rows it has missed, at its own pace; then new ones, through a bounded queue.
 
-Rule of this file: every row after the one he asked for, once, in order, or he is told where to go on. All of it runs in
-one loop, and between catching up and going live nothing is awaited: so there is no gap and nothing twice.
+Rule of this file: every row after the one asked for, once, in order, or the subscriber is told where to go on. All of
+it runs in one loop, and between catching up and going live nothing is awaited: so there is no gap and nothing twice.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Subscription:
         return self._take()
 
     def close(self) -> None:
-        """Leave. Again: nothing."""
+        """Unsubscribe. Idempotent."""
         self.finish("closed by its reader")
 
     def __enter__(self) -> Self:
@@ -90,7 +90,7 @@ class Subscription:
     # --- for the hub -------------------------------------------------------------------------------------------
 
     def push(self, delivery: Delivery) -> None:
-        """Take what is wanted of the next row, all of it or none: where it has no room the stream ends. Live only."""
+        """Queue the wanted messages of the next row, all or none: without room for them the stream ends. Live only."""
         if delivery[0].seq <= self._cursor:
             return
         is_full = (
@@ -111,15 +111,15 @@ class Subscription:
             self._wake()
 
     def finish(self, reason: str) -> None:
-        """End it; a slow reader's queue is let go of. The first reason counts."""
-        # What is queued is still handed out; what was passed over is not missed.
+        """End it; a slow reader's queue is dropped. The first reason counts."""
+        # Queued messages are still handed out; messages that were passed over are not missed.
         if reason == SLOW_READER:
             self._finish_empty(End(reason, self._handed_out_seq))
         elif self.end is None:
             self._finish(End(reason, self._passed_seq))
 
     def expel(self, reason: str) -> None:
-        """End it for a reader who may hear nothing more, of what is queued neither. The first reason counts."""
+        """End it for a reader that may read nothing more, not even queued messages. The first reason counts."""
         self._finish_empty(End(reason, self._handed_out_seq, key_ended=True))
 
     def _finish_empty(self, end: End) -> None:
