@@ -1,7 +1,7 @@
 """One time of leading: the engine, its journal's writer and the heartbeat that says so, from the first row to the last.
 
-Rule of this file: a reign ends once, for one reason, and nothing is written after it. All that it acknowledged is in
-the journal; what it could not acknowledge is resolved by whoever leads next.
+Rule of this file: a session ends once, for one reason, and nothing is written after it. All that it acknowledged is in
+the journal; what it could not acknowledge is resolved by the next leader.
 """
 
 import logging
@@ -22,13 +22,13 @@ from callmarket.persistence.writer.write_behind import WriteBehind
 
 logger: Final = logging.getLogger(__name__)
 
-# Who ends in order leaves tables that are level, as a rule; it does not wait longer for that.
+# An orderly end leaves tables that are level, as a rule; it does not wait longer for that.
 TABLES_S_MAX: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a reign is made of, running."""
+    """The running parts of a leader's session."""
 
     sequencer: Sequencer
     write_behind: WriteBehind
@@ -101,7 +101,7 @@ class Reign:
         return self._heartbeat.successor
 
     def hand_over(self) -> None:
-        """Take nothing more, write what is queued, answer who waits, and let others lead. Again: nothing.
+        """Take nothing more, write queued rows, answer waiters, and let others lead. Idempotent.
 
         Raises what kept the rest from being written; none of that was acknowledged.
         """
@@ -115,7 +115,7 @@ class Reign:
                 self._handed_over = True
                 self._heartbeat.release()
                 self._be_over()
-                # Nobody waits for it: whoever leads next would bring the tables along as well.
+                # Nobody waits for it: the next leader would bring the tables along as well.
                 self.projector.close(TABLES_S_MAX)
 
     def close(self) -> None:

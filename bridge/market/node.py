@@ -178,7 +178,7 @@ class Node:
         return self._ruling().feed
 
     def end_streams(self) -> None:
-        """End all live streams and long polls, so that whoever serves them can end. Again: nothing."""
+        """End all live streams and long polls, so that their server can end. Idempotent."""
         if self._reign is not None:
             self._reign.feed.end("the service ends: go on elsewhere, or here in a moment")
 
@@ -292,7 +292,7 @@ class Node:
         return await self._changes.make_async(change, by)
 
     def close(self) -> None:
-        """Write what is queued, let others lead, and let go of the server. Again: nothing.
+        """Write queued rows, let others lead, and release the server. Idempotent.
 
         Raises `Unavailable` if something was left that could not be written; none of it was acknowledged. In the child
         of a fork it leaves all that is its parent's alone.
@@ -306,7 +306,7 @@ class Node:
             if self._reign is not None:
                 self._reign.close()
         except RowsLost:
-            # Whoever waited was told; this process has nothing to write, and is well.
+            # All waiters were notified; this process has nothing to write, and is well.
             logger.warning("closed: %s", self._reign and self._reign.end)
         except PersistenceError as error:
             raise Unavailable(str(error)) from error

@@ -1,4 +1,4 @@
-"""Doing lost rows again: what is asked for each, and how what comes of it differs from what was acknowledged.
+"""Doing lost rows again: the request for each, and how its outcome differs from the acknowledged one.
 
 Rule of this file: pure, and the same rows ask for the same, so that doing them twice does them once. Bids and awards of
 the lost rows are known under other ids now: a command that names one names the one that came instead.
@@ -41,7 +41,7 @@ _PLACES: Final = frozenset(
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a lost row: the row that did it again, 0 if none did, and what is to be known of it."""
+    """What became of a lost row: the row that did it again, 0 if none did, and what an operator should know of it."""
 
     lost_seq: int
     actor: str

@@ -1,4 +1,4 @@
-"""What is told of a process that leads, or led: whether it can be used, and its figures.
+"""The status of a process that leads, or led: whether it can be used, and its figures.
 
 Rule of this file: it looks and never waits. Words that anybody may be told name nothing of the database's inside.
 """

@@ -1,7 +1,7 @@
 """Waiting in asyncio until a row is durable: thousands at once, for one wake of the loop a batch.
 
-Rule of this file: who waits is settled in the order of seq and exactly once: durable, failed, or out of time. The time
-is the same for all, so one timer serves them; whoever gives up waiting is only forgotten.
+Rule of this file: waiters are settled in the order of seq and exactly once: durable, failed, or out of time. The time
+is the same for all, so one timer serves them; a waiter that gives up is only forgotten.
 """
 
 import asyncio
