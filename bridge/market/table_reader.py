@@ -2,7 +2,7 @@
 
 Rule of this file: a slow or unavailable database keeps no caller waiting for long and the loop never, and the number of
 waiting questions is bounded: one more is refused at once. An answer has all rows that its caller has seen: tables that
-lack some are waited for, in nobody's way, and then the question fails; rows of others are waited for a moment only. What
+lack some are waited for, in nobody's way, and then the question fails; others' rows are waited for a moment only. What
 the answers are is not known here.
 """
 

@@ -21,7 +21,7 @@ _PATH_CHARS_MAX: Final = 200
 
 
 class PerSecond:
-    """Lets up to `most` things a second through, and counts the rest. For one thread, or where a miscount is harmless."""
+    """Lets up to `most` a second through, and counts the rest. For one thread, or where a miscount is harmless."""
 
     def __init__(self, most: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         """At most this many."""

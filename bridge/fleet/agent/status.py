@@ -27,7 +27,7 @@ class SlotStatus(Struct, frozen=True):
 
 
 class WorkerStatus(Struct, frozen=True):
-    """A worker at one moment: who pays at present, its slots by id, and its counts since it started."""
+    """A worker at one moment: the present payer, its slots by id, and its counts since it started."""
 
     active: Payer
     slots: Mapping[str, SlotStatus]

@@ -10,7 +10,7 @@ from fractions import Fraction
 def split(tokens: int, weights: Mapping[str, float]) -> dict[str, int]:
     """Divide tokens in proportion to weights by the method of largest remainders (Hamilton), exactly.
 
-    What is left over by rounding down goes to the largest remainders, by name where they are equal. Nobody gets
+    The rest from rounding down goes to the largest remainders, by name where they are equal. Nobody gets
     anything if all weights are 0. Weights are finite and not negative.
     """
     exact = {name: Fraction(weight) for name, weight in sorted(weights.items())}

@@ -136,11 +136,11 @@ class AuctionSwitch:
         return self._status.paying == "auction"
 
     def status(self) -> SwitchStatus:
-        """What is in force, as of the last look."""
+        """The state of the switch, as of the last look."""
         return self._status
 
     def look(self) -> SwitchStatus:
-        """Look once, now, and return what is in force after it. For one thread at a time."""
+        """Look once, now, and return the state after it. For one thread at a time."""
         try:
             sight = self._sight()
         except ExchangeError as error:

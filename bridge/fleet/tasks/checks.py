@@ -14,7 +14,7 @@ from callmarket.engine.limits import MICROS_MAX, SEQ_MAX, TOKENS_MAX
 
 # A thousandth of a second for each is about what PostgreSQL takes to add them: a batch stays under its time.
 BATCH_MAX: Final = 10_000
-# What is open beyond this waits, by id, until some of it is done. A bidder has 10,000 open bids in a market at most.
+# Open tasks beyond this wait, by id, until some are done. A bidder has 10,000 open bids in a market at most.
 OPEN_TASKS_MAX: Final = 1_000_000
 CLAIMS_MAX: Final = 100_000
 # Importance, tractability and impact are between 0 and 1 as a rule; products of a few of them stay exact enough.

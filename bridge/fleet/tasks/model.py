@@ -1,4 +1,4 @@
-"""What there is to do: quests, tasks, who works on one, and how it ended.
+"""Work: quests, tasks, claims on tasks, and how they ended.
 
 Rule of this file: plain records with their meaning and units, and the states of a task. Nothing here reads or writes.
 """
@@ -13,7 +13,7 @@ TaskStatus = Literal["open", "awarded", "done", "failed"]
 stays `open`: it waits."""
 
 Payer = Literal["auction", "budget"]
-"""Who pays for the work: the award of a bid, or the daily budget while the auction cannot be used."""
+"""The payer of the work: the award of a bid, or the daily budget while the auction cannot be used."""
 
 
 class Quest(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What is played for: the tasks of a stretch of the real trace, what each is worth to whom, and the wallets.
+"""One game to play: the tasks of a stretch of the real trace, their values to each seat, and the wallets.
 
 Rule of this file: pure; all that chance decides is decided here, once, from the seed, so that every strategy under
 every pricing rule has the same tasks, values, opponents and order (common random numbers).

@@ -143,13 +143,13 @@ class BestReply:
 
 
 def needed_tokens(slots_wanted: int, standing_tokens: Sequence[int], slots: int) -> int:
-    """The least price at which so many bids win against those that stand: one token more than the bid they push out."""
+    """The least price at which `slots_wanted` bids win against those that stand: one token more than the bid they push out."""
     pushed_out = slots - slots_wanted
     return standing_tokens[pushed_out] + 1 if pushed_out < len(standing_tokens) else 1
 
 
 def just_enough(slots_wanted: int, tasks: int, standing_tokens: Sequence[int], slots: int) -> tuple[int, ...]:
-    """The least that wins so many slots, for the first of the tasks, and no bid for the others."""
+    """The least that wins `slots_wanted` slots, for the first of the tasks, and no bid for the others."""
     price = needed_tokens(slots_wanted, standing_tokens, slots)
     return (price,) * slots_wanted + (0,) * (tasks - slots_wanted)
 

@@ -32,6 +32,6 @@ class Selective:
 
 
 def play_selective(workload: Workload, slots: int) -> tuple[Metrics, ...]:
-    """The rows of the other policies if they left out what is not worth its compute."""
+    """The rows of the other policies if they left out tasks that are not worth their compute."""
     policies = policies_without_prices(workload, slots).items()
     return tuple(measure(workload, World(workload, Selective(policy), name, slots).run()) for name, policy in policies)

@@ -57,7 +57,7 @@ def audit_demurrage(movements: Sequence[Movement]) -> Proof:
 
 
 def audit_returns(returns: Sequence[Return]) -> Proof:
-    """LED-7: who is out had less than the price; who is back had earned, in between, what it then paid."""
+    """LED-7: a bidder that is out had less than the price; one that is back had earned meanwhile what it then paid."""
     back = [one for one in returns if one.price_tokens is not None]
     wrong = [one for one in returns if one.out_price_tokens <= one.available_tokens]
     wrong += [
