@@ -143,7 +143,7 @@ class BestReply:
 
 
 def needed_tokens(slots_wanted: int, standing_tokens: Sequence[int], slots: int) -> int:
-    """The least price at which `slots_wanted` bids win against those that stand: one token more than the bid they push out."""
+    """The least price at which `slots_wanted` bids win against the others: a token more than the bid they push out."""
     pushed_out = slots - slots_wanted
     return standing_tokens[pushed_out] + 1 if pushed_out < len(standing_tokens) else 1
 
