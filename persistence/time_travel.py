@@ -74,7 +74,7 @@ def _insist_on_tables(connection: psycopg.Connection, shard_id: int, state: Stat
     mark = wait_for_tables(connection, shard_id, state.seq, _WAIT_S_MAX)
     if mark < state.seq:
         raise Unavailable(
-            f"The SQL tables stand at row {mark} and do not have row {state.seq} yet: whoever leads the market brings "
+            f"The SQL tables stand at row {mark} and do not have row {state.seq} yet: the market's leader brings "
             "them along."
         )
 

@@ -52,10 +52,10 @@ class Feed:
     async def subscribe(self, wanted: Filter | None = None, after_seq: int | None = None) -> Subscription:
         """Everything durable after a row that a filter lets through; None: from now on.
 
-        From memory, or from the journal for who was away for long. Raises `Invalid` for a row that is not durable yet,
-        or one after which rows have been archived (it says from where they can be had); `Gone` for one that was lost
-        (HST-1); `Unavailable` if there are too
-        many subscribers, the database does not answer, or this process leads no longer.
+        From memory, or from the journal for a reader that resumes late. Raises `Invalid` for a row that is not durable
+        yet, or one after which rows have been archived (it says from where they can be had); `Gone` for one that was
+        lost (HST-1); `Unavailable` if there are too many subscribers, the database does not answer, or this process
+        leads no longer.
         """
         if after_seq is not None and (type(after_seq) is not int or not 0 <= after_seq <= self.seq):
             raise Invalid("after_seq", after_seq, f"0 to {self.seq}, the last durable row")

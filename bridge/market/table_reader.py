@@ -220,6 +220,6 @@ def _in_loop(
 def _insist_on_time(seq: int, deadline_s: float) -> None:
     if time.monotonic() > deadline_s:
         raise Unavailable(
-            f"the SQL tables do not have row {seq} yet: whoever leads brings them along. Ask again",
+            f"the SQL tables do not have row {seq} yet: the leader brings them along. Ask again",
             RETRY_AFTER_S,
         )

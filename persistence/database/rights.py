@@ -61,7 +61,8 @@ def making_tables(connection: psycopg.Connection) -> Iterator[None]:
 def closed_database(said: str, url: str) -> AccessDenied | None:
     """What to raise where a connection was refused because its role may not connect; None if that is not why.
 
-    libpq tells of a refused connection in words alone: a server that speaks another language is taken to be away.
+    libpq tells of a refused connection in words alone: a server that speaks another language is taken to be
+    unavailable.
     """
     found = _CLOSED.search(said)
     if found is None:

@@ -213,7 +213,7 @@ class Standby:
             after_seq = min(self._recent.last_common(self._journal), error.last_seq)
             rows = self._recent.after(after_seq)
             kept = save(self._high_water.folder, self._high_water.market_id, self._shard_id, rows)
-            # Only now: a database that was away in the middle of this is asked once more.
+            # Only now: a database that was unavailable in the middle of this is asked once more.
             self._replica = None
         words = f"{error}{kept}"
         if self._loss == "":

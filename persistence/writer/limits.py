@@ -36,7 +36,7 @@ class TableLimits:
 
     # Half a minute of catching up. More would be bursts that the tables never recover from.
     lag_rows_max: int = 1_000_000
-    # As long as the database may be away: then people should decide.
+    # As long as the database may be unavailable: then an operator should decide.
     lag_s_max: float = 300.0
     # Waiters for a row at a time: some kB each.
     waiting_max: int = 4_096

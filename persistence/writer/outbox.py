@@ -75,7 +75,7 @@ class Outbox:
 
     def congestion(self) -> str:
         """Why rows wait, in words."""
-        return "the database is slow" if self.outage_since_s is None else "the database is away"
+        return "the database is slow" if self.outage_since_s is None else "the database is unavailable"
 
     def enqueue(self, *rows: Sealed) -> bool:
         """Take the next rows, all or none; say whether the queue was empty, so that its reader wants waking. O(rows).

@@ -292,7 +292,7 @@ class WriteBehind:
             due = self._outbox.refused(error, time.monotonic())
             rows, away = self._outbox.queue_rows, self._outbox.outage_since_s is not None
         if first and away:
-            logger.warning("the database is away, %d rows wait: %s", rows, error)
+            logger.warning("the database is unavailable, %d rows wait: %s", rows, error)
         self._tell_listeners((), self._listeners)
         _tell(due)
 
@@ -345,7 +345,7 @@ class WriteBehind:
     def _interrupted_here(self) -> None:
         if self._outbox.batch:
             self._drop_journal()
-            self._refused(Unavailable("Whoever wrote them was interrupted."))
+            self._refused(Unavailable("The thread that wrote them was interrupted."))
         else:
             # They are in, and not everybody may have heard of it.
             self._fail(PersistenceError("The journal's writer was interrupted while it told what is durable."))

@@ -230,7 +230,7 @@ class Node:
     def _objection(self) -> str:
         """Why it must not lead, by what its clock and the database say."""
         if not self.store.up:
-            return "the database is away"
+            return "the database is unavailable"
         rows = self.store.database.rows
         view = View(self.store.clock(), rows[-1].at_us if rows else 0, holding=False, evidence=None, word=None)
         objection = self.keeper.objection(self.steady(), view)

@@ -134,7 +134,7 @@ def end(market: MarketApi, award: AwardRow, completion: Completion | None) -> En
 def _over(award: AwardRow, completion: Completion | None, refused: Refused) -> End:
     if refused.reason not in _OVER:
         raise refused
-    # Under another command id, as by a worker that shares the slot, or so long ago that the id is forgotten.
+    # Under another command id, as by a worker that shares the slot, or after the id was forgotten.
     if refused.reason is Reject.SLOT_SETTLED and completion is not None and completion.succeeded:
         return "settled"
     if refused.reason is Reject.SLOT_VOIDED and not (completion is not None and completion.succeeded):

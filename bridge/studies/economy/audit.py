@@ -68,7 +68,7 @@ def audit_returns(returns: Sequence[Return]) -> Proof:
     ]
     detail = f"priced out {len(returns)} times, back {len(back)} times, each after earning"
     return Proof(
-        "whoever is priced out comes back by earning",
+        "a bidder that is priced out comes back by earning",
         not wrong,
         f"{detail}; wrong: {wrong[0]}" if wrong else detail,
     )

@@ -173,7 +173,7 @@ def test_while_the_database_does_not_take_tables_they_are_asked_what_they_have(
     town.tables.error = errors.Unavailable("away")
     projector = town.follow()
     until(lambda: projector.state == "retrying")
-    with pytest.raises(Unavailable, match="do not have row 7 yet: whoever leads brings them along") as caught:
+    with pytest.raises(Unavailable, match="do not have row 7 yet: the leader brings them along") as caught:
         town.ask(Seen(7), awaited=awaited)
     assert caught.value.retry_after_s == desk_module.RETRY_AFTER_S
     level(town.url)
@@ -186,7 +186,7 @@ def test_tables_of_another_process_are_looked_at_again_until_they_have_it(
 ) -> None:
     """A standby has no projector: it looks, for a bounded time."""
     monkeypatch.setattr(desk_module, "TABLES_S_MAX", 0.05)
-    with pytest.raises(Unavailable, match="do not have row 7 yet: whoever leads brings them along"):
+    with pytest.raises(Unavailable, match="do not have row 7 yet: the leader brings them along"):
         town.ask(Seen(7), awaited=awaited)
     monkeypatch.setattr(desk_module, "TABLES_S_MAX", WAIT_S_MAX)
     with asking(lambda: town.ask(Seen(len(ROWS)), awaited=awaited)) as answers:

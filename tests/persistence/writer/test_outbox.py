@@ -115,7 +115,7 @@ def test_it_is_said_whether_the_database_is_away_or_slow() -> None:
     outbox.next_step(0)
     assert outbox.congestion() == "the database is slow"
     outbox.refused(Unavailable("away"), 0)
-    assert outbox.congestion() == "the database is away"
+    assert outbox.congestion() == "the database is unavailable"
 
 
 def test_who_asks_for_a_row_that_is_durable_is_told_at_once() -> None:

@@ -140,7 +140,7 @@ def test_it_is_said_for_how_long_the_database_has_been_away(held: Held):
     while writer._outbox.outage_since_s is None:
         time.sleep(0.001)
     time.sleep(0.15)
-    found = re.fullmatch(r"the database is away, for (\S+) s now", writer.congestion())
+    found = re.fullmatch(r"the database is unavailable, for (\S+) s now", writer.congestion())
     assert found is not None
     assert 0.1 <= float(found[1]) <= time.monotonic() - began_s + 0.1
     with pytest.raises(Unavailable):
