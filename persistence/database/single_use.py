@@ -62,7 +62,7 @@ class Line:
                     duplicate.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the connection; the next use opens another. Never raises."""
+        """Close the connection; the next use opens another. Never raises."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):

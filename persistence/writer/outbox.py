@@ -236,8 +236,8 @@ class Outbox:
             self.outage_since_s = now_s
         if now_s - self.outage_since_s > self.limits.outage_s_max:
             failure = Unavailable(
-                f"The database was away for more than {self.limits.outage_s_max} s ({error}). The {self.queue_rows} "
-                "rows that wait were not acknowledged. Stop, repair the database, start again."
+                f"The database was unavailable for more than {self.limits.outage_s_max} s ({error}). The "
+                f"{self.queue_rows} rows that wait were not acknowledged. Stop, repair the database, start again."
             )
             failure.__cause__ = error
             return self.fail(failure)
