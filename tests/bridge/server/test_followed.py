@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-from tests.persistence.test_table_writer import assert_as_rebuilt
+from tests.persistence.tables.test_table_writer import assert_as_rebuilt
 
 from callmarket import AsyncClient, Client
 from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY, stake, withdraw_bounty

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import psycopg
 import pytest
-from tests.persistence.test_resource_budgets import HOLD
+from tests.persistence.stores.test_resource_budgets import HOLD
 
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.database.connections import connect

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.persistence.test_pages import Explaining, nodes, plans
+from tests.persistence.queries.test_pages import Explaining, nodes, plans
 
 from callmarket.engine.limits import SEQ_MAX, TOKENS_MAX
 from callmarket.persistence.database.connections import connect

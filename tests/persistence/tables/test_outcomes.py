@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
-from tests.persistence.test_projections import append
+from tests.persistence.tables.test_projections import append
 
 from callmarket.engine.book import Bid, best_first, priority
 from callmarket.engine.commands import ADMIN, AmendBid, ClearRound, Command, Entry, Mint

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.persistence.test_rebuild import contents
+from tests.persistence.tables.test_rebuild import contents
 
 from callmarket.engine.codec import seal
 from callmarket.engine.commands import ADMIN, BeginHistory, Entry
