@@ -96,15 +96,15 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
 
     port = config.port
     ending: Ending = "over"
-    reigns = 0
+    sessions = 0
     try:
         while ending == "over":
             listening = listening_socket(config.host, port)
             _warn_of_plain_text(listening)
             # Where any port would do, it stays the same one for those who have found it.
             port = listening.getsockname()[1]
-            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen, again=reigns > 0))
-            reigns += 1
+            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen, again=sessions > 0))
+            sessions += 1
             if ending == "over":
                 logger.warning("this process leads no longer: it stands by again")
     finally:

@@ -94,7 +94,7 @@ class Feed:
 
     def _hub_here(self) -> Hub:
         hub = self._hubs.here()
-        # Only now, when the end would come to this hub too.
+        # Only now, when the end would come to this broker too.
         if self._end_reason:
             raise Unavailable(self._end_reason, RETRY_AFTER_S)
         return hub

@@ -38,7 +38,7 @@ class Subscription:
         # For who is kept by a connection that takes nothing more, and would not ask for the next.
         self.ended: Final = asyncio.Event()
         self._hub: Final = hub
-        # All rows up to here are in the queue or have been handed out; live, the hub's position may be further.
+        # All rows up to here are in the queue or have been handed out; live, the broker's position may be further.
         self._cursor = after_seq
         # The last row that was handed out whole.
         self._handed_out_seq = after_seq
@@ -87,7 +87,7 @@ class Subscription:
         """All rows up to here are in the queue, have been handed out, or were not wanted."""
         return max(self._cursor, self._hub.dispatched_seq) if self._live else self._cursor
 
-    # --- for the hub -------------------------------------------------------------------------------------------
+    # --- for the broker ----------------------------------------------------------------------------------------
 
     def push(self, delivery: Delivery) -> None:
         """Queue the wanted messages of the next row, all or none: without room for them the stream ends. Live only."""
@@ -153,7 +153,7 @@ class Subscription:
             self.finish(str(error))
 
     async def _read_some(self) -> None:
-        """Put the next rows that the hub has passed into the queue, from the ring or from the journal."""
+        """Put the next rows that the broker has passed into the queue, from the ring or from the journal."""
         rows = await self._hub.rows_after(self._cursor)
         if self.end is not None:
             # It has ended meanwhile, after the rows before these.

@@ -347,7 +347,7 @@ class Node:
         return reign, applied
 
     def _leading(self) -> Reign:
-        """The reign, over or not."""
+        """The leader's session, over or not."""
         self._process.insist()
         if self._reign is None:
             self._refuse_if_closed()
@@ -364,7 +364,7 @@ class Node:
         return self._reign
 
     def _ruling(self) -> Reign:
-        """The reign, if it is not over."""
+        """The leader's session, if it is not over."""
         self._refuse_if_closed()
         reign = self._leading()
         if reign.end:

@@ -68,7 +68,7 @@ class _Queue:
         waiters, deadline_s = self._waiters, self._loop.time() + self._timeout_s
         assert not waiters or waiters[-1].seq <= seq, (waiters[-1].seq, seq)
         waiters.append(_Waiter(seq, deadline_s, outcome))
-        # Only after it stands there: what becomes durable from now on rings the bell, and what did before is seen here.
+        # Only after it stands there: what becomes durable from now on wakes the loop, and what did before is seen here.
         if self._write_behind.durable_seq >= seq or self._write_behind.failure is not None:
             self._settle()
         elif self._timer is None:

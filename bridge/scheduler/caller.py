@@ -185,7 +185,7 @@ class Caller:
         return min(LOOK_FOR_OFFERS_S if on_offer else LOOK_S, wait_us / 1_000_000)
 
     def _keep_up(self, moment: Moment) -> None:
-        """Have a course for each market that is not only called when asked, by its present setting."""
+        """Have a schedule for each market that is not only called when asked, by its present setting."""
         rows = self._settings.rows
         for market_id in [name for name in self._courses if name not in rows]:
             del self._courses[market_id]
