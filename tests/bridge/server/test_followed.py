@@ -18,12 +18,12 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-from tests.persistence.tables.test_table_writer import assert_as_rebuilt
 
 from callmarket import AsyncClient, Client
 from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY, stake, withdraw_bounty
 from callmarket.bridge.api.errors import Conflict, Invalid, Unavailable
 from callmarket.persistence.verify import verify
+from tests.persistence.tables.test_table_writer import assert_as_rebuilt
 from tests.support.databases import TestServer
 from tests.support.following import held_back, level, projected
 from tests.support.service_process import ServiceProcess, served

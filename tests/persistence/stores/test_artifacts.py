@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 import psycopg
 import pytest
-from tests.persistence.stores.test_resource_budgets import HOLD
 
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.stores import artifacts
 from callmarket.persistence.stores.artifacts import ArtifactRow, BountyRow, BountyStatus
+from tests.persistence.stores.test_resource_budgets import HOLD
 
 SHARDS = (0, 1)
 STATUS = {"open": "open", "captured": "paid", "released": "withdrawn", "expired": "expired"}

@@ -13,12 +13,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.persistence.queries.test_pages import Explaining, nodes, plans
 
 from callmarket.engine.limits import SEQ_MAX, TOKENS_MAX
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.stores import artifacts, resource_budgets
 from callmarket.persistence.stores.resource_budgets import AllocationRow, BudgetRow, Spending
+from tests.persistence.queries.test_pages import Explaining, nodes, plans
 
 HOLD = """INSERT INTO token_holds (shard_id, placed_seq, hold_id, account_id, placed_by, amount, captured,
         captured_to, reason, reference_type, reference_id, memo, status, placed_at, ended_at, seq)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
-from tests.persistence.tables.test_projections import append
 
 from callmarket.engine.book import Bid, best_first, priority
 from callmarket.engine.commands import ADMIN, AmendBid, ClearRound, Command, Entry, Mint
@@ -19,6 +18,7 @@ from callmarket.engine.core import Engine
 from callmarket.engine.events import AwardGranted, BidAmended, Events, MarketOpened, Rejected, RoundCleared, one_by_one
 from callmarket.engine.limits import TOKENS_MAX
 from callmarket.engine.state import State
+from tests.persistence.tables.test_projections import append
 from tests.support.sealed import Sealer, batches
 from tests.support.streams import Stream, bounds
 from tests.support.swarms import Swarm, small_swarm

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.persistence.tables.test_rebuild import contents
 
 from callmarket.engine.codec import seal
 from callmarket.engine.commands import ADMIN, BeginHistory, Entry
@@ -28,6 +27,7 @@ from callmarket.persistence.tables import table_writer
 from callmarket.persistence.tables.rebuild import rebuild
 from callmarket.persistence.tables.table_writer import PostgresTables, Progress
 from callmarket.persistence.verify import verify
+from tests.persistence.tables.test_rebuild import contents
 from tests.support.following import level
 from tests.support.sealed import batches, bids, story
 from tests.support.swarms import long_swarm
