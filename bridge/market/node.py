@@ -102,7 +102,8 @@ class Node:
     def role(self) -> Role:
         """What this process is to the market at this moment."""
         reign = self._reign
-        if self._closed or not self._process.is_here or self._failure is not None or (reign is not None and reign.end):
+        has_ended = reign is not None and bool(reign.end)
+        if has_ended or self._closed or not self._process.is_here or self._failure is not None:
             return "ended"
         return "standby" if reign is None else "leader"
 
