@@ -375,7 +375,7 @@ class Node:
         if isinstance(outcome, PersistenceError):
             self.world.note(f"{life}: {outcome}")
             due = outbox.refused(outcome, self.world.now_s)
-            if "away for more than" in outbox.last_error:
+            if "unavailable for more than" in outbox.last_error:
                 self.world.occurred("an outage was too long")
         elif isinstance(outcome, Position):
             due = outbox.looked(outcome)

@@ -288,7 +288,7 @@ def test_an_outage_past_its_bound_is_the_end() -> None:
     outbox.next_step(13.5)
     outbox.refused(Unavailable("away"), 13.5)
     assert isinstance(outbox.failure, Unavailable)
-    assert "away for more than 10 s" in str(outbox.failure)
+    assert "unavailable for more than 10 s" in str(outbox.failure)
     assert "20 rows" in str(outbox.failure)
 
 
