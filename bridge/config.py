@@ -184,7 +184,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 DEFAULTS: Final = Config()
-"""The settings of who sets nothing."""
+"""All settings at their defaults."""
 
 
 class ClientConfig(Struct, frozen=True, kw_only=True):
@@ -240,7 +240,7 @@ def load(environment: Mapping[str, str]) -> Loaded:
 
 
 def from_environment(environment: Mapping[str, str]) -> Config:
-    """`load`, for who does not ask where a value comes from."""
+    """`load`, without the sources of the values."""
     return load(environment).config
 
 

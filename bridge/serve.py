@@ -101,7 +101,7 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
         while ending == "over":
             listening = listening_socket(config.host, port)
             _warn_of_plain_text(listening)
-            # Where any port would do, it stays the same one for those who have found it.
+            # Where any port would do, it stays the same one for its clients.
             port = listening.getsockname()[1]
             ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen, again=sessions > 0))
             sessions += 1

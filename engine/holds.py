@@ -18,7 +18,7 @@ HoldKey = tuple[str, str]
 
 
 class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
-    """One named hold (HLD-1). `placed_by` is who may end it, besides the admin.
+    """One named hold (HLD-1). `placed_by` is the account that may end it, besides the admin.
 
     Its fields in order are its row of the image.
     """

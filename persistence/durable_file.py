@@ -1,7 +1,7 @@
 """Files that are under their name with all of their bytes on the disk, or are not there.
 
 Rule of this file: a file is written under another name, flushed, renamed, and then the folder is flushed. A writer
-holds a lock on it until it has its name, so who can take the lock knows that its writer is dead.
+holds a lock on it until it has its name, so a process that can take the lock knows that its writer is dead.
 """
 
 import contextlib

@@ -65,7 +65,7 @@ class RowsLost(PersistenceError):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        """It is copied for each who waits."""
+        """It is copied for each waiter."""
         return _rows_lost, (self.last_seq, self.lost_seq, self.other)
 
 

@@ -42,10 +42,11 @@ class Door:
     async def enter(self, authorization: bytes | None, peer: str) -> Principal:
         """The principal, by the value of the `Authorization` header; `peer` is the address that the request comes from.
 
-        It takes one request from the key's rate. Raises `Unauthorized`; or `TooManyRequests`, for who asks too often
-        and for who fails too often. About 5 us, ten times a bare SHA-256, and it waits for nothing where the key is
-        known. One that is not may have been made elsewhere a moment ago, so the table is looked at once more: only for
-        what has the shape of a key, only for a peer that has not failed too often, and for all who wait together.
+        It takes one request from the key's rate. Raises `Unauthorized`; or `TooManyRequests`, for a key that asks too
+        often and for a peer that fails too often. About 5 us, ten times a bare SHA-256, and it waits for nothing where
+        the key is known. One that is not may have been made elsewhere a moment ago, so the table is looked at once
+        more: only for what has the shape of a key, only for a peer that has not failed too often, and for all waiters
+        together.
         """
         try:
             principal = self._keyring.authenticate(key_text.bearer(authorization))

@@ -132,7 +132,7 @@ class Keyring:
         return principal
 
     def present(self, principal: Principal) -> Principal:
-        """What a key may do now, of somebody who has shown it before. O(1), and below a microsecond.
+        """What a key may do now that was authenticated before. O(1), and below a microsecond.
 
         Raises `Unauthorized` if it works no longer, and says why: it is not a stranger's.
         """

@@ -1,6 +1,6 @@
-"""Which messages a subscriber wants, and who wants a message.
+"""Which messages a subscriber wants, and which subscribers want a message.
 
-Rule of this file: to find who wants a message costs by those who do, not by those who are there.
+Rule of this file: finding the subscribers of a message costs by their number, not by that of all.
 """
 
 from collections.abc import Iterable, Iterator
@@ -89,7 +89,7 @@ class Index(Generic[S]):
                 index.pop(name, None)
 
     def who_wants(self, frame: Frame) -> list[S]:
-        """Each who wants a message, once. O(those by bidder or market)."""
+        """Each subscriber that wants a message, once. O(those by bidder or market)."""
         by_bidder, by_market = self._by_bidder, self._by_market
         found: dict[S, None] = {}
         if by_bidder:

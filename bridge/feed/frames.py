@@ -1,4 +1,4 @@
-"""A message ready to be sent: encoded once, for all who get it.
+"""A message ready to be sent: encoded once, for all subscribers.
 
 Rule of this file: pure and immutable but for what is computed at the first need; two threads that compute it get the
 same.

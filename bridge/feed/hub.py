@@ -40,7 +40,7 @@ class Hub:
         self._end_reason = ""
         # Whether anybody is there. Set before the ring is looked at, so that no row falls between.
         self._active = False
-        # Every row up to here has been handed to those who are live.
+        # Every row up to here has been handed to live subscribers.
         self.dispatched_seq = ring.last_seq
 
     # --- from any thread ---------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-# The latest rows are kept in memory for who resumes: some seconds of full load. They are the objects that the journal
-# has written, about 2 kB each, so 40 MB; in journal bytes for rows that carry much (a call of 10,000 slots is 5 MB).
+# The latest rows are kept in memory for streams that resume: some seconds of full load. They are the objects that the
+# journal has written, about 2 kB each, so 40 MB; in journal bytes for rows that carry much (a call of 10,000 slots is 5
+# MB).
 RING_ROWS_MAX: Final = 20_000
 RING_BYTES_MAX: Final = 32 * 2**20
 

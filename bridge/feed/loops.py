@@ -61,7 +61,7 @@ class PerLoop(Generic[T]):
     def _make_for(self, loop: asyncio.AbstractEventLoop) -> T:
         made = self._make(loop)
         with self._lock:
-            # A new one is rare, and the time to look who has gone.
+            # A new one is rare, and the time to drop closed ones.
             living = {one: its for one, its in self._of_loop.items() if not one.is_closed()}
             self._of_loop = living | {loop: made}
             self.all = tuple(self._of_loop.values())

@@ -35,7 +35,7 @@ class Subscription:
     def __init__(self, hub: "Hub", wanted: Filter, after_seq: int) -> None:
         self.filter: Final = wanted
         self.end: End | None = None
-        # For who is kept by a connection that takes nothing more, and would not ask for the next.
+        # For a reader that is kept by a connection that takes nothing more, and would not ask for the next.
         self.ended: Final = asyncio.Event()
         self._hub: Final = hub
         # All rows up to here are in the queue or have been handed out; live, the broker's position may be further.
@@ -97,7 +97,7 @@ class Subscription:
             self._messages + len(delivery) > limits.QUEUE_MESSAGES_MAX
             or self._bytes + size_of(delivery) > limits.QUEUE_BYTES_MAX
         )
-        # A row that is larger than the queue is taken by who has nothing else to read: a call of 10,000 slots.
+        # A row that is larger than the queue is taken by a reader that has nothing else queued: a call of 10,000 slots.
         if is_full and self._queue:
             self.finish(SLOW_READER)
             return

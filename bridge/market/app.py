@@ -273,7 +273,7 @@ def _node(config: Config, url: str, time: TimeSource) -> Node:
 
 
 def _ways_to_write(stack: ExitStack, *, writer_process: bool) -> Ways:
-    """How the market is written: from here, or by processes, of which one waits from now on for who begins to lead."""
+    """How the market is written: from here, or by processes, of which one waits from now on for the next leader."""
     if not writer_process:
         return Ways(PostgresJournal, PostgresTables)
     processes = stack.enter_context(WriterProcesses())

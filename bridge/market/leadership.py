@@ -44,7 +44,7 @@ class Reign:
     """Leads until it is handed over, fenced off, or stopped by its journal. Safe for many threads."""
 
     def __init__(self, parts: Parts, ack_timeout_s: float) -> None:
-        """Begin. Nobody waits longer than `ack_timeout_s` for a row: neither its caller nor who closes."""
+        """Begin. Nobody waits longer than `ack_timeout_s` for a row: neither its caller nor `close`."""
         self.sequencer: Final = parts.sequencer
         self.write_behind: Final = parts.write_behind
         self.recovery: Final = parts.recovery
@@ -54,7 +54,7 @@ class Reign:
         parts.write_behind.listen(parts.feed)
         self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
         self.projector: Final = parts.projector
-        # After those who have callers that wait.
+        # After the listeners that have waiting callers.
         parts.write_behind.listen(parts.projector)
         self._lock: Final = threading.Lock()
         self._save_lost: Final = parts.save_lost
@@ -97,7 +97,7 @@ class Reign:
 
     @property
     def successor(self) -> str:
-        """The address of who leads after us, empty while it is not known."""
+        """The next leader's address, empty while it is not known."""
         return self._heartbeat.successor
 
     def hand_over(self) -> None:

@@ -116,7 +116,7 @@ class Node:
         return self._reign is not None and (self._reign.lost or bool(self._reign.loss))
 
     def readiness(self) -> Readiness:
-        """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
+        """What a client needs to know to send requests here, or elsewhere. Never waits."""
         role, reign = self.role, self._reign
         if reign is not None:
             return standing.readiness_of(reign, role, self.time.fault)
@@ -128,7 +128,7 @@ class Node:
         return Readiness(False, role, leader, 0, 0, 0.0, reason)
 
     def vitals(self) -> Vitals:
-        """How it stands, for who watches. Never waits for the database."""
+        """The figures of this process, for monitoring. Never waits for the database."""
         if self._reign is not None:
             return standing.vitals_of(self._reign, self.role, self.time.now_us())
         seq = self.applied_seq
@@ -373,7 +373,7 @@ class Node:
         return reign
 
     def _over(self, reign: Reign, why: str) -> ExchangeError:
-        """What to tell who asks a process that led once."""
+        """The error for requests to a process that led once."""
         if not reign.lost:
             return Unavailable(why)
         successor = reign.successor

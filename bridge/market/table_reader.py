@@ -73,7 +73,7 @@ class Desk:
         no tables are waited for: the question is one to the journal. Raises what the question raises, `AccessDenied`,
         or `Unavailable` if no answer comes in time.
         """
-        # What others who share it are told meanwhile is not waited for.
+        # Rows that others who share `seen` are told of meanwhile are not waited for.
         seq, deadline_s = 0 if seen is None else seen.seq, self._deadline_s()
         if seen is not None:
             self._wait_a_moment()
@@ -212,7 +212,7 @@ async def projected_async(projector: Projector, seq: int, within_s: float) -> No
 def _in_loop(
     loop: asyncio.AbstractEventLoop, tell: Callable[[Exception | None], None], failure: Exception | None
 ) -> None:
-    # A loop that has ended has nobody who waits.
+    # A loop that has ended has no waiters.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(tell, failure)
 

@@ -22,7 +22,7 @@ class _Waiter(NamedTuple):
 
 
 class Waiting:
-    """All who wait in asyncio for rows of one writer, in however many loops."""
+    """All waiters in asyncio for rows of one writer, in however many loops."""
 
     def __init__(self, write_behind: WriteBehind, timeout_s: float) -> None:
         """Nobody waits longer than `timeout_s`."""

@@ -74,7 +74,7 @@ class Metrics:
         self._rests_until_s = 0.0
 
     async def text(self) -> bytes:
-        """All of it, as Prometheus reads it: one text for all who ask while it is waited for and made.
+        """All of it, as Prometheus reads it: one text for all requests while it is waited for and made.
 
         O(markets), one family at a time with others in between. A request soon after the last text waits: making them
         takes a twentieth of the loop's time at most, however many ask, so of a thousand markets there is one a second.

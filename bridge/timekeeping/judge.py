@@ -108,7 +108,7 @@ class Judge:
             self._agreed_since_us = None
 
     def accept(self, reading: Reading) -> None:
-        """The machine's clock is right at this moment, because somebody says so who knows."""
+        """The machine's clock is right at this moment, because an operator says so."""
         self.offset_us = reading.wall_us - reading.steady_us
         self._believe(reading)
 

@@ -114,7 +114,7 @@ class Timekeeper:
         return self._steady()
 
     def told(self, asked_us: int, database_us: int) -> None:
-        """What the database's clock says, to who asked at that moment."""
+        """The database's clock said this, to a question asked at that moment."""
         self._look((asked_us, database_us))
 
     def silent(self) -> None:

@@ -131,7 +131,7 @@ def carry_out(
 
 @contextlib.contextmanager
 def _alone(connection: psycopg.Connection, shard_id: int) -> Iterator[None]:
-    """Hold the lock of all who prune this shard. Raises `Unavailable` if another does."""
+    """Hold the lock of pruning this shard. Raises `Unavailable` if another does."""
     try:
         row = connection.execute(_LOCK, (shard_id,)).fetchone()
     except psycopg.Error as error:

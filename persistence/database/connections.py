@@ -142,7 +142,7 @@ def _fill(gen: PQGen[T]) -> T:
 def opened_for_pool(why: list[str], *, read_only: bool, answer_s_max: float) -> type[BoundedConnection]:
     """The connections of one pool, settled as they are opened. Why the last one could not be is left in `why`.
 
-    A pool opens them in threads of its own, and tells who waits for one only that none came.
+    A pool opens them in threads of its own, and tells a waiter for one only that none came.
     """
 
     class Pooled(BoundedConnection):

@@ -95,7 +95,7 @@ class PostgresJournal(Journal):
         """See `Journal.scan`. Each chunk is a query of its own, so that a long read holds back no vacuum.
 
         A thread that reads ahead costs more than it saves: it waits for the interpreter after every packet, because
-        who replays rows holds it all the time.
+        a replay holds it all the time.
         """
         while rows := self._chunk(after_seq):
             self._check_follows(rows, after_seq)

@@ -101,7 +101,7 @@ class Chain:
         *,
         checks_shapes: bool = False,
     ) -> None:
-        """Begin after row `seq`, which was so; digest None trusts the first row, for one who begins in the middle.
+        """Begin after row `seq`, which was so; digest None trusts the first row, for a reader from the middle.
 
         What a digest proves was checked before it was written, and is not checked again unless `checks_shapes`.
         """

@@ -38,7 +38,7 @@ class Heartbeat:
     """Leads a shard, as others see it. Safe to call from any thread; `take` first and once."""
 
     def __init__(self, url: str, shard_id: int, *, address: str, lease_s: float, watch: Watch | None = None) -> None:
-        """Remember who we are; nothing is claimed yet. `watch` hears at each renewal what the database's clock says."""
+        """Remember our address; nothing is claimed yet. `watch` is told the database's clock at each renewal."""
         self.shard_id: Final = shard_id
         self.address: Final = address
         self.lease_s: Final = lease_s
@@ -97,7 +97,7 @@ class Heartbeat:
 
     @property
     def successor(self) -> str:
-        """The address of who leads after us, as far as it is known; else empty."""
+        """The next leader's address, as far as it is known; else empty."""
         return self._successor
 
     @property
@@ -108,7 +108,7 @@ class Heartbeat:
     def release(self) -> None:
         """Let others lead at once, instead of after the lease. Nothing may be written after it. Never raises.
 
-        From then on it watches for who leads next, until it is closed.
+        From then on it watches for the next leader, until it is closed.
         """
         self._over.set()
 
@@ -150,7 +150,7 @@ class Heartbeat:
             with self._line.use() as connection:
                 statement(connection)
         except (Unavailable, AccessDenied) as error:
-            # A right that was taken away is no news of who leads either: the journal's writer says what it means.
+            # A right that was taken away is no news about the leader either: the journal's writer says what it means.
             logger.debug("the lease of shard %d: %s", self.shard_id, error)
             if self._watch_time is not None:
                 self._watch_time.silent()

@@ -57,7 +57,7 @@ class Watch(Protocol):
         """The moment before the database is asked, for `told`."""
 
     def told(self, asked_us: int, database_us: int) -> None:
-        """What the database's clock says, to who asked at that moment."""
+        """The database's clock said this, to a question asked at that moment."""
 
     def silent(self) -> None:
         """The database did not answer."""
@@ -73,7 +73,7 @@ class Watch(Protocol):
         """An operator has said this."""
 
     def objection(self, asked_us: int, view: View) -> str:
-        """Why this process must not begin to lead, by what the database says to who asked at that moment; or empty."""
+        """Why this process must not begin to lead, by the database's answer to a question of that moment; or empty."""
 
 
 def look(connection: psycopg.Connection, shard_id: int) -> View:

@@ -96,7 +96,7 @@ class Standby:
 
     @property
     def leader(self) -> str:
-        """The address of who leads, empty while nobody is known to."""
+        """The leader's address, empty while none is known."""
         leader = self._leader
         return leader.address if leader is not None and leader.sign == "alive" else ""
 

@@ -1,8 +1,8 @@
 """Whether a shard's leader is gone.
 
 Rule of this file: a single look proves nothing. A leader whose session has just been cut connects again at once, so it
-is missed for a little while, in one unbroken view of the database, before anybody acts on it. Only who has let go by
-itself is believed at once.
+is missed for a little while, in one unbroken view of the database, before anybody acts on it. Only a leader that has
+released its lease by itself is believed at once.
 """
 
 import time

@@ -6,8 +6,9 @@ against that and not against the loss of this machine; one that cannot be writte
 nobody, because without it the market is as safe as its database.
 
 A file has two blocks that are written in turn, each with a checksum, so that one of them is whole at any moment. It is
-locked by the process that writes it; a leader and a standby that share a folder have a file each, and who begins to
-lead reads all. A mark that says more than its next writer knows of is left as it is: it may be all that shows a loss.
+locked by the process that writes it; a leader and a standby that share a folder have a file each, and a process that
+begins to lead reads all. A mark that says more than its next writer knows of is left as it is: it may be all that shows
+a loss.
 """
 
 import contextlib

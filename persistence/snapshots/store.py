@@ -38,8 +38,8 @@ class Snapshot(Struct, frozen=True):
 class Info(Struct, frozen=True):
     """A snapshot that is kept, without its image. `name` is what its store calls it.
 
-    `rules` says who took it and decides nothing: state is state. `fault` says why the rest cannot be read, where that
-    is known without reading the image.
+    `rules` says which program took it and decides nothing: state is state. `fault` says why the rest cannot be read,
+    where that is known without reading the image.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Artifacts, and who works for which bounty: read and written.
+"""Artifacts, and the claimants of bounties: read and written.
 
 Rule of this file: statements only, each one transaction of its own. Nothing here moves a token: stakes and bounties are
 holds, which the journal has, and are only read.
@@ -33,7 +33,7 @@ _HOLD_STATUS: Final = {
 
 
 class ArtifactRow(Struct, frozen=True):
-    """An artifact, with its price between 0 and 1, and who set that."""
+    """An artifact, with its price between 0 and 1, and the author of that price."""
 
     artifact_id: str
     artifact_type: str

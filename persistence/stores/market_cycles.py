@@ -49,7 +49,7 @@ class CycleRow(Struct, frozen=True):
 
     @property
     def cycle(self) -> Cycle:
-        """Without who set it, and when."""
+        """Without the author and time of the change."""
         return Cycle(self.mode, self.period_us)
 
 

@@ -68,7 +68,7 @@ class Following:
         self._seq: int | None = None
         # When rows became durable that the tables may lack: of each some, the last row and the time, the oldest first.
         self._noted: Final[deque[tuple[int, float]]] = deque([(durable_seq, now_s())])
-        # The time of the first of them, for who looks without the lock.
+        # The time of the first of them, for readers without the lock.
         self._behind_since_s = self._noted[0][1]
         self._waiting: Final[dict[int, tuple[int, Callback]]] = {}
         self._numbers: Final = count()
@@ -79,7 +79,7 @@ class Following:
     # --- for the driver ------------------------------------------------------------------------------------------
 
     def work_comes(self) -> None:
-        """There is something to do. For who drives it to replace; must not block."""
+        """There is something to do. The driver replaces it; it must not block."""
 
     def somebody_waits(self) -> None:
         """The pause before it is to be cut short. As `work_comes`."""
@@ -212,7 +212,7 @@ class Following:
         return lambda: None
 
     def behind(self, seq: int) -> Unavailable:
-        """What to tell who has waited for row `seq` in vain."""
+        """The error for a wait for row `seq` in vain."""
         return Unavailable(f"The SQL tables stand at row {self.seq} and do not have row {seq} yet: ask again.")
 
     # --- what comes of a try -------------------------------------------------------------------------------------
@@ -268,5 +268,5 @@ def _tell(callbacks: Sequence[Callback], failure: PersistenceError | None) -> No
         try:
             callback(failure)
         except Exception:
-            # One who waits must not keep the others from being told.
+            # One waiter must not keep the others from being notified.
             logger.exception("a callback of the projector failed")

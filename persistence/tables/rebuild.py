@@ -51,10 +51,10 @@ class Rebuilt:
 def rebuild(url: str, shard_id: int, journal: Journal) -> Rebuilt:
     """Delete all rows that a shard has in the SQL tables and make them again from its journal, all or nothing.
 
-    `journal` is that of this shard and this database, and may be written meanwhile: what comes is left to who brings
-    the tables along. Costs 20 to 50 us a journal row, twice the space of the tables until the next vacuum, and the
-    memory of all accounts. Raises `Unavailable`, `Corrupt` with the first bad row, or `Archived`; then the tables are
-    as before.
+    `journal` is that of this shard and this database, and may be written meanwhile: new rows are left to the process
+    that brings the tables along. Costs 20 to 50 us a journal row, twice the space of the tables until the next vacuum,
+    and the memory of all accounts. Raises `Unavailable`, `Corrupt` with the first bad row, or `Archived`; then the
+    tables are as before.
     """
     started = time.perf_counter()
     try:

@@ -1,4 +1,4 @@
-"""What the background writer decides: which rows go next, what a failure means, who is told what.
+"""What the background writer decides: which rows go next, what a failure means, which waiters are notified.
 
 Rule of this file: decisions only. No thread, no clock, no connection: times and outcomes are handed in, and what is due
 is handed back, so that a simulation drives the very code that runs in production (`tests/simulation`). A journal fails
@@ -210,7 +210,7 @@ class Outbox:
                 return self.fail(error)
 
     def fail(self, failure: PersistenceError) -> Notices:
-        """Stop for good: all who wait get the error, all who come get it. The first failure is the one that counts."""
+        """Stop for good: present and later waiters get the error. The first failure is the one that counts."""
         if self.failure is not None:
             return []
         self.failure = failure

@@ -273,7 +273,7 @@ class WriteBehind:
         return None
 
     def _attempted(self, position: Position | None) -> None:
-        """Tell the outbox, and all who listen or wait."""
+        """Tell the outbox, all listeners and all waiters."""
         outbox = self._outbox
         rows = outbox.batch
         if self._keep is not None and (position is None or position.last_digest == rows[-1].digest):
@@ -353,7 +353,7 @@ class WriteBehind:
     # --- failing -----------------------------------------------------------------------------------------------
 
     def _fail(self, failure: PersistenceError) -> None:
-        """Stop for good, and tell who waits."""
+        """Stop for good, and notify all waiters."""
         with self._lock:
             due = self._outbox.fail(failure)
             self._wake.notify()

@@ -118,7 +118,7 @@ class SlotLoop:
             elif self._is_worked(award):
                 return False
             else:
-                # It may have been completed by who shares this slot, between the first look and the claim.
+                # It may have been completed by a worker that shares this slot, between the first look and the claim.
                 completion = self._completion(award)
                 if completion is None:
                     logger.warning("task %s is not to be had: award %d is voided", award.task_id, award.award_id)

@@ -2,7 +2,7 @@
 
 Rule of this file: it waits and asks; charges are decided in `demurrage`. A period that has ended while nobody
 led is charged by the next leader, if it is the last one that has; one before it is forgiven. Between the periods
-debts are asked for, so that who holds or moves its tokens over midnight pays when they are free again.
+debts are asked for, so that an account that holds or moves its tokens over midnight pays when they are free again.
 """
 
 import asyncio

@@ -132,7 +132,7 @@ class DailyBudgets:
             return quest_budgets.reserved(connection, self._shard_id, older_than_s=older_than_s)
 
     def _today(self, connection: psycopg.Connection) -> date:
-        """As `today`, for who has a connection already."""
+        """As `today`, on an open connection."""
         return quest_budgets.today(connection) if self._clock is None else self.today()
 
     def _end(self, reservation_id: int, cost_tokens: int | None) -> SpendingRow:

@@ -28,7 +28,7 @@ RANKING_US_MAX: Final = 60_000_000
 # Tasks that are looked at together, to see whether they are still open.
 LOOKED_AT_ONCE: Final = 20
 # A reservation is followed by its claim within a second; a younger one is that of a worker about to claim. A worker
-# that claims later still is charged, by telling the cost; only who is killed then, too, has burned what nobody is
+# that claims later still is charged, by telling the cost; only one that is killed then, too, has burned what nobody is
 # charged for.
 ABANDONED_S_MIN: Final = 600.0
 

@@ -1,7 +1,7 @@
 """Whether the auction can be used, or the daily budget pays.
 
 Rule of this file: it looks and decides; it pays for nothing. Each process has a switch of its own and two may differ
-for a while: that is harmless, because a task's claim names who pays for it, and there is one.
+for a while: that is harmless, because a task's claim names its payer, and there is one.
 """
 
 import logging

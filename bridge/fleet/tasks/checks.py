@@ -83,7 +83,7 @@ def check_claim(
 
 
 def check_payer(payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1) -> None:
-    """Check who pays, and by which award or reservation. Raises `Invalid`."""
+    """Check the payer, and its award or reservation. Raises `Invalid`."""
     if payer not in get_args(Payer):
         raise Invalid("payer", payer, f"one of {', '.join(get_args(Payer))}")
     ids = {"auction": ("award_id", award_id), "budget": ("reservation_id", reservation_id)}

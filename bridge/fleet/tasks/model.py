@@ -50,7 +50,7 @@ class Task(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """That a worker has a task in hand, and who pays for it. A task has at most one.
+    """A worker has a task in hand; with its payer. A task has at most one.
 
     What pays is the fencing token: `award_id` where `payer` is `auction`, `reservation_id` where it is `budget`; the
     other is None. A reservation of 0 is one of which nothing is known, by a claim from before they were kept.

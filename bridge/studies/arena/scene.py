@@ -67,7 +67,7 @@ class Draw(Struct, frozen=True):
 
 
 def draw(seed: int, rounds: int, bidders: int) -> Draw:
-    """Draw a stretch of the trace, and who has each of its tasks.
+    """Draw a stretch of the trace, and the seats that have each of its tasks.
 
     The arrivals and their sizes are real. A slot is worth to a task what the demo says it is
     (`bridge.studies.demo.workload`): its worth times the model's real share of solved tasks, less the compute. Tasks

@@ -14,7 +14,7 @@ HONEST: Final = "truthful"
 
 # What a quest bids by default (BRG-1 of the demo's quests): six tenths of the value.
 SHADE: Final = 0.6
-# Each further bid of a bidder who reduces demand is worth four fifths of what honesty would say of it, compounding.
+# Each further bid of a bidder that reduces demand is worth four fifths of what honesty would say of it, compounding.
 REDUCTION: Final = 0.8
 # A paced bidder never bids less than a ninth of its values.
 MULTIPLIER_MAX: Final = 8.0
@@ -40,7 +40,7 @@ class Strategy(Protocol):
     """How a bidder bids. One object plays one game, so it may remember."""
 
     late: ClassVar[bool]
-    """Whether it waits until those who are not late have bid."""
+    """Whether it waits until the early ones have bid."""
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:
         """Return a price for each task; the values are the dearest first. Called once a round."""

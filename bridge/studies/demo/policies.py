@@ -1,4 +1,4 @@
-"""What decides who gets the free slots: the interface of a policy, and the three that the auction replaces.
+"""Which tasks get the free slots: the interface of a policy, and the three that the auction replaces.
 
 Rule of this file: pure; a policy sees what a scheduler could know at that moment and never a task's fate. The auction
 is a policy too (`auction.py`); it only asks a market instead of sorting.

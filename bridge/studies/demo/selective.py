@@ -2,7 +2,7 @@
 
 Bidders place no bid for a task that is expected to burn more compute than it is worth; a policy without prices does it
 all the same. Rule of this file: pure; it takes that advantage away, so that what prices do beyond it can be seen. It
-supposes a planner who knows every worth, which the market does not need.
+supposes a planner that knows every worth, which the market does not need.
 """
 
 from collections.abc import Sequence

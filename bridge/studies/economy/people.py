@@ -80,7 +80,7 @@ def people() -> list[Person]:
 
 
 def wishes(rng: Random, everybody: Sequence[Person], hour: int) -> list[Wish]:
-    """The tasks of an hour. Those who are idle never have one."""
+    """The tasks of an hour. Idle bidders never have one."""
     busy = BUSY_BY_DAY if DAY_BEGINS_H <= hour < DAY_ENDS_H else BUSY_BY_NIGHT
     found = []
     for person in everybody:

@@ -107,7 +107,7 @@ class Play:
             self._market.settle(award.slot_id, award.price_tokens, impact, award_id=award.award_id)
 
     def _bid(self, tasks: Sequence[tuple[str, Wish]]) -> list[tuple[Person, int]]:
-        """Everybody bids. Returns who cannot pay what it wants to bid, with what it had."""
+        """Everybody bids. Returns the bidders that cannot pay their bids, with the tokens they had."""
         outcomes = self._market.place_bids(
             [
                 verbs.place_bid(MARKET, wish.person.account_id, task_id, wish.person.bid_tokens(wish.worth_tokens))
@@ -133,7 +133,7 @@ class Play:
             self._market.place_bid(MARKET, account_id, task_id, left_tokens)
 
     def _midnight(self, day: int) -> None:
-        """Compute is burnt by who was paid for it, and rewards are funded; then idle tokens pay, if they have to."""
+        """Providers burn the compute they were paid for; rewards are funded; then idle tokens pay, if they have to."""
         self._clock.set_us(BEGINS_US + (day + 1) * DAY_US)
         paid_tokens = self._market.wallet(TREASURY).available_tokens
         if paid_tokens:
