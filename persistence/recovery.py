@@ -38,7 +38,7 @@ class PassedOver:
     reason: str
 
     def __str__(self) -> str:
-        """One line."""
+        """The snapshot and why it was passed over, in one line."""
         return f"passed over snapshot {self.name} of row {self.seq:,}: {self.reason}"
 
 

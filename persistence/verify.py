@@ -64,11 +64,11 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether no difference was found."""
         return not self.differences
 
     def __str__(self) -> str:
-        """What to print."""
+        """The report as text."""
         read = (
             f"shard {self.shard_id}: {self.rows:,} journal rows, {self.table_rows:,} table rows, {self.seconds:.1f} s"
         )

@@ -60,7 +60,7 @@ class Filtered(Protocol):
 
     @property
     def filter(self) -> Filter:
-        """It does not change."""
+        """The filter of its owner, which never changes."""
 
 
 S = TypeVar("S", bound=Filtered)
@@ -76,7 +76,7 @@ class Index(Generic[S]):
         self._by_market: dict[str, dict[S, None]] = {}
 
     def add(self, subscriber: S) -> None:
-        """O(its markets)."""
+        """Add a subscriber. O(markets of its filter)."""
         for index, name in self._places(subscriber.filter):
             index.setdefault(name, {})[subscriber] = None
 

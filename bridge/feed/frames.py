@@ -68,7 +68,7 @@ class Row:
 
     @property
     def seq(self) -> int:
-        """Its place in the journal."""
+        """The row's place in the journal."""
         return self.entry.seq
 
     @property
@@ -88,7 +88,7 @@ def watermark(durable_seq: int) -> Delivery:
 
 
 def size_of(delivery: Delivery) -> int:
-    """Its bytes as text."""
+    """The bytes of the messages as event text."""
     return len(delivery[0].text) if len(delivery) == 1 else sum([len(frame.text) for frame in delivery])
 
 

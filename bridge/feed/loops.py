@@ -53,7 +53,7 @@ class PerLoop(Generic[T]):
         self.all: tuple[T, ...] = ()
 
     def here(self) -> T:
-        """That of the running loop."""
+        """The running loop's own, made at the first call."""
         loop = asyncio.get_running_loop()
         found = self._of_loop.get(loop)
         return self._make_for(loop) if found is None else found

@@ -23,7 +23,7 @@ HEARTBEAT: Final = b": still here\n\n"
 
 
 def encode(deliveries: Iterable[Delivery]) -> bytes:
-    """Some rows, in order."""
+    """The event text of some rows, in order."""
     parts: list[bytes] = []
     for delivery in deliveries:
         parts += [frame.text for frame in delivery[:-1]]

@@ -79,7 +79,7 @@ class Subscription:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has caught up."""
+        """Whether it has caught up, so that new rows are pushed to it."""
         return self._live
 
     @property

@@ -317,7 +317,7 @@ def _reign(
     ways: Ways,
     marks: HighWater,
 ) -> Reign:
-    """Everything that leads, running."""
+    """Start all parts of a leader's session."""
     heartbeat, recovered = succession.heartbeat, succession.recovered
     write_behind = WriteBehind(
         lambda: ways.to_journal(url, config.shard_id, heartbeat.epoch),

@@ -81,7 +81,7 @@ class Node:
         self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
-        """Serve from now on."""
+        """Begin to serve, with this session."""
         self._reign = reign
         self._decided.set()
 

@@ -74,7 +74,7 @@ class Replaying:
         return _outcome(row, "left out", 0, f"it was refused then: {what}" if what else "it changed nothing then")
 
     def heard(self, row: LostRow, reply: Reply) -> Outcome:
-        """What became of a row."""
+        """Take in the reply to a row's request; what became of the row."""
         then, now = row.caused(), reply.events
         first = now[0] if now else None
         if isinstance(first, Rejected):

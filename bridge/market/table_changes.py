@@ -28,7 +28,7 @@ TABLES_S_MAX: Final = 5.0
 
 
 class ChangeDesk:
-    """For many threads and loops."""
+    """Makes changes of plain tables. For many threads and loops."""
 
     def __init__(self, url: str, shard_id: int) -> None:
         """Nothing is opened yet."""

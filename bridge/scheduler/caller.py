@@ -93,7 +93,7 @@ class Caller:
         self.sweep_error = ""
 
     async def __aenter__(self) -> Self:
-        """Started."""
+        """Start it, in the running loop."""
         self.start()
         return self
 

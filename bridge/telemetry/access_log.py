@@ -32,7 +32,7 @@ class PerSecond:
         self._held_back = 0
 
     def passes(self) -> bool:
-        """Whether this one may."""
+        """Whether one more may pass in this second."""
         second = int(self._monotonic())
         if second != self._second:
             self._second, self._passed = second, 0

@@ -103,7 +103,7 @@ class _One(Collector):
         self._family = family
 
     def collect(self) -> Iterator[Metric]:
-        """That family."""
+        """The one family."""
         yield self._family
 
 

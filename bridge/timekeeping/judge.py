@@ -87,7 +87,7 @@ class Judge:
         self._answer = answer
 
     def see(self, reading: Reading) -> None:
-        """Judge this moment."""
+        """Judge a reading of both clocks."""
         agrees = abs(self.ahead_us(reading)) <= self.bound_us
         if self.leapt_us is None:
             if agrees:

@@ -35,7 +35,7 @@ class Leader(NamedTuple):
     clock_fault: str = ""
 
     def __str__(self) -> str:
-        """For a person."""
+        """The leader in one line."""
         return f"{self.address} ({self.process}, epoch {self.epoch}, lease renewed {self.renewed_s_ago:.1f} s ago)"
 
 

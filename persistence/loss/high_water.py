@@ -51,10 +51,10 @@ class Where(Protocol):
     """The part of `Journal` that is needed here."""
 
     def position(self) -> Position:
-        """Where it ends."""
+        """Where the journal ends."""
 
     def row_at(self, seq: int) -> Stored | None:
-        """One of its rows."""
+        """One row of the journal."""
 
 
 class HighWater:

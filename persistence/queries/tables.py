@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class AccountRow(Struct, frozen=True):
-    """A wallet."""
+    """A wallet, for the command line."""
 
     account_id: str
     kind: str

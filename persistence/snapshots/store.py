@@ -71,7 +71,7 @@ class SnapshotStore(Protocol):
         """The image as it was written. Raises `Damaged`, also if it is no longer there."""
 
     def delete(self, info: Info) -> None:
-        """Forget a snapshot; again: nothing."""
+        """Delete a snapshot. Idempotent."""
 
     def close(self) -> None:
         """Release connections and other resources. Never raises."""

@@ -156,7 +156,7 @@ class Following:
 
     @property
     def state(self) -> State:
-        """How it stands."""
+        """Whether the tables follow; see `State`."""
         return self._state
 
     def soon(self, within_s: float) -> int:
@@ -184,7 +184,7 @@ class Following:
         )
 
     def status(self) -> ProjectorStatus:
-        """Where it stands."""
+        """How far the tables are, and how far behind."""
         with self._lock:
             seq, durable_seq = self._seq, self._durable_seq
             # Of tables of which nothing is known yet, only for how long.

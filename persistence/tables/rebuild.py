@@ -40,7 +40,7 @@ class Rebuilt:
     seconds: float
 
     def __str__(self) -> str:
-        """One line."""
+        """What was rebuilt, in one line."""
         rate = round(self.rows / self.seconds) if self.seconds else 0
         return (
             f"shard {self.shard_id}: {self.table_rows:,} table rows from {self.rows:,} journal rows "

@@ -25,7 +25,7 @@ class Limits:
     outage_s_max: float = 300.0
 
     def __post_init__(self) -> None:
-        """Refuse nonsense at the start."""
+        """Refuse limits that make no sense."""
         assert 0 < self.batch_rows_max <= BATCH_ROWS_MAX, self
         assert self.queue_rows_max > 0 and self.queue_bytes_max > 0 and self.batch_bytes_max > 0, self
 

@@ -74,7 +74,7 @@ class Outbox:
         return first[0].entry.at_us if first else None
 
     def congestion(self) -> str:
-        """Why rows wait, in words."""
+        """Why rows wait: slow, or unavailable."""
         return "the database is slow" if self.outage_since_s is None else "the database is unavailable"
 
     def enqueue(self, *rows: Sealed) -> bool:

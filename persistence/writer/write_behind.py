@@ -176,7 +176,7 @@ class WriteBehind:
         return words if since is None else f"{words}, for {time.monotonic() - since:.1f} s now"
 
     def status(self) -> Status:
-        """Where it stands."""
+        """The status of the writer at this moment."""
         with self._lock:
             return status_of(self._outbox, time.monotonic(), is_closed=self._closed)
 

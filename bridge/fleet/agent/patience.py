@@ -59,7 +59,7 @@ class Ending:
 
     @property
     def asked(self) -> bool:
-        """Whether it is to end."""
+        """Whether the worker was asked to end."""
         return self._asked.is_set()
 
     @property

@@ -182,7 +182,7 @@ class Debts:
         self.done = False
 
     def question(self) -> Durable[list[DebtRow]]:
-        """The next debts."""
+        """The question for the next page of debts."""
         return Durable(
             lambda at, _: demurrage_debts.debts_page(at.connection, at.shard_id, self._after, ACCOUNTS_PER_PAGE)
         )

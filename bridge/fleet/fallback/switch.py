@@ -68,7 +68,7 @@ class Health:
         return ""
 
     def failed(self, why: str) -> None:
-        """A look had no answer."""
+        """Take in a probe without an answer."""
         self._failures += 1
         self._answers = 0
         self._failure = why
@@ -76,7 +76,7 @@ class Health:
             self.is_away = True
 
     def saw(self, sight: Sight, now_us: int) -> None:
-        """A look had this answer."""
+        """Take in a probe's answer."""
         self._failures = 0
         self._answers += 1
         if self._answers >= self._config.auction_answers_min:
@@ -115,7 +115,7 @@ class AuctionSwitch:
         self._thread: Final = threading.Thread(target=self._run, name=f"auction {market_id}", daemon=True)
 
     def start(self) -> Self:
-        """Begin to look."""
+        """Begin to probe."""
         self._thread.start()
         return self
 

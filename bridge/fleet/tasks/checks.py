@@ -133,6 +133,6 @@ def _check_number(field: str, number: float, most: float) -> None:
 
 
 def _check_reference(field: str, text: str) -> None:
-    """Empty, or a name."""
+    """Check an optional reference: empty, or a name."""
     if text != "":
         check_name(field, text)

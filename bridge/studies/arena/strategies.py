@@ -52,7 +52,7 @@ class Truthful:
     late: ClassVar[bool] = False
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:  # noqa: ARG002
-        """The values."""
+        """The values themselves."""
         return values_tokens
 
 

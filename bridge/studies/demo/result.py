@@ -33,7 +33,7 @@ AUCTION: Final = "auction"
 
 
 class Scene(Struct, frozen=True):
-    """What was played."""
+    """The setting of a demo: seed, length, slots, load, tasks and bidders."""
 
     seed: int
     minutes: int

@@ -42,7 +42,7 @@ class Person(Struct):
 
     @property
     def kind(self) -> AccountKind:
-        """Its account."""
+        """The kind of its account."""
         return "quest" if self.habit == "quest" else "agent"
 
     def bid_tokens(self, worth_tokens: int) -> int:

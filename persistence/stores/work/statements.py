@@ -98,7 +98,7 @@ def tasks_page(
 
 
 def tasks(connection: psycopg.Connection, kind: type[R], shard_id: int, task_ids: Sequence[str]) -> list[R]:
-    """These tasks."""
+    """The tasks with these ids."""
     query = f"SELECT {_TASK} FROM work_tasks WHERE shard_id = %(shard)s AND task_id = ANY(%(task_ids)s)"  # noqa: S608
     return _rows(connection, kind, query, shard_id, task_ids=list(task_ids))
 

@@ -40,7 +40,7 @@ class Told(logging.Handler):
             self._lines.append(wire.LogLine(record.name, record.levelno, self.format(record)))
 
     def take(self) -> list[wire.LogLine]:
-        """Hand over what was kept."""
+        """Return the kept records, and keep none."""
         lines, self._lines = self._lines, []
         return lines
 

@@ -48,7 +48,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The id of the process."""
         return self._process.pid
 
     def kill(self) -> None:
