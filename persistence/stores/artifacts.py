@@ -33,7 +33,7 @@ _HOLD_STATUS: Final = {
 
 
 class ArtifactRow(Struct, frozen=True):
-    """An artifact, with its price between 0 and 1, and the author of that price."""
+    """An artifact, with its price between 0 and 1, and who set that."""
 
     artifact_id: str
     artifact_type: str
