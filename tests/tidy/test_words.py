@@ -54,7 +54,7 @@ def found(text: str) -> list[tuple[int, str]]:
         (number, f"not {match[0]!r} but {instead}")
         for number, line in enumerate(text.splitlines(), 1)
         for pattern, instead, _, _ in WORDS
-        for match in re.finditer(rf"(?<![\w'-]){pattern}", line)
+        for match in re.finditer(rf"(?<![\w'-])(?:{pattern})", line)
     ]
 
 
