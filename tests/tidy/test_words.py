@@ -83,7 +83,6 @@ def test_the_files_that_are_read_are_those_of_the_product() -> None:
     names = files()
     assert {"README.md", "docs/faults.md", "engine/book.py", "persistence/journal/protocol.py"} <= set(names)
     assert len(names) > 200
-    assert not [name for name in TO_BE_READ if not (ROOT / name).exists()], "a line for a file that is gone"
 
 
 @pytest.mark.parametrize(("pattern", "_instead", "planted", "harmless"), WORDS, ids=[word[0] for word in WORDS])
