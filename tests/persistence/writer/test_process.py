@@ -264,5 +264,5 @@ def test_the_password_is_not_among_the_arguments(database_url: str) -> None:
         writer = processes.open(database_url, 0, 1)
         arguments = Path(f"/proc/{writer._child.pid}/cmdline").read_text(encoding="utf-8")
         assert "postgresql" not in arguments
-        assert "writer_process" in arguments
+        assert "writer.process" in arguments
         writer.close()
