@@ -54,7 +54,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows that may wait for the database before commands are refused: five seconds of full load, some 400 MB."""
 
     outage_limit_s: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
-    """How long the database may be away before the engine gives up: after that, people should decide."""
+    """How long the database may be unavailable before the engine gives up: after that an operator should decide."""
 
     tables_lag_rows_max: Annotated[int, Meta(ge=1, le=1_000_000_000)] = 1_000_000
     """How many rows the SQL tables may be behind the journal before commands are refused: half a minute of catching
@@ -62,7 +62,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     tables_lag_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
     """How long a row of the journal may wait for the SQL tables before commands are refused: as long as the database
-    may be away."""
+    may be unavailable."""
 
     ack_timeout_s: Annotated[float, Meta(gt=0, le=3_600)] = 30.0
     """How long a caller waits for its command to be durable before it is told that the outcome is unknown."""
@@ -71,7 +71,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The way to this process, for clients that ask another while this one leads. Empty: its process id and host."""
 
     lease_s: Annotated[float, Meta(ge=0.5, le=3_600)] = 5.0
-    """A leader that does not renew its lease for so long is taken for dead by those who stand by. It renews five times
+    """A leader that does not renew its lease for this long is taken for dead by its standbys. It renews five times
     as often, or five times a second."""
 
     clock_leap_s_max: Annotated[float, Meta(ge=1, le=3_600)] = 5.0
@@ -132,14 +132,14 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     30 % in a year. Once it is set, the first charge is for the last whole period before."""
 
     demurrage_period_s: Annotated[int, Meta(ge=60, le=2_678_400)] = 86_400
-    """How often tokens are charged, each time who has them then: what is new in a period is not idle in it. Periods are
+    """How often tokens are charged, each time from their owners then; tokens new in a period are not idle. Periods are
     counted from 1970, so those of a day begin at midnight UTC."""
 
     demurrage_exempt_tokens: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1_000
-    """So many idle tokens of each account are free of it."""
+    """Up to this many idle tokens of each account are exempt."""
 
     demurrage_to: Literal["treasury", "burn"] = "treasury"
-    """Where the charge goes: to the market's treasury, or out of the world."""
+    """Where the charge goes: to the market's treasury, or nowhere: it is burned."""
 
     ev_default_cost_tokens: Annotated[int, Meta(ge=1, le=TOKENS_MAX)] = 10_000
     """What a task is thought to burn while nothing like it has been finished; and the cost at which a task is worth
@@ -154,8 +154,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     that."""
 
     ev_amend_percent: Annotated[int, Meta(ge=0, le=1_000)] = 10
-    """A resting bid is amended if its price changes by at least so much of it: less is not worth its place in time. 0:
-    at every change."""
+    """A resting bid is amended if its price changes by at least this part of it: less is not worth its place in time.
+    0: at every change."""
 
     ev_bids_per_wallet_max: Annotated[int, Meta(ge=1, le=BIDS_PER_BIDDER_MAX)] = 1_000
     """How many of a wallet's tasks are bid for, the best first. More bids than there are slots to win only split the
@@ -165,16 +165,16 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all quests together may spend in a day, UTC, while the auction cannot be used. 0: they wait for it."""
 
     auction_look_s: Annotated[float, Meta(ge=0.1, le=3_600)] = 5.0
-    """How often the auction is looked at, to decide whether it can be used."""
+    """How often the auction is probed, to decide whether it can be used."""
 
     auction_failures_max: Annotated[int, Meta(ge=1, le=1_000)] = 3
-    """So many looks in a row without an answer, and the daily budget takes over: a restart or a takeover is shorter."""
+    """After this many probes in a row without an answer the daily budget takes over: a restart is shorter."""
 
     auction_answers_min: Annotated[int, Meta(ge=1, le=1_000)] = 3
-    """So many looks in a row with an answer, and the auction is used again: one that comes and goes is left alone."""
+    """After this many probes in a row with an answer the auction is used again: it must not flap."""
 
     auction_fruitless_s: Annotated[float, Meta(ge=1, le=604_800)] = 600.0
-    """If there were bids and slots for so long and nothing was sold, the daily budget takes over until something is:
+    """If there were bids and slots for this long and nothing was sold, the daily budget takes over until something is:
     ten calls of a market that is called every minute."""
 
     @property
@@ -184,7 +184,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 DEFAULTS: Final = Config()
-"""The settings of who sets nothing."""
+"""All settings at their defaults."""
 
 
 class ClientConfig(Struct, frozen=True, kw_only=True):
@@ -197,7 +197,7 @@ class ClientConfig(Struct, frozen=True, kw_only=True):
     """The API key."""
 
     allow_plain_http: bool = False
-    """Whether the key may go over http:// to another machine, where whoever is on the way can read it."""
+    """Whether the key may go over http:// to another machine, where others on the way can read it."""
 
     def __repr__(self) -> str:
         """Without the key."""
@@ -240,7 +240,7 @@ def load(environment: Mapping[str, str]) -> Loaded:
 
 
 def from_environment(environment: Mapping[str, str]) -> Config:
-    """`load`, for who does not ask where a value comes from."""
+    """`load`, without the sources of the values."""
     return load(environment).config
 
 

@@ -1,6 +1,6 @@
 """Which signals end a process of ours in order.
 
-Rule of this file: who is told to live on lives on.
+Rule of this file: a process that was told to ignore a signal ignores it.
 """
 
 import signal

@@ -49,7 +49,7 @@ logger: Final = logging.getLogger(__name__)
 
 # How soon it is noticed that this process leads no longer; its callers are told at once.
 _LOOK_S: Final = 0.2
-# Between attempts to stand by again, while the database is away.
+# Between attempts to stand by again, while the database is unavailable.
 _BEGIN_AGAIN_S: Final = 1.0
 # New objects before the interpreter looks for cycles among them, and how often it looks among older ones too. The usual
 # 700 are those of a few requests, which leave none: looking for them took a tenth of a bid's time and more. What does
@@ -72,12 +72,12 @@ class Ready(Struct, frozen=True):
 def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
     """Serve the market until SIGTERM, SIGINT or SIGHUP; a process that others have taken over from stands by again.
 
-    A signal ends it in order: what is under way is answered, what was applied is committed. A second one waits for no
-    caller any more, but for the journal all the same. SIGHUP is left alone where it was ignored before (`nohup`).
+    A signal ends it in order: requests under way are answered, applied commands are committed. A second one waits for
+    no caller any more, but for the journal all the same. SIGHUP is left alone where it was ignored before (`nohup`).
 
-    Whoever handed over, or was fenced off while it stood still, lets all of that reign go and begins anew, in this
-    process and on the same port; a database that is away then is waited for. What ends it (docs/faults.md has the list)
-    is raised: as `open_exchange` for what keeps it from beginning; `Invalid` or `Unavailable` for an address that
+    A process that handed over, or was fenced off while it stood still, drops all of that session and begins anew, in
+    this process and on the same port; an unavailable database is waited for then. What ends it (docs/faults.md has the
+    list) is raised: as `open_exchange` for what keeps it from beginning; `Invalid` or `Unavailable` for an address that
     cannot be listened on; `Unavailable` for a journal that has stopped for any other reason than a successor, for an
     engine that broke off in the middle of a command, and for rows that could not be written before the end; and of
     `persistence.errors` for a history that it cannot follow.
@@ -95,15 +95,15 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
 
     port = config.port
     ending: Ending = "over"
-    reigns = 0
+    sessions = 0
     try:
         while ending == "over":
             listening = listening_socket(config.host, port)
             _warn_of_plain_text(listening)
-            # Where any port would do, it stays the same one for those who have found it.
+            # Where any port would do, it stays the same one for its clients.
             port = listening.getsockname()[1]
-            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen, again=reigns > 0))
-            reigns += 1
+            ending = uvloop.run(_serve_once(config, listening, on_ready, requests, seen, again=sessions > 0))
+            sessions += 1
             if ending == "over":
                 logger.warning("this process leads no longer: it stands by again")
     finally:
@@ -191,7 +191,7 @@ async def _begin(
 ) -> tuple[Exchange, Keyring, Path | None] | None:
     """A standby, the keys and the path of the admin's, until the stack ends. None if a signal came before it had begun.
 
-    A database that is away is waited for by who has begun before. Who begins for the first time is told.
+    An unavailable database is waited for, but for the first start, which fails.
     """
     while "signal" not in endings:
         try:
@@ -229,7 +229,7 @@ async def _close(exchange: Exchange) -> None:
 
 
 def connection_table(config: Config) -> ConnectionTable:
-    """Who may be connected. Raises `Invalid` for proxies that are no addresses."""
+    """The table of connections. Raises `Invalid` for proxies that are no addresses."""
     is_proxy = among(config.proxy_addresses, "proxy_addresses")
     return ConnectionTable(CONNECTIONS_MAX, config.connections_per_address_max, is_proxy)
 
@@ -239,7 +239,7 @@ def _warn_of_plain_text(listening: socket.socket) -> None:
     address = listening.getsockname()[0]
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         logger.warning(
-            "listening on %s: API keys come in plain text, and whoever is on the way can read them. Let a proxy with "
+            "listening on %s: API keys come in plain text, and others on the way can read them. Let a proxy with "
             "TLS stand before it, and let only that reach this port (deploy/README.md)",
             address,
         )

@@ -12,7 +12,7 @@ STOPPING = b"STOPPING=1"
 
 
 def tell(news: bytes, environment: Mapping[str, str]) -> None:
-    """Say this to whoever started the process and gave it `NOTIFY_SOCKET` (sd_notify(3))."""
+    """Notify the service manager that gave this process `NOTIFY_SOCKET` (sd_notify(3))."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -9,7 +9,7 @@
 `Worker` works off what its bids win. All of them have the same methods with the same results and errors.
 
 Rule of this file: the public names and where each comes from. A name is imported when it is first asked for, so that
-who only wants a client loads no database driver and no web framework.
+a program that only wants a client loads no database driver and no web framework.
 """
 
 from importlib import import_module

@@ -126,7 +126,7 @@ class Book:
             pass
 
     def checked(self) -> Iterator[Bid]:
-        """All bids, best first, while every property of the book is asserted: for who has to look at each anyway."""
+        """All bids, best first, while every property of the book is asserted: for callers that visit each anyway."""
         bids = 0
         before = 0
         assert len(self._prices) == len(self._levels), (len(self._prices), len(self._levels))

@@ -130,7 +130,7 @@ class Eligible:
         return True
 
     def live(self) -> Iterator[Bid]:
-        """The bids still to be visited that nothing from before this call stands against, whoever has taken what."""
+        """The bids still to be visited that nothing from before this call stands against, whatever has won so far."""
         for bid in self._bids:
             self.bids_visited += 1
             past = bid.ttl_at_us is not None and bid.ttl_at_us <= self._now_us
@@ -223,7 +223,7 @@ def _vickrey_prices(winners: Sequence[Bid], rejected: Bid | None, sold: Sequence
 
 
 class _Places:
-    """Who would come in if a winner stayed away, the awards of the others unchanged.
+    """Which bid would win a slot if a winner stayed away, the awards of the others unchanged.
 
     Two kinds of bids: rivals for a task that the winner has, and bids for tasks that nobody has. They are read from the
     book as far as somebody needs them, and kept, in book order, for the next winner.
@@ -241,7 +241,8 @@ class _Places:
         self._rivals_of: dict[str, list[Bid]] = {}
         self._kept_for_task: dict[str, int] = {}
         self._best_of_open_task: dict[str, int] = {}
-        # Bidders of kept bids, and winners with rivals. All other winners of so many slots displace the same bids.
+        # Bidders of kept bids, and winners with rivals. All other winners of the same number of slots displace the same
+        # bids.
         self._unlike: set[str] = set()
         self._displaced_by_alike: dict[int, list[int]] = {}
         # The rivals that the walk has met stand before the bid at which it ended.
@@ -296,8 +297,9 @@ class _Places:
         winner_id = self._winner_of.get(task)
         kept = self._kept_for_task.get(task, 0)
         if self._cap:
-            # Whoever stays away, the best bid for a task that nobody has comes in as long as its bidder is under the
-            # cap. So a bidder with so many of them is at the cap before any more of its bids, which cost nobody a look.
+            # Whichever winner stays away, the best bid for a task that nobody has comes in as long as its bidder is
+            # under the cap. So a bidder with as many of these as the cap allows is at it before any more of its bids,
+            # which need not be read.
             best = self._best_of_open_task.get(bid.bidder_id, 0)
             if self._won.get(bid.bidder_id, 0) + best >= self._cap:
                 return winner_id

@@ -148,19 +148,19 @@ class Stamped(Protocol):
 
     @property
     def seq(self) -> int:
-        """Its place."""
+        """Its place in the journal."""
 
     @property
     def at_us(self) -> int:
-        """Its time."""
+        """Its time, in us since 1970."""
 
     @property
     def actor(self) -> str:
-        """Who asks."""
+        """The account, or the staff, that gave the command."""
 
     @property
     def command_id(self) -> str:
-        """Under which id."""
+        """Its id; empty if it has none."""
 
 
 def chain(previous_digest: bytes, row: Stamped, rules: int, command_json: bytes, events_json: bytes) -> bytes:

@@ -14,5 +14,5 @@ def said_once(column: tuple[T, ...]) -> tuple[T, ...]:
 
 
 def spread(column: tuple[T, ...], count: int) -> tuple[T, ...]:
-    """The column of so many values that `said_once` was given. O(column)."""
+    """The column of `count` values that `said_once` was given. O(column)."""
     return column if len(column) == count else column * count

@@ -215,7 +215,7 @@ class PlaceHold(CommandBase, frozen=True, gc=False, tag="place_hold"):
 
 
 class CaptureHold(CommandBase, frozen=True, gc=False, tag="capture_hold"):
-    """Pay from a named hold and end it; None pays all of it, the rest goes back. By who placed it or the admin.
+    """Pay from a named hold and end it; None pays all of it, the rest goes back. By its owner or the admin.
 
     `account_id` is whose tokens they are.
     """
@@ -227,7 +227,7 @@ class CaptureHold(CommandBase, frozen=True, gc=False, tag="capture_hold"):
 
 
 class ReleaseHold(CommandBase, frozen=True, gc=False, tag="release_hold"):
-    """End a named hold of `account_id` and give all of it back. By who placed it or the admin."""
+    """End a named hold of `account_id` and give all of it back. By its owner or the admin."""
 
     hold_id: Name
     account_id: Owner = ""
@@ -245,7 +245,7 @@ class BeginHistory(CommandBase, frozen=True, gc=False, tag="begin_history"):
 
 
 class BindHolds(CommandBase, frozen=True, gc=False, tag="bind_holds"):
-    """Something was spent because of these holds: who placed them may not end them for a while (HLD-8). By staff."""
+    """Something was spent because of these holds: their owners may not end them for a while (HLD-8). By staff."""
 
     reason: Reason
     reference_type: Reference
@@ -276,7 +276,7 @@ Command = (
 
 
 class Entry(Struct, frozen=True, gc=False):
-    """A stamped command: its place in the one order, its time, and who asks.
+    """A stamped command: its place in the one order, its time, and its actor.
 
     `seq` is gapless from 1, but for where rows were lost (`after_seq`); `at_us` never goes back. `command_id`, where
     not empty, makes a retry safe: the same id of the same actor with the same command is answered with the first reply

@@ -26,7 +26,7 @@ class Digests:
     __slots__ = ("_buckets", "_count", "_row_bytes")
 
     def __init__(self, value_bytes: int = 0) -> None:
-        """Begin empty. Every value has so many bytes."""
+        """Begin empty. Every value has `value_bytes` bytes."""
         self._row_bytes = _REST_BYTES + value_bytes
         self._buckets: dict[bytes, bytearray] = {}
         self._count = 0

@@ -18,7 +18,7 @@ HoldKey = tuple[str, str]
 
 
 class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
-    """One named hold (HLD-1). `placed_by` is who may end it, besides the admin.
+    """One named hold (HLD-1). `placed_by` is the account that may end it, besides the admin.
 
     Its fields in order are its row of the image.
     """
@@ -37,7 +37,7 @@ class NamedHold(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> HoldKey:
-        """What it is known by."""
+        """Its key: its account and its id."""
         return self.account_id, self.hold_id
 
 
@@ -55,7 +55,7 @@ class Binding(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What it is known by."""
+        """Its key: its reason, and type and id of its reference."""
         return self.reason, self.reference_type, self.reference_id
 
 

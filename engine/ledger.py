@@ -75,7 +75,7 @@ class Ledger:
         self.transfers_posted += 1
 
     def hold(self, account_id: str, tokens: int) -> None:
-        """Set available tokens aside. Whoever does keeps how many, and releases them once (LED-6)."""
+        """Set available tokens aside. The caller remembers how many, and releases them once (LED-6)."""
         account = self.accounts[account_id]
         assert 0 <= tokens <= account.balance_tokens - account.held_tokens, (tokens, account)
         account.held_tokens += tokens

@@ -60,11 +60,11 @@ HOLD_BINDINGS_MAX: Final = 100_000
 # Earnings remembered for ever, because one paid twice is money made from nothing (LED-4). Full means refuse: at one a
 # second after two years. Each takes 16 bytes of memory and 14 of the image: 1 GB and 0.9 GB at the bound.
 EARNINGS_MAX: Final = 64_000_000
-# Whole replies remembered for retries (IDM-1): so many of what was done, and as many refusals. At 40,000 commands a
-# second that is 1.6 s of everybody's commands, and minutes at the usual rates. About 50 MB each.
+# Whole replies remembered for retries (IDM-1): up to this many accepted commands, and as many refused ones. At 40,000
+# commands a second that is 1.6 s of everybody's commands, and minutes at the usual rates. About 50 MB each.
 RECEIPTS_MAX: Final = 65_536
-# What moved tokens is remembered for a day, in periods that are forgotten whole: the present one and so many before it,
-# so 24 hours at least and 28 at most. More periods would forget more evenly, and each is one more place to look.
+# What moved tokens is remembered for a day, in periods that are forgotten whole: the present one and this many before
+# it, so 24 hours at least and 28 at most. More periods would forget more evenly, and each is one more place to look.
 RETRIES_PERIOD_US: Final = 4 * 3600 * 1_000_000
 RETRIES_PERIODS_KEPT: Final = 6
 # How much of it at a time; full means refuse (IDM-1). Each takes 34 bytes of memory and 30 of the image: 0.7 GB and

@@ -35,7 +35,7 @@ class Quote(Struct, frozen=True):
     where it would be passed over, or where it is further back than the first that cannot win. `bids_ahead` counts the
     eligible bids before it, up to one more than there are slots. `replaces_bid_id` is the bidder's open bid for the
     task, which an amendment would give this price. The two clearing prices are those of the call with this bid and of
-    the call as things are, None where there is no one price; who has a rival for its task may pay more.
+    the call as things are, None where there is no one price; a bid with a rival for its task may pay more.
     `winning_price_tokens` is the lowest that would win, whatever the bidder has, None where none would.
     """
 
@@ -62,9 +62,9 @@ def quote(
 ) -> Quote | None:
     """What a bid of this price would get in a call at `at_us`, which is not before the state's own time.
 
-    Without a bidder it is that of somebody who has no bid yet, and enough tokens; without a task, for a new one. The
-    market must be there. Costs what two calls cost: the slots, and the bids visited, not those that rest (CLR-9); None
-    if a call visits `bids_max` of them or more.
+    Without a bidder the bid is that of an account with no bid yet and enough tokens; without a task, it is for a new
+    one. The market must be there. Costs what two calls cost: the slots, and the bids visited, not those that rest
+    (CLR-9); None if a call visits `bids_max` of them or more.
     """
     assert at_us >= state.at_us, (at_us, state.at_us)
     market = state.markets[market_id]
@@ -101,7 +101,7 @@ class _Rivals:
 
     def __init__(self, walk: Eligible, market: Market, bid: Bid, slots: int) -> None:
         self._prices: list[int] = []
-        # So many of them may be ahead of the bid before it is passed over: its task gone, or its bidder at the cap.
+        # Up to this many may be ahead of the bid before it is passed over: its task gone, or its bidder at the cap.
         self._ahead_max = slots
         cap, taken = market.rules.awards_per_bidder_max, 0
         task = market.task_of(bid)

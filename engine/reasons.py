@@ -1,4 +1,4 @@
-"""The reasons of movements that say what happened, and who alone may say it.
+"""The reasons of movements, and the actors that alone may give them.
 
 Rule of this file: names only. Any other reason is anybody's word; by these, sums can be believed (LED-8).
 """

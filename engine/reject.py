@@ -79,10 +79,10 @@ class Reject(Enum):
     HOLD_BINDINGS_FULL = "HOLD_BINDINGS_FULL"
     EARNINGS_FULL = "EARNINGS_FULL"
 
-    # Money comes last: whoever is told this could have done it with more tokens (LED-7).
+    # Money comes last: with more tokens the command would have been accepted (LED-7).
     SUPPLY_EXCEEDED = "SUPPLY_EXCEEDED"
     HOLD_EXCEEDED = "HOLD_EXCEEDED"
     FUNDS_INSUFFICIENT = "FUNDS_INSUFFICIENT"
 
-    # It could be done, but a retry of it could not be known (IDM-1). Whoever gives no id is not told this.
+    # It could be done, but a retry of it could not be recognised (IDM-1). A command without an id never meets this.
     RETRIES_FULL = "RETRIES_FULL"

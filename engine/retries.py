@@ -2,7 +2,7 @@
 
 Rule of this file: nothing is forgotten before its time. What would not fit is refused before it is done, and no actor
 uses up the room of another. The whole command is kept by `receipts`, for a shorter time; here is only what it takes to
-know it again: a digest of who and which id, one of the command, and the row that has the rest.
+know it again: a digest of actor and id, one of the command, and the row that has the rest.
 """
 
 from hashlib import sha256
@@ -147,5 +147,5 @@ class Retries:
 
 
 def fingerprint(command: Command) -> bytes:
-    """What tells a command from another under the same id. Only who has that id could make two that are alike."""
+    """What tells a command from another under the same id. Only the owner of that id could make two that are alike."""
     return sha256(encode(command)).digest()[:_COMMAND_BYTES]

@@ -34,7 +34,7 @@ class Slot(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
 
     @property
     def key(self) -> SlotKey:
-        """What it is known by."""
+        """Its key: its provider and its id."""
         return self.provider_id, self.slot_id
 
 
@@ -57,7 +57,7 @@ class Award(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_field
 
     @property
     def slot_key(self) -> SlotKey:
-        """What its slot is known by."""
+        """The key of its slot."""
         return self.provider_id, self.slot_id
 
 

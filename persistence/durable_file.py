@@ -1,7 +1,7 @@
 """Files that are under their name with all of their bytes on the disk, or are not there.
 
 Rule of this file: a file is written under another name, flushed, renamed, and then the folder is flushed. A writer
-holds a lock on it until it has its name, so who can take the lock knows that its writer is dead.
+holds a lock on it until it has its name, so a process that can take the lock knows that its writer is dead.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def appearing(path: Path, mode: int = 0o666) -> Iterator[BufferedRandom]:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether there was no room: on the file system, or within the quota of whoever writes."""
+    """Whether there was no room: on the file system, or within the quota of the process."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 

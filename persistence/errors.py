@@ -13,7 +13,7 @@ class PersistenceError(Exception):
 class Unavailable(PersistenceError):
     """The database cannot be reached or started, or refuses for now; what was acknowledged is safe, try again later.
 
-    Nothing of the refused work was written, or whoever raises this has yet to find out (and will, before it goes on).
+    Nothing of the refused work was written, or that is still to be found out (and will be, before the writer goes on).
     """
 
 
@@ -65,7 +65,7 @@ class RowsLost(PersistenceError):
         )
 
     def __reduce__(self) -> tuple[object, ...]:
-        """It is copied for each who waits."""
+        """It is copied for each waiter."""
         return _rows_lost, (self.last_seq, self.lost_seq, self.other)
 
 

@@ -38,7 +38,7 @@ class PassedOver:
     reason: str
 
     def __str__(self) -> str:
-        """One line."""
+        """The snapshot and why it was passed over, in one line."""
         return f"passed over snapshot {self.name} of row {self.seq:,}: {self.reason}"
 
 
@@ -112,7 +112,7 @@ class Replica:
 def recover(journal: Journal, snapshots: SnapshotStore | None = None, *, epoch: int | None = None) -> Recovered:
     """Become the writer of the shard and bring its engine back. A new shard gives a new engine.
 
-    The epoch is raised first, or the caller has done so and names it, so that whoever wrote before cannot write any
+    The epoch is raised first, or the caller has done so and names it, so that the previous writer cannot write any
     more while the rows are read. Costs some 20 us for each row after the newest snapshot, and 5 us for each bid in
     that. Raises `Unavailable`; `Fenced` if another claims the shard meanwhile; `Corrupt` or `Diverged` with the first
     bad seq: then nothing may be written.

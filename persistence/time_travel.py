@@ -20,7 +20,7 @@ from callmarket.persistence.queries import MovementRow, RoundRow
 from callmarket.persistence.recovery import rehearse
 from callmarket.persistence.snapshots.store import SnapshotStore
 
-# Tables that are further behind are told so.
+# Tables that are further behind are an error.
 _WAIT_S_MAX: Final = 5.0
 
 
@@ -74,7 +74,7 @@ def _insist_on_tables(connection: psycopg.Connection, shard_id: int, state: Stat
     mark = wait_for_tables(connection, shard_id, state.seq, _WAIT_S_MAX)
     if mark < state.seq:
         raise Unavailable(
-            f"The SQL tables stand at row {mark} and do not have row {state.seq} yet: whoever leads the market brings "
+            f"The SQL tables stand at row {mark} and do not have row {state.seq} yet: the market's leader brings "
             "them along."
         )
 

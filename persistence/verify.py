@@ -36,7 +36,7 @@ from callmarket.persistence.recovery import check_end, replay
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
 
-# After so many differences the next ones say nothing new.
+# After this many differences the next ones say nothing new.
 DIFFERENCES_MAX: Final = 20
 
 _READ_ROWS: Final = 10_000
@@ -64,11 +64,11 @@ class VerifyReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
+        """Whether no difference was found."""
         return not self.differences
 
     def __str__(self) -> str:
-        """What to print."""
+        """The report as text."""
         read = (
             f"shard {self.shard_id}: {self.rows:,} journal rows, {self.table_rows:,} table rows, {self.seconds:.1f} s"
         )
@@ -86,7 +86,7 @@ class VerifyReport:
 
 
 def verify(url: str, shard_id: int, archive: Path | None = None) -> VerifyReport:
-    """Check everything that a shard has in the database. What is wrong is in the report.
+    """Check everything that a shard has in the database; the report has all faults.
 
     Raises only `Unavailable`; `Archived` if rows have left the journal and their folder, `archive`, is not named; and
     `Corrupt` where the server itself finds its files damaged, for then it gives nothing to compare.
@@ -143,7 +143,7 @@ class _Verifier:
         self.disagreements: list[str] = []
 
     def differences(self) -> Iterator[str]:
-        """Find what is wrong, lazily; past the first bad journal row nothing more can be said."""
+        """Find faults, lazily; past the first bad journal row nothing more can be said."""
         try:
             self._read_journal()
         except (Corrupt, Diverged) as error:

@@ -1,4 +1,4 @@
-"""As whom a command is done: the one place where keys meet commands.
+"""Authorization: as which actor a key gives a command, decided in this one place.
 
 Rule of this file: every command is decided here, in one exhaustive match. The actor follows from the key, the command
 and the account that the caller has named, never from the state, so that a retry is the same actor's. What an actor may
@@ -86,7 +86,7 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read, c
         case OpenAccount() | Mint() | Burn():
             return _admin(principal) or _forbid(principal, Scope.ADMIN)
         case BeginHistory():
-            # Whoever runs the market says so on its command line, while nobody leads.
+            # The operator gives these on the command line, while no process leads.
             return _forbid(principal, Scope.ADMIN)
         case _ as never:
             assert_never(never)
@@ -112,7 +112,7 @@ def acting_account(principal: Principal, scope: Literal[Scope.BID, Scope.OFFER],
 
 
 def own_provider(principal: Principal, command: Command, named: str) -> str:
-    """Whose slot a command means that names no provider: that of whoever acts, by the rule of `acting_account`.
+    """The provider of a slot that a command names without one: the acting account's, by the rule of `acting_account`.
 
     A key that only bids may settle, too, what its account has won; its own slots are that account's. Raises as
     `acting_account`.
@@ -158,7 +158,7 @@ def _about_a_slot(principal: Principal, account: str) -> str:
 
 
 def _settling(principal: Principal, account: str, command: SettleAward, read: Read, command_id: str) -> str:
-    """Who reports cost and impact: by either scope, but no key the impact that rewards an account that it bids for."""
+    """The account that reports cost and impact, by either scope; no key reports impact that rewards its own bidder."""
     if not (account and (principal.may_bid_for(account) or principal.may_offer_for(account))):
         if staff := _staff(principal):
             return staff
@@ -180,7 +180,7 @@ def _fault_of_report(state: State, principal: Principal, account: str, command: 
     slot = state.slots.get((command.provider_id, slot_id))
     if slot is None or (command_id and first_use(state, account, command_id, command, state.at_us)):
         return ""
-    # Whichever of its accounts it names: who may bid for the winner would write its own cheque.
+    # Whichever of its accounts it names: a key that may bid for the winner would write its own cheque.
     if state.markets[slot.market_id].rules.pays_for_impact and slot.winner_id and principal.may_bid_for(slot.winner_id):
         return (
             f"market {slot.market_id!r} pays for impact, and key {principal.key_id} may bid for {slot.winner_id!r}, "
@@ -195,7 +195,7 @@ def _fault_of_report(state: State, principal: Principal, account: str, command: 
 
 
 def _staff(principal: Principal) -> str:
-    """The actor of whoever runs the market, empty for others. As the operator where that is enough."""
+    """The actor of a staff key, empty for others. As the operator where that is enough."""
     return OPERATOR if Scope.OPERATE in principal.scopes else _admin(principal)
 
 

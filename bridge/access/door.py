@@ -1,6 +1,6 @@
-"""The door: every request from outside passes here, first with its key, then with its weight.
+"""Authentication and rate limits: every request from outside passes here, first with its key, then with its weight.
 
-Rule of this file: who cannot show a key that works costs little and learns nothing; who can is held to its own rate.
+Rule of this file: a caller without a valid key costs little and learns nothing; one with a key is held to its rate.
 A key that works is let in from wherever it comes, so that nobody behind the same address or proxy can shut it out: what
 the limit on failures protects is work and the log, for the secrets themselves cannot be guessed at any rate.
 """
@@ -23,7 +23,7 @@ logger: Final = logging.getLogger(__name__)
 # A person who mistypes, or an agent with an old key that tries again, stays below; what comes above is not even logged.
 FAILURES_PER_S: Final = 1
 FAILURES_BURST: Final = 20
-# Some megabyte of addresses. Who has more can begin anew with each, and gains nothing but a line in the log.
+# Some megabyte of addresses. A caller with more can begin anew with each, and gains nothing but a line in the log.
 PEERS_MAX: Final = 10_000
 
 _SECOND_NS: Final = 1_000_000_000
@@ -40,12 +40,13 @@ class Door:
         self._failures: Final = Buckets(PEERS_MAX)
 
     async def enter(self, authorization: bytes | None, peer: str) -> Principal:
-        """Who asks, by the value of its `Authorization` header; `peer` is the address that it comes from.
+        """The principal, by the value of the `Authorization` header; `peer` is the address that the request comes from.
 
-        It takes one request from the key's rate. Raises `Unauthorized`; or `TooManyRequests`, for who asks too often
-        and for who fails too often. About 5 us, ten times a bare SHA-256, and it waits for nothing where the key is
-        known. One that is not may have been made elsewhere a moment ago, so the table is looked at once more: only for
-        what has the shape of a key, only for a peer that has not failed too often, and for all who wait together.
+        It takes one request from the key's rate. Raises `Unauthorized`; or `TooManyRequests`, for a key that asks too
+        often and for a peer that fails too often. About 5 us, ten times a bare SHA-256, and it waits for nothing where
+        the key is known. One that is not may have been made elsewhere a moment ago, so the table is looked at once
+        more: only for what has the shape of a key, only for a peer that has not failed too often, and for all waiters
+        together.
         """
         try:
             principal = self._keyring.authenticate(key_text.bearer(authorization))
@@ -60,7 +61,7 @@ class Door:
         return principal
 
     def known(self, authorization: bytes | None) -> Principal:
-        """Who asks, as far as memory knows; nothing is taken from the key's rate. Raises `Unauthorized`. About 4 us."""
+        """The principal, as memory has it; nothing is taken from the key's rate. Raises `Unauthorized`. About 4 us."""
         return self._keyring.authenticate(key_text.bearer(authorization))
 
     def shown(self, authorization: bytes) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""New keys: what may be asked of one, and what is told of one afterwards.
+"""New keys: which settings a key may have, and which of them are shown afterwards.
 
 Rule of this file: pure but for the randomness of the key. The text of a key is in `Issued` alone, which does not show
 it when it is printed; its caller hands it over once.
@@ -18,7 +18,7 @@ from callmarket.bridge.api.units import at_us, datetime_of
 from callmarket.engine.commands import Name
 from callmarket.persistence.stores.api_keys import KeyRow
 
-# A team's agents fit, and whoever has more takes "*".
+# A team's agents fit; a larger fleet takes "*".
 ACCOUNTS_PER_KEY_MAX: Final = 100
 RATE_PER_S_MAX: Final = 1_000_000
 # One agent that bids as fast as it can; the largest batch twice. Both are for the operator to raise.
@@ -78,7 +78,7 @@ class Issued(Struct, frozen=True):
 
 
 def new_key(fields: dict[str, object]) -> NewKey:
-    """A key's description from what somebody wrote. Raises `Invalid` with field, value, and what is expected."""
+    """A key's description from user input. Raises `Invalid` with field, value, and what is expected."""
     try:
         return msgspec.convert(fields, NewKey)
     except msgspec.ValidationError as error:

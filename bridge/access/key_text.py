@@ -21,7 +21,7 @@ _ID: Final = re.compile(rf"[0-9A-Za-z]{{{_ID_CHARS}}}")
 _PREFIX: Final = b"cmk_"
 _ID_END: Final = len(_PREFIX) + _ID_CHARS
 _KEY_BYTES: Final = _ID_END + 1 + _SECRET_CHARS
-# With a scheme and some blanks; who sends more than this sends no key.
+# With a scheme and some blanks; anything longer is no key.
 _HEADER_BYTES_MAX: Final = 256
 
 MISSING: Final = "an API key is needed: Authorization: Bearer cmk_..."
@@ -36,7 +36,7 @@ def make() -> tuple[str, str, bytes]:
 
 
 def digest(secret: bytes) -> bytes:
-    """What is stored of a secret."""
+    """The digest of a secret, which is all that is stored of it."""
     return sha256(secret).digest()
 
 

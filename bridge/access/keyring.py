@@ -1,8 +1,8 @@
 """The keys that work, in memory: a check asks no database.
 
-Rule of this file: who is let in is decided by what was read last, our clock, and what this process itself has revoked.
-A database that is away lets nobody new in and shuts nobody out; what other processes change is known within a second of
-its being there to read.
+Rule of this file: a key is judged by what was read last, our clock, and what this process itself has revoked.
+A database that is unavailable lets nobody new in and shuts nobody out; what other processes change is known within a
+second of its being there to read.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ logger: Final = logging.getLogger(__name__)
 
 # One indexed row twice a second: a key that another process revokes works here for no longer.
 POLL_S: Final = 0.5
-# A key that is not known may have been made a moment ago, so the row is looked at once more. Who asks with keys that
-# are none causes so many looks at most, one after the other, and so many of them wait for one; more are told at once.
+# A key that is not known may have been made a moment ago, so the row is looked at once more. Requests with keys that
+# are none cause up to this many looks, one after the other, and up to this many wait for one; more are refused at once.
 _LOOK_PAUSE_S: Final = 0.05
 CATCHING_UP_MAX: Final = 64
 _CATCH_UP_S_MAX: Final = 2.0
-# A server that does not answer this is away; whoever makes or revokes a key waits no longer either.
+# A server that does not answer this is unavailable; making or revoking a key waits no longer either.
 _ANSWER_S_MAX: Final = 5.0
 # A page of keys for people: all that can work, and then some.
 LIST_ROWS_MAX: Final = 10_000
@@ -81,7 +81,7 @@ class Keyring:
         self._looked_s = time.monotonic()
         self._closed: Final = threading.Event()
         self._wanted: Final = threading.Event()
-        # Who waits for the next look, from whichever thread.
+        # Waiters for the next look, from any thread.
         self._waiting: Final[deque[Future[None]]] = deque()
         self._thread: Final = threading.Thread(target=self._run, name=f"keys {shard_id}", daemon=True)
 
@@ -118,11 +118,11 @@ class Keyring:
 
     @property
     def seconds_behind(self) -> float:
-        """How long ago the database was last asked and answered: so old may be what is known of other processes."""
+        """How long ago the database was last asked and answered: what is known of other processes may be that old."""
         return time.monotonic() - self._looked_s
 
     def authenticate(self, key: bytes) -> Principal:
-        """Who has this key. Raises `Unauthorized`, in the same words whatever is wrong. O(1), about 2 us."""
+        """The principal of this key. Raises `Unauthorized`, in the same words whatever is wrong. O(1), about 2 us."""
         key_id, secret = key_text.split(key)
         held = self._keys.get(key_id, _NOBODY)
         same = hmac.compare_digest(sha256(secret).digest(), held.digest)
@@ -132,7 +132,7 @@ class Keyring:
         return principal
 
     def present(self, principal: Principal) -> Principal:
-        """What a key may do now, of somebody who has shown it before. O(1), and below a microsecond.
+        """What a key may do now that was authenticated before. O(1), and below a microsecond.
 
         Raises `Unauthorized` if it works no longer, and says why: it is not a stranger's.
         """
@@ -190,7 +190,7 @@ class Keyring:
         return issued
 
     def revoke(self, key_id: str) -> KeyView:
-        """Take a key away: here at once, elsewhere within a second. Again: nothing changes.
+        """Take a key away: here at once, elsewhere within a second. Idempotent.
 
         Raises `Invalid` if there is no such key; `Unavailable` if it could not be recorded: then this process alone
         refuses it, as long as it runs.

@@ -1,4 +1,4 @@
-"""Who asks, once the key is checked: its scopes, the accounts that it covers, and its limits.
+"""The principal of a request, once its key is checked: scopes, accounts and limits.
 
 Rule of this file: plain facts about one key, without its secret or its digest, so that it can be printed and logged.
 """
@@ -56,7 +56,7 @@ class Principal(Struct, frozen=True):
     expires_at_us: int = NEVER_US
 
     def __post_init__(self) -> None:
-        """Insist on what `may_bid_for` and whoever takes the only account rely on."""
+        """Check what `may_bid_for` and uses of the only account rely on."""
         assert not self.accounts & NEVER_BIDS, self
         assert not self.providers & NEVER_OFFERS, self
 

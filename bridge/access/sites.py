@@ -1,6 +1,6 @@
 """Where a request comes from: what counts as one place.
 
-Rule of this file: pure. Who has one address of a network may have them all, so they count as one.
+Rule of this file: pure. An owner of one address of a network may have them all, so they count as one.
 """
 
 import ipaddress

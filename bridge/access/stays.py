@@ -1,7 +1,7 @@
-"""Who stays longer than a request takes, with a stream or a wait for news, and goes when its key does.
+"""Requests that last, as a stream or a long poll does, and that end when their key does.
 
-Rule of this file: a key is asked for at the door, and from then on here. A stay costs nothing while it lasts: keys are
-looked at, four times a second, and not those who came in with them.
+Rule of this file: a key is checked when the request comes in, and from then on here. A request costs nothing while it
+lasts: keys are looked at, four times a second, not their requests.
 """
 
 import asyncio
@@ -21,19 +21,19 @@ logger: Final = logging.getLogger(__name__)
 LOOK_S: Final = 0.25
 
 OnEnd = Callable[[str], None]
-"""Called once, in the loop of the stay, with what became of the key. It must not block."""
+"""Called once, in the loop of the request, with what became of the key. It must not block."""
 
 
 class Stays:
-    """All stays of one process, in however many loops."""
+    """The long requests of one process, in however many loops."""
 
     def __init__(self, keyring: Keyring) -> None:
-        """Nobody is there yet, so nothing is looked at."""
+        """Nothing runs until the first request enters."""
         self._loops: Final = PerLoop(lambda loop: _Here(loop, keyring))
 
     @contextmanager
     def stay(self, principal: Principal, on_end: OnEnd) -> Iterator[None]:
-        """Within the block, which is in a loop, hear when this key works no longer. O(1)."""
+        """Call `on_end` if this key stops working within the block, which is in a loop. O(1)."""
         here = self._loops.here()
         visit = here.enter(principal, on_end)
         try:
@@ -43,7 +43,7 @@ class Stays:
 
 
 class _Visit:
-    """One stay, told apart from all others."""
+    """One request, compared by identity."""
 
     __slots__ = ("on_end",)
 
@@ -52,7 +52,7 @@ class _Visit:
 
 
 class _Here:
-    """Those of one loop, by their keys."""
+    """The long requests of one loop, by their keys."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, keyring: Keyring) -> None:
         self._loop = loop
@@ -75,7 +75,7 @@ class _Here:
                 del self._visits[principal]
 
     def _look(self) -> None:
-        """O(keys that are here), and those who go."""
+        """End the requests of keys that no longer work. O(keys that are here)."""
         try:
             for principal in list(self._visits):
                 try:

@@ -1,6 +1,6 @@
 """Waiting for an award: the wake-up of a long poll.
 
-Rule of this file: register, then read, then wait. Whoever registers first misses nothing: what was durable before is up
+Rule of this file: register, then read, then wait. Registering first misses nothing: what was durable before is up
 to row `seq` for the reading, for which the tables are waited for, and what becomes so later is noted here. A wake-up
 may be for nothing, never too few.
 """
@@ -60,7 +60,7 @@ class Watch:
         return self._seq
 
     def close(self) -> None:
-        """Leave. Again: nothing."""
+        """Stop waiting. Idempotent."""
         self._hub.forget(self)
 
     def __enter__(self) -> Self:
@@ -71,7 +71,7 @@ class Watch:
         """Close it."""
         self.close()
 
-    # --- for the hub -------------------------------------------------------------------------------------------
+    # --- for the broker ----------------------------------------------------------------------------------------
 
     def notice(self, award_id: int, seq: int) -> None:
         """This award of the bidder is durable, granted by row `seq`. O(1)."""

@@ -1,6 +1,6 @@
-"""Which messages a subscriber wants, and who wants a message.
+"""Which messages a subscriber wants, and which subscribers want a message.
 
-Rule of this file: to find who wants a message costs by those who do, not by those who are there.
+Rule of this file: finding the subscribers of a message costs by their number, not by that of all.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 
 
 class Filter(Struct, frozen=True):
-    """What is let through: empty is all. Made by `filter_of`.
+    """Which messages pass: an empty field lets all pass. Made by `filter_of`.
 
     A market lets its own messages through and those whose rows name no market, as nobody can tell of them. A bidder
     lets through what names it, alone or among others.
@@ -56,11 +56,11 @@ def filter_of(market_ids: Iterable[str] = (), kinds: Iterable[str] = (), bidder_
 
 
 class Filtered(Protocol):
-    """Whoever has a filter."""
+    """An object with a filter."""
 
     @property
     def filter(self) -> Filter:
-        """It does not change."""
+        """The filter of its owner, which never changes."""
 
 
 S = TypeVar("S", bound=Filtered)
@@ -76,7 +76,7 @@ class Index(Generic[S]):
         self._by_market: dict[str, dict[S, None]] = {}
 
     def add(self, subscriber: S) -> None:
-        """O(its markets)."""
+        """Add a subscriber. O(markets of its filter)."""
         for index, name in self._places(subscriber.filter):
             index.setdefault(name, {})[subscriber] = None
 
@@ -89,7 +89,7 @@ class Index(Generic[S]):
                 index.pop(name, None)
 
     def who_wants(self, frame: Frame) -> list[S]:
-        """Each who wants a message, once. O(those by bidder or market)."""
+        """Each subscriber that wants a message, once. O(those by bidder or market)."""
         by_bidder, by_market = self._by_bidder, self._by_market
         found: dict[S, None] = {}
         if by_bidder:

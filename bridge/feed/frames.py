@@ -1,4 +1,4 @@
-"""A message ready to be sent: encoded once, for all who get it.
+"""A message ready to be sent: encoded once, for all subscribers.
 
 Rule of this file: pure and immutable but for what is computed at the first need; two threads that compute it get the
 same.
@@ -51,7 +51,7 @@ class Frame:
 
 
 Delivery = tuple[Frame, ...]
-"""All that one subscriber gets of one row, at least one message: after it he may resume."""
+"""All that one subscriber gets of one row, at least one message: it may resume after it."""
 
 
 class Row:
@@ -68,7 +68,7 @@ class Row:
 
     @property
     def seq(self) -> int:
-        """Its place in the journal."""
+        """The row's place in the journal."""
         return self.entry.seq
 
     @property
@@ -88,7 +88,7 @@ def watermark(durable_seq: int) -> Delivery:
 
 
 def size_of(delivery: Delivery) -> int:
-    """Its bytes as text."""
+    """The bytes of the messages as event text."""
     return len(delivery[0].text) if len(delivery) == 1 else sum([len(frame.text) for frame in delivery])
 
 

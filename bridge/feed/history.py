@@ -1,4 +1,4 @@
-"""Rows of the journal for who resumes from before the ring.
+"""Rows of the journal for streams that resume from before the ring buffer.
 
 Rule of this file: it reads, one bounded page a time, each on a connection that ends with it; and what is gone, or
 cannot be had now, is said in words.

@@ -1,4 +1,4 @@
-"""What one loop hears of the feed, and who in it wants what.
+"""The feed's broker in one loop: it hands rows to subscribers and award waiters.
 
 Rule of this file: it runs in its loop, but for `hear`; it takes rows from the ring in order, a slice at a time, so that
 the loop is never held for long, and none of its subscribers is ever waited for.
@@ -26,7 +26,7 @@ class Hub:
     """The subscribers and waiting agents of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Ring, open_journal: OpenJournal) -> None:
-        """Nobody is there yet, so nothing is done."""
+        """Idle until the first subscriber or waiter."""
         self._loop: Final = loop
         self._ring: Final = ring
         self._open_journal: Final = open_journal
@@ -40,7 +40,7 @@ class Hub:
         self._end_reason = ""
         # Whether anybody is there. Set before the ring is looked at, so that no row falls between.
         self._active = False
-        # Every row up to here has been handed to those who are live.
+        # Every row up to here has been handed to live subscribers.
         self.dispatched_seq = ring.last_seq
 
     # --- from any thread ---------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class Hub:
         self._live.add(subscription)
 
     def leave(self, subscription: Subscription) -> None:
-        """Push nothing more. Again: nothing."""
+        """Push nothing more. Idempotent."""
         self._subscriptions.pop(subscription, None)
         self._live.discard(subscription)
         self._rest_if_alone()
@@ -97,7 +97,7 @@ class Hub:
         return watch
 
     def forget(self, watch: Watch) -> None:
-        """Notice nothing more for it. Again: nothing."""
+        """Notice nothing more for it. Idempotent."""
         there = self._watches.get(watch.bidder_id, {})
         if watch in there:
             del there[watch]
@@ -109,14 +109,14 @@ class Hub:
     # --- rows --------------------------------------------------------------------------------------------------
 
     def is_level_with(self, seq: int) -> bool:
-        """Whether whoever has all rows up to this one has all that were dispatched."""
+        """Whether a reader of all rows up to this one has all that were dispatched."""
         return seq >= self.dispatched_seq
 
     async def rows_after(self, seq: int) -> list[Row]:
         """Some of the rows that were dispatched already, at least one. Raises as `read_page`."""
         rows = self._ring.after(seq, min(limits.SLICE_ROWS, self.dispatched_seq - seq))
         if rows is not None:
-            # Others first: whoever catches up does so in his own time.
+            # Others first: catching up is not urgent.
             await asyncio.sleep(0)
             return rows
         async with self._readers:
@@ -148,7 +148,7 @@ class Hub:
             return
         frames = row.frames
         if len(frames) == 1:
-            # Most rows: whoever wants the message wants all of the row.
+            # Most rows: a subscriber that wants the message wants all of the row.
             for subscription in self._live.who_wants(frames[0]):
                 subscription.push(frames)
             return
@@ -169,7 +169,7 @@ class Hub:
                     watch.notice(event.award_id, row.seq)
 
     def _fall_behind(self) -> None:
-        """The ring has turned faster than this loop: who is live goes on from the journal, as anybody who resumes."""
+        """The ring has turned faster than this loop: live subscribers resume from the journal."""
         for subscription in list(self._subscriptions):
             if subscription.is_live:
                 subscription.finish(BEHIND)

@@ -2,8 +2,9 @@
 
 from typing import Final
 
-# The latest rows are kept in memory for who resumes: some seconds of full load. They are the objects that the journal
-# has written, about 2 kB each, so 40 MB; in journal bytes for rows that carry much (a call of 10,000 slots is 5 MB).
+# The latest rows are kept in memory for streams that resume: some seconds of full load. They are the objects that the
+# journal has written, about 2 kB each, so 40 MB; in journal bytes for rows that carry much (a call of 10,000 slots is 5
+# MB).
 RING_ROWS_MAX: Final = 20_000
 RING_BYTES_MAX: Final = 32 * 2**20
 
@@ -13,13 +14,13 @@ SLICE_ROWS: Final = 256
 # What may wait for one subscriber: a second of full load. Messages are shared, so it holds references to them.
 QUEUE_MESSAGES_MAX: Final = 20_000
 QUEUE_BYTES_MAX: Final = 8 * 2**20
-# What is handed out at once, about: a few packets of the network.
+# The size of one piece of a stream, about: a few packets of the network.
 CHUNK_BYTES: Final = 64 * 2**10
 
 # Subscribers and waiting agents of one loop: each is a connection with its socket and buffers, some 100 kB.
 SUBSCRIBERS_MAX: Final = 5_000
 WATCHES_MAX: Final = 10_000
-# Who resumes from the journal reads it on a connection of his own; others wait for their turn.
+# A stream that resumes from the journal reads it on a connection of its own; others wait for their turn.
 READERS_MAX: Final = 2
 # A filter of more is better made by the reader.
 FILTER_MARKETS_MAX: Final = 100

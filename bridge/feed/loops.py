@@ -1,7 +1,7 @@
-"""From the journal's thread into asyncio loops: one wake for a batch of rows, however many of them anybody waits for.
+"""From the journal's thread into asyncio loops: one wake-up for a batch of rows, however many waiters it has.
 
-Rule of this file: whoever rings never waits and meets no error; what a loop does when it wakes belongs to whoever hangs
-the bell. To be called from inside a loop costs a lock and a write to a pipe, so it is not done for each row.
+Rule of this file: waking never blocks and raises nothing; what a loop does when it wakes belongs to the owner of
+the wake-up. To be called from inside a loop costs a lock and a write to a pipe, so it is not done for each row.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ T = TypeVar("T")
 
 
 class Bell:
-    """Wakes one loop from any thread: rung often before the loop comes, it comes once."""
+    """Wakes one loop from any thread: woken often before the loop runs, it runs `answer` once."""
 
     __slots__ = ("_answer", "_loop", "_rung")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, answer: Callable[[], None]) -> None:
-        """`answer` runs in the loop, after each ringing."""
+        """`answer` runs in the loop, after each wake-up."""
         self._loop = loop
         self._answer = answer
         self._rung = False
 
     def ring(self) -> None:
-        """Let the loop come. Nothing happens if it is closed. O(1), from any thread."""
+        """Wake the loop. Nothing happens if it is closed. O(1), from any thread."""
         if self._rung:
             return
-        # Two threads may both get here: then the loop comes twice, the second time for nothing.
+        # Two threads may both get here: then the loop runs it twice, the second time for nothing.
         self._rung = True
         try:
             self._loop.call_soon_threadsafe(self._come)
@@ -36,7 +36,7 @@ class Bell:
             assert self._loop.is_closed()
 
     def _come(self) -> None:
-        # Before looking: what happens from now on rings again.
+        # Before looking: what happens from now on wakes it again.
         self._rung = False
         self._answer()
 
@@ -53,7 +53,7 @@ class PerLoop(Generic[T]):
         self.all: tuple[T, ...] = ()
 
     def here(self) -> T:
-        """That of the running loop."""
+        """The running loop's own, made at the first call."""
         loop = asyncio.get_running_loop()
         found = self._of_loop.get(loop)
         return self._make_for(loop) if found is None else found
@@ -61,7 +61,7 @@ class PerLoop(Generic[T]):
     def _make_for(self, loop: asyncio.AbstractEventLoop) -> T:
         made = self._make(loop)
         with self._lock:
-            # A new one is rare, and the time to look who has gone.
+            # A new one is rare, and the time to drop closed ones.
             living = {one: its for one, its in self._of_loop.items() if not one.is_closed()}
             self._of_loop = living | {loop: made}
             self.all = tuple(self._of_loop.values())

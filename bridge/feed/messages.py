@@ -1,12 +1,13 @@
-"""What the feed says, in people's units: rounds, awards, the changes of the book, and the watermark.
+"""The messages of the feed, in user-facing units: rounds, awards, the changes of the book, and the watermark.
 
-Rule of this file: shape only; `rows` has what is said of a row. The union is closed: a `type` is never renamed or
+Rule of this file: shape only; `rows` makes messages of a row. The union is closed: a `type` is never renamed or
 reused. Refusals, retries, the movements of wallets and named holds are not in it: they are nobody's business but that
 of the accounts concerned. Nor is what a bidder expects of its task.
 
 A `market_id` is None where the row names none: of bids that a sweep ends, which may be of several markets, and of what
-rules 1 said of a bid, an award or a slot that was changed. Whoever saw the bid placed or the slot offered knows it. A
-`provider_id` is None in what rules 1 and 2 said of an award or a slot that ended: one slot had the id at a time then.
+rules 1 said of a bid, an award or a slot that was changed. A reader that saw the bid placed or the slot offered knows
+it. A `provider_id` is None in what rules 1 and 2 said of an award or a slot that ended: one slot had the id at a time
+then.
 
 Everything that changes the book is in it. A bid leaves the book with `bid.cancelled`, `bid.lost`, `bid.expired` or
 `award.granted`, and with `round` all bids of that market leave it that were for one round: those that are still to be

@@ -1,4 +1,4 @@
-"""The latest durable rows, in memory.
+"""The latest durable rows, in memory: a ring buffer.
 
 Rule of this file: bounded in rows and bytes; rows come in order and leave in order. One thread adds, any may read.
 """
@@ -24,13 +24,13 @@ class Ring:
         self.last_seq = after_seq
 
     def extend(self, rows: Sequence[Row]) -> None:
-        """Add the next rows; let go of the oldest beyond the bounds. O(rows)."""
+        """Add the next rows; drop the oldest beyond the bounds. O(rows)."""
         with self._lock:
             for row in rows:
                 self._add(row)
 
     def after(self, seq: int, rows_max: int) -> list[Row] | None:
-        """The next rows after a seq, up to so many; None if they have left. O(rows)."""
+        """The next rows after a seq, up to `rows_max`; None if they have left. O(rows)."""
         with self._lock:
             if seq < self.first_seq - 1:
                 return None

@@ -1,4 +1,4 @@
-"""What is said of a journal row.
+"""The messages of a journal row.
 
 Rule of this file: pure, and a message follows from its row alone, so a stream that is resumed says the same bytes
 again.
@@ -74,7 +74,7 @@ _Unsaid = (
 
 
 def messages_of(entry: Entry, events: Events) -> Iterator[RowMessage]:
-    """What is said of a row: nothing of some. About 3 us."""
+    """The messages of a row; some rows have none. About 3 us."""
     at = datetime_of(entry.at_us)
     for event in one_by_one(events):
         message = _of_bids(entry, at, event)

@@ -1,7 +1,7 @@
-"""The feed of one reign: durable rows in, streams and wake-ups out.
+"""The feed of one leader: durable rows in, streams and wake-ups out.
 
 Rule of this file: what the journal's thread calls never waits for a reader; what readers call never waits for the
-journal's thread. A feed ends with its reign, and says so; on who leads next the streams go on by seq.
+journal's thread. A feed ends when its leader does, and says so; with the next leader the streams go on by seq.
 """
 
 from collections.abc import Sequence
@@ -52,10 +52,10 @@ class Feed:
     async def subscribe(self, wanted: Filter | None = None, after_seq: int | None = None) -> Subscription:
         """Everything durable after a row that a filter lets through; None: from now on.
 
-        From memory, or from the journal for who was away for long. Raises `Invalid` for a row that is not durable yet,
-        or one after which rows have been archived (it says from where they can be had); `Gone` for one that was lost
-        (HST-1); `Unavailable` if there are too
-        many subscribers, the database does not answer, or this process leads no longer.
+        From memory, or from the journal for a reader that resumes late. Raises `Invalid` for a row that is not durable
+        yet, or one after which rows have been archived (it says from where they can be had); `Gone` for one that was
+        lost (HST-1); `Unavailable` if there are too many subscribers, the database does not answer, or this process
+        leads no longer.
         """
         if after_seq is not None and (type(after_seq) is not int or not 0 <= after_seq <= self.seq):
             raise Invalid("after_seq", after_seq, f"0 to {self.seq}, the last durable row")
@@ -94,7 +94,7 @@ class Feed:
 
     def _hub_here(self) -> Hub:
         hub = self._hubs.here()
-        # Only now, when the end would come to this hub too.
+        # Only now, when the end would come to this broker too.
         if self._end_reason:
             raise Unavailable(self._end_reason, RETRY_AFTER_S)
         return hub

@@ -23,7 +23,7 @@ HEARTBEAT: Final = b": still here\n\n"
 
 
 def encode(deliveries: Iterable[Delivery]) -> bytes:
-    """Some rows, in order."""
+    """The event text of some rows, in order."""
     parts: list[bytes] = []
     for delivery in deliveries:
         parts += [frame.text for frame in delivery[:-1]]
@@ -47,7 +47,7 @@ def after_seq_of(last_event_id: str) -> int | None:
 
 
 async def stream(subscription: Subscription, heartbeat_s: float = HEARTBEAT_S) -> AsyncIterator[bytes]:
-    """All of it as bytes, in pieces of some packets, with a comment where nothing was said for so long.
+    """All of it as bytes, in pieces of some packets, with a comment after silence.
 
     Close it (`aclose`) when the client has gone. A client that takes nothing keeps its sender where this cannot see
     it: the sender watches `subscription.ended` beside.

@@ -1,7 +1,7 @@
-"""One subscriber: first what he has missed, at his own pace; then what comes, through a bounded queue.
+"""One subscriber: first the rows it has missed, at its own pace; then new ones, through a bounded queue.
 
-Rule of this file: every row after the one he asked for, once, in order, or he is told where to go on. All of it runs in
-one loop, and between catching up and going live nothing is awaited: so there is no gap and nothing twice.
+Rule of this file: every row after the one asked for, once, in order, or the subscriber is told where to go on. All of
+it runs in one loop, and between catching up and going live nothing is awaited: so there is no gap and nothing twice.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ class Subscription:
     def __init__(self, hub: "Hub", wanted: Filter, after_seq: int) -> None:
         self.filter: Final = wanted
         self.end: End | None = None
-        # For who is kept by a connection that takes nothing more, and would not ask for the next.
+        # For a reader that is kept by a connection that takes nothing more, and would not ask for the next.
         self.ended: Final = asyncio.Event()
         self._hub: Final = hub
-        # All rows up to here are in the queue or have been handed out; live, the hub's position may be further.
+        # All rows up to here are in the queue or have been handed out; live, the broker's position may be further.
         self._cursor = after_seq
         # The last row that was handed out whole.
         self._handed_out_seq = after_seq
@@ -66,7 +66,7 @@ class Subscription:
         return self._take()
 
     def close(self) -> None:
-        """Leave. Again: nothing."""
+        """Unsubscribe. Idempotent."""
         self.finish("closed by its reader")
 
     def __enter__(self) -> Self:
@@ -79,7 +79,7 @@ class Subscription:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has caught up."""
+        """Whether it has caught up, so that new rows are pushed to it."""
         return self._live
 
     @property
@@ -87,17 +87,17 @@ class Subscription:
         """All rows up to here are in the queue, have been handed out, or were not wanted."""
         return max(self._cursor, self._hub.dispatched_seq) if self._live else self._cursor
 
-    # --- for the hub -------------------------------------------------------------------------------------------
+    # --- for the broker ----------------------------------------------------------------------------------------
 
     def push(self, delivery: Delivery) -> None:
-        """Take what is wanted of the next row, all of it or none: where it has no room the stream ends. Live only."""
+        """Queue the wanted messages of the next row, all or none: without room for them the stream ends. Live only."""
         if delivery[0].seq <= self._cursor:
             return
         is_full = (
             self._messages + len(delivery) > limits.QUEUE_MESSAGES_MAX
             or self._bytes + size_of(delivery) > limits.QUEUE_BYTES_MAX
         )
-        # A row that is larger than the queue is taken by who has nothing else to read: a call of 10,000 slots.
+        # A row that is larger than the queue is taken by a reader that has nothing else queued: a call of 10,000 slots.
         if is_full and self._queue:
             self.finish(SLOW_READER)
             return
@@ -111,15 +111,15 @@ class Subscription:
             self._wake()
 
     def finish(self, reason: str) -> None:
-        """End it; a slow reader's queue is let go of. The first reason counts."""
-        # What is queued is still handed out; what was passed over is not missed.
+        """End it; a slow reader's queue is dropped. The first reason counts."""
+        # Queued messages are still handed out; messages that were passed over are not missed.
         if reason == SLOW_READER:
             self._finish_empty(End(reason, self._handed_out_seq))
         elif self.end is None:
             self._finish(End(reason, self._passed_seq))
 
     def expel(self, reason: str) -> None:
-        """End it for a reader who may hear nothing more, of what is queued neither. The first reason counts."""
+        """End it for a reader that may read nothing more, not even queued messages. The first reason counts."""
         self._finish_empty(End(reason, self._handed_out_seq, key_ended=True))
 
     def _finish_empty(self, end: End) -> None:
@@ -153,7 +153,7 @@ class Subscription:
             self.finish(str(error))
 
     async def _read_some(self) -> None:
-        """Put the next rows that the hub has passed into the queue, from the ring or from the journal."""
+        """Put the next rows that the broker has passed into the queue, from the ring or from the journal."""
         rows = await self._hub.rows_after(self._cursor)
         if self.end is not None:
             # It has ended meanwhile, after the rows before these.

@@ -128,7 +128,7 @@ def open_with(
 def ensure_schema(url: str | None = None, *, home: Path | None = None) -> list[str]:
     """Bring the tables of a database up to date, and return the names of the files that this applied.
 
-    `open_exchange` does so by itself; this is for whoever deploys, or reads the tables, where no market is open. `url`
+    `open_exchange` does so by itself; this is for deployment, or for reading the tables, where no market is open. `url`
     and `home` are as there. Any number of processes may ask at once, and again: nothing. Raises `Invalid` for a wrong
     setting, `Unavailable` if the database is not there, `AccessDenied` if its role lacks a right,
     `persistence.errors.SchemaError` if the tables are not those of this version.
@@ -166,7 +166,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
         with connect(url, "callmarket opening") as connection:
             refuse_read_only(connection)
             migrate.ensure_schema(connection)
-            # Before anybody is looked for: whoever begins to lead from here on is seen, or has raised it.
+            # Before the register is read: a process that begins to lead from here on is seen, or has raised it.
             seen_epoch = None if takeover else epoch_of(connection, config.shard_id)
             leader = None if takeover else living_leader(connection, config.shard_id)
             if leader is not None:
@@ -273,7 +273,7 @@ def _node(config: Config, url: str, time: TimeSource) -> Node:
 
 
 def _ways_to_write(stack: ExitStack, *, writer_process: bool) -> Ways:
-    """How the market is written: from here, or by processes, of which one waits from now on for who begins to lead."""
+    """How the market is written: from here, or by processes, of which one waits from now on for the next leader."""
     if not writer_process:
         return Ways(PostgresJournal, PostgresTables)
     processes = stack.enter_context(WriterProcesses())
@@ -317,7 +317,7 @@ def _reign(
     ways: Ways,
     marks: HighWater,
 ) -> Reign:
-    """Everything that leads, running."""
+    """Start all parts of a leader's session."""
     heartbeat, recovered = succession.heartbeat, succession.recovered
     write_behind = WriteBehind(
         lambda: ways.to_journal(url, config.shard_id, heartbeat.epoch),

@@ -39,7 +39,7 @@ class RoundsTally(Struct):
 
 
 class Tally:
-    """For one process, whoever leads. Safe for many threads."""
+    """For one process, whether it leads or not. Safe for many threads."""
 
     def __init__(self) -> None:
         """Begin at nothing."""
@@ -57,7 +57,7 @@ class Tally:
         self.holds_expired = 0
 
     def applied(self, requests: Sequence[Request], applied: Sequence[Applied], seconds: float) -> None:
-        """These requests were applied together, in so long: each of them in its share of it."""
+        """Count requests that were applied together in `seconds`: each took its share."""
         commands = self.commands
         with self._lock:
             for request, one in zip(requests, applied):  # noqa: B905 -- it costs, and the caller has just made one of the other
@@ -74,17 +74,17 @@ class Tally:
             self.apply.add(seconds / len(applied), len(applied))
 
     def refused(self, requests: int) -> None:
-        """So many requests were not taken: the queue is full, the process stops, or their shape is wrong."""
+        """Count requests that were not taken: the queue is full, the process stops, or their shape is wrong."""
         with self._lock:
             self.not_taken += requests
 
     def acknowledged(self, commands: int, seconds: float) -> None:
-        """So many commands were durable so long after they were asked."""
+        """Count commands that were durable `seconds` after they were asked."""
         with self._lock:
             self.ack.add(seconds, commands)
 
     def unknown(self, commands: int) -> None:
-        """Of so many commands it could not be said whether they are durable."""
+        """Count commands whose outcome is unknown."""
         with self._lock:
             self.unknown_outcomes += commands
 

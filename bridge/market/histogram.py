@@ -22,12 +22,12 @@ class Histogram:
         self.total_s = 0.0
 
     def add(self, seconds: float, times: int = 1) -> None:
-        """So many things took so long each."""
+        """Count `times` things that took `seconds` each."""
         self.counts[bisect_left(self.bounds_s, seconds)] += times
         self.total_s += seconds * times
 
     def buckets(self) -> list[tuple[str, float]]:
-        """How many took at most so long, for each bound, as Prometheus counts: each bound with all below it."""
+        """The counts for each bound, cumulative, as Prometheus wants them."""
         so_far, buckets = 0, []
         for bound, count in zip((*map(str, self.bounds_s), "+Inf"), self.counts, strict=True):
             so_far += count

@@ -1,7 +1,7 @@
 """One time of leading: the engine, its journal's writer and the heartbeat that says so, from the first row to the last.
 
-Rule of this file: a reign ends once, for one reason, and nothing is written after it. All that it acknowledged is in
-the journal; what it could not acknowledge is resolved by whoever leads next.
+Rule of this file: a session ends once, for one reason, and nothing is written after it. All that it acknowledged is in
+the journal; what it could not acknowledge is resolved by the next leader.
 """
 
 import logging
@@ -22,13 +22,13 @@ from callmarket.persistence.writer.write_behind import WriteBehind
 
 logger: Final = logging.getLogger(__name__)
 
-# Who ends in order leaves tables that are level, as a rule; it does not wait longer for that.
+# An orderly end leaves tables that are level, as a rule; it does not wait longer for that.
 TABLES_S_MAX: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a reign is made of, running."""
+    """The running parts of a leader's session."""
 
     sequencer: Sequencer
     write_behind: WriteBehind
@@ -44,7 +44,7 @@ class Reign:
     """Leads until it is handed over, fenced off, or stopped by its journal. Safe for many threads."""
 
     def __init__(self, parts: Parts, ack_timeout_s: float) -> None:
-        """Begin. Nobody waits longer than `ack_timeout_s` for a row: neither its caller nor who closes."""
+        """Begin. Nobody waits longer than `ack_timeout_s` for a row: neither its caller nor `close`."""
         self.sequencer: Final = parts.sequencer
         self.write_behind: Final = parts.write_behind
         self.recovery: Final = parts.recovery
@@ -54,7 +54,7 @@ class Reign:
         parts.write_behind.listen(parts.feed)
         self.waiting: Final = Waiting(parts.write_behind, ack_timeout_s)
         self.projector: Final = parts.projector
-        # After those who have callers that wait.
+        # After the listeners that have waiting callers.
         parts.write_behind.listen(parts.projector)
         self._lock: Final = threading.Lock()
         self._save_lost: Final = parts.save_lost
@@ -97,11 +97,11 @@ class Reign:
 
     @property
     def successor(self) -> str:
-        """The address of who leads after us, empty while it is not known."""
+        """The next leader's address, empty while it is not known."""
         return self._heartbeat.successor
 
     def hand_over(self) -> None:
-        """Take nothing more, write what is queued, answer who waits, and let others lead. Again: nothing.
+        """Take nothing more, write queued rows, answer waiters, and let others lead. Idempotent.
 
         Raises what kept the rest from being written; none of that was acknowledged.
         """
@@ -115,7 +115,7 @@ class Reign:
                 self._handed_over = True
                 self._heartbeat.release()
                 self._be_over()
-                # Nobody waits for it: whoever leads next would bring the tables along as well.
+                # Nobody waits for it: the next leader would bring the tables along as well.
                 self.projector.close(TABLES_S_MAX)
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class Node:
         self._changes: Final = ChangeDesk(url, shard_id)
 
     def lead(self, reign: Reign) -> None:
-        """Serve from now on."""
+        """Begin to serve, with this session."""
         self._reign = reign
         self._decided.set()
 
@@ -100,7 +100,8 @@ class Node:
     def role(self) -> Role:
         """What this process is to the market at this moment."""
         reign = self._reign
-        if self._closed or not self._process.is_here or self._failure is not None or (reign is not None and reign.end):
+        has_ended = reign is not None and bool(reign.end)
+        if has_ended or self._closed or not self._process.is_here or self._failure is not None:
             return "ended"
         return "standby" if reign is None else "leader"
 
@@ -113,7 +114,7 @@ class Node:
         return self._reign is not None and (self._reign.lost or bool(self._reign.loss))
 
     def readiness(self) -> Readiness:
-        """What somebody who sends requests here, or elsewhere, has to know. Never waits."""
+        """What a client needs to know to send requests here, or elsewhere. Never waits."""
         role, reign = self.role, self._reign
         if reign is not None:
             return standing.readiness_of(reign, role, self.time.fault)
@@ -125,7 +126,7 @@ class Node:
         return Readiness(False, role, leader, 0, 0, 0.0, reason)
 
     def vitals(self) -> Vitals:
-        """How it stands, for who watches. Never waits for the database."""
+        """The figures of this process, for monitoring. Never waits for the database."""
         if self._reign is not None:
             return standing.vitals_of(self._reign, self.role, self.time.now_us())
         seq = self.applied_seq
@@ -176,7 +177,7 @@ class Node:
         return self._ruling().feed
 
     def end_streams(self) -> None:
-        """End all live streams and long polls, so that whoever serves them can end. Again: nothing."""
+        """End all live streams and long polls, so that their server can end. Idempotent."""
         if self._reign is not None:
             self._reign.feed.end("the service ends: go on elsewhere, or here in a moment")
 
@@ -290,7 +291,7 @@ class Node:
         return await self._changes.make_async(change, by)
 
     def close(self) -> None:
-        """Write what is queued, let others lead, and let go of the server. Again: nothing.
+        """Write queued rows, let others lead, and release the server. Idempotent.
 
         Raises `Unavailable` if something was left that could not be written; none of it was acknowledged. In the child
         of a fork it leaves all that is its parent's alone.
@@ -304,7 +305,7 @@ class Node:
             if self._reign is not None:
                 self._reign.close()
         except RowsLost:
-            # Whoever waited was told; this process has nothing to write, and is well.
+            # All waiters were notified; this process has nothing to write, and is well.
             logger.warning("closed: %s", self._reign and self._reign.end)
         except PersistenceError as error:
             raise Unavailable(str(error)) from error
@@ -345,7 +346,7 @@ class Node:
         return reign, applied
 
     def _leading(self) -> Reign:
-        """The reign, over or not."""
+        """The leader's session, over or not."""
         self._process.insist()
         if self._reign is None:
             self._refuse_if_closed()
@@ -362,7 +363,7 @@ class Node:
         return self._reign
 
     def _ruling(self) -> Reign:
-        """The reign, if it is not over."""
+        """The leader's session, if it is not over."""
         self._refuse_if_closed()
         reign = self._leading()
         if reign.end:
@@ -370,7 +371,7 @@ class Node:
         return reign
 
     def _over(self, reign: Reign, why: str) -> ExchangeError:
-        """What to tell who asks a process that led once."""
+        """The error for requests to a process that led once."""
         if not reign.lost:
             return Unavailable(why)
         successor = reign.successor

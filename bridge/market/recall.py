@@ -1,6 +1,6 @@
-"""Retries as the engine knows them, and what is said again of those of which only the journal knows what they caused.
+"""Retries as the engine knows them, and their replies where only the journal knows what they caused.
 
-Rule of this file: without waiting. Which rows are to be read, and what is made of them; nothing is done anew (IDM-1).
+Rule of this file: no waiting. It says which rows to read, and makes replies of them; nothing is done anew (IDM-1).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from callmarket.persistence.queries import ReplyRow, replies
 
 
 def is_retry(request: Request) -> Callable[[State], bool]:
-    """The query for whether this request's id was used before by its actor. What is done then the engine says."""
+    """The query for whether this request's id was used before by its actor. The engine decides what is done then."""
 
     def query(state: State) -> bool:
         actor, command_id, command = request.actor, request.command_id, request.command
@@ -57,7 +57,7 @@ def told_again(requests: Sequence[Request], applied: Sequence[Applied], rows: Ma
 def _told_again(request: Request, one: Applied, rows: Mapping[int, ReplyRow]) -> Applied:
     row = rows.get(one.seq)
     if row is None:
-        # Not "a new id": whoever sent a payment again under one would pay twice.
+        # Not "a new id": a payment sent again under one would be paid twice.
         where = f"no second try: this was done as row {one.seq}, which has left the journal for a file of `prune`"
         raise Conflict("command_id", request.command_id, where)
     return msgspec.structs.replace(one, at_us=row.at_us, events=row.events)

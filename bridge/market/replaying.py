@@ -1,4 +1,4 @@
-"""Doing lost rows again: what is asked for each, and how what comes of it differs from what was acknowledged.
+"""Doing lost rows again: the request for each, and how its outcome differs from the acknowledged one.
 
 Rule of this file: pure, and the same rows ask for the same, so that doing them twice does them once. Bids and awards of
 the lost rows are known under other ids now: a command that names one names the one that came instead.
@@ -41,7 +41,7 @@ _PLACES: Final = frozenset(
 
 
 class Outcome(Struct, frozen=True):
-    """What became of a lost row: the row that did it again, 0 if none did, and what is to be known of it."""
+    """What became of a lost row: the row that did it again, 0 if none did, and what an operator should know of it."""
 
     lost_seq: int
     actor: str
@@ -74,7 +74,7 @@ class Replaying:
         return _outcome(row, "left out", 0, f"it was refused then: {what}" if what else "it changed nothing then")
 
     def heard(self, row: LostRow, reply: Reply) -> Outcome:
-        """What became of a row."""
+        """Take in the reply to a row's request; what became of the row."""
         then, now = row.caused(), reply.events
         first = now[0] if now else None
         if isinstance(first, Rejected):

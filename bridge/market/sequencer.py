@@ -1,6 +1,6 @@
 """The single writer: stamps requests, applies them, and hands each sealed row to the journal.
 
-Rule of this file: one order. Whoever holds the lock is the sequencer; callers do their own work under it, so there is
+Rule of this file: one order. The holder of the lock is the sequencer; callers do their own work under it, so there is
 no inbox to wait in and no thread to wake. What was applied is journaled, or nothing is ever applied again.
 """
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 class Applied(Struct, frozen=True):
     """What a request caused, before it is known to be durable. `journal_seq` is the row to wait for.
 
-    Without events it was done so long ago, as row `seq`, that only the journal still knows what it caused.
+    Without events it was done long ago, as row `seq`, so that only the journal still knows what it caused.
     """
 
     journal_seq: int
@@ -70,7 +70,7 @@ class Sequencer:
     def submit(self, requests: Sequence[Request], *, waits: bool = False) -> list[Applied]:
         """Stamp, apply and enqueue some requests, in order and with nothing of others between them.
 
-        Who `waits` calls `WriteBehind.wait` next, and writes what he waits for where nobody else does.
+        A caller that `waits` calls `WriteBehind.wait` next, and writes its own rows where no other thread does.
 
         Raises `Invalid`, `Unavailable` or what stopped the journal; then nothing happened, for the rows of a batch are
         handed to the journal together. Does not wait for the journal.
@@ -88,7 +88,7 @@ class Sequencer:
                 return applied
             except BaseException as error:
                 # An invariant is broken, the journal has stopped, or the thread was interrupted between two changes:
-                # memory is ahead of the journal. What is journaled is right: a restart recovers what was acknowledged.
+                # memory is ahead of the journal. The journal is right: a restart recovers all acknowledged rows.
                 self._broken = error
                 raise
 

@@ -1,4 +1,4 @@
-"""What is told of a process that leads, or led: whether it can be used, and its figures.
+"""The status of a process that leads, or led: whether it can be used, and its figures.
 
 Rule of this file: it looks and never waits. Words that anybody may be told name nothing of the database's inside.
 """
@@ -43,7 +43,7 @@ def readiness_of(reign: Reign, role: Role, time_fault: str) -> Readiness:
 
 
 def vitals_of(reign: Reign, role: Role, now_us: int) -> Vitals:
-    """Its figures, at this time."""
+    """The figures of a leading process, at this time."""
     writer, tables = reign.write_behind.status(), reign.projector.status()
     oldest_us = writer.oldest_at_us
     return Vitals(

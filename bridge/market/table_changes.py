@@ -1,7 +1,7 @@
-"""Where changes of plain tables are made: by threads at once, by asyncio through a few threads of its own.
+"""Changes of plain tables: made by threads at once, by asyncio through a few threads of its own.
 
-Rule of this file: as `desk`. Changes wait for each other's rows; so they are made by threads that nobody needs for
-anything else, and whoever reads the journal or revokes a key is not behind them.
+Rule of this file: as `desk`. Changes wait for each other's rows; so they are made by threads that are used for
+nothing else, and reading the journal or revoking a key is not behind them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from callmarket.persistence.journal.postgres import read_position, wait_for_tabl
 
 T = TypeVar("T")
 
-# A change is a few short statements; one that waits longer for another on the same row is told so.
+# A change is a few short statements; one that waits longer for another on the same row fails.
 CHANGE_S_MAX: Final = 20.0
 # At a time, for asyncio. Each has a connection of its own.
 CHANGES_MAX: Final = 4
@@ -30,7 +30,7 @@ TABLES_S_MAX: Final = 5.0
 
 
 class ChangeDesk:
-    """For many threads and loops."""
+    """Makes changes of plain tables. For many threads and loops."""
 
     def __init__(self, url: str, shard_id: int) -> None:
         """Nothing is opened yet."""
@@ -78,5 +78,5 @@ class ChangeDesk:
             )
 
     def close(self) -> None:
-        """Make no more; those under way end by themselves, in bounded time. Again: nothing."""
+        """Make no more; those under way end by themselves, in bounded time. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)

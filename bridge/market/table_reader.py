@@ -1,9 +1,9 @@
-"""Where questions to the tables are asked: by threads at once, by asyncio through a few threads of its own.
+"""Questions to the tables: asked by threads at once, by asyncio through a few threads of its own.
 
-Rule of this file: a database that is slow or away keeps nobody waiting for long, the loop never, and so many at the
-most: whoever comes then is told to come back. Nobody is told less than he knows: tables that do not have yet what he
-has seen are waited for, in nobody's way, and then he is told so; what others have done is waited for a moment only.
-What an answer is, is not known here.
+Rule of this file: a slow or unavailable database keeps no caller waiting for long and the loop never, and the number of
+waiting questions is bounded: one more is refused at once. An answer has all rows that its caller has seen: tables that
+lack some are waited for, in nobody's way, and then the question fails; others' rows are waited for a moment only. What
+the answers are is not known here.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from callmarket.persistence.tables.projector import Projector
 
 T = TypeVar("T")
 
-# Whoever has waited for a thread for so long is told so: what is before it does not end.
+# A question that has waited for a thread for this long fails: those before it do not end.
 QUEUED_S_MAX: Final = 5.0
-# And so whoever has waited for the tables: as a rule they follow within milliseconds. Who asks over HTTP comes back.
+# So does one that has waited this long for the tables: as a rule they follow within milliseconds. HTTP clients retry.
 TABLES_S_MAX: Final = 5.0
 # What others have done is waited for no longer than this, and not at all where the tables are further behind than that.
 MOMENT_S: Final = 1.0
@@ -57,7 +57,7 @@ class Desk:
     ) -> None:
         """Nothing is opened yet. `projector` gives what brings the tables along, where this process does.
 
-        Nobody waits longer than `tables_s_max` for tables to have what he has seen.
+        No question waits longer than `tables_s_max` for tables to have the rows that its caller has seen.
         """
         self._tables_s_max: Final = tables_s_max
         self._now: Final = now
@@ -71,11 +71,11 @@ class Desk:
     def ask(self, question: TableQuery[T], seen: Seen | None = None) -> T:
         """The answer, from tables that have what was seen; what it tells of is seen then.
 
-        What is durable by now is waited for too, for a moment: as a rule whoever asks is told all of it. Without `seen`
+        What is durable by now is waited for too, for a moment: as a rule the answer has all of it. Without `seen`
         no tables are waited for: the question is one to the journal. Raises what the question raises, `AccessDenied`,
         or `Unavailable` if no answer comes in time.
         """
-        # What others who share it are told meanwhile is not waited for.
+        # Rows that others who share `seen` are told of meanwhile are not waited for.
         seq, deadline_s = 0 if seen is None else seen.seq, self._deadline_s()
         if seen is not None:
             self._wait_a_moment()
@@ -142,7 +142,7 @@ class Desk:
         return projector
 
     def close(self) -> None:
-        """Take no more questions; those under way end by themselves, in bounded time. Again: nothing."""
+        """Take no more questions; those under way end by themselves, in bounded time. Idempotent."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pool.close()
 
@@ -225,7 +225,7 @@ async def projected_async(projector: Projector, seq: int, within_s: float) -> No
 def _in_loop(
     loop: asyncio.AbstractEventLoop, tell: Callable[[Exception | None], None], failure: Exception | None
 ) -> None:
-    # A loop that has ended has nobody who waits.
+    # A loop that has ended has no waiters.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(tell, failure)
 
@@ -233,6 +233,6 @@ def _in_loop(
 def _insist_on_time(seq: int, deadline_s: float) -> None:
     if time.monotonic() > deadline_s:
         raise Unavailable(
-            f"the SQL tables do not have row {seq} yet: whoever leads brings them along. Ask again",
+            f"the SQL tables do not have row {seq} yet: the leader brings them along. Ask again",
             RETRY_AFTER_S,
         )

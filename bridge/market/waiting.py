@@ -1,7 +1,7 @@
 """Waiting in asyncio until a row is durable: thousands at once, for one wake of the loop a batch.
 
-Rule of this file: who waits is settled in the order of seq and exactly once: durable, failed, or out of time. The time
-is the same for all, so one timer serves them; whoever gives up waiting is only forgotten.
+Rule of this file: waiters are settled in the order of seq and exactly once: durable, failed, or out of time. The time
+is the same for all, so one timer serves them; a waiter that gives up is only forgotten.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class _Waiter(NamedTuple):
 
 
 class Waiting:
-    """All who wait in asyncio for rows of one writer, in however many loops."""
+    """All waiters in asyncio for rows of one writer, in however many loops."""
 
     def __init__(self, write_behind: WriteBehind, timeout_s: float) -> None:
         """Nobody waits longer than `timeout_s`."""
@@ -68,7 +68,7 @@ class _Queue:
         waiters, deadline_s = self._waiters, self._loop.time() + self._timeout_s
         assert not waiters or waiters[-1].seq <= seq, (waiters[-1].seq, seq)
         waiters.append(_Waiter(seq, deadline_s, outcome))
-        # Only after it stands there: what becomes durable from now on rings the bell, and what did before is seen here.
+        # Only after it stands there: what becomes durable from now on wakes the loop, and what did before is seen here.
         if self._write_behind.durable_seq >= seq or self._write_behind.failure is not None:
             self._settle()
         elif self._timer is None:

@@ -1,4 +1,4 @@
-"""Calls the markets when they are due, and sweeps what is due, while this process leads.
+"""Clears the markets when they are due, and sweeps when that is due, while this process leads.
 
 Rule of this file: one loop looks and decides, each call and each sweep is a task of its own, and no market has two
 calls under way. What the market's time is, the node's clock says, read in `_moment` alone; waiting is by the loop's own
@@ -37,7 +37,7 @@ WAIT_S_MIN: Final = 0.001
 CALLS_PER_STEP_MAX: Final = 50
 # Between two sweeps: what falls due meanwhile is swept together.
 SWEEP_GAP_US: Final = 200_000
-# What is under way gets so long to end by itself at the close. It is applied already; only its answer is waited for.
+# At the close, calls under way get this long to end. They are applied already; only their answers are waited for.
 GRACE_S: Final = 1.0
 
 
@@ -62,7 +62,7 @@ class CycleStatus(Struct, frozen=True):
 
 
 class Course(Struct):
-    """A market that is called from here: its rhythm, what is under way, and what to tell."""
+    """A market that is called from here: its cadence, its call under way, and its status."""
 
     rhythm: Rhythm
     under_way: bool = False
@@ -76,7 +76,7 @@ class Caller:
     """For one event loop: `start` it once the exchange is open, `close` it before the exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
-        """It calls as the operator, whoever the exchange acts for."""
+        """It clears as the operator, whichever account the exchange acts for."""
         self._node = exchange.node
         self._desk = AsyncExchange(Exchange(exchange.node))
         self._settings = Settings(exchange.node.url, exchange.node.shard_id)
@@ -93,7 +93,7 @@ class Caller:
         self.sweep_error = ""
 
     async def __aenter__(self) -> Self:
-        """Started."""
+        """Start it, in the running loop."""
         self.start()
         return self
 
@@ -115,7 +115,7 @@ class Caller:
         await self._settings.read_now()
 
     async def close(self) -> None:
-        """Call nothing more; give what is under way a second to be answered. Raises what has broken it, if anything."""
+        """Stop; calls under way get a second to be answered. Raises the error that has broken the loop, if any."""
         if self._main is None or self._follow is None:
             return
         self._closing = True
@@ -161,7 +161,7 @@ class Caller:
             await passed_or_set(self._wake, max(wait_s, WAIT_S_MIN))
 
     def _step(self) -> float:
-        """Look, and begin what is due. How many seconds there is nothing to do."""
+        """Look, and begin what is due; the seconds until there is more to do."""
         moment = self._moment()
         self._keep_up(moment)
         on_offer = [name for name, course in self._courses.items() if course.rhythm.cycle.mode == "on_offer"]
@@ -185,7 +185,7 @@ class Caller:
         return min(LOOK_FOR_OFFERS_S if on_offer else LOOK_S, wait_us / 1_000_000)
 
     def _keep_up(self, moment: Moment) -> None:
-        """Have a course for each market that is not only called when asked, by its present setting."""
+        """Have a schedule for each market that is not only called when asked, by its present setting."""
         rows = self._settings.rows
         for market_id in [name for name in self._courses if name not in rows]:
             del self._courses[market_id]

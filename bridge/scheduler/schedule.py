@@ -1,4 +1,4 @@
-"""When a market is to be called: the rhythm of one market, given the time and what a look at it found.
+"""When a market is to be called: the cadence of one market, given the time and what a probe of it found.
 
 Rule of this file: pure, and no clock. It is told two times: that of the exchange's clock, which says where the grid is
 but may jump, and that of a clock that only goes forward, which says how long ago the last call was. The calls of
@@ -21,7 +21,7 @@ PAUSE_US: Final = 250_000
 PAUSE_US_MAX: Final = 30_000_000
 
 Decision = Literal["wait", "call", "skip"]
-"""Not yet; now; it is time, but nothing is to be called."""
+"""Not yet; now; it is time, but there is nothing to clear."""
 
 
 class Moment(NamedTuple):
@@ -63,7 +63,7 @@ class Rhythm:
     """When one market is called, and how that went since this process leads."""
 
     def __init__(self, market_id: str, cycle: Cycle, moment: Moment, seen: Seen) -> None:
-        """Begin: what is on the grid from now on is called, what lies before belongs to whoever led then."""
+        """Begin: cycles on the grid from now on are called; earlier ones were for the previous leader."""
         self.market_id: Final = market_id
         self.cycle = cycle
         self.calls = 0

@@ -34,7 +34,7 @@ logger: Final = logging.getLogger(__name__)
 
 # How soon a change by another process is noticed.
 POLL_S: Final = 1.0
-# A server that does not answer such a small question by then is away.
+# A server that does not answer such a small question by then is unavailable.
 _ANSWER_S_MAX: Final = 5.0
 
 _PERIOD: Final = re.compile(r"([0-9]{1,9})(\.[0-9]{1,6})?(ms|s|m|h|d|)")
@@ -86,7 +86,8 @@ class Settings:
         self._shard_id = shard_id
         self._line = Line(partial(connect, url, "callmarket cycles", read_only=True, answer_s_max=_ANSWER_S_MAX))
         self._asked = asyncio.Event()
-        # Readings that have begun, and the latest that has ended; who waits for one that begins after his own change.
+        # Readings that have begun, and the latest that has ended; a waiter waits for one that begins after its own
+        # change.
         self._begun = 0
         self._ended = 0
         self._ending = asyncio.Condition()
@@ -94,7 +95,7 @@ class Settings:
         self._closed = False
 
     async def read_now(self) -> None:
-        """Read them again at once: something was set. Returns when it is known, or when the database is away."""
+        """Read them again at once: something was set. Returns when it is known, or when the database is unavailable."""
         mine = self._begun + 1
         self._asked.set()
         try:

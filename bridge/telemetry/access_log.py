@@ -1,6 +1,6 @@
-"""One line for a request: who asked what, how it ended, how long it took, and the row that it made.
+"""One line for a request: the key, the route, the outcome, the time it took, and the row that it made.
 
-Rule of this file: a line costs a good tenth of a bid, so there are at most so many a second; of those beyond, the next
+Rule of this file: a line costs a good tenth of a bid, so there are up to `lines_per_s`; of those beyond, the next
 second's first line says how many. Reads that went well are for `debug`. The key's id is logged, the key never.
 """
 
@@ -21,7 +21,7 @@ _PATH_CHARS_MAX: Final = 200
 
 
 class PerSecond:
-    """Lets so many things through in a second, and counts the rest. For one thread, or where a miscount is harmless."""
+    """Lets up to `most` a second through, and counts the rest. For one thread, or where a miscount is harmless."""
 
     def __init__(self, most: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         """At most this many."""
@@ -32,7 +32,7 @@ class PerSecond:
         self._held_back = 0
 
     def passes(self) -> bool:
-        """Whether this one may."""
+        """Whether one more may pass in this second."""
         second = int(self._monotonic())
         if second != self._second:
             self._second, self._passed = second, 0
@@ -52,11 +52,11 @@ class AccessLog:
     """The lines of one process. For the loop in which it serves."""
 
     def __init__(self, lines_per_s: int, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """At most so many lines a second."""
+        """Write up to `lines_per_s` lines."""
         self._bound: Final = PerSecond(lines_per_s, monotonic)
 
     def tell(self, scope: Scope, caller: Caller | None, status: int, seconds: float, request_id: str) -> None:
-        """One request was answered with this status after so long; 0 if nobody was there to answer."""
+        """Log one request: its status after `seconds`; 0 if the client had gone."""
         method = scope["method"]
         level = logging.DEBUG if method in _READS and 0 < status < 400 else logging.INFO
         if status >= 500:
@@ -91,7 +91,7 @@ class Few(logging.Filter):
     """Lets some lines of a logger through in a second: for warnings that anybody outside can cause at any rate."""
 
     def __init__(self, lines_per_s: int) -> None:
-        """At most so many."""
+        """Let up to `lines_per_s` lines through."""
         super().__init__()
         self._bound: Final = PerSecond(lines_per_s)
 

@@ -30,7 +30,7 @@ _encode: Final = msgspec.json.Encoder(enc_hook=repr, order=None).encode
 
 
 def configure(config: Config, to: TextIO | None = None) -> None:
-    """Send everything that is logged in this process through one handler. Again: the settings may be others.
+    """Send everything that is logged in this process through one handler. Called again, it takes the new settings.
 
     `to` is where the lines go; None: stderr.
     """
@@ -95,7 +95,7 @@ def _printable(_logger: object, _method: str, event: Event) -> Event:
 
 
 def _in_order(_logger: object, _method: str, event: Event) -> Event:
-    """What is read first stands first."""
+    """The fields that are read first stand first."""
     first = {name: event.pop(name) for name in ("time", "level", "logger", "event") if name in event}
     return first | dict(event)
 

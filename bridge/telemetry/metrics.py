@@ -33,7 +33,7 @@ T = TypeVar("T", bound=Metric)
 # The framework adds the character set.
 CONTENT_TYPE: Final = "text/plain; version=0.0.4"
 PREFIX: Final = "callmarket_"
-# After a text none is begun for so many times as long as it took.
+# After a text none is begun for this many times as long as it took.
 REST: Final = 19.0
 ROLES: Final = ("leader", "standby", "ended")
 
@@ -47,7 +47,7 @@ class MarketFigures(Struct):
 
 
 class Watched(Struct, frozen=True):
-    """What is looked at."""
+    """The objects whose figures are shown."""
 
     node: Node
     keyring: Keyring
@@ -74,14 +74,14 @@ class Metrics:
         self._rests_until_s = 0.0
 
     async def text(self) -> bytes:
-        """All of it, as Prometheus reads it: one text for all who ask while it is waited for and made.
+        """All of it, as Prometheus reads it: one text for all requests while it is waited for and made.
 
-        O(markets), one family at a time with others in between. Who asks soon after the last text waits: making them
+        O(markets), one family at a time with others in between. A request soon after the last text waits: making them
         takes a twentieth of the loop's time at most, however many ask, so of a thousand markets there is one a second.
         """
         if self._making is None or self._making.done():
             self._making = asyncio.create_task(self._make())
-        # Whoever gives up leaves it to the others.
+        # A request that gives up leaves it to the others.
         return await asyncio.shield(self._making)
 
     async def _make(self) -> bytes:
@@ -103,7 +103,7 @@ class _One(Collector):
         self._family = family
 
     def collect(self) -> Iterator[Metric]:
-        """That family."""
+        """The one family."""
         yield self._family
 
 
@@ -219,7 +219,7 @@ class _Families(Collector):
         )
         yield _gauge("slots_offered", "Slots on sale.", label, ((key, one.slots_offered) for key, one in markets))
         yield _gauge("awards_live", "Slots in use.", label, ((key, one.awards_live) for key, one in markets))
-        # What is full is refused, so each stands beside its bound.
+        # Full means refuse, so each stands beside its bound.
         label = ("what",)
         yield _gauge("remembered", "What is kept so that nothing is done twice.", label, memory)
         yield _gauge("remembered_max", "The bound of each; full means refuse.", label, REMEMBERED_MAX)
@@ -296,7 +296,7 @@ REMEMBERED_MAX: Final[list[tuple[Labels, int]]] = [
 
 
 def _figures(state: State) -> tuple[int, list[tuple[Labels, MarketFigures]], list[tuple[Labels, int]]]:
-    """All tokens, each market, and what is remembered in the order of `REMEMBERED_MAX`. O(markets)."""
+    """All tokens, each market, and the remembered counts in the order of `REMEMBERED_MAX`. O(markets)."""
     markets: list[tuple[Labels, MarketFigures]] = [
         ((name,), MarketFigures(market.bids_open, len(market.offers), len(market.tasks_awarded)))
         for name, market in state.markets.items()

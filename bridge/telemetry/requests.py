@@ -10,7 +10,7 @@ from typing import Final
 from callmarket.bridge.market.histogram import Histogram
 from callmarket.bridge.server.asgi import Scope
 
-# Where no route fits, and who asked could have written anything.
+# Where no route fits, and the path may be anything.
 NO_ROUTE: Final = "none"
 OTHER_METHOD: Final = "other"
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

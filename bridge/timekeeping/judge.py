@@ -11,11 +11,11 @@ the database was there already.
 
 from typing import Final, NamedTuple
 
-# So fast may the machine's clock run off, of a second, without being called a leap: twice what NTP slews at most.
+# The machine's clock may drift this fast, of a second, without being called a leap: twice what NTP slews at most.
 SLEW_PPM: Final = 1_000
-# Once the clocks agree again, they have to for so long.
+# Once the clocks agree again, they have to for this long.
 SETTLE_US: Final = 5_000_000
-# What the database said is its word for so long. It is asked several times a second.
+# What the database said holds for this long. It is asked several times a second.
 FRESH_US: Final = 5_000_000
 # A machine that stood still for longer than this does not catch up without an operator's word.
 STOOD_STILL_US_MAX: Final = 600_000_000
@@ -67,7 +67,7 @@ class Judge:
         return self.offset_us + steady_us
 
     def ahead_us(self, reading: Reading) -> int:
-        """By how much the machine's clock is ahead of what is believed."""
+        """By how much the machine's clock is ahead of the believed time."""
         return reading.wall_us - reading.steady_us - self.offset_us
 
     def database_ahead_us(self, steady_us: int) -> int | None:
@@ -78,7 +78,7 @@ class Judge:
         return answer.ahead_us(self.offset_us)
 
     def database_is_off(self, steady_us: int) -> bool:
-        """Whether the database's clock is surely not what is believed: by itself that stops nobody."""
+        """Whether the database's clock is surely not the believed time: by itself that stops nothing."""
         ahead_us = self.database_ahead_us(steady_us)
         return ahead_us is not None and abs(ahead_us) > self.bound_us
 
@@ -87,7 +87,7 @@ class Judge:
         self._answer = answer
 
     def see(self, reading: Reading) -> None:
-        """Judge this moment."""
+        """Judge a reading of both clocks."""
         agrees = abs(self.ahead_us(reading)) <= self.bound_us
         if self.leapt_us is None:
             if agrees:
@@ -108,7 +108,7 @@ class Judge:
             self._agreed_since_us = None
 
     def accept(self, reading: Reading) -> None:
-        """The machine's clock is right at this moment, because somebody says so who knows."""
+        """The machine's clock is right at this moment, because an operator says so."""
         self.offset_us = reading.wall_us - reading.steady_us
         self._believe(reading)
 

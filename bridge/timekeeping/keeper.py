@@ -1,7 +1,7 @@
 """The time of a process that leads or stands by: reads the clocks, asks the judge, and tells of it once.
 
 Rule of this file: a stamp is only given while the machine's clock is believed. All else that asks for the time gets
-what is believed, which goes on evenly whatever the machine's clock does. Safe for any thread, and nothing here waits.
+the believed time, which goes on evenly whatever the machine's clock does. Safe for any thread, and nothing here waits.
 """
 
 import logging
@@ -99,12 +99,12 @@ class Timekeeper:
 
     @property
     def ahead_us(self) -> int:
-        """By how much the machine's clock is ahead of what is believed."""
+        """By how much the machine's clock is ahead of the believed time."""
         return 0 if self._judge is None else self._judge.ahead_us(self._read())
 
     @property
     def database_ahead_us(self) -> int | None:
-        """By how much the database's clock is surely ahead of what is believed; None while it does not answer."""
+        """By how much the database's clock is surely ahead of the believed time; None while it does not answer."""
         return None if self._judge is None else self._judge.database_ahead_us(self._steady())
 
     # --- what others say of it ---------------------------------------------------------------------------------
@@ -114,7 +114,7 @@ class Timekeeper:
         return self._steady()
 
     def told(self, asked_us: int, database_us: int) -> None:
-        """What the database's clock says, to who asked at that moment."""
+        """The database's clock said this, to a question asked at that moment."""
         self._look((asked_us, database_us))
 
     def silent(self) -> None:
@@ -187,7 +187,7 @@ class Timekeeper:
             before_us, wall_us, after_us = self._steady(), self._clock(), self._steady()
             attempts += 1
             if after_us - before_us <= _READ_US_MAX or attempts == _READS_MAX:
-                # What is no time at all is a leap to 1970.
+                # An impossible time is a leap to 1970.
                 return Reading(wall_us if type(wall_us) is int else 0, after_us)
 
     def _look(self, told: tuple[int, int] | None = None) -> Reading:

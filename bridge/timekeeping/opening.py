@@ -1,6 +1,6 @@
 """Whether a process may begin to lead, by what its clock, the database's, the last leader and an operator say.
 
-Rule of this file: pure. It says why not, in words, or nothing; who may not lead changes nothing, and may ask again.
+Rule of this file: pure. It gives the reason against, or nothing; a process that may not lead may ask again.
 """
 
 from typing import Final
@@ -9,9 +9,9 @@ from callmarket.bridge.timekeeping import words
 from callmarket.bridge.timekeeping.judge import Answer, Reading
 from callmarket.persistence.leadership.market_time import View, Word
 
-# An operator speaks of the present: who begins to lead later than this after the word has to see for itself.
+# An operator speaks of the present: a process that begins to lead later than this after the word decides by itself.
 WORD_US_MAX: Final = 600_000_000
-# Nobody is missed for a month: so long a pause may be a machine that started with the clock of another year.
+# No market stands still for a month: such a pause may be a machine that started with the clock of another year.
 ABSENCE_US_MAX: Final = 31 * 86_400_000_000
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with the time, and what to do, in words for people.
+"""Messages about faults of the time: what was seen, and what to do.
 
 Rule of this file: text from numbers. Each message says what was seen, what it means, and the way on.
 """
@@ -56,7 +56,7 @@ def database_off(ahead_us: int) -> str:
 
 
 def apart(wall_us: int, database_ahead_us: int) -> str:
-    """Whoever would lead has a clock that is not the database's."""
+    """The clock of a process that would lead is not the database's."""
     return (
         f"{_against(wall_us, wall_us + database_ahead_us)} the database's: one of the two is wrong, so this process "
         f"does not lead. {WAY_ON}"

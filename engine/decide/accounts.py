@@ -16,7 +16,7 @@ from callmarket.engine.reject import Reject
 from callmarket.engine.state import State
 
 ACCOUNT_KINDS: Final = "agent, quest, provider or treasury"
-"""Who may own tokens: every account but issuance."""
+"""The accounts that may own tokens: all but issuance."""
 
 
 def open_account(state: State, entry: Entry, command: OpenAccount) -> Events:

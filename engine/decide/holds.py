@@ -111,7 +111,7 @@ def release(state: State, entry: Entry, command: ReleaseHold) -> Events:
 
 
 def bind(state: State, entry: Entry, command: BindHolds) -> Events:
-    """Let who placed holds for a reason and reference not end them for a while (HLD-8)."""
+    """Keep the owners of holds for a reason and reference from ending them for a while (HLD-8)."""
     if not is_staff(entry.actor):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
     holds, key = state.holds, (command.reason, command.reference_type, command.reference_id)

@@ -29,7 +29,7 @@ from examples.platform.pace import Pace
 from examples.platform.report import Summary, summarize, table_of
 from examples.platform.rounds import Rounds
 
-# How long those ask who have something better to do than to wait for a market that is away.
+# The timeout of callers that have better things to do than to wait for an unavailable market.
 CLIENT_TIMEOUT_S = 1.5
 
 
@@ -40,9 +40,9 @@ def run(
     work_s: Annotated[float, typer.Option(min=0.0, max=60.0, help="Seconds that a piece of work takes.")] = 0.5,
     round_s: Annotated[float, typer.Option(min=0.05, max=60.0, help="Seconds from round to round, at least.")] = 1.0,
     budget_day_tokens: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="What all quests may spend in a day while the auction is away.")
+        int, typer.Option(min=0, max=1_000_000, help="What all quests may spend in a day without the auction.")
     ] = 1_500,
-    timeout_s: Annotated[float, typer.Option(min=1.0, max=86_400.0, help="After so long, give up.")] = 600.0,
+    timeout_s: Annotated[float, typer.Option(min=1.0, max=86_400.0, help="Give up after this long.")] = 600.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON; the rounds go to stderr.")
     ] = False,
@@ -106,7 +106,7 @@ def _played(
 ) -> Summary:
     """All rounds. The key of the environment is the admin's here, for one process does everything.
 
-    A platform gives each of its own: `keys create --operate` to whoever calls the market, `--bid` with the quests'
+    A platform gives each of its own: `keys create --operate` to the one that calls the market, `--bid` with the quests'
     accounts to the scorer, `--offer` with its provider to a worker; only what opens accounts and pays rewards needs
     `--admin`.
     """

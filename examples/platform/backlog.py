@@ -17,7 +17,7 @@ POOR: Final = "tools"
 ARTIFACT_TYPE: Final = "hypothesis"
 ARTIFACTS: Final = ("h-amyloid", "h-atlas", "h-parser")
 
-# Fails for good, whoever tries it.
+# Fails for good, whichever worker tries it.
 _HOPELESS: Final = 1
 
 

@@ -28,7 +28,7 @@ POLL_S_EACH: Final = 0.03
 def working(
     market: Client, work: TaskSource, fallback: Fallback, *, workers: int, work_s: float, seed: int
 ) -> Iterator[list["Future[None]"]]:
-    """Let so many workers work within the block; afterwards each ends what it has in hand, and takes its slot away.
+    """Let `workers` work within the block; afterwards each ends what it has in hand, and takes its slot away.
 
     A future that is done within the block is a worker that has failed.
     """

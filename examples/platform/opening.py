@@ -45,7 +45,7 @@ def open_platform(market: Client, work: Backlog, *, tasks: int, workers: int, se
         market.open_market(
             MARKET,
             reserve_price_tokens=RESERVE_TOKENS,
-            # Longer than any work here, and than the market may be away: what is not settled by then is not paid.
+            # Longer than any work here, and than the market may be unavailable: work not settled by then is not paid.
             lease=timedelta(minutes=10),
             lapse_policy="refund",
             reward_tokens_per_impact=40,

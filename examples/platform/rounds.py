@@ -136,7 +136,7 @@ class Rounds:
     def _review(self) -> None:
         """The poor quest earns: its agent reviews the work of others, most promising and best funded artifacts first.
 
-        In a platform people, or agents of other quests, judge that work; whoever pays for it has the admin key.
+        In a platform people, or agents of other quests, judge that work; the payer has the admin key.
         """
         if not self._to_review:
             # The ranking weighs as much as a hundred other questions.

@@ -81,7 +81,7 @@ def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]],
             written = empty._replace(file_name=name, file_bytes=size, sha256=checksum)
         else:
             deque(rows, maxlen=0)
-            # Who wrote it may have been killed before its name was on the disk.
+            # Its writer may have been killed before its name was on the disk.
             durable_file.flush_folder(folder)
         durable_file.flush_folder(folder.parent)
     return written

@@ -1,6 +1,6 @@
 """The journal with the rows that have left it: first those of the files, then those of the table.
 
-Rule of this file: whoever reads it need not know where a row lies. It writes nothing of its own.
+Rule of this file: its reader need not know where a row lies. It writes nothing of its own.
 """
 
 from collections.abc import Generator, Iterator, Sequence

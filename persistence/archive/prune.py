@@ -131,7 +131,7 @@ def carry_out(
 
 @contextlib.contextmanager
 def _alone(connection: psycopg.Connection, shard_id: int) -> Iterator[None]:
-    """Hold the lock of all who prune this shard. Raises `Unavailable` if another does."""
+    """Hold the lock of pruning this shard. Raises `Unavailable` if another does."""
     try:
         row = connection.execute(_LOCK, (shard_id,)).fetchone()
     except psycopg.Error as error:
@@ -141,7 +141,7 @@ def _alone(connection: psycopg.Connection, shard_id: int) -> Iterator[None]:
     try:
         yield
     finally:
-        # It ends with the session, and that some time after the connection: whoever comes next must not meet it.
+        # It ends with the session, and that some time after the connection: the next prune must not meet it.
         with contextlib.suppress(psycopg.Error):
             connection.execute("SELECT pg_advisory_unlock_all()")
 
@@ -161,13 +161,13 @@ def _prove(journal: Journal, snapshots: SnapshotStore, info: Info) -> None:
 
 
 def _before(journal: Journal, seq: int) -> int:
-    """The row before one; that of another history has no place here, and is told so when it is proved."""
+    """The row before one; proving refuses a row of another history."""
     row = journal.row_at(seq)
     return seq - 1 if row is None else row.entry().after_seq
 
 
 def _back(journal: Journal, begins: int, seq: int, rows: int) -> int:
-    """The row that is followed by so many, up to this one; one before `begins` where there are not so many since."""
+    """The row that `rows` others follow, up to this one; one before `begins` where there are fewer since."""
     for first, last in reversed(unbroken(journal, begins - 1, seq) if rows > seq % HISTORY_ROWS else [(0, seq)]):
         if rows <= last - first:
             return last - rows

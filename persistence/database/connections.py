@@ -59,7 +59,7 @@ class BoundedConnection(psycopg.Connection):
 
     @contextlib.contextmanager
     def round_trip(self, pipeline: psycopg.Pipeline | None) -> Iterator[None]:
-        """Send what is executed inside together and await all answers at the end; without a pipeline, one by one.
+        """Send the statements of the block together and await all answers at the end; without a pipeline, one by one.
 
         The first error is raised. Each wait for the socket gives up the interpreter, and where another thread is busy
         it takes up to 5 ms to come back: so nothing is waited for while statements are added.
@@ -144,7 +144,7 @@ def _fill(gen: PQGen[T]) -> T:
 def opened_for_pool(why: list[str], *, read_only: bool, answer_s_max: float) -> type[BoundedConnection]:
     """The connections of one pool, settled as they are opened. Why the last one could not be is left in `why`.
 
-    A pool opens them in threads of its own, and tells who waits for one only that none came.
+    A pool opens them in threads of its own, and tells a waiter for one only that none came.
     """
 
     class Pooled(BoundedConnection):

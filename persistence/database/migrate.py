@@ -5,7 +5,7 @@ was; a change is a new file. All pending files are applied in one transaction un
 processes may start at once, and one that dies leaves nothing half done.
 
 An existing library was considered: yoyo-migrations 9.0.0, of 2024, brings its own connection layer, rollback scripts
-and four dependencies. What is needed here is the loop below.
+and four dependencies. Only the loop below is needed here.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Migration:
 
 
 def ensure_schema(connection: psycopg.Connection) -> list[str]:
-    """Apply what is pending and return the names of what was applied. Safe to call always and from many processes.
+    """Apply pending migrations and return their names. Safe to call at any time and from many processes.
 
     Objects are made in the first schema of the connection's search_path. Raises `SchemaError` if an applied file has
     changed since, the database is newer than this code, or it cannot store every text, `AccessDenied` if the role may

@@ -2,7 +2,7 @@
 
 Rule of this file: bounded in every way: connections, questions that wait for one, the time until one is got, the time
 of an answer. No connection is idle inside a transaction, and a dead one is noticed before a question is put to it.
-`psycopg_pool` keeps the connections; what is a question, and how long it may take, is said here.
+`psycopg_pool` keeps the connections; this file defines what a question is, and how long it may take.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from callmarket.persistence.errors import Unavailable
 
 # Questions are short and PostgreSQL answers each on one processor; more would only take it from the writer.
 CONNECTIONS_MAX: Final = 4
-# With four at a time, and a millisecond each, the last of so many waits for 16 ms.
+# With four at a time, and a millisecond each, the last of this many waits for 16 ms.
 WAITING_MAX: Final = 64
 # Until a connection is there and has answered. An agent that asks for prices will not wait longer.
 CHECKOUT_S_MAX: Final = 3.0
@@ -29,9 +29,9 @@ GREETING_S_MAX: Final = 2.0
 STATEMENT_S_MAX: Final = 10
 # Above the statement's, so that a server that is only slow speaks first.
 ANSWER_S_MAX: Final = 12.0
-# A connection that nobody has used for so long is closed: a market that nobody asks keeps none.
+# A connection is closed after being idle for this long: a market that nobody asks keeps none.
 IDLE_S_MAX: Final = 60.0
-# Try to connect for so long, then wait to be asked again: the next question tries anew, at once.
+# Try to connect for this long, then wait to be asked again: the next question tries anew, at once.
 RECONNECT_S_MAX: Final = 1.0
 
 _POSITIONS: Final[LiteralString] = """
@@ -100,7 +100,7 @@ class ReaderPool:
             self._pool.putconn(connection)
 
     def close(self) -> None:
-        """Close all connections; what is being asked ends by itself. Again, or before the first question: nothing."""
+        """Close all connections; questions under way end by themselves. Idempotent, also before the first question."""
         self._pool.close()
 
     def _begun(self) -> tuple[BoundedConnection, int, int]:

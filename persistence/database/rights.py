@@ -1,4 +1,4 @@
-"""What the database does not let its role do, in words: what is missing, and the statement that grants it.
+"""Errors for missing database rights: what the role lacks, and the statement that grants it.
 
 Rule of this file: pure; from the driver's error and what the server has told of the session to one of our errors.
 """
@@ -62,7 +62,8 @@ def making_tables(connection: psycopg.Connection) -> Iterator[None]:
 def closed_database(said: str, url: str) -> AccessDenied | None:
     """What to raise where a connection was refused because its role may not connect; None if that is not why.
 
-    libpq tells of a refused connection in words alone: a server that speaks another language is taken to be away.
+    libpq tells of a refused connection in words alone: a server that speaks another language is taken to be
+    unavailable.
     """
     found = _CLOSED.search(said)
     if found is None:

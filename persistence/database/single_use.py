@@ -1,7 +1,7 @@
 """One connection for one user, opened when it is needed and thrown away after its first failure.
 
 Rule of this file: what happened on a connection that failed is unknown, so it is never used again. Whether to try again
-is for the caller, who knows what it has sent.
+is for the caller, which knows what it has sent.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Line:
             raise
 
     def interrupt(self) -> None:
-        """End the connection under whoever waits on it, as a lost network would: it fails soon. Never raises."""
+        """End the connection under its user, as a lost network would: a wait on it fails soon. Never raises."""
         connection = self._connection
         with contextlib.suppress(psycopg.Error, OSError):
             if connection is None or connection.closed:
@@ -62,7 +62,7 @@ class Line:
                     duplicate.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Let go of the connection; the next use opens another. Never raises."""
+        """Close the connection; the next use opens another. Never raises."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error, OSError):

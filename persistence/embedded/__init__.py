@@ -5,9 +5,9 @@ root, adds a system user and opens (chmod) every folder above the data, and it t
 ids. Ours changes nothing outside its own home folder, and keeps its books in what the kernel clears up by itself when a
 process is killed: file locks.
 
-Who may connect: the server listens on a Unix socket only, in a folder of mode 0700. Whoever can reach the socket is the
-owner of the data (or root) and could as well read the files, so no password is asked ("trust"). Nothing listens on the
-network.
+Who may connect: the server listens on a Unix socket only, in a folder of mode 0700. A process that can reach the socket
+is the owner of the data (or root) and could as well read the files, so no password is asked ("trust"). Nothing listens
+on the network.
 
 Who stops it: the server is a session of its own, so neither Ctrl-C nor a SIGKILL of its starter ends it. Every user
 holds a shared lock for as long as it uses the server; the last one to `release()` it stops it, unless another client

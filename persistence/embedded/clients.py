@@ -1,4 +1,4 @@
-"""Whether anybody is connected to a server who would lose something if it stopped now.
+"""Whether a client is connected to a server that would lose something if it stopped now.
 
 Rule of this file: where that cannot be known, there is somebody. libpq takes some settings of a session from the
 environment (`PGTZ` and its like), and no connection string takes them back; where the server refuses those, a process

@@ -1,4 +1,4 @@
-"""The home folder of one embedded server: where everything lies, and who may touch it.
+"""The home folder of one embedded server: where everything lies, and its permissions.
 
 Rule of this file: the home is the whole state, and every path follows from the home's alone, never from what a file
 says; so a copy of a home is another server, and a home that was moved is the same one.
@@ -59,7 +59,7 @@ class Home:
 
     @property
     def pid_file(self) -> Path:
-        """The file in which a running server says who it is."""
+        """The file in which a running server identifies itself."""
         return self.data / "postmaster.pid"
 
     @property

@@ -1,7 +1,7 @@
 """File locks between processes. Rule of this file: the kernel holds them, so a killed process never leaves one behind.
 
 Two locks per home. The *gate* is exclusive and short: it surrounds every look at, start or stop of the server. The
-*use* lock is shared and long: each user of the server holds it, so whoever gets it exclusively is the last one.
+*use* lock is shared and long: each user of the server holds it, so the user that gets it exclusively is the last one.
 """
 
 import os

@@ -1,13 +1,13 @@
 """How the market is written: `execute_journaled`, and after it the tables.
 
-Rule of this file: what is durable is in the journal, and nothing else is waited for. A batch of journal rows is one
-statement, one round trip and one flush of the disk. Its fence moves `engine_writer.last_seq` from the row before my
-first to my last, if the epoch is mine and my first row continues the digest that is stored there; where it does not, no
-row is written. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that it has
+Rule of this file: a row is durable once it is in the journal, and nothing else is waited for. A batch of journal rows
+is one statement, one round trip and one flush of the disk. Its fence moves `engine_writer.last_seq` from the row before
+my first to my last, if the epoch is mine and my first row continues the digest that is stored there; where it does not,
+no row is written. PostgreSQL locks that row until the commit, so of two writers one waits and then finds that it has
 moved.
 
 The tables follow in transactions of their own. The first statement of each moves the mark `projections.seq` from where
-the tables stand to the last row that they have after it: so each journal row reaches them once, whoever brings it.
+the tables stand to the last row that they have after it: so each journal row reaches them once, from any process.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from callmarket.persistence.tables.projections import Changes
 # Rows in one transaction. At this size the fixed cost of a transaction is below 1 % and its work below a second.
 BATCH_ROWS_MAX: Final = 20_000
 
-# Only while the epoch is mine: whoever leads next may run another version. `%b`: in binary, as everything here.
+# Only while the epoch is mine: the next leader may run another version. `%b`: in binary, as everything here.
 _ADVANCE: Final[LiteralString] = """
     UPDATE projections SET seq = %(last_seq)b, projected_at = clock_timestamp()
     WHERE shard_id = %(shard_id)b AND seq = %(after_seq)b

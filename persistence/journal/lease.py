@@ -1,7 +1,8 @@
 """Who may write a shard: the epoch of its writer.
 
-Rule of this file: an epoch is taken by raising it, never by waiting for somebody to give it up. Whoever raised it last
-is the writer; the batches of all others fail at the fence from that moment on, so safety never depends on a clock.
+Rule of this file: an epoch is taken by raising it, never by waiting for somebody to give it up. The process that raised
+it last is the writer; the batches of all others fail at the fence from that moment on, so safety never depends on a
+clock.
 """
 
 import os

@@ -95,13 +95,13 @@ class PostgresJournal(Journal):
         """See `Journal.scan`. Each chunk is a query of its own, so that a long read holds back no vacuum.
 
         A thread that reads ahead costs more than it saves: it waits for the interpreter after every packet, because
-        who replays rows holds it all the time.
+        a replay holds it all the time.
         """
         while rows := self._chunk(after_seq):
             self._check_follows(rows, after_seq)
             yield rows
             if len(rows) < SCAN_ROWS:
-                # All there was: whoever follows a journal asks often, and rarely finds more than this.
+                # All there was: a follower of a journal asks often, and rarely finds more than this.
                 return
             after_seq = rows[-1].seq
 
@@ -197,7 +197,7 @@ def read_mark(connection: psycopg.Connection, shard_id: int) -> int | None:
 
 
 def wait_for_tables(connection: psycopg.Connection, shard_id: int, seq: int, within_s: float) -> int:
-    """Wait until the tables have row `seq`, for so long at most; where they stand then, 0 where no mark is.
+    """Wait until the tables have row `seq`, for `within_s` at most; where they stand then, 0 where no mark is.
 
     For a connection in autocommit mode, in any process: it looks a hundred times a second. Raises `psycopg.Error`.
     """

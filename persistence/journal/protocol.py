@@ -101,7 +101,7 @@ class Chain:
         *,
         checks_shapes: bool = False,
     ) -> None:
-        """Begin after row `seq`, which was so; digest None trusts the first row, for one who begins in the middle.
+        """Begin after row `seq`, which was so; digest None trusts the first row, for a reader from the middle.
 
         What a digest proves was checked before it was written, and is not checked again unless `checks_shapes`.
         """
@@ -153,7 +153,7 @@ class RowWriter(Protocol):
         """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
 
     def close(self) -> None:
-        """Let go of what is held open. Never raises."""
+        """Release connections and other resources. Never raises."""
 
 
 class Journal(RowWriter, Protocol):

@@ -1,4 +1,4 @@
-"""What is sent: journal rows behind their fence; new rows of tables and changes of others, as SQL with its values.
+"""The SQL of a write: journal rows behind their fence; new rows of tables and changes of others.
 
 Rule of this file: pure; nothing here knows a connection. Rows go as arrays, one for each column and one statement for
 each table, because statements can be sent without awaiting the answers of those before. COPY cannot: it is an exchange
@@ -178,7 +178,7 @@ def new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
 
 
 def changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collection[Struct]]]:
-    """The changes of rows that are there, by table and kind, to be carried out before what is made."""
+    """The changes of rows that are there, by table and kind, to be carried out before new rows are inserted."""
     accounts = changes.accounts_changed.values()
     paid = [change for change in accounts if change.balance is not None]
     holds = [

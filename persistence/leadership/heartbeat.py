@@ -1,7 +1,7 @@
 """The leader's side: a thread with a session of its own that renews the lease and hears when it is over.
 
 Rule of this file: it never stops the engine by itself. It says what it heard, once; a lease that cannot be renewed is
-no news, because whoever cannot reach the database cannot know who leads.
+no news, because a process that cannot reach the database cannot know who leads.
 """
 
 import logging
@@ -23,11 +23,11 @@ from callmarket.persistence.leadership.market_time import Watch
 logger: Final = logging.getLogger(__name__)
 
 # A lease bears four missed renewals. A session that was cut is noticed at the next one, and has to be replaced within
-# the grace of `vacancy`; and whoever asks for a handover waits no longer than this for it to be heard.
+# the grace of `vacancy`; and a request for a handover waits no longer than this to be heard.
 _RENEWALS_PER_LEASE: Final = 5
 RENEWAL_S_MAX: Final = 0.2
 _RETRY_S: Final = 0.1
-# A session that hangs on a frozen server is given up after so long; the thread then sees its connection cut.
+# A session that hangs on a frozen server is given up after this long; the thread then sees its connection cut.
 _PATIENCE_S: Final = 1.0
 
 News = Fenced | RowsLost | Literal["handover"]
@@ -38,14 +38,15 @@ class Heartbeat:
     """Leads a shard, as others see it. Safe to call from any thread; `take` first and once."""
 
     def __init__(self, url: str, shard_id: int, *, address: str, lease_s: float, watch: Watch | None = None) -> None:
-        """Remember who we are; nothing is claimed yet. `watch` hears at each renewal what the database's clock says."""
+        """Remember our address; nothing is claimed yet. `watch` is told the database's clock at each renewal."""
         self.shard_id: Final = shard_id
         self.address: Final = address
         self.lease_s: Final = lease_s
         self.epoch = 0
         self._pause_s: Final = min(RENEWAL_S_MAX, lease_s / _RENEWALS_PER_LEASE)
         self._line: Final = Line(
-            # Who waits longer than the lease for an answer leads no more; but a claim may have to wait for the fence.
+            # A process that waits longer than the lease for an answer leads no more; but a claim may have to wait for
+            # the fence.
             lambda: connect(url, register.session_name(shard_id), answer_s_max=lease_s + 2 * register.CLAIM_WAIT_S)
         )
         self._lock: Final = threading.Lock()
@@ -96,18 +97,18 @@ class Heartbeat:
 
     @property
     def successor(self) -> str:
-        """The address of who leads after us, as far as it is known; else empty."""
+        """The next leader's address, as far as it is known; else empty."""
         return self._successor
 
     @property
     def durability_fault(self) -> str:
-        """Why what is acknowledged might not survive a loss of power, by the server's settings; empty if it does."""
+        """Why acknowledged rows might not survive a loss of power, by the server's settings; empty if they do."""
         return self._durability_fault
 
     def release(self) -> None:
         """Let others lead at once, instead of after the lease. Nothing may be written after it. Never raises.
 
-        From then on it watches for who leads next, until it is closed.
+        From then on it watches for the next leader, until it is closed.
         """
         self._over.set()
 
@@ -133,7 +134,7 @@ class Heartbeat:
                 break
             answered = self._asked(self._renew)
             self._over.wait(self._pause_s if answered else _RETRY_S)
-        # Who closes does not wait for a database that is away: then the lease runs out.
+        # Closing does not wait for a database that is unavailable: then the lease runs out.
         while answered or not self._closed.is_set():
             answered = self._asked(self._let_go)
             if answered:
@@ -149,7 +150,7 @@ class Heartbeat:
             with self._line.use() as connection:
                 statement(connection)
         except (Unavailable, AccessDenied) as error:
-            # A right that was taken away is no news of who leads either: the journal's writer says what it means.
+            # A right that was taken away is no news about the leader either: the journal's writer says what it means.
             logger.debug("the lease of shard %d: %s", self.shard_id, error)
             if self._watch_time is not None:
                 self._watch_time.silent()
@@ -159,7 +160,7 @@ class Heartbeat:
     def _renew(self, connection: psycopg.Connection) -> None:
         watch = self._watch_time
         asked_us, evidence = (0, None) if watch is None else (watch.asking(), watch.evidence())
-        # Before the database is asked: what is acknowledged meanwhile may be behind its answer.
+        # Before the database is asked: rows acknowledged meanwhile may not be in its answer.
         acknowledged = None if self._acknowledged is None else self._acknowledged()
         renewed = register.renew(connection, self.shard_id, self.epoch, evidence)
         if renewed is None:

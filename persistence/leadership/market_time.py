@@ -1,7 +1,7 @@
 """What the database knows of time: its own clock, the last row, what the last leader held for right, operators' words.
 
 Rule of this file: statements only, and the shapes of what they bring. Times are microseconds since 1970. Which of them
-is believed is not decided here: whoever leads, or would, is given a `Watch` by which it asks.
+is believed is not decided here: a leader, or a process that would lead, asks through its `Watch`.
 """
 
 from typing import Final, NamedTuple, Protocol
@@ -15,7 +15,7 @@ QUIET_US: Final = 86_400_000_000
 
 
 class Evidence(NamedTuple):
-    """What time it was, as a leader held for right, when its machine had been up for so long.
+    """What time it was, as a leader believed, when its machine had been up for `uptime_us`.
 
     `machine` names the machine since its last start, and is empty where the system does not say: then uptimes cannot be
     compared. `fault` says why that leader took nothing, if so.
@@ -57,13 +57,13 @@ class Watch(Protocol):
         """The moment before the database is asked, for `told`."""
 
     def told(self, asked_us: int, database_us: int) -> None:
-        """What the database's clock says, to who asked at that moment."""
+        """The database's clock said this, to a question asked at that moment."""
 
     def silent(self) -> None:
         """The database did not answer."""
 
     def evidence(self) -> Evidence:
-        """What is to be remembered of now."""
+        """The evidence of now, to be remembered."""
 
     @property
     def word_id(self) -> int:
@@ -73,7 +73,7 @@ class Watch(Protocol):
         """An operator has said this."""
 
     def objection(self, asked_us: int, view: View) -> str:
-        """Why this process must not begin to lead, by what the database says to who asked at that moment; or empty."""
+        """Why this process must not begin to lead, by the database's answer to a question of that moment; or empty."""
 
 
 def look(connection: psycopg.Connection, shard_id: int) -> View:

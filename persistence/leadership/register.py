@@ -13,7 +13,7 @@ from callmarket.persistence.errors import Unavailable
 from callmarket.persistence.journal import lease
 from callmarket.persistence.leadership.market_time import DATABASE_US, Evidence
 
-# A standby says that it is there every second; silent for so long, it is none.
+# A standby signs in every second; one that has been silent for this long is gone.
 STANDBY_SILENT_S_MAX: Final = 5
 # A batch of a living leader takes a second at most; what holds the fence for longer hangs, and is cut off.
 CLAIM_WAIT_S: Final = 1
@@ -35,7 +35,7 @@ class Leader(NamedTuple):
     clock_fault: str = ""
 
     def __str__(self) -> str:
-        """For a person."""
+        """The leader in one line."""
         return f"{self.address} ({self.process}, epoch {self.epoch}, lease renewed {self.renewed_s_ago:.1f} s ago)"
 
 
@@ -86,7 +86,7 @@ def writer_name(shard_id: int) -> str:
 
 
 def look(connection: psycopg.Connection, shard_id: int) -> Leader | None:
-    """Who leads; None if nobody ever did. Raises `psycopg.Error`."""
+    """The leader; None if there never was one. Raises `psycopg.Error`."""
     row = connection.execute(
         """
         SELECT writer.epoch, leader.address, writer.claimed_by,
@@ -154,7 +154,7 @@ def renew(
 
 
 def release(connection: psycopg.Connection, shard_id: int, epoch: int) -> None:
-    """Let go of the lease: whoever stands by need not wait for it to run out. Another's lease is left alone."""
+    """Release the lease, so that a standby need not wait for it to run out. Another's lease is left alone."""
     connection.execute(
         "UPDATE engine_leader SET released_at = clock_timestamp() WHERE shard_id = %s AND epoch = %s",
         (shard_id, epoch),
@@ -178,7 +178,7 @@ def request_handover(connection: psycopg.Connection, shard_id: int, epoch: int |
 def stand_by(
     connection: psycopg.Connection, shard_id: int, address: str, applied_seq: int, clock_fault: str = "", loss: str = ""
 ) -> None:
-    """Say that this process follows, how far it has come, what is wrong with its time, and what the journal lacks.
+    """Say that this process follows, how far it has come, the fault of its clock, and what the journal lacks.
 
     Forgets those that have been silent for an hour.
     """
@@ -218,14 +218,14 @@ def standbys(connection: psycopg.Connection, shard_id: int) -> list[StandbyRow]:
 def loss_told(connection: psycopg.Connection, shard_id: int, but: str = "") -> str:
     """What another process that stands by knows of rows that this journal has lost, in its words; or empty.
 
-    So that a process without a mark of its own does not lead on. `but` is the address of whoever asks.
+    So that a process without a mark of its own does not lead on. `but` is the address of the asking process.
     """
     others = (one for one in standbys(connection, shard_id) if one.loss and one.address != but)
     return next((f"{one.address} says: {one.loss}" for one in others), "")
 
 
 def publish_proof(connection: psycopg.Connection, shard_id: int, seq: int, seconds: float) -> None:
-    """Say that the state after a row was restored from what is stored, and compared."""
+    """Record that the state after a row was restored from storage, and compared."""
     connection.execute(
         """
         INSERT INTO proven_restores (shard_id, seq, seconds, proven_at, proven_by)

@@ -33,7 +33,7 @@ from callmarket.persistence.snapshots.store import SnapshotStore
 logger: Final = logging.getLogger(__name__)
 
 _PUBLISHED_EVERY_S: Final = 1.0
-# Between attempts while the database is away.
+# Between attempts while the database is unavailable.
 _RETRY_S: Final = 0.25
 
 
@@ -96,7 +96,7 @@ class Standby:
 
     @property
     def leader(self) -> str:
-        """The address of who leads, empty while nobody is known to."""
+        """The leader's address, empty while none is known."""
         leader = self._leader
         return leader.address if leader is not None and leader.sign == "alive" else ""
 
@@ -106,7 +106,7 @@ class Standby:
         return self._loss
 
     def close(self) -> None:
-        """Stop following. Again: nothing. Never raises; waits for a replay or a connection that is under way."""
+        """Stop following. Idempotent. Never raises; waits for a replay or a connection that is under way."""
         self._closed.set()
         if threading.current_thread() is not self._thread:
             self._journal.interrupt()
@@ -190,7 +190,7 @@ class Standby:
 
     def _begin(self) -> None:
         self._high_water.insist_on(self._journal, self._journal.market_id())
-        # The first replay may be long: who asks meanwhile is told who leads.
+        # The first replay may be long: callers meanwhile are told who leads.
         with self._line.use() as connection:
             self._leader = register.look(connection, self._shard_id)
         self._recent = Recent()
@@ -201,7 +201,7 @@ class Standby:
         """Remember outside the database how far it has come."""
         digest = replica.chain.digest
         assert digest is not None, "a replica knows the digest of its last row"
-        # A shard that nobody has claimed yet is no market; whoever leads it first begins.
+        # A shard that nobody has claimed yet is no market; its first leader begins.
         if not self._high_water.begun and (market_id := self._journal.market_id()):
             self._high_water.begin(market_id, replica.chain.seq, digest)
         self._high_water.keep(replica.chain.seq, digest)
@@ -213,7 +213,7 @@ class Standby:
             after_seq = min(self._recent.last_common(self._journal), error.last_seq)
             rows = self._recent.after(after_seq)
             kept = save(self._high_water.folder, self._high_water.market_id, self._shard_id, rows)
-            # Only now: a database that was away in the middle of this is asked once more.
+            # Only now: a database that was unavailable in the middle of this is asked once more.
             self._replica = None
         words = f"{error}{kept}"
         if self._loss == "":
@@ -265,7 +265,7 @@ class Standby:
             self._lose(error)
             return None
         except BaseException:
-            # Whoever comes next need not wait for our lease to run out.
+            # The next leader need not wait for our lease to run out.
             heartbeat.close()
             raise
         logger.warning(
@@ -282,8 +282,8 @@ class Standby:
         """The epoch of the moment at which nobody was seen to lead. None if somebody does by now."""
         if leader is not None:
             return leader.epoch
-        # The register does not tell it of a shard that nobody ever led. In this order: whoever claims such a shard
-        # after the epoch was read is seen, or has raised it.
+        # The register does not tell it of a shard that nobody ever led. In this order: a process that claims such a
+        # shard after the epoch was read is seen, or has raised it.
         with self._line.use() as connection:
             epoch = lease.epoch_of(connection, self._shard_id)
             return epoch if register.look(connection, self._shard_id) is None else None

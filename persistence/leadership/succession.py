@@ -1,8 +1,8 @@
-"""How whoever follows a journal becomes its writer.
+"""How a follower of a journal becomes its writer.
 
 Rule of this file: decisions only; how an epoch is claimed is handed in, so that a simulation drives the very code that
 runs in production (`tests/simulation`). First the epoch, so that nobody writes any more, and then the rest, to the very
-end: who leads has every row that was ever acknowledged, or does not lead.
+end: a leader has every row that was ever acknowledged, or does not lead.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Claim = Callable[[int], int | None]
 
 
 def follow(journal: Journal, replica: Replica) -> None:
-    """Apply what is new.
+    """Apply new rows.
 
     Raises `Unavailable`; `RowsLost` where the journal lacks what was applied, or has it otherwise; and `Corrupt` or
     `Diverged` if the rest does not follow. After these the replica is of no more use.
@@ -40,9 +40,10 @@ def follow(journal: Journal, replica: Replica) -> None:
 def succeed(journal: Journal, replica: Replica, seen_epoch: int, claim: Claim) -> Position | None:
     """Become the writer after an epoch, and bring the replica to the journal's end, which it returns.
 
-    `seen_epoch` is that of the moment at which nobody was seen to lead: whoever has claimed since is not pushed aside.
-    None if somebody has; nothing has changed then. Every row came out as written, so the state is not checked again:
-    it costs the rows since the replica followed last. Raises `Fenced` if another claims meanwhile, and as `follow`.
+    `seen_epoch` is that of the moment at which nobody was seen to lead: a process that has claimed it since is not
+    pushed aside. None if somebody has; nothing has changed then. Every row came out as written, so the state is not
+    checked again: it costs the rows since the replica followed last. Raises `Fenced` if another claims meanwhile, and
+    as `follow`.
     """
     epoch = claim(seen_epoch)
     if epoch is None:

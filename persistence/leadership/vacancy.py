@@ -1,8 +1,8 @@
 """Whether a shard's leader is gone.
 
 Rule of this file: a single look proves nothing. A leader whose session has just been cut connects again at once, so it
-is missed for a little while, in one unbroken view of the database, before anybody acts on it. Only who has let go by
-itself is believed at once.
+is missed for a little while, in one unbroken view of the database, before anybody acts on it. Only a leader that has
+released its lease by itself is believed at once.
 """
 
 import time
@@ -15,7 +15,7 @@ from callmarket.persistence.leadership.register import Leader, look
 POLL_S: Final = 0.1
 # A leader whose session was cut, or whose database was started again, notices and is back within this (`heartbeat`).
 GRACE_S: Final = 0.5
-# Whoever opens a market waits no longer than this for a leader that neither renews nor is gone.
+# Opening a market waits no longer than this for a leader that neither renews nor is gone.
 _PATIENCE_S: Final = 10.0
 
 
@@ -39,12 +39,12 @@ class Doubt:
         return now_s - self._since_s >= self._grace_s
 
     def forget(self) -> None:
-        """The view was broken: who cannot see the database cannot say who is missing there."""
+        """The view was broken: a process that cannot see the database cannot say who is missing there."""
         self._since_s = None
 
 
 def living_leader(connection: psycopg.Connection, shard_id: int) -> Leader | None:
-    """Who leads the shard and has shown so while we looked; None if nobody does. Takes a second or less, as a rule.
+    """The leader of the shard, if it has shown that it lives meanwhile; else None. Takes a second or less, as a rule.
 
     Raises `psycopg.Error`.
     """

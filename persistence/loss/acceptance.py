@@ -20,7 +20,7 @@ COMMAND_ID: Final = "history-{seq}"
 
 
 class Found(NamedTuple):
-    """Where a journal ends, what was acknowledged as far as the marks say, and what is lost of it, if anything."""
+    """Where a journal ends, what was acknowledged as far as the marks say, and what of it is lost, if anything."""
 
     market_id: str
     position: Position
@@ -45,8 +45,8 @@ def look(journal: PostgresJournal, marks: HighWater) -> Found:
 def accept(journal: PostgresJournal, snapshots: SnapshotStore, marks: HighWater, last_seq: int) -> Position:
     """Let history go on after `last_seq`, the last row that is left; where it stands then.
 
-    Whoever writes is fenced off. Costs a recovery. Raises as `recover`, and `PersistenceError` if the journal does not
-    end there.
+    The present writer is fenced off. Costs a recovery. Raises as `recover`, and `PersistenceError` if the journal does
+    not end there.
     """
     epoch = journal.claim()
     recovered = recover(journal, snapshots, epoch=epoch)

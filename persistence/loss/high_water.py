@@ -6,8 +6,9 @@ against that and not against the loss of this machine; one that cannot be writte
 nobody, because without it the market is as safe as its database.
 
 A file has two blocks that are written in turn, each with a checksum, so that one of them is whole at any moment. It is
-locked by the process that writes it; a leader and a standby that share a folder have a file each, and who begins to
-lead reads all. A mark that says more than its next writer knows of is left as it is: it may be all that shows a loss.
+locked by the process that writes it; a leader and a standby that share a folder have a file each, and a process that
+begins to lead reads all. A mark that says more than its next writer knows of is left as it is: it may be all that shows
+a loss.
 """
 
 import contextlib
@@ -47,13 +48,13 @@ class Mark(NamedTuple):
 
 
 class Where(Protocol):
-    """What is asked of a journal: see `Journal`."""
+    """The part of `Journal` that is needed here."""
 
     def position(self) -> Position:
-        """Where it ends."""
+        """Where the journal ends."""
 
     def row_at(self, seq: int) -> Stored | None:
-        """One of its rows."""
+        """One row of the journal."""
 
 
 class HighWater:
@@ -95,7 +96,7 @@ class HighWater:
         return max(marks, default=None)
 
     def insist_on(self, journal: Where, market_id: str) -> None:
-        """Raise `RowsLost` if the journal lacks what a mark says; `market_id` is empty for what is no market yet.
+        """Raise `RowsLost` if the journal lacks what a mark says; `market_id` is empty before there is one.
 
         Raises `Unavailable`.
         """
@@ -103,7 +104,7 @@ class HighWater:
             raise loss
 
     def begin(self, market_id: str, seq: int, digest: bytes) -> None:
-        """Write marks from now on, beginning with this row. Again: nothing. What the folder refuses is in the log."""
+        """Write marks from now on, beginning with this row. Idempotent. Errors of the folder are logged."""
         if self.begun:
             return
         self.begun = True
@@ -143,7 +144,7 @@ class HighWater:
         self._dirty.set()
 
     def close(self) -> None:
-        """Write no more. Again: nothing. Never raises."""
+        """Write no more. Idempotent. Never raises."""
         self._closed.set()
         self._dirty.set()
         if self._flusher is not None:
@@ -216,7 +217,7 @@ def lost_since(journal: Where, mark: Mark | None) -> RowsLost | None:
             return None
         begun = journal.row_at(begun_seq) if begun_seq > mark.seq else None
     except Archived:
-        # What has left the journal was proved to lead to what is there.
+        # Rows that have left the journal were proved to lead to those that are there.
         return None
     if begun is not None and begun.entry().after_seq != begun_seq - 1:
         return None

@@ -1,4 +1,4 @@
-"""Rows that were acknowledged and that the journal lacks, as whoever still has them writes them down.
+"""Rows that were acknowledged and that the journal lacks, as a process that still has them writes them down.
 
 Rule of this file: bounded, and whole or not there. The first line says of which market and which rows; each further one
 is a row: JSON, so that a person can read what was lost. Digests are left out: they continue a history that is no more.

@@ -18,7 +18,7 @@ DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
 MONTH: Final = timedelta(days=30)
 
-# Reasons are anybody's words, so an answer names so many: those that earned most in the last thirty days.
+# Reasons are anybody's words, so an answer names this many: those that earned most in the last thirty days.
 REASONS_MAX: Final = 100
 
 

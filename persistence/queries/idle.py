@@ -1,7 +1,7 @@
 """Which tokens were idle at the end of a period, account after account.
 
 Rule of this file: a page walks the accounts by name and costs, for each, what it was credited with in the period and
-since then, and no more. What was idle follows from rows that never change, so whoever asks later finds the same.
+since then, and no more. What was idle follows from rows that never change, so a later question finds the same.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -36,7 +36,7 @@ _BALANCE: Final = """SELECT coalesce((SELECT last.balance FROM (
         (SELECT id, balance_after_to AS balance FROM token_ledger
             WHERE shard_id = %(shard)s AND to_account = account.account_id AND id < %(end)s
             ORDER BY id DESC LIMIT 1)) AS last ORDER BY last.id DESC LIMIT 1), 0) AS tokens"""
-# What is new to all wallets: minted, paid by the treasury, or a reward. What another wallet has paid is not.
+# Tokens new to all wallets: minted, paid by the treasury, or a reward. What another wallet has paid is not.
 _FRESH: Final = """SELECT coalesce(sum(amount), 0) AS tokens FROM token_ledger
         WHERE shard_id = %(shard)s AND to_account = account.account_id AND id >= %(first)s AND id < %(end)s
             AND (from_account = ANY(%(makers)s) OR reason = %(reward)s)"""

@@ -1,7 +1,7 @@
 """Lists that go on, page after page: bids, awards, slots, rounds, wallets, movements, holds.
 
 Rule of this file: a page begins after a key, never at an offset, so the thousandth page costs what the first does, and
-what is added meanwhile moves nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
+rows added meanwhile move nothing. Each query is one walk of an index for each status asked for, of `limit` rows at
 most (`tests/persistence/queries/test_pages.py` reads the plans). Numbers are ints and floats, as people use them.
 """
 

@@ -1,4 +1,4 @@
-"""What commands caused that were done long ago, for those who ask again.
+"""The effects of commands done long ago, for retries of them.
 
 Rule of this file: the journal's own rows, by their key.
 """

@@ -217,7 +217,7 @@ class HoldFilter(Struct, frozen=True):
 
 
 class Paging(Struct, frozen=True):
-    """So many rows after a key (None: from the beginning), newest or oldest first; names always rise."""
+    """Up to `limit` rows after a key (None: from the beginning), newest or oldest first; names always rise."""
 
     limit: int
     after: int | str | None = None

@@ -1,4 +1,4 @@
-"""Snapshots as files in a folder, for those who want them outside the database.
+"""Snapshots as files in a folder, outside the database.
 
 Rule of this file: a file appears under its name when all of it is on the disk, and never before (`durable_file`). It
 begins with one line of JSON that says what it is, and the rest is the compressed image.
@@ -44,7 +44,7 @@ class FolderSnapshots(SnapshotStore):
         """Remember where; nothing is opened yet."""
         self.folder = folder
         self.shard_id = shard_id
-        # So many digits that the order of names is the order of seqs.
+        # Enough digits that the order of names is the order of seqs.
         self._prefix = f"shard{shard_id}-"
 
     def write(self, snapshot: Snapshot) -> Info:

@@ -1,8 +1,8 @@
 """What a snapshot is, and how whatever keeps it behaves.
 
-Rule of this file: what is read back is what was written, or it is `Damaged`. One SHA-256 covers the image and all that
-is said about it. There are two stores, `postgres.PostgresSnapshots` and `folder.FolderSnapshots`; one suite of tests
-runs on both.
+Rule of this file: a snapshot is read back as it was written, or it is `Damaged`. One SHA-256 covers the image and all
+that is said about it. There are two stores, `postgres.PostgresSnapshots` and `folder.FolderSnapshots`; one suite of
+tests runs on both.
 """
 
 import zlib
@@ -38,8 +38,8 @@ class Snapshot(Struct, frozen=True):
 class Info(Struct, frozen=True):
     """A snapshot that is kept, without its image. `name` is what its store calls it.
 
-    `rules` says who took it and decides nothing: state is state. `fault` says why the rest cannot be read, where that
-    is known without reading the image.
+    `rules` says which program took it and decides nothing: state is state. `fault` says why the rest cannot be read,
+    where that is known without reading the image.
     """
 
     name: str
@@ -71,10 +71,10 @@ class SnapshotStore(Protocol):
         """The image as it was written. Raises `Damaged`, also if it is no longer there."""
 
     def delete(self, info: Info) -> None:
-        """Forget a snapshot; again: nothing."""
+        """Delete a snapshot. Idempotent."""
 
     def close(self) -> None:
-        """Let go of what is held open. Never raises."""
+        """Release connections and other resources. Never raises."""
 
     def __enter__(self) -> Self:
         """Use it as a context manager: the end of the block closes it."""
@@ -104,7 +104,7 @@ class SnapshotStore(Protocol):
         return forgotten
 
     def give_way(self, _needed_bytes: int, _first_seq: int = 1) -> Info | None:
-        """Forget the oldest one, because a new one of so many bytes found no room, and return it.
+        """Forget the oldest one, because a new one of `needed_bytes` found no room, and return it.
 
         None, and nothing is forgotten, where that would not make room, or none may go: what `prune` keeps in any case
         is kept here too. So it is in a database, whose deleted rows take their room until they are vacuumed, for which

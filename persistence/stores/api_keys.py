@@ -121,7 +121,7 @@ def working(connection: psycopg.Connection, shard_id: int, now: datetime) -> lis
 
 
 def latest(connection: psycopg.Connection, shard_id: int, rows_max: int) -> list[KeyRow]:
-    """All keys, newest first, also those that work no longer; without digests, to which who only looks has no right."""
+    """All keys, newest first, also those that work no longer; without digests, which the reader role may not read."""
     rows = connection.execute(
         f"SELECT {_COLUMNS_SHOWN} FROM api_keys WHERE shard_id = %s ORDER BY created_at DESC, key_id LIMIT %s",  # noqa: S608
         (shard_id, rows_max),

@@ -1,4 +1,4 @@
-"""Artifacts, and who works for which bounty: read and written.
+"""Artifacts, and the claimants of bounties: read and written.
 
 Rule of this file: statements only, each one transaction of its own. Nothing here moves a token: stakes and bounties are
 holds, which the journal has, and are only read.

@@ -1,7 +1,7 @@
 """What accounts owe for idle tokens and could not pay when they were asked: read and written.
 
 Rule of this file: a plain table beside the journal, which moves no token. A debt ends when the ledger has its charge,
-whoever made that; so a process that dies between the two leaves nothing that is charged twice or forgotten.
+the process that made that; so a process that dies between the two leaves nothing that is charged twice or forgotten.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def debts_page(connection: psycopg.Connection, shard_id: int, after: tuple[str, 
 def write_debts(
     connection: psycopg.Connection, shard_id: int, owed: Sequence[Debt], ended: Sequence[Debt], periods_max: int
 ) -> None:
-    """Note what is owed, and forget what has ended, or is so many periods older than what is noted. Again: the same."""
+    """Note what is owed, and forget what has ended, or is `periods_max` older than what is noted. Idempotent."""
     note = """INSERT INTO demurrage_debts AS known (shard_id, account_id, period, reference_id, tokens, attempts,
             assessed_at)
         VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp())

@@ -1,6 +1,6 @@
 """When each market is called, as it was set: read and written.
 
-Rule of this file: statements and bounds only. What follows from a setting is for whoever calls the markets; nothing
+Rule of this file: statements and bounds only. What follows from a setting is for the scheduler; nothing
 here reaches the engine, and so nothing here is journaled.
 """
 
@@ -27,7 +27,7 @@ class Cycle(Struct, frozen=True):
     period_us: int | None = None
 
     def __post_init__(self) -> None:
-        """Whoever makes one has checked what people gave."""
+        """The caller has checked user input."""
         if self.mode == "every":
             assert self.period_us is not None and PERIOD_US_MIN <= self.period_us <= PERIOD_US_MAX, self.period_us
         else:
@@ -49,7 +49,7 @@ class CycleRow(Struct, frozen=True):
 
     @property
     def cycle(self) -> Cycle:
-        """Without who set it, and when."""
+        """Without the author and time of the change."""
         return Cycle(self.mode, self.period_us)
 
 

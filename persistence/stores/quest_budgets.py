@@ -97,7 +97,7 @@ def write_allocations(
 def reserve(
     connection: "psycopg.Connection", shard_id: int, day: date, quest: str, task_id: str, worker_id: str, tokens: int
 ) -> SpendingRow | None:
-    """Set tokens of a quest's day aside for a task, if so many are left: all of it, or nothing.
+    """Set tokens of a quest's day aside for a task, if that many are left: all of it, or nothing.
 
     None where they are not. Raises `psycopg.errors.UniqueViolation` where some are set aside for the task already.
     """
@@ -126,7 +126,7 @@ def reserve(
 def reserved(
     connection: "psycopg.Connection", shard_id: int, task_id: str | None = None, older_than_s: float = 0
 ) -> list[SpendingRow]:
-    """What is set aside at this moment, and has been for so long: for a task, or all of it, oldest first."""
+    """Reservations open at this moment and for `older_than_s` at least: of a task, or all, oldest first."""
     query = f"""SELECT {_SPENDING} FROM quest_budget_spendings
         WHERE shard_id = %(shard)s AND status = 'reserved' AND (%(task)s::text IS NULL OR task_id = %(task)s)
             AND reserved_at <= clock_timestamp() - make_interval(secs => %(age)s)
@@ -139,7 +139,7 @@ def reserved(
 def end(
     connection: "psycopg.Connection", shard_id: int, reservation_id: int, cost_tokens: int | None
 ) -> SpendingRow | None:
-    """End a reservation: spent at this cost, or released (None). Again: how it ended, unchanged.
+    """End a reservation: spent at this cost, or released (None). Idempotent: it returns how the reservation ended.
 
     Only what was released may be spent later: it was given up too early, and has cost what it has cost. What is spent
     beyond what is set aside comes from what the quest has left of the day; beyond that it is an overrun. None if there

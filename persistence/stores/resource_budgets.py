@@ -104,9 +104,9 @@ def record(
 ) -> AllocationRow | int | None:
     """Record what was spent: its row, which for a reference that is recorded already is the row of then.
 
-    What is left to spend, where that is less; None if there is no such artifact. One transaction, in which whoever
-    spends on the same artifact waits for it. Row `bound_seq` has bound what was there to give a budget, and the tables
-    have it (HLD-8): what was placed after it is free to go, and is not counted.
+    What is left to spend, where that is less; None if there is no such artifact. One transaction, for which other
+    spending on the same artifact waits. Row `bound_seq` has bound what was there to give a budget, and the tables have
+    it (HLD-8): what was placed after it is free to go, and is not counted.
     """
     values = _values(shard_id, spending) | {"by": by}
     lock = "SELECT FROM artifacts WHERE shard_id = %(shard)s AND artifact_id = %(id)s FOR NO KEY UPDATE"

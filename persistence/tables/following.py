@@ -1,6 +1,6 @@
-"""How the SQL tables follow the journal, as far as this process knows: what is durable, what they have, who waits.
+"""How the SQL tables follow the journal, as far as this process knows: durable rows, projected rows, waiters.
 
-Rule of this file: decisions without waiting. Time is handed in, and whoever drives it, a thread or the virtual time of
+Rule of this file: decisions without waiting. Time is handed in, and its driver, a thread or the virtual time of
 the simulation, is told when there is something to do. Whatever fails is tried again and seen; only a successor ends it.
 How far the tables may be behind is bounded: `congestion` says when nothing more should be taken.
 """
@@ -21,7 +21,7 @@ from callmarket.persistence.writer.limits import TableLimits
 
 logger: Final = logging.getLogger(__name__)
 
-# Before a batch, where nobody waits for the next one: so many times as long as the last one took, and within
+# Before a batch, where nobody waits for the next one: this many times as long as the last one took, and within
 # these.
 _REST: Final = 3.0
 PAUSE_S: Final = 0.005
@@ -30,7 +30,7 @@ PAUSE_S_MAX: Final = 0.05
 _NOTED_EVERY_S: Final = 0.25
 
 State = Literal["running", "retrying", "stopped", "closed"]
-"""`retrying`: the database is away. `stopped`: trying again does not help, until somebody mends what `fault` says."""
+"""`retrying`: the database is unavailable. `stopped`: retrying does not help until an operator mends the `fault`."""
 
 Callback = Callable[[PersistenceError | None], None]
 """Called once: with None when the tables have the row, or with the error after which they never will from here."""
@@ -50,7 +50,7 @@ class ProjectorStatus:
 class Following:
     """The tables of one shard, following: what is known of it, and one try after the other. Safe for many threads.
 
-    Whoever brings them along calls `step`, which is for one thread, again whenever `work_comes` was, and after
+    The driver calls `step`, which is for one thread, again whenever `work_comes` was, and after
     `limits.look_s` at the latest.
     """
 
@@ -68,7 +68,7 @@ class Following:
         self._seq: int | None = None
         # When rows became durable that the tables may lack: of each some, the last row and the time, the oldest first.
         self._noted: Final[deque[tuple[int, float]]] = deque([(durable_seq, now_s())])
-        # The time of the first of them, for who looks without the lock.
+        # The time of the first of them, for readers without the lock.
         self._behind_since_s = self._noted[0][1]
         self._waiting: Final[dict[int, tuple[int, Callback]]] = {}
         self._numbers: Final = count()
@@ -76,10 +76,10 @@ class Following:
         self._fault = ""
         self._failure: PersistenceError | None = None
 
-    # --- for whoever drives it -----------------------------------------------------------------------------------
+    # --- for the driver ------------------------------------------------------------------------------------------
 
     def work_comes(self) -> None:
-        """There is something to do. For who drives it to replace; must not block."""
+        """There is something to do. The driver replaces it; it must not block."""
 
     def somebody_waits(self) -> None:
         """The pause before it is to be cut short. As `work_comes`."""
@@ -115,7 +115,7 @@ class Following:
         return min(PAUSE_S_MAX, max(PAUSE_S, _REST * (self._now_s() - began_s)))
 
     def end(self) -> None:
-        """Nobody brings them along from here any more: tell whoever waits. Once, when no `step` is under way."""
+        """This process no longer brings them along: tell all waiters. Once, when no `step` is under way."""
         self._drop_tables()
         with self._lock:
             self._state = "closed"
@@ -144,10 +144,10 @@ class Following:
     def failed(self, _failure: PersistenceError) -> None:
         """The journal's writer has stopped: see `Listener.failed`.
 
-        What is in the journal is brought along all the same.
+        Rows in the journal are brought along all the same.
         """
 
-    # --- for whoever asks ----------------------------------------------------------------------------------------
+    # --- for callers ---------------------------------------------------------------------------------------------
 
     @property
     def seq(self) -> int:
@@ -156,7 +156,7 @@ class Following:
 
     @property
     def state(self) -> State:
-        """How it stands."""
+        """Whether the tables follow; see `State`."""
         return self._state
 
     def soon(self, within_s: float) -> int:
@@ -184,7 +184,7 @@ class Following:
         )
 
     def status(self) -> ProjectorStatus:
-        """Where it stands."""
+        """How far the tables are, and how far behind."""
         with self._lock:
             seq, durable_seq = self._seq, self._durable_seq
             # Of tables of which nothing is known yet, only for how long.
@@ -195,7 +195,7 @@ class Following:
     def on_projected(self, seq: int, callback: Callback) -> Callable[[], None]:
         """Call back once the tables have row `seq`, or at once if they do; the return value takes that back.
 
-        The call comes from whoever drives this and must not block. Raises `Unavailable` where too many wait. O(1),
+        The driver makes the call, which must not block. Raises `Unavailable` where too many wait. O(1),
         and O(waiting) for each batch.
         """
         with self._lock:
@@ -212,7 +212,7 @@ class Following:
         return lambda: None
 
     def behind(self, seq: int) -> Unavailable:
-        """What to tell who has waited for row `seq` in vain."""
+        """The error for a wait for row `seq` in vain."""
         return Unavailable(f"The SQL tables stand at row {self.seq} and do not have row {seq} yet: ask again.")
 
     # --- what comes of a try -------------------------------------------------------------------------------------
@@ -268,5 +268,5 @@ def _tell(callbacks: Sequence[Callback], failure: PersistenceError | None) -> No
         try:
             callback(failure)
         except Exception:
-            # One who waits must not keep the others from being told.
+            # One waiter must not keep the others from being notified.
             logger.exception("a callback of the projector failed")

@@ -1,8 +1,8 @@
-"""Lets the SQL tables follow the journal in the background: who leads has one, and nobody's reply waits for it.
+"""Lets the SQL tables follow the journal in the background: a leader has one, and no reply waits for it.
 
-Rule of this file: the thread, its clock and waiting; what is decided is in `following`, how the tables are written in
+Rule of this file: the thread, its clock and waiting; decisions are made in `following`, how the tables are written in
 `table_writer`. The thread takes what has become durable. Before each look it pauses a few milliseconds, so that a burst
-is taken in few large batches and the journal's writer has the machine; who waits for a row cuts the pause short.
+is taken in few large batches and the journal's writer has the machine; a waiter for a row cuts the pause short.
 """
 
 import threading
@@ -68,7 +68,7 @@ class Projector(Following):
             raise Unavailable(str(outcome[0])) from outcome[0]
 
     def close(self, drain_s_max: float = 0.0) -> None:
-        """Stop, after having brought the tables level for so long at most. Again: nothing. Never raises."""
+        """Stop, after bringing the tables level for `drain_s_max` at most. Idempotent. Never raises."""
         with self._lock:
             self._draining = drain_s_max > 0 and not self._stopping
             self._stopping = self._stopping or not self._draining

@@ -1,7 +1,7 @@
 """The SQL tables made again from the journal.
 
 Rule of this file: all of it is one transaction that holds the tables' mark. So nobody brings them along meanwhile: the
-projector of whoever leads waits and then goes on from the new mark, while the journal is written as ever. Readers see
+leader's projector waits and then goes on from the new mark, while the journal is written as ever. Readers see
 the old rows until the new ones are there, and whatever ends this before its commit leaves the tables as they were.
 """
 
@@ -40,7 +40,7 @@ class Rebuilt:
     seconds: float
 
     def __str__(self) -> str:
-        """One line."""
+        """What was rebuilt, in one line."""
         rate = round(self.rows / self.seconds) if self.seconds else 0
         return (
             f"shard {self.shard_id}: {self.table_rows:,} table rows from {self.rows:,} journal rows "
@@ -51,10 +51,10 @@ class Rebuilt:
 def rebuild(url: str, shard_id: int, journal: Journal) -> Rebuilt:
     """Delete all rows that a shard has in the SQL tables and make them again from its journal, all or nothing.
 
-    `journal` is that of this shard and this database, and may be written meanwhile: what comes is left to who brings
-    the tables along. Costs 20 to 50 us a journal row, twice the space of the tables until the next vacuum, and the
-    memory of all accounts. Raises `Unavailable`, `Corrupt` with the first bad row, or `Archived`; then the tables are
-    as before.
+    `journal` is that of this shard and this database, and may be written meanwhile: new rows are left to the process
+    that brings the tables along. Costs 20 to 50 us a journal row, twice the space of the tables until the next vacuum,
+    and the memory of all accounts. Raises `Unavailable`, `Corrupt` with the first bad row, or `Archived`; then the
+    tables are as before.
     """
     started = time.perf_counter()
     try:
@@ -88,7 +88,7 @@ def _hold_mark(connection: psycopg.Connection, shard_id: int) -> Position:
         (shard_id,),
     )
     connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(f"{_STATEMENT_S_MAX}s"))
-    # Again: it may have gone on while the mark was waited for.
+    # Once more: it may have gone on while the mark was waited for.
     return read_position(connection, shard_id)
 
 

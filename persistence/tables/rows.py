@@ -180,7 +180,7 @@ class AccountRow(Struct, gc=False):
 
 
 class AccountChange(Struct, gc=False):
-    """What a batch did to an account: the balance after it, and how much to add to what is held and to the totals."""
+    """What a batch did to an account: the balance after it, and how much to add to its held tokens and totals."""
 
     account_id: str
     balance: int | None
@@ -259,7 +259,7 @@ class Table:
     key_columns: int = 1
     changes: tuple[type[Struct], ...] = ()
     numeric: frozenset[str] = frozenset()
-    # Columns of a change that are added to what is there, instead of replacing it.
+    # Columns of a change that are added to the present values, instead of replacing them.
     added: frozenset[str] = frozenset()
 
     @property

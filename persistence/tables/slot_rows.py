@@ -19,7 +19,7 @@ class SlotRows:
         self.new: dict[SlotKey, SlotRow] = {}
         self.changed: dict[SlotKey, SlotChange] = {}
         self.live_changed: list[LiveSlotChange] = []
-        # Who was named with an id last: whom rows of rules 1 and 2 mean, whose ends of a slot name nobody.
+        # The provider last named with an id: the one that rows of rules 1 and 2 mean, whose ends of a slot name none.
         self._providers: dict[str, str] = {}
 
     def offer(self, event: SlotOffered, seq: int) -> None:
@@ -52,7 +52,7 @@ class SlotRows:
         if provider_id:
             self._slot(provider_id, slot_id, seq).status = status
         else:
-            # An earlier batch has named its provider. It ends once: whoever offers the id again is named.
+            # An earlier batch has named its provider. It ends once: a new offer of the id names its provider.
             self.live_changed.append(LiveSlotChange(slot_id, status, seq))
 
     def _slot(self, provider_id: str, slot_id: str, seq: int) -> SlotRow | SlotChange:

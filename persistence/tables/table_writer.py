@@ -1,8 +1,8 @@
 """Brings the SQL tables of a shard along its journal, a batch at a time.
 
 Rule of this file: the journal's own rows, in their own order, from the tables' own mark on; nothing is remembered that
-the database would not say. So it does not matter who does it, where the last one was killed, or how long ago: each row
-reaches the tables once. It never goes past a row that is missing. What is decided (`TableSteps`) knows no
+the database would not say. So it does not matter which process does it, where the last one was killed, or how long ago:
+each row reaches the tables once. It never goes past a row that is missing. The decisions (`TableSteps`) know no
 connection, so that the simulation drives the very steps of production.
 """
 
@@ -47,7 +47,7 @@ class TableWriter(Protocol):
         """Make a call that another thread is waiting in fail with `Unavailable` soon. Never raises."""
 
     def close(self) -> None:
-        """Let go of what is held open. Never raises."""
+        """Release connections and other resources. Never raises."""
 
 
 def projector_name(shard_id: int) -> str:
@@ -62,7 +62,7 @@ class TablesDatabase(Protocol):
         """The row up to which the tables follow the journal; None where nothing says so."""
 
     def position(self) -> Position:
-        """Where the journal ends, and who leads."""
+        """Where the journal ends, and its writer's epoch."""
 
     def chunk(self, after_seq: int, rows_max: int) -> Sequence[Stored]:
         """The next rows of the journal."""
@@ -75,7 +75,7 @@ class TablesDatabase(Protocol):
 
 
 class TableSteps:
-    """Where the tables of one shard go next, in the name of the epoch of who leads. For one thread."""
+    """Where the tables of one shard go next, under the leader's epoch. For one thread."""
 
     def __init__(self, shard_id: int, epoch: int, batch_rows_max: int = BATCH_ROWS_MAX) -> None:
         """Nothing is known of where they stand."""
@@ -175,7 +175,7 @@ class _Connected(TablesDatabase):
 
 
 class PostgresTables(TableWriter):
-    """The tables of one shard, beside its journal; `epoch` is that of who leads."""
+    """The tables of one shard, beside its journal; `epoch` is the leader's."""
 
     def __init__(self, url: str, shard_id: int, epoch: int, *, batch_rows_max: int = BATCH_ROWS_MAX) -> None:
         """Remember where; nothing is opened yet."""
@@ -198,7 +198,7 @@ class PostgresTables(TableWriter):
 
 
 def bring_level(url: str, shard_id: int, batch_rows_max: int = BATCH_ROWS_MAX) -> int:
-    """Bring the tables along all that the journal has by now, in the name of whoever leads; where they stand then.
+    """Bring the tables to the journal's present end, under the leader's epoch; returns where they stand then.
 
     Beside a leader it does what that one would do. Raises as `TableWriter.project`.
     """

@@ -16,16 +16,16 @@ class Limits:
     # One transaction: a tenth of a second of work, so that nobody's reply waits longer for those of others.
     batch_rows_max: int = 10_000
     batch_bytes_max: int = 16 * 2**20
-    # Between attempts while the database is away.
+    # Between attempts while the database is unavailable.
     backoff_s_min: float = 0.05
     backoff_s_max: float = 2.0
     # An attempt that takes longer than this is cut: above statement_timeout, so that the server speaks first.
     attempt_s_max: float = 40.0
-    # After so long without the database, people should decide; the process stops and its successor recovers.
+    # After this long without the database an operator should decide; the process stops and its successor recovers.
     outage_s_max: float = 300.0
 
     def __post_init__(self) -> None:
-        """Refuse nonsense at the start."""
+        """Refuse limits that make no sense."""
         assert 0 < self.batch_rows_max <= BATCH_ROWS_MAX, self
         assert self.queue_rows_max > 0 and self.queue_bytes_max > 0 and self.batch_bytes_max > 0, self
 
@@ -36,13 +36,13 @@ class TableLimits:
 
     # Half a minute of catching up. More would be bursts that the tables never recover from.
     lag_rows_max: int = 1_000_000
-    # As long as the database may be away: then people should decide.
+    # As long as the database may be unavailable: then an operator should decide.
     lag_s_max: float = 300.0
-    # Who waits for a row at a time: some kB each.
+    # Waiters for a row at a time: some kB each.
     waiting_max: int = 4_096
     # Between looks while nothing becomes durable: tables are written without waiting for the disk, so a server that
     # crashed may have them as they were some rows ago.
     look_s: float = 1.0
-    # Between tries while the database is away, and while somebody has to mend something.
+    # Between tries while the database is unavailable, and while an operator has to mend something.
     retry_s: float = 0.25
     stopped_retry_s: float = 2.0

@@ -1,11 +1,11 @@
-"""What the background writer decides: which rows go next, what a failure means, who is told what.
+"""What the background writer decides: which rows go next, what a failure means, which waiters are notified.
 
 Rule of this file: decisions only. No thread, no clock, no connection: times and outcomes are handed in, and what is due
 is handed back, so that a simulation drives the very code that runs in production (`tests/simulation`). A journal fails
 closed: rows leave in the order in which they came; a batch whose outcome is unknown is first looked for, then sent
 again as it was; nothing is put back, skipped or reordered.
 
-Whoever drives it asks `next_step`, does that, and says how it ended: `sent`, `looked` or `refused`. After any error the
+The driver asks `next_step`, does that, and reports the outcome: `sent`, `looked` or `refused`. After any error the
 connection is of no more use, and the next step is to look, on a new one.
 """
 
@@ -30,7 +30,7 @@ Step = Literal["look", "send", "wait", "idle", "stop"]
 
 
 class Outbox:
-    """The queue before a journal, the batch that is under way, and the watermark of what is durable. Not for threads.
+    """The queue before a journal, the batch that is under way, and the watermark of durable rows. Not for threads.
 
     Times are seconds of a clock that never runs back. `durable` is where the journal ended when this writer began, and
     from then on the last row that it knows to be in.
@@ -63,7 +63,7 @@ class Outbox:
     # --- for the producer --------------------------------------------------------------------------------------
 
     def has_room(self, rows: int = 1) -> bool:
-        """Whether so many rows may be enqueued. Raises the failure that stopped the writer. O(1)."""
+        """Whether `rows` more may be enqueued. Raises the failure that stopped the writer. O(1)."""
         self.raise_failure()
         return self.queue_rows + rows <= self.limits.queue_rows_max and self.queue_bytes < self.limits.queue_bytes_max
 
@@ -74,8 +74,8 @@ class Outbox:
         return first[0].entry.at_us if first else None
 
     def congestion(self) -> str:
-        """Why rows wait, in words."""
-        return "the database is slow" if self.outage_since_s is None else "the database is away"
+        """Why rows wait: slow, or unavailable."""
+        return "the database is slow" if self.outage_since_s is None else "the database is unavailable"
 
     def enqueue(self, *rows: Sealed) -> bool:
         """Take the next rows, all or none; say whether the queue was empty, so that its reader wants waking. O(rows).
@@ -105,7 +105,7 @@ class Outbox:
         """Take nothing more; once what waits is written, the next step is to stop."""
         self._closing = True
 
-    # --- for whoever waits -------------------------------------------------------------------------------------
+    # --- for callers that wait ---------------------------------------------------------------------------------
 
     def on_durable(self, seq: int, callback: Callback) -> Notices:
         """Give notice once row `seq` is durable, or never will be; at once if that is known. O(1) for seqs in order."""
@@ -125,7 +125,7 @@ class Outbox:
             # A copy, because one object that is raised in many threads would collect all their traces.
             raise copy(self.failure) from self.failure
 
-    # --- for whoever holds the connection ----------------------------------------------------------------------
+    # --- for the owner of the connection -----------------------------------------------------------------------
 
     def next_step(self, now_s: float) -> Step:
         """What to do now. It takes the next batch where there is none, and starts the time of an attempt."""
@@ -156,7 +156,7 @@ class Outbox:
         return self.attempt_since_s is not None and now_s - self.attempt_since_s > self.limits.attempt_s_max
 
     def sent(self) -> Notices:
-        """The journal has confirmed the batch: move the watermark and tell whoever waited for it, in order."""
+        """The journal has confirmed the batch: move the watermark and notify its waiters, in order."""
         last = self.batch[-1]
         self.durable = Position(self.durable.epoch, last.entry.seq, last.digest)
         self.queue_rows -= len(self.batch)
@@ -210,7 +210,7 @@ class Outbox:
                 return self.fail(error)
 
     def fail(self, failure: PersistenceError) -> Notices:
-        """Stop for good: all who wait get the error, all who come get it. The first failure is the one that counts."""
+        """Stop for good: present and later waiters get the error. The first failure is the one that counts."""
         if self.failure is not None:
             return []
         self.failure = failure
@@ -236,8 +236,8 @@ class Outbox:
             self.outage_since_s = now_s
         if now_s - self.outage_since_s > self.limits.outage_s_max:
             failure = Unavailable(
-                f"The database was away for more than {self.limits.outage_s_max} s ({error}). The {self.queue_rows} "
-                "rows that wait were not acknowledged. Stop, repair the database, start again."
+                f"The database was unavailable for more than {self.limits.outage_s_max} s ({error}). The "
+                f"{self.queue_rows} rows that wait were not acknowledged. Stop, repair the database, start again."
             )
             failure.__cause__ = error
             return self.fail(failure)

@@ -1,6 +1,6 @@
 """What a journal's writer tells: how it stands, and what has become durable.
 
-Rule of this file: shapes, and how they are filled; who does that, and when, is `write_behind`.
+Rule of this file: shapes, and how they are filled; `write_behind` does that.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Status:
 
 
 class Listener(Protocol):
-    """Hears of every row once it is durable, batch by batch, from whoever writes: it must not block."""
+    """Is told of every row once it is durable, batch by batch, by the writer: it must not block."""
 
     def durable(self, rows: Sequence[Sealed], /) -> None:
         """These rows are on disk now, all of them; the next call brings those that follow."""

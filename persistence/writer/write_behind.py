@@ -1,12 +1,13 @@
 """Hands sealed rows to the journal in the background, so that the engine never waits for the database.
 
-Rule of this file: threads, the clock and the connection; what is done with them is decided in `outbox`. What is not
+Rule of this file: threads, the clock and the connection; the decisions are made in `outbox`. What is not
 durable is not acknowledged, and whatever cannot be resolved stops the writer for good.
 
-One thread at a time owns the connection. It takes what is there, up to a bound, so batches grow by themselves with the
-load: no timer, no delay. As a rule that is the writer's thread; but who waits anyway, and finds nobody at it, writes
-by himself, which spares a lone caller two changes of threads. What is not plain then (no connection, an error, rows of
-others) is left to the writer's thread. A second thread wakes every second to cut a connection that hangs.
+One thread at a time owns the connection. It takes the queued rows, up to a bound, so batches grow by themselves with
+the load: no timer, no delay. As a rule that is the writer's thread; but a caller that waits anyway, and finds no other
+at it, writes by itself, which spares a lone caller two changes of threads. What is not plain then (no connection, an
+error, rows of others) is left to the writer's thread. A second thread wakes every second to cut a connection that
+hangs.
 """
 
 import logging
@@ -27,14 +28,14 @@ from callmarket.persistence.writer.status import Listener, Status, status_of
 
 logger: Final = logging.getLogger(__name__)
 
-# Who waits less leaves the writing to the thread: to give up in the middle would cost the connection.
+# A caller that waits less leaves the writing to the thread: to give up in the middle would cost the connection.
 WRITES_BY_HIMSELF_S_MIN: Final = 5.0
 # Between two looks whether an attempt hangs.
 _WATCH_S: Final = 1.0
 
 
 class WriteBehind:
-    """A bounded queue before a journal, and the watermark of what is durable. Safe for many threads.
+    """A bounded queue before a journal, and the watermark of durable rows. Safe for many threads.
 
     `open_journal` makes a way to the journal with the epoch that was claimed; it is called again after each failure.
     `position` is where that journal ends now. One producer enqueues; anybody may wait.
@@ -63,13 +64,13 @@ class WriteBehind:
         self._outbox = Outbox(position, self.limits)
         self._closed = False
         # At most one of them at a time has the connection: the thread, from the first row to the last that waits, or
-        # somebody who waits for his own.
+        # a caller that waits for its own.
         self._thread_writes = False
         self._thread_stands_back = False
         self._waiter_writes = False
-        # When who writes by himself will wait no longer.
+        # The deadline of a caller that writes its own rows.
         self._patience_ends_s = math.inf
-        # Replaced, never changed, so that whoever goes through it needs no lock.
+        # Replaced, never changed, so that iterating needs no lock.
         self._listeners: tuple[Listener, ...] = ()
         self._stop_watching = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"write-behind {name}", daemon=True)
@@ -80,7 +81,7 @@ class WriteBehind:
     # --- for the producer --------------------------------------------------------------------------------------
 
     def has_room(self, rows: int = 1) -> bool:
-        """Whether so many rows may be enqueued: ask before the engine applies a command. O(1).
+        """Whether `rows` more may be enqueued: ask before the engine applies a command. O(1).
 
         Raises the failure that stopped the writer.
         """
@@ -90,7 +91,7 @@ class WriteBehind:
     def enqueue(self, *rows: Sealed, wakes: bool = True) -> None:
         """Take the next rows, all or none; never waits. O(rows).
 
-        Without `wakes`, whoever calls this calls `wait` next, which sees to it that they are written.
+        Without `wakes`, the caller calls `wait` next, which sees to it that they are written.
 
         Raises `Unavailable` when the queue is full, and the failure that stopped the writer; then no row is taken.
         After `has_room(n)` the next n rows do not find it full, whatever they carry: the engine has moved on by then,
@@ -100,7 +101,7 @@ class WriteBehind:
             if self._outbox.enqueue(*rows) and wakes:
                 self._wake.notify()
 
-    # --- for whoever waits -------------------------------------------------------------------------------------
+    # --- for callers that wait ---------------------------------------------------------------------------------
 
     @property
     def durable_seq(self) -> int:
@@ -125,7 +126,7 @@ class WriteBehind:
     def listen(self, listener: Listener) -> int:
         """Let it hear of all rows after the one that is returned, which is durable; perhaps before this returns.
 
-        Listeners are called in the order in which they came, and before anybody who waits: whoever is told that a row
+        Listeners are called in the order in which they came, and before any waiter: a caller that is told that a row
         is durable finds that they have it. One call a batch, so it costs the writer nothing that could be measured.
         """
         with self._lock:
@@ -137,7 +138,7 @@ class WriteBehind:
     def on_durable(self, seq: int, callback: Callback) -> None:
         """Call back once row `seq` is durable, or at once if it is, or with the error after which it never will be.
 
-        The call comes from whoever writes and must not block: for asyncio, hand it on by
+        The writer makes the call, which must not block: for asyncio, hand it on by
         `loop.call_soon_threadsafe`. O(1) for seqs that are asked for in order.
         """
         with self._lock:
@@ -175,7 +176,7 @@ class WriteBehind:
         return words if since is None else f"{words}, for {time.monotonic() - since:.1f} s now"
 
     def status(self) -> Status:
-        """Where it stands."""
+        """The status of the writer at this moment."""
         with self._lock:
             return status_of(self._outbox, time.monotonic(), is_closed=self._closed)
 
@@ -196,7 +197,7 @@ class WriteBehind:
             self._outbox.raise_failure()
 
     def stop(self, failure: PersistenceError) -> None:
-        """Stop for good, as if the writer itself had failed so: who waits and who comes gets the error. Never waits.
+        """Stop for good, as if the writer itself had failed so: waiters and later callers get the error. Never waits.
 
         An attempt that is under way is cut, and what became of it is for the successor to find out. The first failure
         is the one that counts, so again: nothing. For any thread.
@@ -272,14 +273,14 @@ class WriteBehind:
         return None
 
     def _attempted(self, position: Position | None) -> None:
-        """Tell the outbox, and all who listen or wait."""
+        """Tell the outbox, all listeners and all waiters."""
         outbox = self._outbox
         rows = outbox.batch
         if self._keep is not None and (position is None or position.last_digest == rows[-1].digest):
             self._keep(rows[-1].entry.seq, rows[-1].digest)
         with self._lock:
             due = outbox.sent() if position is None else outbox.looked(position)
-            # The batch is done with only when it is in. Who listens from later on has it before its beginning.
+            # The batch is done with only when it is in. A later listener has it before its beginning.
             durable = () if outbox.batch else rows
             listeners = self._listeners
         self._tell_listeners(durable, listeners)
@@ -291,7 +292,7 @@ class WriteBehind:
             due = self._outbox.refused(error, time.monotonic())
             rows, away = self._outbox.queue_rows, self._outbox.outage_since_s is not None
         if first and away:
-            logger.warning("the database is away, %d rows wait: %s", rows, error)
+            logger.warning("the database is unavailable, %d rows wait: %s", rows, error)
         self._tell_listeners((), self._listeners)
         _tell(due)
 
@@ -301,7 +302,7 @@ class WriteBehind:
         if journal is not None:
             journal.close()
 
-    # --- who waits, and writes by himself ----------------------------------------------------------------------
+    # --- a waiting caller writes its own rows ------------------------------------------------------------------
 
     def _write_here(self, seq: int, timeout_s: float) -> None:
         """Write up to row `seq` in this thread if nobody else is at it; or see to it that somebody is."""
@@ -313,7 +314,7 @@ class WriteBehind:
                 if timeout_s < WRITES_BY_HIMSELF_S_MIN or self._journal is None or not self._outbox.may_send:
                     self._wake.notify()
                     return
-                # In this order: whoever is interrupted in between gives back what he may not have taken yet.
+                # In this order: a caller interrupted in between gives back what it may not have taken yet.
                 writes = self._waiter_writes = True
                 self._patience_ends_s = time.monotonic() + timeout_s
             while self._outbox.durable.last_seq < seq and self._outbox.may_send:
@@ -328,7 +329,7 @@ class WriteBehind:
                         self._wake.notify()
 
     def _send_here(self) -> None:
-        """One batch. Whoever is interrupted in it leaves the question what became of it to the writer's thread."""
+        """One batch. If the caller is interrupted, the writer's thread finds out what became of it."""
         with self._lock:
             if self._outbox.next_step(time.monotonic()) != "send":
                 return
@@ -344,7 +345,7 @@ class WriteBehind:
     def _interrupted_here(self) -> None:
         if self._outbox.batch:
             self._drop_journal()
-            self._refused(Unavailable("Whoever wrote them was interrupted."))
+            self._refused(Unavailable("The thread that wrote them was interrupted."))
         else:
             # They are in, and not everybody may have heard of it.
             self._fail(PersistenceError("The journal's writer was interrupted while it told what is durable."))
@@ -352,7 +353,7 @@ class WriteBehind:
     # --- failing -----------------------------------------------------------------------------------------------
 
     def _fail(self, failure: PersistenceError) -> None:
-        """Stop for good, and tell who waits."""
+        """Stop for good, and notify all waiters."""
         with self._lock:
             due = self._outbox.fail(failure)
             self._wake.notify()
@@ -380,7 +381,7 @@ class WriteBehind:
             if self._outbox.failure is not None:
                 return
             with self._lock:
-                # Rows of one who was interrupted before he waited for them.
+                # Rows of a caller that was interrupted before it waited for them.
                 if self._outbox.queue_rows:
                     self._wake.notify()
 

@@ -343,7 +343,7 @@ def test_an_amended_deadline_replaces_the_old_one_however_far_apart_they_are() -
     )
 
 
-def test_an_amendment_names_something() -> None:
+def test_an_amendment_without_a_price_or_deadline_is_refused() -> None:
     """BID-5, Precisely: a price or a deadline (`AMENDMENT_EMPTY`)."""
     play(WORLD + "bid a t1 5 -> bid 1\namend 1 -> AMENDMENT_EMPTY max_price_tokens= bound=a price or a deadline")
 

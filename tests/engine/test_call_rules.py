@@ -96,7 +96,7 @@ def test_a_capped_bidder_wins_no_more_than_its_awards_per_round() -> None:
     """)
 
 
-def test_no_cap_is_zero() -> None:
+def test_a_cap_of_0_lets_one_bidder_win_everything() -> None:
     """CLR-2: with `awards_per_bidder_max` 0 one bidder may win everything."""
     play("""
     market m cap=0
@@ -141,7 +141,7 @@ def test_each_bid_taken_uses_up_an_award_of_its_bidder_whether_it_wins_or_not(ca
     """)
 
 
-def test_what_others_win_and_what_is_rejected_of_theirs_count_together_for_the_cap() -> None:
+def test_wins_and_rejected_bids_of_others_count_together_for_the_cap() -> None:
     """CLR-2, CLR-5: without b, a would have won two more of its four, and not a third: b's third slot costs nothing."""
     play("""
     market m rule=vickrey cap=3
@@ -282,7 +282,9 @@ def test_first_rejected_is_the_default() -> None:
         ("vickrey", [9, 8, 7], [1, 6], "prices: 1@s1=7 2@s2=7"),
     ],
 )
-def test_the_other_rules(rule: str, bids: list[int], reserves: list[int], result: str) -> None:
+def test_the_prices_of_last_accepted_pay_as_bid_and_vickrey(
+    rule: str, bids: list[int], reserves: list[int], result: str
+) -> None:
     """CLR-5: `last_accepted` the highest price that clears; `pay_as_bid` each its own; `vickrey` for single bids."""
     called(bids, reserves, f"rule={rule}", result)
 
@@ -446,7 +448,7 @@ def test_a_round_without_one_price_records_none(rule: str, result: str) -> None:
     assert (cleared.awards_granted, cleared.clearing_price_tokens) == (2, None)
 
 
-def test_what_is_recorded_of_an_award() -> None:
+def test_an_award_records_price_lease_and_terms() -> None:
     """CLR-8: ids, task, the runner-up's task, price, premium, start."""
     script = play("""
     market m lease=500

@@ -62,7 +62,7 @@ def test_the_walk_stops_when_the_book_is_exhausted() -> None:
     assert walk.bids_visited == 1
 
 
-def test_the_walk_is_lazy() -> None:
+def test_a_call_reads_no_bids_that_it_does_not_visit() -> None:
     """CLR-9: a call never takes from the book what it does not visit."""
     taken = 0
 

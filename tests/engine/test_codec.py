@@ -136,7 +136,7 @@ def test_the_edges_of_a_constraint_are_inside(command: Command, field: str, kind
         assert decode_command(encode(allowed)) == allowed
 
 
-def test_a_reason_is_a_vocabulary() -> None:
+def test_a_reason_is_lower_case_parts_joined_by_colons() -> None:
     """LED-4: lower case, parts joined by colons, none of them empty."""
     for reason in ("x", "earn:debate", "earn:debate:second_round.v2-a", "a1"):
         check_shape(Mint("a", 1, reason))
@@ -150,7 +150,7 @@ def test_a_reason_is_a_vocabulary() -> None:
     [uuid.UUID(int=5), datetime(2020, 1, 1, tzinfo=UTC), decimal.Decimal(5), b"abc", Colour.RED],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_would_turn_into_something_valid_is_refused(value: object) -> None:
+def test_values_that_json_would_coerce_are_refused(value: object) -> None:
     """The live engine would keep the object, and the one that recovers from the journal the text."""
     with pytest.raises(ShapeError) as refusal:
         check_shape(OpenAccount(value, "agent"))  # type: ignore[arg-type]
@@ -221,7 +221,7 @@ def test_a_command_id_may_be_left_out() -> None:
         '{"type":"cancel_bid","bid_id":NaN}',
     ],
 )
-def test_what_is_no_command_is_refused(text: str) -> None:
+def test_bytes_that_are_no_command_are_refused(text: str) -> None:
     with pytest.raises(msgspec.MsgspecError):
         decode_command(text)
 
@@ -237,7 +237,7 @@ def test_a_command_has_one_encoding(command: Command) -> None:
     assert decode_command(encode(command).decode()) == command
 
 
-def test_what_is_left_out_is_written_with_its_default() -> None:
+def test_an_omitted_field_is_written_with_its_default() -> None:
     short = '{"type":"place_bid","market_id":"m","bidder_id":"a","task_id":"t","max_price_tokens":5}'
     assert encode(decode_command(short)) == encode(PlaceBid("m", "a", "t", 5, 0, None, "round"))
 
@@ -301,7 +301,7 @@ def test_text_that_is_not_utf8_is_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: type(command).__name__)
-def test_what_a_digest_proves_is_decoded_alike(command: Command) -> None:
+def test_proved_bytes_decode_as_checked_ones_do(command: Command) -> None:
     """Without a second look at ranges and patterns, and to the very same command."""
     again = decode_proved(encode(command))
     assert type(again) is type(command)
@@ -312,7 +312,7 @@ def test_what_a_digest_proves_is_decoded_alike(command: Command) -> None:
     assert decode_proved(encode(short)) == decode_command(encode(short))  # type: ignore[arg-type]
 
 
-def test_what_a_digest_proves_has_the_types_and_fields_of_a_command() -> None:
+def test_proved_bytes_have_the_types_and_fields_of_a_command() -> None:
     """Only ranges and patterns are taken on trust, so the engine never meets a value of another kind."""
     odd = PlaceBid("m", "a name of old", "t", 0)
     assert decode_proved(encode(odd)) == odd

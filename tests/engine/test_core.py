@@ -70,7 +70,7 @@ def test_folding_what_was_decided_makes_the_same_state() -> None:
     assert len(kinds) > 8
 
 
-def test_what_is_folded_is_not_decided_again() -> None:
+def test_folding_rows_does_not_decide_them_again() -> None:
     """Rows of older rules are folded from their events, also where the present rules would refuse."""
     engine = Engine()
     mint = Entry(1, 0, "a", OpenAccount("a", "agent"), "k")
@@ -100,7 +100,7 @@ def test_a_broken_invariant_stops_the_process_instead_of_answering() -> None:
         engine.fold(Entry(3, 0, "admin", Mint("a", 5, "x")), (events,))
 
 
-def test_two_engines_told_the_same_are_the_same(seed: int) -> None:
+def test_two_engines_given_the_same_commands_are_equal(seed: int) -> None:
     """LED-1 and all others: no clock, no chance, no order of a set gets in (other processes: tests/properties)."""
     lines = [line for line in FULL_WORLD.splitlines() if line.startswith("account")]
     random.Random(seed).shuffle(lines)

@@ -21,7 +21,7 @@ def due(pending: Deadlines, now_us: int) -> list[int]:
     return list(pending.due(now_us))
 
 
-def test_what_is_due_comes_soonest_first_and_equal_ones_by_id() -> None:
+def test_due_deadlines_come_soonest_first_and_equal_ones_by_id() -> None:
     """SET-6: whatever the order in which they were added."""
     pending = Deadlines()
     for at_us, item_id in ((30, 1), (10, 5), (20, 4), (10, 3), (40, 2)):
@@ -33,7 +33,7 @@ def test_what_is_due_comes_soonest_first_and_equal_ones_by_id() -> None:
     assert list(pending) == [(10, 3), (10, 5), (20, 4), (30, 1), (40, 2)]
 
 
-def test_asking_takes_nothing_away() -> None:
+def test_asking_for_due_deadlines_removes_none() -> None:
     pending = Deadlines()
     pending.add(10, 1)
     assert due(pending, 10) == due(pending, 10) == [1]
@@ -92,7 +92,7 @@ def test_the_largest_time_and_id_keep_their_order() -> None:
     assert due(pending, 0) == [2, SEQ_MAX - 2]
 
 
-def test_what_is_due_ends_inside_a_bucket() -> None:
+def test_due_deadlines_may_end_inside_a_bucket() -> None:
     """BID-3: at the microsecond, not at the bucket's edge; in a small bucket and in a large one."""
     for items in (3, deadlines._UNSORTED_MAX + 3):
         pending = Deadlines()

@@ -17,7 +17,7 @@ def crowded(rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("value_bytes", [0, 3])
-def test_it_is_a_dict_of_digests(seed: int, value_bytes: int) -> None:
+def test_digests_behave_as_a_dict(seed: int, value_bytes: int) -> None:
     rng = random.Random(seed)
     kept, expected = Digests(value_bytes), dict[bytes, bytes]()
     for _ in range(3_000):
@@ -50,7 +50,7 @@ def test_equal_contents_are_equal_bytes(seed: int) -> None:
     assert len(restored) == len(one)
 
 
-def test_what_lies_across_two_rows_is_not_there() -> None:
+def test_bytes_across_two_rows_are_not_found() -> None:
     """The quick look finds its bytes, and the place says no."""
     kept = Digests(1)
     kept.put(b"pp" + b"a" * 14, b"b")

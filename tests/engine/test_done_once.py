@@ -41,7 +41,7 @@ MOVES = {
 
 @pytest.mark.parametrize("line", MOVES)
 @pytest.mark.parametrize("after_us", [1, 24 * HOUR_US])
-def test_what_moves_tokens_is_done_once_within_a_day(line: str, after_us: int) -> None:
+def test_a_command_that_moves_tokens_is_done_once_within_a_day(line: str, after_us: int) -> None:
     """IDM-1: a stranger's command with an id has pushed the whole reply out; the retry moves nothing all the same."""
     script = play(f"{WORLD}\n{MOVES[line]}\n{line}\nslot stranger id=stranger")
     state = script.engine.state
@@ -184,7 +184,7 @@ def test_all_accounts_together_leave_the_staff_its_room() -> None:
     )
 
 
-def test_it_is_remembered_through_an_image() -> None:
+def test_a_retry_is_recognised_after_a_snapshot() -> None:
     """IDM-1: whoever goes on from a snapshot knows a retry as whoever stayed."""
     script = play(WORLD + "transfer a b 5 id=k\nsweep id=stranger -> done")
     first = script.entries[-2]

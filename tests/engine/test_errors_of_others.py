@@ -28,7 +28,7 @@ clear -> price 92: 1@s1, lost 2
 """
 
 
-def test_a_hold_voided_twice() -> None:
+def test_voiding_an_award_twice_releases_its_hold_once() -> None:
     """LED-6, SET-4: the second void gives nothing back a second time."""
     play(
         AWARDED

@@ -129,7 +129,7 @@ def test_no_number_comes_twice(seed: int) -> None:
         assert not {row.entry.seq for row in lost} & {entry.seq for entry, _ in after}
 
 
-def test_what_was_acknowledged_and_lost_is_done_again_once() -> None:
+def test_a_command_acknowledged_and_lost_is_done_again_once() -> None:
     """HST-1, IDM-1: an id that only lost rows knew is new; one from before is known."""
     script = play(WORLD)
     state = script.engine.state

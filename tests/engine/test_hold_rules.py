@@ -86,7 +86,7 @@ def test_a_strangers_hold_of_the_same_id_is_another_hold() -> None:
 
 
 @pytest.mark.parametrize("end", ["release h", "capture h b"])
-def test_who_placed_a_hold_ends_it(end: str) -> None:
+def test_a_hold_is_ended_by_its_owner(end: str) -> None:
     """HLD-2: the account its own, and the admin all; what the admin placed, the account cannot end."""
     told(f"""
     hold h a 10 by b         -> NOT_PERMITTED actor=b bound=a
@@ -179,7 +179,7 @@ def test_a_hold_past_its_deadline_has_expired_and_is_given_back_by_the_sweep() -
     assert [event.hold_ids for event in script.all(HoldsExpired)] == [("k",)]
 
 
-def test_what_waits_for_the_sweep_is_held_and_counted() -> None:
+def test_expired_holds_stay_held_and_counted_until_the_sweep() -> None:
     """HLD-5, Precisely: until the sweep comes by, its tokens are not available and its place is not free."""
     told("""
     bound HOLDS_PER_ACCOUNT_MAX 1
@@ -228,7 +228,7 @@ def test_a_second_end_says_how_the_first_went(end: str, reason: str) -> None:
     """)
 
 
-def test_what_ended_longest_ago_is_forgotten_and_its_id_is_free() -> None:
+def test_the_hold_that_ended_longest_ago_is_forgotten_and_its_id_is_free() -> None:
     """HLD-6, Precisely: by the order of the ends; a new hold of that id is another hold, by its own placer."""
     script = play(
         WORLD
@@ -281,7 +281,7 @@ hold h6 a 100 reason=stake type=artifact ref=x
 """
 
 
-def test_what_was_spent_because_of_holds_binds_them() -> None:
+def test_spending_because_of_holds_binds_them() -> None:
     """HLD-8: those for this reason and reference that were placed before; others, and later ones, are free."""
     play(
         BOUND

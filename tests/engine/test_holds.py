@@ -116,7 +116,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_the_check_finds(
+def test_the_check_of_named_holds_finds_each_damage(
     damage: Callable[[NamedHolds, pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = NamedHolds()

@@ -135,7 +135,7 @@ def test_no_flipped_byte_raises_anything_else(full: bytes, seed: int) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"\x90", b"{}", b"[1]", b"\xc1", "§".encode(), bytes(1000)])
-def test_what_is_no_image_is_an_image_error(data: bytes) -> None:
+def test_bytes_that_are_no_image_raise_image_error(data: bytes) -> None:
     with pytest.raises(ImageError):
         State.decode(data)
 

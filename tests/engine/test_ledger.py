@@ -50,7 +50,7 @@ def test_tokens_are_set_aside_and_released(ledger: Ledger) -> None:
     ledger.check()
 
 
-def test_what_is_not_held_cannot_be_released(ledger: Ledger) -> None:
+def test_tokens_that_are_not_held_cannot_be_released(ledger: Ledger) -> None:
     """LED-6: in the ledger this is a bug and stops the process; `decide` refuses it before."""
     ledger.hold("a", 60)
     with pytest.raises(AssertionError):
@@ -75,9 +75,7 @@ def test_what_is_not_held_cannot_be_released(ledger: Ledger) -> None:
         ("open", (TREASURY, "agent")),
     ],
 )
-def test_what_decide_must_never_ask_stops_the_process(
-    ledger: Ledger, method: str, arguments: tuple[object, ...]
-) -> None:
+def test_an_impossible_posting_stops_the_process(ledger: Ledger, method: str, arguments: tuple[object, ...]) -> None:
     """LED-2, LED-5: overdrawn, held too much, negative, nothing, twice."""
     ledger.hold("a", 60)
     with pytest.raises(AssertionError):

@@ -241,7 +241,7 @@ def test_an_earning_needs_a_reference() -> None:
     """)
 
 
-def test_what_is_no_earning_is_paid_as_often_as_it_is_asked() -> None:
+def test_a_payment_that_is_no_earning_is_paid_each_time() -> None:
     """LED-4: `earn` without the colon, grants and burns are not earnings."""
     play("""
     account a agent
@@ -360,7 +360,7 @@ def test_the_hold_of_a_bid_ends_once(end: str) -> None:
     """)
 
 
-def test_whoever_has_too_little_is_priced_out_until_it_earns() -> None:
+def test_an_account_with_too_little_is_priced_out_until_it_earns() -> None:
     """LED-7: `FUNDS_INSUFFICIENT`, and back as soon as there is enough."""
     play("""
     market m

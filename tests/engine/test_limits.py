@@ -31,7 +31,7 @@ def test_a_bidder_has_no_more_room_than_its_market() -> None:
     assert limits.BIDS_PER_BIDDER_MAX <= limits.BIDS_PER_MARKET_MAX
 
 
-def test_what_a_call_leaves_a_sweep_can_take() -> None:
+def test_the_losers_of_a_call_fit_the_sweeps() -> None:
     """BID-4, SET-6: a sweep ends at least as many as the losers that a call releases itself."""
     assert limits.LOSERS_PER_CALL_MAX <= limits.SWEEP_ITEMS_MAX
 

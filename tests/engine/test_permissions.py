@@ -74,7 +74,7 @@ def test_only_those_in_the_table_may(line: str, allowed: set[str], actor: str) -
     assert refusal(play(WORLD), f"{line} by {actor}") == expected
 
 
-def test_the_table_has_every_command() -> None:
+def test_the_table_of_permissions_has_every_command() -> None:
     assert {VERBS[line.split()[0]].command for line, _ in TABLE} == set(get_args(Command))
 
 

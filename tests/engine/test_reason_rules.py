@@ -21,7 +21,7 @@ OF_THE_MARKET = ("settle:slot", "lapse:slot", "reward:impact")
 
 @pytest.mark.parametrize("reason", OF_THE_MARKET)
 @pytest.mark.parametrize("actor", ["admin", "a"])
-def test_what_the_market_writes_nobody_else_does(reason: str, actor: str) -> None:
+def test_reasons_of_the_market_are_refused_from_others(reason: str, actor: str) -> None:
     """LED-8, A13: a friend's tokens are no reward and no sale, by whichever command; the admin neither."""
     play(
         WORLD

@@ -60,7 +60,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_the_check_finds(kept: Retries, damage: Callable[[Retries], None]) -> None:
+def test_the_check_of_retries_finds_each_damage(kept: Retries, damage: Callable[[Retries], None]) -> None:
     damage(kept)
     with pytest.raises(AssertionError):
         kept.check()
@@ -88,7 +88,7 @@ def test_the_check_finds_more_than_there_is_room_for(
         ("RETRIES_OF_ACCOUNTS_MAX", 4, ["a", "b", "c"]),
     ],
 )
-def test_who_has_no_room_is_told_which_bound_that_is(
+def test_a_full_table_of_retries_names_its_bound(
     kept: Retries, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, full: list[str]
 ) -> None:
     """And has room again once the day is over; nobody else is kept from anything."""

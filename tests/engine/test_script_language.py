@@ -93,7 +93,7 @@ def test_a_false_expectation_fails(line: str) -> None:
         ("bound SWEEP_ITEMS 3", "expected: bound NAME NUMBER"),
     ],
 )
-def test_what_is_not_of_the_language_is_an_error_with_its_line(line: str, message: str) -> None:
+def test_an_unknown_line_of_a_script_is_an_error_with_its_number(line: str, message: str) -> None:
     number = 5 + len(line.splitlines())
     with pytest.raises(ScriptError, match=rf"^line {number}: .*{message}"):
         play(WORLD + line)

@@ -27,7 +27,7 @@ clear -> price 4: 1@s1
 )
 
 
-def test_what_a_slot_does_not_name_comes_from_the_market() -> None:
+def test_fields_that_an_offer_omits_come_from_the_market() -> None:
     """SLT-1: reserve and lease from the market, the provider is `treasury`."""
     script = play("""
     market m reserve=7 lease=1000
@@ -232,7 +232,7 @@ def test_the_winner_of_the_offer_before_has_no_say_in_the_new_one() -> None:
 
 
 @pytest.mark.parametrize("verb", ["settle", "void"])
-def test_who_names_an_award_that_is_not_the_latest_is_stale(verb: str) -> None:
+def test_a_settlement_of_an_award_that_is_not_the_latest_is_stale(verb: str) -> None:
     """SLT-3: `AWARD_STALE` names the latest; the right one, or none, passes."""
     play(
         AWARDED

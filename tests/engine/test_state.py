@@ -588,7 +588,7 @@ DAMAGES = [
 ]
 
 
-def test_an_image_says_nothing_of_who_was_rewarded_first(state: State) -> None:
+def test_an_image_does_not_depend_on_the_order_of_rewards(state: State) -> None:
     """Equal states are equal bytes, by which a recovery is proved."""
     market = next(iter(state.markets.values()))
     images = []
@@ -599,7 +599,7 @@ def test_an_image_says_nothing_of_who_was_rewarded_first(state: State) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_the_check_finds(state: State, damage: Callable[[State], None]) -> None:
+def test_the_check_of_the_state_finds_each_damage(state: State, damage: Callable[[State], None]) -> None:
     """BID-1, BID-5, BID-6, BID-9, SLT-2, SET-5, LED-1: each property is one that a bug could break."""
     damage(state)
     # A KeyError is a find too: a row leads to one that is not there.

@@ -141,7 +141,7 @@ def test_an_expired_loser_of_this_sweep_is_not_counted_twice() -> None:
     """)
 
 
-def test_nothing_due_is_said_too() -> None:
+def test_a_sweep_with_nothing_due_is_answered() -> None:
     """SET-6: a sweep always answers."""
     script = play("sweep -> done")
     assert script.all(SweepFinished) == [SweepFinished(0, 0, 0, False)]
@@ -191,7 +191,7 @@ def test_twenty_thousand_bids_that_expire_together_are_swept_in_bounded_steps(sp
     engine.state.check()
 
 
-def test_a_call_amid_a_mass_expiry_sells_to_nobody_who_is_late() -> None:
+def test_a_call_amid_a_mass_expiry_sells_to_no_expired_bid() -> None:
     """SET-6, BID-3: the unswept ones are demand that cannot win, however slowly they are swept."""
     engine = expiring([100] * 1_000)
     engine.apply(Entry(engine.state.seq + 1, 100, "operator", ExpireDue()))

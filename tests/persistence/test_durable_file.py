@@ -42,7 +42,7 @@ def test_all_bytes_are_on_the_disk_before_the_name_and_then_the_name(
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])
-def test_it_is_for_whom_it_is_meant_from_its_first_moment(tmp_path: Path, mode: int) -> None:
+def test_a_file_has_its_mode_from_its_first_moment(tmp_path: Path, mode: int) -> None:
     before = os.umask(0)
     try:
         with appearing(tmp_path / "file", mode) as file:
@@ -54,7 +54,7 @@ def test_it_is_for_whom_it_is_meant_from_its_first_moment(tmp_path: Path, mode: 
         os.umask(before)
 
 
-def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
 
@@ -77,7 +77,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert path.read_bytes() == b"after"
 
 
-def test_what_the_dead_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_files_of_dead_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
     """Of one prefix; what is being written is locked until it has its name."""
     left, other, whole = (tmp_path / name for name in ("a-1.unfinished", "b-1.unfinished", "a-1"))
     for path in (left, other, whole):
@@ -91,7 +91,7 @@ def test_what_the_dead_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / "a-2").exists()
 
 
-def test_no_room_is_told_from_other_failures() -> None:
+def test_no_room_is_distinguished_from_other_failures() -> None:
     full = [
         name for name in ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS") if is_full(OSError(getattr(errno, name), ""))
     ]

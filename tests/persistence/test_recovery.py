@@ -231,7 +231,7 @@ class ClaimedMeanwhile(MemoryJournal):
         MemoryJournal(self.database).claim()
 
 
-def test_who_recovers_while_another_claims_does_not_lead():
+def test_a_recovery_does_not_lead_if_another_claims_meanwhile():
     database, rows = MemoryDatabase(), bids(30)
     writer = MemoryJournal(database)
     writer.claim()

@@ -32,7 +32,7 @@ def written_url(database_url: str, told) -> str:
     return database_url
 
 
-def test_whole_data_passes(written_url: str, told):
+def test_undamaged_data_passes_verification(written_url: str, told):
     report = verify(written_url, 0)
     assert report.ok, report
     assert report.rows == len(told.rows)
@@ -63,7 +63,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("statement", WRONG)
-def test_one_wrong_value_is_named(written_url: str, statement: str):
+def test_verification_names_a_single_wrong_value(written_url: str, statement: str):
     with psycopg.connect(written_url) as connection:
         connection.execute("SET session_replication_role = replica")
         assert connection.execute(statement).rowcount >= 1
@@ -74,7 +74,7 @@ def test_one_wrong_value_is_named(written_url: str, statement: str):
     assert report.first_bad_seq is None
 
 
-def test_what_is_there_and_what_must_be_are_told_apart(written_url: str):
+def test_present_and_expected_values_are_told_apart(written_url: str):
     """Whoever mends it by hand reads this."""
     with psycopg.connect(written_url) as connection:
         connection.execute("SET session_replication_role = replica")

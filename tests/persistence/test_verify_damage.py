@@ -135,7 +135,7 @@ def place_of(url: str, table: str, condition: str, rng: random.Random) -> str | 
 
 
 @pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
-def test_every_column_of_every_table(whole_url: str, seed: int, table: Table) -> None:
+def test_damage_to_any_column_of_any_table_is_found(whole_url: str, seed: int, table: Table) -> None:
     """Another value, a value where none was, none where one was: the table, the key and the column are named."""
     rng = random.Random(seed)
     assert verify(whole_url, 0).ok
@@ -167,7 +167,7 @@ def test_every_column_of_every_table(whole_url: str, seed: int, table: Table) ->
 
 
 @pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
-def test_rows_missing_added_or_swapped(whole_url: str, seed: int, table: Table) -> None:
+def test_missing_added_and_swapped_rows_are_found(whole_url: str, seed: int, table: Table) -> None:
     rng = random.Random(seed)
     name = table.name
     listed = ", ".join(f'"{column}"' for column in ("shard_id", *table.columns))
@@ -216,7 +216,7 @@ JOURNAL = {
 
 
 @pytest.mark.parametrize("column", JOURNAL)
-def test_every_column_of_the_journal(whole_url: str, seed: int, column: str) -> None:
+def test_damage_to_any_column_of_the_journal_is_found(whole_url: str, seed: int, column: str) -> None:
     """In the first row, in the last and in between: the row is named, by `verify` and by plain SQL."""
     value, offset = JOURNAL[column]
     for seq in (1, random.Random(seed).randrange(2, ROWS), ROWS):

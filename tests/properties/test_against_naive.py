@@ -23,14 +23,14 @@ def agree(stream_seed: int, pricing_rule: PricingRule, count: int) -> None:
 
 
 @pytest.mark.parametrize("pricing_rule", PRICING_RULES)
-def test_short_streams_of_fixed_seeds(pricing_rule: PricingRule) -> None:
+def test_short_streams_of_fixed_seeds_behave_as_in_the_naive_market(pricing_rule: PricingRule) -> None:
     """LED, BID, SLT, CLR, SET, IDM-1: each refusal and each event, on streams that are the same in every run."""
     for stream_seed in FIXED_SEEDS:
         agree(stream_seed, pricing_rule, 300)
 
 
 @pytest.mark.parametrize("pricing_rule", PRICING_RULES)
-def test_short_streams_of_fresh_seeds(pricing_rule: PricingRule, seed: int) -> None:
+def test_short_streams_of_fresh_seeds_behave_as_in_the_naive_market(pricing_rule: PricingRule, seed: int) -> None:
     """LED, BID, SLT, CLR, SET, IDM-1: as above, on streams that nobody has seen."""
     for stream_seed in range(seed, seed + FRESH_SEEDS):
         agree(stream_seed, pricing_rule, 300)
@@ -43,13 +43,13 @@ def test_markets_of_different_rules_side_by_side(seed: int) -> None:
 
 
 @pytest.mark.parametrize("pricing_rule", PRICING_RULES)
-def test_a_crowded_market(pricing_rule: PricingRule, seed: int) -> None:
+def test_a_crowded_market_behaves_as_the_naive_one(pricing_rule: PricingRule, seed: int) -> None:
     """CLR-1 to CLR-5, BID-4, SET-6: hundreds of live bids, some thousands of commands."""
     stream = Stream(seed, (pricing_rule,), long_swarm)
     assert_agreement(stream, 3_000, check_every=100, context=f"seed {seed}, {pricing_rule}, long swarm")
 
 
-def test_rewards_of_many_days(seed: int) -> None:
+def test_rewards_of_many_days_are_those_of_the_naive_market(seed: int) -> None:
     """SET-3: what an account is rewarded with counts for its day and market, and for no other."""
     for stream_seed in range(seed, seed + FRESH_SEEDS):
         stream = Stream(stream_seed, choose_swarm=rewarding_swarm)
@@ -65,7 +65,7 @@ def test_a_crowd_that_falls_due_at_once(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("pricing_rule", PRICING_RULES)
-def test_a_crowded_market_for_long(pricing_rule: PricingRule, seed: int) -> None:
+def test_a_crowded_market_behaves_as_the_naive_one_for_long(pricing_rule: PricingRule, seed: int) -> None:
     """CLR-1 to CLR-5, BID-4, SET-6: as above, for 10**5 commands."""
     stream = Stream(seed, (pricing_rule,), long_swarm)
     assert_agreement(stream, 100_000, check_every=1_000, context=f"seed {seed}, {pricing_rule}, long swarm")
@@ -73,7 +73,7 @@ def test_a_crowded_market_for_long(pricing_rule: PricingRule, seed: int) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_many_short_streams(seed: int) -> None:
+def test_many_short_streams_behave_as_in_the_naive_market(seed: int) -> None:
     """LED, BID, SLT, CLR, SET, IDM-1: two thousand more worlds."""
     for stream_seed in range(seed, seed + 2_000):
         assert_agreement(Stream(stream_seed), 300, check_every=10, context=f"seed {stream_seed}, all rules")
@@ -83,7 +83,7 @@ def test_a_difference_is_found_and_shrunk(monkeypatch: pytest.MonkeyPatch) -> No
     """The harness itself: a model that rewards everybody is caught, and few commands are enough to show it."""
     monkeypatch.setattr("tests.support.naive.awards.reward_for_impact", lambda *_: 1)
     with pytest.raises(AssertionError, match="shortest commands") as failure:
-        test_short_streams_of_fixed_seeds("first_rejected")
+        test_short_streams_of_fixed_seeds_behave_as_in_the_naive_market("first_rejected")
     shortest = str(failure.value).partition("shortest commands")[2]
     assert "SettleAward" in shortest
     assert len(shortest.splitlines()) < 20

@@ -75,7 +75,7 @@ def world(rng: random.Random) -> Engine:
 
 
 @pytest.mark.parametrize("number", range(WORLDS))
-def test_calls_with_many_awards(seed: int, number: int) -> None:
+def test_calls_with_many_awards_change_the_state_as_single_ones(seed: int, number: int) -> None:
     """CLR-6, CLR-8."""
     rng = random.Random(seed * WORLDS + number)
     engine, granted = world(rng), 0

@@ -131,7 +131,9 @@ def test_ten_bids_and_five_slots_clear_at_the_sixth(table: Table) -> None:
         ("vickrey", [9, 7], [2, 3], [3, 3]),
     ],
 )
-def test_prices(table: Table, rule: PricingRule, bids: list[int], reserves: list[int], prices: list[int]) -> None:
+def test_clearing_prices_worked_out_by_hand(
+    table: Table, rule: PricingRule, bids: list[int], reserves: list[int], prices: list[int]
+) -> None:
     """CLR-3, CLR-4, CLR-5: what is paid, worked out by hand, each bid by a bidder of its own."""
     table.do(OpenMarket("m", rule))
     table.bids(*reversed(bids))
@@ -307,7 +309,7 @@ def test_a_reward_stops_at_what_its_account_has(table: Table) -> None:
     assert [event.reward_tokens for event in settled] == [3, 0]
 
 
-def test_a_supply_has_an_end(table: Table) -> None:
+def test_the_last_token_can_be_minted_and_no_more(table: Table) -> None:
     """LED-4: the last token can be minted, and no more."""
     table.people("A", tokens=TOKENS_MAX)
     assert table.refusal(Mint("A", 1, "grant:late")) == "SUPPLY_EXCEEDED"

@@ -214,7 +214,7 @@ def single_bids(prices: Sequence[int], reserves: tuple[int, ...]) -> Instance:
     return Instance(tuple((f"b{index}", f"t{index}", price) for index, price in enumerate(prices)), reserves)
 
 
-def test_as_many_trade_as_can() -> None:
+def test_a_call_sells_as_many_slots_as_can_trade() -> None:
     """CLR-3: of all q that could trade, tried one by one, the call takes the largest; all small markets."""
     for bids, reserves in small_markets():
         awards, _ = played(single_bids(bids, reserves), "first_rejected")

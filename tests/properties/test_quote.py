@@ -125,7 +125,7 @@ def compare(pair: Pair, market_id: str, bidder_id: str, task_id: str, price: int
 
 
 @pytest.mark.parametrize("pricing_rule", PRICING_RULES)
-def test_quote_is_what_happens(pricing_rule: str, seed: int) -> None:
+def test_a_quote_is_what_placing_the_bid_then_does(pricing_rule: str, seed: int) -> None:
     """BID-2, BID-5, BID-6, CLR-1 to CLR-5: wins, price, rank, refusal and the lowest winning price, by doing it."""
     won = lost = refused = replaced = passed_over = 0
     for stream_seed in range(seed, seed + STREAMS):
@@ -200,7 +200,7 @@ def bids_seen(engine: Engine, price: int, monkeypatch: pytest.MonkeyPatch) -> in
     return handed_out
 
 
-def test_quote_in_words() -> None:
+def test_a_quote_for_three_bids_and_two_slots_worked_out_by_hand() -> None:
     """CLR-4, BID-5, BID-6: three bids for two slots, seen by who stands behind, ahead, and at the cap."""
     script = play("""
     market m cap=1

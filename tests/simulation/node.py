@@ -230,7 +230,7 @@ class Node:
     def _objection(self) -> str:
         """Why it must not lead, by what its clock and the database say."""
         if not self.store.up:
-            return "the database is away"
+            return "the database is unavailable"
         rows = self.store.database.rows
         view = View(self.store.clock(), rows[-1].at_us if rows else 0, holding=False, evidence=None, word=None)
         objection = self.keeper.objection(self.steady(), view)
@@ -375,7 +375,7 @@ class Node:
         if isinstance(outcome, PersistenceError):
             self.world.note(f"{life}: {outcome}")
             due = outbox.refused(outcome, self.world.now_s)
-            if "away for more than" in outbox.last_error:
+            if "unavailable for more than" in outbox.last_error:
                 self.world.occurred("an outage was too long")
         elif isinstance(outcome, Position):
             due = outbox.looked(outcome)

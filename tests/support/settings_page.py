@@ -20,7 +20,7 @@ HEAD = f"""# Settings
 
 Every setting, from the environment or a file in TOML that `{FILE_VARIABLE}` or `--config` names; the environment wins,
 and what a command line says wins over both. An unknown name or a wrong value is refused with the name of the setting
-and, of a file, the line. `callmarket config` shows what is in force and where each value comes from.
+and, of a file, the line. `callmarket config` shows the settings in force and where each value comes from.
 
 ```toml
 # market.toml: the names of the file

@@ -1,6 +1,6 @@
 """Awards of a worker's slots: found, looked up, settled, voided.
 
-Rule of this file: only what is durable counts (awards are read from the tables). An award is ended by its id, under a
+Rule of this file: only durable awards count (they are read from the tables). An award is ended by its id, under a
 command id that follows from it: a retry is once, and a stale worker is refused.
 """
 
@@ -25,7 +25,7 @@ logger: Final = logging.getLogger(__name__)
 End = Literal["settled", "voided", "lost"]
 """How an award ended for this worker; `lost`: somebody or something else has ended it."""
 
-# What the market says of an award that has ended, or that is another's now.
+# How the market refuses an award that has ended, or that is another's now.
 _OVER: Final = {
     Reject.AWARD_STALE,
     Reject.LEASE_EXPIRED,
@@ -134,7 +134,7 @@ def end(market: Market, award: AwardRow, completion: Completion | None) -> End:
 def _over(award: AwardRow, completion: Completion | None, refused: Refused) -> End:
     if refused.reason not in _OVER:
         raise refused
-    # Under another command id, as by a worker that shares the slot, or so long ago that the id is forgotten.
+    # Under another command id, as by a worker that shares the slot, or after the id was forgotten.
     if refused.reason is Reject.SLOT_SETTLED and completion is not None and completion.succeeded:
         return "settled"
     if refused.reason is Reject.SLOT_VOIDED and not (completion is not None and completion.succeeded):

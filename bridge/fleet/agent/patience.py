@@ -1,6 +1,6 @@
 """When a worker waits, asks again, and ends.
 
-Rule of this file: nothing about markets or tasks. What is asked again carries the same command id, so it is done once;
+Rule of this file: nothing about markets or tasks. A retry carries the same command id, so it is done once;
 pauses grow, with chance in them, and are at least what the other side asks for. Once the worker is to end, everything
 comes to its end after a few more tries.
 """
@@ -20,7 +20,7 @@ PAUSE_FIRST_S: Final = 0.05
 PAUSE_S_MAX: Final = 10.0
 # Enough to reach the longest pause.
 _DOUBLINGS_MAX: Final = 20
-# While it ends: five seconds of tries. What is still open then is found by the next start.
+# While it ends: five seconds of tries. The next start finds what is still open then.
 _TRIES_ENDING_MAX: Final = 10
 _PAUSE_ENDING_S_MAX: Final = 0.5
 
@@ -32,7 +32,7 @@ class Pauses:
         self._taken = 0
 
     def next_s(self, least_s: float | None = None) -> float:
-        """How long to wait now, at least so long."""
+        """How long to wait now, at least `least_s`."""
         grown_s: float = min(PAUSE_S_MAX, PAUSE_FIRST_S * 2**self._taken) * (0.5 + 0.5 * random.random())
         self._taken = min(self._taken + 1, _DOUBLINGS_MAX)
         return max(grown_s, least_s or 0.0)
@@ -51,7 +51,7 @@ class Ending:
         self._lock: Final = threading.Lock()
 
     def ask(self, *, at_once: bool) -> None:
-        """End. Again: the stronger of both holds."""
+        """Ask it to end. Of two calls the stronger holds."""
         self._asked.set()
         with self._lock:
             if at_once and not self._at_once.done():
@@ -59,7 +59,7 @@ class Ending:
 
     @property
     def asked(self) -> bool:
-        """Whether it is to end."""
+        """Whether the worker was asked to end."""
         return self._asked.is_set()
 
     @property
@@ -68,7 +68,7 @@ class Ending:
         return self._at_once.done()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until it is to end; whether it is."""
+        """Wait for `seconds`, or until it is to end; whether it is."""
         return self._asked.wait(seconds)
 
     def wait_for(self, work: Future[T]) -> bool:
@@ -78,7 +78,7 @@ class Ending:
         return work.done()
 
     def insist(self, ask: Callable[[], T]) -> T:
-        """The answer, asked for again and again while nobody answers, or the outcome is unknown.
+        """Retry until there is an answer: while nobody answers, or the outcome is unknown.
 
         Raises what is not cured by asking again, and `Unavailable` or `UnknownOutcome` where the worker ends.
         """

@@ -1,4 +1,4 @@
-"""What is left of workers that are gone: claims without a completion.
+"""Claims of workers that are gone, which have no completion.
 
 Rule of this file: work that was begun and not completed is never begun again under the same award. Its claim fails, its
 award is voided while that is possible, and the task is open for another.
@@ -22,7 +22,7 @@ logger: Final = logging.getLogger(__name__)
 def take_stock(market: Market, source: TaskSource, ending: Ending, hand: Hand, worker_id: str) -> list[Claim]:
     """After a restart: fail what this worker had in hand when it died, and void the awards. Returns those claims.
 
-    A market that is away keeps nobody from starting: the award of a slot is found, and voided, when it is back.
+    An unavailable market keeps no worker from starting: the award of a slot is found, and voided, when it is back.
     """
     left = list(ending.insist(lambda: source.claims(worker_id)))
     for claim in left:
@@ -46,7 +46,7 @@ def _void(market: Market, award_id: int, completion: Completion | None) -> None:
 def release_abandoned(market: Market, source: TaskSource, hand: Hand, budget_claims_before: datetime) -> int:
     """Set tasks free whose award has ended without them, and whose budget claim is older than this; returns how many.
 
-    It may run anywhere and at any time: who works by an award that has ended is not paid, and a completion is written
+    It may run anywhere and at any time: work for an award that has ended is not paid, and a completion is written
     before its award is settled. An award that somebody else has settled means that the work is done. O(claims).
     Raises `Unavailable`.
     """

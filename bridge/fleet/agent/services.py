@@ -1,4 +1,4 @@
-"""What is handed in to a worker: the work itself, and what it falls back on while the auction cannot be used.
+"""The services that a worker uses: the work itself, and its fallback while the auction cannot be used.
 
 Rule of this file: signatures and plain records; the platform has the implementations.
 """
@@ -29,10 +29,10 @@ class WorkFailed(Exception):
 
 
 class Assignment(Struct, frozen=True):
-    """A task in hand, for whoever does the work.
+    """A claimed task, as the work function gets it.
 
-    `price_tokens` and `lease_until` are the award's, None where the daily budget pays. What is not settled by
-    `lease_until` is not paid. `ending()` says that the worker was told to end at once: what is still done is not
+    `price_tokens` and `lease_until` are the award's, None where the daily budget pays. Work that is not settled by
+    `lease_until` is not paid. `ending()` says that the worker was told to end at once: work done after that is not
     counted.
     """
 
@@ -65,7 +65,7 @@ class Budget(Protocol):
         """
 
     def spend(self, reservation_id: int, cost_tokens: int) -> None:
-        """End a reservation: so much was burned, whether or not the work succeeded. Ended already: nothing."""
+        """End a reservation with the tokens burned, whether or not the work succeeded. Idempotent."""
 
 
 class AuctionHealth(Protocol):

@@ -15,7 +15,7 @@ from callmarket.bridge.api.names import OWN
 from callmarket.bridge.api.units import duration_us
 from callmarket.bridge.fleet.tasks.checks import check_tokens
 
-# Each slot is a thread here. Who has more slots runs more workers, which then fail one by one.
+# Each slot is a thread here. For more slots, run more workers, which then fail one by one.
 SLOTS_MAX: Final = 64
 POLL_S_MIN: Final = 0.01
 POLL_S_MAX: Final = 3_600.0
@@ -23,7 +23,7 @@ ATTEMPTS_MAX: Final = 1_000
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
-    """Who works, and what it sells.
+    """The settings of a worker: its name, and what it sells.
 
     `worker_id` is this worker's alone, and the same after a restart: by it, it finds what it had in hand. Two workers
     may share a slot, never a `worker_id`. `provider_id` is the account that sells the slots and is paid for them.

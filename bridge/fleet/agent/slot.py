@@ -25,7 +25,7 @@ from callmarket.engine.reject import Reject
 
 logger: Final = logging.getLogger(__name__)
 
-# A slot that was withdrawn by somebody, or whose award has lapsed unseen, is on sale again after so long.
+# A slot that was withdrawn by somebody, or whose award has lapsed unseen, is on sale again after this long.
 OFFER_AGAIN_S: Final = 60.0
 
 
@@ -78,7 +78,7 @@ class SlotLoop:
             award = self._finder.find()
             self._away.reset()
             if self._ending.asked:
-                # What is not in hand yet is not begun.
+                # A task that is not claimed yet is not begun.
                 return 0.0
             if award is not None:
                 return 0.0 if self._take(award) else self._settings.poll_s
@@ -118,7 +118,7 @@ class SlotLoop:
             elif self._is_worked(award):
                 return False
             else:
-                # It may have been completed by who shares this slot, between the first look and the claim.
+                # It may have been completed by a worker that shares this slot, between the first look and the claim.
                 completion = self._completion(award)
                 if completion is None:
                     logger.warning("task %s is not to be had: award %d is voided", award.task_id, award.award_id)
@@ -202,7 +202,7 @@ class SlotLoop:
             # Awarded: an award that is not durable yet, or whose lease is over and that no sweep has ended.
             in_s = OFFER_AGAIN_S if refused.bound == "offered" else self._taken.next_s(self._settings.poll_s)
         except (Unavailable, UnknownOutcome) as error:
-            # The next try carries the same id, which resolves what is unknown.
+            # The next try carries the same id, which resolves an unknown outcome.
             in_s = self._away.next_s(error.retry_after_s if isinstance(error, Unavailable) else None)
         else:
             self._offer_id = ""
@@ -212,7 +212,7 @@ class SlotLoop:
         self._offer_at_s = time.monotonic() + in_s
 
     def _leave(self) -> None:
-        """End what is unended, take the slot off sale, and let go of an award that has come meanwhile."""
+        """End unended awards, take the slot off sale, and decline an award that has come meanwhile."""
         try:
             if self._unended is not None:
                 unended = self._unended

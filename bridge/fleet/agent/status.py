@@ -27,7 +27,7 @@ class SlotStatus(Struct, frozen=True):
 
 
 class WorkerStatus(Struct, frozen=True):
-    """A worker at one moment: who pays at present, its slots by id, and its counts since it started."""
+    """A worker at one moment: the present payer, its slots by id, and its counts since it started."""
 
     active: Payer
     slots: Mapping[str, SlotStatus]
@@ -43,16 +43,16 @@ class Board:
         self._counts: Final[dict[Counted, int]] = dict.fromkeys(COUNTED, 0)
 
     def show(self, slot_id: str, status: SlotStatus) -> None:
-        """This slot does this now."""
+        """Set what a slot is doing now."""
         with self._lock:
             self._slots[slot_id] = status
 
     def count(self, what: Counted) -> None:
-        """One more."""
+        """Add one to a count."""
         with self._lock:
             self._counts[what] += 1
 
     def told(self, active: Payer) -> WorkerStatus:
-        """All of it."""
+        """The worker's status at this moment."""
         with self._lock:
             return WorkerStatus(active, dict(self._slots), dict(self._counts))

@@ -29,11 +29,11 @@ RELEASE_EVERY_S: Final = 60.0
 
 
 class Worker:
-    """Sells slots in a market, works what is won, and settles. `run` it in a thread, or in a process of its own.
+    """Sells slots in a market, works the tasks that win them, and settles. `run` it in its own thread or process.
 
     Several workers may share a slot, a market and a source of tasks: of those that see an award one works it. A market
-    that is away, an outcome that is unknown, a lease that has run out: it goes on. Without `fallback` it waits while
-    the auction is not usable.
+    that is unavailable, an outcome that is unknown, a lease that has run out: it goes on. Without `fallback` it waits
+    while the auction is not usable.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Worker:
 
     @property
     def active(self) -> Payer:
-        """Who pays at present: the auction, or the budget while that is not usable."""
+        """The present payer: the auction, or the budget while that is not usable."""
         return self._active
 
     def status(self) -> WorkerStatus:
@@ -117,7 +117,7 @@ class Worker:
             self.slot(slot_id).run()
         except BaseException as error:
             if self._ending.asked and isinstance(error, Unavailable | UnknownOutcome):
-                # It has given up asking, because it ends: what is left is found by the next start.
+                # It has given up asking, because it ends: the next start finds the rest.
                 logger.warning("slot %s ends with work that is not settled: %s", slot_id, error)
                 return
             logger.exception("slot %s has failed, so the worker ends", slot_id)

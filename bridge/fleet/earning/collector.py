@@ -1,8 +1,8 @@
 """Charges demurrage while this process leads, a page of accounts at a time, when a period has ended.
 
-Rule of this file: it waits and asks; what is charged is decided in `demurrage`. A period that has ended while nobody
-led is charged by whoever leads next, if it is the last one that has; one before it is forgiven. Between the periods
-debts are asked for, so that who holds or moves its tokens over midnight pays when they are free again.
+Rule of this file: it waits and asks; charges are decided in `demurrage`. A period that has ended while nobody
+led is charged by the next leader, if it is the last one that has; one before it is forgiven. Between the periods
+debts are asked for, so that an account that holds or moves its tokens over midnight pays when they are free again.
 """
 
 import asyncio
@@ -44,9 +44,9 @@ class Collected(Struct):
 
 
 def collect(exchange: Exchange, terms: Demurrage) -> Collected:
-    """Charge the last period that has ended, and all debts that can be paid, now and in one go. Again: nobody twice.
+    """Charge the last period that has ended, and all debts that can be paid, now and in one go. Idempotent.
 
-    For whoever drives a market themselves; the service does it by `Collector`. Raises `Unavailable` while rows of the
+    For programs that drive a market themselves; the service uses `Collector`. Raises `Unavailable` while rows of the
     period are not durable, or the tables do not have them yet. O(accounts + debts).
     """
     collected = Collected()

@@ -1,9 +1,9 @@
 """What idle tokens cost: one walk over all accounts when a period has ended, and the debts that it leaves.
 
-Rule of this file: pure decisions; who waits and who asks is in `collector`. What an account owes for a period follows
+Rule of this file: pure decisions; `collector` waits and asks. What an account owes for a period follows
 from the ledger up to the period's end, so it is the same whenever it is asked, and by whom. Every charge is a command
 as any other, and happens once for an account and period: the ledger says whether it has, for ever, and the id of the
-command says so for two that charge at the same moment. Who does not have it available then, because it is held or has
+command says so for two that charge at the same moment. An account without it then, because it is held or has
 been moved in those very seconds, owes it, and pays as soon as it has.
 """
 
@@ -33,14 +33,14 @@ from callmarket.persistence.stores.demurrage_debts import Debt, DebtRow
 PPM: Final = 1_000_000
 # A page is some milliseconds of the database, and its charges two or three of the engine, so nobody waits for it.
 ACCOUNTS_PER_PAGE: Final = 200
-# What an account owes for longer is forgiven, so that it has so many rows at the most.
+# Older debts are forgiven, so that an account has at most this many rows.
 DEBTS_PER_ACCOUNT_MAX: Final = 400
 # Until the rows of a period are durable, which they are within milliseconds of its end.
 NOT_YET_S: Final = 0.1
 
 
 class Demurrage(Struct, frozen=True):
-    """The terms: `ppm` millionths of what is idle beyond `exempt_tokens`, once in a period; 0 is none."""
+    """The terms: `ppm` millionths of idle tokens beyond `exempt_tokens`, once in a period; 0 is none."""
 
     ppm: int
     period_us: int
@@ -48,7 +48,7 @@ class Demurrage(Struct, frozen=True):
     to: Literal["treasury", "burn"]
 
     def tokens(self, idle_tokens: int) -> int:
-        """What so many idle tokens cost, rounded down."""
+        """The charge on idle tokens, rounded down."""
         return max(0, idle_tokens - self.exempt_tokens) * self.ppm // PPM
 
     def period(self, now_us: int) -> int:
@@ -76,7 +76,7 @@ def demurrage_of(config: Config) -> Demurrage:
 
 
 class Outcome(Struct):
-    """What came of some charges: how many were made and of how many tokens, what is owed still, and what has ended."""
+    """The outcome of some charges: how many were made, of how many tokens, the debts still owed, and those ended."""
 
     charges: int = 0
     tokens: int = 0
@@ -119,7 +119,7 @@ def charge(debt: Debt, terms: Demurrage) -> Request:
 
 
 class Walk:
-    """All accounts for one period, page after page: ask the `question`, charge what is `payable`, `note` the replies.
+    """All accounts for one period, page after page: ask the `question`, charge the `payable`, `note` the replies.
 
     A page of which something failed is asked again as it is; what has paid is not asked twice.
     """
@@ -183,7 +183,7 @@ class Debts:
         self.done = False
 
     def question(self) -> TableQuery[list[DebtRow]]:
-        """The next debts."""
+        """The question for the next page of debts."""
         return TableQuery(
             lambda at: demurrage_debts.debts_page(at.connection, at.shard_id, self._after, ACCOUNTS_PER_PAGE)
         )

@@ -1,7 +1,7 @@
 """What each kind of work pays: a base, factors, a cap. The shipped table is `rates.toml`, one's own replaces it.
 
 Rule of this file: whole numbers. Multipliers and judgements are exact millionths, their product is rounded down once. A
-table is checked as a whole when it is read: what is wrong is refused by its name and bound, and no half of it is used.
+table is checked as a whole when it is read: a fault is refused by its name and bound, and no half of it is used.
 """
 
 import re

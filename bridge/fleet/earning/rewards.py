@@ -90,7 +90,7 @@ def pay_once(market: Market, reward: Reward, context: Context) -> Reward:
 
 def _earned_today(market: Market, account_id: str) -> int:
     """What an account has earned by actions in 24 hours. The first tokens of an account are no work."""
-    # Asked first, so that what was paid to it by others is there too: who has heard how far all is durable waits for
+    # Asked first, so that payments by others are there too: a client that has read how far all is durable waits for
     # it.
     market.wallet(account_id)
     found = market.earnings(account_id, limit=1).by_reason

@@ -1,6 +1,6 @@
 """What tasks are worth, in which order they are best done, and what quests bid for them.
 
-Rule of this folder: it reads a `TaskSource` and bids through a `MarketApi`; it pays for nothing and starts no work.
+Rule of this folder: it reads a `TaskSource` and bids through a `Market`; it pays for nothing and starts no work.
 """
 
 from callmarket.bridge.fleet.ev_scorer.ranking import get_priority_queue, get_quest_budget_allocation, score_all

@@ -67,7 +67,7 @@ class Wanted(Struct, frozen=True, gc=False):
 
 
 class Wallet(Struct, frozen=True):
-    """What a plan is made of: what is available, the open bids, and the tasks that have an award already."""
+    """The input of a plan: available tokens, open bids, and the tasks that have an award already."""
 
     available_tokens: int
     resting: Sequence[Resting]
@@ -77,8 +77,9 @@ class Wallet(Struct, frozen=True):
 def plan(scores: Scores, fractions: Mapping[str, float], wallet: Wallet, now: datetime, config: Config) -> Plan:
     """Plan the bids of one wallet for all open tasks of its quests (BRG-1). `fractions` are the quests' bid fractions.
 
-    The wallet has for its bids what is available and what its open bids hold in this market: a bid that rests takes
-    nothing from the cap. Of so many tasks only the `ev_bids_per_wallet_max` best are bid for, and counted. O(n log n).
+    The wallet has for its bids its available tokens and those that its open bids hold in this market: a bid that rests
+    takes nothing from the cap. Of all tasks only the `ev_bids_per_wallet_max` best are bid for, and counted. O(n log
+    n).
     """
     resting = {bid.task_id: bid for bid in wallet.resting if bid.ttl_at is None or bid.ttl_at > now}
     why_not: dict[str, str] = {}
@@ -139,7 +140,7 @@ def _wanted(
 
 
 def _prices(wanted: Sequence[Wanted], spendable: int, why_not: dict[str, str]) -> dict[str, int]:
-    """What to bid for each: what is wanted, capped at an equal part of what there is; none if that is nothing."""
+    """The bid for each: the wanted price, capped at an equal part of the tokens there are; none if that is 0."""
     cap = spendable // len(wanted) if wanted else 0
     if not cap:
         why_not.update(dict.fromkeys((one.task_id for one in wanted), FUNDS))

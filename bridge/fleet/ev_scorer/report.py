@@ -60,23 +60,23 @@ class Tally:
         self._cases: list[Case] = []
 
     def count(self, case: Case) -> None:
-        """One more."""
+        """Count a case, and keep it if it is among the first of its kind."""
         kind = (case.action, case.reason)
         self._counts[kind] += 1
         if self._counts[kind] <= NAMED_PER_REASON_MAX:
             self._cases.append(case)
 
     def done(self, account_id: str, change: Change, bid_id: int) -> None:
-        """A change that the market has made."""
+        """Count a change that the market has made."""
         action = DONE[change.action]
         self.count(Case(account_id, change.task_id, action, change.reason, bid_id, change.price_tokens))
 
     def refused(self, account_id: str, change: Change, reason: str) -> None:
-        """A change that the market has refused."""
+        """Count a change that the market has refused."""
         self.count(Case(account_id, change.task_id, "skipped", reason, change.bid_id, change.price_tokens))
 
     def report(self, market_id: str, at: datetime) -> BidReport:
-        """The sum of it."""
+        """The report of all that was counted."""
         sums: Counter[Action] = Counter()
         for (action, _), count in self._counts.items():
             sums[action] += count

@@ -25,7 +25,7 @@ logger: Final = logging.getLogger(__name__)
 
 # For a task of which nobody has said how tractable it is (BRG-2).
 TRACTABILITY: Final = 0.7
-# Whoever runs anything burns something; and what is divided by is never zero.
+# Running anything burns something; and the divisor is never zero.
 COST_TOKENS_MIN: Final = 1.0
 
 Column = NDArray[np.float64]

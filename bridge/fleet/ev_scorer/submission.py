@@ -1,6 +1,6 @@
 """Bids on behalf of the backlog: each quest's open tasks against what it has in the book.
 
-Rule of this file: it reads, has `plan` decide, and carries that out, wallet after wallet; so what is in memory is one
+Rule of this file: it reads, has `plan` decide, and carries that out, wallet after wallet; so memory holds one
 wallet's backlog. What the market refuses is an entry of the report.
 """
 
@@ -31,7 +31,7 @@ logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# There is no batch of amendments: so many wait for the disk together, which costs little more than one.
+# There is no batch of amendments: up to this many wait for the disk together, which costs little more than one.
 CHANGES_AT_ONCE: Final = 8
 
 
@@ -102,7 +102,7 @@ class _WalletBids:
         return Wallet(available_tokens, resting, awarded)
 
     def carry_out(self, planned: Plan) -> None:
-        """Do it, one stage after the other: what is freed is there for the next."""
+        """Carry out the stages in order: each has the tokens that the one before freed."""
         for stage in (planned.cancels, planned.lowers, planned.raises):
             for change, outcome in zip(stage, self.pool.map(self._change, stage), strict=True):
                 self._count(change, change.bid_id, outcome)

@@ -59,7 +59,7 @@ class DailyBudgets:
         self.close()
 
     def close(self) -> None:
-        """Close its connections. Again, or in the child of a fork: nothing."""
+        """Close its connections. Idempotent; in the child of a fork it does nothing."""
         if self._process.is_here:
             self._pool.close()
 
@@ -90,15 +90,15 @@ class DailyBudgets:
             return quest_budgets.read_allocations(connection, self._shard_id, day)
 
     def allocations(self, day: date | None = None) -> list[AllocationRow]:
-        """How a day (today) is split, and what is used of it, by quest; nothing if it was not split yet."""
+        """How a day (today) is split, and how much is used, by quest; empty if it was not split yet."""
         with self._connection() as connection:
             return quest_budgets.read_allocations(connection, self._shard_id, day or self._today(connection))
 
     def reserve(self, task_id: str, quest_id: str, tokens: int, worker_id: str) -> SpendingRow | None:
         """Set tokens of the quest's day aside for an attempt at a task: all of it, or nothing.
 
-        None if the quest has too little left today, or another worker has a reservation for the task. Who has one and
-        asks again gets the same. Of any number that ask at the same moment one gets it. Raises `Invalid`.
+        None if the quest has too little left today, or another worker has a reservation for the task. A worker that has
+        one and asks again gets the same. Of any number that ask at the same moment one gets it. Raises `Invalid`.
         """
         for field, name in (("task_id", task_id), ("quest_id", quest_id), ("worker_id", worker_id)):
             check_name(field, name)
@@ -127,12 +127,12 @@ class DailyBudgets:
         return self._end(reservation_id, None)
 
     def reserved(self, older_than_s: float = 0) -> list[SpendingRow]:
-        """All that is set aside at this moment, and has been for so long, oldest first."""
+        """Reservations open at this moment and for `older_than_s` at least, oldest first."""
         with self._connection() as connection:
             return quest_budgets.reserved(connection, self._shard_id, older_than_s=older_than_s)
 
     def _today(self, connection: psycopg.Connection) -> date:
-        """As `today`, for who has a connection already."""
+        """As `today`, on an open connection."""
         return quest_budgets.today(connection) if self._clock is None else self.today()
 
     def _end(self, reservation_id: int, cost_tokens: int | None) -> SpendingRow:

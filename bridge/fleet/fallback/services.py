@@ -1,6 +1,6 @@
 """Work that the daily budget pays: which task is next, and what became of reservations that somebody left behind.
 
-Rule of this file: it chooses, sets aside and tidies up. It claims nothing: whoever works a task reserves for it first,
+Rule of this file: it chooses, sets aside and tidies up. It claims nothing: the worker of a task reserves for it first,
 then claims it in its source, and tells what it has cost: nothing, if another has it.
 """
 
@@ -23,12 +23,13 @@ from callmarket.persistence.stores.quest_budgets import SpendingRow
 
 logger: Final = logging.getLogger(__name__)
 
-# How old the ranking may be, and how often a day is split anew over what is left of the backlog.
+# How old the ranking may be, and how often a day is split anew over the rest of the backlog.
 RANKING_US_MAX: Final = 60_000_000
 # Tasks that are looked at together, to see whether they are still open.
 LOOKED_AT_ONCE: Final = 20
-# A reservation is followed by its claim within a second; a younger one is somebody's who is about to. Who claims later
-# still is charged, by telling the cost; only who is killed then, too, has burned what nobody is charged for.
+# A reservation is followed by its claim within a second; a younger one is that of a worker about to claim. A worker
+# that claims later still is charged, by telling the cost; only one that is killed then, too, has burned what nobody is
+# charged for.
 ABANDONED_S_MIN: Final = 600.0
 
 
@@ -96,7 +97,7 @@ class BudgetServices:
         return made.reservation_id
 
     def spend(self, reservation_id: int, cost_tokens: int) -> None:
-        """End a reservation: so much was burned. Again, or where there is none: nothing. Raises `Unavailable`."""
+        """End a reservation with the tokens burned. Idempotent, also without one. Raises `Unavailable`."""
         # A claim from before they were kept has 0, which is none.
         if reservation_id:
             # Rows of past days may have been deleted.

@@ -10,7 +10,7 @@ from fractions import Fraction
 def split(tokens: int, weights: Mapping[str, float]) -> dict[str, int]:
     """Divide tokens in proportion to weights by the method of largest remainders (Hamilton), exactly.
 
-    What is left over by rounding down goes to the largest remainders, by name where they are equal. Nobody gets
+    The rest from rounding down goes to the largest remainders, by name where they are equal. Nobody gets
     anything if all weights are 0. Weights are finite and not negative.
     """
     exact = {name: Fraction(weight) for name, weight in sorted(weights.items())}
@@ -28,8 +28,9 @@ def split(tokens: int, weights: Mapping[str, float]) -> dict[str, int]:
 def split_again(weights: Mapping[str, int], used: Mapping[str, int]) -> dict[str, int]:
     """Divide the sum of the weights again, after some of it was used: nobody gets less than that.
 
-    Who has used more than its part keeps what it has used and no more; the others share the rest by their weights. If
-    nothing was used, each gets its weight. The sum is that of the weights, or of what was used if that is more.
+    A quest that has used more than its part keeps what it has used and no more; the others share the rest by their
+    weights. If nothing was used, each gets its weight. The sum is that of the weights, or of what was used if that is
+    more.
     """
     total = sum(weights.values())
     parts = dict.fromkeys(weights.keys() | used.keys(), 0)

@@ -1,7 +1,7 @@
 """Whether the auction can be used, or the daily budget pays.
 
 Rule of this file: it looks and decides; it pays for nothing. Each process has a switch of its own and two may differ
-for a while: that is harmless, because a task's claim names who pays for it, and there is one.
+for a while: that is harmless, because a task's claim names its payer, and there is one.
 """
 
 import logging
@@ -68,7 +68,7 @@ class Health:
         return ""
 
     def failed(self, why: str) -> None:
-        """A look had no answer."""
+        """Take in a probe without an answer."""
         self._failures += 1
         self._answers = 0
         self._failure = why
@@ -76,7 +76,7 @@ class Health:
             self.is_away = True
 
     def saw(self, sight: Sight, now_us: int) -> None:
-        """A look had this answer."""
+        """Take in a probe's answer."""
         self._failures = 0
         self._answers += 1
         if self._answers >= self._config.auction_answers_min:
@@ -113,7 +113,7 @@ class AuctionSwitch:
         self._thread: Final = threading.Thread(target=self._run, name=f"auction {market_id}", daemon=True)
 
     def start(self) -> Self:
-        """Begin to look."""
+        """Begin to probe."""
         self._thread.start()
         return self
 
@@ -134,11 +134,11 @@ class AuctionSwitch:
         return self._status.paying == "auction"
 
     def status(self) -> SwitchStatus:
-        """What is in force, as of the last look."""
+        """The state of the switch, as of the last look."""
         return self._status
 
     def look(self) -> SwitchStatus:
-        """Look once, now, and return what is in force after it. For one thread at a time."""
+        """Look once, now, and return the state after it. For one thread at a time."""
         try:
             sight = self._sight()
         except ExchangeError as error:

@@ -1,7 +1,7 @@
-"""From capital to research: what is staked on an artifact and offered for it says how much work on it may cost.
+"""From capital to research: stakes on an artifact and bounties for it say how much work on it may cost.
 
 Rule of this folder: tokens move by holds of the market alone, which are journaled; what an artifact is called, what it
-is worth, who works for a bounty and what work has cost are plain tables. All of it works over any way to a market.
+is worth, the claimants of bounties and the costs of work are plain tables. All of it works over any way to a market.
 """
 
 from callmarket.bridge.api.artifacts import ArtifactDetail

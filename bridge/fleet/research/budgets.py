@@ -52,7 +52,7 @@ def record_resource_spending(
 
 
 def resource_budgets_by_artifact(market: Market, artifact_type: str | None = None) -> dict[str, int]:
-    """What is left to spend on each artifact, in tokens, in one question.
+    """The tokens left to spend on each artifact, in one question.
 
     Those are the thousand with most left; any other counts as having none.
     """
@@ -65,7 +65,7 @@ def order_by_resource_budget(
 ) -> list[Task]:
     """The tasks whose artifacts have most left to spend first; equals by expected value, by task id, then by id.
 
-    What is in neither mapping counts as 0, and so does what is no number: it moves no other task. O(n log n).
+    An id in neither mapping counts as 0, and so does a value that is no number: it moves no other task. O(n log n).
     """
 
     def place(task: Task) -> tuple[float, float, str]:

@@ -1,5 +1,5 @@
 """Work: quests, their tasks, and what became of them.
 
-Rule of this folder: what there is to do and who has it in hand; no tokens. What a task costs and who pays for it is the
-market's (or, while that is away, the daily budget's) to decide; here is only written down that it was decided, once.
+Rule of this folder: tasks and claims on them; no tokens. What a task costs and what pays for it is the
+market's (or, while that is unavailable, the daily budget's) to decide; here it is only recorded, once.
 """

@@ -14,7 +14,7 @@ from callmarket.engine.limits import MICROS_MAX, SEQ_MAX, TOKENS_MAX
 
 # A thousandth of a second for each is about what PostgreSQL takes to add them: a batch stays under its time.
 BATCH_MAX: Final = 10_000
-# What is open beyond this waits, by id, until some of it is done. A bidder has 10,000 open bids in a market at most.
+# Open tasks beyond this wait, by id, until some are done. A bidder has 10,000 open bids in a market at most.
 OPEN_TASKS_MAX: Final = 1_000_000
 CLAIMS_MAX: Final = 100_000
 # Importance, tractability and impact are between 0 and 1 as a rule; products of a few of them stay exact enough.
@@ -83,7 +83,7 @@ def check_claim(
 
 
 def check_payer(payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1) -> None:
-    """Check who pays, and by which award or reservation. Raises `Invalid`."""
+    """Check the payer, and its award or reservation. Raises `Invalid`."""
     if payer not in get_args(Payer):
         raise Invalid("payer", payer, f"one of {', '.join(get_args(Payer))}")
     ids = {"auction": ("award_id", award_id), "budget": ("reservation_id", reservation_id)}
@@ -133,6 +133,6 @@ def _check_number(field: str, number: float, most: float) -> None:
 
 
 def _check_reference(field: str, text: str) -> None:
-    """Empty, or a name."""
+    """Check an optional reference: empty, or a name."""
     if text != "":
         check_name(field, text)

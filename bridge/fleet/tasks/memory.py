@@ -44,7 +44,7 @@ class MemoryWork:
             self._quests |= {quest.quest_id: quest for quest in quests}
 
     def put_tasks(self, tasks: Sequence[Task]) -> None:
-        """Add tasks, or replace what is said of those of the same id."""
+        """Add tasks, or replace those of the same id."""
         checks.check_tasks(tasks)
         with self._lock:
             missing = sorted({task.quest_id for task in tasks} - self._quests.keys())
@@ -132,13 +132,13 @@ class MemoryWork:
             return wanted
 
     def holder(self, task_id: str) -> Claim | None:
-        """Who has a task in hand."""
+        """The live claim on a task; None if there is none."""
         checks.check_task_ids([task_id])
         with self._lock:
             return self._claims.get(task_id)
 
     def claims(self, worker_id: str | None = None) -> Sequence[Claim]:
-        """What is in hand, by task."""
+        """The live claims, by task."""
         with self._lock:
             found = [claim for claim in self._claims.values() if worker_id in (None, claim.worker_id)]
         return sorted(found, key=lambda claim: claim.task_id)[: checks.CLAIMS_MAX]

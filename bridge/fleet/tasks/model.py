@@ -1,4 +1,4 @@
-"""What there is to do: quests, tasks, who works on one, and how it ended.
+"""Work: quests, tasks, claims on tasks, and how they ended.
 
 Rule of this file: plain records with their meaning and units, and the states of a task. Nothing here reads or writes.
 """
@@ -13,7 +13,7 @@ TaskStatus = Literal["open", "awarded", "done", "failed"]
 stays `open`: it waits."""
 
 Payer = Literal["auction", "budget"]
-"""Who pays for the work: the award of a bid, or the daily budget while the auction cannot be used."""
+"""The payer of the work: the award of a bid, or the daily budget while the auction cannot be used."""
 
 
 class Quest(Struct, frozen=True):
@@ -50,7 +50,7 @@ class Task(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """That a worker has a task in hand, and who pays for it. A task has at most one.
+    """A worker has a task in hand; with its payer. A task has at most one.
 
     What pays is the fencing token: `award_id` where `payer` is `auction`, `reservation_id` where it is `budget`; the
     other is None. A reservation of 0 is one of which nothing is known, by a claim from before they were kept.

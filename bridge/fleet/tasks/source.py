@@ -44,15 +44,15 @@ class TaskSource(Protocol):
 
         None if that cannot be: another claim has it, it has ended, there is no such task, or the award or reservation
         is not newer than the latest of its kind that had the task in hand (ids only grow, so a stale worker is fenced
-        off). Whoever asks again for what they have (same worker, payer and id) gets the same claim. Of any number that
-        ask at the same moment one gets it; therefore no task is ever paid for twice. Raises `Invalid`.
+        off). Asked again for a claim that it has (same worker, payer and id), a worker gets the same one. Of any number
+        that ask at the same moment one gets it; therefore no task is ever paid for twice. Raises `Invalid`.
         """
 
     def holder(self, task_id: str) -> Claim | None:
-        """Who has a task in hand; None if nobody does."""
+        """The live claim on a task; None if there is none."""
 
     def claims(self, worker_id: str | None = None) -> Sequence[Claim]:
-        """What is in hand, by task: of one worker, who finds out after a restart, or of all."""
+        """The live claims, by task: of one worker, which asks after a restart, or of all."""
 
     def completion(
         self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
@@ -60,7 +60,7 @@ class TaskSource(Protocol):
         """How the claim for this award or reservation ended; None if it has not, or never was. Raises `Invalid`."""
 
     def done(self, task_id: str) -> Completion | None:
-        """The attempt that succeeded, whoever paid for it; None if none has. A task has at most one."""
+        """The attempt that succeeded, however it was paid; None if none has. A task has at most one."""
 
     def complete(self, claim: Claim, cost_tokens: int, impact: float) -> Completion:
         """The work is done: `awarded` -> `done`. If the claim has ended already: how, unchanged.
@@ -82,7 +82,7 @@ class Backlog(TaskSource, Protocol):
         """Add quests, or replace those of the same id, all or none. Raises `Invalid`."""
 
     def put_tasks(self, tasks: Sequence[Task]) -> None:
-        """Add tasks, or replace what is said of those of the same id, all or none; `status` and attempts stay.
+        """Add tasks, or replace those of the same id, all or none; `status` and attempts stay.
 
         Raises `Invalid`, also where there is no such quest, or the status is not `open`.
         """

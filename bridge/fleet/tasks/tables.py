@@ -68,7 +68,7 @@ class WorkTables:
         self.close()
 
     def close(self) -> None:
-        """Close its connections. Again, or in the child of a fork: nothing."""
+        """Close its connections. Idempotent; in the child of a fork it does nothing."""
         if self._process.is_here:
             self._pool.close()
 
@@ -90,7 +90,7 @@ class WorkTables:
         self._ask(statements.put_quests, _columns(_QUEST_COLUMNS, quests))
 
     def put_tasks(self, tasks: Sequence[Task]) -> None:
-        """Add tasks, or replace what is said of those of the same id, all or none; `status` and attempts stay."""
+        """Add tasks, or replace those of the same id, all or none; `status` and attempts stay."""
         checks.check_tasks(tasks)
         try:
             self._ask(statements.put_tasks, _columns(_TASK_COLUMNS, tasks))
@@ -170,12 +170,12 @@ class WorkTables:
         return taken or self._ask_for(Claim, statements.held_claim, values)
 
     def holder(self, task_id: str) -> Claim | None:
-        """Who has a task in hand."""
+        """The live claim on a task; None if there is none."""
         checks.check_task_ids([task_id])
         return self._ask_for(Claim, statements.holder, task_id)
 
     def claims(self, worker_id: str | None = None) -> Sequence[Claim]:
-        """What is in hand, by task: of one worker, or of all; the first `checks.CLAIMS_MAX`."""
+        """The live claims, by task: of one worker, or of all; the first `checks.CLAIMS_MAX`."""
         return self._ask_for(Claim, statements.claims, worker_id, checks.CLAIMS_MAX)
 
     def completion(

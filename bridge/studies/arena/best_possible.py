@@ -1,4 +1,4 @@
-"""The most value that anybody could have made of a scene, who knows all values and arrivals beforehand.
+"""The most value that a bidder could have made of a game, knowing all values and arrivals beforehand.
 
 Rule of this file: pure and exact, so that efficiency is a share of a true bound.
 """

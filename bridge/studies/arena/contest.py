@@ -22,7 +22,7 @@ from callmarket.engine.commands import PricingRule
 FOCAL: Final = 0
 # Among the games of a cell: the mixed field with an honest focal seat, and the field in which all are honest.
 HONEST_FIELDS: Final = (list(STRATEGIES).index(HONEST), len(STRATEGIES))
-# An interval is the middle 95 % of so many resamples of the games (Efron's percentile bootstrap).
+# An interval is the middle 95 % of this many resamples of the games (Efron's percentile bootstrap).
 RESAMPLES: Final = 2_000
 PERCENTILES: Final = (2.5, 97.5)
 
@@ -105,7 +105,7 @@ class _Cell:
 
 
 def opponents(bidders: int) -> list[str]:
-    """Who sits in the seats beside the focal one: the shipped strategies, one after another, and over again."""
+    """The strategies in the seats beside the focal one: the shipped ones, one after another, repeated."""
     names = list(STRATEGIES)
     return [names[seat % len(names)] for seat in range(bidders - 1)]
 

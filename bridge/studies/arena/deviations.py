@@ -68,7 +68,7 @@ class OneRound(Struct, frozen=True):
 
     @property
     def least_replies(self) -> Iterator[Reply]:
-        """For each number of slots, as long as the last is worth it, the least that wins so many; and two shadows.
+        """For each number of slots, as long as the last is worth it, the least that wins that many; and two shadows.
 
         Where nobody has rivals no bids for own tasks earn more, but for ties, a token a slot: the tests compare them
         with every bid, under all rules.

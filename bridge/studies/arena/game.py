@@ -72,7 +72,7 @@ def play(
 
 
 def _bid(scene: Scene, market: ArenaMarket, seats: Sequence[_Seat], order: Sequence[int], last_price: int) -> Bids:
-    """Let those bid who are not late, then the late ones, each in the order of the round."""
+    """Let the early seats bid, then the late ones, each in the order of the round."""
     # Negative, so that the dearest come first.
     standing: list[int] = []
     placed: list[tuple[int, tuple[int, ...]]] = []

@@ -1,7 +1,7 @@
 """One market on the real engine, in memory, called round by round and audited from its events.
 
-Rule of this file: what is paid is what the engine said. Wins and balances are added up from events (`demo.books`, which
-refuses what contradicts itself) and compared with the engine's own ledger.
+Rule of this file: payments are those that the engine reported. Wins and balances are added up from events
+(`demo.books`, which refuses what contradicts itself) and compared with the engine's own ledger.
 """
 
 from collections.abc import Sequence
@@ -42,14 +42,14 @@ class Win(Struct, frozen=True, gc=False):
 
 
 class Called(Struct, frozen=True):
-    """A call: who won, and what a slot went for (the lowest price paid where there is no one price, 0 if none sold)."""
+    """A call: its winners, and the price of a slot (the lowest paid where there is no one price, 0 if none sold)."""
 
     wins: tuple[Win, ...]
     price_tokens: int
 
 
 class ArenaMarket:
-    """A market with a wallet for each seat. All bids are for one round, and what is won is settled at once."""
+    """A market with a wallet for each seat. All bids are for one round, and awards are settled at once."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class ArenaMarket:
         awards_per_bidder_max: int = 0,
         task_scope: TaskScope = "market",
     ) -> None:
-        """Open it, with so many slots in each round. Every wallet begins with at least one token."""
+        """Open it, with `slots` in each round. Every wallet begins with at least one token."""
         self._market = MemoryMarket()
         self._books = Books()
         self._now_us = 0
         self._paid_tokens = 0
-        # What is not sold in one round is still on offer in the next.
+        # Slots that are not sold in one round are still on offer in the next.
         self._to_offer = [f"slot-{number}" for number in range(slots)]
         self._names = [f"seat-{seat}" for seat in range(len(wallets_tokens))]
         self._seats = {name: seat for seat, name in enumerate(self._names)}

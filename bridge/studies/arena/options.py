@@ -25,7 +25,7 @@ SEED_MAX: Final = 2**32 - 1
 
 
 class ArenaOptions(Struct, frozen=True, kw_only=True):
-    """So many games (`seeds`, the first of them `seed`) of so many rounds. `report` None writes no report."""
+    """`seeds` games (the first has `seed`) of `rounds` rounds. `report` None writes no report."""
 
     seed: int = SEED
     seeds: int = 8
@@ -35,7 +35,7 @@ class ArenaOptions(Struct, frozen=True, kw_only=True):
 
 
 def check(options: ArenaOptions) -> None:
-    """Raise `Invalid` for what is out of bounds, before anything is done."""
+    """Raise `Invalid` for options out of bounds, before anything is done."""
     bounds = (("seed", 0, SEED_MAX), ("seeds", SEEDS_MIN, SEEDS_MAX), ("rounds", 1, ROUNDS_MAX))
     for name, low, high in (*bounds, ("bidders", BIDDERS_MIN, BIDDERS_MAX)):
         value = getattr(options, name)

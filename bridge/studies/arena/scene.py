@@ -1,4 +1,4 @@
-"""What is played for: the tasks of a stretch of the real trace, what each is worth to whom, and the wallets.
+"""One game to play: the tasks of a stretch of the real trace, their values to each seat, and the wallets.
 
 Rule of this file: pure; all that chance decides is decided here, once, from the seed, so that every strategy under
 every pricing rule has the same tasks, values, opponents and order (common random numbers).
@@ -67,7 +67,7 @@ class Draw(Struct, frozen=True):
 
 
 def draw(seed: int, rounds: int, bidders: int) -> Draw:
-    """Draw a stretch of the trace, and who has each of its tasks.
+    """Draw a stretch of the trace, and the seats that have each of its tasks.
 
     The arrivals and their sizes are real. A slot is worth to a task what the demo says it is
     (`bridge.studies.demo.workload`): its worth times the model's real share of solved tasks, less the compute. Tasks

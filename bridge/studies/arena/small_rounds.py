@@ -1,6 +1,6 @@
 """Rounds small enough to try whatever one bidder might do: any price for its tasks, and bids for the tasks of others.
 
-Rule of this file: what is drawn never depends on the pricing rule, and every promise of RULES.md about honesty has a
+Rule of this file: draws never depend on the pricing rule, and every promise of RULES.md about honesty has a
 situation in which it would be seen to be broken.
 """
 
@@ -25,7 +25,7 @@ VALUE_MAX: Final = 6
 ROUNDS_DRAWN: Final = 20
 OTHERS: Final = {"single": 4, "multi": 2}
 TASKS: Final = {"single": 1, "multi": 2}
-# Where tasks are shared there are so many beside those of the focal bidder.
+# Where tasks are shared there are this many beside those of the focal bidder.
 SHARED_MORE: Final = 2
 
 

@@ -14,7 +14,7 @@ HONEST: Final = "truthful"
 
 # What a quest bids by default (BRG-1 of the demo's quests): six tenths of the value.
 SHADE: Final = 0.6
-# Each further bid of a bidder who reduces demand is worth four fifths of what honesty would say of it, compounding.
+# Each further bid of a bidder that reduces demand is worth four fifths of what honesty would say of it, compounding.
 REDUCTION: Final = 0.8
 # A paced bidder never bids less than a ninth of its values.
 MULTIPLIER_MAX: Final = 8.0
@@ -40,7 +40,7 @@ class Strategy(Protocol):
     """How a bidder bids. One object plays one game, so it may remember."""
 
     late: ClassVar[bool]
-    """Whether it waits until those who are not late have bid."""
+    """Whether it waits until the early ones have bid."""
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:
         """Return a price for each task; the values are the dearest first. Called once a round."""
@@ -52,7 +52,7 @@ class Truthful:
     late: ClassVar[bool] = False
 
     def offers(self, values_tokens: Sequence[int], view: View) -> Sequence[int]:  # noqa: ARG002
-        """The values."""
+        """The values themselves."""
         return values_tokens
 
 
@@ -143,13 +143,13 @@ class BestReply:
 
 
 def needed_tokens(slots_wanted: int, standing_tokens: Sequence[int], slots: int) -> int:
-    """The least price at which so many bids win against those that stand: one token more than the bid they push out."""
+    """The least price at which `slots_wanted` bids win against the others: a token more than the bid they push out."""
     pushed_out = slots - slots_wanted
     return standing_tokens[pushed_out] + 1 if pushed_out < len(standing_tokens) else 1
 
 
 def just_enough(slots_wanted: int, tasks: int, standing_tokens: Sequence[int], slots: int) -> tuple[int, ...]:
-    """The least that wins so many slots, for the first of the tasks, and no bid for the others."""
+    """The least that wins `slots_wanted` slots, for the first of the tasks, and no bid for the others."""
     price = needed_tokens(slots_wanted, standing_tokens, slots)
     return (price,) * slots_wanted + (0,) * (tasks - slots_wanted)
 

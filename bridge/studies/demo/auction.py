@@ -66,7 +66,7 @@ class Market(Protocol):
 
 
 class Cycle(Struct, frozen=True):
-    """What is worth drawing of one call."""
+    """The figures of one call that are worth drawing."""
 
     at_us: int
     price_tokens: int | None
@@ -136,7 +136,7 @@ class Auction:
         return chosen
 
     def _open(self, now_us: int) -> None:
-        # Enough for the highest reward of every task, so that here the cap of an award alone bounds what is paid.
+        # Enough for the highest reward of every task, so that here the cap of an award alone bounds payments.
         fund_tokens = max(1, len(self._workload.tasks)) * REWARD_CAP_TOKENS
         market = OpenMarket(
             MARKET, lease_us=LEASE_US, reward_tokens_per_impact=REWARD_TOKENS_PER_IMPACT,
@@ -149,7 +149,7 @@ class Auction:
         self._submit(now_us, commands)
 
     def _report(self, now_us: int) -> None:
-        """Settle, void, and sweep what is due; the swept leases must be the ones that the world says are over."""
+        """Settle, void, and sweep; the swept leases must be the ones that the simulation says are over."""
         commands: list[tuple[str, Command]] = []
         lapsed: set[int] = set()
         for result in self._results:
@@ -239,7 +239,7 @@ class Auction:
         return raises + places, quotes
 
     def _spendable(self, bidder: int) -> int:
-        """What is available, less the compute of the work that runs."""
+        """The available tokens, less the compute of the work that runs."""
         due = sum(award.estimated_cost_tokens for award in self._awards.values() if award.bidder == bidder)
         return self._left[self._names[bidder]] - due
 

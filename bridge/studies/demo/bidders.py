@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from callmarket.bridge.studies.demo.policies import Waiting
 
-# Who does the work gets half of its impact as tokens (SET-3). A bid is measured by the whole of it, so what winners pay
+# The worker gets half of its impact as tokens (SET-3). A bid is measured by the whole of it, so what winners pay
 # and what they earn are of one size: tokens stay scarce, and a wallet is refilled by results, not by bidding.
 REWARD_TOKENS_PER_IMPACT: Final = 500_000
 # A lucky result refills a wallet, it does not end scarcity: at most ten typical tasks' worth.

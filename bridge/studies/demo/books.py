@@ -96,6 +96,6 @@ class Books:
         self.held[bidder_id] += tokens
 
     def _release(self, bid_id: int, bidder_id: str, tokens: int) -> None:
-        # Who and how much the event names must be whom and what was held.
+        # Account and amount of the event must be those of the hold.
         assert self._holds.pop(bid_id) == (bidder_id, tokens), (bid_id, bidder_id, tokens)
         self.held[bidder_id] -= tokens

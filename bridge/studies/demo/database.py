@@ -27,7 +27,7 @@ class DemoRunning(Unavailable):
 
 @contextmanager
 def fresh_database(options: DemoOptions) -> Iterator[str]:
-    """Yield the URL of an empty database. It stays afterwards, for whoever wants to look, until the next demo."""
+    """Yield the URL of an empty database. It stays afterwards, for inspection, until the next demo."""
     if options.url is not None:
         with _made(options.url, options.database):
             yield _with_database(options.url, options.database)

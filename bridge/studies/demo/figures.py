@@ -152,7 +152,7 @@ def bidders_over_time(played: Played) -> str:
 
 
 def waits(played: Played) -> str:
-    """The share of all tasks that had a slot within so many seconds, by policy."""
+    """The share of all tasks that had a slot, by seconds waited and policy."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.1, 3.7), layout="constrained")
         axes = figure.subplots()

@@ -19,7 +19,7 @@ SHARD_ID: Final = 0
 class DemoOptions(Struct, frozen=True, kw_only=True):
     """What a caller may choose.
 
-    `slots` None takes what makes the load 1.6; `report` None writes no report. So many `other_seeds`, those after
+    `slots` None takes as many as make the load 1.6; `report` None writes no report. `other_seeds` seeds, those after
     `seed`, are played in memory to show how much the seed matters. `url` names a PostgreSQL to use instead of the
     embedded one, which lives in `home`; there the database `database` is dropped and made anew.
     """

@@ -1,4 +1,4 @@
-"""What decides who gets the free slots: the interface of a policy, and the three that the auction replaces.
+"""Which tasks get the free slots: the interface of a policy, and the three that the auction replaces.
 
 Rule of this file: pure; a policy sees what a scheduler could know at that moment and never a task's fate. The auction
 is a policy too (`auction.py`); it only asks a market instead of sorting.
@@ -62,14 +62,14 @@ class _Forgetful:
     """What a policy that learns nothing does with results."""
 
     def finished(self, now_us: int, results: Sequence[Finished]) -> None:
-        """Ignore them."""
+        """Ignore the results."""
 
 
 class FirstComeFirstServed(_Forgetful):
     """The oldest first."""
 
     def choose(self, now_us: int, waiting: Sequence[Waiting], free_slots: int) -> Sequence[int]:  # noqa: ARG002
-        """O(n log k)."""
+        """The tasks that arrived first. O(n log k)."""
         oldest = heapq.nsmallest(free_slots, waiting, key=lambda task: (task.arrived_us, task.index))
         return [task.index for task in oldest]
 
@@ -78,7 +78,7 @@ class ShortestJobFirst(_Forgetful):
     """The one first that is expected to be done soonest."""
 
     def choose(self, now_us: int, waiting: Sequence[Waiting], free_slots: int) -> Sequence[int]:  # noqa: ARG002
-        """O(n log k)."""
+        """The tasks with the shortest expected service. O(n log k)."""
         shortest = heapq.nsmallest(free_slots, waiting, key=lambda task: (task.estimated_service_us, task.index))
         return [task.index for task in shortest]
 

@@ -1,4 +1,4 @@
-"""What a demo leaves: the numbers for people and programs, and the material for the figures.
+"""What a demo leaves: the numbers for users and programs, and the material for the figures.
 
 Rule of this file: shape only. `DemoResult` is plain data that encodes to JSON; `Played` holds the arrays.
 """
@@ -33,7 +33,7 @@ AUCTION: Final = "auction"
 
 
 class Scene(Struct, frozen=True):
-    """What was played."""
+    """The setting of a demo: seed, length, slots, load, tasks and bidders."""
 
     seed: int
     minutes: int

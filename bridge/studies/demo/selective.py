@@ -2,7 +2,7 @@
 
 Bidders place no bid for a task that is expected to burn more compute than it is worth; a policy without prices does it
 all the same. Rule of this file: pure; it takes that advantage away, so that what prices do beyond it can be seen. It
-supposes a planner who knows every worth, which the market does not need.
+supposes a planner that knows every worth, which the market does not need.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,6 @@ class Selective:
 
 
 def play_selective(workload: Workload, slots: int) -> tuple[Metrics, ...]:
-    """The rows of the other policies if they left out what is not worth its compute."""
+    """The rows of the other policies if they left out tasks that are not worth their compute."""
     policies = policies_without_prices(workload, slots).items()
     return tuple(measure(workload, World(workload, Selective(policy), name, slots).run()) for name, policy in policies)

@@ -1,7 +1,7 @@
 """The workload: real arrivals done by real models, worth what a seed draws.
 
 Rule of this file: pure and deterministic; everything that chance decides about a task is decided here, once, before any
-policy sees it, so that all policies face the same fate. What is real and what is drawn stands in `PROVENANCE`.
+policy sees it, so that all policies face the same fate. `PROVENANCE` says which values are real and which are drawn.
 
 One token is a millionth of a US dollar. An Aider exercise takes 17,840 LLM tokens (the median of the 22 runs that were
 counted); a call of the Azure trace takes its own context and generated tokens, so it is that fraction of an exercise,
@@ -231,7 +231,7 @@ def _draw_tasks(
     count = len(arrivals)
     workers = random.integers(0, len(models), count)
     downstream = random.lognormal(0.0, DOWNSTREAM_SIGMA, count)
-    # Mean 1, so that what is expected is also the mean of what comes.
+    # Mean 1, so that the expected value is also the mean of the outcomes.
     impact, cost, service = (
         random.lognormal(-sigma * sigma / 2, sigma, count) for sigma in (IMPACT_SIGMA, COST_SIGMA, SERVICE_SIGMA)
     )

@@ -57,7 +57,7 @@ def work_us(workload: Workload) -> int:
 
 
 def slots_for(workload: Workload, load: float = LOAD_WANTED) -> int:
-    """Return how many slots make the load what is wanted."""
+    """Return how many slots make the wanted load."""
     return max(1, round(work_us(workload) / (load * workload.minutes * 60_000_000)))
 
 

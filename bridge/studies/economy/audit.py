@@ -57,7 +57,7 @@ def audit_demurrage(movements: Sequence[Movement]) -> Proof:
 
 
 def audit_returns(returns: Sequence[Return]) -> Proof:
-    """LED-7: who is out had less than the price; who is back had earned, in between, what it then paid."""
+    """LED-7: a bidder that is out had less than the price; one that is back had earned meanwhile what it then paid."""
     back = [one for one in returns if one.price_tokens is not None]
     wrong = [one for one in returns if one.out_price_tokens <= one.available_tokens]
     wrong += [
@@ -68,7 +68,7 @@ def audit_returns(returns: Sequence[Return]) -> Proof:
     ]
     detail = f"priced out {len(returns)} times, back {len(back)} times, each after earning"
     return Proof(
-        "whoever is priced out comes back by earning",
+        "a bidder that is priced out comes back by earning",
         not wrong,
         f"{detail}; wrong: {wrong[0]}" if wrong else detail,
     )

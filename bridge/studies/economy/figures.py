@@ -16,7 +16,7 @@ from callmarket.bridge.studies.economy.play import BEGINS_US, DAY_US
 from callmarket.bridge.studies.economy.result import EconomyResult
 
 COLOURS: Final[dict[Habit, str]] = {"careful": "#c3cad5", "reckless": BLUE, "quest": "#b7791f", "idle": "#1d8a5b"}
-# Three who are reckless are told apart.
+# The three reckless ones are told apart.
 SHADES: Final = ("#1f5fd6", "#7c4dbe", "#0f8f9f")
 GREEN: Final = "#1d8a5b"
 

@@ -1,6 +1,6 @@
 """What the tokens did, read from the tables of a finished economy and from nothing else.
 
-Rule of this file: plain SQL and sums. Whoever played is not asked, so what is told here is evidence.
+Rule of this file: plain SQL and sums. The simulated bidders are not asked, so the results are evidence.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ class RefusedBid(Struct, frozen=True):
 class Day(Struct, frozen=True):
     """What was made and destroyed in a day, and what there was at its end. `day` counts from 1.
 
-    `minted_tokens` is granted, funded and earned together: what is `rewarded` comes out of what was funded.
+    `minted_tokens` is granted, funded and earned together: `rewarded` tokens come out of funded ones.
     `supply_tokens` is all that there is, `treasury_tokens` and `pool_tokens` what of it no bidder has. `gini` of the
     bidders' wallets: 0 if all are equal, near 1 if one has all.
     """

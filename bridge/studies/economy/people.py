@@ -1,4 +1,4 @@
-"""Who lives in the economy, and what each bids for a task.
+"""The bidders of the economy, and what each bids for a task.
 
 Rule of this file: pure. A habit decides from the worth of a task and the hour, and from nothing that a bidder could not
 know.
@@ -20,7 +20,7 @@ SAVINGS_TOKENS: Final = 4_000
 # How many times a task's worth a reckless one bids at first, and what comes of its work, of what it should be worth.
 GREED: Final = 3.0
 CARE: Final = 0.4
-# What is left of both faults after each time that it was priced out.
+# The part of both faults that is left each time after it was priced out.
 LESSON: Final = 0.85
 # BRG-1 in the rules of the scorer: the part of a task's worth that a quest bids.
 QUEST_SHARE: Final = 0.6
@@ -42,7 +42,7 @@ class Person(Struct):
 
     @property
     def kind(self) -> AccountKind:
-        """Its account."""
+        """The kind of its account."""
         return "quest" if self.habit == "quest" else "agent"
 
     def bid_tokens(self, worth_tokens: int) -> int:
@@ -80,7 +80,7 @@ def people() -> list[Person]:
 
 
 def wishes(rng: Random, everybody: Sequence[Person], hour: int) -> list[Wish]:
-    """The tasks of an hour. Those who are idle never have one."""
+    """The tasks of an hour. Idle bidders never have one."""
     busy = BUSY_BY_DAY if DAY_BEGINS_H <= hour < DAY_ENDS_H else BUSY_BY_NIGHT
     found = []
     for person in everybody:

@@ -35,7 +35,7 @@ BEGINS_US: Final = at_us("begins", datetime(2026, 9, 1, tzinfo=UTC))
 REWARD_TOKENS_PER_IMPACT: Final = 100
 REWARD_CAP_TOKENS: Final = 400
 # From whose tokens rewards are paid. Each midnight it is filled up to what a day of the highest rewards would take, so
-# that here the caps alone bound what is paid.
+# that here the caps alone bound payments.
 POOL: Final = "rewards"
 POOL_TOKENS: Final = HOURS * SLOTS * REWARD_CAP_TOKENS
 FUND: Final = "fund:rewards"
@@ -48,14 +48,14 @@ class Play:
 
     def __init__(self, market: Exchange, clock: ManualClock, seed: int, terms: Demurrage) -> None:
         """Open the market and everybody's account at the first midnight."""
-        # Applied, not durable: a simulated hour need not wait for a disk. Each day ends with what is durable.
+        # Applied, not durable: a simulated hour need not wait for a disk. Each day ends with a durable row.
         self._market: Final = market.acknowledging("applied")
         self._durable: Final = market
         self._clock: Final = clock
         self._rng: Final = Random(seed)
         self._terms: Final = terms
         self.everybody: Final = people()
-        # Who could not pay the price of a call, until it has bought a slot again.
+        # Bidders that could not pay the price of a call, until they have bought a slot again.
         self._out: Final[set[str]] = set()
         self._slots_to_offer = [f"slot-{number}" for number in range(SLOTS)]
         clock.set_us(BEGINS_US)
@@ -73,7 +73,7 @@ class Play:
             create_account(self._market, person.account_id, person.tokens, kind=person.kind)
 
     def run(self, days: int, step: Callable[[], None]) -> None:
-        """Play so many days. Some hundredths of a second each."""
+        """Play `days` days. Some hundredths of a second each."""
         for day in range(days):
             for hour in range(HOURS):
                 self._hour(day, hour)
@@ -106,7 +106,7 @@ class Play:
             self._market.settle(award.slot_id, award.price_tokens, impact, award_id=award.award_id)
 
     def _bid(self, tasks: Sequence[tuple[str, Wish]]) -> list[tuple[Person, int]]:
-        """Everybody bids. Returns who cannot pay what it wants to bid, with what it had."""
+        """Everybody bids. Returns the bidders that cannot pay their bids, with the tokens they had."""
         outcomes = self._market.place_bids(
             [
                 place_bid.request(MARKET, wish.person.account_id, task_id, wish.person.bid_tokens(wish.worth_tokens))
@@ -132,7 +132,7 @@ class Play:
             self._market.place_bid(MARKET, account_id, task_id, left_tokens)
 
     def _midnight(self, day: int) -> None:
-        """Compute is burnt by who was paid for it, and rewards are funded; then idle tokens pay, if they have to."""
+        """Providers burn the compute they were paid for; rewards are funded; then idle tokens pay, if they have to."""
         self._clock.set_us(BEGINS_US + (day + 1) * DAY_US)
         paid_tokens = self._market.wallet(TREASURY).available_tokens
         if paid_tokens:

@@ -1,6 +1,6 @@
 """The economy's report: one HTML file that needs no network, in the style of the demo's.
 
-Rule of this file: every number comes from the result, every word of a result is escaped, and what is drawn rather than
+Rule of this file: every number comes from the result, every word of a result is escaped, and values drawn rather than
 real is said on the page itself.
 """
 

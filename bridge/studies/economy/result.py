@@ -1,4 +1,4 @@
-"""What a simulated economy leaves, for people and programs.
+"""What a simulated economy leaves, for users and programs.
 
 Rule of this file: shape only; it encodes to JSON.
 """

@@ -43,7 +43,7 @@ from callmarket.bridge.studies.economy.terminal import print_result
 from callmarket.persistence.tables.table_writer import bring_level
 from callmarket.persistence.verify import verify
 
-# Of the idle tokens, so many are free of demurrage.
+# This many idle tokens are free of demurrage.
 EXEMPT_TOKENS = 500
 
 
@@ -59,7 +59,7 @@ def run_economy(options: EconomyOptions, console: Console) -> EconomyResult:
         with _timed(seconds, "days"):
             play, engine = _play(options, url, stage)
         with _timed(seconds, "audit"), stage.step("auditing the journal"):
-            # The tables follow the journal: what is asked of them has to have all of it.
+            # The tables follow the journal: a question to them needs all of it.
             bring_level(url, SHARD_ID)
             movements, refused = read_ledger(url), read_refused(url)
             names = [person.account_id for person in play.everybody]

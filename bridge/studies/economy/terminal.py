@@ -1,4 +1,4 @@
-"""What the simulation shows in a terminal: who did how, the supply, the ways back, the proofs.
+"""The output of the simulation in a terminal: accounts, supply, recoveries, proofs.
 
 Rule of this file: it shows `EconomyResult` and computes nothing but sums of rows; it reads well at 80 columns, without
 colours, and in a pipe.

@@ -50,7 +50,7 @@ class WorkPool:
     def use(self) -> Iterator[BoundedConnection]:
         """Give a connection that has just shown that it lives; one that fails is thrown away.
 
-        Raises `Unavailable` if the database does not answer, within `CHECKOUT_S_MAX` where it is away and
+        Raises `Unavailable` if the database does not answer, within `CHECKOUT_S_MAX` where it is unavailable and
         `ANSWER_S_MAX` for each statement. A statement that has failed so may have been done.
         """
         try:
@@ -67,7 +67,7 @@ class WorkPool:
             self._pool.putconn(connection)
 
     def close(self) -> None:
-        """Close all connections. Again, or before the first statement: nothing."""
+        """Close all connections. Idempotent, also before the first statement."""
         self._pool.close()
 
 

@@ -1,4 +1,4 @@
-"""What is asked of the tables of work: one statement each.
+"""The statements on the tables of work, one function each.
 
 Rule of this file: SQL and its values. Rows come back as whatever struct the caller names, whose fields are the columns.
 A claim is taken, and ended, by a single statement that locks the row it changes and looks at it again when it has the
@@ -98,7 +98,7 @@ def tasks_page(
 
 
 def tasks(connection: psycopg.Connection, kind: type[R], shard_id: int, task_ids: Sequence[str]) -> list[R]:
-    """These tasks."""
+    """The tasks with these ids."""
     query = f"SELECT {_TASK} FROM work_tasks WHERE shard_id = %(shard)s AND task_id = ANY(%(task_ids)s)"  # noqa: S608
     return _rows(connection, kind, query, shard_id, task_ids=list(task_ids))
 
@@ -141,7 +141,7 @@ def held_claim(connection: psycopg.Connection, kind: type[R], shard_id: int, val
 
 
 def holder(connection: psycopg.Connection, kind: type[R], shard_id: int, task_id: str) -> R | None:
-    """Who has a task in hand."""
+    """The claim on a task; None if nobody has claimed it."""
     query = f"SELECT {_CLAIM} FROM work_claims WHERE shard_id = %(shard)s AND task_id = %(task_id)s"  # noqa: S608
     return _one(connection, kind, query, shard_id, task_id=task_id)
 

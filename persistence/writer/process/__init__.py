@@ -5,5 +5,5 @@ interpreter, and a batch has several. In a process of its own the writer never w
 computes is taken off it (`benchmarks/README.md` has the figures).
 
 Rule of this folder: a way for rows to `postgres.PostgresJournal` and for its answers back; it decides nothing. Whatever
-happens to the process is an outage to whoever writes: look where the journal ends, and go on from there.
+happens to the process is an outage to the writer: look where the journal ends, and go on from there.
 """

@@ -27,10 +27,10 @@ _NICE: Final = 5
 
 
 class Told(logging.Handler):
-    """Keeps what is logged for the parent, whose log it belongs to."""
+    """Keeps log records for the parent, whose log they belong to."""
 
     def __init__(self) -> None:
-        """Keep warnings and what is worse."""
+        """Keep warnings and errors."""
         super().__init__(logging.WARNING)
         self._lines: list[wire.LogLine] = []
 
@@ -40,7 +40,7 @@ class Told(logging.Handler):
             self._lines.append(wire.LogLine(record.name, record.levelno, self.format(record)))
 
     def take(self) -> list[wire.LogLine]:
-        """Hand over what was kept."""
+        """Return the kept records, and keep none."""
         lines, self._lines = self._lines, []
         return lines
 
@@ -60,7 +60,7 @@ def main(descriptor: int) -> None:
             while True:
                 wire.send(line, answer(do, wire.receive_request(line), told))
         except (EOFError, ConnectionError):
-            # Whoever leads next finds in the journal what the parent was not told.
+            # The next leader finds in the journal what the parent was not told.
             return
 
 
@@ -70,7 +70,7 @@ Work = Callable[[wire.Request], wire.Done]
 def _work_of(opened: wire.Open | wire.OpenTables) -> Work:
     """What this process is for: to write a journal, or to let its tables follow."""
     if isinstance(opened, wire.OpenTables):
-        # Whoever waits for a reply comes first.
+        # A caller that waits for a reply comes first.
         os.nice(_NICE)
         return partial(_project, PostgresTables(opened.url, opened.shard_id, opened.epoch))
     return partial(_write, PostgresJournal(opened.url, opened.shard_id, opened.epoch))
@@ -94,7 +94,7 @@ def _project(tables: PostgresTables, request: wire.Request) -> wire.Done:
 
 
 def answer(do: Work, request: wire.Request, told: Told) -> wire.Answer:
-    """Do what is asked, and tell how it went."""
+    """Carry out the request, and report the result."""
     try:
         done = do(request)
         return msgspec.structs.replace(done, log=told.take())

@@ -48,7 +48,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The id of the process."""
         return self._process.pid
 
     def kill(self) -> None:
@@ -134,7 +134,7 @@ class ProcessTables(_Line, TableWriter):
 
 
 class WriterProcesses:
-    """Starts them, one ahead: who begins to lead finds it waiting, and a takeover takes no longer. For any thread."""
+    """Starts them, one ahead: a new leader finds one waiting, and a takeover takes no longer. For any thread."""
 
     def __init__(self) -> None:
         """Start the first. Raises `Unavailable`."""

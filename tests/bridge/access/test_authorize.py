@@ -185,13 +185,15 @@ class Market:
         return REFUSED if refusal else actor
 
 
-def test_the_table_has_every_command() -> None:
+def test_the_table_of_permissions_covers_every_command() -> None:
     assert {type(command) for command, _ in TABLE} == set(get_args(commands.Command))
 
 
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize(("command", "allowed"), TABLE, ids=[str(msgspec.to_builtins(one)) for one, _ in TABLE])
-def test_each_command_by_each_key(command: Command, allowed: dict[str, str], name: str) -> None:
+def test_each_command_is_allowed_or_forbidden_for_each_kind_of_key(
+    command: Command, allowed: dict[str, str], name: str
+) -> None:
     """Where nobody names an account."""
     assert Market().try_to(KEYS[name], command) == allowed.get(name, FORBIDDEN)
 
@@ -241,7 +243,7 @@ NAMED = [
 
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize(("command", "account", "allowed"), NAMED)
-def test_who_names_an_account_acts_as_it_or_not_at_all(
+def test_a_key_that_names_an_account_acts_as_it_or_is_forbidden(
     command: Command, account: str, allowed: dict[str, str], name: str
 ) -> None:
     assert Market().try_to(KEYS[name], command, account) == allowed.get(name, FORBIDDEN)
@@ -278,13 +280,13 @@ def test_a_key_of_a_reserved_name_cannot_be() -> None:
     assert principal_of(row).providers == {"alpha", "treasury"}
 
 
-def test_who_offers_for_the_treasury_says_so() -> None:
+def test_staff_offers_for_the_treasury_only_by_naming_it() -> None:
     treasurer = key("", offer="treasury")
     assert Market().try_to(treasurer, OfferSlot("free", "s9", 0, 0)) == "treasury"
     assert Market().try_to(treasurer, Transfer("treasury", "alpha", 1, "tip")) == FORBIDDEN
 
 
-def test_nobody_reports_the_impact_that_pays_himself() -> None:
+def test_no_key_reports_the_impact_that_pays_an_account_of_its_own() -> None:
     """SET-3: by no key that may bid for the winner, whichever of its accounts it acts for."""
     market = Market()
     both = (key("", bid="alpha", offer="prov"), key("", bid="*", offer="prov"), key("", bid="*", offer="*"))
@@ -311,7 +313,7 @@ def test_bidding_for_a_provider_is_no_right_to_report_for_it() -> None:
     assert market.try_to(key("", bid="alpha"), SettleAward("won", 1, 1, None, "prov")) == "alpha"
 
 
-def test_who_has_won_its_own_slot_reports_by_either_right() -> None:
+def test_a_provider_that_won_its_own_slot_reports_by_either_scope() -> None:
     market = Market()
     market.award("mine", "alpha", "alpha", "free")
     report = SettleAward("mine", 1, 1, None, "alpha")
@@ -319,7 +321,7 @@ def test_who_has_won_its_own_slot_reports_by_either_right() -> None:
         assert actor_of(principal, report, "alpha", market.read) == "alpha"
 
 
-def test_a_report_that_is_sent_again_is_told_as_the_first_time() -> None:
+def test_a_retried_settlement_gets_the_first_reply() -> None:
     """IDM-1: the slot has been sold anew meanwhile, where impact is paid for, which is no question to a retry."""
     market, alpha = Market(), key("", bid="alpha")
     report = SettleAward("won", 1, 1, None, "prov")
@@ -399,7 +401,7 @@ SETTLE, VOID, WITHDRAW = SettleAward("s", 1, 1, None, OWN), VoidAward("s", None,
         (KEYS["alpha"], "beta", Forbidden),
     ],
 )
-def test_who_names_no_provider_means_his_own(
+def test_a_command_without_a_provider_means_the_callers_own(
     principal: Principal, command: Command, named: str, expected: str | type[Exception]
 ) -> None:
     if isinstance(expected, str):
@@ -427,7 +429,7 @@ def test_a_key_with_many_accounts_does_not_list_them_all() -> None:
     assert len(str(raised.value)) < 200
 
 
-def test_a_scope_is_insisted_on() -> None:
+def test_a_key_without_the_required_scope_is_forbidden() -> None:
     require(KEYS["admin"], Scope.ADMIN)
     with pytest.raises(Forbidden, match="scope admin"):
         require(KEYS["operate"], Scope.ADMIN)

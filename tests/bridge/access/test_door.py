@@ -73,7 +73,7 @@ def test_each_bid_of_a_batch_counts(keys: Keyring) -> None:
     entrance.charge(principal, 10)
 
 
-def test_who_fails_too_often_is_slowed_down(keys: Keyring, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_peer_that_fails_too_often_is_slowed_down(keys: Keyring, caplog: pytest.LogCaptureFixture) -> None:
     """With keys that are unknown, malformed or missing; one line in the log for each failure below the limit."""
     watch = Watch()
     entrance = Door(keys, watch)
@@ -93,7 +93,7 @@ def test_who_fails_too_often_is_slowed_down(keys: Keyring, caplog: pytest.LogCap
         enter(entrance, unknown(), "10.0.0.1")
 
 
-def test_what_weighs_more_than_a_key_may_ask_at_once_takes_all_of_that(keys: Keyring) -> None:
+def test_a_request_heavier_than_the_burst_takes_the_whole_burst(keys: Keyring) -> None:
     """It could never be asked otherwise."""
     entrance = Door(keys, Watch())
     principal = enter(entrance, header(keys.issue(NewKey(name="a", rate_per_s=1, burst=3), "x").key), "10.0.0.1")
@@ -102,7 +102,7 @@ def test_what_weighs_more_than_a_key_may_ask_at_once_takes_all_of_that(keys: Key
         entrance.charge(principal, 1)
 
 
-def test_a_key_that_works_gets_in_beside_those_who_fail(keys: Keyring) -> None:
+def test_a_valid_key_is_let_in_while_others_from_its_address_fail(keys: Keyring) -> None:
     """Behind one proxy all have one address."""
     entrance = Door(keys, Watch())
     key = keys.issue(NewKey(name="a"), "x").key
@@ -124,7 +124,7 @@ def test_a_key_that_works_gets_in_beside_those_who_fail(keys: Keyring) -> None:
         ("x" * 1_000, "x" * 2_000, True),
     ],
 )
-def test_what_is_one_peer(keys: Keyring, one: str, other: str, same: bool) -> None:
+def test_addresses_of_one_network_count_as_one_peer(keys: Keyring, one: str, other: str, same: bool) -> None:
     entrance = Door(keys, Watch())
     for _ in range(door.FAILURES_BURST):
         with pytest.raises(Unauthorized):

@@ -48,7 +48,7 @@ NO_KEYS = {
 
 
 @pytest.mark.parametrize("key", NO_KEYS.values(), ids=NO_KEYS)
-def test_what_is_no_key_is_refused_without_being_repeated(key: bytes) -> None:
+def test_a_malformed_key_is_refused_and_not_shown(key: bytes) -> None:
     for refused in (lambda: key_text.split(key), lambda: key_text.split(key_text.bearer(b"Bearer " + key))):
         with pytest.raises(Unauthorized) as raised:
             refused()
@@ -56,7 +56,7 @@ def test_what_is_no_key_is_refused_without_being_repeated(key: bytes) -> None:
 
 
 @pytest.mark.parametrize("header", [b"Bearer " + GOOD.encode(), b"bearer   " + GOOD.encode()], ids=["usual", "spaced"])
-def test_a_header_carries_a_key(header: bytes) -> None:
+def test_the_key_is_read_from_an_authorization_header(header: bytes) -> None:
     assert key_text.bearer(header) == GOOD.encode()
 
 

@@ -55,7 +55,7 @@ def test_a_key_gets_in_at_once_and_after_a_restart(keys: Keyring, database_url: 
         assert not gets_in(other, issued.key), "another shard's"
 
 
-def test_nobody_else_gets_in(keys: Keyring) -> None:
+def test_every_invalid_key_is_refused_in_the_same_words(keys: Keyring) -> None:
     """With the words of who has an unknown key, whatever is wrong."""
     issued, other = make(keys), make(keys)
     unknown, _, _ = key_text.make()
@@ -121,7 +121,9 @@ def test_a_key_that_is_revoked_here_is_refused_at_once(keys: Keyring, database_u
         assert not gets_in(restarted, issued.key)
 
 
-def test_what_other_processes_do_is_seen(keys: Keyring, database_url: str, clock: ManualClock) -> None:
+def test_keys_made_and_revoked_by_other_processes_are_noticed(
+    keys: Keyring, database_url: str, clock: ManualClock
+) -> None:
     """Another server, and a hand with psql."""
     with Keyring(database_url, 0, clock) as other:
         issued, second = make(other), make(other)
@@ -138,7 +140,7 @@ def test_the_bound_on_that_is_the_one_promised() -> None:
     assert keyring.POLL_S <= 0.5
 
 
-def test_no_such_key(keys: Keyring) -> None:
+def test_revoking_an_unknown_key_is_an_error_that_does_not_show_it(keys: Keyring) -> None:
     with pytest.raises(Invalid, match="the id of a key"):
         keys.revoke("0" * 12)
     whole = make(keys).key
@@ -256,7 +258,7 @@ def test_a_database_that_is_frozen_holds_no_check_up(
             revoking.join()
 
 
-def test_whoever_closes_does_not_wait_for_a_database_that_does_not_answer(
+def test_closing_does_not_wait_for_a_database_that_does_not_answer(
     own_server: OwnServer, own_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Again: nothing; and nobody is kept who waited for a look."""
@@ -275,7 +277,7 @@ def test_whoever_closes_does_not_wait_for_a_database_that_does_not_answer(
     assert not keys._thread.is_alive()
 
 
-def test_without_a_database_nothing_starts(clock: ManualClock) -> None:
+def test_a_keyring_does_not_start_without_a_database(clock: ManualClock) -> None:
     with pytest.raises(Unavailable, match="keys cannot be read"), Keyring("postgresql://127.0.0.1:1/x", 0, clock):
         pass
 
@@ -324,7 +326,7 @@ def test_a_key_that_is_revoked_while_it_is_read_is_not_let_in_again(
     revoking.join()
 
 
-def test_what_a_database_that_went_back_says_is_read_too(keys: Keyring, database_url: str) -> None:
+def test_a_database_that_went_back_is_read_again(keys: Keyring, database_url: str) -> None:
     """Its number of changes is lower then, not higher."""
     issued, kept = make(keys), make(keys)
     until(lambda: keys._version > 0)
@@ -335,7 +337,7 @@ def test_what_a_database_that_went_back_says_is_read_too(keys: Keyring, database
     assert gets_in(keys, kept.key)
 
 
-def test_the_secret_is_nowhere(
+def test_a_secret_is_in_no_table_log_error_or_repr(
     keys: Keyring, database_url: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Not in the table, not in the log at its most talkative, not in what is raised, nor in what an object prints."""

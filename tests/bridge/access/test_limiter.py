@@ -21,7 +21,7 @@ def test_a_full_bucket_gives_its_burst_and_then_its_rate() -> None:
     assert buckets.take("a", 10, 3, 3, SECOND_NS // 10) == 3 * SECOND_NS // 10
 
 
-def test_what_was_not_there_is_not_taken() -> None:
+def test_a_refused_request_takes_no_tokens_from_the_bucket() -> None:
     """Who asks too early again and again is not kept away for longer."""
     buckets = Buckets(10)
     buckets.take("a", 1, 1, 1, 0)
@@ -30,7 +30,7 @@ def test_what_was_not_there_is_not_taken() -> None:
     assert buckets.take("a", 1, 1, 1, SECOND_NS) == 0
 
 
-def test_the_wait_that_is_told_is_exactly_long_enough(seed: int) -> None:
+def test_the_reported_wait_is_exactly_long_enough(seed: int) -> None:
     """And over any time no more is taken than the burst and what the rate gives."""
     draw = random.Random(seed)
     for _ in range(50):
@@ -81,7 +81,7 @@ class Interrupted(OrderedDict[str, int]):
         return found
 
 
-def test_many_who_ask_at_once_get_no_more_than_one_who_asks_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_callers_get_no_more_than_one_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     """None takes what another has taken, whenever they are interrupted."""
     buckets, burst, granted = Buckets(1), 500, list[int]()
     monkeypatch.setattr(buckets, "_full_at_ns", Interrupted())

@@ -95,7 +95,7 @@ def test_keys_that_are_none_share_a_few_looks(keys: Counting) -> None:
     assert keys.looks - before <= (time.monotonic() - began_s) / _LOOK_PAUSE_S + 2
 
 
-def test_what_is_no_key_is_no_reason_to_look(keys: Counting, own_url: str) -> None:
+def test_a_malformed_key_causes_no_look_at_the_table(keys: Counting, own_url: str) -> None:
     """Nor is a peer that fails too often."""
     door, peer = Door(keys), "10.0.0.1"
 
@@ -133,7 +133,7 @@ def test_a_database_that_does_not_answer_keeps_nobody_for_long(
     asyncio.run(ask())
 
 
-def test_the_ring_that_is_closed_lets_go_of_who_waits(own_url: str) -> None:
+def test_closing_the_keyring_releases_its_waiters(own_url: str) -> None:
     ring = Keyring(own_url, 0)
     asyncio.run(ring.catch_up())  # nobody looks yet
     with ring:

@@ -36,7 +36,7 @@ async def until_told(told: list[str], count: int) -> None:
 
 
 @awaited
-async def test_who_stays_is_told_when_its_key_ends(keys: Keyring, clock: ManualClock) -> None:
+async def test_a_long_request_ends_when_its_key_does(keys: Keyring, clock: ManualClock) -> None:
     """One is revoked, one expires while it is in memory, one expires and is no longer read; the fourth goes on."""
     revoked, expires, forgotten, stays_on = (
         made(keys, clock), made(keys, clock, 60), made(keys, clock, 60), made(keys, clock, 120)
@@ -68,7 +68,7 @@ async def test_who_stays_is_told_when_its_key_ends(keys: Keyring, clock: ManualC
 
 
 @awaited
-async def test_who_has_gone_is_told_nothing_and_nobody_is_looked_at(keys: Keyring, clock: ManualClock) -> None:
+async def test_a_request_that_has_ended_is_not_called_and_polling_stops(keys: Keyring, clock: ManualClock) -> None:
     principal, inside, told = made(keys, clock), Stays(keys), list[str]()
     with inside.stay(principal, told.append):
         pass
@@ -81,7 +81,7 @@ async def test_who_has_gone_is_told_nothing_and_nobody_is_looked_at(keys: Keyrin
 
 
 @awaited
-async def test_one_that_fails_keeps_nobody_else_inside(keys: Keyring, clock: ManualClock) -> None:
+async def test_a_callback_that_raises_does_not_keep_other_requests_open(keys: Keyring, clock: ManualClock) -> None:
     first, second, inside, told = made(keys, clock), made(keys, clock), Stays(keys), list[str]()
 
     def fail(why: str) -> None:
@@ -95,7 +95,7 @@ async def test_one_that_fails_keeps_nobody_else_inside(keys: Keyring, clock: Man
         await until_told(told, 3)
 
 
-def test_each_loop_tells_its_own(keys: Keyring, clock: ManualClock) -> None:
+def test_each_loop_ends_its_own_requests(keys: Keyring, clock: ManualClock) -> None:
     principal, inside = made(keys, clock), Stays(keys)
     keys.revoke(principal.key_id)
 
@@ -109,7 +109,7 @@ def test_each_loop_tells_its_own(keys: Keyring, clock: ManualClock) -> None:
         assert len(asyncio.run(asyncio.wait_for(stay(), 60))) == 1
 
 
-def test_what_a_key_may_do_now_is_what_was_read_last(keys: Keyring, clock: ManualClock, database_url: str) -> None:
+def test_a_key_may_do_what_its_row_said_when_last_read(keys: Keyring, clock: ManualClock, database_url: str) -> None:
     """Also of who was let in before: scopes that are taken away by hand are gone with the next look."""
     principal = keys.authenticate(keys.issue(NewKey(name="k", bid=("a",)), "a test").key.encode())
     assert keys.present(principal) == principal

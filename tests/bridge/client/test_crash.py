@@ -109,7 +109,7 @@ def test_the_process_that_writes_the_journal_is_killed(database_url: str, home: 
         audit(database_url, load)
         assert len(killed) > 1
         assert service.end() == 0
-        assert "the database is away" in service.log
+        assert "the database is unavailable" in service.log
 
 
 def test_the_standby_is_followed(database_url: str, home: Path) -> None:

@@ -19,7 +19,7 @@ async def award(desk: AsyncExchange, bidder_id: str, slot_id: str) -> int:
 
 
 @awaited
-async def test_who_registers_before_reading_misses_nothing(market: Exchange) -> None:
+async def test_a_waiter_registered_before_reading_misses_no_award(market: Exchange) -> None:
     """The award comes after the reading and before the waiting, or while waiting; another's does not wake."""
     furnish(market, "a", "b")
     desk = AsyncExchange(market)
@@ -69,7 +69,7 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
 
 
 @awaited
-async def test_who_waits_is_bounded_and_let_go(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_award_waiters_are_bounded_and_released(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "WATCHES_MAX", 2)
     feed = market.node.feed
     with feed.awards_of("a") as first, feed.awards_of("a"):

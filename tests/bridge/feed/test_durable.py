@@ -40,7 +40,7 @@ def journaled(url: str, after_seq: int = 0) -> list[Said]:
 
 
 @awaited
-async def test_who_hears_everything_has_the_book_of_the_exchange(
+async def test_the_book_of_the_exchange_can_be_rebuilt_from_the_stream(
     market: Exchange, database_url: str, clock: ManualClock
 ) -> None:
     """Over a restart too: the feed begins anew, the stream does not."""

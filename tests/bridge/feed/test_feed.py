@@ -113,7 +113,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @awaited
-async def test_who_subscribes_hears_what_comes_from_then_on() -> None:
+async def test_a_subscriber_gets_rows_from_its_subscription_on() -> None:
     source = Source(bids(50), before=10)
     source.bring(15)
     with await source.feed.subscribe() as subscription:
@@ -250,7 +250,7 @@ async def test_a_queue_is_bounded_by_its_bytes_but_takes_a_row(monkeypatch: pyte
 
 
 @awaited
-async def test_what_was_handed_out_takes_no_room_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_were_handed_out_take_no_room_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who keeps up is never cut off, however much it has been told in all: by count and by bytes."""
     monkeypatch.setattr(limits, "QUEUE_MESSAGES_MAX", 3)
     monkeypatch.setattr(limits, "QUEUE_BYTES_MAX", 5_000)
@@ -343,7 +343,7 @@ async def test_a_loop_that_falls_behind_ends_its_streams_and_misses_nothing() ->
 
 @pytest.mark.usefixtures("small")
 @awaited
-async def test_a_loop_that_fell_behind_goes_on_where_the_ring_ends() -> None:
+async def test_a_loop_that_fell_behind_goes_on_where_the_ring_buffer_ends() -> None:
     """With somebody who waits for an award all the while, so that the loop never rests and begins anew."""
     source = Source(bids(200))
     with source.feed.awards_of("agent0") as watch:
@@ -382,7 +382,7 @@ async def test_a_journal_that_cannot_be_read_ends_a_stream_where_it_was(monkeypa
 
 
 @awaited
-async def test_the_end_of_a_reign_ends_its_streams_after_the_last_row() -> None:
+async def test_the_end_of_a_leader_ends_its_streams_after_the_last_row() -> None:
     source = Source(bids(30))
     clients = [ClientStream() for _ in range(3)]
     readers = [asyncio.create_task(read(client, await source.feed.subscribe(after_seq=0), 10**9)) for client in clients]
@@ -433,7 +433,7 @@ async def _leave_open(source: Source) -> None:
 
 
 @awaited
-async def test_who_waits_for_the_watermark_alone_is_woken_by_it() -> None:
+async def test_a_subscriber_to_the_watermark_alone_is_woken_by_it() -> None:
     """However long he would have waited, and again and again."""
     source = Source(bids(60), before=10)
     with await source.feed.subscribe(filter_of(kinds=["watermark"])) as subscription:
@@ -447,7 +447,7 @@ async def test_who_waits_for_the_watermark_alone_is_woken_by_it() -> None:
 
 
 @awaited
-async def test_however_much_comes_the_watermark_is_told_once_in_a_while() -> None:
+async def test_the_watermark_is_sent_at_intervals_under_any_load() -> None:
     source = Source(bids(60), before=10)
     hub, planned = source.feed._hub_here(), list[tuple[float, Callable[[], None]]]()
     hub._loop = SimpleNamespace(call_later=lambda *call: planned.append(call))  # type: ignore[misc,assignment]

@@ -52,7 +52,7 @@ def row_of(row: Sealed) -> Row:
     return Row(row.entry, row.events, len(row.events_json))
 
 
-def test_who_hears_everything_has_the_book(seed: int) -> None:
+def test_the_book_can_be_rebuilt_from_all_messages(seed: int) -> None:
     """BID-2, BID-4, CLR-1: after every row, of every market, for all pricing rules; losers leave with the call."""
     first = seed % 1_000_000
     kinds: set[str] = set()
@@ -77,7 +77,7 @@ def test_who_hears_everything_has_the_book(seed: int) -> None:
     assert waiting_losers, "the rule about losers was never put to the test"
 
 
-def test_nothing_private_is_said(seed: int) -> None:
+def test_no_message_has_refusals_retries_wallets_or_a_bidders_estimates(seed: int) -> None:
     """Refusals, retries, wallets and what a bidder expects of its task are said of no row."""
     quiet = {"mint", "burn", "transfer", "open_account", "place_hold", "capture_hold", "release_hold"}
     for one in range(seed % 1_000_000, seed % 1_000_000 + 5):
@@ -109,12 +109,12 @@ def test_text_of_a_row_carries_its_id_last() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["x", "-1", "1.0", "٣", " 1", "9" * 16, "9" * 5000, "1\n"])
-def test_wrong_ids_are_refused(wrong: str) -> None:
+def test_wrong_last_event_ids_are_refused(wrong: str) -> None:
     with pytest.raises(Invalid, match="Last-Event-ID"):
         sse.after_seq_of(wrong)
 
 
-def test_ids_are_read() -> None:
+def test_last_event_ids_are_parsed() -> None:
     assert [sse.after_seq_of(text) for text in ("", "0", "17", str(2**53 - 1))] == [None, 0, 17, 2**53 - 1]
 
 
@@ -138,7 +138,7 @@ class Wanting:
         self.filter = wanted
 
 
-def test_the_index_finds_who_wants_a_message(seed: int) -> None:
+def test_the_index_finds_the_subscribers_that_want_a_message(seed: int) -> None:
     """The same as asking each; also after some have left."""
     rng = random.Random(seed)
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
@@ -208,7 +208,7 @@ def test_a_filter_may_name_so_many_markets() -> None:
     assert filter_of([*names, names[0]]).market_ids == set(names)
 
 
-def test_what_is_said_of_a_row_takes_as_much_room_as_all_of_its_messages(seed: int) -> None:
+def test_the_size_of_a_row_is_that_of_all_its_messages(seed: int) -> None:
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
     # Not every random life has such a row.
     rows += [row_of(row) for row in journal_of(golden_journal(RULES)).read()]
@@ -218,7 +218,7 @@ def test_what_is_said_of_a_row_takes_as_much_room_as_all_of_its_messages(seed: i
         assert size_of(frames) == sum(len(frame.text) for frame in frames)
 
 
-def test_what_becomes_of_an_award_names_the_slot_and_whose_it_was(seed: int) -> None:
+def test_the_end_of_an_award_names_its_slot_and_its_bidder(seed: int) -> None:
     """As its award did, so that nobody has to remember it; in a random life, and in one that has all of the ends."""
     ends = set()
     for rows in (list(story(seed % 1_000_000, COMMANDS).rows), list(journal_of(golden_journal(RULES)).read())):

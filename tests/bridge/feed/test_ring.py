@@ -11,7 +11,7 @@ def rows_of(count: int, rng: random.Random, size_max: int) -> list[Row]:
     return [Row(row.entry, row.events, rng.randint(1, size_max)) for row in bids(count)]
 
 
-def test_it_keeps_the_latest_within_its_bounds(seed: int) -> None:
+def test_the_latest_rows_are_kept_within_the_bounds_of_rows_and_bytes(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(20):
         rows = rows_of(60, rng, 30)

@@ -19,7 +19,7 @@ from tests.support.small_market import furnish, last_seq, until
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_second_writer_is_refused_and_told_who_writes(market: Exchange, database_url: str) -> None:
+def test_a_second_writer_is_refused_with_the_name_of_the_first(market: Exchange, database_url: str) -> None:
     """Even while the first has written nothing yet; and it is not disturbed."""
     for _ in range(2):
         with pytest.raises(Unavailable, match="shard 0 is led by process") as caught:
@@ -146,7 +146,7 @@ def test_a_home_that_is_named_is_the_one(monkeypatch: pytest.MonkeyPatch) -> Non
         assert not other.exists()
 
 
-def test_database_that_is_not_there(postgres_server: object) -> None:
+def test_a_missing_database_is_unavailable(postgres_server: object) -> None:
     with pytest.raises(Unavailable, match="No connection to the database"):
         open_exchange("postgresql://me:secret@127.0.0.1:1/market")
 
@@ -202,7 +202,7 @@ def test_newer_schema_is_not_opened(database_url: str) -> None:
 @pytest.mark.parametrize(
     "arguments", [["-c", "from callmarket import open_exchange; open_exchange('x')"], ["-m", "callmarket", "verify"]]
 )
-def test_nothing_runs_without_assertions(arguments: list[str]) -> None:
+def test_the_exchange_refuses_to_run_without_assertions(arguments: list[str]) -> None:
     """They are how a broken invariant stops the process."""
     ran = subprocess.run(
         [sys.executable, "-O", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False

@@ -42,7 +42,7 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 
 
 @awaited
-async def test_every_verb(market: Exchange, clock: ManualClock) -> None:
+async def test_every_verb_works_over_asyncio(market: Exchange, clock: ManualClock) -> None:
     """CLR-4, SET-1, SET-4, BID-5: from the opening of a market to its sweep."""
     desk = AsyncExchange(market)
     assert (await desk.open_market("m", lease=timedelta(seconds=1))).seq == 1
@@ -72,7 +72,7 @@ async def test_every_verb(market: Exchange, clock: ManualClock) -> None:
 
 
 @awaited
-async def test_errors(market: Exchange) -> None:
+async def test_async_methods_raise_the_errors_of_the_blocking_ones(market: Exchange) -> None:
     desk = AsyncExchange(market)
     with pytest.raises(Refused) as caught:
         await desk.clear_round("none")

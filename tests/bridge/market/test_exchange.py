@@ -26,7 +26,7 @@ from tests.support.small_market import at, award_one, furnish, in_threads, last_
 # --- the good path of every verb ---------------------------------------------------------------------------------
 
 
-def test_accounts_and_money(market: Exchange) -> None:
+def test_mint_transfer_and_burn_return_the_balances_after_them(market: Exchange) -> None:
     """LED-1, LED-4: mint, transfer and burn say the balances after them."""
     opened = market.open_account("a", "quest")
     assert (opened.seq, opened.at, opened.durable, opened.repeated) == (1, at(START_US), True, False)
@@ -117,7 +117,7 @@ def test_book_shows_both_sides_and_counts_all(market: Exchange) -> None:
     assert (book.bids_total, book.asks_total, book.seq) == (3, 3, last_seq(market))
 
 
-def test_questions_to_the_tables(market: Exchange) -> None:
+def test_durable_questions_are_answered_from_the_tables(market: Exchange) -> None:
     """What is durable can be asked in words and figures: `why`, `get_recent_stats`, `verify`."""
     furnish(market, "a", "b")
     market.offer_slot("m", "s")
@@ -333,7 +333,7 @@ def test_retry_is_answered_with_the_first_reply(market: Exchange) -> None:
     assert (caught.value.reason, caught.value.seq) == (Reject.FUNDS_INSUFFICIENT, first_refusal)
 
 
-def test_retry_over_a_restart(database_url: str, clock: ManualClock) -> None:
+def test_a_retry_after_a_restart_gets_the_first_reply(database_url: str, clock: ManualClock) -> None:
     """IDM-1: after recovery the same command gives its first reply, another under its id is refused."""
     with open_exchange(database_url, clock=clock) as market:
         furnish(market, "a")
@@ -433,7 +433,7 @@ BY_HAND = (
 )  # type: ignore[arg-type]
 
 
-def test_what_is_no_request_is_refused_and_breaks_nothing(market: Exchange) -> None:
+def test_an_argument_that_is_no_request_is_refused_and_breaks_nothing(market: Exchange) -> None:
     """Built by hand it may be anything: the engine, which would stop at it for good, never sees it."""
     furnish(market, "a")
     image = market.image()
@@ -448,7 +448,7 @@ def test_what_is_no_request_is_refused_and_breaks_nothing(market: Exchange) -> N
     assert market.submit_one(open_account.request("b")).seq == 4
 
 
-def test_what_is_no_question_and_no_change_is_refused(market: Exchange) -> None:
+def test_an_argument_that_is_no_question_or_change_is_refused(market: Exchange) -> None:
     for wrong in (None, "wallet", wallet.plan, open_account.request("b"), lambda _: 5):
         with pytest.raises(Invalid, match="question: expected a question"):
             market.ask(wrong)  # type: ignore[arg-type]
@@ -456,7 +456,7 @@ def test_what_is_no_question_and_no_change_is_refused(market: Exchange) -> None:
             market.change(wrong)  # type: ignore[arg-type]
 
 
-def test_asyncio_refuses_the_same(market: Exchange) -> None:
+def test_asyncio_refuses_the_same_requests(market: Exchange) -> None:
     desk = AsyncExchange(market)
 
     async def run() -> None:

@@ -109,15 +109,15 @@ def test_outage_beyond_its_limit_stops_the_exchange(
     furnish(market, "a")
     projected(own_url)
     with own_server.away():
-        with pytest.raises(UnknownOutcome, match=r"away for more than 0\.2 s"):
+        with pytest.raises(UnknownOutcome, match=r"unavailable for more than 0\.2 s"):
             market.mint("a", 5, "grant:any", command_id="mint")
         with pytest.raises(Unavailable, match="the database does not answer") as caught:
             market.why(1)
         assert caught.value.retry_after_s == 1.0
     for _ in range(2):
-        with pytest.raises(Unavailable, match=r"away for more than 0\.2 s"):
+        with pytest.raises(Unavailable, match=r"unavailable for more than 0\.2 s"):
             market.mint("a", 5, "grant:any", command_id="mint")
-    with pytest.raises(Unavailable, match=r"away for more than 0\.2 s"):
+    with pytest.raises(Unavailable, match=r"unavailable for more than 0\.2 s"):
         market.close()
     with open_exchange(own_url) as again:
         minted = again.mint("a", 5, "grant:any", command_id="mint")

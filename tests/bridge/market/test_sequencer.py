@@ -145,7 +145,7 @@ def test_broken_invariant_stops_everything_and_recovery_is_right(
         assert again.mint("a", 5, "grant:any").to_balance_tokens == 1_005
 
 
-def test_callers_who_wait_are_answered_when_another_breaks_the_engine(
+def test_waiting_callers_are_answered_when_another_breaks_the_engine(
     database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was applied before the bug is journaled all the same, and acknowledged."""

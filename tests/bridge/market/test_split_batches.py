@@ -61,7 +61,7 @@ def accounts(name: str, count: int) -> list[Request]:
 
 
 @pytest.mark.parametrize("submit", [in_a_thread, in_a_loop])
-def test_who_waits_for_a_batch_waits_for_its_last_row(database_url: str, submit: Submit) -> None:
+def test_waiting_for_a_batch_is_waiting_for_its_last_row(database_url: str, submit: Submit) -> None:
     with open_exchange(database_url) as market:
         first = last_seq(market) + 1
         last = first + BEFORE + BATCH

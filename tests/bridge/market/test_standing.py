@@ -54,7 +54,7 @@ def test_a_reply_that_the_tables_do_not_come_to_have_names_the_rows_that_are_don
         assert connection.execute("SELECT seq FROM projections").fetchone() == (5,)
 
 
-def test_tables_that_are_level_are_told_so(market: Exchange, database_url: str) -> None:
+def test_level_tables_are_reported_as_level(market: Exchange, database_url: str) -> None:
     furnish(market, "a")
     projected(database_url)
     until(lambda: market.node.projected_seq == last_seq(market))
@@ -84,7 +84,7 @@ def test_tables_that_are_held_up_are_behind_and_commands_are_taken(market: Excha
         assert not vitals.tables_stopped
 
 
-def test_tables_that_must_be_mended_are_told_and_stop_nobody(market: Exchange, database_url: str) -> None:
+def test_tables_that_must_be_mended_are_reported_and_stop_no_command(market: Exchange, database_url: str) -> None:
     """Another process would find the same ones; once they are made again they follow."""
     furnish(market, "a")
     with psycopg.connect(projected(database_url), autocommit=True) as connection:

@@ -93,7 +93,7 @@ both = pytest.mark.parametrize("awaited", [False, True], ids=["thread", "asyncio
 
 
 @both
-def test_what_was_seen_is_waited_for_and_noted(town: Town, awaited: bool) -> None:
+def test_a_question_waits_for_rows_that_its_caller_has_seen_and_notes_its_own(town: Town, awaited: bool) -> None:
     projector = town.follow()
     seen = Seen(5)
     with asking(lambda: town.ask(seen, awaited=awaited)) as answers:
@@ -106,7 +106,7 @@ def test_what_was_seen_is_waited_for_and_noted(town: Town, awaited: bool) -> Non
 
 
 @both
-def test_what_others_have_done_is_waited_for_a_moment_only(
+def test_rows_of_other_callers_are_waited_for_a_moment_only(
     town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who has seen nothing is told all that is durable, unless that takes too long."""
@@ -121,7 +121,7 @@ def test_what_others_have_done_is_waited_for_a_moment_only(
 
 
 @both
-def test_tables_that_are_far_behind_are_not_waited_for_by_who_has_seen_nothing(
+def test_a_caller_that_has_seen_nothing_does_not_wait_for_tables_far_behind(
     town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk_module, "_NEAR_S", 0.0)
@@ -141,7 +141,7 @@ def test_a_question_to_the_journal_waits_for_no_tables(
 
 
 @both
-def test_who_waits_in_vain_is_told_and_forgotten(town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_in_vain_fails_and_is_forgotten(town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "MOMENT_S", 0.01)
     projector = town.follow()
     town.desk._tables_s_max = 0.05  # type: ignore[misc]
@@ -173,7 +173,7 @@ def test_while_the_database_does_not_take_tables_they_are_asked_what_they_have(
     town.tables.error = errors.Unavailable("away")
     projector = town.follow()
     until(lambda: projector.state == "retrying")
-    with pytest.raises(Unavailable, match="do not have row 7 yet: whoever leads brings them along") as caught:
+    with pytest.raises(Unavailable, match="do not have row 7 yet: the leader brings them along") as caught:
         town.ask(Seen(7), awaited=awaited)
     assert caught.value.retry_after_s == desk_module.RETRY_AFTER_S
     level(town.url)
@@ -186,7 +186,7 @@ def test_tables_of_another_process_are_looked_at_again_until_they_have_it(
 ) -> None:
     """A standby has no projector: it looks, for a bounded time."""
     monkeypatch.setattr(desk_module, "TABLES_S_MAX", 0.05)
-    with pytest.raises(Unavailable, match="do not have row 7 yet: whoever leads brings them along"):
+    with pytest.raises(Unavailable, match="do not have row 7 yet: the leader brings them along"):
         town.ask(Seen(7), awaited=awaited)
     monkeypatch.setattr(desk_module, "TABLES_S_MAX", WAIT_S_MAX)
     with asking(lambda: town.ask(Seen(len(ROWS)), awaited=awaited)) as answers:
@@ -195,7 +195,7 @@ def test_tables_of_another_process_are_looked_at_again_until_they_have_it(
 
 
 @both
-def test_too_many_who_wait_for_tables_are_told_to_come_back(
+def test_one_waiter_too_many_for_the_tables_is_refused(
     town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk_module, "MOMENT_S", 0.01)

@@ -56,7 +56,7 @@ async def within(awaitable: Any) -> Any:
     return await asyncio.wait_for(awaitable, WAIT_S)
 
 
-def test_a_bell_that_is_rung_while_it_is_answered_is_answered_once_more() -> None:
+def test_a_wake_up_during_its_answer_is_answered_once_more() -> None:
     """What happened after the answer had looked would wait for somebody else to ring."""
     answers: list[int] = []
 
@@ -95,7 +95,7 @@ class AtOnce:
         return Fenced("over") if self.looks > 3 else None
 
 
-def test_what_became_durable_right_before_a_failure_is_told_so() -> None:
+def test_rows_durable_right_before_a_failure_are_acknowledged() -> None:
     """Whoever is told of the failure takes the row for lost, and may do it again."""
 
     async def run() -> None:
@@ -109,7 +109,7 @@ def test_what_became_durable_right_before_a_failure_is_told_so() -> None:
     asyncio.run(run())
 
 
-def test_all_are_told_in_order_and_none_before_its_row(journal: Gated, writer: WriteBehind) -> None:
+def test_waiters_are_notified_in_order_and_none_before_its_row(journal: Gated, writer: WriteBehind) -> None:
     waiting, told = Waiting(writer, WAIT_S), []
 
     async def one(seq: int) -> None:
@@ -132,7 +132,9 @@ def test_all_are_told_in_order_and_none_before_its_row(journal: Gated, writer: W
     assert told == list(range(1, len(ROWS) + 1))
 
 
-def test_one_wake_for_a_batch(journal: Gated, writer: WriteBehind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_wakes_a_loop_once_however_many_wait(
+    journal: Gated, writer: WriteBehind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The reason for all this: so many wait, so few wakes of the loop."""
     wakes = 0
     ring = Bell._come
@@ -155,7 +157,7 @@ def test_one_wake_for_a_batch(journal: Gated, writer: WriteBehind, monkeypatch: 
     assert 0 < wakes <= -(-len(ROWS) // 20) + 1
 
 
-def test_a_bell_that_is_rung_often_is_answered_once_and_again_after_that() -> None:
+def test_many_wake_ups_are_answered_once_and_again_after_that() -> None:
     answered: list[int] = []
 
     async def run() -> None:
@@ -197,7 +199,7 @@ def test_time_is_up_for_each_at_its_own_time(journal: Gated, writer: WriteBehind
     asyncio.run(run())
 
 
-def test_who_gives_up_disturbs_nobody(journal: Gated, writer: WriteBehind) -> None:
+def test_a_waiter_that_gives_up_disturbs_no_other(journal: Gated, writer: WriteBehind) -> None:
     waiting = Waiting(writer, WAIT_S)
 
     async def run() -> None:
@@ -212,7 +214,7 @@ def test_who_gives_up_disturbs_nobody(journal: Gated, writer: WriteBehind) -> No
 
 
 @pytest.mark.parametrize("moment", ["before", "while"])
-def test_a_failure_is_told_to_who_waits_and_who_comes(writer: WriteBehind, moment: str) -> None:
+def test_a_failure_reaches_present_and_later_waiters(writer: WriteBehind, moment: str) -> None:
     waiting, failure = Waiting(writer, WAIT_S), Fenced("another leads")
 
     async def run() -> None:

@@ -220,7 +220,7 @@ async def test_markets_with_nothing_to_sell_do_not_hold_up_the_others(database_u
 
 
 @awaited
-async def test_holds_come_back_by_themselves(database_url: str) -> None:
+async def test_expired_holds_are_swept_without_being_asked(database_url: str) -> None:
     """BID-3, BID-4, SET-5: of bids past their deadline, awards past their lease, and losers of a call by hand."""
     with open_exchange(database_url) as market:
         furnish(market, "a", tokens=10_000)
@@ -263,7 +263,7 @@ async def test_setting_holds_soon_after_it_was_changed_by_anybody(database_url: 
 
 
 @awaited
-async def test_restart_keeps_the_rhythm(database_url: str) -> None:
+async def test_a_restart_keeps_the_cadence_of_a_served_market(database_url: str) -> None:
     """With a clock that the test sets: called at the multiples of the period, whenever each process began."""
     grid_us = START_US // MINUTE_US * MINUTE_US
     clock = ManualClock(grid_us + 1)
@@ -306,7 +306,7 @@ async def test_next_leader_does_not_call_a_cycle_again(database_url: str) -> Non
 
 @pytest.mark.parametrize("how", ["closed", "cut off"])
 @awaited
-async def test_standby_goes_on_calling(database_url: str, how: str) -> None:
+async def test_a_standby_that_takes_over_goes_on_calling(database_url: str, how: str) -> None:
     """Both have a caller all the time; no cycle is called by both, and the one that leads no longer stops."""
     with Proxy(database_url) as proxy:
         first = open_exchange(proxy.url)
@@ -348,7 +348,9 @@ async def test_standby_goes_on_calling(database_url: str, how: str) -> None:
 
 
 @awaited
-async def test_database_away_and_back(own_server: OwnServer, own_url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_database_outage_costs_one_cycle_each_and_is_logged_once(
+    own_server: OwnServer, own_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each outcome that is not known is that of one cycle, told in the log once; afterwards it goes on by itself."""
     with open_exchange(own_url) as market:
         furnish(market, "a")
@@ -432,7 +434,7 @@ async def test_caller_ends_with_what_it_calls(database_url: str) -> None:
 
 
 @awaited
-async def test_what_breaks_it_is_told_and_raised(
+async def test_an_error_that_breaks_the_scheduler_is_logged_and_raised(
     market: Exchange, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Here a clock that counts nanoseconds."""
@@ -497,7 +499,7 @@ async def test_a_sweep_that_fails_is_made_again_after_pauses_that_grow(
 
 
 @awaited
-async def test_each_number_is_told_under_its_name(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_figure_of_the_status_has_its_name(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
     monkeypatch.setattr(caller, "_moment", lambda: now)
     every = CycleRow("m", "every", MINUTE_US, None, "")

@@ -76,7 +76,9 @@ def test_a_call_does_what_the_look_has_said(market: Exchange, clock: ManualClock
     assert len(kinds) == 6, kinds
 
 
-def test_overview(market: Exchange, clock: ManualClock) -> None:
+def test_the_overview_says_when_a_sweep_is_due_and_which_markets_have_both_sides(
+    market: Exchange, clock: ManualClock
+) -> None:
     """SET-5, SET-6, BID-3, BID-4, HLD-5: what is due first, of all that sweeps end; which markets have both sides."""
     furnish(market, "a", tokens=10_000)
     market.open_market("n", lease=timedelta(seconds=3))
@@ -106,7 +108,7 @@ def test_overview(market: Exchange, clock: ManualClock) -> None:
     assert overview().sweep_us is None
 
 
-def test_market_that_is_not_there(market: Exchange) -> None:
+def test_probing_an_unknown_market_finds_nothing(market: Exchange) -> None:
     assert market.read(look.prospect("m", 0, Seen(0, 0), "")) is None
 
 

@@ -160,7 +160,7 @@ def test_missed_cycles_are_those_of_the_grid_that_nothing_was_called_in(seed: in
     assert rhythm.missed > 0
 
 
-def test_restart_keeps_the_rhythm() -> None:
+def test_a_restart_keeps_the_cadence() -> None:
     """The grid is that of the clock, not of the start: whoever begins later goes on where the other would have."""
     clocks = Clocks(START_US + 123_456)
     first = every(SECOND_US, clocks)
@@ -247,7 +247,7 @@ def test_slot_is_called_when_offered_and_then_when_a_bid_would_buy_it(prospect: 
         assert rhythm.seen == prospect.seen
 
 
-def test_what_has_calmed_down_is_waited_for_anew() -> None:
+def test_a_market_that_lost_its_slots_or_bids_is_waited_for_anew() -> None:
     clocks = Clocks()
     rhythm = on_offer(clocks)
     assert not call_if_due(rhythm, clocks.moment, OFFERED)
@@ -257,7 +257,7 @@ def test_what_has_calmed_down_is_waited_for_anew() -> None:
 
 
 @pytest.mark.parametrize("quiet", [NOTHING, UNSOLD, OFFERED._replace(bids_open=0)])
-def test_what_was_taken_back_is_waited_for_anew(quiet: Prospect) -> None:
+def test_a_withdrawn_offer_is_waited_for_anew(quiet: Prospect) -> None:
     """A look that finds nothing to call ends the wait; the next offer has all of its own."""
     clocks = Clocks()
     rhythm = on_offer(clocks)

@@ -32,19 +32,19 @@ from tests.support.small_market import WAIT_S_MAX
         ("0.5ms", 500),
     ],
 )
-def test_period_in_words(text: str, us: int) -> None:
+def test_a_period_is_parsed_from_its_text(text: str, us: int) -> None:
     assert period_of(text) == timedelta(microseconds=us)
 
 
 @pytest.mark.parametrize(
     "text", ["", "s", "-1s", "1 s", "1.s", "1e3", "1w", "nan", "8d", "999999999d", "1.0000001", "\uff11s"]
 )
-def test_what_is_no_period_is_refused(text: str) -> None:
+def test_a_text_that_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="period"):
         period_of(text)
 
 
-def test_settings_and_their_bounds() -> None:
+def test_a_cycle_setting_is_checked_against_its_bounds() -> None:
     assert cycle_of("asked") == Cycle("asked")
     assert cycle_of("on_offer") == Cycle("on_offer")
     for us in (PERIOD_US_MIN, PERIOD_US_MAX):
@@ -124,9 +124,7 @@ def set_to(url: str, seconds: int) -> None:
 
 
 @awaited
-async def test_what_was_set_is_known_when_a_reading_that_began_later_has_ended(
-    followed: Proxy, database_url: str
-) -> None:
+async def test_a_change_is_known_once_a_later_reading_has_ended(followed: Proxy, database_url: str) -> None:
     """The one that is under way may have read before."""
     one = Settings(followed.url, 0)
     following = asyncio.create_task(one.follow())
@@ -139,7 +137,7 @@ async def test_what_was_set_is_known_when_a_reading_that_began_later_has_ended(
 
 
 @awaited
-async def test_what_was_set_holds_while_the_database_is_away(
+async def test_settings_hold_while_the_database_is_unavailable(
     followed: Proxy, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said once when that begins, and once when it ends."""
@@ -164,7 +162,7 @@ async def test_what_was_set_holds_while_the_database_is_away(
 
 
 @awaited
-async def test_who_waits_for_settings_that_nobody_follows_any_more_is_let_go(followed: Proxy) -> None:
+async def test_closing_releases_those_that_wait_for_settings(followed: Proxy) -> None:
     one = Settings(followed.url, 0)
     following = asyncio.create_task(one.follow())
     await one.read_now()
@@ -174,7 +172,7 @@ async def test_who_waits_for_settings_that_nobody_follows_any_more_is_let_go(fol
 
 
 @awaited
-async def test_who_asks_before_anything_was_read_waits_for_the_first_reading(followed: Proxy) -> None:
+async def test_a_question_before_the_first_reading_waits_for_it(followed: Proxy) -> None:
     one = Settings(followed.url, 0)
     asked = asyncio.create_task(one.read_now())
     await asyncio.sleep(0)
@@ -187,7 +185,7 @@ async def test_who_asks_before_anything_was_read_waits_for_the_first_reading(fol
 
 
 @awaited
-async def test_who_ends_does_not_wait_for_a_database_that_does_not_answer(followed: Proxy) -> None:
+async def test_closing_does_not_wait_for_a_database_that_does_not_answer(followed: Proxy) -> None:
     one = Settings(followed.url, 0)
     following = asyncio.create_task(one.follow())
     await one.read_now()

@@ -84,7 +84,7 @@ def test_a_leap_is_seen_and_is_over_when_all_agree_for_a_while(world: World, lea
     assert world.judge.leaps == 1
 
 
-def test_what_agrees_only_now_and_then_is_not_believed(world: World) -> None:
+def test_clocks_that_agree_only_now_and_then_are_not_believed(world: World) -> None:
     for _ in range(20):
         world.wall_us = DAY_US
         world.go_on(1)
@@ -190,7 +190,7 @@ def test_a_machine_that_stood_still_catches_up(world: World) -> None:
     assert abs(world.believed_off_us) <= 1_000
 
 
-def test_one_that_stood_still_together_with_its_database_waits_for_a_word(world: World) -> None:
+def test_a_machine_that_stood_still_with_its_database_waits_for_an_operator(world: World) -> None:
     """Nothing tells it from a leap of the clock that both share."""
     world.wall_us = world.database_us = 300 * SECOND_US
     world.go_on(3_600)
@@ -200,7 +200,7 @@ def test_one_that_stood_still_together_with_its_database_waits_for_a_word(world:
     assert world.right
 
 
-def test_one_that_stood_still_for_very_long_waits_for_a_word(world: World) -> None:
+def test_a_machine_that_stood_still_for_very_long_waits_for_an_operator(world: World) -> None:
     """A wrong time server sets one machine after the other: so far its clocks may not go by themselves."""
     world.database_us = STOOD_STILL_US_MAX + BOUND_US + SECOND_US
     world.go_on(30)

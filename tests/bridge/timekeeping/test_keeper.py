@@ -83,7 +83,9 @@ def test_a_leap_is_refused_at_the_first_stamp(keeper: Timekeeper, clocks: Clocks
     assert keeper.fault
 
 
-def test_what_is_said_is_said_once(keeper: Timekeeper, clocks: Clocks, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_change_of_the_clocks_fault_is_logged_once(
+    keeper: Timekeeper, clocks: Clocks, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING)
     clocks.wall_us -= DAY_US
     for _ in range(10):
@@ -156,7 +158,7 @@ def test_the_market_leads_by_a_word(clocks: Clocks) -> None:
     assert keeper.real_us() == NOW_US
 
 
-def test_what_a_leader_leaves_behind_goes_on_evenly(keeper: Timekeeper, clocks: Clocks) -> None:
+def test_the_time_that_a_leader_left_as_evidence_goes_on_evenly(keeper: Timekeeper, clocks: Clocks) -> None:
     clocks.pass_by(SECOND_US)
     assert keeper.evidence() == Evidence("here", UP_US + SECOND_US, NOW_US + SECOND_US, "")
     clocks.wall_us += DAY_US
@@ -166,7 +168,7 @@ def test_what_a_leader_leaves_behind_goes_on_evenly(keeper: Timekeeper, clocks: 
     assert "leapt" in left.fault
 
 
-def test_this_machine_has_a_name() -> None:
+def test_the_machine_is_identified_since_its_last_start() -> None:
     assert machine_since_its_start() == machine_since_its_start() != ""
 
 
@@ -197,7 +199,7 @@ BOUND_US = int(BOUND_S * SECOND_US)
         (view(last_us=NOW_US - 32 * DAY_US, evidence=ELSEWHERE), ""),
     ],
 )
-def test_who_may_begin_to_lead(clocks: Clocks, seen: View, words: str) -> None:
+def test_the_evidence_decides_whether_a_process_may_begin_to_lead(clocks: Clocks, seen: View, words: str) -> None:
     objection = keeper_of(clocks).objection(UP_US, seen)
     assert bool(objection) == bool(words), objection
     assert not words or any(one in objection for one in words.split("|")), objection

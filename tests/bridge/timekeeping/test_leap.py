@@ -106,7 +106,7 @@ def serve(url: str, clock: FakedClock, home: Path | None = None, **settings: str
 
 
 @pytest.mark.parametrize("leap_us", LEAPS_US)
-def test_a_leap_ends_nothing_and_is_told(database_url: str, clock: FakedClock, leap_us: int) -> None:
+def test_a_leaping_clock_ends_nothing_and_is_reported(database_url: str, clock: FakedClock, leap_us: int) -> None:
     with serve(database_url, clock, demurrage_ppm="100000", demurrage_period_s="60") as service:
         key = furnish(service)
         before = ends(database_url)
@@ -186,7 +186,7 @@ def test_time_that_has_really_passed_is_no_leap(database_url: str, clock: FakedC
         assert metric(service, "clock_leaps_total") == 0.0
 
 
-def test_a_database_that_leaps_alone_stops_nobody_who_leads(
+def test_a_database_clock_that_leaps_alone_stops_no_leader(
     database_url: str, clock: FakedClock, tmp_path: Path
 ) -> None:
     """It is said, and who starts then does not lead."""

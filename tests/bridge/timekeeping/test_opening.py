@@ -92,7 +92,7 @@ def test_a_market_that_nobody_led_for_long_needs_a_word(database_url: str) -> No
         assert market.refund_unfilled().holds_expired == 1
 
 
-def test_one_without_holds_is_led_whenever_somebody_comes(database_url: str) -> None:
+def test_a_market_without_holds_may_be_led_after_any_pause(database_url: str) -> None:
     with open_exchange(database_url, clock=ManualClock(system_clock() - 4_000 * DAY_US)) as market:
         furnish(market, "a")
     with open_exchange(database_url) as market:
@@ -218,7 +218,7 @@ def test_a_clock_of_ones_own_making_has_a_time_of_its_own(database_url: str) -> 
             open_exchange(database_url, clock=clock)
 
 
-def test_one_that_leaps_in_a_program_is_refused(database_url: str, clock: FakedClock) -> None:
+def test_a_manual_clock_that_leaps_is_refused(database_url: str, clock: FakedClock) -> None:
     with open_exchange(database_url, clock=lambda: clock.clocks()[0]) as market:
         market.open_account("a")
         clock.leap(YEARS_US)

@@ -222,7 +222,7 @@ def test_files_of_earlier_runs_are_not_needed(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["database"], indirect=True)
-def test_so_many_rows_stay(place: Place) -> None:
+def test_keep_rows_is_how_many_rows_stay(place: Place) -> None:
     assert place.plan(keep_rows=700).last_seq == 200
     assert place.plan(keep_rows=ROWS).rows == 0
     assert place.plan(keep_rows=10**15).rows == 0
@@ -275,7 +275,7 @@ def test_a_journal_that_is_wrong_loses_no_row(place: Place, seq: int) -> None:
 
 
 @pytest.mark.parametrize("place", ["database"], indirect=True)
-def test_what_changes_between_plan_and_deed_is_seen(place: Place) -> None:
+def test_a_change_between_plan_and_prune_is_noticed(place: Place) -> None:
     """Each range is chained again, as it is read for its file."""
     with place.journal() as journal:
         todo = plan(journal, place.snapshots, 0)
@@ -287,7 +287,9 @@ def test_what_changes_between_plan_and_deed_is_seen(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["database"], indirect=True)
-def test_what_reads_back_otherwise_is_not_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_whose_archive_reads_back_differently_are_not_deleted(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disk that changes what it is given, and a column that no digest covers: both before anything is deleted."""
     real_write, real_record = files.write_archive, prune.write_archive
 
@@ -576,7 +578,9 @@ def test_a_reader_in_the_middle_is_not_misled(place: Place, monkeypatch: pytest.
             assert seen == list(range(1, ROWS + 1))
 
 
-def test_beside_a_live_exchange(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pruning_beside_a_live_exchange_neither_blocks_nor_fences_it(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The engine neither waits nor is fenced off; it opens again from the snapshot, with the archive out of reach."""
     monkeypatch.setattr(prune, "FILE_ROWS", 40)
     folder = tmp_path / "archive"

@@ -74,7 +74,7 @@ def delete(connection: psycopg.Connection, first: int, last: int) -> int:
     return connection.execute("DELETE FROM journal WHERE seq BETWEEN %s AND %s", (first, last)).rowcount
 
 
-def test_what_is_recorded_may_go(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_a_recorded_range_may_be_deleted(connection: psycopg.Connection, rows: list[Sealed]) -> None:
     record(connection, rows, 1, 30)
     assert delete(connection, 1, 30) == 30
     assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
@@ -109,7 +109,7 @@ def refused(connection: psycopg.Connection, first: int, last: int, why: str) -> 
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 29), (1, 31), (2, 30), (5, 9), (1, ROWS), (99, 100)])
-def test_only_exactly_what_is_recorded(
+def test_only_exactly_the_recorded_range_may_be_deleted(
     connection: psycopg.Connection, rows: list[Sealed], first: int, last: int
 ) -> None:
     refused(connection, first, last, "no range of journal_archives")
@@ -128,14 +128,14 @@ def test_only_exactly_what_is_recorded(
         ({"snapshot_name": "77"}, "the snapshot is not there"),
     ],
 )
-def test_a_record_must_be_true(
+def test_a_false_archive_record_deletes_nothing(
     connection: psycopg.Connection, rows: list[Sealed], other: dict[str, object], why: str
 ) -> None:
     record(connection, rows, 1, 30, **other)
     refused(connection, 1, 30, why)
 
 
-def test_older_rows_go_first(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_archived_rows_are_deleted_oldest_first(connection: psycopg.Connection, rows: list[Sealed]) -> None:
     record(connection, rows, 11, 30)
     refused(connection, 11, 30, "there are older rows")
 
@@ -196,13 +196,17 @@ def test_the_last_snapshot_above_a_cut_stays(connection: psycopg.Connection, row
         "TRUNCATE journal_archives",
     ],
 )
-def test_nothing_else_is_changed(connection: psycopg.Connection, rows: list[Sealed], statement: str) -> None:
+def test_the_journal_stays_append_only_beside_archives(
+    connection: psycopg.Connection, rows: list[Sealed], statement: str
+) -> None:
     record(connection, rows, 1, 30)
     with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
         connection.execute(statement)
 
 
-def test_another_shard_is_left_alone(connection: psycopg.Connection, database_url: str, rows: list[Sealed]) -> None:
+def test_deleting_archived_rows_leaves_other_shards_alone(
+    connection: psycopg.Connection, database_url: str, rows: list[Sealed]
+) -> None:
     with PostgresJournal(database_url, 1) as journal:
         journal.claim()
         journal.append(rows)
@@ -215,7 +219,7 @@ def test_another_shard_is_left_alone(connection: psycopg.Connection, database_ur
     assert connection.execute("DELETE FROM journal WHERE shard_id = 0 AND seq <= 30").rowcount == 30
 
 
-def test_what_the_database_refuses_is_told_and_changes_nothing(
+def test_a_refusal_of_the_database_is_reported_and_changes_nothing(
     connection: psycopg.Connection, database_url: str, rows: list[Sealed]
 ) -> None:
     """A record that is there is another prune's; what no record may say is no outage: to run it again is no use."""

@@ -85,7 +85,9 @@ def test_a_slow_answer_is_waited_for(url: str) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_readers_of_a_frozen_server_are_told(own_server: OwnServer, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_of_a_frozen_server_fail_in_bounded_time(
+    own_server: OwnServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever reads: the verbs of an exchange, verification, a reader of the journal. Each had been connected."""
     with open_exchange(url) as market:
         market.open_market("m")

@@ -73,9 +73,7 @@ def test_attempts_that_the_budget_pays_get_the_reservations_that_pay(
         assert work.counts()["open"] == 3
 
 
-def test_costs_that_were_not_told_yet_are_charged_all_the_same(
-    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_costs_not_reported_before_a_migration_are_charged(empty_database_url: str, monkeypatch: pytest.MonkeyPatch):
     """0016, BRG-4: on a database in use, whose workers were ended between the end of their work and its cost."""
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         with monkeypatch.context() as before:

@@ -115,7 +115,7 @@ def test_a_statement_that_takes_too_long_is_ended(pool: ReaderPool, monkeypatch:
     ask(pool)
 
 
-def test_sessions_that_died_while_idle_are_not_noticed_by_who_asks(pool: ReaderPool, own_url: str) -> None:
+def test_sessions_that_died_while_idle_do_not_fail_a_question(pool: ReaderPool, own_url: str) -> None:
     """pg_terminate_backend, as an administrator does: all at once, and the very next question is answered."""
     for _ in range(3):
         all_at_once(pool)
@@ -128,7 +128,7 @@ def test_sessions_that_died_while_idle_are_not_noticed_by_who_asks(pool: ReaderP
         assert ask(pool) not in before
 
 
-def test_a_frozen_server_is_told_in_bounded_time_and_it_recovers(own_server: OwnServer, pool: ReaderPool) -> None:
+def test_a_frozen_server_is_reported_in_bounded_time_and_recovers(own_server: OwnServer, pool: ReaderPool) -> None:
     """SIGSTOP: connections stay open and nobody answers, neither the idle ones nor to who connects."""
     all_at_once(pool)
     with own_server.frozen():
@@ -154,7 +154,7 @@ def test_a_server_that_freezes_within_a_question(
     until(lambda: answers(pool))
 
 
-def test_a_server_that_is_away_is_told_and_comes_back(own_server: OwnServer, pool: ReaderPool) -> None:
+def test_a_server_that_is_unavailable_is_reported_and_comes_back(own_server: OwnServer, pool: ReaderPool) -> None:
     ask(pool)
     with own_server.away():
         for _ in range(2):
@@ -208,7 +208,7 @@ def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(ow
         desk.close()
 
 
-def test_who_waited_too_long_for_a_thread_is_told(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_that_waited_too_long_for_a_thread_fails(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callmarket.bridge.market.table_reader.QUEUED_S_MAX", 0.0)
     desk = Desk(own_url, 0, now, lambda: None)
     try:

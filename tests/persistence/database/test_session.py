@@ -146,13 +146,15 @@ def test_settings_of_role_and_database_change_nothing(empty_database_url: str, r
     assert_market_is_sound(empty_database_url)
 
 
-def test_the_shell_changes_nothing(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_of_libpq_change_no_session_setting(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in SHELL.items():
         monkeypatch.setenv(name, value)
     assert_market_is_sound(empty_database_url)
 
 
-def test_the_url_changes_nothing(empty_database_url: str) -> None:
+def test_options_in_the_url_change_no_session_setting(empty_database_url: str) -> None:
     options = " ".join(
         f"-c {name}={value.replace(' ', '')}" for name, value in AGAINST_US.items() if name != "datestyle"
     )
@@ -171,7 +173,7 @@ def test_every_way_to_ask_for_the_primary_works(empty_database_url: str, wanted:
 
 
 @pytest.mark.parametrize("wanted", ["read-only", "standby"])
-def test_a_url_that_asks_for_a_replica_is_told_so(database_url: str, wanted: str) -> None:
+def test_a_url_that_asks_for_a_replica_is_refused(database_url: str, wanted: str) -> None:
     with pytest.raises(Unavailable, match=r"No connection to the database.*(read-only|hot standby)"):
         open_exchange(make_conninfo(database_url, target_session_attrs=wanted))
 
@@ -254,7 +256,7 @@ def test_a_service_that_is_not_there_is_named(database_url: str) -> None:
         open_exchange(make_conninfo(database_url, service="nowhere"))
 
 
-def test_no_reload_reaches_a_session(tmp_path: Path) -> None:
+def test_a_reload_of_the_server_changes_no_open_session(tmp_path: Path) -> None:
     """What the server's owner sets while we run is for sessions to come, and ours will say no then too."""
     with open_own_server() as own, own.market_database() as url, ExitStack() as opened:
         kinds = ({"writer": True}, {}, {"read_only": True})

@@ -211,7 +211,7 @@ SHELL = {
 
 
 @pytest.mark.parametrize("name", [*SHELL, "PGSERVICE"])
-def test_what_the_shell_says_of_other_servers_is_not_for_the_private_one(
+def test_environment_variables_for_other_servers_do_not_reach_the_private_one(
     home: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Started, found running by the next, used, and stopped by the last."""
@@ -253,7 +253,7 @@ def test_a_setting_of_the_shell_that_the_server_refuses_is_named_and_leaves_no_s
     assert found.pid() is None
 
 
-def test_a_client_is_seen_by_who_is_not_let_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_is_noticed_without_a_connection_of_ones_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session that the server refuses says nothing of others: they are asked for without the variable."""
     found = ensure_server(home)
     with psycopg.connect(found.url("postgres"), autocommit=True) as client:
@@ -498,7 +498,7 @@ def test_a_home_that_cannot_be_made_is_unavailable(new_home: Path) -> None:
     new_home.unlink()
 
 
-def test_windows_is_told_what_to_do(new_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_windows_the_error_says_what_to_set(new_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(Unavailable, match="CALLMARKET_DATABASE_URL"):
         ensure_server(new_home)
@@ -626,7 +626,7 @@ def as_nameless(work: Callable[[], object], **environment: str) -> str:
 
 
 @as_root
-def test_an_account_without_a_name_is_told_what_to_do(new_home: Path) -> None:
+def test_for_a_user_without_a_name_the_error_says_what_to_do(new_home: Path) -> None:
     """As in a container that is run with a uid of its own: initdb would speak of a look-up that failed."""
     new_home.mkdir(mode=0o700)
     os.chown(new_home, NAMELESS_UID, NAMELESS_UID)

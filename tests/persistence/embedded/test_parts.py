@@ -59,7 +59,7 @@ def test_data_keeps_its_owner_whatever_was_installed_since(tmp_path: Path, monke
     assert (found.uid, found.gid, found.borrowed) == (status.st_uid, status.st_gid, True)
 
 
-def test_who_is_not_root_runs_it_and_is_not_given_the_data_of_others(
+def test_a_user_that_is_not_root_runs_the_server_on_its_own_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = tmp_path / "data"
@@ -157,7 +157,9 @@ def test_the_socket_is_in_the_home_where_its_address_fits() -> None:
         ("7\n/data\n1\n5432\n/socket\n\n1 2\nstopping\n", (7, "stopping")),
     ],
 )
-def test_what_a_server_says_of_itself(tmp_path: Path, content: str, found: tuple[int, str] | None) -> None:
+def test_the_state_of_a_server_is_read_from_its_pid_file(
+    tmp_path: Path, content: str, found: tuple[int, str] | None
+) -> None:
     """Also one that has just created the file, and has not written into it."""
     home = Home(tmp_path)
     assert Postmaster.read(home) is None

@@ -132,7 +132,7 @@ def test_many_writers_take_over_from_each_other(database_url: str, seed: int):
     assert verify(level(database_url), 0).ok
 
 
-def test_a_value_that_a_column_has_no_room_for_is_told_as_that(database_url: str):
+def test_a_value_too_large_for_a_column_is_named_as_such(database_url: str):
     """Rebuilding tables would not help, so nobody is told to."""
     rows = bids(5)
     with PostgresJournal(database_url, 0) as journal, connect(database_url, "test") as other:
@@ -148,7 +148,7 @@ def test_a_value_that_a_column_has_no_room_for_is_told_as_that(database_url: str
 
 
 @pytest.mark.parametrize("count", [5, COPY_ROWS_MIN])
-def test_tables_are_advanced_from_where_they_stand_by_who_leads_or_not_at_all(database_url: str, count: int) -> None:
+def test_tables_are_advanced_from_where_they_stand_by_the_leader_or_not_at_all(database_url: str, count: int) -> None:
     """And whatever comes of it, no transaction is left open: its locks would keep everybody else waiting."""
     rows = bids(count)
     whole = changes_of(rows)
@@ -218,7 +218,7 @@ def test_a_database_that_became_read_only_is_an_outage(database_url: str):
         execute_journaled(connection, rows, shard_id=0, epoch=epoch)
 
 
-def test_shards_do_not_meet(database_url: str):
+def test_shards_of_one_database_do_not_affect_each_other(database_url: str):
     rows = bids(30)
     journals: list[Journal] = [PostgresJournal(database_url, shard_id) for shard_id in (0, 1, 2**31 - 1)]
     for journal in journals:
@@ -270,7 +270,7 @@ def test_a_connection_has_its_time_outs_and_keeps_the_urls_options(database_url:
     }
 
 
-def test_nobody_there_is_unavailable():
+def test_a_server_that_is_not_running_is_unavailable():
     with pytest.raises(Unavailable, match=r"No such file or directory\. Start its server, or name another"):
         connect("host=/nonexistent dbname=x", "test")
 
@@ -307,7 +307,7 @@ def test_the_updates_find_their_rows_by_key_on_a_table_without_statistics(databa
 
 @pytest.mark.parametrize("count", [1, 2 * COPY_ROWS_MIN])
 @pytest.mark.parametrize("what", ["trigger", "rule"])
-def test_what_would_change_rows_on_their_way_is_refused(database_url: str, what: str, count: int) -> None:
+def test_triggers_that_would_change_journal_rows_are_refused(database_url: str, what: str, count: int) -> None:
     """Made while the writer is at work, too: its next batch is not written, and the error names it."""
     rows = bids(3 + count)
     trigger = """
@@ -349,9 +349,7 @@ def test_a_trigger_that_only_looks_is_nobodys_business(database_url: str) -> Non
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("how", ["cut", "terminated"])
-def test_a_connection_that_broke_before_a_batch_is_told_in_its_own_words(
-    database_url: str, how: str, first: bool
-) -> None:
+def test_a_connection_that_broke_before_a_batch_raises_its_own_error(database_url: str, how: str, first: bool) -> None:
     rows = bids(3)
     with Proxy(database_url) as proxy, connect(proxy.url, "test", writer=True) as connection:
         epoch = lease.claim(connection, 0)

@@ -66,7 +66,7 @@ def test_a_new_shard_is_empty_and_its_first_epoch_is_one(open_journal: OpenJourn
     assert open_journal().claim() == 2
 
 
-def test_what_goes_in_comes_out(open_journal: OpenJournal, seed: int):
+def test_rows_are_read_back_as_they_were_appended(open_journal: OpenJournal, seed: int):
     rows = story(seed, 400).rows
     journal = open_journal()
     journal.claim()
@@ -103,7 +103,7 @@ def test_an_older_epoch_is_fenced(open_journal: OpenJournal):
     assert {row.epoch for chunk in successor.scan() for row in chunk} == {1, 2}
 
 
-def test_who_has_not_claimed_cannot_write(open_journal: OpenJournal):
+def test_a_writer_that_has_not_claimed_cannot_append(open_journal: OpenJournal):
     refuses(open_journal(), Fenced, bids(1))
 
 
@@ -154,7 +154,7 @@ def test_a_row_before_the_time_or_the_epoch_of_the_last_one_is_named():
 
 
 @pytest.mark.parametrize(("epoch", "at_us"), [(3, 0), (2, 10**18)])
-def test_who_begins_in_the_middle_knows_the_time_and_the_epoch_of_the_row_before(epoch: int, at_us: int) -> None:
+def test_a_reader_from_the_middle_knows_the_time_and_epoch_of_the_row_before(epoch: int, at_us: int) -> None:
     """As recovery does after a snapshot: the first row after it may not step back either."""
     rows = bids(10)
     with pytest.raises(Corrupt, match="Row 6 steps back"):
@@ -177,7 +177,7 @@ def test_a_row_that_is_missing_is_named(missing: int) -> None:
         links.follow(stored[missing - 1])
 
 
-def test_who_reads_from_the_first_row_trusts_nothing_and_who_begins_later_the_first_digest() -> None:
+def test_a_reader_from_row_1_trusts_nothing_and_a_later_one_its_first_digest() -> None:
     rows = bids(10)
     database = MemoryDatabase()
     journal = MemoryJournal(database)
@@ -301,7 +301,7 @@ def test_strings_of_every_kind_keep_their_bytes(open_journal: OpenJournal):
     assert list(journal.read()) == sealer.rows
 
 
-def test_what_the_digests_prove_is_not_checked_again_unless_asked_to() -> None:
+def test_proved_rows_are_not_checked_again_unless_asked_to() -> None:
     """Decision 1 of docs/decisions: recovery trusts what was checked before it was written; `verify` trusts nothing."""
     odd = seal(GENESIS_DIGEST, Entry(1, 5, "admin", PlaceBid("m", "a name of old", "t", 1)), (Repeated(1),))
     row = Stored.of(odd, 1)

@@ -172,7 +172,7 @@ def test_a_server_that_freezes_before_a_batch_is_given_up(own_server: OwnServer,
         assert connection.closed
 
 
-def test_what_the_socket_does_not_take_at_once_is_sent_all_the_same(database_url: str) -> None:
+def test_bytes_that_the_socket_does_not_take_at_once_are_sent_later(database_url: str) -> None:
     with connect(database_url, "test", answer_s_max=10) as connection:
         with connection.pipeline() as pipeline, connection.round_trip(pipeline):
             asked = [connection.execute("SELECT length(%b::bytea)", (b"x" * 10_000_000,)) for _ in range(3)]

@@ -81,7 +81,7 @@ def beating(url: str, watch: Watching | None = None, lease_s: float = 5) -> tupl
     return leader, heard
 
 
-def test_a_database_that_is_away_ends_nothing_and_is_told_as_silence(
+def test_an_unavailable_database_ends_no_lease_and_is_reported_to_the_clocks(
     connection: psycopg.Connection, proxy: Proxy
 ) -> None:
     """Each answer belongs to the moment before it was asked for, and the time is left beside the lease."""
@@ -126,7 +126,7 @@ def test_a_right_that_is_taken_away_ends_nothing(database_url: str, connection: 
     assert sign(connection) == "released"
 
 
-def test_it_lets_go_as_soon_as_the_database_is_back(connection: psycopg.Connection, proxy: Proxy) -> None:
+def test_the_lease_is_released_as_soon_as_the_database_is_back(connection: psycopg.Connection, proxy: Proxy) -> None:
     """Whoever stands by need not wait for the lease."""
     watch = Watching()
     leader, _ = beating(proxy.url, watch, lease_s=3_600)
@@ -143,7 +143,7 @@ def test_it_lets_go_as_soon_as_the_database_is_back(connection: psycopg.Connecti
 
 
 @pytest.mark.parametrize("released", [False, True])
-def test_who_closes_waits_for_no_database_that_is_frozen(proxy: Proxy, released: bool) -> None:
+def test_closing_does_not_wait_for_a_frozen_database(proxy: Proxy, released: bool) -> None:
     """Nor for one that is away: then the lease runs out. Its answer may come in an hour."""
     leader, _ = beating(proxy.url, lease_s=3_600)
     proxy.flowing.clear()
@@ -154,7 +154,7 @@ def test_who_closes_waits_for_no_database_that_is_frozen(proxy: Proxy, released:
     assert not any(thread.name == "heartbeat 0" for thread in threading.enumerate())
 
 
-def test_who_comes_next_is_known_to_who_let_go(connection: psycopg.Connection, database_url: str) -> None:
+def test_a_former_leader_knows_its_successor(connection: psycopg.Connection, database_url: str) -> None:
     """So that callers are told the way; before that there is none."""
     leader, heard = beating(database_url)
     leader.release()

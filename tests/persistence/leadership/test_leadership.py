@@ -83,9 +83,7 @@ def test_session_that_is_gone_is_seen_long_before_the_lease_ends(
     until(lambda: sign(connection) == "disconnected")
 
 
-def test_only_one_of_those_who_saw_the_same_leader_takes_its_place(
-    connection: psycopg.Connection, database_url: str
-) -> None:
+def test_only_one_of_the_standbys_takes_the_leaders_place(connection: psycopg.Connection, database_url: str) -> None:
     """Two standbys miss it at the same moment: the second is told, and nothing is changed for the first."""
     register.take(connection, 0, address="dead", lease_s=5)
     first = Heartbeat(database_url, 0, address="first", lease_s=5)
@@ -237,7 +235,7 @@ def test_leader_that_shows_again_is_not_gone() -> None:
     assert doubt.is_gone(row("disconnected"), 10.8)
 
 
-def test_who_did_not_see_the_database_begins_anew() -> None:
+def test_a_standby_that_lost_the_database_judges_the_leader_anew() -> None:
     """After an outage of the database both come back at once: the leader is given its time."""
     doubt = Doubt(grace_s=0.3)
     assert not doubt.is_gone(row("expired"), 10.0)
@@ -246,7 +244,7 @@ def test_who_did_not_see_the_database_begins_anew() -> None:
     assert doubt.is_gone(row("expired"), 20.4)
 
 
-def test_who_let_go_is_gone_at_once() -> None:
+def test_a_leader_that_released_its_lease_is_gone_at_once() -> None:
     assert Doubt().is_gone(row("released"), 0.0)
     assert Doubt().is_gone(None, 0.0)
 
@@ -286,7 +284,7 @@ def test_leader_hears_that_it_was_replaced(connection: psycopg.Connection, leade
     assert (found.epoch, found.sign) == (2, "disconnected"), "not released by the one before"
 
 
-def test_news_from_before_somebody_listened_is_told(connection: psycopg.Connection, leader: Heartbeat) -> None:
+def test_events_before_a_listener_came_are_delivered_to_it(connection: psycopg.Connection, leader: Heartbeat) -> None:
     """Recovery may take minutes, and the lease runs meanwhile."""
     register.take(connection, 0, address="http://two", lease_s=5)
     until(lambda: bool(leader._untold))
@@ -327,7 +325,7 @@ def test_cut_session_is_renewed_by_another(connection: psycopg.Connection, leade
     assert listener.heard == []
 
 
-def test_many_close_at_once(leader: Heartbeat) -> None:
+def test_a_heartbeat_can_be_closed_from_many_threads_at_once(leader: Heartbeat) -> None:
     closers = [threading.Thread(target=leader.close) for _ in range(4)]
     for closer in closers:
         closer.start()
@@ -335,7 +333,7 @@ def test_many_close_at_once(leader: Heartbeat) -> None:
         closer.join()
 
 
-def test_what_is_acknowledged_while_the_database_answers_is_not_taken_for_lost(database_url: str):
+def test_rows_acknowledged_while_the_database_answers_are_not_taken_for_lost(database_url: str):
     """A leader looks at what it has told before it asks: rows that come meanwhile are behind no answer."""
     rows, told, looks = iter(bids(200)), list[News](), list[int]()
     with PostgresJournal(database_url, 0) as journal:

@@ -20,7 +20,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
         yield found
 
 
-def test_nothing_is_known_at_first(connection: psycopg.Connection) -> None:
+def test_an_empty_shard_has_no_evidence_of_time(connection: psycopg.Connection) -> None:
     seen = market_time.look(connection, 0)
     assert seen[1:] == (0, False, None, None)
     assert market_time.latest_word(connection, 0) is None
@@ -65,7 +65,7 @@ def test_the_latest_word_of_a_shard_is_in_force(connection: psycopg.Connection) 
     assert renewed.word_id == second
 
 
-def test_what_a_standby_says_of_its_time_is_shown(connection: psycopg.Connection) -> None:
+def test_the_clock_fault_of_a_standby_is_shown(connection: psycopg.Connection) -> None:
     register.stand_by(connection, 0, "two", 3, "its clock is wrong")
     assert [one.clock_fault for one in register.standbys(connection, 0)] == ["its clock is wrong"]
     register.stand_by(connection, 0, "two", 3)

@@ -66,7 +66,7 @@ def test_each_shard_has_a_leader_of_its_own(connection: psycopg.Connection) -> N
     assert register.renew(connection, 0, 2) is None, "that epoch is the other shard's"
 
 
-def test_who_was_followed_changes_nothing_any_more(connection: psycopg.Connection) -> None:
+def test_a_former_leader_changes_the_register_no_more(connection: psycopg.Connection) -> None:
     old, new = take(connection, "one"), take(connection, "two")
     connection.execute("UPDATE engine_leader SET renewed_at = renewed_at - interval '1 min'")
     register.release(connection, 0, old)
@@ -87,7 +87,7 @@ def test_a_lease_is_renewed_by_the_session_that_renews_it(connection: psycopg.Co
     assert leader(connection).sign == "disconnected", "it calls itself otherwise"
 
 
-def test_only_who_leads_is_asked_to_hand_over(connection: psycopg.Connection) -> None:
+def test_only_the_leader_is_asked_to_hand_over(connection: psycopg.Connection) -> None:
     epoch = take(connection)
     register.stand_by(connection, 0, "two", 7)
     assert not register.request_handover(connection, 0, epoch - 1)
@@ -98,7 +98,7 @@ def test_only_who_leads_is_asked_to_hand_over(connection: psycopg.Connection) ->
     assert not register.request_handover(connection, 0), "it has let go already"
 
 
-def test_standbys_are_told_the_furthest_first(connection: psycopg.Connection) -> None:
+def test_standbys_are_listed_furthest_first(connection: psycopg.Connection) -> None:
     for address, seq in (("c", 5), ("a", 5), ("d", 9), ("b", 1)):
         register.stand_by(connection, 0, address, seq)
     register.stand_by(connection, 1, "e", 99)
@@ -113,7 +113,7 @@ def test_standbys_are_told_the_furthest_first(connection: psycopg.Connection) ->
     assert [one.address for one in register.standbys(connection, 1)] == ["e"]
 
 
-def test_who_comes_again_is_not_forgotten_and_who_was_silent_for_an_hour_is(connection: psycopg.Connection) -> None:
+def test_a_standby_that_signs_in_again_is_kept_and_a_silent_one_forgotten(connection: psycopg.Connection) -> None:
     """Of the same shard, and no sooner: a person may want to see who has gone."""
     for shard_id, address in ((0, "long"), (0, "self"), (0, "short"), (1, "other")):
         register.stand_by(connection, shard_id, address, 1)
@@ -125,7 +125,7 @@ def test_who_comes_again_is_not_forgotten_and_who_was_silent_for_an_hour_is(conn
     assert [one.address for one in register.standbys(connection, 0)] == ["self"]
 
 
-def test_a_loss_is_told_by_others_that_stand_by_now(connection: psycopg.Connection) -> None:
+def test_a_loss_is_reported_by_other_present_standbys(connection: psycopg.Connection) -> None:
     register.stand_by(connection, 0, "whole", 9)
     register.stand_by(connection, 0, "self", 8, loss="rows 8 to 9 are lost")
     register.stand_by(connection, 1, "elsewhere", 8, loss="rows 1 to 2 are lost")

@@ -43,7 +43,7 @@ def replica_of(count: int) -> Replica:
     return replica
 
 
-def test_what_is_new_is_applied() -> None:
+def test_following_a_journal_applies_its_new_rows() -> None:
     replica = replica_of(0)
     for count in (0, 5, 5, 40):
         follow(journal_of(ROWS[:count]), replica)
@@ -63,7 +63,7 @@ def test_what_is_new_is_applied() -> None:
         (otherwise(0, 35), 35, True),
     ],
 )
-def test_what_the_journal_lacks_of_what_was_applied_is_lost(rows: list[Sealed], last_seq: int, other: bool) -> None:
+def test_applied_rows_that_the_journal_lacks_are_lost(rows: list[Sealed], last_seq: int, other: bool) -> None:
     """Also where it has gone on since, and is longer than it was."""
     with pytest.raises(RowsLost) as caught:
         follow(journal_of(rows), replica_of(30))
@@ -87,7 +87,7 @@ def test_a_row_that_was_applied_and_is_gone_while_later_ones_are_there_is_lost()
         follow(journal, replica_of(30))
 
 
-def test_who_was_not_the_fastest_changes_nothing() -> None:
+def test_a_takeover_that_comes_second_changes_nothing() -> None:
     journal, replica = journal_of(ROWS), replica_of(30)
     asked: list[int] = []
 
@@ -98,7 +98,7 @@ def test_who_was_not_the_fastest_changes_nothing() -> None:
     assert (asked, replica.chain.seq, journal.position().epoch) == ([1], 30, 1)
 
 
-def test_who_succeeds_has_every_row_that_was_written_before_its_epoch() -> None:
+def test_a_takeover_has_every_row_written_before_its_epoch() -> None:
     """The one before writes until the epoch is raised."""
     journal, replica = journal_of(ROWS[:35]), replica_of(30)
 
@@ -111,7 +111,7 @@ def test_who_succeeds_has_every_row_that_was_written_before_its_epoch() -> None:
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_who_is_overtaken_while_it_reads_leads_nothing(damaged: bool) -> None:
+def test_a_takeover_overtaken_while_it_reads_does_not_lead(damaged: bool) -> None:
     """What comes from there then is no damage."""
     journal, replica = journal_of(ROWS), replica_of(30)
     if damaged:

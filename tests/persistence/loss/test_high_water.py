@@ -67,7 +67,7 @@ def highest(marks: HighWater, market_id: str = MARKET) -> Mark | None:
     return HighWater(marks.folder, marks.shard_id).highest(market_id)
 
 
-def test_it_is_the_last_row_that_was_kept(marks: HighWater) -> None:
+def test_the_mark_is_the_last_row_that_was_kept(marks: HighWater) -> None:
     assert highest(marks) == Mark(5, digest(5))
     for seq in range(6, 30):
         marks.keep(seq, digest(seq))
@@ -122,7 +122,7 @@ def test_a_damaged_mark_protects_nobody_and_is_named(
     assert f"{path} is no mark of this market, or damaged" in caplog.text
 
 
-def test_one_that_cannot_be_read_stops_nobody(marks: HighWater, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreadable_mark_stops_no_process(marks: HighWater, caplog: pytest.LogCaptureFixture) -> None:
     path = the_file(marks)
     marks.close()
     path.unlink()
@@ -138,7 +138,7 @@ def test_one_that_cannot_be_read_stops_nobody(marks: HighWater, caplog: pytest.L
 
 
 @pytest.mark.parametrize("damaged", [0, 1, 2])
-def test_one_that_cannot_be_read_hides_no_other(tmp_path: Path, damaged: int) -> None:
+def test_an_unreadable_mark_hides_no_other(tmp_path: Path, damaged: int) -> None:
     """Of many processes that have led, the one that told most counts, wherever its file stands among them."""
     written = [HighWater(tmp_path, 0) for _ in range(4)]
     for number, one in enumerate(written):
@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_made_stops_nobody(tmp_path: Path, caplog: pytes
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_of_marks_stops_no_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The file has its size from the beginning, so this is met when it is made."""
     (tmp_path / f"{MARKET}-shard0-0.mark").symlink_to("/dev/full")
     marks = HighWater(tmp_path, 0)
@@ -178,7 +178,7 @@ def test_a_full_disk_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "No space left on device" in caplog.text
 
 
-def test_a_file_that_is_full_later_is_told_once(marks: HighWater, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_that_fills_later_is_logged_once(marks: HighWater, caplog: pytest.LogCaptureFixture) -> None:
     os.close(marks._descriptor or 0)
     marks._descriptor = os.open("/dev/null", os.O_RDONLY)
     with caplog.at_level(logging.WARNING):
@@ -281,7 +281,7 @@ def test_where_snapshots_lie_is_read_too(tmp_path: Path) -> None:
     assert marks.highest(MARKET) == Mark(9, digest(9))
 
 
-def test_who_has_begun_does_not_begin_again(marks: HighWater) -> None:
+def test_beginning_marks_is_idempotent(marks: HighWater) -> None:
     """A standby asks with each row: what it has told since stays."""
     marks.keep(9, digest(9))
     marks.begin(MARKET, 6, digest(6))
@@ -314,7 +314,7 @@ for seq in range(1, 10**9):
 """
 
 
-def test_a_killed_process_leaves_what_it_told(tmp_path: Path, seed: int) -> None:
+def test_a_killed_process_leaves_the_mark_of_what_it_acknowledged(tmp_path: Path, seed: int) -> None:
     """SIGKILL at any moment: the mark is at least what was said after it, and whole."""
     rng = random.Random(seed)
     for _ in range(3):

@@ -96,7 +96,7 @@ def test_history_goes_on_beyond_all_that_was_acknowledged(
     assert verify(database_url, 0).ok
 
 
-def test_what_the_journal_has_is_no_loss_and_without_marks_nothing_is_known(
+def test_rows_in_the_journal_are_no_loss_and_without_marks_none_is_known(
     journal: PostgresJournal, marks: HighWater
 ) -> None:
     assert look(journal, marks)[2:] == (None, None, None)
@@ -104,7 +104,7 @@ def test_what_the_journal_has_is_no_loss_and_without_marks_nothing_is_known(
     assert look(journal, marks)[2:] == (Mark(LEFT, ROWS[LEFT - 1].digest), None, None)
 
 
-def test_what_is_no_market_yet_has_lost_nothing(database_url: str, marks: HighWater) -> None:
+def test_a_shard_that_is_no_market_yet_has_lost_nothing(database_url: str, marks: HighWater) -> None:
     with PostgresJournal(database_url, 0, reader=True) as journal:
         found = look(journal, marks)
     assert (found.market_id, found.position.last_seq) == ("", 0)
@@ -122,7 +122,7 @@ def test_a_journal_that_ends_elsewhere_is_looked_at_again(
     assert isinstance(look(journal, marks).loss, RowsLost)
 
 
-def test_what_a_person_accepts_without_a_mark_begins_all_the_same(
+def test_a_loss_accepted_without_a_mark_begins_a_history(
     journal: PostgresJournal, marks: HighWater, snapshots: FolderSnapshots
 ) -> None:
     """The marks may be on a machine that is gone."""

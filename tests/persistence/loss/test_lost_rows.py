@@ -43,7 +43,7 @@ def test_a_replay_that_begins_again_keeps_as_much_as_the_first(monkeypatch: pyte
         assert kept(recent) == first
 
 
-def test_it_keeps_the_latest_rows_up_to_each_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_latest_rows_are_kept_up_to_each_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lost_rows, "ROWS_MAX", 7)
     recent = Recent()
     for number, row in enumerate(STORED, 1):
@@ -54,7 +54,7 @@ def test_it_keeps_the_latest_rows_up_to_each_bound(monkeypatch: pytest.MonkeyPat
     assert Recent().last_common(MemoryJournal(MemoryDatabase())) == 0
 
 
-def test_what_the_journal_has_none_of_begins_after_the_row_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_rows_begin_after_the_last_common_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lost_rows, "ROWS_MAX", 7)
     recent = Recent()
     for row in STORED:
@@ -86,7 +86,7 @@ def test_files_are_found_by_market_and_shard_and_none_is_written_over(tmp_path: 
     assert mine[0].read_bytes() == before
 
 
-def test_it_is_said_where_they_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_saving_lost_rows_reports_where_and_never_raises(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Never an error: whoever says so has something worse to tell. Where on this machine is for the log alone."""
     assert "has none of them in memory" in lost_rows.save(tmp_path, "market", 0, [])
     assert "rows 31 to 40 in memory, and no folder" in lost_rows.save(None, "market", 0, LOST)

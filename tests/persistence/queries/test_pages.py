@@ -198,7 +198,7 @@ def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) ->
         filled.cursor_factory = psycopg.Cursor
 
 
-def test_a_scan_would_be_found(filled: psycopg.Connection) -> None:
+def test_the_test_of_indexes_finds_a_table_scan(filled: psycopg.Connection) -> None:
     """The test itself: without its index a list reads the table."""
     filled.execute("DROP INDEX compute_auction_bids_market")
     with pytest.raises(AssertionError):

@@ -280,7 +280,7 @@ def test_holds_of_any_account_reference_and_reason(world: World, seed: int) -> N
     assert queries.hold(world.connection, SHARD, "none", holds[0]["account_id"]) is None
 
 
-def test_the_book_is_the_engines(world: World) -> None:
+def test_the_book_in_the_tables_is_the_engines_without_released_losers(world: World) -> None:
     """The best first, and no loser that a sweep has yet to release."""
     for market_id, market in world.engine.state.markets.items():
         book = [world.model.bids[bid.bid_id] for bid in best_first(market.resting, market.round_bids)]
@@ -362,7 +362,7 @@ def test_replies_are_those_of_the_rows_that_are_there(world: World, seed: int) -
     assert queries.replies(world.connection, SHARD, []) == {}
 
 
-def test_what_was_earned_is_told_with_its_bounds(world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_earnings_are_reported_within_their_bounds(world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sums count all reasons, also those that are too many to be named."""
     from callmarket.persistence.queries import earnings
 

@@ -393,7 +393,7 @@ def test_a_snapshot_of_older_rules_is_fine(folder: FolderSnapshots, monkeypatch:
     assert (report.from_seq, report.rows, report.rows_folded) == (30, 41, 41)
 
 
-def test_what_comes_back_other_than_written_does_not_stay(folder: FolderSnapshots) -> None:
+def test_a_snapshot_that_reads_back_differently_is_deleted(folder: FolderSnapshots) -> None:
     """A snapshot counts when it has been read back, not when it has been written."""
 
     class Lossy(FolderSnapshots):
@@ -439,7 +439,7 @@ def test_a_follower_begins_anew_after_a_failure(database_url: str, store: Postgr
     assert (taken.info.seq, taken.rows) == (221, 121)
 
 
-def test_retention(database_url: str, store: PostgresSnapshots) -> None:
+def test_only_the_newest_snapshots_are_kept(database_url: str, store: PostgresSnapshots) -> None:
     rows = bids(100)
     with PostgresJournal(database_url, 0, reader=True) as journal:
         follower = Follower(journal, store, 2)

@@ -109,7 +109,7 @@ def seqs(store: SnapshotStore) -> list[int]:
     return [info.seq for info in store.list()]
 
 
-def test_what_goes_in_comes_out(place: Place) -> None:
+def test_a_snapshot_is_read_back_as_it_was_written(place: Place) -> None:
     store = place.store
     assert store.list() == []
     for size in (1, 99, 100, 101, 5_000):
@@ -208,7 +208,7 @@ def test_bytes_that_are_fewer_more_or_others_are_found(place: Place, kept: str) 
         ("stored_bytes", 17),
     ],
 )
-def test_what_is_said_about_an_image_is_covered_too(place: Place, field: str, value: int) -> None:
+def test_the_checksum_covers_the_description_of_an_image_too(place: Place, field: str, value: int) -> None:
     """The checksum is over the head as well: a snapshot cannot claim another place or another format."""
     place.change_head(place.store.write(snapshot(1)), field, value)
     (info,) = place.store.list()
@@ -328,7 +328,7 @@ def test_a_database_that_is_away_is_unavailable_and_comes_back(database_url: str
     store.close()
 
 
-def test_the_reader_role_may_look(database_url: str) -> None:
+def test_the_reader_role_may_read_snapshots(database_url: str) -> None:
     """As at all other tables: nothing in an image is secret to who may read the tables."""
     with psycopg.connect(database_url) as connection:
         for table in ("snapshots", "snapshot_chunks"):
@@ -399,7 +399,7 @@ def test_a_file_of_garbage_is_listed_with_its_fault(tmp_path: Path, content: byt
     ("free_bytes", "needed_bytes", "goes"),
     [(0, 3_000, 1), (0, 6_000, 1), (0, 7_000, None), (1_000, 7_000, 1), (10**9, 10**9, 1), (0, 10**9, None)],
 )
-def test_the_oldest_gives_way_where_that_would_make_room(
+def test_the_oldest_snapshot_is_deleted_where_that_makes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_bytes: int, needed_bytes: int, goes: int | None
 ) -> None:
     """Of those that may go, all together; the newest good one never does."""
@@ -418,7 +418,7 @@ def test_the_oldest_gives_way_where_that_would_make_room(
         assert seqs(store) == [3]
 
 
-def test_a_file_whose_head_is_wrong_is_told_with_what_can_be_known(tmp_path: Path) -> None:
+def test_a_snapshot_file_with_a_wrong_head_is_listed_with_what_is_known(tmp_path: Path) -> None:
     (tmp_path / "shard0-0000000000000007-beef.snapshot").write_bytes(b"garbage\n" + bytes(100))
     (tmp_path / "shard0-\u0667-beef.snapshot").write_bytes(b"")
     one, other = FolderSnapshots(tmp_path, 0).list()

@@ -53,7 +53,7 @@ def test_a_row_comes_back_as_it_was(connection) -> None:
     assert api_keys.working(connection, 1, NOW) == [], "another shard's keys are another's"
 
 
-def test_what_expired_or_was_revoked_does_not_work(connection) -> None:
+def test_an_expired_or_revoked_key_does_not_work(connection) -> None:
     add(connection, row(1, expires_at=NOW), row(2), row(3, expires_at=None))
     revoked = api_keys.revoke(connection, 0, row(2).key_id)
     assert revoked is not None
@@ -86,7 +86,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_every_change_is_counted(connection, change: str) -> None:
+def test_every_change_of_the_keys_is_counted(connection, change: str) -> None:
     """Also one by hand: servers look at this number alone."""
     assert api_keys.version(connection, 0) == 0
     add(connection, ROW)
@@ -134,7 +134,7 @@ def test_scopes_and_accounts_belong_together(connection) -> None:
             add(connection, wrong)
 
 
-def test_who_only_looks_sees_all_but_the_digests(database_url: str, connection) -> None:
+def test_the_reader_role_sees_all_of_the_keys_but_their_digests(database_url: str, connection) -> None:
     add(connection, ROW)
     columns = [
         name
@@ -176,7 +176,7 @@ def test_a_row_that_is_printed_shows_no_digest() -> None:
     assert repr(ROW.secret_sha256) not in repr(ROW)
 
 
-def test_who_changes_keys_keeps_everybody_else_from_it(database_url: str) -> None:
+def test_changes_of_keys_exclude_each_other(database_url: str) -> None:
     """Of one shard: else two that add the last keys that fit would both find room."""
     with connect(database_url, "one") as one, connect(database_url, "two") as two:
         with api_keys.changing(one, 0):

@@ -148,7 +148,7 @@ def test_an_unpriced_artifact_is_as_uncertain_as_can_be(capital: Capital) -> Non
     assert resource_budgets.budget(capital.connection, 1, "a") is None
 
 
-def test_what_is_spent_is_deducted_and_never_more_than_there_is(capital: Capital) -> None:
+def test_spending_is_deducted_and_never_exceeds_the_budget(capital: Capital) -> None:
     """BRG-3, RES-6: spending is deducted from the artifact's budget; demand that grows gives new budget."""
     capital.artifact("a", 500_000)
     assert capital.spend("a", 1, "early") == 0
@@ -208,7 +208,7 @@ def test_two_at_once_never_overspend_together(capital: Capital, module_database_
     assert (capital.budget("a").spent_tokens, capital.budget("a").left_tokens) == (98, 2)
 
 
-def test_what_is_placed_after_the_binding_row_gives_nothing(capital: Capital) -> None:
+def test_a_stake_placed_after_the_binding_row_gives_no_budget(capital: Capital) -> None:
     """BRG-3: the budget of those that were placed up to a row is that of a table that has no others."""
     capital.artifact("a", 300_000)
     left: list[int] = [0]

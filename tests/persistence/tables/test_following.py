@@ -66,7 +66,7 @@ def tables() -> Scripted:
     return Scripted()
 
 
-def test_whatever_comes_of_each_try_who_waits_is_told_what_is_so(tables: Scripted, seed: int) -> None:
+def test_waiters_are_told_the_truth_whatever_each_try_brings(tables: Scripted, seed: int) -> None:
     rng, one = random.Random(seed), Driven(tables)
     durable_seq, had_seq, opened = 0, 0, False
     waiting: dict[int, int] = {}
@@ -134,7 +134,7 @@ def test_whatever_comes_of_each_try_who_waits_is_told_what_is_so(tables: Scripte
 @pytest.mark.parametrize(
     ("takes_s", "pause_s"), [(0.0, PAUSE_S), (0.001, PAUSE_S), (0.01, 0.03), (0.02, PAUSE_S_MAX), (9.0, PAUSE_S_MAX)]
 )
-def test_it_rests_three_times_as_long_as_a_batch_took_within_bounds(
+def test_the_pause_is_three_times_as_long_as_a_batch_took_within_bounds(
     tables: Scripted, takes_s: float, pause_s: float
 ) -> None:
     tables.takes_s = takes_s
@@ -154,7 +154,7 @@ def test_a_successor_ends_it_without_another_try(tables: Scripted) -> None:
     assert told == [fenced, fenced], "whoever asks later hears the same"
 
 
-def test_another_kind_of_failure_is_told_and_the_same_is_not(
+def test_a_new_kind_of_failure_is_logged_and_the_same_is_not(
     tables: Scripted, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each as loud as it is: what mends itself is a warning, what waits for a person an error, a bug with its trace."""

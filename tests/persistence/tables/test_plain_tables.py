@@ -191,7 +191,7 @@ def test_debts_of_any_account_and_period(connection: psycopg.Connection, databas
                 assert row.available_tokens == (100 if row.account_id == "d" else 93)
 
 
-def test_a_cycle_is_that_of_who_set_it_last(connection: psycopg.Connection, database_url: str) -> None:
+def test_the_last_setting_of_a_cycle_counts(connection: psycopg.Connection, database_url: str) -> None:
     sealer = Sealer()
     for name in ("a", "b"):
         sealer.do(ADMIN, OpenMarket(name))
@@ -262,7 +262,9 @@ def test_idle_is_what_an_account_had_less_what_was_new(
         assert found == expected
 
 
-def test_who_has_paid_for_a_period_is_not_asked_again(connection: psycopg.Connection, database_url: str) -> None:
+def test_an_account_that_paid_for_a_period_is_not_charged_again(
+    connection: psycopg.Connection, database_url: str
+) -> None:
     """By this reference, for this reason; whatever else it has paid."""
     sealer = Sealer()
     sealer.do(ADMIN, OpenMarket("m"))

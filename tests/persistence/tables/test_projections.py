@@ -58,7 +58,7 @@ def table_rows(url: str, table: Table, shard_id: int = 0):
 
 @pytest.mark.parametrize("choose_swarm", [small_swarm, long_swarm])
 @pytest.mark.parametrize("sizes", [(1, 2, 3, 10), (1, 40, 400), (5000,)])
-def test_every_column_of_every_row(database_url: str, seed: int, choose_swarm, sizes):
+def test_every_column_of_every_projected_row_is_that_of_the_model(database_url: str, seed: int, choose_swarm, sizes):
     for shard_id in range(2):
         with bounds(BOUNDS):
             told = story(seed + shard_id, 900, choose_swarm)

@@ -68,7 +68,7 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_it_follows_a_writer_and_tells_who_waits(database_url: str) -> None:
+def test_the_projector_follows_a_writer_and_notifies_waiters(database_url: str) -> None:
     rows = bids(300)
     with open_writer(database_url, Limits(batch_rows_max=10)) as writer:
         epoch = writer.durable.epoch
@@ -89,7 +89,7 @@ def test_it_follows_a_writer_and_tells_who_waits(database_url: str) -> None:
     assert verify(database_url, 0).ok
 
 
-def test_whoever_begins_goes_on_where_the_tables_stand(database_url: str) -> None:
+def test_a_new_projector_goes_on_where_the_tables_stand(database_url: str) -> None:
     """After a kill, a takeover or a long outage: from their own mark on, by the journal."""
     rows = bids(100)
     with PostgresJournal(database_url, 0) as journal:
@@ -113,7 +113,7 @@ def test_closing_brings_the_tables_level_within_its_time(database_url: str) -> N
     projector.close()
 
 
-def test_who_waits_in_vain_is_told_where_the_tables_stand(projector: Projector, tables: Commanded) -> None:
+def test_a_wait_in_vain_fails_with_where_the_tables_stand(projector: Projector, tables: Commanded) -> None:
     tables.seq = 3
     projector.durable(bids(9)[:9])
     projector.wait(3, WAIT_S)
@@ -122,7 +122,7 @@ def test_who_waits_in_vain_is_told_where_the_tables_stand(projector: Projector, 
     assert not projector._waiting, "whoever gave up is forgotten"
 
 
-def test_so_many_wait_and_no_more(tables: Commanded) -> None:
+def test_the_number_of_waiters_is_bounded(tables: Commanded) -> None:
     projector = Projector(lambda: tables, 0, TableLimits(waiting_max=2))
     forget = projector.on_projected(5, lambda _: None)
     projector.on_projected(6, lambda _: None)
@@ -142,7 +142,7 @@ def test_so_many_wait_and_no_more(tables: Commanded) -> None:
         (AssertionError("a bug"), "stopped"),
     ],
 )
-def test_what_fails_is_tried_again_and_seen(
+def test_a_failed_step_is_retried_and_reported(
     projector: Projector, tables: Commanded, error: Exception, state: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It stops nobody: the journal goes on, and the tables follow once that is mended. Each failure is told once."""
@@ -185,7 +185,7 @@ def test_tables_that_went_back_are_noticed_while_nothing_comes(tables: Commanded
         (Corrupt("Row 4 is missing", 4), TableLimits(retry_s=0.001, stopped_retry_s=WAIT_S)),
     ],
 )
-def test_who_reads_does_not_hurry_tables_that_stand_still(
+def test_readers_do_not_hurry_tables_that_stand_still(
     tables: Commanded, error: PersistenceError, limits: TableLimits
 ) -> None:
     """Readers of a database that is away would otherwise be a storm of connections."""
@@ -201,7 +201,7 @@ def test_who_reads_does_not_hurry_tables_that_stand_still(
     projector.close()
 
 
-def test_a_successor_ends_it_and_who_waits_is_told(projector: Projector, tables: Commanded) -> None:
+def test_a_successor_ends_the_projector_and_its_waiters_are_notified(projector: Projector, tables: Commanded) -> None:
     tables.error = Fenced("led by another")
     outcome: list[object] = []
     projector.on_projected(5, outcome.append)
@@ -294,7 +294,7 @@ def test_each_try_after_a_failure_is_on_tables_that_are_opened_anew(tables: Comm
     assert tables.closed == len(opened)
 
 
-def test_who_stands_still_brings_no_row_soon(projector: Projector, tables: Commanded) -> None:
+def test_tables_that_stand_still_promise_no_row_soon(projector: Projector, tables: Commanded) -> None:
     tables.error = Unavailable("away")
     projector.durable(bids(1)[:1])
     until(lambda: projector.status().state == "retrying")
@@ -304,7 +304,7 @@ def test_who_stands_still_brings_no_row_soon(projector: Projector, tables: Comma
     assert projector.soon(WAIT_S) == 1
 
 
-def test_a_row_that_the_tables_have_is_told_at_once_also_after_the_end(projector: Projector, tables: Commanded) -> None:
+def test_a_projected_row_is_reported_at_once_also_after_the_end(projector: Projector, tables: Commanded) -> None:
     """What is there is there, whoever leads; only what is not there yet will never come from here."""
     tables.seq = 3
     projector.durable(bids(3)[:3])
@@ -318,7 +318,7 @@ def test_a_row_that_the_tables_have_is_told_at_once_also_after_the_end(projector
     assert told == [None, tables.error]
 
 
-def test_a_row_that_the_tables_have_is_told_at_once(projector: Projector, tables: Commanded) -> None:
+def test_a_projected_row_is_reported_at_once(projector: Projector, tables: Commanded) -> None:
     """Row 0 is had from the beginning, also while nothing is known of the tables yet."""
     told: list[PersistenceError | None] = []
     tables.error = Unavailable("away")

@@ -121,7 +121,7 @@ def test_the_tables_may_be_truncated_and_the_engine_goes_on(database_url: str) -
     assert verify(database_url, 0).ok
 
 
-def test_it_is_done_beside_who_leads_and_the_tables_follow_from_there(database_url: str) -> None:
+def test_a_rebuild_beside_a_leader_lets_the_tables_follow_from_there(database_url: str) -> None:
     """Also where they could not: what somebody has changed stops the projector, and a rebuild lets it go on."""
     with open_exchange(database_url) as market:
         furnish(market, "a")

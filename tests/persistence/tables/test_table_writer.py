@@ -123,7 +123,7 @@ def test_several_at_once_do_each_batch_once(database_url: str, seed: int) -> Non
     assert_as_rebuilt(database_url)
 
 
-def test_what_comes_and_goes_within_a_batch_is_written_once(database_url: str) -> None:
+def test_a_row_that_comes_and_goes_within_a_batch_is_written_once(database_url: str) -> None:
     """It takes all that waits, up to a bound, and says whether there was more."""
     rows = bids(100)
     with PostgresJournal(database_url, 0) as journal:
@@ -195,7 +195,7 @@ def test_level_tables_are_not_written(database_url: str) -> None:
         tables.close()
 
 
-def test_whoever_finds_that_another_was_faster_looks_again(database_url: str) -> None:
+def test_a_writer_that_finds_another_was_faster_looks_again(database_url: str) -> None:
     """He stands where the other has brought the tables, and there may be more by now."""
     rows = bids(40)
     with PostgresJournal(database_url, 0) as journal:
@@ -249,7 +249,7 @@ def test_a_row_that_is_missing_stops_it(database_url: str, batch_rows: int) -> N
     assert_as_rebuilt(database_url)
 
 
-def test_it_follows_a_history_that_goes_on_after_a_loss(database_url: str, seed: int) -> None:
+def test_the_tables_follow_a_history_that_goes_on_after_a_loss(database_url: str, seed: int) -> None:
     """HST-1: the row before is the one that the row names, not its neighbour by number."""
     rows = bids(30)
     engine = Engine()
@@ -275,7 +275,7 @@ def test_it_follows_a_history_that_goes_on_after_a_loss(database_url: str, seed:
         ("UPDATE projections SET seq = 3", "A table is not what the events of seq 4 to 31 say it was", 4),
     ],
 )
-def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(
+def test_a_wrong_mark_is_reported_and_mended_by_a_rebuild(
     database_url: str, statement: str, words: str, first_bad: int | None
 ) -> None:
     rows = bids(10)
@@ -295,7 +295,7 @@ def test_a_wrong_mark_is_told_and_mended_by_a_rebuild(
     assert_as_rebuilt(database_url)
 
 
-def test_who_waits_for_tables_is_told_where_they_stand(database_url: str) -> None:
+def test_waiting_for_tables_returns_where_they_stand(database_url: str) -> None:
     """At once where they have the row, in the end where they do not; nowhere where nothing says so."""
     with PostgresJournal(database_url, 0) as journal, psycopg.connect(database_url, autocommit=True) as other:
         journal.claim()

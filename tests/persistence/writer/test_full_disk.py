@@ -144,7 +144,7 @@ class Kept:
         path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
 
-def test_the_oldest_snapshot_gives_way_to_a_new_one(disk: Path) -> None:
+def test_the_oldest_snapshot_is_deleted_for_a_new_one(disk: Path) -> None:
     """As many as it takes, and no more; what was taken is good, and is what recovery begins with."""
     kept = Kept(disk)
     for rows in (1_000, 1_000, 400):
@@ -162,7 +162,7 @@ def test_the_oldest_snapshot_gives_way_to_a_new_one(disk: Path) -> None:
     assert kept.seqs() == [2_430, 2_420, 2_410]
 
 
-def test_the_only_good_snapshot_never_gives_way(disk: Path) -> None:
+def test_the_only_good_snapshot_is_never_deleted(disk: Path) -> None:
     """The damaged ones do; and where those are not room enough nothing is forgotten, and nothing is left."""
     kept = Kept(disk)
     for rows in (600, 1_000, 1_000):
@@ -176,7 +176,7 @@ def test_the_only_good_snapshot_never_gives_way(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [1, 2])
-def test_where_giving_way_makes_no_room_nothing_gives_way(disk: Path, keep: int) -> None:
+def test_no_snapshot_is_deleted_where_that_makes_no_room(disk: Path, keep: int) -> None:
     kept = Kept(disk, keep)
     kept.take(50)
     if keep == 2:
@@ -191,7 +191,7 @@ def test_where_giving_way_makes_no_room_nothing_gives_way(disk: Path, keep: int)
     assert kept.take(1) is not None
 
 
-def test_what_a_cut_journal_was_cut_for_never_gives_way(disk: Path) -> None:
+def test_the_snapshot_that_a_cut_journal_needs_is_never_deleted(disk: Path) -> None:
     """It is the oldest, and the only one from which the first rows that are left can be told."""
     kept = Kept(disk)
     for rows in (600, 1_000, 1_000):

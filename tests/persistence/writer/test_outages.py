@@ -129,7 +129,7 @@ def test_past_the_outage_limit_the_writer_stops_and_a_successor_recovers(server:
     writer.wait(100, WAIT_S)
     server.stop("immediate")
     push(writer, rows[100:200])
-    with pytest.raises(Unavailable, match="away for more than"):
+    with pytest.raises(Unavailable, match="unavailable for more than"):
         writer.wait(200, WAIT_S)
     with pytest.raises(Unavailable):
         writer.has_room()

@@ -49,7 +49,7 @@ def tell(due: Notices) -> None:
         callback(failure)
 
 
-def test_it_looks_once_and_then_sends_batch_after_batch() -> None:
+def test_the_outbox_looks_once_and_then_sends_batch_after_batch() -> None:
     outbox = sending()
     assert seqs(outbox) == list(range(1, 11))
     outbox.sent()
@@ -110,15 +110,15 @@ def test_the_oldest_row_is_the_first_that_is_not_durable() -> None:
     assert outbox.oldest_at_us == ROWS[10].entry.at_us
 
 
-def test_it_is_said_whether_the_database_is_away_or_slow() -> None:
+def test_congestion_says_whether_the_database_is_unavailable_or_slow() -> None:
     outbox = filled()
     outbox.next_step(0)
     assert outbox.congestion() == "the database is slow"
     outbox.refused(Unavailable("away"), 0)
-    assert outbox.congestion() == "the database is away"
+    assert outbox.congestion() == "the database is unavailable"
 
 
-def test_who_asks_for_a_row_that_is_durable_is_told_at_once() -> None:
+def test_a_durable_row_is_reported_at_once() -> None:
     told: list[PersistenceError | None] = []
     outbox = sending()
     outbox.sent()
@@ -128,7 +128,7 @@ def test_who_asks_for_a_row_that_is_durable_is_told_at_once() -> None:
     assert outbox.on_durable(11, told.append) == []
 
 
-def test_asking_again_changes_nothing() -> None:
+def test_asking_for_the_next_step_again_changes_nothing() -> None:
     outbox = sending()
     batch = outbox.batch
     assert [outbox.next_step(1), outbox.next_step(2)] == ["send", "send"]
@@ -175,7 +175,7 @@ def test_a_batch_in_doubt_that_is_not_in_is_sent_as_it_was() -> None:
     assert outbox.batch is batch
 
 
-def test_who_waits_is_told_in_the_order_of_rows_and_then_of_asking() -> None:
+def test_waiters_are_notified_in_the_order_of_rows_and_then_of_asking() -> None:
     told: list[tuple[int, int]] = []
     outbox = sending()
     for number, seq in enumerate((7, 3, 7, 3, 12, 7)):
@@ -209,7 +209,7 @@ def test_a_journal_that_ends_elsewhere_is_the_end(position: Position, kind: type
         (after(ROWS[4], EPOCH + 1), "went back from row 10 to row 5"),
     ],
 )
-def test_a_journal_that_lacks_what_was_acknowledged_is_told_as_that(position: Position, words: str) -> None:
+def test_a_journal_that_lacks_acknowledged_rows_is_reported_as_a_loss(position: Position, words: str) -> None:
     """Whoever wrote it since: those who were told must hear of that, and not of a gap or of another writer."""
     outbox = sending()
     outbox.sent()
@@ -242,7 +242,7 @@ def test_a_gap_that_is_not_our_own_batch_is_the_end() -> None:
 
 
 @pytest.mark.parametrize("error", [Fenced("x"), Corrupt("x", 7), Diverged("x"), PersistenceError("x")])
-def test_what_cannot_be_tried_again_is_told_to_all(error: PersistenceError) -> None:
+def test_a_permanent_failure_reaches_all_waiters(error: PersistenceError) -> None:
     told: list[PersistenceError | None] = []
     outbox = sending()
     outbox.on_durable(5, told.append)
@@ -288,7 +288,7 @@ def test_an_outage_past_its_bound_is_the_end() -> None:
     outbox.next_step(13.5)
     outbox.refused(Unavailable("away"), 13.5)
     assert isinstance(outbox.failure, Unavailable)
-    assert "away for more than 10 s" in str(outbox.failure)
+    assert "unavailable for more than 10 s" in str(outbox.failure)
     assert "20 rows" in str(outbox.failure)
 
 
@@ -316,7 +316,7 @@ def test_after_closing_what_waits_is_written_and_then_it_stops() -> None:
     assert outbox.failure is None
 
 
-def test_what_comes_back_after_the_end_moves_the_watermark_and_nothing_else() -> None:
+def test_a_confirmation_after_the_end_moves_the_watermark_and_nothing_else() -> None:
     """It was stopped from outside while an attempt was under way."""
     told: list[PersistenceError | None] = []
     failure = Fenced("the lease is over")

@@ -63,7 +63,7 @@ def until(met, within_s: float = WAIT_S) -> None:
         time.sleep(0.01)
 
 
-def test_rows_arrive_as_they_are(rows: ProcessRows, database_url: str, epoch: int, seed: int) -> None:
+def test_the_writer_process_appends_rows_unchanged(rows: ProcessRows, database_url: str, epoch: int, seed: int) -> None:
     written = story(seed, 500).rows
     assert rows.position().last_seq == 0
     for batch in batches(written, seed):
@@ -122,7 +122,9 @@ def test_a_bug_in_the_process_stops_the_writer(rows: ProcessRows, caplog: pytest
     assert "Traceback" in caplog.text
 
 
-def test_what_the_process_would_log_is_logged_here(rows: ProcessRows, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_records_of_the_process_are_logged_by_its_parent(
+    rows: ProcessRows, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its parent knows the form and the place of the log; the process itself writes none."""
     rows.append(bids(0))
     assert not caplog.records
@@ -189,7 +191,7 @@ def test_signals_to_the_group_do_not_end_it(rows: ProcessRows, database_url: str
     assert rows.position().last_seq == len(bids(10))
 
 
-def test_it_ends_with_its_parent_however_that_ends(database_url: str, epoch: int) -> None:
+def test_the_process_ends_with_its_parent_however_that_ends(database_url: str, epoch: int) -> None:
     parent = subprocess.Popen(
         [
             sys.executable,

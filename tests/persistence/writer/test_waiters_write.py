@@ -101,7 +101,7 @@ def test_a_lone_waiter_writes_each_row_itself() -> None:
         assert here(journal) == [[row.entry.seq] for row in rows[1:]]
 
 
-def test_it_writes_what_others_left_there_as_well() -> None:
+def test_a_waiter_writes_rows_that_others_left_as_well() -> None:
     rows = bids(1)
     with writing(rows) as (writer, journal):
         told: list[PersistenceError | None] = []
@@ -112,7 +112,7 @@ def test_it_writes_what_others_left_there_as_well() -> None:
         assert here(journal) == [[row.entry.seq for row in rows[1:]]]
 
 
-def test_who_has_little_time_leaves_it_to_the_thread() -> None:
+def test_a_waiter_with_little_time_leaves_writing_to_the_thread() -> None:
     rows = bids(1)
     with writing(rows) as (writer, journal):
         writer.enqueue(*rows[1:], wakes=False)
@@ -120,7 +120,7 @@ def test_who_has_little_time_leaves_it_to_the_thread() -> None:
         assert here(journal) == []
 
 
-def test_what_was_lost_on_its_way_is_looked_for_by_the_thread() -> None:
+def test_the_thread_looks_for_a_batch_lost_on_its_way() -> None:
     rows = bids(1)
     with writing(rows) as (writer, journal):
         looks = journal.looks
@@ -130,7 +130,7 @@ def test_what_was_lost_on_its_way_is_looked_for_by_the_thread() -> None:
         assert (here(journal), journal.looks) == ([[row.entry.seq for row in rows[1:]]], looks + 1)
 
 
-def test_what_did_not_get_there_is_sent_again_by_the_thread() -> None:
+def test_the_thread_resends_a_batch_that_did_not_arrive() -> None:
     rows = bids(1)
     with writing(rows) as (writer, journal):
         journal.before = [fail(Unavailable("the database is away"))]
@@ -140,7 +140,7 @@ def test_what_did_not_get_there_is_sent_again_by_the_thread() -> None:
         assert [seqs for _, seqs in journal.writers[1:]] == 2 * [[row.entry.seq for row in rows[1:]]]
 
 
-def test_what_comes_while_a_waiter_writes_is_left_to_the_thread() -> None:
+def test_rows_that_come_while_a_waiter_writes_are_left_to_the_thread() -> None:
     """Also of somebody who does not wake it, because he waits himself."""
     rows = bids(2)
     first, second, third = rows[1:-2], rows[-2], rows[-1]
@@ -167,7 +167,7 @@ def test_what_comes_while_a_waiter_writes_is_left_to_the_thread() -> None:
         assert threads <= {writer._thread.ident, threading.get_ident()}
 
 
-def test_a_waiter_whose_time_is_up_is_let_go_and_its_row_is_written_all_the_same(
+def test_a_waiter_whose_time_is_up_is_released_and_its_row_is_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(write_behind, "WRITES_BY_HIMSELF_S_MIN", 0.05)
@@ -189,7 +189,7 @@ def test_a_waiter_whose_time_is_up_is_let_go_and_its_row_is_written_all_the_same
 
 
 @pytest.mark.parametrize("is_in", [False, True])
-def test_who_is_interrupted_leaves_the_question_to_the_thread(*, is_in: bool) -> None:
+def test_an_interrupted_waiter_leaves_the_outcome_to_the_thread(*, is_in: bool) -> None:
     rows = bids(1)
     with writing(rows) as (writer, journal):
         (journal.after if is_in else journal.before).append(fail(KeyboardInterrupt()))
@@ -214,7 +214,7 @@ def test_a_bug_stops_the_writer_for_everybody() -> None:
     assert len(journal.database.rows) == 1
 
 
-def test_an_interruption_while_all_are_told_stops_the_writer() -> None:
+def test_an_interruption_while_waiters_are_notified_stops_the_writer() -> None:
     """Somebody may not have heard of rows that are durable: that must not go on as if all had."""
 
     class Interrupted:
@@ -235,7 +235,7 @@ def test_an_interruption_while_all_are_told_stops_the_writer() -> None:
         writer.close()
 
 
-def test_rows_of_one_who_never_came_to_wait_are_written_by_and_by() -> None:
+def test_rows_that_nobody_waits_for_are_written_by_and_by() -> None:
     rows = bids(1)
     with writing(rows) as (writer, journal):
         writer.enqueue(*rows[1:], wakes=False)
@@ -244,7 +244,7 @@ def test_rows_of_one_who_never_came_to_wait_are_written_by_and_by() -> None:
         assert here(journal) == []
 
 
-def test_closing_waits_for_one_who_writes() -> None:
+def test_closing_waits_for_a_waiter_that_writes() -> None:
     rows = bids(1)
     begun, go_on = threading.Event(), threading.Event()
     with writing(rows) as (writer, journal):

@@ -58,7 +58,7 @@ def writer_on(journal: Held, limits: Limits = QUICK) -> WriteBehind:
 # --- without a database --------------------------------------------------------------------------------------------
 
 
-def test_batches_grow_with_what_waits(held: Held):
+def test_batches_grow_with_the_queue(held: Held):
     rows = bids(100)
     with writer_on(held, Limits(batch_rows_max=50)) as writer:
         writer.enqueue(rows[0])
@@ -127,7 +127,7 @@ def test_an_attempt_is_cut_by_another_thread_and_closed_by_its_own(held: Held):
         writer.close(0.0)
 
 
-def test_it_is_said_for_how_long_the_database_has_been_away(held: Held):
+def test_congestion_says_for_how_long_the_database_has_been_unavailable(held: Held):
     """A person reads this, of a market that takes nothing more."""
 
     def away() -> MemoryJournal:
@@ -140,7 +140,7 @@ def test_it_is_said_for_how_long_the_database_has_been_away(held: Held):
     while writer._outbox.outage_since_s is None:
         time.sleep(0.001)
     time.sleep(0.15)
-    found = re.fullmatch(r"the database is away, for (\S+) s now", writer.congestion())
+    found = re.fullmatch(r"the database is unavailable, for (\S+) s now", writer.congestion())
     assert found is not None
     assert 0.1 <= float(found[1]) <= time.monotonic() - began_s + 0.1
     with pytest.raises(Unavailable):
@@ -203,7 +203,7 @@ def test_listeners_are_brought_every_durable_row_once_in_order(held: Held):
     assert not late.too_early
 
 
-def test_listeners_are_told_of_the_failure(held: Held):
+def test_listeners_are_notified_of_the_failure(held: Held):
     """Those who are there and those who come; rows that were refused are never brought."""
     held.errors = [Fenced("another leads")]
     held.gate.set()
@@ -240,7 +240,7 @@ def test_full_means_refuse_now_and_room_comes_back(held: Held):
     assert held.position().last_seq == 11
 
 
-def test_bytes_are_a_bound_too(held: Held):
+def test_the_queue_is_bounded_in_bytes_too(held: Held):
     rows = bids(100)
     size = len(rows[0].command_json) + len(rows[0].events_json)
     with writer_on(held, Limits(queue_bytes_max=size)) as writer:
@@ -272,7 +272,7 @@ def test_a_row_out_of_order_is_a_bug(held: Held):
 
 
 @pytest.mark.parametrize("error", [Fenced("x"), Gap("x"), Corrupt("x", 7), PersistenceError("x"), ValueError("a bug")])
-def test_what_cannot_be_tried_again_stops_everything(held: Held, error: Exception):
+def test_a_permanent_failure_stops_the_writer(held: Held, error: Exception):
     rows = bids(20)
     expected = type(error) if isinstance(error, PersistenceError) else PersistenceError
     told = []
@@ -311,7 +311,7 @@ def test_past_the_outage_limit_it_stops(held: Held):
     held.gate.set()
     writer = writer_on(held, Limits(backoff_s_min=0.01, backoff_s_max=0.01, outage_s_max=0.1))
     feed(writer, bids(10))
-    with pytest.raises(Unavailable, match="away for more than"):
+    with pytest.raises(Unavailable, match="unavailable for more than"):
         writer.wait(10, WAIT_S)
     assert writer.status().state == "failed"
     with pytest.raises(Unavailable):
@@ -344,7 +344,7 @@ def test_closing_while_the_database_is_away_gives_up_in_time(held: Held):
     assert not writer._thread.is_alive()
 
 
-def test_it_can_be_stopped_from_outside_as_if_it_had_failed(held: Held):
+def test_the_writer_can_be_stopped_from_outside_as_if_it_had_failed(held: Held):
     """Who waits and who comes gets the first failure; what was under way may be in, and nothing more is written."""
     rows, told, failures = bids(20), [], [Fenced("the lease is over"), Unavailable("too late")]
     writer = writer_on(held, Limits(batch_rows_max=5))
@@ -383,7 +383,7 @@ class AnswersLost(MemoryJournal):
             raise Unavailable("the answer is lost")
 
 
-def test_what_is_acknowledged_is_kept_before_anybody_is_told():
+def test_the_high_water_mark_is_kept_before_waiters_are_notified():
     """Also of a batch whose answer was lost, and that was looked for."""
     journal, rows, kept = AnswersLost(MemoryDatabase()), bids(40), list[tuple[int, bytes]]()
     journal.claim()
@@ -467,7 +467,9 @@ def test_a_connection_lost_around_the_commit(database_url: str, moment):
     ],
 )
 @pytest.mark.parametrize("moment", ["before", "sent", "answered"])
-def test_a_connection_lost_elsewhere(database_url: str, pattern: bytes, batch_rows: int, moment):
+def test_a_connection_cut_at_any_statement_loses_and_doubles_nothing(
+    database_url: str, pattern: bytes, batch_rows: int, moment
+):
     rows = bids(3 * batch_rows)
     with Proxy(database_url) as proxy, open_writer(proxy.url, QUICK, claim_url=database_url) as writer:
         for start in range(0, len(rows), batch_rows):

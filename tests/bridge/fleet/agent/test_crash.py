@@ -138,7 +138,7 @@ def test_a_worker_killed_between_completion_and_settlement(service: ServiceProce
     assert platform.paid == [PRICE]
 
 
-def test_told_to_end_once_and_twice(service: ServiceProcess, platform: Platform) -> None:
+def test_a_worker_ends_at_one_signal_in_order_and_at_two_at_once(service: ServiceProcess, platform: Platform) -> None:
     """A signal ends a worker after the work in hand, a second one at once: then the award is void."""
     with platform.worker(service.url, service.key, "patient") as process:
         award = platform.win(f"t{platform.name}-1")

@@ -120,7 +120,7 @@ def test_the_slot_stays_on_sale_while_the_budget_pays(stage: Stage) -> None:
         until(lambda: stage.owner.bid(bid_id).status == "settled")
 
 
-def test_a_market_that_goes_away_before_it_is_told_keeps_no_slot_waiting(stage: Stage) -> None:
+def test_a_market_that_fails_before_the_end_is_reported_keeps_no_slot_waiting(stage: Stage) -> None:
     """What was done by award is settled when the market is back; meanwhile the budget pays for other work."""
     away = Between(stage.market)
     stage.market = cast(Market, away)
@@ -203,7 +203,7 @@ def test_a_budget_that_does_not_answer_is_asked_again(stage: Stage, method: str)
     assert (platform.purse_tokens, platform.reserved) == (940, {})
 
 
-def test_without_budget_nothing_is_worked(stage: Stage) -> None:
+def test_no_task_is_worked_without_a_budget(stage: Stage) -> None:
     labour, task_id = Labour(), stage.task()
     platform = Platform(task_id, purse_tokens=99)
     with running(worker(stage, labour, platform)):

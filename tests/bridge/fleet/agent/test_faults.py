@@ -102,7 +102,7 @@ def test_a_source_that_answers_badly_at_any_step(stage: Stage, method: str, when
     assert stage.paid_tokens == 50
 
 
-def test_a_worker_that_is_told_to_end_while_the_market_is_away_ends(stage: Stage) -> None:
+def test_a_worker_ends_when_told_though_the_market_is_unavailable(stage: Stage) -> None:
     """It gives up after some tries; the next start settles what is left."""
     between, labour, task_id = between_market(stage), Labour(), stage.task()
     award_id = stage.award(task_id)
@@ -185,7 +185,7 @@ def test_an_award_that_another_has_ended_counts_as_what_it_is(
         assert end(stage.market, award, None) == told, "what was never begun is as what has failed"
 
 
-def test_what_is_no_end_of_an_award_is_raised(stage: Stage) -> None:
+def test_a_refusal_that_does_not_end_an_award_is_raised(stage: Stage) -> None:
     """It was refused for something that only a person can mend, and the award is still there."""
     between = between_market(stage)
     award = stage.award_row(stage.award(stage.task()))
@@ -228,7 +228,7 @@ def left_in_hand(stage: Stage, task_id: str, award_id: int | None, worker_id: st
     return claim
 
 
-def test_what_was_in_work_is_voided_and_not_worked_again(stage: Stage) -> None:
+def test_a_task_in_work_at_a_crash_is_voided_and_not_worked_again(stage: Stage) -> None:
     """An award that is claimed and not completed was in work when the process died."""
     labour, task_id = Labour(), stage.task()
     award_id = stage.award(task_id)
@@ -248,7 +248,7 @@ def test_what_was_in_work_is_voided_and_not_worked_again(stage: Stage) -> None:
     assert labour.award_ids != [award_id]
 
 
-def test_what_was_in_a_slot_that_is_not_sold_any_more_is_voided_too(stage: Stage) -> None:
+def test_an_award_of_a_slot_that_is_no_longer_sold_is_voided_too(stage: Stage) -> None:
     task_id = stage.task()
     award_id = stage.award(task_id, f"{stage.slot_id}-old")
     left_in_hand(stage, task_id, award_id)
@@ -257,7 +257,7 @@ def test_what_was_in_a_slot_that_is_not_sold_any_more_is_voided_too(stage: Stage
     assert raised == []
 
 
-def test_what_was_completed_is_only_settled(stage: Stage) -> None:
+def test_a_completed_task_is_only_settled_after_a_crash(stage: Stage) -> None:
     """Death between completion and settlement: nothing is worked again, and what is settled is what was recorded."""
     labour, task_id = Labour(), stage.task()
     award_id = stage.award(task_id)
@@ -269,7 +269,7 @@ def test_what_was_completed_is_only_settled(stage: Stage) -> None:
     assert (row.actual_cost_tokens, row.actual_impact) == (77, 0.125)
 
 
-def test_what_has_failed_is_only_voided(stage: Stage) -> None:
+def test_a_failed_task_is_only_voided_after_a_crash(stage: Stage) -> None:
     labour, task_id = Labour(), stage.task()
     award_id = stage.award(task_id)
     stage.source.fail(left_in_hand(stage, task_id, award_id), "no")

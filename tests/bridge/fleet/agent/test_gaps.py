@@ -40,7 +40,7 @@ def test_never_visited_comes_first_and_the_better_paid_of_those() -> None:
     assert order == ["paid", "new", "good"]
 
 
-def test_the_edges() -> None:
+def test_scores_of_no_gap_one_gap_and_gaps_without_budgets() -> None:
     """No gap, one gap, no budgets at all, gaps without an artifact: nothing is divided by nothing."""
     assert get_top_gap([], {"h": 1.0}) is None
     assert score_gaps([], {}) == []
@@ -71,7 +71,7 @@ def test_equal_ones_stand_in_the_order_of_their_ids() -> None:
         (Gap("g", 1, 0.5, "h"), {"h": None}, "budgets_tokens['h']"),
     ],
 )
-def test_what_makes_no_sense_is_named_and_moves_no_other(
+def test_a_gap_with_impossible_numbers_is_named_and_moves_no_other(
     gap: Gap, budgets: dict[str, Any], field: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A gap of that kind is passed over, and such a budget counts as none."""
@@ -86,14 +86,14 @@ def test_what_makes_no_sense_is_named_and_moves_no_other(
     assert get_top_gap([gap, *others], budgets) == told[0].gap
 
 
-def test_what_is_at_its_bound_counts() -> None:
+def test_a_gap_at_the_bound_counts() -> None:
     """As many visits and tokens as the market can have; a mean of nothing, and of all."""
     gaps = [Gap("most", SEQ_MAX, 1.0, "rich"), Gap("least", 1, 0.0, "poor"), Gap("beyond", SEQ_MAX + 1, 1.0)]
     told = score_gaps(gaps, {"rich": TOKENS_MAX, "poor": TOKENS_MAX + 1})
     assert [(one.gap.gap_id, one.budget) for one in told] == [("least", 0.0), ("most", pytest.approx(0.3))]
 
 
-def test_the_same_whatever_the_order(seed: int) -> None:
+def test_scores_of_random_gaps_match_the_formula_in_any_order(seed: int) -> None:
     """Against a naive reading of the formula, over random gaps."""
     rng = random.Random(seed)
     for _ in range(200):

@@ -33,7 +33,7 @@ def test_a_pause_is_never_shorter_than_the_other_side_asks_for() -> None:
     assert pauses.next_s(60.0) == 60.0
 
 
-def test_who_insists_waits_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_waits_at_least_as_long_as_the_server_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     """And as long as pauses grow where nothing is said; then it has the answer."""
     answers: list[Exception | str] = [
         TooManyRequests("slow down", 7.5),
@@ -55,7 +55,7 @@ def test_who_insists_waits_as_long_as_it_is_told(monkeypatch: pytest.MonkeyPatch
     assert [PAUSE_FIRST_S <= pause_s <= 4 * PAUSE_FIRST_S for pause_s in waited_s[1:]] == [True, True]
 
 
-def test_a_worker_that_ends_insists_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_ends_retries_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the other side asks for, no pause is long then."""
     ending, slept_s = Ending(), list[float]()
     ending.ask(at_once=False)
@@ -73,7 +73,7 @@ def test_a_worker_that_ends_insists_a_few_times_only(monkeypatch: pytest.MonkeyP
     assert slept_s == [_PAUSE_ENDING_S_MAX] * _TRIES_ENDING_MAX
 
 
-def test_of_two_who_tell_it_to_end_the_stronger_holds() -> None:
+def test_of_two_requests_to_stop_the_stronger_holds() -> None:
     ending, work = Ending(), Future[int]()
     assert (ending.asked, ending.at_once, ending.wait(0.0)) == (False, False, False)
     ending.ask(at_once=False)
@@ -86,7 +86,7 @@ def test_of_two_who_tell_it_to_end_the_stronger_holds() -> None:
     assert ending.wait_for(work)
 
 
-def test_what_asking_again_does_not_cure_is_raised_at_once() -> None:
+def test_errors_that_a_retry_does_not_cure_are_raised_at_once() -> None:
     def ask() -> None:
         raise ValueError("a bug")
 

@@ -28,7 +28,7 @@ def worker(stage: Stage, labour: Labour, worker_id: str = "w", **said: Any) -> W
     return Worker(stage.market, stage.source, labour, stage.settings(worker_id, **said))
 
 
-def test_won_worked_settled_and_on_sale_again(stage: Stage) -> None:
+def test_a_won_slot_is_worked_settled_and_offered_again(stage: Stage) -> None:
     """AUC-15: the winning bid is read, its task worked, and the wallet pays the clearing price."""
     labour, task_id = Labour(), stage.task()
     bid_id = stage.bid(task_id)
@@ -54,7 +54,7 @@ def test_won_worked_settled_and_on_sale_again(stage: Stage) -> None:
     assert stage.slot_status() == "withdrawn"
 
 
-def test_task_after_task(stage: Stage) -> None:
+def test_a_worker_does_one_task_after_the_other(stage: Stage) -> None:
     labour = Labour()
     with running(worker(stage, labour)) as raised:
         for number in range(1, 5):
@@ -338,7 +338,7 @@ def test_a_wait_that_is_refused_is_made_again_when_the_market_says_so(
     assert loop._wait_for_award() == 0.0
 
 
-def test_what_another_provider_sells_is_left_alone(stage: Stage) -> None:
+def test_slots_of_another_provider_are_left_alone(stage: Stage) -> None:
     """Even where it has this slot's name: the price would be another's, and so is the work."""
     labour = Labour()
     stage.owner.open_account(f"other-{stage.provider_id}", "provider")
@@ -389,7 +389,7 @@ def test_stopped_after_the_work_in_hand(stage: Stage) -> None:
     assert stage.slot_status() == "settled", "it was offered again"
 
 
-def test_stopped_at_once(stage: Stage) -> None:
+def test_a_worker_stopped_at_once_fails_its_task_and_voids_its_award(stage: Stage) -> None:
     """The work in hand fails and its award is voided, while the work still runs; its result counts no more."""
     labour, task_id = Labour(gated=True), stage.task()
     award_id = stage.award(task_id)
@@ -425,7 +425,7 @@ def test_an_award_that_comes_while_it_ends_is_given_back(stage: Stage) -> None:
     assert len(labour.begun) == 1
 
 
-def test_an_award_that_another_works_is_none_of_who_ends(stage: Stage) -> None:
+def test_a_worker_that_ends_leaves_an_award_that_another_works(stage: Stage) -> None:
     """It shares the slot, so it cannot take it off sale; the work goes on, and is paid."""
     labour = Labour(gated=True)
     looked = Between(stage.source)
@@ -457,7 +457,7 @@ def test_an_award_that_is_found_while_it_ends_is_not_begun(stage: Stage) -> None
     assert labour.begun == []
 
 
-def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
+def test_errors_that_only_an_operator_can_mend_are_raised(stage: Stage) -> None:
     settings = stage.settings()
     wrong = WorkerSettings(
         worker_id="w", market_id=f"no-{stage.market_id}", slot_ids=settings.slot_ids, provider_id=settings.provider_id
@@ -485,7 +485,7 @@ def test_what_only_a_person_can_mend_is_raised(stage: Stage) -> None:
         ({"wait_s": 61.0}, "wait_s"),
     ],
 )
-def test_wrong_settings_are_named(said: dict[str, Any], field: str) -> None:
+def test_a_wrong_worker_setting_is_named_in_the_error(said: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as refused:
         settings(**said).check()
     assert refused.value.field == field

@@ -83,7 +83,7 @@ def test_a_token_to_a_friend_and_back_changes_nothing(market: Exchange, clock: M
 
 
 @pytest.mark.parametrize("way", ["hold", "bid", "won"])
-def test_what_is_held_over_midnight_is_charged_when_it_is_free_again(
+def test_tokens_held_over_midnight_are_charged_when_they_are_free_again(
     market: Exchange, clock: ManualClock, way: str
 ) -> None:
     """A hold, a bid in a market that nobody calls, and a slot of a friend that is voided."""
@@ -114,7 +114,7 @@ def test_what_is_held_over_midnight_is_charged_when_it_is_free_again(
 
 
 @pytest.mark.parametrize("friend", ["friend", "shop"])
-def test_what_is_parked_with_a_friend_over_midnight_is_charged_there(
+def test_tokens_parked_with_a_friend_over_midnight_are_charged_there(
     market: Exchange, clock: ManualClock, friend: str
 ) -> None:
     """A provider too: only what it was paid for slots is not asked for."""
@@ -124,7 +124,7 @@ def test_what_is_parked_with_a_friend_over_midnight_is_charged_there(
     assert group == honest < TOKENS
 
 
-def test_what_is_moved_before_it_is_asked_is_owed(market: Exchange, clock: ManualClock) -> None:
+def test_tokens_moved_before_the_charge_are_owed(market: Exchange, clock: ManualClock) -> None:
     """Between midnight and the walk: the debt waits for the tokens, whoever has them at the next midnight."""
     cunning = Cunning(market, clock)
     owners = ["a", "friend"]
@@ -163,7 +163,7 @@ def test_tokens_that_are_really_new_or_spent_are_not_charged(market: Exchange, c
     assert market.wallet("a").balance_tokens == 0
 
 
-def test_what_rewards_are_paid_from_is_not_idle(market: Exchange, clock: ManualClock) -> None:
+def test_the_account_that_pays_rewards_is_not_idle(market: Exchange, clock: ManualClock) -> None:
     market.open_account("pool")
     market.mint("pool", TOKENS, "fund:rewards")
     rewards = {"reward_tokens_per_impact": 1, "reward_cap_tokens": 1, "reward_day_cap_tokens": 1}

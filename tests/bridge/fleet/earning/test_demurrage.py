@@ -75,7 +75,7 @@ def reckoned(wallet: Wallet, statement: list[MovementRow], since_us: int, end_us
     return max(0, idle - terms.exempt_tokens) * terms.ppm // 1_000_000
 
 
-def test_idle_tokens_pay(market: Exchange, clock: ManualClock) -> None:
+def test_idle_tokens_are_charged_once_a_period(market: Exchange, clock: ManualClock) -> None:
     """floor((idle - exempt) * ppm / 1,000,000): 1,099 idle tokens beyond 100 free ones at 1 % pay 9, not 10."""
     market.open_account("a")
     market.mint("a", 1_099, "grant:initial")
@@ -89,7 +89,7 @@ def test_idle_tokens_pay(market: Exchange, clock: ManualClock) -> None:
     assert collect(market, TERMS).tokens == 9, "a charge is no spending"
 
 
-def test_it_can_be_burnt(market: Exchange, clock: ManualClock) -> None:
+def test_demurrage_can_be_burned(market: Exchange, clock: ManualClock) -> None:
     market.open_account("q", "quest")
     market.mint("q", 10_100, "grant:initial")
     clock.set_us(MIDNIGHT_US + 2 * DAY_US)
@@ -98,7 +98,7 @@ def test_it_can_be_burnt(market: Exchange, clock: ManualClock) -> None:
     assert market.wallet(TREASURY).balance_tokens == 0
 
 
-def test_it_is_off_unless_it_is_set(market: Exchange, clock: ManualClock) -> None:
+def test_demurrage_is_off_by_default(market: Exchange, clock: ManualClock) -> None:
     assert demurrage_of(Config()).ppm == 0
     market.open_account("a")
     market.mint("a", 10_000, "grant:initial")
@@ -108,7 +108,7 @@ def test_it_is_off_unless_it_is_set(market: Exchange, clock: ManualClock) -> Non
     assert charges(market, "a") == []
 
 
-def test_what_is_charged_follows_from_the_statements(
+def test_the_charge_follows_from_the_statements(
     market: Exchange, clock: ManualClock, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random histories of eight days, against the naive reckoning, account for account; pages of three accounts."""
@@ -184,7 +184,7 @@ def _something_happens(
             pass
 
 
-def test_nobody_pays_twice_beyond_every_retry_window_and_restart(
+def test_no_account_is_charged_twice_beyond_any_retry_window_or_restart(
     database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The ledger remembers a period's charge when the ids of commands are long forgotten, and for the next process."""
@@ -235,7 +235,7 @@ def test_two_that_walk_at_the_same_moment_charge_once(market: Exchange, clock: M
     assert market.wallet(TREASURY).balance_tokens == 200
 
 
-def test_who_spends_in_that_very_moment_owes_it(market: Exchange, clock: ManualClock) -> None:
+def test_an_account_that_spends_at_midnight_owes_its_demurrage(market: Exchange, clock: ManualClock) -> None:
     """LED-5: the charge is checked against what is available like any payment; it is asked again, and paid once."""
     for name in ("a", "b"):
         market.open_account(name)
@@ -256,7 +256,7 @@ def test_who_spends_in_that_very_moment_owes_it(market: Exchange, clock: ManualC
     assert (market.wallet("a").balance_tokens, owing(market)) == (0, {})
 
 
-def test_what_one_debt_takes_another_cannot_have() -> None:
+def test_tokens_that_pay_one_debt_pay_no_other() -> None:
     """Of several debts of an account as many are asked as it can pay together: a refusal would be a row for nothing."""
     owed = [("a", 1, 60), ("a", 2, 50), ("a", 3, 40), ("b", 1, 100), ("b", 2, 1)]
     rows = [DebtRow(name, period, str(period), tokens, 0, False, 100) for name, period, tokens in owed]
@@ -304,9 +304,7 @@ def test_a_process_may_die_between_any_two_of_its_steps(market: Exchange, clock:
     assert owing(market) == {}
 
 
-def test_what_is_owed_for_long_is_forgiven(
-    market: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_debts_are_forgiven(market: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """So an account that never has anything free does not fill the table."""
     monkeypatch.setattr(demurrage, "DEBTS_PER_ACCOUNT_MAX", 2)
     market.open_account("a")

@@ -70,7 +70,7 @@ def plan_of(tasks: list[Task], wallet: Wallet, now=START, config: Config = CONFI
     return plan(score_tasks(tasks, {}, config), {"q": fraction}, wallet, now, config)
 
 
-def test_random_days_of_a_wallet(seed: int) -> None:
+def test_bids_of_random_wallets_follow_the_formula(seed: int) -> None:
     """BRG-1, AUC-9: clamp(fraction * EV in tokens, 0, what there is // tasks bid for), or within the threshold of it.
 
     Tasks come, go, change and are blocked; bids win and lapse; the wallet earns and spends.
@@ -184,7 +184,7 @@ def test_a_bid_past_its_deadline_counts_for_nothing() -> None:
         ([task(1), task(2)], 1, {"funds"}),
     ],
 )
-def test_why_not(tasks: list[Task], tokens: int, reasons: set[str]) -> None:
+def test_each_task_without_a_bid_is_reported_with_its_reason(tasks: list[Task], tokens: int, reasons: set[str]) -> None:
     """BRG-1: a zero bid is not placed; each task without a bid is named with its reason, and so is a cancellation."""
     planned = plan_of(tasks, Wallet(tokens, [], frozenset({"t9"})))
     assert changes(planned) == []

@@ -63,7 +63,7 @@ def test_the_columns_are_the_formula_to_the_last_bit(seed: int, means: dict[str,
         assert not scores.unsound
 
 
-def test_one_task_by_hand() -> None:
+def test_the_score_of_one_task_worked_out_by_hand() -> None:
     """BRG-2, BRG-1, AUC-9: 0.8 * 0.5 * 0.5 impact for 20,000 tokens; at the usual 10,000 it would be worth 20,000."""
     task = Task("t", "q", importance=0.8, downstream_impact=0.5, tractability=0.5, estimated_cost_tokens=20_000)
     (scored,) = score_tasks([task], {}).ranked()
@@ -137,7 +137,7 @@ def test_the_largest_sound_numbers_have_finite_sums() -> None:
     assert split(1_000, scores.sum_by_quest()) == {"q": 1_000}
 
 
-def test_what_is_worth_more_than_all_tokens_is_worth_all_tokens() -> None:
+def test_a_value_is_capped_at_all_tokens() -> None:
     """BRG-1: a bid is at most all the tokens that there can be."""
     scores = score_tasks([Task("t", "q", 1e6, 1e6, 1.0, estimated_cost_tokens=1)], {})
     assert (scores[0].ev_tokens, dict(scores.unsound)) == (TOKENS_MAX, {})
@@ -163,7 +163,7 @@ def test_a_wrong_mean_is_named_and_counts_as_unknown(
     assert f"mean_cost_tokens[{task_type!r}]" in caplog.text
 
 
-def test_no_tasks() -> None:
+def test_no_tasks_give_an_empty_ranking() -> None:
     """BRG-2: nothing is an order too."""
     scores = score_tasks([], {})
     assert list(scores.ranked()) == []

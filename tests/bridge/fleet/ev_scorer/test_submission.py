@@ -109,7 +109,7 @@ def numbers(report: BidReport) -> tuple[int, int, int, int, dict[str, int]]:
     return report.placed, report.amended, report.cancelled, report.kept, dict(report.skipped)
 
 
-def test_a_backlog_in_the_book(market: Market) -> None:
+def test_each_open_task_of_a_backlog_gets_a_capped_bid(market: Market) -> None:
     """BRG-1, AUC-8: 0.6 of what each unblocked open task is worth, capped at the wallet // tasks; again: nothing."""
     stage = Stage(market, 3_000)
     for name, value in (("high", 5.0), ("mid", 1.0), ("low", 0.5), ("nothing", 0.001)):
@@ -125,7 +125,7 @@ def test_a_backlog_in_the_book(market: Market) -> None:
     assert numbers(stage.submit()) == (0, 0, 0, 3, {"blocked": 1, "zero": 1})
 
 
-def test_what_rests_follows_the_backlog(market: Market) -> None:
+def test_resting_bids_are_amended_or_cancelled_as_the_backlog_changes(market: Market) -> None:
     """BRG-1, BID-5: amended rather than doubled, cancelled when blocked, done or gone, and the cap grows with it."""
     stage = Stage(market, 1_000)
     for number in range(5):
@@ -213,7 +213,7 @@ def test_tokens_that_are_spent_between_reading_and_bidding(market: Market) -> No
     assert stage.book() == {"a": 300, "b": 300}
 
 
-def test_an_answer_that_was_lost(market: Market) -> None:
+def test_submitting_again_after_a_lost_answer_does_each_thing_once(market: Market) -> None:
     """IDM-1, BID-5: submitting again after an unknown outcome does each thing once, also an amendment."""
     stage = Stage(market, 1_000)
     stage.task("a")
@@ -283,7 +283,7 @@ def test_quests_that_share_a_wallet_share_its_cap(market: Market) -> None:
 
 
 @pytest.mark.parametrize("fraction", [math.nan, math.inf, -0.1, 11.0, 10**400, None, "half"])
-def test_one_wallet_that_is_not_there_stops_no_other(market: Market, fraction: Any) -> None:
+def test_a_missing_wallet_stops_no_other(market: Market, fraction: Any) -> None:
     """BRG-1: nor does one whose fraction is no number, or out of bounds."""
     stage = Stage(market, 900)
     stage.task("t")

@@ -85,7 +85,7 @@ def test_a_release_gives_all_of_it_back(budgets: DailyBudgets) -> None:
     assert reserve(budgets, "t", 100).reservation_id != made.reservation_id
 
 
-def test_a_cost_that_is_told_after_a_release_is_charged(budgets: DailyBudgets) -> None:
+def test_a_cost_reported_after_a_release_is_charged(budgets: DailyBudgets) -> None:
     """BRG-4, Precisely: a worker that was taken for dead burned what it burned; from what is left, once."""
     budgets.allocate({"q": 100})
     made = reserve(budgets, "t", 60)
@@ -97,7 +97,7 @@ def test_a_cost_that_is_told_after_a_release_is_charged(budgets: DailyBudgets) -
     assert numbers(budgets) == (100, 80, 20, 30)
 
 
-def test_what_costs_more_takes_what_is_left_and_no_more(budgets: DailyBudgets) -> None:
+def test_a_cost_above_the_reservation_takes_the_rest_of_the_day_and_no_more(budgets: DailyBudgets) -> None:
     """BRG-4, Precisely: a quest never spends more than it has; what work has burned beyond that is an overrun."""
     budgets.allocate({"q": 100, "r": 100})
     made, other = reserve(budgets, "t", 30), reserve(budgets, "u", 50)
@@ -142,7 +142,7 @@ def test_many_threads_that_reserve_and_end(seed: int, budgets: DailyBudgets) -> 
     assert len({one.reservation_id for one in ended}) == len(ended)
 
 
-def test_splits_while_others_spend(seed: int, budgets: DailyBudgets) -> None:
+def test_a_split_while_others_spend_keeps_the_sum_of_the_day(seed: int, budgets: DailyBudgets) -> None:
     """BRG-4: a split in the middle of it neither fails nor takes what was used, and the sum of the day stays."""
     budgets.allocate({"q": 500, "r": 500})
     over = threading.Event()
@@ -178,7 +178,7 @@ def test_splits_while_others_spend(seed: int, budgets: DailyBudgets) -> None:
         ("worker_id", ("t", "q", 1, "w" * 129)),
     ],
 )
-def test_bad_input_is_named(budgets: DailyBudgets, field: str, arguments: tuple) -> None:
+def test_a_wrong_argument_of_a_reservation_is_named(budgets: DailyBudgets, field: str, arguments: tuple) -> None:
     with pytest.raises(Invalid, match=field):
         budgets.reserve(*arguments)
     assert budgets.reserved() == []
@@ -210,13 +210,15 @@ def test_shards_do_not_see_each_other(module_database_url: str, budgets: DailyBu
             other.release(made.reservation_id)
 
 
-def test_a_database_that_is_away() -> None:
+def test_reservations_fail_safely_while_the_database_is_unavailable() -> None:
     """Nothing is known then, and asking again is safe."""
     with DailyBudgets("postgresql://127.0.0.1:1/none") as away, pytest.raises(Unavailable):
         away.allocations()
 
 
-def test_the_tables_insist_themselves(module_database_url: str, budgets: DailyBudgets, shard_id: int) -> None:
+def test_the_tables_refuse_to_spend_more_than_a_quest_has(
+    module_database_url: str, budgets: DailyBudgets, shard_id: int
+) -> None:
     """BRG-4: whatever program writes them, a quest cannot spend more than it has."""
     budgets.allocate({"q": 10})
     with psycopg.connect(module_database_url, autocommit=True) as connection:

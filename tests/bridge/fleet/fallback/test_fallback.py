@@ -63,9 +63,7 @@ def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudg
     assert fallback.next_task("w") == "t45"
 
 
-def test_a_task_that_somebody_was_told_of_comes_again_with_the_next_ranking(
-    budgets: DailyBudgets, clock: ManualClock
-) -> None:
+def test_a_task_handed_out_comes_again_with_the_next_ranking(budgets: DailyBudgets, clock: ManualClock) -> None:
     """Whoever was told of it may have died, or had no room for it; until then nobody else is sent for it."""
     source = MemoryTasks([Quest("q", "w")], [task("best", 1.0), task("second", 0.9)])
     fallback = BudgetServices(source, budgets, clock, CONFIG)
@@ -76,7 +74,7 @@ def test_a_task_that_somebody_was_told_of_comes_again_with_the_next_ranking(
         clock.set_us(clock() + 1)
 
 
-def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None:
+def test_a_new_day_is_split_without_yesterdays_spending(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: what was spent yesterday is no part of today's."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1_000), task("b", 0.9, 1_000)])
     fallback = BudgetServices(source, budgets, clock, CONFIG)
@@ -87,13 +85,13 @@ def test_midnight_splits_anew(budgets: DailyBudgets, clock: ManualClock) -> None
     assert fallback.next_task("w") == "b"
 
 
-def test_no_budget_is_no_task(budgets: DailyBudgets, clock: ManualClock) -> None:
+def test_a_budget_of_0_gives_no_task(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: with `budget_day_tokens` 0 the backlog waits for the auction."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1)])
     assert BudgetServices(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
 
 
-def test_what_a_quest_cannot_pay_is_not_reserved(budgets: DailyBudgets, clock: ManualClock) -> None:
+def test_a_task_that_its_quest_cannot_pay_is_not_reserved(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: to the token; and what one slot of a worker has, another of them is not given."""
     dear, just = task("dear", 1.0, 501), task("just", 0.9, 500)
     source = MemoryTasks([Quest("q", "w")], [dear, just])
@@ -114,7 +112,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_what_killed_workers_leave_behind(budgets: DailyBudgets) -> None:
+def test_reservations_of_killed_workers_are_released_or_charged(budgets: DailyBudgets) -> None:
     """BRG-4: after the reservation it goes back, after the completion its cost is charged, in between it stays."""
     source = MemoryTasks(
         [Quest("q", "w")], [task(name, 1.0) for name in ("never", "working", "told", "lost", "failed")]

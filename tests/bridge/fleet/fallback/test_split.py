@@ -32,7 +32,7 @@ def test_a_split_is_exact_fair_and_the_same_in_any_order(seed: int) -> None:
         assert split(tokens, {name: weights[name] for name in names}) == parts
 
 
-def test_largest_remainders_by_hand() -> None:
+def test_a_split_by_largest_remainders_worked_out_by_hand() -> None:
     """BRG-4: 10 tokens for 3 : 3 : 1 are 4.28, 4.28, 1.42; the token that is left goes to the last, which is owed most.
 
     Equal remainders go by name.
@@ -65,7 +65,7 @@ def test_a_second_split_takes_from_nobody_what_was_used(seed: int) -> None:
         assert split_again(weights, {}) == weights
 
 
-def test_who_has_spent_its_part_takes_nothing_of_the_others() -> None:
+def test_a_quest_that_has_spent_its_part_takes_nothing_of_the_others() -> None:
     """BRG-4, Precisely: `a` has used its 750; a second split leaves `b` its 250, or a newcomer shares it."""
     assert split_again({"a": 750, "b": 250}, {"a": 750}) == {"a": 750, "b": 250}
     assert split_again({"a": 600, "b": 200, "c": 200}, {"a": 750}) == {"a": 750, "b": 125, "c": 125}
@@ -86,7 +86,7 @@ def test_who_has_spent_its_part_takes_nothing_of_the_others() -> None:
         (1, 1, "auction"),
     ],
 )
-def test_who_gave_out_work_last_pays(awarded_s: int | None, reserved_s: int | None, paying: str | None) -> None:
+def test_the_quest_that_overspent_last_pays(awarded_s: int | None, reserved_s: int | None, paying: str | None) -> None:
     """BRG-5: of two at one moment, the auction, which comes first for every worker."""
     awarded_at, reserved_at = (None if one is None else datetime_of(one * 1_000_000) for one in (awarded_s, reserved_s))
     assert _paying(awarded_at, reserved_at) == paying

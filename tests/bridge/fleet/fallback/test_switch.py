@@ -38,7 +38,7 @@ def test_away_after_so_many_failures_and_back_after_so_many_answers() -> None:
     assert not health.is_fruitless
 
 
-def test_fruitless_after_so_long_and_back_with_a_sale() -> None:
+def test_the_budget_takes_over_after_a_fruitless_time_until_a_sale() -> None:
     """BRG-5: bids and slots at every look for ten minutes and no award; the first award ends it."""
     health = Health(CONFIG)
     for at_s in range(0, 600, 5):

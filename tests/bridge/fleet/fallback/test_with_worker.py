@@ -60,7 +60,7 @@ def until(met: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_auction_budget_auction(database_url: str) -> None:
+def test_a_worker_is_paid_by_the_auction_the_budget_and_the_auction_again(database_url: str) -> None:
     """BRG-1, BRG-4, BRG-5, AUC-16: while the market is away the budget pays, and no task is paid twice."""
     work = MemoryWork()
     work.put_quests([Quest("q", "quest")])

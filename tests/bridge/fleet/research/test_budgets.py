@@ -42,7 +42,7 @@ def test_the_task_with_most_left_to_spend_comes_first(seed: int) -> None:
 
 
 @pytest.mark.parametrize("wrong", [math.nan, None, "much", 10**400])
-def test_what_is_no_number_counts_as_none_and_moves_no_other(seed: int, wrong: Any) -> None:
+def test_an_artifact_without_a_number_counts_as_0_and_moves_no_other(seed: int, wrong: Any) -> None:
     """NaN is neither more nor less than anything, and would leave the others in any order."""
     tasks = [task(f"t{number:02}", f"a{number}") for number in range(30)]
     random.Random(seed).shuffle(tasks)
@@ -79,7 +79,7 @@ def test_a_change_that_broke_off_may_have_been_made_and_is_made_again(market: Ex
     assert [one.artifact_id for one in market.artifacts().items] == ["h1"]
 
 
-def test_who_changed_it_is_kept(market: Exchange) -> None:
+def test_the_last_author_of_a_change_is_recorded(market: Exchange) -> None:
     market.put_artifact("h1", "hypothesis")
     assert market.artifact("h1").priced_by.startswith("process ")
     assert market.acting_as("operator").set_market_price("h1", 0.123456).priced_by == "operator"

@@ -93,7 +93,7 @@ def test_nothing_is_committed_to_what_is_not_there(market: Exchange) -> None:
     assert market.bounties().items == ()
 
 
-def test_only_who_posted_a_bounty_ends_it(market: Exchange) -> None:
+def test_only_the_poster_of_a_bounty_ends_it(market: Exchange) -> None:
     """RES-9: a bounty that the admin posts for an account is not that account's to take back."""
     stake(market, "s1", "a", "h1", 1)
     post_bounty(market, "own", "a", "h1", 100, expires_at=SOON)
@@ -117,7 +117,7 @@ def test_only_who_posted_a_bounty_ends_it(market: Exchange) -> None:
     assert market.wallet("b").balance_tokens == 1_100
 
 
-def test_who_may_claim(market: Exchange) -> None:
+def test_a_bounty_is_claimed_by_no_poster_no_stranger_and_not_after_its_end(market: Exchange) -> None:
     """Not the account whose tokens they are, nobody unknown, and nobody once it has ended."""
     post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON)
     with pytest.raises(Conflict, match="claimant_id"):
@@ -286,7 +286,7 @@ def test_a_stake_that_was_spent_from_is_bound_and_its_bounty_is_paid_by_the_admi
     assert pay_bounty(market.acting_as("admin"), "b1", "a").status == "paid"
 
 
-def test_what_would_not_be_spent_binds_nobody(market: Exchange) -> None:
+def test_a_refused_spending_binds_no_stakes(market: Exchange) -> None:
     """BRG-3: beyond the budget, for no artifact, and again what is recorded already."""
     account = market.acting_as("a")
     stake(account, "s1", "a", "h1", 500)
@@ -308,7 +308,7 @@ def test_a_hold_that_could_not_be_bound_for_long_gives_no_budget(market: Exchang
         market.record_resource_spending("h1", 11, "task", "t1")
 
 
-def test_what_is_released_in_the_same_moment_is_not_spent_from(market: Exchange, seed: int) -> None:
+def test_a_stake_released_at_the_same_moment_is_not_spent_from(market: Exchange, seed: int) -> None:
     """HLD-8: of a release and a spending that race, either the tokens are bound or nothing was spent from them."""
     rng = random.Random(seed)
     for number in range(12):
@@ -324,7 +324,7 @@ def test_what_is_released_in_the_same_moment_is_not_spent_from(market: Exchange,
 
 @pytest.mark.parametrize("awaited", [False, True])
 @pytest.mark.parametrize("kept_tokens", [0, 400])
-def test_what_is_placed_after_the_binding_is_not_spent_from(
+def test_a_stake_placed_after_the_binding_is_not_spent_from(
     market: Exchange, monkeypatch: pytest.MonkeyPatch, awaited: bool, kept_tokens: int
 ) -> None:
     """BRG-3, HLD-8: released between the look and the binding, and placed again behind it, it would be free to go."""

@@ -54,7 +54,7 @@ def filled(work: Backlog) -> Backlog:
 # --- what a platform fills in ----------------------------------------------------------------------------------------
 
 
-def test_what_is_put_is_there(work: Backlog) -> None:
+def test_tasks_are_read_back_as_they_were_put(work: Backlog) -> None:
     """Every field comes back as it was given."""
     quests = [Quest("a", "wallet-a", 0.25), Quest("b", "wallet-b")]
     tasks = [
@@ -138,7 +138,7 @@ def test_batches_are_bounded(work: Backlog, monkeypatch: pytest.MonkeyPatch) -> 
             ask()
 
 
-def test_what_is_at_its_bound_is_taken(filled: Backlog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_at_their_bounds_are_accepted(filled: Backlog, monkeypatch: pytest.MonkeyPatch) -> None:
     """As is what a market can have of each: ids, tokens, impact, and a name."""
     by_award = claimed(filled, worker_id="x" * 128, award_id=SEQ_MAX)
     done = filled.complete(by_award, TOKENS_MAX, checks.IMPACT_MAX)
@@ -151,7 +151,7 @@ def test_what_is_at_its_bound_is_taken(filled: Backlog, monkeypatch: pytest.Monk
     filled.put_quests([QUEST, Quest("p", "wallet-p", checks.BID_FRACTION_MAX)])
 
 
-def test_blocked_and_free_again(filled: Backlog) -> None:
+def test_tasks_can_be_blocked_and_unblocked(filled: Backlog) -> None:
     assert filled.block(["t", "v", "none"]) == 2
     assert [one.task_id for one in filled.open_tasks() if one.blocked] == ["t", "v"]
     assert filled.unblock(["t", "v"]) == 2
@@ -177,7 +177,7 @@ def test_lists_go_on_page_after_page(work: Backlog) -> None:
             work.list_tasks(**wrong)  # type: ignore[arg-type]
 
 
-def test_counts(filled: Backlog) -> None:
+def test_tasks_are_counted_by_status(filled: Backlog) -> None:
     assert filled.counts() == {"open": 3, "awarded": 0, "done": 0, "failed": 0}
     filled.complete(claimed(filled, "t"), 1, 0.0)
     filled.fail(claimed(filled, "u", award_id=8), "no", again=False)
@@ -189,7 +189,7 @@ def test_counts(filled: Backlog) -> None:
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_claim_is_told_again_and_to_nobody_else(filled: Backlog) -> None:
+def test_a_claim_is_returned_again_to_its_worker_and_to_no_other(filled: Backlog) -> None:
     claim = claimed(filled)
     assert claimed(filled) == claim == filled.holder("t")
     assert filled.tasks(["t"])["t"].status == "awarded"
@@ -199,7 +199,7 @@ def test_a_claim_is_told_again_and_to_nobody_else(filled: Backlog) -> None:
     assert filled.claims("other") == []
 
 
-def test_a_claim_of_the_budget_is_told_again_by_its_own_reservation_only(filled: Backlog) -> None:
+def test_a_claim_of_the_budget_is_returned_again_by_its_own_reservation_only(filled: Backlog) -> None:
     """Who has two reservations for a task has it by one: by the other it is neither told again nor ended."""
     claim = claimed(filled, award_id=None, reservation_id=4)
     assert claimed(filled, award_id=None, reservation_id=4) == claim == filled.holder("t")
@@ -211,14 +211,14 @@ def test_a_claim_of_the_budget_is_told_again_by_its_own_reservation_only(filled:
     assert filled.holder("t") == claim
 
 
-def test_what_is_not_there_is_not_claimed(filled: Backlog) -> None:
+def test_an_unknown_task_is_not_claimed(filled: Backlog) -> None:
     assert ask(filled, "none", "w", None) is None
     assert filled.holder("none") is None
     assert filled.completion("none", "budget", reservation_id=1) is None
     assert filled.done("none") is None
 
 
-def test_what_has_ended_is_not_claimed(filled: Backlog) -> None:
+def test_a_task_that_has_ended_is_not_claimed(filled: Backlog) -> None:
     """A task that is done, or failed for good, is never worked again."""
     filled.complete(claimed(filled, "t"), 1, 1.0)
     filled.fail(claimed(filled, "u", award_id=8), "no", again=False)
@@ -278,7 +278,7 @@ def test_a_wrong_claim_is_named(
 
 
 @pytest.mark.parametrize("task_id", ["t", "u", "v"])
-def test_of_many_one_gets_it(filled: Backlog, task_id: str) -> None:
+def test_of_concurrent_claims_on_a_task_one_succeeds(filled: Backlog, task_id: str) -> None:
     """Threads that ask at the same moment, by award and by budget: one claim, whoever has it."""
     got: list[Claim | None] = []
 
@@ -293,7 +293,7 @@ def test_of_many_one_gets_it(filled: Backlog, task_id: str) -> None:
 # --- ends ------------------------------------------------------------------------------------------------------------
 
 
-def test_done_once(filled: Backlog) -> None:
+def test_a_task_is_completed_once_and_later_outcomes_are_ignored(filled: Backlog) -> None:
     claim = claimed(filled)
     done = filled.complete(claim, 640, 1 / 3)
     assert (done.succeeded, done.cost_tokens, done.impact, done.award_id, done.reason) == (True, 640, 1 / 3, 7, "")
@@ -360,7 +360,7 @@ def test_a_wrong_outcome_is_named(filled: Backlog, cost_tokens: Any, impact: flo
     assert filled.holder("t") == claim
 
 
-def test_of_many_ends_one_counts(filled: Backlog) -> None:
+def test_of_concurrent_outcomes_of_a_claim_one_counts(filled: Backlog) -> None:
     claim = claimed(filled)
     ends: list[Any] = []
     works = [lambda n=n: ends.append(filled.complete(claim, n, 1.0)) for n in range(6)]

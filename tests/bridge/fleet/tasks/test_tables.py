@@ -130,7 +130,7 @@ def test_the_tables_are_made_where_no_market_was_opened(empty_database_url: str)
         assert work.counts()["open"] == 1
 
 
-def test_tables_that_cannot_be_made_are_told_by_why(empty_database_url: str) -> None:
+def test_tables_that_cannot_be_made_are_an_error_with_its_reason(empty_database_url: str) -> None:
     """For want of a right, which no second try mends; and where nobody answers, with a time to come back."""
     with role_on(empty_database_url) as url, WorkTables(url) as work, pytest.raises(AccessDenied):
         work.ensure_schema()
