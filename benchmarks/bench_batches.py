@@ -16,7 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket
 from callmarket.engine.core import Engine
 from callmarket.persistence.database.migrate import ensure_schema
@@ -27,7 +27,7 @@ BATCHES = 60
 WARM_UP = 10
 
 
-def sealed_bids(count: int) -> tuple[list[Sealed], list[Sealed]]:
+def sealed_bids(count: int) -> tuple[list[SealedRow], list[SealedRow]]:
     """What a sequencer would hand on: the rows of a market and its bidders, and those of so many bids."""
     opening: list[tuple[str, Command]] = [(ADMIN, OpenMarket(workload.MARKET))]
     for number in range(workload.BIDDERS):
@@ -35,7 +35,7 @@ def sealed_bids(count: int) -> tuple[list[Sealed], list[Sealed]]:
         opening.append((ADMIN, Mint(f"agent-{number}", 10**12, "grant:initial")))
     entries = [Entry(seq, 0, actor, command) for seq, (actor, command) in enumerate(opening, start=1)]
     entries += workload.place_bids(len(entries) + 1, count)
-    engine, rows, digest = Engine(), list[Sealed](), GENESIS_DIGEST
+    engine, rows, digest = Engine(), list[SealedRow](), GENESIS_DIGEST
     for entry in entries:
         row = seal(digest, entry, workload.accepted(engine, entry))
         rows.append(row)

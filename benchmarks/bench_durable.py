@@ -26,7 +26,7 @@ from callmarket.bridge.api.rounds import clear_request
 from callmarket.bridge.api.slots import offer_slot, settle
 from callmarket.bridge.market.app import open_exchange
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.loss.high_water import HighWater
 from callmarket.persistence.recovery import recover
@@ -50,7 +50,7 @@ def requests(exchange: Exchange, count: int) -> list[list[Request]]:
     return [bids[start : start + BATCH] for start in range(0, count, BATCH)]
 
 
-def journal_rows(url: str) -> Sequence[Sealed]:
+def journal_rows(url: str) -> Sequence[SealedRow]:
     """All rows of the journal of shard 0."""
     journal = PostgresJournal(url, 0)
     try:

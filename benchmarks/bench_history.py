@@ -14,7 +14,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket
 from callmarket.engine.core import Engine
 from callmarket.persistence.archive.files import read_archive, write_archive
@@ -37,7 +37,7 @@ def url(server: EmbeddedServer) -> str:
     url = server.url("history")
     with connect(url, "bench") as connection:
         ensure_schema(connection)
-    engine, rows, digest = Engine(), list[Sealed](), GENESIS_DIGEST
+    engine, rows, digest = Engine(), list[SealedRow](), GENESIS_DIGEST
     for entry in history():
         rows.append(seal(digest, entry, workload.accepted(engine, entry)))
         digest = rows[-1].digest

@@ -14,7 +14,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.core import Engine
 from callmarket.engine.state import State
 from callmarket.persistence.database.connections import connect
@@ -64,7 +64,7 @@ def kept(request: pytest.FixtureRequest, server: EmbeddedServer) -> Kept:
     return Kept(url, resting, State.decode(image), image)
 
 
-def copy_journal(url: str, rows: list[Sealed]) -> None:
+def copy_journal(url: str, rows: list[SealedRow]) -> None:
     """Put rows into the journal and its fence at their end, without the tables, which recovery does not read."""
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         with cursor.copy("COPY journal FROM STDIN (FORMAT BINARY)") as copy:

@@ -3,7 +3,8 @@
     python3 dev.py bench-parts benchmarks/bench_takeover.py
 
 Rule of this file: two real processes and a real PostgreSQL; the leader is busy when it is killed, told to end, or
-frozen for good. Most of what is measured is waiting that was chosen (`persistence/leadership/vacancy.py`, `lease_s`).
+frozen for good. Most of what is measured is waiting that was chosen (`persistence/leadership/failure_detection.py`,
+`lease_s`).
 """
 
 import signal

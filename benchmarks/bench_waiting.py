@@ -49,7 +49,7 @@ async def as_usual(node: Node, request: Request) -> list[Reply]:
         if not durable.done():
             durable.set_result(error)
 
-    node._reign.write_behind.on_durable(  # type: ignore[union-attr]  # noqa: SLF001 -- what the peer needs is not offered
+    node._session.write_behind.on_durable(  # type: ignore[union-attr]  # noqa: SLF001 -- what the peer needs is not offered
         replies[0].seq, lambda error: loop.call_soon_threadsafe(settle, error)
     )
     assert await asyncio.wait_for(durable, TIMEOUT_S) is None
@@ -102,7 +102,7 @@ def bench_writer(benchmark: BenchmarkFixture, database_url: str, who: str) -> No
         requests = list(endless_requests(exchange, (ROUNDS + 1) * commands))
         batches = iter([requests[start : start + batch] for start in range(0, len(requests), batch)])
         if who.startswith("nothing"):
-            exchange.node._reign.write_behind._listeners = ()  # type: ignore[union-attr]  # noqa: SLF001 -- the peer
+            exchange.node._session.write_behind._listeners = ()  # type: ignore[union-attr]  # noqa: SLF001 -- the peer
         gc.collect()
 
         def run() -> None:

@@ -21,7 +21,7 @@ import uvloop
 from msgspec import Struct
 
 from callmarket.bridge import systemd as supervisor
-from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.authenticator import Authenticator
 from callmarket.bridge.access.first_key import ensure_admin_key
 from callmarket.bridge.access.keyring import Keyring
 from callmarket.bridge.access.sites import among
@@ -32,15 +32,15 @@ from callmarket.bridge.fleet.earning.collector import Collector
 from callmarket.bridge.fleet.earning.demurrage import demurrage_of
 from callmarket.bridge.market.app import open_with
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.scheduler.caller import Caller
+from callmarket.bridge.scheduler.clearing import ClearingScheduler
 from callmarket.bridge.server.asgi import Scope
 from callmarket.bridge.server.caller import Caller as Asking
 from callmarket.bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable
 from callmarket.bridge.server.follower import take_snapshots
-from callmarket.bridge.server.front import Front, Seen
+from callmarket.bridge.server.gateway import Gateway, RequestObserver
 from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
 from callmarket.bridge.server.service import Service
-from callmarket.bridge.telemetry.access_log import AccessLog, Few
+from callmarket.bridge.telemetry.access_log import AccessLog, RateLimitFilter
 from callmarket.bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
 from callmarket.bridge.telemetry.proofs import Proofs
 from callmarket.bridge.telemetry.requests import Requests
@@ -86,12 +86,12 @@ def serve(config: Config, on_ready: Callable[[Ready], None]) -> None:
     connection_table(config)
     gc.set_threshold(*_COLLECT_AFTER)
     requests, access_log = Requests(), AccessLog(config.log_requests_per_s)
-    uvicorn_log, few = logging.getLogger("uvicorn.error"), Few(_WARNINGS_PER_S)
+    uvicorn_log, few = logging.getLogger("uvicorn.error"), RateLimitFilter(_WARNINGS_PER_S)
     uvicorn_log.addFilter(few)
 
     def seen(scope: Scope, caller: Asking | None, status: int, seconds: float, request_id: str) -> None:
         requests.count(scope, status, seconds)
-        access_log.tell(scope, caller, status, seconds, request_id)
+        access_log.log_request(scope, caller, status, seconds, request_id)
 
     port = config.port
     ending: Ending = "over"
@@ -117,7 +117,7 @@ async def _serve_once(
     listening: socket.socket,
     on_ready: Callable[[Ready], None],
     requests: Requests,
-    seen: Seen,
+    seen: RequestObserver,
     *,
     again: bool,
 ) -> Ending:
@@ -137,7 +137,7 @@ async def _serve_once(
         if begun is None:
             return "signal"
         exchange, keyring, admin_key_path = begun
-        calls = await stack.enter_async_context(Caller(exchange))
+        calls = await stack.enter_async_context(ClearingScheduler(exchange))
         demurrage = Collector(exchange, demurrage_of(config))
         background(stack, demurrage.run())
         proofs = Proofs(exchange.node)
@@ -147,7 +147,7 @@ async def _serve_once(
             return server.connections
 
         def turned_away() -> int:
-            return front.turned_away
+            return gateway.turned_away
 
         metrics = Metrics(Watched(exchange.node, keyring, calls, demurrage, requests, proofs, connections, turned_away))
 
@@ -156,13 +156,13 @@ async def _serve_once(
 
         def ready() -> None:
             logger.info("listening", extra={"url": url})
-            supervisor.tell(supervisor.READY, os.environ)
+            supervisor.notify(supervisor.READY, os.environ)
             on_ready(Ready(url, "" if admin_key_path is None else str(admin_key_path)))
 
-        service = Service(exchange, Door(keyring), keyring, calls, scrape)
+        service = Service(exchange, Authenticator(keyring), keyring, calls, scrape)
         stack.callback(service.close)
-        front = Front(service, seen, config.changes_waiting_max)
-        server = Server(front, exchange.node.end_streams, ready, gate=front, table=connection_table(config))
+        gateway = Gateway(service, seen, config.changes_waiting_max)
+        server = Server(gateway, exchange.node.end_streams, ready, admission=gateway, table=connection_table(config))
         servers.append(server)
         background(stack, _watch(exchange, lambda: _end("over", endings, servers)))
         _take_snapshots(stack, config, exchange)
@@ -248,11 +248,11 @@ def _warn_of_plain_text(listening: socket.socket) -> None:
 def _end(why: Ending, endings: list[Ending], servers: list[Server]) -> None:
     """Let the server end, if it has begun; a second signal is another word than the first."""
     if why == "signal":
-        supervisor.tell(supervisor.STOPPING, os.environ)
+        supervisor.notify(supervisor.STOPPING, os.environ)
         logger.info("told to end again: no caller is waited for" if why in endings else "told to end")
     for server in servers:
         if why == "signal" and why in endings:
-            server.hurry()
+            server.shutdown_now()
         else:
             server.end()
     endings.append(why)

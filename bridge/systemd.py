@@ -11,7 +11,7 @@ READY = b"READY=1"
 STOPPING = b"STOPPING=1"
 
 
-def tell(news: bytes, environment: Mapping[str, str]) -> None:
+def notify(news: bytes, environment: Mapping[str, str]) -> None:
     """Notify the service manager that gave this process `NOTIFY_SOCKET` (sd_notify(3))."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:

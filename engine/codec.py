@@ -26,7 +26,7 @@ encode: Final = _encoder.encode
 """Canonical JSON of a command or of a tuple of events. About 0.5 us."""
 
 
-class Sealed(Struct, frozen=True, gc=False):
+class SealedRow(Struct, frozen=True, gc=False):
     """One journal row: a stamped command, what it caused, the canonical bytes of both, and their digest.
 
     `digest_before` is that of the row before it, which its own continues.
@@ -135,12 +135,12 @@ def check_names(actor: str, command_id: str) -> None:
                 raise ShapeError(field, value, f"a value that JSON can carry ({error})") from None
 
 
-def seal(previous_digest: bytes, entry: Entry, events: Events, rules: int = RULES) -> Sealed:
+def seal(previous_digest: bytes, entry: Entry, events: Events, rules: int = RULES) -> SealedRow:
     """Encode one entry with its events and chain it to the row before. About 3 us."""
     command_json = _encoder.encode(entry.command)
     events_json = _encoder.encode(events)
     digest = chain(previous_digest, entry, rules, command_json, events_json)
-    return Sealed(entry, events, rules, command_json, events_json, digest, previous_digest)
+    return SealedRow(entry, events, rules, command_json, events_json, digest, previous_digest)
 
 
 class Stamped(Protocol):

@@ -166,10 +166,10 @@ def _bid_ended(state: State, bid_id: int) -> None:
 def _bids_lost(state: State, event: BidsLost) -> None:
     """What `_bid_ended` does for each of them, in one pass over each structure."""
     bids = list(map(state.bids.pop, event.bid_ids))
-    losing = state.losing[event.market_id, event.round_no].book
+    losing = state.unreleased_losers[event.market_id, event.round_no].book
     losing.remove_all(bids)
     if not losing:
-        del state.losing[event.market_id, event.round_no]
+        del state.unreleased_losers[event.market_id, event.round_no]
     state.markets[event.market_id].unindex_all(bids)
     _discard_deadlines(state, bids)
     state.ledger.release_all(event.bidder_ids, event.released_tokens)
@@ -186,13 +186,13 @@ def _take_out(state: State, bid_id: int) -> Bid:
     market = state.markets[bid.market_id]
     if bid.time_in_force == "gtd":
         market.resting.remove(bid)
-    elif not market.has_lost(bid):
+    elif not market.lost_round(bid):
         market.round_bids.remove(bid)
     else:
-        losing = state.losing[bid.market_id, bid.round_no].book
+        losing = state.unreleased_losers[bid.market_id, bid.round_no].book
         losing.remove(bid)
         if not losing:
-            del state.losing[bid.market_id, bid.round_no]
+            del state.unreleased_losers[bid.market_id, bid.round_no]
     market.unindex(bid)
     if bid.ttl_at_us is not None:
         state.bid_deadlines.discard(bid.ttl_at_us, bid_id)
@@ -265,7 +265,7 @@ def _round_cleared(state: State, event: RoundCleared) -> None:
     market = state.markets[event.market_id]
     market.rounds_called = event.round_no
     if market.round_bids:
-        state.losing[event.market_id, event.round_no] = LosingRound(state.at_us, market.round_bids)
+        state.unreleased_losers[event.market_id, event.round_no] = LosingRound(state.at_us, market.round_bids)
         market.round_bids = Book()
 
 

@@ -119,7 +119,7 @@ def encode(state: "State") -> bytes:
         # In the order in which sweeps release them, which is the order of the calls.
         losing=[
             _LosingImage(market_id, round_no, losing.called_at_us, list(losing.book))
-            for (market_id, round_no), losing in state.losing.items()
+            for (market_id, round_no), losing in state.unreleased_losers.items()
         ],
         slots=[slot for _, slot in sorted(state.slots.items())],
         slots_ended=list(state.slots_ended),
@@ -174,7 +174,7 @@ def _restore(state: "State", image: _Image) -> None:
         _restore_book(state, market.round_bids, market, market_image.round_bids)
     for losing in image.losing:
         book = Book()
-        state.losing[losing.market_id, losing.round_no] = LosingRound(losing.called_at_us, book)
+        state.unreleased_losers[losing.market_id, losing.round_no] = LosingRound(losing.called_at_us, book)
         _restore_book(state, book, state.markets[losing.market_id], losing.bids)
     state.bid_deadlines.fill([(bid.ttl_at_us, bid.bid_id) for bid in state.bids.values() if bid.ttl_at_us is not None])
     _restore_supply(state, image)

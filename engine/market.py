@@ -114,7 +114,7 @@ class Market:
         """The bids that the next call looks at."""
         return len(self.resting) + len(self.round_bids)
 
-    def has_lost(self, bid: Bid) -> bool:
+    def lost_round(self, bid: Bid) -> bool:
         """Whether the one round that the bid was for is over."""
         return bid.time_in_force == "round" and bid.round_no <= self.rounds_called
 

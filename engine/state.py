@@ -31,13 +31,13 @@ class State:
         "bids_placed",
         "holds",
         "ledger",
-        "losing",
         "markets",
         "receipts",
         "retries",
         "seq",
         "slots",
         "slots_ended",
+        "unreleased_losers",
     )
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class State:
         self.bids_placed = 0
         self.bid_deadlines = Deadlines()
         # Losers to release, by (market, round), in the order of the calls.
-        self.losing: dict[tuple[str, int], LosingRound] = {}
+        self.unreleased_losers: dict[tuple[str, int], LosingRound] = {}
         # Live slots, and the latest ended ones; `slots_ended` names those, oldest first.
         self.slots: dict[SlotKey, Slot] = {}
         self.slots_ended: OrderedDict[SlotKey, None] = OrderedDict()
@@ -101,7 +101,7 @@ class State:
             replaced += self._check_book(market, market.resting, "gtd", 0)
             replaced += self._check_book(market, market.round_bids, "round", market.rounds_called + 1)
             standing[market_id] = market.bids_open
-        for (market_id, round_no), losing in self.losing.items():
+        for (market_id, round_no), losing in self.unreleased_losers.items():
             market = self.markets[market_id]
             # A round whose losers are all released is forgotten.
             assert losing.book and round_no <= market.rounds_called, (market_id, round_no)

@@ -23,7 +23,7 @@ from callmarket.engine.core import Engine
 from callmarket.engine.events import Events
 from callmarket.engine.limits import RULES
 from callmarket.persistence.errors import Archived, Corrupt, Damaged, Diverged, Fenced, TooNew, Unavailable
-from callmarket.persistence.journal.protocol import Chain, Journal, Position, Stored
+from callmarket.persistence.journal.protocol import Chain, Journal, Position, StoredRow
 from callmarket.persistence.snapshots.store import Info, SnapshotStore, belongs, check_readable, state_of
 
 logger: Final = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Replica:
     def __init__(self, engine: Engine | None = None, chain: Chain | None = None) -> None:
         """Begin before the first row, or where an engine and the chain of its rows stand."""
         # Is given each row that was applied; nobody as a rule.
-        self.applied: Callable[[Stored], None] | None = None
+        self.applied: Callable[[StoredRow], None] | None = None
         self.engine = engine or Engine()
         self.chain = chain or Chain()
         self.rows = 0
@@ -150,7 +150,7 @@ def rehearse(
     snapshots: SnapshotStore | None = None,
     until_seq: int | None = None,
     *,
-    applied: Callable[[Stored], None] | None = None,
+    applied: Callable[[StoredRow], None] | None = None,
 ) -> tuple[Recovered, Replica]:
     """All of recovery, read-only: nothing is claimed, and a writer may go on meanwhile. `applied` is given each row.
 
@@ -185,7 +185,7 @@ def _bring_back(
     *,
     alone: bool,
     until_seq: int | None = None,
-    applied: Callable[[Stored], None] | None = None,
+    applied: Callable[[StoredRow], None] | None = None,
 ) -> tuple[Recovered, Replica]:
     """The engine at the end of the journal, or at a row before, from the newest snapshot that leads there.
 
@@ -244,7 +244,7 @@ def restore(journal: Journal, snapshots: SnapshotStore, info: Info) -> Replica:
     return Replica(Engine(state), Chain(row.seq, row.digest, row.epoch, row.at_us))
 
 
-def replay(engine: Engine, chain: Chain, row: Stored) -> tuple[Entry, Events]:
+def replay(engine: Engine, chain: Chain, row: StoredRow) -> tuple[Entry, Events]:
     """Bring the engine past one row and return what the row says. Raises `Corrupt` or `Diverged`."""
     entry = chain.follow(row)
     try:
@@ -296,7 +296,7 @@ def check_end(engine: Engine, chain: Chain, position: Position) -> None:
         raise Diverged(f"The state after row {chain.seq} breaks an invariant: {error!r}", chain.seq) from error
 
 
-def _difference(row: Stored, events: Events) -> str:
+def _difference(row: StoredRow, events: Events) -> str:
     stored, again = row.events_json.decode(errors="replace"), encode(events).decode()
     place = next((i for i, (one, two) in enumerate(zip(stored, again, strict=False)) if one != two), 0)
     start = max(0, place - 60)

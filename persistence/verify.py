@@ -31,7 +31,7 @@ from callmarket.persistence.database.connections import connect
 from callmarket.persistence.database.single_use import FILES_DAMAGED
 from callmarket.persistence.errors import Corrupt, Diverged, Unavailable
 from callmarket.persistence.journal.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
-from callmarket.persistence.journal.protocol import Chain, Stored
+from callmarket.persistence.journal.protocol import Chain, StoredRow
 from callmarket.persistence.recovery import check_end, replay
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
@@ -181,7 +181,7 @@ class _Verifier:
             if row.seq <= last:
                 raise Corrupt(f"Row {row.seq} is in the table, and in the archive, which goes to row {last}", row.seq)
 
-    def _follow(self, rows: Iterable[Stored]) -> None:
+    def _follow(self, rows: Iterable[StoredRow]) -> None:
         for row in rows:
             entry, events = replay(self.engine, self.chain, row)
             self.rows += 1

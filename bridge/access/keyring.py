@@ -30,7 +30,7 @@ from callmarket.bridge.api.failures import failure_of
 from callmarket.bridge.api.units import datetime_of
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.database.connections import connect
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.stores import api_keys
 from callmarket.persistence.stores.api_keys import KeyRow
 
@@ -49,7 +49,7 @@ _ANSWER_S_MAX: Final = 5.0
 LIST_ROWS_MAX: Final = 10_000
 
 
-class _Held:
+class _CachedKey:
     """A key in memory. A class that prints nothing of itself."""
 
     __slots__ = ("digest", "principal")
@@ -60,7 +60,7 @@ class _Held:
 
 
 # Stands in for a key that is not known, so that its check takes the same steps: it has always expired.
-_NOBODY: Final = _Held(secrets.token_bytes(32), Principal("", "", frozenset(), frozenset(), frozenset(), 1, 1, 0))
+_NOBODY: Final = _CachedKey(secrets.token_bytes(32), Principal("", "", frozenset(), frozenset(), frozenset(), 1, 1, 0))
 
 
 class Keyring:
@@ -70,10 +70,12 @@ class Keyring:
         """Remember where the keys are; nothing is read yet, and nobody gets in."""
         self._shard_id: Final = shard_id
         self._clock: Final = clock
-        self._line: Final = Line(lambda: connect(url, f"callmarket keys {shard_id}", answer_s_max=_ANSWER_S_MAX))
+        self._connection: Final = SingleUseConnection(
+            lambda: connect(url, f"callmarket keys {shard_id}", answer_s_max=_ANSWER_S_MAX)
+        )
         # Held for whatever asks the database, and so for the order in which what was read is taken over.
         self._asking: Final = threading.Lock()
-        self._keys: dict[bytes, _Held] = {}
+        self._keys: dict[bytes, _CachedKey] = {}
         self._version = -1
         self._read_at_us = 0
         # Revoked here, but perhaps not recorded: not let in again by what is read. At most as many as there are keys.
@@ -100,9 +102,9 @@ class Keyring:
         self._closed.set()
         self._wanted.set()
         if self._thread.is_alive():
-            self._line.interrupt()
+            self._connection.interrupt()
             self._thread.join()
-        self._line.close()
+        self._connection.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -180,7 +182,7 @@ class Keyring:
         issued, row = issue(asked, created_by, self._clock())
         with self._asking:
             try:
-                with self._line.use() as connection:
+                with self._connection.use() as connection:
                     insert(connection, self._shard_id, row)
             except persistence_errors.PersistenceError as error:
                 raise failure_of(error, "no key was handed out") from error
@@ -203,7 +205,7 @@ class Keyring:
         self._keys.pop(key_id.encode(), None)
         with self._asking:
             try:
-                with self._line.use() as connection:
+                with self._connection.use() as connection:
                     row = api_keys.revoke(connection, self._shard_id, key_id)
             except persistence_errors.PersistenceError as error:
                 words = f"key {key_id} is refused by this process alone, because that could not be recorded"
@@ -221,7 +223,7 @@ class Keyring:
             raise Invalid("rows_max", rows_max, f"1 to {LIST_ROWS_MAX}")
         with self._asking:
             try:
-                with self._line.use() as connection:
+                with self._connection.use() as connection:
                     rows = api_keys.latest(connection, self._shard_id, rows_max)
             except persistence_errors.PersistenceError as error:
                 raise failure_of(error) from error
@@ -258,7 +260,7 @@ class Keyring:
 
     def _look(self) -> None:
         """Read the keys if they have changed. Under `_asking`. Raises `PersistenceError`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             # First the version: what changes between the two is read, and once more at the next look.
             version = api_keys.version(connection, self._shard_id)
             now_us = self._clock()
@@ -296,5 +298,5 @@ def _release(waiting: Iterable[Future[None]]) -> None:
             looked.set_result(None)
 
 
-def _held(row: KeyRow) -> _Held:
-    return _Held(row.secret_sha256, principal_of(row))
+def _held(row: KeyRow) -> _CachedKey:
+    return _CachedKey(row.secret_sha256, principal_of(row))

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from callmarket.bridge.api import units
-from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.change import Change, WriteContext
 from callmarket.bridge.api.checks import check_limit, check_name
 from callmarket.bridge.api.declaration import Wire
 from callmarket.bridge.api.errors import Invalid, NotFound
@@ -55,7 +55,7 @@ def put_artifact(
     check_name("artifact_type", artifact_type)
     _check_title(title)
 
-    def make(at: Place) -> ArtifactDetail:
+    def make(at: WriteContext) -> ArtifactDetail:
         row = rows_of.put_artifact(at.connection, at.shard_id, artifact_id, artifact_type, title, at.by)
         return detail(ArtifactDetail, row, at)
 
@@ -71,7 +71,7 @@ def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change
     check_name("artifact_id", artifact_id)
     price_micros = units.micros("market_price", market_price, most=1)
 
-    def make(at: Place) -> ArtifactDetail:
+    def make(at: WriteContext) -> ArtifactDetail:
         row = rows_of.set_market_price(at.connection, at.shard_id, artifact_id, price_micros, at.by)
         if row is None:
             raise unknown_artifact(artifact_id)
@@ -116,7 +116,7 @@ def unknown_artifact(artifact_id: str) -> NotFound:
     return NotFound("artifact_id", artifact_id, "an artifact that was put")
 
 
-def detail(kind: type[R], row: Any, at: Place) -> R:
+def detail(kind: type[R], row: Any, at: WriteContext) -> R:
     """A row with the place in history at which it is so."""
     seq, durable_seq = at.positions()
     return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=durable_seq)

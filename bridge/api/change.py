@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Place:
+class WriteContext:
     """Where a change is made, and by whom: what the rows say of it."""
 
     connection: "psycopg.Connection"
@@ -34,7 +34,7 @@ class Change(Generic[T]):
     One that decides by what the journal has done to the tables waits until they have all that is durable.
     """
 
-    make: Callable[[Place], T]
+    make: Callable[[WriteContext], T]
     decides_by_tables: bool = False
 
 

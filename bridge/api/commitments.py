@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from callmarket.bridge.api.artifacts import artifact, detail
-from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.change import Change, WriteContext
 from callmarket.bridge.api.checks import check_limit, check_name, check_one_of
 from callmarket.bridge.api.errors import Conflict, Invalid, NotFound, told_as
 from callmarket.bridge.api.fields import ActingAccount, After, Limit, Named, PathName, Sum
@@ -156,7 +156,7 @@ def claim_bounty(bounty_id: PathName, account_id: PathName, claimant_id: ActingA
     check_name("account_id", account_id)
     check_name("claimant_id", claimant_id)
 
-    def make(at: Place) -> BountyDetail:
+    def make(at: WriteContext) -> BountyDetail:
         found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
         if found is not None:
             artifacts.claim_bounty(at.connection, at.shard_id, found.posted_seq, claimant_id)

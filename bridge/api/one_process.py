@@ -23,7 +23,7 @@ class OneProcess:
         """Whether it is still this one, and not a child that it was copied into."""
         return os.getpid() == self._pid
 
-    def insist(self) -> None:
+    def check(self) -> None:
         """Refuse the child of a fork. Raises `Invalid`: nothing was done, and nothing will be by asking again."""
         pid = os.getpid()
         if pid != self._pid:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from callmarket.bridge.api import units
 from callmarket.bridge.api.artifacts import detail, unknown_artifact
-from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.change import Change, WriteContext
 from callmarket.bridge.api.checks import check_limit, check_name
 from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY, STAKE
 from callmarket.bridge.api.errors import Conflict, Invalid
@@ -164,7 +164,7 @@ def _spending(
     return Spending(artifact_id, tokens, reference_type, reference_id, impact_micros)
 
 
-def _recorded(spending: Spending, at: Place) -> AllocationDetail | None:
+def _recorded(spending: Spending, at: WriteContext) -> AllocationDetail | None:
     """What was recorded for a spending; None where it is new and there is budget for it. It changes nothing."""
     found = resource_budgets.recorded(at.connection, at.shard_id, spending)
     if isinstance(found, int) and found >= spending.tokens:
@@ -172,12 +172,12 @@ def _recorded(spending: Spending, at: Place) -> AllocationDetail | None:
     return _allocated(found, spending, at)
 
 
-def _record(spending: Spending, bound_seq: int, at: Place) -> AllocationDetail:
+def _record(spending: Spending, bound_seq: int, at: WriteContext) -> AllocationDetail:
     found = resource_budgets.record(at.connection, at.shard_id, spending, at.by, bound_seq)
     return _allocated(found, spending, at)
 
 
-def _allocated(found: AllocationRow | int | None, spending: Spending, at: Place) -> AllocationDetail:
+def _allocated(found: AllocationRow | int | None, spending: Spending, at: WriteContext) -> AllocationDetail:
     if found is None:
         raise unknown_artifact(spending.artifact_id)
     if isinstance(found, int):

@@ -18,7 +18,7 @@ from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.cli.database import connected
 from callmarket.bridge.cli.output import EXIT_WRONG, AsJson, Url, config_of, show
-from callmarket.bridge.timekeeping import words
+from callmarket.bridge.timekeeping import messages
 from callmarket.bridge.timekeeping.opening import lead_of
 from callmarket.persistence.journal.lease import this_process
 from callmarket.persistence.leadership import market_time, register
@@ -95,13 +95,13 @@ def _accept(
         raise Invalid(
             "accept",
             typed,
-            f"the time of this machine's clock ({words.shown(now_us)}): set it right, or say what it says",
+            f"the time of this machine's clock ({messages.shown(now_us)}): set it right, or say what it says",
         )
     if abs(view.database_us - now_us) > bound_us and not database_is_wrong:
         raise Invalid(
             "accept",
             typed,
-            f"a time that is also the database's ({words.shown(view.database_us)}), or --database-is-wrong",
+            f"a time that is also the database's ({messages.shown(view.database_us)}), or --database-is-wrong",
         )
     ahead_us = view.last_us - now_us
     lead_us = ahead_us if ahead_us > bound_us else 0
@@ -115,9 +115,9 @@ def _look(connection: psycopg.Connection, shard_id: int, *, accepted: bool) -> C
     leader = register.look(connection, shard_id)
     return ClockView(
         shard_id=shard_id,
-        machine_at=words.shown(now_us),
+        machine_at=messages.shown(now_us),
         database_ahead_s=round((view.database_us - now_us) / 1_000_000, 1),
-        last_row_at=words.shown(view.last_us) if view.last_us else "",
+        last_row_at=messages.shown(view.last_us) if view.last_us else "",
         market_ahead_s=max(0.0, round((view.last_us - lead_us - now_us) / 1_000_000, 1)),
         market_leads_by_s=round(lead_us / 1_000_000, 1),
         leader_fault="" if leader is None or leader.sign != "alive" else leader.clock_fault,
@@ -135,9 +135,9 @@ def _shown(row: ClockView) -> RenderableType:
         f"  the last row was stamped at {row.last_row_at}" if row.last_row_at else "  there is no row yet",
     ]
     if row.market_leads_by_s:
-        lines.append(f"  the market's time leads by {words.long(int(row.market_leads_by_s * 1_000_000))}")
+        lines.append(f"  the market's time leads by {messages.long(int(row.market_leads_by_s * 1_000_000))}")
     if row.market_ahead_s:
-        lines.append(f"  the market's time is ahead by {words.long(int(row.market_ahead_s * 1_000_000))}")
+        lines.append(f"  the market's time is ahead by {messages.long(int(row.market_ahead_s * 1_000_000))}")
     if row.leader_fault:
         lines.append(f"  the leader takes nothing: {row.leader_fault}")
     lines += [f"  standby {address} would not lead: {fault}" for address, fault in row.standby_faults.items()]

@@ -61,8 +61,8 @@ from callmarket.bridge.cli.serve import serve
 from callmarket.bridge.cli.settings import print_settings
 from callmarket.bridge.cli.snapshots import (
     end_with_standard_input,
-    give_way,
     listed,
+    lower_priority,
     rehearsed,
     take_forever,
     take_one,
@@ -289,7 +289,7 @@ def snapshot(
         show({"snapshot": None if taken is None else taken_row(taken)}, as_json, lambda: tables.taken(taken))
         sys.stdout.flush()
 
-    give_way()
+    lower_priority()
     if attached:
         end_with_standard_input()
     if every is None:

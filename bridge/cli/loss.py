@@ -28,7 +28,7 @@ from callmarket.persistence.database.connections import connect
 from callmarket.persistence.journal.lease import this_process
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.leadership import register
-from callmarket.persistence.leadership.vacancy import living_leader
+from callmarket.persistence.leadership.failure_detection import living_leader
 from callmarket.persistence.loss import acceptance as losses
 from callmarket.persistence.loss import lost_rows
 from callmarket.persistence.loss.high_water import HighWater
@@ -180,7 +180,7 @@ def _replay(market: Exchange, market_id: str, rows: list[lost_rows.LostRow]) -> 
             continue
         # All of them are waited for when the market is closed; one is enough where this process dies: it is run again.
         (reply,) = market.submit([request], ack="applied")
-        outcomes.append(replaying.heard(row, reply))
+        outcomes.append(replaying.on_reply(row, reply))
     return outcomes
 
 

@@ -62,7 +62,7 @@ class Rehearsal(Struct, frozen=True):
     report: Report
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Let the engine and its database have the processors first: a snapshot can take longer, a live command should not.
 
     For the whole process, and for good.

@@ -49,14 +49,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Fault:
+class TransportFailure:
     """There was no answer. `sent`: the request may have arrived."""
 
     words: str
     sent: bool
 
 
-class Puzzling(ExchangeError):
+class UnrecognizedResponse(ExchangeError):
     """An answer that is none of the market's. What has happened cannot be told from it."""
 
 
@@ -68,7 +68,7 @@ def error_of(answer: Answer) -> ExchangeError:
     try:
         problem = _decode(answer.body)
     except msgspec.MsgspecError:
-        return Puzzling(f"an answer {answer.status} that is not the market's")
+        return UnrecognizedResponse(f"an answer {answer.status} that is not the market's")
     return error_of_problem(problem)
 
 
@@ -77,15 +77,15 @@ def error_of_problem(problem: Problem) -> ExchangeError:
     if problem.reason and problem.seq is not None:
         return refusal_of(problem)
     make = _ERRORS.get(problem.type.removeprefix(TYPE_PREFIX))
-    return make(problem) if make else Puzzling(f"an answer {problem.status}: {problem.detail}")
+    return make(problem) if make else UnrecognizedResponse(f"an answer {problem.status}: {problem.detail}")
 
 
-def refusal_of(problem: Problem) -> Refused | Puzzling:
+def refusal_of(problem: Problem) -> Refused | UnrecognizedResponse:
     """The refusal that a problem is, as the market made it."""
     try:
         reason = Reject(problem.reason)
     except ValueError:
-        return Puzzling(f"a refusal of a newer market: {problem.detail}")
+        return UnrecognizedResponse(f"a refusal of a newer market: {problem.detail}")
     value = problem.value if isinstance(problem.value, int | str) else ""
     bound = "" if problem.bound is None else problem.bound
     return Refused(Rejected(reason, problem.field, value, bound), problem.seq or 0)

@@ -23,10 +23,10 @@ from callmarket.bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from callmarket.bridge.client.answers import Answer, Fault, Puzzling, error_of
+from callmarket.bridge.client.answers import Answer, TransportFailure, UnrecognizedResponse, error_of
 from callmarket.bridge.client.call import Call, alone
 from callmarket.bridge.client.doubt import InDoubt
-from callmarket.bridge.client.places import Places
+from callmarket.bridge.client.endpoints import Endpoints
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Done(Generic[T]):
 
 
 @dataclass(frozen=True)
-class Again:
+class RetryAfter:
     """Send it again after so long."""
 
     pause_s: float
@@ -58,14 +58,14 @@ class Attempts(Generic[T]):
     """One call on its way."""
 
     def __init__(
-        self, call: Call[T], places: Places, timeout_s: float, now_s: float, chance: Callable[[], float]
+        self, call: Call[T], endpoints: Endpoints, timeout_s: float, now_s: float, chance: Callable[[], float]
     ) -> None:
         """`chance` gives numbers from 0 to 1: clients that were cut off together do not come back together."""
         self.call: Final = call
-        self._places: Final = places
+        self._endpoints: Final = endpoints
         self._deadline_s: Final = now_s + timeout_s + call.patience_s
         self._chance: Final = chance
-        self._at = places.current
+        self._at = endpoints.current
         self._turned_away = 0
         self._pauses = 0
         self._in_doubt = False
@@ -74,15 +74,15 @@ class Attempts(Generic[T]):
     @property
     def url(self) -> str:
         """Where to send it now."""
-        return self._places.urls[self._at]
+        return self._endpoints.urls[self._at]
 
     def attempt_s(self, now_s: float) -> float:
         """How long the next attempt may take."""
         return max(0.001, min(ATTEMPT_S_MAX + self.call.patience_s, self._deadline_s - now_s))
 
-    def heard(self, outcome: Answer | Fault, now_s: float) -> Done[T] | Again:
+    def on_response(self, outcome: Answer | TransportFailure, now_s: float) -> Done[T] | RetryAfter:
         """What follows from an attempt. Raises the error that the call ends with."""
-        if isinstance(outcome, Fault):
+        if isinstance(outcome, TransportFailure):
             self._in_doubt |= outcome.sent
             return self._elsewhere(Unavailable(f"{self.url}: {outcome.words}"), now_s, at_once=not outcome.sent)
         if outcome.good:
@@ -90,15 +90,15 @@ class Attempts(Generic[T]):
                 value = self.call.read(outcome.body)
             except msgspec.MsgspecError as error:
                 self._in_doubt = True
-                raise self._end(Puzzling(f"{self.url}: the answer is not understood: {error}")) from None
-            self._places.current = self._at
+                raise self._end(UnrecognizedResponse(f"{self.url}: the answer is not understood: {error}")) from None
+            self._endpoints.current = self._at
             return Done(value)
         return self._after_error(error_of(outcome), outcome.status, now_s)
 
-    def _after_error(self, error: ExchangeError, status: int, now_s: float) -> Again:
+    def _after_error(self, error: ExchangeError, status: int, now_s: float) -> RetryAfter:
         match error:
             case Refused():
-                self._places.current = self._at
+                self._endpoints.current = self._at
                 raise error
             case Invalid() | Forbidden() | Unauthorized() | AccessDenied():
                 raise self._end(error)
@@ -112,7 +112,7 @@ class Attempts(Generic[T]):
             case _:
                 return self._after_puzzle(Unavailable(f"{self.url}: {error}"), status, now_s)
 
-    def _after_puzzle(self, error: Unavailable, status: int, now_s: float) -> Again:
+    def _after_puzzle(self, error: Unavailable, status: int, now_s: float) -> RetryAfter:
         """After an answer that is not the market's: perhaps that of a proxy whose request did arrive."""
         if status == HTTPStatus.REQUEST_TIMEOUT:
             return self._again(error, now_s)
@@ -121,17 +121,17 @@ class Attempts(Generic[T]):
         self._in_doubt = True
         return self._elsewhere(error, now_s, at_once=False)
 
-    def _elsewhere(self, error: ExchangeError, now_s: float, at_once: bool) -> Again:
+    def _elsewhere(self, error: ExchangeError, now_s: float, at_once: bool) -> RetryAfter:
         """At another address, if there is one: at once where being turned away has cost nobody anything."""
-        count = len(self._places.urls)
-        named = self._places.index_of(error.leader) if isinstance(error, NotLeader) and error.leader else None
+        count = len(self._endpoints.urls)
+        named = self._endpoints.index_of(error.leader) if isinstance(error, NotLeader) and error.leader else None
         self._at = named if named is not None and named != self._at else (self._at + 1) % count
         self._turned_away += at_once
         if at_once and self._turned_away % count:
-            return Again(0.0)
+            return RetryAfter(0.0)
         return self._again(error, now_s)
 
-    def _again(self, error: ExchangeError, now_s: float) -> Again:
+    def _again(self, error: ExchangeError, now_s: float) -> RetryAfter:
         """After a pause that is longer each time. Raises how the call ends, where there is no time for it."""
         pause_s = min(PAUSE_S_MAX, PAUSE_FIRST_S * 2**self._pauses) * (0.5 + 0.5 * self._chance())
         self._pauses = min(self._pauses + 1, _DOUBLINGS_MAX)
@@ -139,7 +139,7 @@ class Attempts(Generic[T]):
             pause_s = max(pause_s, error.retry_after_s or 0.0)
         if now_s + pause_s >= self._deadline_s:
             raise self._end(error)
-        return Again(pause_s)
+        return RetryAfter(pause_s)
 
     def _end(self, error: ExchangeError) -> ExchangeError:
         """What the caller is told when the last thing heard was this."""
@@ -149,4 +149,4 @@ class Attempts(Generic[T]):
                 f"it may have been done ({error}): client.resolve(error), or again with command_id={call.command_id!r}"
             )
             return InDoubt(words, self._seqs, call.command_id, lambda: alone(call))
-        return error if not isinstance(error, Puzzling | UnknownOutcome) else Unavailable(str(error))
+        return error if not isinstance(error, UnrecognizedResponse | UnknownOutcome) else Unavailable(str(error))

@@ -24,8 +24,8 @@ from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.api.requests import check_actor
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.client import batches, wire
-from callmarket.bridge.client.answers import Answer, Fault
-from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, Again, Attempts, Done
+from callmarket.bridge.client.answers import Answer, TransportFailure
+from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, Attempts, Done, RetryAfter
 from callmarket.bridge.client.call import Call, Plan, call_of
 from callmarket.bridge.client.doubt import InDoubt
 from callmarket.bridge.client.streaming import Listening
@@ -71,7 +71,7 @@ class AsyncClient(AsyncMarket):
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"AsyncClient({','.join(self._settings.places.urls)!r}, account={self.account!r})"
+        return f"AsyncClient({','.join(self._settings.endpoints.urls)!r}, account={self.account!r})"
 
     async def __aenter__(self) -> Self:
         """The client itself."""
@@ -123,15 +123,15 @@ class AsyncClient(AsyncMarket):
         attempts = self._attempts(listening.call())
         while True:
             began_s = time.monotonic()
-            outcome: Answer | Fault = wire.STREAM_ENDED
-            self._process.insist()
+            outcome: Answer | TransportFailure = wire.STREAM_ENDED
+            self._process.check()
             try:
                 async with self._http.sse(
                     attempts.url + listening.target, headers=listening.headers(), **wire.stream_options()
                 ) as source:
                     if source.response.is_success:
                         async for event in source:
-                            messages = listening.hear(event)
+                            messages = listening.on_event(event)
                             self._seen.note(listening.seen_seq)
                             for message in messages:
                                 yield message
@@ -141,8 +141,8 @@ class AsyncClient(AsyncMarket):
                 outcome = wire.fault_of(error)
             if time.monotonic() - began_s > wire.STEADY_S:
                 attempts = self._attempts(listening.call())
-            step = attempts.heard(outcome, time.monotonic())
-            await asyncio.sleep(step.pause_s if isinstance(step, Again) else 0.0)
+            step = attempts.on_response(outcome, time.monotonic())
+            await asyncio.sleep(step.pause_s if isinstance(step, RetryAfter) else 0.0)
 
     async def close(self) -> None:
         """Close its connections, also those of `acting_as`. Again: nothing."""
@@ -163,17 +163,17 @@ class AsyncClient(AsyncMarket):
             if isinstance(outcome, Answer):
                 # A refusal tells of the market too: that there is something of this name already.
                 self._seen.note(outcome.seq)
-            step = attempts.heard(outcome, time.monotonic())
+            step = attempts.on_response(outcome, time.monotonic())
             if isinstance(step, Done):
                 return step.value
             await asyncio.sleep(step.pause_s)
 
     def _attempts(self, call: Call[T]) -> Attempts[T]:
         settings = self._settings
-        return Attempts(call, settings.places, settings.timeout_s, time.monotonic(), random.random)
+        return Attempts(call, settings.endpoints, settings.timeout_s, time.monotonic(), random.random)
 
-    async def _attempt(self, attempts: Attempts[T]) -> Answer | Fault:
-        self._process.insist()
+    async def _attempt(self, attempts: Attempts[T]) -> Answer | TransportFailure:
+        self._process.check()
         if self._http.is_closed:
             raise Unavailable("this client is closed")
         call, now_s = attempts.call, time.monotonic()
@@ -206,7 +206,7 @@ class AsyncClient(AsyncMarket):
             return value
 
 
-async def _whole(response: httpx2.Response, until_s: float) -> Answer | Fault:
+async def _whole(response: httpx2.Response, until_s: float) -> Answer | TransportFailure:
     parts, size = [], 0
     async for part in response.aiter_raw():
         size += len(part)

@@ -17,7 +17,7 @@ from callmarket.bridge.api.messages import Ack, Request
 from callmarket.bridge.api.problem import Problem
 from callmarket.bridge.api.requests import check, check_bids
 from callmarket.bridge.api.units import datetime_of, number_of
-from callmarket.bridge.client.answers import Puzzling, refusal_of
+from callmarket.bridge.client.answers import UnrecognizedResponse, refusal_of
 from callmarket.bridge.client.call import Call, Plan, body_of, call_of, check_command_id, path, target
 from callmarket.bridge.client.doubt import InDoubt
 from callmarket.engine.commands import PlaceBid
@@ -111,6 +111,6 @@ def _outcome(raw: msgspec.Raw) -> PlacedBid | Refused:
         return msgspec.json.decode(raw, type=PlacedBid)
     except msgspec.ValidationError:
         refused = refusal_of(msgspec.json.decode(raw, type=Problem))
-    if isinstance(refused, Puzzling):
+    if isinstance(refused, UnrecognizedResponse):
         raise msgspec.ValidationError(str(refused))
     return refused

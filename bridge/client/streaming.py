@@ -59,7 +59,7 @@ class Listening:
         """A connection as a call, whose attempts are those of any read."""
         return Call("GET", self.target, _nothing)
 
-    def hear(self, event: httpx2.ServerSentEvent) -> list[Message]:
+    def on_event(self, event: httpx2.ServerSentEvent) -> list[Message]:
         """What is told for good with this event: a whole row, or nothing yet.
 
         Raises `Unavailable`, and `Unauthorized` where the market says that the key has ended: nothing comes after that.

@@ -15,10 +15,10 @@ from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.headers import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, MIN_SEQ_HEADER, SEQ_HEADER
 from callmarket.bridge.api.problem import MEDIA_TYPE
 from callmarket.bridge.api.spelling import whole
-from callmarket.bridge.client.answers import Answer, Fault
+from callmarket.bridge.client.answers import Answer, TransportFailure
 from callmarket.bridge.client.attempts import CONNECT_S_MAX
 from callmarket.bridge.client.call import Call
-from callmarket.bridge.client.places import Places
+from callmarket.bridge.client.endpoints import Endpoints
 from callmarket.bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
 from callmarket.bridge.config import client_from_environment
 from callmarket.engine.limits import SEQ_MAX
@@ -38,13 +38,13 @@ _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeo
 class Settings:
     """What a client is made from, checked. It does not show its key."""
 
-    places: Places
+    endpoints: Endpoints
     headers: Mapping[str, str]
     timeout_s: float
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"Settings({','.join(self.places.urls)})"
+        return f"Settings({','.join(self.endpoints.urls)})"
 
 
 def settings_of(url: str | None, key: str | None, timeout_s: float) -> Settings:
@@ -62,7 +62,7 @@ def settings_of(url: str | None, key: str | None, timeout_s: float) -> Settings:
         "Accept-Encoding": "identity",
         "User-Agent": "callmarket",
     }
-    return Settings(Places(config.url if url is None else url, config.allow_plain_http), headers, timeout_s)
+    return Settings(Endpoints(config.url if url is None else url, config.allow_plain_http), headers, timeout_s)
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "headers": settings.headers,
         "follow_redirects": False,
         # A proxy of the environment sees what goes over http://; over https:// it sees nothing.
-        "trust_env": all(url.startswith("https:") for url in settings.places.urls),
+        "trust_env": all(url.startswith("https:") for url in settings.endpoints.urls),
         "limits": httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
     }
 
@@ -100,14 +100,14 @@ def timeouts(within_s: float) -> httpx2.Timeout:
     return httpx2.Timeout(within_s, connect=min(CONNECT_S_MAX, within_s))
 
 
-def fault_of(error: httpx2.TransportError) -> Fault:
+def fault_of(error: httpx2.TransportError) -> TransportFailure:
     """What a failed attempt means: whether the request may have arrived."""
-    return Fault(f"{type(error).__name__} {error}".strip(), not isinstance(error, _NOT_SENT))
+    return TransportFailure(f"{type(error).__name__} {error}".strip(), not isinstance(error, _NOT_SENT))
 
 
-TOO_LATE: Final = Fault("no whole answer in time", sent=True)
-TOO_LARGE: Final = Fault(f"an answer of more than {ANSWER_BYTES_MAX} bytes", sent=True)
-STREAM_ENDED: Final = Fault("the stream has ended", sent=True)
+TOO_LATE: Final = TransportFailure("no whole answer in time", sent=True)
+TOO_LARGE: Final = TransportFailure(f"an answer of more than {ANSWER_BYTES_MAX} bytes", sent=True)
+STREAM_ENDED: Final = TransportFailure("the stream has ended", sent=True)
 
 # A stream that has lived so long was no failure, however it ended.
 STEADY_S: Final = 1.0

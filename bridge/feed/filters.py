@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 from msgspec import Struct
 
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.feed.frames import Frame
+from callmarket.bridge.feed.encoded import EncodedMessage
 from callmarket.bridge.feed.limits import FILTER_MARKETS_MAX
 from callmarket.bridge.feed.messages import Kind
 
@@ -27,13 +27,13 @@ class Filter(Struct, frozen=True):
     kinds: frozenset[str] = frozenset()
     bidder_id: str = ""
 
-    def lets_through(self, frame: Frame) -> bool:
+    def lets_through(self, encoded: EncodedMessage) -> bool:
         """Whether this message is wanted."""
-        if self.kinds and frame.kind not in self.kinds:
+        if self.kinds and encoded.kind not in self.kinds:
             return False
-        if self.bidder_id and self.bidder_id not in frame.bidder_ids:
+        if self.bidder_id and self.bidder_id not in encoded.bidder_ids:
             return False
-        return not self.market_ids or frame.market_id is None or frame.market_id in self.market_ids
+        return not self.market_ids or encoded.market_id is None or encoded.market_id in self.market_ids
 
     @property
     def wants_watermark(self) -> bool:
@@ -88,20 +88,20 @@ class Index(Generic[S]):
             if not there:
                 index.pop(name, None)
 
-    def who_wants(self, frame: Frame) -> list[S]:
+    def who_wants(self, encoded: EncodedMessage) -> list[S]:
         """Each subscriber that wants a message, once. O(those by bidder or market)."""
         by_bidder, by_market = self._by_bidder, self._by_market
         found: dict[S, None] = {}
         if by_bidder:
-            for bidder_id in frame.bidder_ids:
+            for bidder_id in encoded.bidder_ids:
                 found |= by_bidder.get(bidder_id, _NOBODY)
-        if frame.market_id is None:
+        if encoded.market_id is None:
             for there in by_market.values():
                 found |= there
         elif by_market:
             found |= by_market.get("", _NOBODY)
-            found |= by_market.get(frame.market_id, _NOBODY)
-        return [one for one in found if one.filter is ALL or one.filter.lets_through(frame)]
+            found |= by_market.get(encoded.market_id, _NOBODY)
+        return [one for one in found if one.filter is ALL or one.filter.lets_through(encoded)]
 
     def _places(self, wanted: Filter) -> Iterator[tuple[dict[str, dict[S, None]], str]]:
         if wanted.bidder_id:

@@ -9,17 +9,17 @@ from contextlib import closing
 
 from callmarket.bridge.api.errors import Gone, Invalid
 from callmarket.bridge.api.failures import failure_of
-from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.engine.codec import GENESIS_DIGEST
 from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.persistence import errors as persistence_errors
-from callmarket.persistence.journal.protocol import Chain, Journal, Stored, first_seq
+from callmarket.persistence.journal.protocol import Chain, Journal, StoredRow, first_seq
 
 OpenJournal = Callable[[], Journal]
 """Makes a journal for reading alone; nothing is opened before it is asked."""
 
 
-def read_page(open_journal: OpenJournal, after_seq: int) -> list[Row]:
+def read_page(open_journal: OpenJournal, after_seq: int) -> list[FeedRow]:
     """The rows after a seq, as many as a journal reads at once. Blocks for some 20 ms: call it in a thread.
 
     Raises `Invalid` for rows that are in the archive, `Unavailable` while the database does not answer, and what a
@@ -36,10 +36,10 @@ def read_page(open_journal: OpenJournal, after_seq: int) -> list[Row]:
     if stored:
         _insist_on_the_row(stored[0], after_seq)
     links = Chain(after_seq, None if after_seq else GENESIS_DIGEST)
-    return [Row(links.follow(row), row.events(), len(row.command_json) + len(row.events_json)) for row in stored]
+    return [FeedRow(links.follow(row), row.events(), len(row.command_json) + len(row.events_json)) for row in stored]
 
 
-def _insist_on_the_row(following: Stored, after_seq: int) -> None:
+def _insist_on_the_row(following: StoredRow, after_seq: int) -> None:
     """Raises `Gone` where the rows that follow do not follow this one: it was lost, and history went on elsewhere."""
     if following.seq % HISTORY_ROWS:
         return

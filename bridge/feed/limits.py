@@ -5,8 +5,8 @@ from typing import Final
 # The latest rows are kept in memory for streams that resume: some seconds of full load. They are the objects that the
 # journal has written, about 2 kB each, so 40 MB; in journal bytes for rows that carry much (a call of 10,000 slots is 5
 # MB).
-RING_ROWS_MAX: Final = 20_000
-RING_BYTES_MAX: Final = 32 * 2**20
+RECENT_ROWS_MAX: Final = 20_000
+RECENT_BYTES_MAX: Final = 32 * 2**20
 
 # Rows that are handed to a loop's subscribers in one go: a millisecond or two, then others have their turn.
 SLICE_ROWS: Final = 256
@@ -19,7 +19,7 @@ CHUNK_BYTES: Final = 64 * 2**10
 
 # Subscribers and waiting agents of one loop: each is a connection with its socket and buffers, some 100 kB.
 SUBSCRIBERS_MAX: Final = 5_000
-WATCHES_MAX: Final = 10_000
+AWARD_WAITERS_MAX: Final = 10_000
 # A stream that resumes from the journal reads it on a connection of its own; others wait for their turn.
 READERS_MAX: Final = 2
 # A filter of more is better made by the reader.

@@ -12,32 +12,32 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Bell:
+class LoopWakeup:
     """Wakes one loop from any thread: woken often before the loop runs, it runs `answer` once."""
 
-    __slots__ = ("_answer", "_loop", "_rung")
+    __slots__ = ("_answer", "_is_set", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, answer: Callable[[], None]) -> None:
         """`answer` runs in the loop, after each wake-up."""
         self._loop = loop
         self._answer = answer
-        self._rung = False
+        self._is_set = False
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Wake the loop. Nothing happens if it is closed. O(1), from any thread."""
-        if self._rung:
+        if self._is_set:
             return
         # Two threads may both get here: then the loop runs it twice, the second time for nothing.
-        self._rung = True
+        self._is_set = True
         try:
-            self._loop.call_soon_threadsafe(self._come)
+            self._loop.call_soon_threadsafe(self._wake)
         except RuntimeError:
             # The loop is closed: nobody waits in it.
             assert self._loop.is_closed()
 
-    def _come(self) -> None:
+    def _wake(self) -> None:
         # Before looking: what happens from now on wakes it again.
-        self._rung = False
+        self._is_set = False
         self._answer()
 
 

@@ -9,15 +9,15 @@ from typing import Final
 
 from callmarket.bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
 from callmarket.bridge.feed import limits
-from callmarket.bridge.feed.awards import Watch
+from callmarket.bridge.feed.award_waiter import AwardWaiter
+from callmarket.bridge.feed.broker import Broker
+from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.bridge.feed.filters import ALL, Filter
-from callmarket.bridge.feed.frames import Row
 from callmarket.bridge.feed.history import OpenJournal
-from callmarket.bridge.feed.hub import Hub
 from callmarket.bridge.feed.loops import PerLoop
-from callmarket.bridge.feed.ring import Ring
+from callmarket.bridge.feed.recent_rows import RecentRows
 from callmarket.bridge.feed.subscription import Subscription
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import PersistenceError
 
 
@@ -26,28 +26,28 @@ class Feed:
 
     def __init__(self, after_seq: int, open_journal: OpenJournal) -> None:
         """The first row that it will be brought is the one after `after_seq`; earlier ones are in the journal."""
-        self._ring: Final = Ring(after_seq, limits.RING_ROWS_MAX, limits.RING_BYTES_MAX)
-        self._hubs: Final = PerLoop(lambda loop: Hub(loop, self._ring, open_journal))
+        self._recent_rows: Final = RecentRows(after_seq, limits.RECENT_ROWS_MAX, limits.RECENT_BYTES_MAX)
+        self._brokers: Final = PerLoop(lambda loop: Broker(loop, self._recent_rows, open_journal))
         self._end_reason = ""
 
     @property
     def seq(self) -> int:
         """The last row that it has."""
-        return self._ring.last_seq
+        return self._recent_rows.last_seq
 
-    def after(self, seq: int) -> Sequence[Row]:
+    def after(self, seq: int) -> Sequence[FeedRow]:
         """The rows after a seq that are in memory."""
-        return self._ring.latest_after(seq)
+        return self._recent_rows.latest_after(seq)
 
     @property
     def subscribers(self) -> int:
         """How many streams are open."""
-        return sum(hub.subscribers for hub in self._hubs.all)
+        return sum(broker.subscribers for broker in self._brokers.all)
 
     @property
     def watchers(self) -> int:
         """How many wait for an award."""
-        return sum(hub.watchers for hub in self._hubs.all)
+        return sum(broker.watchers for broker in self._brokers.all)
 
     async def subscribe(self, wanted: Filter | None = None, after_seq: int | None = None) -> Subscription:
         """Everything durable after a row that a filter lets through; None: from now on.
@@ -67,18 +67,20 @@ class Feed:
             raise
         return subscription
 
-    def awards_of(self, bidder_id: str) -> Watch:
+    def awards_of(self, bidder_id: str) -> AwardWaiter:
         """Notice the awards of a bidder from now on: call it, then read, then wait. In a loop.
 
         Raises `Unavailable` if too many wait, or this process leads no longer.
         """
-        return self._hub_here().watch(bidder_id)
+        return self._hub_here().wait_for_awards(bidder_id)
 
-    def durable(self, rows: Sequence[Sealed]) -> None:
+    def durable(self, rows: Sequence[SealedRow]) -> None:
         """See `Listener.durable`. O(rows), and nothing is encoded here."""
-        self._ring.extend([Row(row.entry, row.events, len(row.command_json) + len(row.events_json)) for row in rows])
-        for hub in self._hubs.all:
-            hub.hear()
+        self._recent_rows.extend(
+            [FeedRow(row.entry, row.events, len(row.command_json) + len(row.events_json)) for row in rows]
+        )
+        for broker in self._brokers.all:
+            broker.notify()
 
     def failed(self, failure: PersistenceError) -> None:
         """See `Listener.failed`."""
@@ -89,12 +91,12 @@ class Feed:
         if self._end_reason:
             return
         self._end_reason = reason
-        for hub in self._hubs.all:
-            hub.finish(reason)
+        for broker in self._brokers.all:
+            broker.finish(reason)
 
-    def _hub_here(self) -> Hub:
-        hub = self._hubs.here()
+    def _hub_here(self) -> Broker:
+        broker = self._brokers.here()
         # Only now, when the end would come to this broker too.
         if self._end_reason:
             raise Unavailable(self._end_reason, RETRY_AFTER_S)
-        return hub
+        return broker

@@ -12,7 +12,7 @@ import msgspec
 
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.spelling import whole
-from callmarket.bridge.feed.frames import Delivery
+from callmarket.bridge.feed.encoded import RowMessages
 from callmarket.bridge.feed.limits import HEARTBEAT_S, RETRY_MS
 from callmarket.bridge.feed.subscription import End, Subscription
 from callmarket.engine.limits import SEQ_MAX
@@ -22,12 +22,12 @@ OPENING: Final = b"retry: %d\n\n" % RETRY_MS
 HEARTBEAT: Final = b": still here\n\n"
 
 
-def encode(deliveries: Iterable[Delivery]) -> bytes:
+def encode(deliveries: Iterable[RowMessages]) -> bytes:
     """The event text of some rows, in order."""
     parts: list[bytes] = []
-    for delivery in deliveries:
-        parts += [frame.text for frame in delivery[:-1]]
-        parts += (b"id: %d\n" % delivery[-1].seq, delivery[-1].text)
+    for messages in deliveries:
+        parts += [encoded.text for encoded in messages[:-1]]
+        parts += (b"id: %d\n" % messages[-1].seq, messages[-1].text)
     return b"".join(parts)
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from callmarket.bridge.api.errors import ExchangeError
 from callmarket.bridge.feed import limits
+from callmarket.bridge.feed.encoded import RowMessages, size_of, watermark
 from callmarket.bridge.feed.filters import Filter
-from callmarket.bridge.feed.frames import Delivery, size_of, watermark
 from callmarket.persistence.errors import PersistenceError
 
 if TYPE_CHECKING:
-    from callmarket.bridge.feed.hub import Hub
+    from callmarket.bridge.feed.broker import Broker
 
 SLOW_READER: Final = "slow reader"
 
@@ -32,24 +32,24 @@ class End(NamedTuple):
 class Subscription:
     """The messages that a filter lets through, after a row. Made by `Feed.subscribe`; close it, or use it in `with`."""
 
-    def __init__(self, hub: "Hub", wanted: Filter, after_seq: int) -> None:
+    def __init__(self, broker: "Broker", wanted: Filter, after_seq: int) -> None:
         self.filter: Final = wanted
         self.end: End | None = None
         # For a reader that is kept by a connection that takes nothing more, and would not ask for the next.
         self.ended: Final = asyncio.Event()
-        self._hub: Final = hub
+        self._broker: Final = broker
         # All rows up to here are in the queue or have been handed out; live, the broker's position may be further.
         self._cursor = after_seq
         # The last row that was handed out whole.
         self._handed_out_seq = after_seq
         self._live = False
         self._watermark_is_due = wanted.wants_watermark
-        self._queue: deque[Delivery] = deque()
+        self._queue: deque[RowMessages] = deque()
         self._messages = 0
         self._bytes = 0
         self._waiter: asyncio.Future[None] | None = None
 
-    async def next(self, timeout_s: float) -> list[Delivery]:
+    async def next(self, timeout_s: float) -> list[RowMessages]:
         """What comes next, about 64 kB at most; nothing when the time is up, or when it has ended (`end`).
 
         One task asks. Raises nothing: what keeps the journal from being read ends the stream.
@@ -85,23 +85,23 @@ class Subscription:
     @property
     def _passed_seq(self) -> int:
         """All rows up to here are in the queue, have been handed out, or were not wanted."""
-        return max(self._cursor, self._hub.dispatched_seq) if self._live else self._cursor
+        return max(self._cursor, self._broker.dispatched_seq) if self._live else self._cursor
 
     # --- for the broker ----------------------------------------------------------------------------------------
 
-    def push(self, delivery: Delivery) -> None:
+    def push(self, messages: RowMessages) -> None:
         """Queue the wanted messages of the next row, all or none: without room for them the stream ends. Live only."""
-        if delivery[0].seq <= self._cursor:
+        if messages[0].seq <= self._cursor:
             return
         is_full = (
-            self._messages + len(delivery) > limits.QUEUE_MESSAGES_MAX
-            or self._bytes + size_of(delivery) > limits.QUEUE_BYTES_MAX
+            self._messages + len(messages) > limits.QUEUE_MESSAGES_MAX
+            or self._bytes + size_of(messages) > limits.QUEUE_BYTES_MAX
         )
         # A row that is larger than the queue is taken by a reader that has nothing else queued: a call of 10,000 slots.
         if is_full and self._queue:
             self.finish(SLOW_READER)
             return
-        self._put(delivery)
+        self._put(messages)
         self._wake()
 
     def tell_watermark(self) -> None:
@@ -130,7 +130,7 @@ class Subscription:
 
     def _finish(self, end: End) -> None:
         self.end = end
-        self._hub.leave(self)
+        self._broker.leave(self)
         self.ended.set()
         self._wake()
 
@@ -138,14 +138,14 @@ class Subscription:
 
     async def prepare(self) -> None:
         """Read the first page that is needed. Raises what says that it cannot be had."""
-        if not self._hub.is_level_with(self._cursor):
+        if not self._broker.is_level_with(self._cursor):
             await self._read_some()
 
     async def _catch_up(self) -> None:
         """Read a page more; or go live, if there is none."""
-        if self._hub.is_level_with(self._cursor):
+        if self._broker.is_level_with(self._cursor):
             self._live = True
-            self._hub.go_live(self)
+            self._broker.go_live(self)
             return
         try:
             await self._read_some()
@@ -154,39 +154,39 @@ class Subscription:
 
     async def _read_some(self) -> None:
         """Put the next rows that the broker has passed into the queue, from the ring or from the journal."""
-        rows = await self._hub.rows_after(self._cursor)
+        rows = await self._broker.rows_after(self._cursor)
         if self.end is not None:
             # It has ended meanwhile, after the rows before these.
             return
         for row in rows:
-            wanted = tuple([frame for frame in row.frames if self.filter.lets_through(frame)])
+            wanted = tuple([encoded for encoded in row.messages if self.filter.lets_through(encoded)])
             if wanted:
                 self._put(wanted)
         self._cursor = rows[-1].seq
         self._watermark_is_due = self.filter.wants_watermark
 
-    def _put(self, delivery: Delivery) -> None:
-        self._queue.append(delivery)
-        self._messages += len(delivery)
-        self._bytes += size_of(delivery)
+    def _put(self, messages: RowMessages) -> None:
+        self._queue.append(messages)
+        self._messages += len(messages)
+        self._bytes += size_of(messages)
 
-    def _take(self) -> list[Delivery]:
-        taken: list[Delivery] = []
+    def _take(self) -> list[RowMessages]:
+        taken: list[RowMessages] = []
         room = limits.CHUNK_BYTES
         while self._queue and room > 0:
-            delivery = self._queue.popleft()
-            size = size_of(delivery)
+            messages = self._queue.popleft()
+            size = size_of(messages)
             room -= size
-            self._messages -= len(delivery)
+            self._messages -= len(messages)
             self._bytes -= size
-            taken.append(delivery)
+            taken.append(messages)
         if taken:
             self._handed_out_seq = taken[-1][0].seq
         if not self._queue and self._watermark_is_due and self.end is None:
             self._tell_watermark(taken)
         return taken
 
-    def _tell_watermark(self, taken: list[Delivery]) -> None:
+    def _tell_watermark(self, taken: list[RowMessages]) -> None:
         """Nothing is left before it, so it is after all rows that were passed."""
         self._watermark_is_due = False
         self._handed_out_seq = self._passed_seq

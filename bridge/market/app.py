@@ -16,11 +16,11 @@ from callmarket.bridge.api.clock import Clock, Declared, ManualClock, TimeSource
 from callmarket.bridge.api.errors import AccessDenied, Invalid, Unavailable
 from callmarket.bridge.api.messages import Ack, check_ack
 from callmarket.bridge.config import Config, from_environment, in_home, with_changes
-from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.bridge.feed.source import Feed
-from callmarket.bridge.market.counters import Tally
+from callmarket.bridge.market.counters import CommandCounters
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.market.leadership import Parts, Reign
+from callmarket.bridge.market.leadership import LeaderSession, Parts
 from callmarket.bridge.market.node import Node
 from callmarket.bridge.market.sequencer import Sequencer
 from callmarket.bridge.timekeeping.keeper import Timekeeper
@@ -34,9 +34,9 @@ from callmarket.persistence.journal.lease import epoch_of, this_process
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import RowWriter
 from callmarket.persistence.leadership import market_time, register
+from callmarket.persistence.leadership.failure_detection import living_leader
 from callmarket.persistence.leadership.heartbeat import Heartbeat
-from callmarket.persistence.leadership.standby import Standby, Succession
-from callmarket.persistence.leadership.vacancy import living_leader
+from callmarket.persistence.leadership.standby import Standby, Takeover
 from callmarket.persistence.loss.high_water import HighWater
 from callmarket.persistence.loss.lost_rows import LostRow, save
 from callmarket.persistence.recovery import recover
@@ -195,7 +195,7 @@ def open_node(config: Config, clock: Clock, *, takeover: bool, writer_process: b
             marks.begin(journal.market_id(), recovered.position.last_seq, recovered.position.last_digest)
         time = keeper or Declared(clock)
         node = _node(config, url, time)
-        node.lead(_reign(config, url, time, Succession(heartbeat, recovered), ways, marks))
+        node.lead(_session(config, url, time, Takeover(heartbeat, recovered), ways, marks))
         node.release_with(stack.pop_all())
         return node
 
@@ -221,7 +221,7 @@ def open_standby(config: Config, clock: Clock, *, writer_process: bool) -> Node:
                 lease_s=config.lease_s,
                 high_water=marks,
                 watch=keeper,
-                on_lead=lambda succession: node.lead(_reign(config, url, time, succession, ways, marks)),
+                on_lead=lambda takeover: node.lead(_session(config, url, time, takeover, ways, marks)),
                 on_failed=node.fail,
             )
         )
@@ -267,7 +267,7 @@ def _node(config: Config, url: str, time: TimeSource) -> Node:
         open_snapshots=lambda: snapshot_store(config, url),
         time=time,
         ack_timeout_s=config.ack_timeout_s,
-        tally=Tally(),
+        counters=CommandCounters(),
         llm_tokens_per_token=config.llm_tokens_per_token,
     )
 
@@ -288,7 +288,7 @@ def _insist_on_history(url: str, shard_id: int, marks: HighWater) -> None:
     with PostgresJournal(url, shard_id, reader=True) as journal:
         marks.insist_on(journal, journal.market_id())
     with connect(url, "callmarket opening", read_only=True) as connection:
-        told = register.loss_told(connection, shard_id)
+        told = register.reported_loss(connection, shard_id)
     if told:
         raise persistence_errors.Unavailable(f"shard {shard_id}: {told}")
 
@@ -309,16 +309,16 @@ def _marks_folder(config: Config) -> Path | None:
         return None
 
 
-def _reign(
+def _session(
     config: Config,
     url: str,
     time: TimeSource,
-    succession: Succession,
+    takeover: Takeover,
     ways: Ways,
     marks: HighWater,
-) -> Reign:
+) -> LeaderSession:
     """Start all parts of a leader's session."""
-    heartbeat, recovered = succession.heartbeat, succession.recovered
+    heartbeat, recovered = takeover.heartbeat, takeover.recovered
     write_behind = WriteBehind(
         lambda: ways.to_journal(url, config.shard_id, heartbeat.epoch),
         recovered.position,
@@ -335,12 +335,12 @@ def _reign(
     sequencer = Sequencer(recovered.engine, recovered.position.last_digest, write_behind, time.stamp_us)
     feed = Feed(recovered.position.last_seq, lambda: PostgresJournal(url, config.shard_id, reader=True))
 
-    def save_lost(rows: Sequence[Row]) -> str:
+    def save_lost(rows: Sequence[FeedRow]) -> str:
         lost = [LostRow.of(row.entry, row.events) for row in rows]
         return save(marks.folder, marks.market_id, config.shard_id, lost)
 
     parts = Parts(sequencer, write_behind, projector, heartbeat, recovered.report, feed, save_lost)
-    return Reign(parts, config.ack_timeout_s)
+    return LeaderSession(parts, config.ack_timeout_s)
 
 
 def snapshot_store(config: Config, url: str) -> SnapshotStore:

@@ -27,7 +27,7 @@ APPLY_BOUNDS_S: Final = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1
 ACK_BOUNDS_S: Final = (1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class RoundsTally(Struct):
+class RoundCounters(Struct):
     """What the calls of one market came to since this process leads."""
 
     rounds: int = 0
@@ -38,7 +38,7 @@ class RoundsTally(Struct):
     """Of the last round that had one."""
 
 
-class Tally:
+class CommandCounters:
     """For one process, whether it leads or not. Safe for many threads."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Tally:
         self.not_taken = 0
         self.unknown_outcomes = 0
         # By market, of which a shard has a thousand at most.
-        self.rounds: Final[dict[str, RoundsTally]] = {}
+        self.rounds: Final[dict[str, RoundCounters]] = {}
         self.bids_lost = 0
         self.bids_expired = 0
         self.awards_lapsed = 0
@@ -91,13 +91,13 @@ class Tally:
     def _count_ends(self, events: Events) -> None:
         for event in events:
             if type(event) is RoundCleared:
-                tally = self.rounds.setdefault(event.market_id, RoundsTally())
-                tally.rounds += 1
-                tally.slots_available += event.slots_available
-                tally.bids_open += event.bids_open
-                tally.awards_granted += event.awards_granted
+                counters = self.rounds.setdefault(event.market_id, RoundCounters())
+                counters.rounds += 1
+                counters.slots_available += event.slots_available
+                counters.bids_open += event.bids_open
+                counters.awards_granted += event.awards_granted
                 if event.clearing_price_tokens is not None:
-                    tally.clearing_price_tokens = event.clearing_price_tokens
+                    counters.clearing_price_tokens = event.clearing_price_tokens
             elif type(event) is SweepFinished:
                 self.bids_lost += event.bids_lost
                 self.bids_expired += event.bids_expired

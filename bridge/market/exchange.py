@@ -20,7 +20,7 @@ from callmarket.bridge.api.operation import Command, IsRetry, MayDo, Operation, 
 from callmarket.bridge.api.queries import StateQuery, TableQuery
 from callmarket.bridge.api.requests import as_actor, check, check_actor, check_all
 from callmarket.bridge.api.seen import Seen
-from callmarket.bridge.api.vitals import Role
+from callmarket.bridge.api.status import Role
 from callmarket.bridge.api.workflows import run
 from callmarket.bridge.market import recall
 from callmarket.bridge.market.history import Past

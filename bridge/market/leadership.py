@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.bridge.feed.source import Feed
 from callmarket.bridge.market.sequencer import Sequencer
 from callmarket.bridge.market.waiting import Waiting
@@ -36,11 +36,11 @@ class Parts:
     heartbeat: Heartbeat
     recovery: Report
     feed: Feed
-    save_lost: Callable[[Sequence[Row]], str]
+    save_lost: Callable[[Sequence[FeedRow]], str]
     """Writes rows that the journal has lost to a file, and says where that is. Never raises."""
 
 
-class Reign:
+class LeaderSession:
     """Leads until it is handed over, fenced off, or stopped by its journal. Safe for many threads."""
 
     def __init__(self, parts: Parts, ack_timeout_s: float) -> None:

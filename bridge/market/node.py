@@ -22,16 +22,16 @@ from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
 from callmarket.bridge.api.queries import Moment, StateQuery, TableQuery, check_table_query
 from callmarket.bridge.api.seen import Seen
+from callmarket.bridge.api.status import NodeStatus, Readiness, Role
 from callmarket.bridge.api.units import datetime_of
-from callmarket.bridge.api.vitals import Readiness, Role, Vitals
 from callmarket.bridge.config import LLM_TOKENS_PER_TOKEN
 from callmarket.bridge.feed.source import Feed
 from callmarket.bridge.market import recall, standing
-from callmarket.bridge.market.counters import Tally
-from callmarket.bridge.market.leadership import Reign
+from callmarket.bridge.market.counters import CommandCounters
+from callmarket.bridge.market.leadership import LeaderSession
 from callmarket.bridge.market.sequencer import Applied, last_row, rows_of
-from callmarket.bridge.market.table_changes import ChangeDesk
-from callmarket.bridge.market.table_reader import TABLES_S_MAX, Desk, projected_async
+from callmarket.bridge.market.table_changes import TableChanger
+from callmarket.bridge.market.table_reader import TABLES_S_MAX, TableReader, projected_async
 from callmarket.engine.state import State
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.database.connections import connect
@@ -57,7 +57,7 @@ class Node:
         open_snapshots: Callable[[], SnapshotStore],
         time: TimeSource,
         ack_timeout_s: float,
-        tally: Tally,
+        counters: CommandCounters,
         llm_tokens_per_token: int = LLM_TOKENS_PER_TOKEN,
     ) -> None:
         """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
@@ -66,21 +66,21 @@ class Node:
         self.open_snapshots: Final = open_snapshots
         self.time: Final = time
         self._ack_timeout_s = ack_timeout_s
-        self.tally: Final = tally
+        self.counters: Final = counters
         self._resources = ExitStack()
         self._standby: Standby | None = None
-        self._reign: Reign | None = None
+        self._session: LeaderSession | None = None
         self._failure: PersistenceError | None = None
         # Set when it is known whether this process will ever lead.
         self._decided = threading.Event()
         self._closed = False
         self._process: Final = OneProcess("exchange")
-        self._desk: Final = Desk(url, shard_id, self.now, self._projector, ack_timeout_s, llm_tokens_per_token)
-        self._changes: Final = ChangeDesk(url, shard_id)
+        self._tables: Final = TableReader(url, shard_id, self.now, self._projector, ack_timeout_s, llm_tokens_per_token)
+        self._changes: Final = TableChanger(url, shard_id)
 
-    def lead(self, reign: Reign) -> None:
+    def lead(self, session: LeaderSession) -> None:
         """Begin to serve, with this session."""
-        self._reign = reign
+        self._session = session
         self._decided.set()
 
     def stand_by(self, standby: Standby) -> None:
@@ -99,11 +99,11 @@ class Node:
     @property
     def role(self) -> Role:
         """What this process is to the market at this moment."""
-        reign = self._reign
-        has_ended = reign is not None and bool(reign.end)
+        session = self._session
+        has_ended = session is not None and bool(session.end)
         if has_ended or self._closed or not self._process.is_here or self._failure is not None:
             return "ended"
-        return "standby" if reign is None else "leader"
+        return "standby" if session is None else "leader"
 
     @property
     def lost(self) -> bool:
@@ -111,13 +111,13 @@ class Node:
 
         Then it may stand by again; whatever else ended it has to be looked at, or begun anew.
         """
-        return self._reign is not None and (self._reign.lost or bool(self._reign.loss))
+        return self._session is not None and (self._session.lost or bool(self._session.loss))
 
     def readiness(self) -> Readiness:
         """What a client needs to know to send requests here, or elsewhere. Never waits."""
-        role, reign = self.role, self._reign
-        if reign is not None:
-            return standing.readiness_of(reign, role, self.time.fault)
+        role, session = self.role, self._session
+        if session is not None:
+            return standing.readiness_of(session, role, self.time.fault)
         leader = "" if self._standby is None else self._standby.leader
         loss = "" if self._standby is None else self._standby.loss
         reason = loss or self.time.fault or f"it stands by, and {leader or 'nobody at this moment'} leads"
@@ -125,16 +125,16 @@ class Node:
             reason = "it will never lead: its log says why"
         return Readiness(False, role, leader, 0, 0, 0.0, reason)
 
-    def vitals(self) -> Vitals:
+    def status(self) -> NodeStatus:
         """The figures of this process, for monitoring. Never waits for the database."""
-        if self._reign is not None:
-            return standing.vitals_of(self._reign, self.role, self.time.now_us())
+        if self._session is not None:
+            return standing.status_of(self._session, self.role, self.time.now_us())
         seq = self.applied_seq
-        return Vitals(self.role, 0, seq, seq, 0, 0, 0.0, 0.0)
+        return NodeStatus(self.role, 0, seq, seq, 0, 0, 0.0, 0.0)
 
     def wait_until_leading(self, timeout_s: float | None) -> bool:
         """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
-        self._process.insist()
+        self._process.check()
         self._decided.wait(timeout_s)
         if self._failure is not None:
             raise failure_of(self._failure)
@@ -142,15 +142,15 @@ class Node:
 
     def wait_until_over(self, timeout_s: float | None) -> str:
         """Why this process leads no longer; empty if it still does when the time has passed. It has to lead first."""
-        reign = self._leading()
-        reign.over.wait(timeout_s)
-        return reign.end
+        session = self._leading()
+        session.over.wait(timeout_s)
+        return session.end
 
     @property
     def applied_seq(self) -> int:
         """The last row of this process's engine, leading or not."""
-        if self._reign is not None:
-            return self._reign.sequencer.read(lambda state: state.seq)
+        if self._session is not None:
+            return self._session.sequencer.read(lambda state: state.seq)
         return 0 if self._standby is None else self._standby.applied_seq
 
     @property
@@ -164,7 +164,7 @@ class Node:
         return self._leading().write_behind.durable_seq
 
     def _projector(self) -> Projector | None:
-        return None if self._reign is None else self._reign.projector
+        return None if self._session is None else self._session.projector
 
     @property
     def projected_seq(self) -> int:
@@ -174,17 +174,17 @@ class Node:
     @property
     def feed(self) -> Feed:
         """What becomes durable, as a live stream. Raises as `read`."""
-        return self._ruling().feed
+        return self._require_leader().feed
 
     def end_streams(self) -> None:
         """End all live streams and long polls, so that their server can end. Idempotent."""
-        if self._reign is not None:
-            self._reign.feed.end("the service ends: go on elsewhere, or here in a moment")
+        if self._session is not None:
+            self._session.feed.end("the service ends: go on elsewhere, or here in a moment")
 
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
-        reign = self._ruling()
-        return reign.sequencer.read(query)
+        session = self._require_leader()
+        return session.sequencer.read(query)
 
     def ask(self, question: StateQuery[T] | TableQuery[T], seen: Seen | None = None) -> T:
         """The answer of the live state, at one moment, or of the tables, once they have what was seen.
@@ -196,7 +196,7 @@ class Node:
             return self._ask_live(question, seen)
         check_table_query(question)
         self._refuse_if_closed()
-        return self._desk.ask(question, seen)
+        return self._tables.ask(question, seen)
 
     async def ask_async(
         self, question: StateQuery[T] | TableQuery[T], seen: Seen | None = None, *, caught_up: bool = False
@@ -209,58 +209,58 @@ class Node:
             return self._ask_live(question, seen)
         check_table_query(question)
         self._refuse_if_closed()
-        return await self._desk.ask_async(question, seen, caught_up=caught_up)
+        return await self._tables.ask_async(question, seen, caught_up=caught_up)
 
     async def tables_have(self, seq: int) -> None:
         """Wait until the SQL tables have this row, if this process brings them along.
 
         Raises `Unavailable` after a while.
         """
-        await self._desk.catch_up_async(seq, TABLES_S_MAX)
+        await self._tables.catch_up_async(seq, TABLES_S_MAX)
 
     def submit(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """Apply some requests in one go and wait as `ack` says. Refusals are events in the replies."""
         check_ack(ack)
         began_s = time.perf_counter()
-        reign, applied = self._apply(requests, waits=ack != "applied")
+        session, applied = self._apply(requests, waits=ack != "applied")
         known_by_row = recall.known_by_row(applied)
         if ack != "applied" or known_by_row:
             try:
-                reign.write_behind.wait(last_row(applied), self._ack_timeout_s)
+                session.write_behind.wait(last_row(applied), self._ack_timeout_s)
             except PersistenceError as error:
                 raise self._unknown(applied, error) from error
-            self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+            self.counters.acknowledged(len(applied), time.perf_counter() - began_s)
         if ack == "projected":
             try:
-                reign.projector.wait(last_row(applied), self._ack_timeout_s)
+                session.projector.wait(last_row(applied), self._ack_timeout_s)
             except PersistenceError as error:
                 raise not_projected(rows_of(applied), error) from error
         if known_by_row:
             with recall.in_doubt(known_by_row):
-                applied = recall.told_again(requests, applied, self._desk.ask(recall.first_replies(known_by_row)))
-        return self._replies(reign, applied)
+                applied = recall.told_again(requests, applied, self._tables.ask(recall.first_replies(known_by_row)))
+        return self._replies(session, applied)
 
     async def submit_async(self, requests: Sequence[Request], ack: Ack) -> list[Reply]:
         """`submit` for asyncio: applying takes microseconds in the loop, waiting does not block it."""
         check_ack(ack)
         began_s = time.perf_counter()
-        reign, applied = self._apply(requests)
+        session, applied = self._apply(requests)
         known_by_row = recall.known_by_row(applied)
         if ack != "applied" or known_by_row:
-            error = await reign.waiting.wait(last_row(applied))
+            error = await session.waiting.wait(last_row(applied))
             if error is not None:
                 raise self._unknown(applied, error) from error
-            self.tally.acknowledged(len(applied), time.perf_counter() - began_s)
+            self.counters.acknowledged(len(applied), time.perf_counter() - began_s)
         if ack == "projected":
             try:
-                await projected_async(reign.projector, last_row(applied), self._ack_timeout_s)
+                await projected_async(session.projector, last_row(applied), self._ack_timeout_s)
             except Unavailable as error:
                 raise not_projected(rows_of(applied), error) from error
         if known_by_row:
             with recall.in_doubt(known_by_row):
-                rows = await self._desk.ask_async(recall.first_replies(known_by_row))
+                rows = await self._tables.ask_async(recall.first_replies(known_by_row))
                 applied = recall.told_again(requests, applied, rows)
-        return self._replies(reign, applied)
+        return self._replies(session, applied)
 
     def now(self) -> datetime:
         """The exchange's time."""
@@ -279,7 +279,7 @@ class Node:
             raise Unavailable(f"the database does not answer: {error}", retry_after_s=1.0) from error
 
     def change(self, change: Change[T], by: str) -> T:
-        """Make a change of plain tables. Raises as `ChangeDesk.make`."""
+        """Make a change of plain tables. Raises as `TableChanger.make`."""
         check_change(change)
         self._refuse_if_closed()
         return self._changes.make(change, by)
@@ -302,53 +302,53 @@ class Node:
         try:
             if self._standby is not None:
                 self._standby.close()
-            if self._reign is not None:
-                self._reign.close()
+            if self._session is not None:
+                self._session.close()
         except RowsLost:
             # All waiters were notified; this process has nothing to write, and is well.
-            logger.warning("closed: %s", self._reign and self._reign.end)
+            logger.warning("closed: %s", self._session and self._session.end)
         except PersistenceError as error:
             raise Unavailable(str(error)) from error
         finally:
-            self._desk.close()
+            self._tables.close()
             self._changes.close()
             self._decided.set()
             self._resources.close()
 
     def _ask_live(self, question: StateQuery[T], seen: Seen | None) -> T:
-        reign = self._ruling()
+        session = self._require_leader()
 
         def answer(state: State) -> T:
-            durable_seq = reign.write_behind.durable_seq
+            durable_seq = session.write_behind.durable_seq
             if seen is not None:
                 seen.note(min(state.seq, durable_seq))
             return question.answer(Moment(state, durable_seq, self.time.now_us()))
 
-        return reign.sequencer.read(answer)
+        return session.sequencer.read(answer)
 
-    def _apply(self, requests: Sequence[Request], *, waits: bool = False) -> tuple[Reign, list[Applied]]:
-        reign = self._ruling()
+    def _apply(self, requests: Sequence[Request], *, waits: bool = False) -> tuple[LeaderSession, list[Applied]]:
+        session = self._require_leader()
         began_s = time.perf_counter()
-        if behind := reign.projector.congestion():
-            self.tally.refused(len(requests))
+        if behind := session.projector.congestion():
+            self.counters.refused(len(requests))
             raise Unavailable(behind, RETRY_AFTER_S)
         try:
-            applied = reign.sequencer.submit(requests, waits=waits)
+            applied = session.sequencer.submit(requests, waits=waits)
         except PersistenceError as error:
-            self.tally.refused(len(requests))
-            raise self._over(reign, str(error)) from error
+            self.counters.refused(len(requests))
+            raise self._over(session, str(error)) from error
         except ExchangeError as error:
-            self.tally.refused(len(requests))
-            if reign.end and isinstance(error, Unavailable):
-                raise self._over(reign, str(error)) from error
+            self.counters.refused(len(requests))
+            if session.end and isinstance(error, Unavailable):
+                raise self._over(session, str(error)) from error
             raise
-        self.tally.applied(requests, applied, time.perf_counter() - began_s)
-        return reign, applied
+        self.counters.applied(requests, applied, time.perf_counter() - began_s)
+        return session, applied
 
-    def _leading(self) -> Reign:
+    def _leading(self) -> LeaderSession:
         """The leader's session, over or not."""
-        self._process.insist()
-        if self._reign is None:
+        self._process.check()
+        if self._session is None:
             self._refuse_if_closed()
             if self._failure is not None:
                 raise failure_of(self._failure)
@@ -360,21 +360,21 @@ class Node:
                 leader,
                 RETRY_AFTER_S,
             )
-        return self._reign
+        return self._session
 
-    def _ruling(self) -> Reign:
+    def _require_leader(self) -> LeaderSession:
         """The leader's session, if it is not over."""
         self._refuse_if_closed()
-        reign = self._leading()
-        if reign.end:
-            raise self._over(reign, reign.end) from reign.write_behind.failure
-        return reign
+        session = self._leading()
+        if session.end:
+            raise self._over(session, session.end) from session.write_behind.failure
+        return session
 
-    def _over(self, reign: Reign, why: str) -> ExchangeError:
+    def _over(self, session: LeaderSession, why: str) -> ExchangeError:
         """The error for requests to a process that led once."""
-        if not reign.lost:
+        if not session.lost:
             return Unavailable(why)
-        successor = reign.successor
+        successor = session.successor
         return NotLeader(
             f"this process leads shard {self.shard_id} no longer ({why}): ask {successor or 'again in a moment'}",
             successor,
@@ -382,16 +382,16 @@ class Node:
         )
 
     def _refuse_if_closed(self) -> None:
-        self._process.insist()
+        self._process.check()
         if self._closed:
             raise Unavailable("the exchange is closed")
 
-    def _replies(self, reign: Reign, applied: Sequence[Applied]) -> list[Reply]:
-        durable_seq = reign.write_behind.durable_seq
+    def _replies(self, session: LeaderSession, applied: Sequence[Applied]) -> list[Reply]:
+        durable_seq = session.write_behind.durable_seq
         return [Reply(one.seq, one.at_us, one.events, durable_seq, one.repeated) for one in applied]
 
     def _unknown(self, applied: Sequence[Applied], error: BaseException) -> UnknownOutcome:
-        self.tally.unknown(len(applied))
+        self.counters.unknown(len(applied))
         seqs = rows_of(applied)
         reason = str(error) or f"no confirmation within {self._ack_timeout_s} s"
         return UnknownOutcome(f"applied as seq {seqs[0]} to {seqs[-1]}, not known to be durable: {reason}", seqs)

@@ -52,7 +52,7 @@ class Outcome(Struct, frozen=True):
 
 
 class Replaying:
-    """The rows of one file, one after the other: `request`, then `heard` with the reply."""
+    """The rows of one file, one after the other: `request`, then `on_reply` with the reply."""
 
     def __init__(self, market_id: str) -> None:
         """Begin, for a market of this id."""
@@ -73,7 +73,7 @@ class Replaying:
         what = first.reason.value if isinstance(first, Rejected) else ""
         return _outcome(row, "left out", 0, f"it was refused then: {what}" if what else "it changed nothing then")
 
-    def heard(self, row: LostRow, reply: Reply) -> Outcome:
+    def on_reply(self, row: LostRow, reply: Reply) -> Outcome:
         """Take in the reply to a row's request; what became of the row."""
         then, now = row.caused(), reply.events
         first = now[0] if now else None

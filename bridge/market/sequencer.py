@@ -13,7 +13,7 @@ from msgspec import Struct
 from callmarket.bridge.api.clock import Clock
 from callmarket.bridge.api.errors import RETRY_AFTER_S, Invalid, Unavailable
 from callmarket.bridge.api.messages import Request
-from callmarket.engine.codec import Sealed, seal
+from callmarket.engine.codec import SealedRow, seal
 from callmarket.engine.commands import Entry
 from callmarket.engine.core import Engine
 from callmarket.engine.events import Events, Repeated
@@ -80,7 +80,7 @@ class Sequencer:
         with self._lock:
             now_us = self._admit(requests)
             try:
-                rows: list[Sealed] = []
+                rows: list[SealedRow] = []
                 # Nothing here makes cycles, and a collection is longer than a call; it comes when the lock is free.
                 with collector_off():
                     applied = [self._apply(request, now_us, rows) for request in requests]
@@ -131,7 +131,7 @@ class Sequencer:
             raise Unavailable(f"the journal is behind and its queue is full ({cause}): try again", retry_after_s=1.0)
         return now_us
 
-    def _apply(self, request: Request, now_us: int, rows: list[Sealed]) -> Applied:
+    def _apply(self, request: Request, now_us: int, rows: list[SealedRow]) -> Applied:
         """Apply one request and add its row."""
         state = self._engine.state
         at_us = max(state.at_us, request.now_us or 0, now_us)

@@ -5,8 +5,8 @@ Rule of this file: it looks and never waits. Words that anybody may be told name
 
 from typing import Final
 
-from callmarket.bridge.api.vitals import Readiness, Role, Vitals
-from callmarket.bridge.market.leadership import Reign
+from callmarket.bridge.api.status import NodeStatus, Readiness, Role
+from callmarket.bridge.market.leadership import LeaderSession
 
 _TABLES_FAULTS: Final = {
     "retrying": "the database does not take them for now",
@@ -14,18 +14,18 @@ _TABLES_FAULTS: Final = {
 }
 
 
-def readiness_of(reign: Reign, role: Role, time_fault: str) -> Readiness:
+def readiness_of(session: LeaderSession, role: Role, time_fault: str) -> Readiness:
     """Whether it takes commands.
 
     Tables that stand still are told, and no reason to turn to another process, which would find the same ones: only
     beyond their bound is nothing taken.
     """
     if role == "ended":
-        reason = reign.loss or ("it leads no longer" if reign.lost else "it has stopped: its log says why")
-        return Readiness(False, role, reign.successor, reign.write_behind.durable_seq, 0, 0.0, reason)
-    writer, tables = reign.write_behind.status(), reign.projector.status()
-    reason = time_fault or ("" if writer.state == "running" else reign.write_behind.congestion())
-    reason = reason or reign.projector.congestion()
+        reason = session.loss or ("it leads no longer" if session.lost else "it has stopped: its log says why")
+        return Readiness(False, role, session.successor, session.write_behind.durable_seq, 0, 0.0, reason)
+    writer, tables = session.write_behind.status(), session.projector.status()
+    reason = time_fault or ("" if writer.state == "running" else session.write_behind.congestion())
+    reason = reason or session.projector.congestion()
     return Readiness(
         ready=not reason,
         role=role,
@@ -34,7 +34,7 @@ def readiness_of(reign: Reign, role: Role, time_fault: str) -> Readiness:
         queue_rows=writer.queue_rows,
         outage_s=writer.outage_s,
         reason=reason,
-        durability=reign.durability_fault,
+        durability=session.durability_fault,
         projected_seq=tables.seq or 0,
         tables_lag_rows=tables.lag_rows,
         tables_lag_s=tables.lag_s,
@@ -42,14 +42,14 @@ def readiness_of(reign: Reign, role: Role, time_fault: str) -> Readiness:
     )
 
 
-def vitals_of(reign: Reign, role: Role, now_us: int) -> Vitals:
+def status_of(session: LeaderSession, role: Role, now_us: int) -> NodeStatus:
     """The figures of a leading process, at this time."""
-    writer, tables = reign.write_behind.status(), reign.projector.status()
+    writer, tables = session.write_behind.status(), session.projector.status()
     oldest_us = writer.oldest_at_us
-    return Vitals(
+    return NodeStatus(
         role=role,
-        epoch=reign.epoch,
-        applied_seq=reign.sequencer.seq,
+        epoch=session.epoch,
+        applied_seq=session.sequencer.seq,
         durable_seq=writer.durable_seq,
         queue_rows=writer.queue_rows,
         queue_bytes=writer.queue_bytes,

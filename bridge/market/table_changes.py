@@ -1,6 +1,6 @@
 """Changes of plain tables: made by threads at once, by asyncio through a few threads of its own.
 
-Rule of this file: as `desk`. Changes wait for each other's rows; so they are made by threads that are used for
+Rule of this file: as `table_reader`. Changes wait for each other's rows; so they are made by threads that are used for
 nothing else, and reading the journal or revoking a key is not behind them.
 """
 
@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.change import Change, WriteContext
 from callmarket.bridge.api.errors import Unavailable, UnknownOutcome
 from callmarket.bridge.api.failures import failure_of
 from callmarket.persistence import errors as persistence_errors
@@ -29,7 +29,7 @@ CHANGES_MAX: Final = 4
 TABLES_S_MAX: Final = 5.0
 
 
-class ChangeDesk:
+class TableChanger:
     """Makes changes of plain tables. For many threads and loops."""
 
     def __init__(self, url: str, shard_id: int) -> None:
@@ -53,7 +53,7 @@ class ChangeDesk:
                 if change.decides_by_tables:
                     self._insist_on_tables(connection)
                 where = partial(positions, connection, self._shard_id)
-                return change.make(Place(connection, self._shard_id, by, where))
+                return change.make(WriteContext(connection, self._shard_id, by, where))
         except (persistence_errors.ReadOnly, persistence_errors.AccessDenied) as error:
             raise failure_of(error, retry_after_s=1.0) from error
         except psycopg.OperationalError as error:

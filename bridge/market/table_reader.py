@@ -43,7 +43,7 @@ class _Answer(NamedTuple, Generic[T]):
     value: T
 
 
-class Desk:
+class TableReader:
     """For many threads and loops. Its connections and threads are made by the first questions."""
 
     def __init__(

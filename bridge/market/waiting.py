@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from callmarket.bridge.feed.loops import Bell, PerLoop
-from callmarket.engine.codec import Sealed
+from callmarket.bridge.feed.loops import LoopWakeup, PerLoop
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import PersistenceError
 from callmarket.persistence.writer.write_behind import WriteBehind
 
@@ -36,32 +36,32 @@ class Waiting:
         """
         return self._loops.here().wait(seq)
 
-    def durable(self, _rows: Sequence[Sealed]) -> None:
+    def durable(self, _rows: Sequence[SealedRow]) -> None:
         """See `Listener.durable`."""
         for queue in self._loops.all:
-            queue.hear()
+            queue.notify()
 
     def failed(self, _failure: PersistenceError) -> None:
         """See `Listener.failed`."""
         for queue in self._loops.all:
-            queue.hear()
+            queue.notify()
 
 
 class _Queue:
-    """Those of one loop. Everything but `hear` runs in it."""
+    """Those of one loop. Everything but `notify` runs in it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, write_behind: WriteBehind, timeout_s: float) -> None:
         self._loop = loop
         self._write_behind = write_behind
         self._timeout_s = timeout_s
         self._waiters: deque[_Waiter] = deque()
-        self._bell = Bell(loop, self._settle)
+        self._wakeup = LoopWakeup(loop, self._settle)
         self._timer: asyncio.TimerHandle | None = None
 
-    def hear(self) -> None:
+    def notify(self) -> None:
         """Something has become durable, or never will. From any thread."""
         if self._waiters:
-            self._bell.ring()
+            self._wakeup.wake()
 
     def wait(self, seq: int) -> asyncio.Future[BaseException | None]:
         outcome: asyncio.Future[BaseException | None] = self._loop.create_future()

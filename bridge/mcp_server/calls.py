@@ -22,14 +22,14 @@ from callmarket.bridge.mcp_server import inputs
 _ACCOUNTS_SHOWN_MAX: Final = 5
 
 
-class Me(Struct, frozen=True):
+class KeyInfo(Struct, frozen=True):
     """Of what the market says about a key, what matters here."""
 
     key_id: str
     accounts: tuple[str, ...]
 
 
-_WHOAMI: Final[Call[Me]] = Call("GET", f"{PREFIX}/me", reader(Me))
+_WHOAMI: Final[Call[KeyInfo]] = Call("GET", f"{PREFIX}/me", reader(KeyInfo))
 
 
 class Agent:

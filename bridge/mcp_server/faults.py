@@ -42,7 +42,7 @@ _FOR_TOOLS: Final = {
 }
 
 
-def told(error: Exception, command_id: str = "") -> str:
+def render_error(error: Exception, command_id: str = "") -> str:
     """What a model is told of an error. `command_id` is what makes the call safe to repeat, if it has one."""
     if not isinstance(error, ExchangeError):
         return "INTERNAL: an error of the tools, which their log has. Try again once; then tell whoever runs you."

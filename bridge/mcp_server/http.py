@@ -21,7 +21,7 @@ from callmarket.bridge.server.asgi import Application, Message, Receive, Scope, 
 from callmarket.bridge.server.caller import Headers, account_name, read_headers
 from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
 from callmarket.bridge.server.once import check_once
-from callmarket.bridge.telemetry.access_log import Few
+from callmarket.bridge.telemetry.access_log import RateLimitFilter
 
 PATH: Final = "/mcp"
 # Anybody else's business is not this server's: it listens here and nowhere else.
@@ -35,7 +35,7 @@ _WARNINGS_PER_S: Final = 10
 def serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve the tools until SIGTERM, SIGINT or SIGHUP. Raises `Unavailable` if the port is taken."""
     # Hosts and origins that are refused: anybody on this machine, and any page in its browsers, can cause them.
-    logging.getLogger("mcp.server.transport_security").addFilter(Few(_WARNINGS_PER_S))
+    logging.getLogger("mcp.server.transport_security").addFilter(RateLimitFilter(_WARNINGS_PER_S))
     asyncio.run(_serve(url, port, on_ready))
 
 

@@ -24,7 +24,7 @@ from callmarket.bridge.api.errors import ExchangeError
 from callmarket.bridge.api.names import in_words
 from callmarket.bridge.mcp_server.calls import Agent, called, command_id_of
 from callmarket.bridge.mcp_server.catalogue import BY_NAME, TOOLS, Tool
-from callmarket.bridge.mcp_server.faults import told
+from callmarket.bridge.mcp_server.faults import render_error
 
 logger: Final = logging.getLogger(__name__)
 
@@ -120,10 +120,10 @@ async def _answer(
     except msgspec.ValidationError as error:
         return _failed(f"INVALID: {_field_first(error)}. Correct that argument, then try again. Nothing happened.")
     except ExchangeError as error:
-        return _failed(told(error, command_id))
+        return _failed(render_error(error, command_id))
     except Exception as error:
         logger.exception("the tool %s failed", tool.name)
-        return _failed(told(error))
+        return _failed(render_error(error))
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=tool.tell(given))],
         structured_content=msgspec.to_builtins(given),
@@ -135,8 +135,8 @@ def _failed(words: str) -> types.CallToolResult:
 
 
 def _field_first(error: msgspec.ValidationError) -> str:
-    told, _, path = str(error).partition(" - at `$.")
-    words = in_words(told)
+    render_error, _, path = str(error).partition(" - at `$.")
+    words = in_words(render_error)
     return f"{path.rstrip('`')}: {words}" if path else words
 
 

@@ -24,21 +24,21 @@ Decision = Literal["wait", "call", "skip"]
 """Not yet; now; it is time, but there is nothing to clear."""
 
 
-class Moment(NamedTuple):
+class Instant(NamedTuple):
     """One moment by two clocks. `now_us` is the exchange's and may jump, `steady_us` has no meaning but only grows."""
 
     now_us: int
     steady_us: int
 
 
-class Seen(NamedTuple):
+class Watermark(NamedTuple):
     """Up to where slots have been called: offers after this row, or for a time after this, are new."""
 
     seq: int
     at_us: int
 
 
-class Prospect(NamedTuple):
+class Probe(NamedTuple):
     """What a look at a market found.
 
     `sells`: a call would sell something. `changes`: it would change more than the number of rounds. `offered`: a slot
@@ -51,7 +51,7 @@ class Prospect(NamedTuple):
     changes: bool
     offered: bool
     called: bool
-    seen: Seen
+    watermark: Watermark
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -59,10 +59,10 @@ class Prospect(NamedTuple):
         return self.slots_available, self.bids_open
 
 
-class Rhythm:
+class Cadence:
     """When one market is called, and how that went since this process leads."""
 
-    def __init__(self, market_id: str, cycle: Cycle, moment: Moment, seen: Seen) -> None:
+    def __init__(self, market_id: str, cycle: Cycle, instant: Instant, watermark: Watermark) -> None:
         """Begin: cycles on the grid from now on are called; earlier ones were for the previous leader."""
         self.market_id: Final = market_id
         self.cycle = cycle
@@ -72,59 +72,59 @@ class Rhythm:
         self.late_us_max = 0
         self.failures = 0
         self.failures_in_row = 0
-        self._seen = seen
-        self._begin(moment)
+        self._watermark = watermark
+        self._begin(instant)
 
-    def change(self, cycle: Cycle, moment: Moment) -> None:
+    def change(self, cycle: Cycle, instant: Instant) -> None:
         """Go on by another setting from now on. The counts stay."""
         self.cycle = cycle
-        self._begin(moment)
+        self._begin(instant)
 
-    def _begin(self, moment: Moment) -> None:
-        self._not_before_us = moment.steady_us
+    def _begin(self, instant: Instant) -> None:
+        self._not_before_us = instant.steady_us
         self._retry_us: int | None = None
         # The last cycle that was called or skipped; None at the beginning.
         self._cycle_no: int | None = None
         # The first cycle whose time has not come yet; one that begins right now has.
-        self._next_no = -(-moment.now_us // self._period_us) if self.cycle.mode == "every" else 0
+        self._next_no = -(-instant.now_us // self._period_us) if self.cycle.mode == "every" else 0
         self._counts: tuple[int, int] | None = None
         self._wanted_since_us: int | None = None
 
     @property
-    def seen(self) -> Seen:
+    def watermark(self) -> Watermark:
         """Up to where slots have been called."""
-        return self._seen
+        return self._watermark
 
-    def cycle_no(self, moment: Moment) -> int:
+    def cycle_no(self, instant: Instant) -> int:
         """Which cycle this moment lies in, counted from 1970. Only for `every`."""
-        return moment.now_us // self._period_us
+        return instant.now_us // self._period_us
 
-    def command_id(self, moment: Moment) -> str:
+    def command_id(self, instant: Instant) -> str:
         """The id of the call of this cycle: the same in every process, so that it is known to have been made."""
         if self.cycle.mode != "every":
             return ""
         # A name may be as long as an id.
         name = sha256(self.market_id.encode()).hexdigest()[:16]
-        return f"cycle-{name}-{self._period_us}-{self.cycle_no(moment)}"
+        return f"cycle-{name}-{self._period_us}-{self.cycle_no(instant)}"
 
-    def is_due(self, moment: Moment) -> bool:
+    def is_due(self, instant: Instant) -> bool:
         """Whether it is time for a look at the market, on which `decide` then says what to do."""
-        return self.wait_us(moment) == 0
+        return self.wait_us(instant) == 0
 
-    def wait_us(self, moment: Moment) -> int | None:
+    def wait_us(self, instant: Instant) -> int | None:
         """How long it is to the next look, if the clock does not jump; None for a market that is called when asked."""
         if self.cycle.mode == "asked":
             return None
         if self._retry_us is not None:
-            return max(0, self._retry_us - moment.steady_us)
+            return max(0, self._retry_us - instant.steady_us)
         if self.cycle.mode == "every":
-            return max(0, self.next_us(moment) - moment.now_us)
-        return max(0, self._not_before_us - moment.steady_us)
+            return max(0, self.next_us(instant) - instant.now_us)
+        return max(0, self._not_before_us - instant.steady_us)
 
-    def next_us(self, moment: Moment) -> int:
+    def next_us(self, instant: Instant) -> int:
         """The time of the next call by the exchange's clock; it has passed where the call is due. Only for `every`."""
         period_us = self._period_us
-        earliest_us = self._not_before_us + moment.now_us - moment.steady_us
+        earliest_us = self._not_before_us + instant.now_us - instant.steady_us
         grid_us = -(-earliest_us // period_us) * period_us
         next_us = self._next_no * period_us
         # A clock that was set back a little comes to the last cycle again, and waits for the next. One that was set
@@ -132,52 +132,52 @@ class Rhythm:
         set_back_far = next_us - earliest_us > period_us + period_us // 2
         return grid_us if set_back_far else max(grid_us, next_us)
 
-    def announced_us(self, moment: Moment) -> int | None:
+    def announced_us(self, instant: Instant) -> int | None:
         """The time of the next call, for people; None where an offer, or somebody, decides when that is."""
         if self.cycle.mode != "every":
             return None
-        return self.next_us(moment) if self._retry_us is None else moment.now_us + self._retry_us - moment.steady_us
+        return self.next_us(instant) if self._retry_us is None else instant.now_us + self._retry_us - instant.steady_us
 
-    def decide(self, moment: Moment, prospect: Prospect) -> Decision:
+    def decide(self, instant: Instant, probe: Probe) -> Decision:
         """What to do about a market that is due."""
-        assert self.is_due(moment), (self.market_id, moment)
-        return self._decide_cycle(prospect) if self.cycle.mode == "every" else self._decide_offer(moment, prospect)
+        assert self.is_due(instant), (self.market_id, instant)
+        return self._decide_cycle(probe) if self.cycle.mode == "every" else self._decide_offer(instant, probe)
 
-    def _decide_cycle(self, prospect: Prospect) -> Decision:
+    def _decide_cycle(self, probe: Probe) -> Decision:
         """A round that would change nothing is recorded only if supply or demand are not what the last one recorded."""
-        if prospect.called and self._cycle_no is None:
+        if probe.called and self._cycle_no is None:
             return "skip"
-        if prospect.changes or prospect.counts not in ((0, 0), self._counts):
+        if probe.changes or probe.counts not in ((0, 0), self._counts):
             return "call"
         return "skip"
 
-    def _decide_offer(self, moment: Moment, prospect: Prospect) -> Decision:
+    def _decide_offer(self, instant: Instant, probe: Probe) -> Decision:
         """Each offer is called once if there are bids; what it leaves, as soon as a bid would buy it."""
-        if not (prospect.slots_available and prospect.bids_open and (prospect.offered or prospect.sells)):
+        if not (probe.slots_available and probe.bids_open and (probe.offered or probe.sells)):
             self._wanted_since_us = None
             return "wait"
         if self._wanted_since_us is None:
-            self._wanted_since_us = moment.steady_us
-        return "call" if moment.steady_us - self._wanted_since_us >= COALESCE_US else "wait"
+            self._wanted_since_us = instant.steady_us
+        return "call" if instant.steady_us - self._wanted_since_us >= COALESCE_US else "wait"
 
     def calm(self) -> None:
         """The market has no slots or no bids: what it waited for is gone."""
         self._wanted_since_us = None
 
-    def skip(self, moment: Moment) -> None:
+    def skip(self, instant: Instant) -> None:
         """This cycle needs no call."""
         self.skipped += 1
-        self._take(moment)
+        self._take(instant)
 
-    def called(self, moment: Moment, prospect: Prospect) -> None:
+    def called(self, instant: Instant, probe: Probe) -> None:
         """The call that was begun at this moment, on this look, is made."""
         self.calls += 1
         self.failures_in_row = 0
-        self._take(moment)
-        self._counts = prospect.counts
-        self._seen = prospect.seen
+        self._take(instant)
+        self._counts = probe.counts
+        self._watermark = probe.watermark
 
-    def failed(self, begun: Moment, ended: Moment, *, happened: bool) -> None:
+    def failed(self, begun: Instant, ended: Instant, *, happened: bool) -> None:
         """A call failed. If it may have happened it is not made again in this cycle, otherwise after a pause."""
         self.failures += 1
         self.failures_in_row += 1
@@ -188,19 +188,19 @@ class Rhythm:
         else:
             self._retry_us = ended.steady_us + pause_us
 
-    def _take(self, moment: Moment) -> None:
+    def _take(self, instant: Instant) -> None:
         """The cycle of this moment is over."""
         self._retry_us = None
         self._wanted_since_us = None
         if self.cycle.mode != "every":
-            self._not_before_us = moment.steady_us + OFFER_GAP_US
+            self._not_before_us = instant.steady_us + OFFER_GAP_US
             return
-        cycle_no = self.cycle_no(moment)
+        cycle_no = self.cycle_no(instant)
         self.missed += max(0, cycle_no - self._next_no)
         self._cycle_no = cycle_no
         self._next_no = cycle_no + 1
-        self.late_us_max = max(self.late_us_max, moment.now_us - cycle_no * self._period_us)
-        self._not_before_us = moment.steady_us + self._period_us // 2
+        self.late_us_max = max(self.late_us_max, instant.now_us - cycle_no * self._period_us)
+        self._not_before_us = instant.steady_us + self._period_us // 2
 
     @property
     def _period_us(self) -> int:

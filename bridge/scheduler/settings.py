@@ -18,7 +18,7 @@ import psycopg
 from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.units import duration_us
 from callmarket.persistence.database.connections import connect
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import PersistenceError
 from callmarket.persistence.stores.market_cycles import (
     PERIOD_US_MAX,
@@ -84,7 +84,9 @@ class Settings:
         """Nothing is read yet: `follow` does."""
         self.rows: Mapping[str, CycleRow] = {}
         self._shard_id = shard_id
-        self._line = Line(partial(connect, url, "callmarket cycles", read_only=True, answer_s_max=_ANSWER_S_MAX))
+        self._connection = SingleUseConnection(
+            partial(connect, url, "callmarket cycles", read_only=True, answer_s_max=_ANSWER_S_MAX)
+        )
         self._asked = asyncio.Event()
         # Readings that have begun, and the latest that has ended; a waiter waits for one that begins after its own
         # change.
@@ -120,28 +122,28 @@ class Settings:
             self._closed = True
             async with self._ending:
                 self._ending.notify_all()
-            self._line.close()
+            self._connection.close()
 
     def close(self) -> None:
         """Let `follow` come to its end soon, also where the database does not answer."""
         self._closed = True
         self._asked.set()
-        self._line.interrupt()
+        self._connection.interrupt()
 
     async def _refresh(self) -> None:
         try:
             rows = await asyncio.to_thread(self._read)
         except PersistenceError as error:
-            self._tell(error)
+            self._notify(error)
         else:
             self.rows = {row.market_id: row for row in rows}
-            self._tell(None)
+            self._notify(None)
 
     def _read(self) -> Sequence[CycleRow]:
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             return read_cycles(connection, self._shard_id)
 
-    def _tell(self, error: PersistenceError | None) -> None:
+    def _notify(self, error: PersistenceError | None) -> None:
         """Once when it begins, once when it ends."""
         if error is not None and not self._failing and not self._closed:
             logger.warning("when to call markets cannot be read; what was set before holds: %s", error)

@@ -14,10 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from callmarket.bridge.api.problem import Problem
 from callmarket.bridge.server import heads
+from callmarket.bridge.server.admission import Admission
 from callmarket.bridge.server.answer import Crowded, problem_bytes
 from callmarket.bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
 from callmarket.bridge.server.connection_table import ConnectionTable
-from callmarket.bridge.server.gate import Gate
 from callmarket.bridge.server.glance import glance
 from callmarket.bridge.server.heads import BadMessage, Framing
 from callmarket.bridge.server.inbox import Inbox
@@ -41,12 +41,12 @@ _crowded: Final = Crowded()
 class Connection(HttpToolsProtocol):
     """A connection of uvicorn that holds each message to its bounds."""
 
-    def __init__(self, *args: Any, table: ConnectionTable, inbox: Inbox, gate: Gate, **options: Any) -> None:
+    def __init__(self, *args: Any, table: ConnectionTable, inbox: Inbox, admission: Admission, **options: Any) -> None:
         """As uvicorn makes it; one of a table, and nothing begins on it that is not let in."""
         super().__init__(*args, **options)
         self._table = table
         self._inbox = inbox
-        self._gate = gate
+        self._admission = admission
         self.key_id = self.waits_as = ""
         self.unread_bytes = 0
         self._is_held = False
@@ -98,9 +98,9 @@ class Connection(HttpToolsProtocol):
         if self._in_head or self._in_body or self._loose_bytes or self.flow.write_paused or not self.is_idle:
             return False
         glanced = glance(data)
-        if glanced is None or not self._gate.turns_away(glanced, is_late=is_late):
+        if glanced is None or not self._admission.turns_away(glanced, is_late=is_late):
             return False
-        self.transport.write(_crowded.answer(self.server_state.default_headers, self._gate.new_id()))
+        self.transport.write(_crowded.answer(self.server_state.default_headers, self._admission.new_id()))
         self._wait_no_longer()
         self._turned_away_s = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -118,7 +118,7 @@ class Connection(HttpToolsProtocol):
             self._is_held = False
             if not self.flow.read_paused:
                 self.transport.resume_reading()
-        if not (self._gate.is_crowded and self._turns_away(data, is_late=False)):
+        if not (self._admission.is_crowded and self._turns_away(data, is_late=False)):
             self._parse(data)
         if self._has_ended and not self.unread_bytes and not self._end_of_requests():
             self.transport.close()
@@ -243,7 +243,7 @@ class Connection(HttpToolsProtocol):
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Begin a request; or answer it at once, which costs a fifth of beginning one to refuse it."""
         scope: Scope = cycle.scope  # type: ignore[assignment]
-        problem = self._gate.admit(scope, is_whole=not cycle.more_body)
+        problem = self._admission.admit(scope, is_whole=not cycle.more_body)
         principal = scope.get(PRINCIPAL)
         if principal is not None:
             self.key_id = principal.key_id

@@ -83,7 +83,7 @@ class Endpoint:
         if caller is not None:
             self._check(caller)
         elif not self.is_public:
-            # A second lock: `front` has let nobody in without a key, however the path was spelled.
+            # A second lock: `gateway` has let nobody in without a key, however the path was spelled.
             raise Unauthorized("an API key is needed: Authorization: Bearer cmk_...")
         given = arguments.read_path(asked.values)
         ack: Ack = "durable"

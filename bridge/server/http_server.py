@@ -16,10 +16,10 @@ import uvicorn
 
 from callmarket.bridge.api.errors import Invalid, Unavailable
 from callmarket.bridge.server.acceptor import Acceptor
+from callmarket.bridge.server.admission import Admission, AdmitAll
 from callmarket.bridge.server.asgi import Application
 from callmarket.bridge.server.connection import Connection
 from callmarket.bridge.server.connection_table import ConnectionTable
-from callmarket.bridge.server.gate import Gate, OpenGate
 from callmarket.bridge.server.inbox import Inbox
 
 logger: Final = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
         on_ending: Callable[[], None],
         on_ready: Callable[[], None] = lambda: None,
         *,
-        gate: Gate | None = None,
+        admission: Admission | None = None,
         table: ConnectionTable | None = None,
     ) -> None:
         """Serve this application; `on_ending` ends what would never end by itself, as streams.
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
         )
         self._on_ending = on_ending
         self._on_ready = on_ready
-        self._gate = OpenGate() if gate is None else gate
+        self._admission = AdmitAll() if admission is None else admission
         self._table = ConnectionTable() if table is None else table
         # Where it serves, and what wakes it there to end; None before it does.
         self._serving: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -84,7 +84,7 @@ class Server(uvicorn.Server):
             with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended
                 loop.call_soon_threadsafe(ending.set)
 
-    def hurry(self) -> None:
+    def shutdown_now(self) -> None:
         """End, and wait for no answer any more: who has none is hung up on, and knows that it knows nothing."""
         self.force_exit = True
         self.end()
@@ -126,7 +126,7 @@ class Server(uvicorn.Server):
             _loop=loop,
             table=self._table,
             inbox=inbox,
-            gate=self._gate,
+            admission=self._admission,
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -12,7 +12,7 @@ Rule of this file: it decides when, never what. Only who is known is weighed; th
 from contextvars import ContextVar
 from typing import Final, TypeVar
 
-from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.authenticator import Authenticator
 from callmarket.bridge.api.queries import StateQuery, TableQuery
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.market.async_exchange import AsyncExchange
@@ -38,10 +38,10 @@ TABLES_WAITING_EACH: Final = 64
 class ReadMarket(AsyncExchange):
     """The market, for the questions of keys."""
 
-    def __init__(self, exchange: Exchange, door: Door) -> None:
+    def __init__(self, exchange: Exchange, authenticator: Authenticator) -> None:
         """Take what a question weighs from its key's rate at this door."""
         super().__init__(exchange)
-        self._door: Final = door
+        self._authenticator: Final = authenticator
         self._dear: Final = Turns(in_all=1, each=1, waiting_each=DEAR_WAITING_EACH, rest=_REST)
         self._tables: Final = Turns(in_all=TABLES_AT_A_TIME, each=TABLES_EACH, waiting_each=TABLES_WAITING_EACH)
 
@@ -56,13 +56,13 @@ class ReadMarket(AsyncExchange):
             return await self._node.ask_async(question, Seen(durable_seq), caught_up=True)
         key_id, seen = asking.principal.key_id, asking.seen
         if isinstance(question, TableQuery):
-            self._door.weigh(asking.principal, question.weight)
+            self._authenticator.weigh(asking.principal, question.weight)
             # Before it takes anybody's turn.
             await self._node.tables_have(seen.seq)
             async with self._tables.turn(key_id):
                 return await self._node.ask_async(question, seen, caught_up=True)
         if question.weight is None:
             return await self._node.ask_async(question, seen)
-        self._door.weigh(asking.principal, self.read(question.weight))
+        self._authenticator.weigh(asking.principal, self.read(question.weight))
         async with self._dear.turn(key_id):
             return await self._node.ask_async(question, seen)

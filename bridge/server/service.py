@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, Final, TypeVar, assert_never
 
+from callmarket.bridge.access.authenticator import Authenticator
 from callmarket.bridge.access.authorize import acting_account, actor_of, own_provider
-from callmarket.bridge.access.door import Door
 from callmarket.bridge.access.keyring import Keyring
+from callmarket.bridge.access.long_requests import LongRequests
 from callmarket.bridge.access.principal import Scope, require
-from callmarket.bridge.access.stays import Stays
 from callmarket.bridge.api.bids import PlacedBid, placed_or_refused
 from callmarket.bridge.api.change import Change
 from callmarket.bridge.api.errors import ExchangeError, NotFound, Unauthorized
@@ -29,8 +29,8 @@ from callmarket.bridge.feed.filters import Filter
 from callmarket.bridge.feed.subscription import Subscription
 from callmarket.bridge.market import recall
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.scheduler.caller import Caller as CycleCaller
-from callmarket.bridge.scheduler.caller import CycleStatus
+from callmarket.bridge.scheduler.clearing import ClearingScheduler as CycleCaller
+from callmarket.bridge.scheduler.clearing import CycleStatus
 from callmarket.bridge.scheduler.settings import cycle_of, set_cycle
 from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.problems import problem_of
@@ -56,13 +56,15 @@ _STAFF_THREADS: Final = 4
 class Service:
     """What every route is given."""
 
-    def __init__(self, exchange: Exchange, door: Door, keyring: Keyring, calls: CycleCaller, scrape: Scrape) -> None:
+    def __init__(
+        self, exchange: Exchange, authenticator: Authenticator, keyring: Keyring, calls: CycleCaller, scrape: Scrape
+    ) -> None:
         """Serve this market, of this process, to those who have these keys."""
         self.node: Final = exchange.node
-        self.market: Final = ReadMarket(exchange, door)
-        self.door: Final = door
+        self.market: Final = ReadMarket(exchange, authenticator)
+        self.authenticator: Final = authenticator
         self.keyring: Final = keyring
-        self.stays: Final = Stays(keyring)
+        self.long_requests: Final = LongRequests(keyring)
         self.scrape: Final = scrape
         self._calls: Final = calls
         self._streams: Final = Shares("streams", STREAMS_PER_KEY_MAX, retry_after_s=5.0)
@@ -121,7 +123,7 @@ class Service:
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
         """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
         # One was counted at the door.
-        self.door.charge(caller.principal, len(requests) - 1)
+        self.authenticator.charge(caller.principal, len(requests) - 1)
         replies = await self._submit_all(caller, requests, ack)
         outcomes = [placed_or_refused(reply) for reply in replies]
         durable_seq = replies[-1].durable_seq
@@ -147,7 +149,7 @@ class Service:
         with (
             self._waits.one(caller.principal.key_id),
             self.node.feed.awards_of(question.bidder_id) as watch,
-            self.stays.stay(caller.principal, leave),
+            self.long_requests.while_key_works(caller.principal, leave),
         ):
             seen_award_id = 0
             caller.seen.note(watch.seq)
@@ -168,7 +170,7 @@ class Service:
 
     async def subscribe(self, caller: Caller, wanted: Filter, after_seq: int | None) -> tuple[Subscription, Share]:
         """A live stream, and the key's share in them, which is to be closed with it. Raises as `Feed.subscribe`."""
-        self.door.weigh(caller.principal, STREAM_WEIGHT)
+        self.authenticator.weigh(caller.principal, STREAM_WEIGHT)
         share = self._streams.one(caller.principal.key_id)
         try:
             return await self.node.feed.subscribe(wanted, after_seq), share
@@ -178,7 +180,7 @@ class Service:
 
     async def metrics(self, caller: Caller) -> tuple[bytes, str]:
         """The metrics of this process, and what their format is called. Raises `TooManyRequests`."""
-        self.door.weigh(caller.principal, METRICS_WEIGHT)
+        self.authenticator.weigh(caller.principal, METRICS_WEIGHT)
         return await self.scrape()
 
     def bidder(self, caller: Caller) -> str:

@@ -55,7 +55,7 @@ class AccessLog:
         """Write up to `lines_per_s` lines."""
         self._bound: Final = PerSecond(lines_per_s, monotonic)
 
-    def tell(self, scope: Scope, caller: Caller | None, status: int, seconds: float, request_id: str) -> None:
+    def log_request(self, scope: Scope, caller: Caller | None, status: int, seconds: float, request_id: str) -> None:
         """Log one request: its status after `seconds`; 0 if the client had gone."""
         method = scope["method"]
         level = logging.DEBUG if method in _READS and 0 < status < 400 else logging.INFO
@@ -87,7 +87,7 @@ class AccessLog:
             logger.warning("requests without a line", extra={"requests": held_back})
 
 
-class Few(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Lets some lines of a logger through in a second: for warnings that anybody outside can cause at any rate."""
 
     def __init__(self, lines_per_s: int) -> None:

@@ -20,7 +20,7 @@ from callmarket.bridge.api.errors import ExchangeError
 from callmarket.bridge.fleet.earning.collector import Collector as DemurrageCollector
 from callmarket.bridge.market.histogram import Histogram
 from callmarket.bridge.market.node import Node
-from callmarket.bridge.scheduler.caller import Caller, CycleStatus
+from callmarket.bridge.scheduler.clearing import ClearingScheduler, CycleStatus
 from callmarket.bridge.telemetry.proofs import Proofs
 from callmarket.bridge.telemetry.requests import Requests
 from callmarket.bridge.timekeeping.keeper import Timekeeper
@@ -51,7 +51,7 @@ class Watched(Struct, frozen=True):
 
     node: Node
     keyring: Keyring
-    calls: Caller
+    calls: ClearingScheduler
     demurrage: DemurrageCollector
     requests: Requests
     proofs: Proofs
@@ -126,41 +126,41 @@ class _Families(Collector):
         yield from self._around()
 
     def _commands(self) -> Iterator[Metric]:
-        tally = self._of.node.tally
+        counters = self._of.node.counters
         yield _counter(
             "commands",
             "Commands that were applied, by kind and by how they ended: done, repeated, or the reason of the refusal.",
             ("kind", "outcome"),
-            (((str(kind.__struct_config__.tag), how), count) for (kind, how), count in list(tally.commands.items())),
+            (((str(kind.__struct_config__.tag), how), count) for (kind, how), count in list(counters.commands.items())),
         )
         yield _counter(
-            "commands_not_taken", "Requests that were not applied: nothing happened.", (), [((), tally.not_taken)]
+            "commands_not_taken", "Requests that were not applied: nothing happened.", (), [((), counters.not_taken)]
         )
         yield _counter(
             "commands_unknown",
             "Commands of which it could not be said in time whether they are durable.",
             (),
-            [((), tally.unknown_outcomes)],
+            [((), counters.unknown_outcomes)],
         )
-        yield _histogram("apply_seconds", "A command's share of the engine's time.", (), [((), tally.apply)])
-        yield _histogram("ack_seconds", "From a request to its row on disk.", (), [((), tally.ack)])
+        yield _histogram("apply_seconds", "A command's share of the engine's time.", (), [((), counters.apply)])
+        yield _histogram("ack_seconds", "From a request to its row on disk.", (), [((), counters.ack)])
 
     def _journal(self) -> Iterator[Metric]:
-        vitals = self._of.node.vitals()
-        yield _gauge("role", "1 for what this process is.", ("role",), (((one,), one == vitals.role) for one in ROLES))
-        yield _plain("epoch", "The writer's epoch; 0 while it does not lead.", vitals.epoch)
+        status = self._of.node.status()
+        yield _gauge("role", "1 for what this process is.", ("role",), (((one,), one == status.role) for one in ROLES))
+        yield _plain("epoch", "The writer's epoch; 0 while it does not lead.", status.epoch)
         yield _plain("ready", "Whether it takes commands and can make them durable.", self._of.node.readiness().ready)
-        yield _plain("applied_seq", "The last row of the engine.", vitals.applied_seq)
-        yield _plain("durable_seq", "The last row on disk.", vitals.durable_seq)
-        yield _plain("queue_rows", "Rows that wait for the database.", vitals.queue_rows)
-        yield _plain("queue_bytes", "Their bytes.", vitals.queue_bytes)
-        yield _plain("durable_lag_rows", "Rows applied and not durable.", vitals.applied_seq - vitals.durable_seq)
-        yield _plain("durable_lag_seconds", "For how long the first of them has waited.", vitals.oldest_s)
-        yield _plain("outage_seconds", "For how long the database has been away.", vitals.outage_s)
-        yield _plain("projected_seq", "The last row that the SQL tables have.", vitals.projected_seq)
-        yield _plain("tables_lag_rows", "Rows on disk that the SQL tables do not have yet.", vitals.tables_lag_rows)
-        yield _plain("tables_lag_seconds", "For how long the first of them has waited.", vitals.tables_lag_s)
-        yield _plain("tables_stopped", "1 where they stand still until somebody mends them.", vitals.tables_stopped)
+        yield _plain("applied_seq", "The last row of the engine.", status.applied_seq)
+        yield _plain("durable_seq", "The last row on disk.", status.durable_seq)
+        yield _plain("queue_rows", "Rows that wait for the database.", status.queue_rows)
+        yield _plain("queue_bytes", "Their bytes.", status.queue_bytes)
+        yield _plain("durable_lag_rows", "Rows applied and not durable.", status.applied_seq - status.durable_seq)
+        yield _plain("durable_lag_seconds", "For how long the first of them has waited.", status.oldest_s)
+        yield _plain("outage_seconds", "For how long the database has been away.", status.outage_s)
+        yield _plain("projected_seq", "The last row that the SQL tables have.", status.projected_seq)
+        yield _plain("tables_lag_rows", "Rows on disk that the SQL tables do not have yet.", status.tables_lag_rows)
+        yield _plain("tables_lag_seconds", "For how long the first of them has waited.", status.tables_lag_s)
+        yield _plain("tables_stopped", "1 where they stand still until somebody mends them.", status.tables_stopped)
 
     def _time(self) -> Iterator[Metric]:
         source = self._of.node.time
@@ -174,8 +174,8 @@ class _Families(Collector):
             yield _plain("market_time_lead_seconds", "The market's time, of the clocks.", source.lead_us / 1e6)
 
     def _rounds(self) -> Iterator[Metric]:
-        tally = self._of.node.tally
-        rounds = list(tally.rounds.items())
+        counters = self._of.node.counters
+        rounds = list(counters.rounds.items())
         label = ("market",)
         yield _counter("rounds", "Calls.", label, (((name,), one.rounds) for name, one in rounds))
         yield _counter(
@@ -200,10 +200,10 @@ class _Families(Collector):
             label,
             (((name,), one.clearing_price_tokens) for name, one in rounds if one.clearing_price_tokens is not None),
         )
-        ends = (("lost",), tally.bids_lost), (("expired",), tally.bids_expired)
+        ends = (("lost",), counters.bids_lost), (("expired",), counters.bids_expired)
         yield _counter("bids_swept", "Bids whose holds sweeps released.", ("why",), ends)
-        yield _counter("awards_lapsed", "Awards that nobody settled in time.", (), [((), tally.awards_lapsed)])
-        yield _counter("holds_expired", "Named holds that sweeps gave back.", (), [((), tally.holds_expired)])
+        yield _counter("awards_lapsed", "Awards that nobody settled in time.", (), [((), counters.awards_lapsed)])
+        yield _counter("holds_expired", "Named holds that sweeps gave back.", (), [((), counters.holds_expired)])
 
     def _books(self) -> Iterator[Metric]:
         """What the live state says; nothing where this process does not lead."""

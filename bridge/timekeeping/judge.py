@@ -82,7 +82,7 @@ class Judge:
         ahead_us = self.database_ahead_us(steady_us)
         return ahead_us is not None and abs(ahead_us) > self.bound_us
 
-    def told(self, answer: Answer) -> None:
+    def on_answer(self, answer: Answer) -> None:
         """The database has answered. A reading that is made after it is to be seen next."""
         self._answer = answer
 

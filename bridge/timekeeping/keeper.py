@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from callmarket.bridge.api.clock import Clock, steady_clock, system_clock
 from callmarket.bridge.api.errors import Invalid, Unavailable
-from callmarket.bridge.timekeeping import opening, words
+from callmarket.bridge.timekeeping import messages, opening
 from callmarket.bridge.timekeeping.judge import SETTLE_US, Answer, Judge, Reading
 from callmarket.engine.limits import AT_US_MAX
 from callmarket.persistence.leadership.market_time import Evidence, View, Word
@@ -110,14 +110,14 @@ class Timekeeper:
     # --- what others say of it ---------------------------------------------------------------------------------
 
     def asking(self) -> int:
-        """The moment before the database is asked, for `told`."""
+        """The moment before the database is asked, for `on_database_time`."""
         return self._steady()
 
-    def told(self, asked_us: int, database_us: int) -> None:
+    def on_database_time(self, asked_us: int, database_us: int) -> None:
         """The database's clock said this, to a question asked at that moment."""
         self._look((asked_us, database_us))
 
-    def silent(self) -> None:
+    def on_no_answer(self) -> None:
         """The database did not answer: the other two clocks decide."""
         self._look()
 
@@ -132,7 +132,7 @@ class Timekeeper:
         """The latest word that was heard."""
         return self._word_id
 
-    def heard(self, word: Word, database_us: int) -> None:
+    def on_operator_time(self, word: Word, database_us: int) -> None:
         """An operator has said what time it is: believed if this machine's clock says the same."""
         with self._lock:
             self._word_id = word.word_id
@@ -143,9 +143,9 @@ class Timekeeper:
             if fits:
                 judge.accept(reading)
                 self._lead_us = word.lead_us
-        said = words.shown(word.time_us)
+        said = messages.shown(word.time_us)
         if fits:
-            lead = f"; the market's time leads by {words.long(word.lead_us)}" if word.lead_us else ""
+            lead = f"; the market's time leads by {messages.long(word.lead_us)}" if word.lead_us else ""
             logger.warning("an operator has said that it was %s: accepted%s", said, lead)
         else:
             logger.error(
@@ -165,9 +165,9 @@ class Timekeeper:
                 self._objection = opening.objection(reading, answer, view, self._machine, self._bound_us)
                 if not self._objection:
                     judge = self._judge = Judge(reading, self._bound_us, self._settle_us)
-                    judge.told(answer)
+                    judge.on_answer(answer)
             else:
-                judge.told(answer)
+                judge.on_answer(answer)
                 judge.see(reading)
                 fresh = view.word is not None and view.word.word_id > self._word_id
                 if fresh and opening.vouched(view.word, reading, view.database_us, self._bound_us):
@@ -199,7 +199,7 @@ class Timekeeper:
             judge, was_off = self._judge, self._database_off
             if judge is not None:
                 if told is not None:
-                    judge.told(Answer(told[0], answered_us, told[1]))
+                    judge.on_answer(Answer(told[0], answered_us, told[1]))
                 judge.see(reading)
                 self._database_off = judge.leapt_us is None and judge.database_is_off(reading.steady_us)
             fault = self._fault = self._words(reading)
@@ -214,9 +214,9 @@ class Timekeeper:
         if fault and not told_before:
             logger.error("%s", fault)
         elif told_before and not fault:
-            logger.warning("the time is right again, and commands are taken: it is %s", words.shown(reading.wall_us))
+            logger.warning("the time is right again, and commands are taken: it is %s", messages.shown(reading.wall_us))
         if is_off and not was_off:
-            logger.error("%s", words.database_off(database_ahead_us or 0))
+            logger.error("%s", messages.database_off(database_ahead_us or 0))
         elif was_off and not is_off and not fault:
             logger.warning("the database's clock agrees again")
         return reading
@@ -228,7 +228,7 @@ class Timekeeper:
         # What differs by less than the bound is no difference.
         ahead_us = judge.ahead_us(reading)
         believed_us = judge.believed_us(reading.steady_us) if abs(ahead_us) > self._bound_us else reading.wall_us
-        return words.leapt(reading.wall_us, believed_us)
+        return messages.leapt(reading.wall_us, believed_us)
 
 
 def machine_since_its_start() -> str:
@@ -245,8 +245,8 @@ def machine_since_its_start() -> str:
 
 if TYPE_CHECKING:
     from callmarket.bridge.api.clock import TimeSource
-    from callmarket.persistence.leadership.market_time import Watch
+    from callmarket.persistence.leadership.market_time import ClockWatch
 
-    def _is_both(keeper: Timekeeper) -> tuple[TimeSource, Watch]:
+    def _is_both(keeper: Timekeeper) -> tuple[TimeSource, ClockWatch]:
         """What drives a market, and what compares the clocks for it."""
         return keeper, keeper

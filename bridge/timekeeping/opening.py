@@ -5,7 +5,7 @@ Rule of this file: pure. It gives the reason against, or nothing; a process that
 
 from typing import Final
 
-from callmarket.bridge.timekeeping import words
+from callmarket.bridge.timekeeping import messages
 from callmarket.bridge.timekeeping.judge import Answer, Reading
 from callmarket.persistence.leadership.market_time import View, Word
 
@@ -34,21 +34,21 @@ def objection(reading: Reading, answer: Answer, view: View, machine: str, bound_
     if not vouched(view.word, reading, view.database_us, bound_us):
         ahead_us = answer.ahead_us(wall_us - reading.steady_us)
         if abs(ahead_us) > bound_us:
-            return words.apart(wall_us, ahead_us)
+            return messages.apart(wall_us, ahead_us)
         evidence = view.evidence
         if evidence is not None and machine and evidence.machine == machine:
             believed_us = evidence.time_us + reading.steady_us - evidence.uptime_us
             if abs(wall_us - believed_us) > bound_us:
-                return words.leapt_before(wall_us, believed_us)
+                return messages.leapt_before(wall_us, believed_us)
         if evidence is not None and evidence.time_us - wall_us > bound_us:
-            return words.led_later(wall_us, evidence.time_us)
+            return messages.led_later(wall_us, evidence.time_us)
         last_us = max(view.last_us - lead_of(view.word), 0 if evidence is None else evidence.time_us)
         if view.holding and last_us and wall_us - last_us > ABSENCE_US_MAX:
-            return words.absent(last_us, wall_us)
+            return messages.absent(last_us, wall_us)
     return market_ahead(wall_us, view, bound_us)
 
 
 def market_ahead(wall_us: int, view: View, bound_us: int) -> str:
     """Whether the market's time stands still in the future, in words; empty if not."""
     now_us = wall_us + lead_of(view.word)
-    return words.market_ahead(view.last_us, now_us) if view.last_us - now_us > bound_us else ""
+    return messages.market_ahead(view.last_us, now_us) if view.last_us - now_us > bound_us else ""

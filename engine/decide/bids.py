@@ -122,8 +122,8 @@ def _refuse_beside(state: State, bids: Mapping[str, Bid], now_us: int, command: 
 
 def end_of(state: State, bid: Bid, now_us: int) -> Reject | None:
     """How a bid that still has its hold has ended, or None while it is open: what came first counts (BID-3, BID-4)."""
-    lost = bid.time_in_force == "round" and state.markets[bid.market_id].has_lost(bid)
-    last_us = state.losing[bid.market_id, bid.round_no].called_at_us if lost else now_us
+    lost = bid.time_in_force == "round" and state.markets[bid.market_id].lost_round(bid)
+    last_us = state.unreleased_losers[bid.market_id, bid.round_no].called_at_us if lost else now_us
     if bid.ttl_at_us is not None and bid.ttl_at_us <= last_us:
         return Reject.BID_EXPIRED
     return Reject.BID_LOST if lost else None

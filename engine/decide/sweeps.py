@@ -24,7 +24,7 @@ def expire_due(state: State, entry: Entry) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
     items_max = limits.SWEEP_ITEMS_MAX
     loser_ends, losers = _losers(state, items_max)
-    losers_left = sum(len(losing.book) for losing in state.losing.values()) - losers
+    losers_left = sum(len(losing.book) for losing in state.unreleased_losers.values()) - losers
     # One more than there is room for, here and below, tells whether more is due.
     award_ids = list(islice(state.award_leases.due(entry.at_us), items_max - losers + 1))
     awards = [state.awards[award_id] for award_id in award_ids[: items_max - losers]]
@@ -49,7 +49,7 @@ def _open_bids_due(state: State, now_us: int) -> Iterator[Bid]:
     """Bids past their deadline, without the losers that this very sweep releases."""
     for bid_id in state.bid_deadlines.due(now_us):
         bid = state.bids[bid_id]
-        if not state.markets[bid.market_id].has_lost(bid):
+        if not state.markets[bid.market_id].lost_round(bid):
             yield bid
 
 
@@ -57,7 +57,7 @@ def _losers(state: State, items_max: int) -> tuple[list[Event], int]:
     """The ends of the losers that fit, oldest round first, and their number."""
     events: list[Event] = []
     taken = 0
-    for (market_id, round_no), losing in state.losing.items():
+    for (market_id, round_no), losing in state.unreleased_losers.items():
         losers = list(islice(losing.book, items_max - taken))
         if not losers:
             break

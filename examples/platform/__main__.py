@@ -19,8 +19,8 @@ from callmarket.bridge.cli.output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRON
 from callmarket.bridge.config import Config, from_environment, with_changes
 from callmarket.bridge.fleet.agent import Fallback
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
-from callmarket.bridge.fleet.fallback.services import BudgetServices
-from callmarket.bridge.fleet.fallback.switch import AuctionSwitch
+from callmarket.bridge.fleet.fallback.services import FallbackServices
+from callmarket.bridge.fleet.fallback.switch import FallbackSwitch
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from callmarket.bridge.market.app import database_url
 from examples.platform.labour import working
@@ -119,8 +119,8 @@ def _played(
         with Client() as patient:
             open_platform(patient, work, tasks=tasks, workers=workers, seed=seed)
         market = stack.enter_context(Client(timeout_s=CLIENT_TIMEOUT_S))
-        switch = stack.enter_context(AuctionSwitch(market, MARKET, config=config))
-        services = BudgetServices(work, budgets, config=config)
+        switch = stack.enter_context(FallbackSwitch(market, MARKET, config=config))
+        services = FallbackServices(work, budgets, config=config)
         rounds = Rounds(market, work, switch, config, seed)
         played, pace = 0, Pace(round_s)
         with working(

@@ -17,7 +17,7 @@ from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.agent import Gap, get_top_gap
 from callmarket.bridge.fleet.earning import Context, reward_action
 from callmarket.bridge.fleet.ev_scorer import score_all, submit_bids_for_tasks
-from callmarket.bridge.fleet.fallback.switch import AuctionSwitch
+from callmarket.bridge.fleet.fallback.switch import FallbackSwitch
 from callmarket.bridge.fleet.research import pay_bounty, record_resource_spending, resource_budgets_by_artifact
 from callmarket.bridge.fleet.tasks.model import Completion, Task, TaskStatus
 from callmarket.bridge.fleet.tasks.source import Backlog
@@ -34,7 +34,7 @@ REVIEWS_PER_ROUND: Final = 2
 class Rounds:
     """Plays rounds, one after the other, in one thread."""
 
-    def __init__(self, market: Client, work: Backlog, switch: AuctionSwitch, config: Config, seed: int) -> None:
+    def __init__(self, market: Client, work: Backlog, switch: FallbackSwitch, config: Config, seed: int) -> None:
         """Nothing is done yet. What others did, or this process before it was killed, is found in the tables."""
         self._market: Final = market
         self._work: Final = work

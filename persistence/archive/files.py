@@ -27,7 +27,7 @@ from msgspec import Raw, Struct
 
 from callmarket.persistence import durable_file
 from callmarket.persistence.errors import Corrupt, NoRoom, Unavailable
-from callmarket.persistence.journal.protocol import Archive, Stored
+from callmarket.persistence.journal.protocol import Archive, StoredRow
 
 FORMAT: Final = 1
 _SUFFIX: Final = ".jsonl.gz"
@@ -59,7 +59,7 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True):
     digest: str
 
 
-def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> Archive:
+def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[StoredRow]], empty: Archive) -> Archive:
     """Write rows to a file of their own, under its name only when all of it is on the disk; return the finished record.
 
     `empty` is the record without the file. The name holds the digest of the last row, so only the same rows of the same
@@ -87,7 +87,7 @@ def write_archive(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]],
     return written
 
 
-def read_archive(folder: Path, shard_id: int, archive: Archive) -> Generator[list[Stored], None, None]:
+def read_archive(folder: Path, shard_id: int, archive: Archive) -> Generator[list[StoredRow], None, None]:
     """Yield the rows of a file in chunks. Raises `Corrupt`, which names the file and its first row.
 
     The whole file is held against its checksum before its first row is given; that the rows continue each other is for
@@ -124,7 +124,7 @@ def _is_there(folder: Path, shard_id: int, named: Archive) -> Archive | None:
     return found
 
 
-def _write(file: BinaryIO, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> None:
+def _write(file: BinaryIO, shard_id: int, rows: Iterable[Sequence[StoredRow]], empty: Archive) -> None:
     encoder = msgspec.json.Encoder()
     before, after = empty.digest_before.hex(), empty.digest_after.hex()
     head = _Head("callmarket", FORMAT, shard_id, empty.first_seq, empty.last_seq, before, after)
@@ -136,7 +136,9 @@ def _write(file: BinaryIO, shard_id: int, rows: Iterable[Sequence[Stored]], empt
             packed.write(encoder.encode_lines(lines))
 
 
-def _parse(path: Path, shard_id: int, archive: Archive, lines: Iterator[bytes]) -> Generator[list[Stored], None, None]:
+def _parse(
+    path: Path, shard_id: int, archive: Archive, lines: Iterator[bytes]
+) -> Generator[list[StoredRow], None, None]:
     head = msgspec.json.decode(next(lines, b""), type=_Head)
     before, after = archive.digest_before.hex(), archive.digest_after.hex()
     if head != _Head("callmarket", FORMAT, shard_id, archive.first_seq, archive.last_seq, before, after):
@@ -150,7 +152,7 @@ def _parse(path: Path, shard_id: int, archive: Archive, lines: Iterator[bytes]) 
             raise _wrong(path, archive, f"row {row.seq} stands where row {seq} must be")
         digest = bytes.fromhex(row.digest)
         chunk.append(
-            Stored(
+            StoredRow(
                 row.seq,
                 row.epoch,
                 row.at_us,

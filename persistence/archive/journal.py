@@ -7,10 +7,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.archive.files import read_archive
 from callmarket.persistence.errors import Archived
-from callmarket.persistence.journal.protocol import Archive, Journal, Position, Stored
+from callmarket.persistence.journal.protocol import Archive, Journal, Position, StoredRow
 
 
 class ArchivedJournal(Journal):
@@ -22,7 +22,7 @@ class ArchivedJournal(Journal):
         self.shard_id = shard_id
         self._journal = journal
 
-    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[StoredRow], None, None]:
         """See `Journal.scan`. Raises `Corrupt` too, where a file is missing or wrong."""
         while True:
             for archive in self.archived():
@@ -39,7 +39,7 @@ class ArchivedJournal(Journal):
                 # They left the table while it was read; each time round there are more files.
                 continue
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         """See `Journal.row_at`. One that is archived costs the reading of its file, and raises `Corrupt` too."""
         try:
             return self._journal.row_at(seq)
@@ -64,7 +64,7 @@ class ArchivedJournal(Journal):
         """See `Journal.claim`."""
         return self._journal.claim()
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         """See `Journal.append`."""
         self._journal.append(rows)
 
@@ -76,7 +76,7 @@ class ArchivedJournal(Journal):
         """See `Journal.close`."""
         self._journal.close()
 
-    def _rows(self, archive: Archive, after_seq: int) -> Iterator[Sequence[Stored]]:
+    def _rows(self, archive: Archive, after_seq: int) -> Iterator[Sequence[StoredRow]]:
         """The rows of one file after a seq."""
         if archive.last_seq <= after_seq:
             return

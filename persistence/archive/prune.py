@@ -21,7 +21,7 @@ from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.persistence.archive.files import read_archive, write_archive
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError, Unavailable
-from callmarket.persistence.journal.protocol import Archive, Chain, Journal, Stored, first_seq, unbroken
+from callmarket.persistence.journal.protocol import Archive, Chain, Journal, StoredRow, first_seq, unbroken
 from callmarket.persistence.recovery import PassedOver, check_end, rehearse, restore
 from callmarket.persistence.snapshots.store import Info, SnapshotStore
 
@@ -208,7 +208,7 @@ def _archive(journal: Journal, shard_id: int, chain: Chain, first: int, last: in
     return archive
 
 
-def _chained(journal: Journal, chain: Chain, last: int) -> Generator[Sequence[Stored], None, None]:
+def _chained(journal: Journal, chain: Chain, last: int) -> Generator[Sequence[StoredRow], None, None]:
     """The rows after a chain's end, each of which must continue it."""
     for rows in _until(journal, chain.seq, last):
         for row in rows:
@@ -218,7 +218,7 @@ def _chained(journal: Journal, chain: Chain, last: int) -> Generator[Sequence[St
         raise Corrupt(f"Row {chain.seq + 1} is missing", chain.seq + 1)
 
 
-def _until(journal: Journal, after_seq: int, last: int) -> Generator[Sequence[Stored], None, None]:
+def _until(journal: Journal, after_seq: int, last: int) -> Generator[Sequence[StoredRow], None, None]:
     with closing(journal.scan(after_seq)) as chunks:
         for rows in chunks:
             yield [row for row in rows if row.seq <= last] if rows[-1].seq > last else rows

@@ -19,7 +19,7 @@ FILES_DAMAGED: Final = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrup
 """What the server says of its own files: to try again does not help."""
 
 
-class Line:
+class SingleUseConnection:
     """For one thread at a time, except `interrupt`."""
 
     def __init__(self, connect: Callable[[], BoundedConnection]) -> None:

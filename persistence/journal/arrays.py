@@ -39,14 +39,14 @@ class JsonBytes(bytes):
 def _send_as_it_is(kind: type[bytes], type_oid: int) -> None:
     """Tell psycopg that these bytes are a value of that type already."""
 
-    class AsItIs(Dumper):
+    class PassThroughDumper(Dumper):
         format = Format.BINARY
         oid = type_oid
 
         def dump(self, obj: bytes) -> Buffer:
             return obj
 
-    adapters.register_dumper(kind, AsItIs)
+    adapters.register_dumper(kind, PassThroughDumper)
 
 
 def _array_type(value_type: str) -> type[Array]:

@@ -17,10 +17,10 @@ from typing import Final, LiteralString, NoReturn
 import psycopg
 from psycopg.types.numeric import Int4, Int8
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.database.connections import BoundedConnection
 from callmarket.persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, Unavailable
-from callmarket.persistence.journal.protocol import Stored
+from callmarket.persistence.journal.protocol import StoredRow
 from callmarket.persistence.journal.statements import CHANGES_ROWS, Batch, Copy, append_of, batch_of
 from callmarket.persistence.tables.projections import Changes
 
@@ -35,7 +35,7 @@ _ADVANCE: Final[LiteralString] = """
 """
 
 
-def execute_journaled(connection: BoundedConnection, rows: Sequence[Sealed], *, shard_id: int, epoch: int) -> None:
+def execute_journaled(connection: BoundedConnection, rows: Sequence[SealedRow], *, shard_id: int, epoch: int) -> None:
     """Write a batch of journal rows; return when they are durable. The SQL tables follow (`projector`).
 
     `rows` follow each other without a gap and are at most `BATCH_ROWS_MAX`; the connection is outside a transaction.
@@ -45,11 +45,11 @@ def execute_journaled(connection: BoundedConnection, rows: Sequence[Sealed], *, 
     under way, or a disk that somebody is saving.
     """
     first = rows[0]
-    append(connection, [Stored.of(row, epoch) for row in rows], first.entry.after_seq, first.digest_before, shard_id)
+    append(connection, [StoredRow.of(row, epoch) for row in rows], first.entry.after_seq, first.digest_before, shard_id)
 
 
 def append(
-    connection: BoundedConnection, rows: Sequence[Stored], after_seq: int, digest_before: bytes, shard_id: int
+    connection: BoundedConnection, rows: Sequence[StoredRow], after_seq: int, digest_before: bytes, shard_id: int
 ) -> None:
     """`execute_journaled` for rows that nobody decodes, all of one epoch.
 
@@ -146,7 +146,7 @@ def _roll_back(connection: psycopg.Connection) -> None:
         connection.rollback()
 
 
-def _raise_fence(connection: psycopg.Connection, first: Stored, after_seq: int, shard_id: int) -> NoReturn:
+def _raise_fence(connection: psycopg.Connection, first: StoredRow, after_seq: int, shard_id: int) -> NoReturn:
     """Say why the fence held."""
     changing = connection.execute(CHANGES_ROWS).fetchone()
     if changing is not None:

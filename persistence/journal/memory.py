@@ -8,9 +8,9 @@ from bisect import bisect_right
 from collections.abc import Generator, Sequence
 from threading import Lock
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow
 from callmarket.persistence.errors import Corrupt, Fenced, Gap
-from callmarket.persistence.journal.protocol import Journal, Position, Stored
+from callmarket.persistence.journal.protocol import Journal, Position, StoredRow
 
 SCAN_ROWS = 1_000
 
@@ -21,7 +21,7 @@ class MemoryDatabase:
     def __init__(self) -> None:
         """Begin empty."""
         self.lock = Lock()
-        self.rows: list[Stored] = []
+        self.rows: list[StoredRow] = []
         self.position = Position(0, 0, GENESIS_DIGEST)
 
 
@@ -41,7 +41,7 @@ class MemoryJournal(Journal):
             database.position = database.position._replace(epoch=self.epoch)
         return self.epoch
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         """See `Journal.append`."""
         first, last = rows[0], rows[-1]
         seqs = [row.entry.seq for row in rows]
@@ -49,16 +49,16 @@ class MemoryJournal(Journal):
         database = self.database
         with database.lock:
             self._pass_fence(database.position, first)
-            database.rows.extend(Stored.of(row, self.epoch) for row in rows)
+            database.rows.extend(StoredRow.of(row, self.epoch) for row in rows)
             database.position = Position(self.epoch, last.entry.seq, last.digest)
 
-    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[StoredRow], None, None]:
         """See `Journal.scan`."""
         rows = self.database.rows
         for start in range(_place_after(rows, after_seq), len(rows), SCAN_ROWS):
             yield rows[start : start + SCAN_ROWS]
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         """See `Journal.row_at`."""
         rows = self.database.rows
         place = _place_after(rows, seq) - 1
@@ -74,7 +74,7 @@ class MemoryJournal(Journal):
     def close(self) -> None:
         """See `Journal.close`."""
 
-    def _pass_fence(self, position: Position, first: Sealed) -> None:
+    def _pass_fence(self, position: Position, first: SealedRow) -> None:
         seq = first.entry.seq
         if 0 < position.epoch < self.epoch:
             raise Gap(f"The shard is written by epoch {position.epoch}, before mine, {self.epoch}: it went back.")
@@ -86,10 +86,10 @@ class MemoryJournal(Journal):
             raise Corrupt(f"Row {seq} does not continue the stored digest. Nothing was written.", seq)
 
 
-def _place_after(rows: Sequence[Stored], seq: int) -> int:
+def _place_after(rows: Sequence[StoredRow], seq: int) -> int:
     """Where the rows after a seq begin. Their places follow from their seqs, but for rows that were lost."""
     return seq if seq <= len(rows) and (seq == 0 or rows[seq - 1].seq == seq) else bisect_right(rows, seq, key=_seq_of)
 
 
-def _seq_of(row: Stored) -> int:
+def _seq_of(row: StoredRow) -> int:
     return row.seq

@@ -10,13 +10,13 @@ from typing import Final, LiteralString
 
 import psycopg
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow
 from callmarket.persistence.database.connections import BoundedConnection, connect
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import Archived
 from callmarket.persistence.journal import lease
 from callmarket.persistence.journal.db_writes import append, execute_journaled
-from callmarket.persistence.journal.protocol import Archive, Journal, Position, Stored
+from callmarket.persistence.journal.protocol import Archive, Journal, Position, StoredRow
 from callmarket.persistence.leadership.register import writer_name
 
 # Rows in one read: about a megabyte, which stays in the caches until it is replayed, and a query's cost disappears.
@@ -40,27 +40,27 @@ class PostgresJournal(Journal):
         self.epoch = epoch
         self.reader: Final = reader
         self._url = url
-        self._line: Final = Line(self._connect)
+        self._connection: Final = SingleUseConnection(self._connect)
 
     def claim(self) -> int:
         """See `Journal.claim`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             epoch = lease.claim(connection, self.shard_id)
         assert epoch is not None, "without a condition it is always claimed"
         self.epoch = epoch
         return epoch
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         """See `Journal.append`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             execute_journaled(connection, rows, shard_id=self.shard_id, epoch=self.epoch)
 
-    def append_stored(self, rows: Sequence[Stored], after_seq: int, digest_before: bytes) -> None:
+    def append_stored(self, rows: Sequence[StoredRow], after_seq: int, digest_before: bytes) -> None:
         """`append` for rows that were sealed elsewhere, with this journal's epoch. Raises as that."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             append(connection, rows, after_seq, digest_before, self.shard_id)
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         """See `Journal.row_at`."""
         rows = self._chunk(seq - 1, rows_max=1)
         if rows and rows[0].seq == seq:
@@ -70,12 +70,12 @@ class PostgresJournal(Journal):
 
     def archived(self) -> Sequence[Archive]:
         """See `Journal.archived`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             return read_archives(connection, self.shard_id)
 
     def position(self) -> Position:
         """See `Journal.position`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             found = read_position(connection, self.shard_id)
             if not self.reader:
                 _confirm(connection)
@@ -83,15 +83,15 @@ class PostgresJournal(Journal):
 
     def projected_seq(self) -> int:
         """See `Journal.projected_seq`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             return read_mark(connection, self.shard_id) or 0
 
     def market_id(self) -> str:
         """Which market this is, wherever its rows go; empty before the first claim. Raises `Unavailable`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             return read_market_id(connection, self.shard_id)
 
-    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[StoredRow], None, None]:
         """See `Journal.scan`. Each chunk is a query of its own, so that a long read holds back no vacuum.
 
         A thread that reads ahead costs more than it saves: it waits for the interpreter after every packet, because
@@ -107,13 +107,13 @@ class PostgresJournal(Journal):
 
     def interrupt(self) -> None:
         """See `Journal.interrupt`."""
-        self._line.interrupt()
+        self._connection.interrupt()
 
     def close(self) -> None:
         """See `Journal.close`."""
-        self._line.close()
+        self._connection.close()
 
-    def _check_follows(self, rows: Sequence[Stored], after_seq: int) -> None:
+    def _check_follows(self, rows: Sequence[StoredRow], after_seq: int) -> None:
         """Say so if what comes next has been archived. Raises `Archived`; a gap without a record is for the chain."""
         if rows and rows[0].seq != after_seq + 1:
             self._refuse_archived(after_seq + 1)
@@ -124,8 +124,8 @@ class PostgresJournal(Journal):
         if archives and 1 <= seq <= archives[-1].last_seq:
             raise is_archived(self.shard_id, seq, archives)
 
-    def _chunk(self, after_seq: int, rows_max: int = SCAN_ROWS) -> list[Stored]:
-        with self._line.use() as connection:
+    def _chunk(self, after_seq: int, rows_max: int = SCAN_ROWS) -> list[StoredRow]:
+        with self._connection.use() as connection:
             return read_chunk(connection, self.shard_id, after_seq, rows_max)
 
     def _connect(self) -> BoundedConnection:
@@ -136,11 +136,11 @@ class PostgresJournal(Journal):
 
 def read_chunk(
     connection: psycopg.Connection, shard_id: int, after_seq: int, rows_max: int = SCAN_ROWS
-) -> list[Stored]:
+) -> list[StoredRow]:
     """Read the next rows, or as many as there are. Raises `psycopg.Error`."""
     with connection.cursor(binary=True) as cursor:
         cursor.execute(_SCAN, (shard_id, after_seq, rows_max))
-        return [Stored._make(row) for row in cursor.fetchall()]
+        return [StoredRow._make(row) for row in cursor.fetchall()]
 
 
 def read_archives(connection: psycopg.Connection, shard_id: int) -> list[Archive]:

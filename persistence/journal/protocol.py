@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, Self
 
 import msgspec
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, chain, decode_command, decode_events, decode_proved
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, chain, decode_command, decode_events, decode_proved
 from callmarket.engine.commands import Entry
 from callmarket.engine.events import Events
 from callmarket.engine.limits import HISTORY_ROWS
@@ -42,7 +42,7 @@ class Archive(NamedTuple):
     sha256: bytes
 
 
-class Stored(NamedTuple):
+class StoredRow(NamedTuple):
     """A journal row as it lies there: bytes that nobody has decoded yet."""
 
     seq: int
@@ -56,7 +56,7 @@ class Stored(NamedTuple):
     digest: bytes
 
     @classmethod
-    def of(cls, row: Sealed, epoch: int) -> Self:
+    def of(cls, row: SealedRow, epoch: int) -> Self:
         """A row as it will lie there, written with this epoch."""
         entry = row.entry
         return cls(
@@ -111,7 +111,7 @@ class Chain:
         self.epoch = epoch
         self.at_us = at_us
 
-    def follow(self, row: Stored) -> Entry:
+    def follow(self, row: StoredRow) -> Entry:
         """Check the next row and return its entry. Raises `Corrupt`. About 2 us."""
         seq = row.seq
         if seq != self.seq + 1:
@@ -130,7 +130,7 @@ class Chain:
         return entry
 
 
-def check_follows(row: Stored, seq: int) -> None:
+def check_follows(row: StoredRow, seq: int) -> None:
     """Check that a row is the one after row `seq`: its neighbour, or one that says so (HST-1). Raises `Corrupt`."""
     if row.seq == seq + 1 and row.seq % HISTORY_ROWS:
         return
@@ -143,7 +143,7 @@ def check_follows(row: Stored, seq: int) -> None:
 class RowWriter(Protocol):
     """What takes rows for a journal, for one writer. Not for two threads at once, except `interrupt`."""
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         """Write a batch, all or nothing; return when it is durable. Raises as `db_writes.execute_journaled`."""
 
     def position(self) -> Position:
@@ -162,7 +162,7 @@ class Journal(RowWriter, Protocol):
     def claim(self) -> int:
         """Become the writer: raise the epoch by one and return it. Raises `Unavailable`."""
 
-    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[StoredRow], None, None]:
         """Yield all rows after a seq, in order, in chunks as they are read, unchecked.
 
         Raises `Unavailable`; `Archived` where the row that comes next is in the archive.
@@ -170,7 +170,7 @@ class Journal(RowWriter, Protocol):
         Close the generator, or exhaust it, before another method is called.
         """
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         """One row, unchecked; None if it is not there. Raises `Unavailable`, or `Archived` if it is in the archive."""
 
     def archived(self) -> Sequence[Archive]:
@@ -189,7 +189,7 @@ class Journal(RowWriter, Protocol):
         """Close it."""
         self.close()
 
-    def read(self, after_seq: int = 0) -> Generator[Sealed, None, None]:
+    def read(self, after_seq: int = 0) -> Generator[SealedRow, None, None]:
         """Yield all rows after a seq, checked and decoded. Raises `Corrupt`, which names the first bad row.
 
         Close it, or exhaust it, as `scan`. A reader that begins in the middle trusts the digest of its first row.
@@ -201,7 +201,7 @@ class Journal(RowWriter, Protocol):
                     # Unknown to a reader that begins in the middle.
                     before = links.digest
                     entry = links.follow(row)
-                    yield Sealed(
+                    yield SealedRow(
                         entry, row.events(), row.rules, row.command_json, row.events_json, row.digest, before or b""
                     )
 

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.types.numeric import Int4, Int8
 
 from callmarket.persistence.journal.arrays import JsonBytes, array, sent_as
-from callmarket.persistence.journal.protocol import Stored
+from callmarket.persistence.journal.protocol import StoredRow
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import (
     ACCOUNTS,
@@ -28,8 +28,8 @@ from callmarket.persistence.tables.rows import (
     SLOTS,
     TABLES,
     AccountChange,
+    AwardChange,
     BidChange,
-    ClearChange,
     HoldChange,
     LiveSlotChange,
     NamedHoldChange,
@@ -115,7 +115,7 @@ class Batch:
 
 
 def append_of(
-    rows: Sequence[Stored], after_seq: int, digest_before: bytes, shard_id: int
+    rows: Sequence[StoredRow], after_seq: int, digest_before: bytes, shard_id: int
 ) -> tuple[LiteralString, dict[str, object]]:
     """What appends rows of one epoch behind their fence, and its values. About 2 us a row."""
     last = rows[-1]
@@ -190,7 +190,7 @@ def changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collec
         (SLOTS, SlotChange, changes.slots.changed.values()),
         (SLOTS, LiveSlotChange, changes.slots.live_changed),
         (BIDS, BidChange, changes.bids_changed.values()),
-        (CLEARS, ClearChange, changes.clears_changed.values()),
+        (CLEARS, AwardChange, changes.clears_changed.values()),
         (ACCOUNTS, AccountChange, paid),
         (ACCOUNTS, HoldChange, holds),
         (HOLDS, NamedHoldChange, changes.holds.changed),

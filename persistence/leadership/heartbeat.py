@@ -13,17 +13,17 @@ import psycopg
 
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.database.session import what_may_be_lost
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import AccessDenied, Fenced, RowsLost, Unavailable
 from callmarket.persistence.journal.postgres import read_position
 from callmarket.persistence.journal.protocol import Position, went_back
 from callmarket.persistence.leadership import market_time, register
-from callmarket.persistence.leadership.market_time import Watch
+from callmarket.persistence.leadership.market_time import ClockWatch
 
 logger: Final = logging.getLogger(__name__)
 
 # A lease bears four missed renewals. A session that was cut is noticed at the next one, and has to be replaced within
-# the grace of `vacancy`; and a request for a handover waits no longer than this to be heard.
+# the grace of `failure_detection`; and a request for a handover waits no longer than this to be heard.
 _RENEWALS_PER_LEASE: Final = 5
 RENEWAL_S_MAX: Final = 0.2
 _RETRY_S: Final = 0.1
@@ -37,14 +37,16 @@ News = Fenced | RowsLost | Literal["handover"]
 class Heartbeat:
     """Leads a shard, as others see it. Safe to call from any thread; `take` first and once."""
 
-    def __init__(self, url: str, shard_id: int, *, address: str, lease_s: float, watch: Watch | None = None) -> None:
+    def __init__(
+        self, url: str, shard_id: int, *, address: str, lease_s: float, watch: ClockWatch | None = None
+    ) -> None:
         """Remember our address; nothing is claimed yet. `watch` is told the database's clock at each renewal."""
         self.shard_id: Final = shard_id
         self.address: Final = address
         self.lease_s: Final = lease_s
         self.epoch = 0
         self._pause_s: Final = min(RENEWAL_S_MAX, lease_s / _RENEWALS_PER_LEASE)
-        self._line: Final = Line(
+        self._connection: Final = SingleUseConnection(
             # A process that waits longer than the lease for an answer leads no more; but a claim may have to wait for
             # the fence.
             lambda: connect(url, register.session_name(shard_id), answer_s_max=lease_s + 2 * register.CLAIM_WAIT_S)
@@ -68,12 +70,12 @@ class Heartbeat:
         Raises `Unavailable`.
         """
         assert not self.epoch, "taken once"
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             epoch = register.take(
                 connection, self.shard_id, address=self.address, lease_s=self.lease_s, after_epoch=after_epoch
             )
         if epoch is None:
-            self._line.close()
+            self._connection.close()
             return None
         self.epoch = epoch
         self._thread.start()
@@ -118,9 +120,9 @@ class Heartbeat:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(_PATIENCE_S)
-            self._line.interrupt()
+            self._connection.interrupt()
             self._thread.join()
-        self._line.close()
+        self._connection.close()
 
     # --- the thread --------------------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Heartbeat:
             self._over.wait(self._pause_s if answered else _RETRY_S)
         # Closing does not wait for a database that is unavailable: then the lease runs out.
         while answered or not self._closed.is_set():
-            answered = self._asked(self._let_go)
+            answered = self._asked(self._release_lease)
             if answered:
                 break
             self._closed.wait(_RETRY_S)
@@ -147,13 +149,13 @@ class Heartbeat:
     def _asked(self, statement: Callable[[psycopg.Connection], None]) -> bool:
         """Whether the database answered."""
         try:
-            with self._line.use() as connection:
+            with self._connection.use() as connection:
                 statement(connection)
         except (Unavailable, AccessDenied) as error:
             # A right that was taken away is no news about the leader either: the journal's writer says what it means.
             logger.debug("the lease of shard %d: %s", self.shard_id, error)
             if self._watch_time is not None:
-                self._watch_time.silent()
+                self._watch_time.on_no_answer()
             return False
         return True
 
@@ -165,18 +167,18 @@ class Heartbeat:
         renewed = register.renew(connection, self.shard_id, self.epoch, evidence)
         if renewed is None:
             self._over.set()
-            self._tell(self._why_over(connection, acknowledged))
+            self._notify(self._why_over(connection, acknowledged))
             return
         if acknowledged is not None and (loss := went_back(acknowledged, renewed.last_seq, renewed.last_digest)):
             self._over.set()
-            self._tell(loss)
+            self._notify(loss)
             return
         self._look_at_settings(renewed)
         if renewed.handover_requested and not self._asked_to_hand_over:
             self._asked_to_hand_over = True
-            self._tell("handover")
+            self._notify("handover")
         if watch is not None:
-            watch.told(asked_us, renewed.database_us)
+            watch.on_database_time(asked_us, renewed.database_us)
             if renewed.word_id > watch.word_id:
                 self._hear_word(connection, watch)
 
@@ -209,12 +211,12 @@ class Heartbeat:
         else:
             logger.warning("shard %d: the server keeps what is acknowledged again", self.shard_id)
 
-    def _hear_word(self, connection: psycopg.Connection, watch: Watch) -> None:
+    def _hear_word(self, connection: psycopg.Connection, watch: ClockWatch) -> None:
         found = market_time.latest_word(connection, self.shard_id)
         if found is not None:
-            watch.heard(*found)
+            watch.on_operator_time(*found)
 
-    def _tell(self, news: News) -> None:
+    def _notify(self, news: News) -> None:
         with self._lock:
             listener = self._listener
             if listener is None:
@@ -222,7 +224,7 @@ class Heartbeat:
                 return
         listener(news)
 
-    def _let_go(self, connection: psycopg.Connection) -> None:
+    def _release_lease(self, connection: psycopg.Connection) -> None:
         register.release(connection, self.shard_id, self.epoch)
 
     def _watch(self, connection: psycopg.Connection) -> None:

@@ -1,7 +1,7 @@
 """What the database knows of time: its own clock, the last row, what the last leader held for right, operators' words.
 
 Rule of this file: statements only, and the shapes of what they bring. Times are microseconds since 1970. Which of them
-is believed is not decided here: a leader, or a process that would lead, asks through its `Watch`.
+is believed is not decided here: a leader, or a process that would lead, asks through its `ClockWatch`.
 """
 
 from typing import Final, NamedTuple, Protocol
@@ -50,16 +50,16 @@ class View(NamedTuple):
     word: Word | None
 
 
-class Watch(Protocol):
+class ClockWatch(Protocol):
     """Compares clocks for a leader or a standby. For any thread; nothing here waits, and only `objection` raises."""
 
     def asking(self) -> int:
-        """The moment before the database is asked, for `told`."""
+        """The moment before the database is asked, for `on_database_time`."""
 
-    def told(self, asked_us: int, database_us: int) -> None:
+    def on_database_time(self, asked_us: int, database_us: int) -> None:
         """The database's clock said this, to a question asked at that moment."""
 
-    def silent(self) -> None:
+    def on_no_answer(self) -> None:
         """The database did not answer."""
 
     def evidence(self) -> Evidence:
@@ -69,7 +69,7 @@ class Watch(Protocol):
     def word_id(self) -> int:
         """The latest word that was heard."""
 
-    def heard(self, word: Word, database_us: int) -> None:
+    def on_operator_time(self, word: Word, database_us: int) -> None:
         """An operator has said this."""
 
     def objection(self, asked_us: int, view: View) -> str:

@@ -215,7 +215,7 @@ def standbys(connection: psycopg.Connection, shard_id: int) -> list[StandbyRow]:
     return [StandbyRow(*row) for row in rows]
 
 
-def loss_told(connection: psycopg.Connection, shard_id: int, but: str = "") -> str:
+def reported_loss(connection: psycopg.Connection, shard_id: int, but: str = "") -> str:
     """What another process that stands by knows of rows that this journal has lost, in its words; or empty.
 
     So that a process without a mark of its own does not lead on. `but` is the address of the asking process.

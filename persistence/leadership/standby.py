@@ -15,16 +15,16 @@ from typing import Final
 import psycopg
 
 from callmarket.persistence.database.connections import connect
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import Fenced, PersistenceError, RowsLost, Unavailable
 from callmarket.persistence.journal import lease
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.leadership import market_time, register
+from callmarket.persistence.leadership.failure_detection import POLL_S, LivenessTracker
 from callmarket.persistence.leadership.heartbeat import Heartbeat
-from callmarket.persistence.leadership.market_time import Watch
+from callmarket.persistence.leadership.market_time import ClockWatch
 from callmarket.persistence.leadership.register import Leader
-from callmarket.persistence.leadership.succession import follow, succeed
-from callmarket.persistence.leadership.vacancy import POLL_S, Doubt
+from callmarket.persistence.leadership.takeover import follow, take_over
 from callmarket.persistence.loss.high_water import HighWater
 from callmarket.persistence.loss.lost_rows import Recent, save
 from callmarket.persistence.recovery import Recovered, Replica, Report, rehearse
@@ -38,7 +38,7 @@ _RETRY_S: Final = 0.25
 
 
 @dataclass(frozen=True)
-class Succession:
+class Takeover:
     """What a standby has when it leads: the heartbeat that runs, and the engine at the journal's end."""
 
     heartbeat: Heartbeat
@@ -57,8 +57,8 @@ class Standby:
         address: str,
         lease_s: float,
         high_water: HighWater,
-        watch: Watch | None = None,
-        on_lead: Callable[[Succession], None],
+        watch: ClockWatch | None = None,
+        on_lead: Callable[[Takeover], None],
         on_failed: Callable[[PersistenceError], None],
     ) -> None:
         """Start following. Both calls come from its thread, one of them, once.
@@ -77,8 +77,10 @@ class Standby:
         self._on_failed: Final = on_failed
         self._high_water: Final = high_water
         self._journal: Final = PostgresJournal(url, shard_id, reader=True)
-        self._line: Final = Line(lambda: connect(url, f"callmarket standby {shard_id}", answer_s_max=lease_s))
-        self._doubt: Final = Doubt()
+        self._connection: Final = SingleUseConnection(
+            lambda: connect(url, f"callmarket standby {shard_id}", answer_s_max=lease_s)
+        )
+        self._liveness: Final = LivenessTracker()
         self._replica: Replica | None = None
         self._recent = Recent()
         self._loss = ""
@@ -110,16 +112,16 @@ class Standby:
         self._closed.set()
         if threading.current_thread() is not self._thread:
             self._journal.interrupt()
-            self._line.interrupt()
+            self._connection.interrupt()
             self._thread.join()
 
     # --- the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            succession = self._follow_until_leading()
-            if succession is not None:
-                self._lead(succession)
+            takeover = self._follow_until_leading()
+            if takeover is not None:
+                self._lead(takeover)
         except PersistenceError as error:
             logger.error("the standby of shard %d has stopped: %s", self._shard_id, error)  # noqa: TRY400 -- no bug
             self._on_failed(error)
@@ -129,38 +131,38 @@ class Standby:
         finally:
             self._journal.close()
             self._snapshots.close()
-            self._line.close()
+            self._connection.close()
 
-    def _lead(self, succession: Succession) -> None:
+    def _lead(self, takeover: Takeover) -> None:
         try:
-            self._on_lead(succession)
+            self._on_lead(takeover)
         except BaseException:
-            succession.heartbeat.close()
+            takeover.heartbeat.close()
             raise
 
-    def _follow_until_leading(self) -> Succession | None:
+    def _follow_until_leading(self) -> Takeover | None:
         """None if it was closed before. Raises what no waiting can mend."""
         while not self._closed.is_set():
             try:
                 self._follow()
-                with self._line.use() as connection:
+                with self._connection.use() as connection:
                     self._compare_clocks(connection)
                     self._publish(connection)
                     leader = self._leader = register.look(connection, self._shard_id)
-                gone = self._doubt.is_gone(leader, time.monotonic())
+                gone = self._liveness.is_gone(leader, time.monotonic())
                 if gone and not self._clock_fault and not self._loss and not self._others_know():
-                    succession = self._succeed(leader)
-                    if succession is not None:
-                        return succession
+                    takeover = self._take_over(leader)
+                    if takeover is not None:
+                        return takeover
                 wait_s = POLL_S
             except Unavailable as error:
                 logger.warning("the standby of shard %d waits for the database: %s", self._shard_id, error)
                 if self._watch is not None:
-                    self._watch.silent()
-                self._doubt.forget()
+                    self._watch.on_no_answer()
+                self._liveness.forget()
                 wait_s = _RETRY_S
             self._closed.wait(wait_s)
-        self._say_goodbye()
+        self._deregister()
         return None
 
     def _follow(self) -> None:
@@ -181,8 +183,8 @@ class Standby:
 
     def _others_know(self) -> bool:
         """Whether another that stands by says that rows are lost: this process may have no mark of them."""
-        with self._line.use() as connection:
-            told = register.loss_told(connection, self._shard_id, self._address)
+        with self._connection.use() as connection:
+            told = register.reported_loss(connection, self._shard_id, self._address)
         if told and told != self._others_said:
             logger.warning("shard %d is not led from here: %s", self._shard_id, told)
         self._others_said = told
@@ -191,7 +193,7 @@ class Standby:
     def _begin(self) -> None:
         self._high_water.insist_on(self._journal, self._journal.market_id())
         # The first replay may be long: callers meanwhile are told who leads.
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             self._leader = register.look(connection, self._shard_id)
         self._recent = Recent()
         replica = self._replica = rehearse(self._journal, self._snapshots, applied=self._recent.add)[1]
@@ -234,7 +236,7 @@ class Standby:
             )
             self._published_s = now_s
 
-    def _succeed(self, leader: Leader | None) -> Succession | None:
+    def _take_over(self, leader: Leader | None) -> Takeover | None:
         """Raise the epoch and come to the very end. None if another was faster."""
         began_s = time.perf_counter()
         seen_epoch = self._seen_epoch(leader)
@@ -246,14 +248,14 @@ class Standby:
             self._url, self._shard_id, address=self._address, lease_s=self._lease_s, watch=self._watch
         )
         try:
-            position = succeed(self._journal, replica, seen_epoch, heartbeat.take)
+            position = take_over(self._journal, replica, seen_epoch, heartbeat.take)
             if position is None:
-                self._doubt.forget()
+                self._liveness.forget()
                 return None
             # Now that nobody writes: one that died beside this process may have told of more than it has seen.
             self._high_water.insist_on(self._journal, self._journal.market_id())
             self._keep(replica)
-            with self._line.use() as connection:
+            with self._connection.use() as connection:
                 register.stand_down(connection, self._shard_id, self._address)
         except Fenced as error:
             heartbeat.close()
@@ -276,7 +278,7 @@ class Standby:
         )
         rows, seconds = replica.rows - before, time.perf_counter() - began_s
         report = Report(rows, 0, seconds, from_seq=position.last_seq - rows, tail_seconds=seconds)
-        return Succession(heartbeat, Recovered(replica.engine, position, report))
+        return Takeover(heartbeat, Recovered(replica.engine, position, report))
 
     def _seen_epoch(self, leader: Leader | None) -> int | None:
         """The epoch of the moment at which nobody was seen to lead. None if somebody does by now."""
@@ -284,13 +286,13 @@ class Standby:
             return leader.epoch
         # The register does not tell it of a shard that nobody ever led. In this order: a process that claims such a
         # shard after the epoch was read is seen, or has raised it.
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             epoch = lease.epoch_of(connection, self._shard_id)
             return epoch if register.look(connection, self._shard_id) is None else None
 
-    def _say_goodbye(self) -> None:
+    def _deregister(self) -> None:
         try:
-            with self._line.use() as connection:
+            with self._connection.use() as connection:
                 register.stand_down(connection, self._shard_id, self._address)
         except Unavailable as error:
             logger.debug("the standby of shard %d could not say goodbye: %s", self._shard_id, error)

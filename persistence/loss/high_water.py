@@ -24,7 +24,7 @@ from typing import Final, NamedTuple, Protocol
 
 from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.persistence.errors import Archived, RowsLost
-from callmarket.persistence.journal.protocol import Position, Stored
+from callmarket.persistence.journal.protocol import Position, StoredRow
 
 logger: Final = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Where(Protocol):
     def position(self) -> Position:
         """Where the journal ends."""
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         """One row of the journal."""
 
 

@@ -18,7 +18,7 @@ from callmarket.engine.commands import Command, Entry
 from callmarket.engine.events import Events
 from callmarket.persistence import durable_file
 from callmarket.persistence.errors import Corrupt
-from callmarket.persistence.journal.protocol import Stored
+from callmarket.persistence.journal.protocol import StoredRow
 from callmarket.persistence.loss.high_water import Where
 
 logger: Final = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class LostRow(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     @classmethod
-    def of_stored(cls, row: Stored) -> "LostRow":
+    def of_stored(cls, row: StoredRow) -> "LostRow":
         """A row as a standby has read it."""
         return cls(row.seq, row.at_us, row.actor, row.command_id, Raw(row.command_json), Raw(row.events_json))
 
@@ -87,10 +87,10 @@ class Recent:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._rows: Final[deque[Stored]] = deque()
+        self._rows: Final[deque[StoredRow]] = deque()
         self._bytes = 0
 
-    def add(self, row: Stored) -> None:
+    def add(self, row: StoredRow) -> None:
         """Keep the next row. O(1). A recovery that begins again, from another snapshot, gives the same rows anew."""
         if self._rows and row.seq <= self._rows[-1].seq:
             self._rows.clear()
@@ -180,5 +180,5 @@ def _lines(file: Iterable[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _size(row: Stored) -> int:
+def _size(row: StoredRow) -> int:
     return len(row.command_json) + len(row.events_json)

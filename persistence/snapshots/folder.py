@@ -95,8 +95,8 @@ class FolderSnapshots(SnapshotStore):
         with self._failing_closed():
             (self.folder / info.name).unlink(missing_ok=True)
 
-    def give_way(self, needed_bytes: int, first_seq: int = 1) -> Info | None:
-        """See `SnapshotStore.give_way`. Costs the reading of a snapshot."""
+    def make_room(self, needed_bytes: int, first_seq: int = 1) -> Info | None:
+        """See `SnapshotStore.make_room`. Costs the reading of a snapshot."""
         infos = self.list()
         needed = self.needed(infos, None, first_seq)
         may_go = [info for info in infos if info.name not in needed]

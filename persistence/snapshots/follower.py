@@ -112,7 +112,7 @@ class Follower:
             try:
                 return self._store.write(snapshot), gave_way
             except NoRoom as error:
-                oldest = self._store.give_way(error.needed_bytes, first_seq(self._journal))
+                oldest = self._store.make_room(error.needed_bytes, first_seq(self._journal))
                 if oldest is None:
                     raise
                 logger.warning("%s: the oldest, of row %d, gives way", error, oldest.seq)

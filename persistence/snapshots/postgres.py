@@ -10,7 +10,7 @@ from typing import Final
 import psycopg
 
 from callmarket.persistence.database.connections import connect
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import Damaged, NoRoom, Unavailable
 from callmarket.persistence.snapshots.store import Info, Snapshot, SnapshotStore, info_of, pack, unpack
 
@@ -26,13 +26,13 @@ class PostgresSnapshots(SnapshotStore):
     def __init__(self, url: str, shard_id: int) -> None:
         """Remember where; nothing is opened yet."""
         self.shard_id = shard_id
-        self._line: Final = Line(lambda: connect(url, f"callmarket snapshots {shard_id}"))
+        self._connection: Final = SingleUseConnection(lambda: connect(url, f"callmarket snapshots {shard_id}"))
 
     def write(self, snapshot: Snapshot) -> Info:
         """See `SnapshotStore.write`."""
         data, checksum = pack(snapshot, self.shard_id)
         chunks = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)]
-        with self._no_room(len(data)), self._line.use() as connection, connection.transaction():
+        with self._no_room(len(data)), self._connection.use() as connection, connection.transaction():
             row = connection.execute(
                 """
                 INSERT INTO snapshots
@@ -63,7 +63,7 @@ class PostgresSnapshots(SnapshotStore):
 
     def list(self) -> Sequence[Info]:
         """See `SnapshotStore.list`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             rows = connection.execute(
                 """
                 SELECT snapshot_id::text, seq, at_us, digest, format, rules, image_bytes, stored_bytes, sha256, taken_at
@@ -76,7 +76,7 @@ class PostgresSnapshots(SnapshotStore):
 
     def read(self, info: Info) -> bytes:
         """See `SnapshotStore.read`. Each chunk is a query of its own, so that no long read holds back vacuum."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             key = (self.shard_id, int(info.name))
             found = connection.execute(
                 "SELECT chunks FROM snapshots WHERE shard_id = %s AND snapshot_id = %s", key
@@ -88,13 +88,13 @@ class PostgresSnapshots(SnapshotStore):
 
     def delete(self, info: Info) -> None:
         """See `SnapshotStore.delete`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             key = (self.shard_id, int(info.name))
             connection.execute("DELETE FROM snapshots WHERE shard_id = %s AND snapshot_id = %s", key)
 
     def close(self) -> None:
         """See `SnapshotStore.close`."""
-        self._line.close()
+        self._connection.close()
 
     @contextmanager
     def _no_room(self, needed_bytes: int) -> Iterator[None]:

@@ -17,7 +17,7 @@ from callmarket.engine.image import FORMAT, ImageError
 from callmarket.engine.limits import RULES
 from callmarket.engine.state import State
 from callmarket.persistence.errors import Damaged
-from callmarket.persistence.journal.protocol import Stored
+from callmarket.persistence.journal.protocol import StoredRow
 
 # zlib, because it is in every Python and unpacks faster than an image can be decoded; its fastest level, because the
 # next ones take two to four times as long for a twentieth of the size.
@@ -103,7 +103,7 @@ class SnapshotStore(Protocol):
             self.delete(info)
         return forgotten
 
-    def give_way(self, _needed_bytes: int, _first_seq: int = 1) -> Info | None:
+    def make_room(self, _needed_bytes: int, _first_seq: int = 1) -> Info | None:
         """Forget the oldest one, because a new one of `needed_bytes` found no room, and return it.
 
         None, and nothing is forgotten, where that would not make room, or none may go: what `prune` keeps in any case
@@ -157,7 +157,7 @@ def check_readable(info: Info) -> None:
         raise Damaged(f"the image has format {info.format}, and this program reads {FORMAT}")
 
 
-def belongs(info: Info, row: Stored | None) -> Stored:
+def belongs(info: Info, row: StoredRow | None) -> StoredRow:
     """The journal row that a snapshot was taken after, if it is the one there. Raises `Damaged`."""
     if row is None:
         raise Damaged(f"it is of another history: this journal has no row {info.seq}")

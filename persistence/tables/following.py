@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Fenced, PersistenceError, Unavailable
 from callmarket.persistence.journal.protocol import rows_after
 from callmarket.persistence.tables.table_writer import TableWriter
@@ -123,11 +123,11 @@ class Following:
             self._failure = failure
             due = [callback for _, callback in self._waiting.values()]
             self._waiting.clear()
-        _tell(due, failure)
+        _notify(due, failure)
 
     # --- of the journal's writer ---------------------------------------------------------------------------------
 
-    def durable(self, rows: Sequence[Sealed]) -> None:
+    def durable(self, rows: Sequence[SealedRow]) -> None:
         """These rows are in the journal: see `Listener.durable`. A microsecond or two."""
         last_seq, now_s = rows[-1].entry.seq, self._now_s()
         with self._lock:
@@ -234,7 +234,7 @@ class Following:
         if not is_level:
             # Durable since the look, or seen by its writer before by this one.
             self.work_comes()
-        _tell(callbacks, None)
+        _notify(callbacks, None)
 
     def _failed(self, error: Exception) -> float:
         """Remember and tell it; how long to wait before the next try."""
@@ -263,7 +263,7 @@ class Following:
             self._waiting.pop(number, None)
 
 
-def _tell(callbacks: Sequence[Callback], failure: PersistenceError | None) -> None:
+def _notify(callbacks: Sequence[Callback], failure: PersistenceError | None) -> None:
     for callback in callbacks:
         try:
             callback(failure)

@@ -50,10 +50,10 @@ from callmarket.persistence.tables.rows import (
     POSTGRES_EPOCH_US,
     AccountChange,
     AccountRow,
+    AwardChange,
+    AwardRow,
     BidChange,
     BidRow,
-    ClearChange,
-    ClearRow,
     LedgerRow,
     MarketRow,
     NamedHoldChange,
@@ -90,8 +90,8 @@ class Changes:
         self.slots = SlotRows()
         self.bids: dict[int, BidRow] = {}
         self.bids_changed: dict[int, BidChange] = {}
-        self.clears: dict[int, ClearRow] = {}
-        self.clears_changed: dict[int, ClearChange] = {}
+        self.clears: dict[int, AwardRow] = {}
+        self.clears_changed: dict[int, AwardChange] = {}
         self.accounts: dict[str, AccountRow] = {}
         self.accounts_changed: dict[str, AccountChange] = {}
         # Ids of bids and awards go on from the row with which history did after a loss; 0 if nothing was lost.
@@ -312,7 +312,7 @@ class Changes:
         )
 
     def _grant_award(self, event: AwardGranted) -> None:
-        self.clears[event.award_id] = ClearRow(
+        self.clears[event.award_id] = AwardRow(
             award_id=event.award_id,
             market_id=event.market_id,
             round_no=event.round_no,
@@ -349,10 +349,10 @@ class Changes:
 
     def _end_award(
         self, event: AwardSettled | AwardVoided | AwardLapsed, status: SlotStatus, charged_tokens: int
-    ) -> ClearRow | ClearChange:
+    ) -> AwardRow | AwardChange:
         clear = self.clears.get(event.award_id) or self.clears_changed.get(event.award_id)
         if clear is None:
-            clear = self.clears_changed[event.award_id] = ClearChange(event.award_id)
+            clear = self.clears_changed[event.award_id] = AwardChange(event.award_id)
         clear.slot_finished_at = self._at
         clear.status = status
         clear.charged_tokens = charged_tokens

@@ -14,7 +14,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.database.connections import BoundedConnection, connect
 from callmarket.persistence.errors import Corrupt, Unavailable
 from callmarket.persistence.journal.db_writes import write_changes
@@ -126,7 +126,7 @@ def _write(connection: BoundedConnection, shard_id: int, journal: Journal, posit
     return count
 
 
-def _fold(rows: list[Sealed], accounts: dict[str, AccountRow]) -> Changes:
+def _fold(rows: list[SealedRow], accounts: dict[str, AccountRow]) -> Changes:
     """What the rows do to the tables, but for the accounts, which are brought up to date here."""
     changes = Changes()
     changes.accounts = accounts

@@ -126,7 +126,7 @@ class RoundRow(Struct, gc=False):
     seq: int
 
 
-class ClearRow(Struct, gc=False):
+class AwardRow(Struct, gc=False):
     """An award."""
 
     award_id: int
@@ -151,7 +151,7 @@ class ClearRow(Struct, gc=False):
     seq: int
 
 
-class ClearChange(Struct, gc=False):
+class AwardChange(Struct, gc=False):
     """How an award ended."""
 
     award_id: int
@@ -291,7 +291,7 @@ MARKETS: Final = Table("compute_auction_markets", MarketRow)
 SLOTS: Final = Table("compute_auction_slots", SlotRow, key_columns=2, changes=(SlotChange, LiveSlotChange))
 BIDS: Final = Table("compute_auction_bids", BidRow, changes=(BidChange,))
 ROUNDS: Final = Table("compute_auction_rounds", RoundRow, key_columns=2)
-CLEARS: Final = Table("compute_auction_clears", ClearRow, changes=(ClearChange,))
+CLEARS: Final = Table("compute_auction_clears", AwardRow, changes=(AwardChange,))
 ACCOUNTS: Final = Table(
     "token_accounts",
     AccountRow,

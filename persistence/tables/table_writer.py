@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from callmarket.persistence.database.connections import BoundedConnection, connect
-from callmarket.persistence.database.single_use import Line
+from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import Diverged, Fenced
 from callmarket.persistence.journal.db_writes import BATCH_ROWS_MAX, advance
 from callmarket.persistence.journal.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
-from callmarket.persistence.journal.protocol import Archive, Position, Stored, check_follows
+from callmarket.persistence.journal.protocol import Archive, Position, StoredRow, check_follows
 from callmarket.persistence.tables.projections import Changes
 
 # Rows in one read: of calls of a hundred slots some 15 MB.
@@ -64,7 +64,7 @@ class TablesDatabase(Protocol):
     def position(self) -> Position:
         """Where the journal ends, and its writer's epoch."""
 
-    def chunk(self, after_seq: int, rows_max: int) -> Sequence[Stored]:
+    def chunk(self, after_seq: int, rows_max: int) -> Sequence[StoredRow]:
         """The next rows of the journal."""
 
     def archives(self) -> Sequence[Archive]:
@@ -130,7 +130,7 @@ class TableSteps:
             bytes_left -= _bytes(rows)
         return changes, seq, True
 
-    def _check_follows(self, database: TablesDatabase, row: Stored, seq: int) -> None:
+    def _check_follows(self, database: TablesDatabase, row: StoredRow, seq: int) -> None:
         """Stop at a gap. Raises `Archived` or `Corrupt`."""
         archives = database.archives()
         if archives and seq < archives[-1].last_seq:
@@ -161,7 +161,7 @@ class _Connected(TablesDatabase):
         """See `TablesDatabase.position`."""
         return read_position(self._connection, self._shard_id)
 
-    def chunk(self, after_seq: int, rows_max: int) -> Sequence[Stored]:
+    def chunk(self, after_seq: int, rows_max: int) -> Sequence[StoredRow]:
         """See `TablesDatabase.chunk`."""
         return read_chunk(self._connection, self._shard_id, after_seq, rows_max)
 
@@ -181,20 +181,20 @@ class PostgresTables(TableWriter):
         """Remember where; nothing is opened yet."""
         self._shard_id: Final = shard_id
         self._steps: Final = TableSteps(shard_id, epoch, batch_rows_max)
-        self._line: Final = Line(lambda: _connect(url, shard_id))
+        self._connection: Final = SingleUseConnection(lambda: _connect(url, shard_id))
 
     def project(self) -> Progress:
         """See `TableWriter.project`."""
-        with self._line.use() as connection:
+        with self._connection.use() as connection:
             return self._steps.project(_Connected(connection, self._shard_id))
 
     def interrupt(self) -> None:
         """See `TableWriter.interrupt`."""
-        self._line.interrupt()
+        self._connection.interrupt()
 
     def close(self) -> None:
         """See `TableWriter.close`."""
-        self._line.close()
+        self._connection.close()
 
 
 def bring_level(url: str, shard_id: int, batch_rows_max: int = BATCH_ROWS_MAX) -> int:
@@ -221,5 +221,5 @@ def _connect(url: str, shard_id: int) -> BoundedConnection:
     return connection
 
 
-def _bytes(rows: Sequence[Stored]) -> int:
+def _bytes(rows: Sequence[StoredRow]) -> int:
     return sum(len(row.command_json) + len(row.events_json) for row in rows)

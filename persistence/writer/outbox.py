@@ -5,8 +5,8 @@ is handed back, so that a simulation drives the very code that runs in productio
 closed: rows leave in the order in which they came; a batch whose outcome is unknown is first looked for, then sent
 again as it was; nothing is put back, skipped or reordered.
 
-The driver asks `next_step`, does that, and reports the outcome: `sent`, `looked` or `refused`. After any error the
-connection is of no more use, and the next step is to look, on a new one.
+The driver asks `next_step`, does that, and reports the outcome: `on_sent`, `on_position` or `refused`. After any error
+the connection is of no more use, and the next step is to look, on a new one.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Final, Literal
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Fenced, Gap, PersistenceError, Unavailable
 from callmarket.persistence.journal.protocol import Position, went_back
 from callmarket.persistence.writer.limits import Limits
@@ -41,7 +41,7 @@ class Outbox:
         self.limits: Final = limits
         self.durable = position
         # Taken from the queue, and its fate is not known yet. Empty: none is under way.
-        self.batch: Sequence[Sealed] = ()
+        self.batch: Sequence[SealedRow] = ()
         # What waits, with the batch that is under way: rows count until they are durable.
         self.queue_rows = 0
         self.queue_bytes = 0
@@ -49,7 +49,7 @@ class Outbox:
         self.last_error = ""
         self.outage_since_s: float | None = None
         self.attempt_since_s: float | None = None
-        self._queue: deque[Sealed] = deque()
+        self._queue: deque[SealedRow] = deque()
         self._last_seq = position.last_seq
         self._callbacks: deque[tuple[int, Callback]] = deque()
         self._closing = False
@@ -77,7 +77,7 @@ class Outbox:
         """Why rows wait: slow, or unavailable."""
         return "the database is slow" if self.outage_since_s is None else "the database is unavailable"
 
-    def enqueue(self, *rows: Sealed) -> bool:
+    def enqueue(self, *rows: SealedRow) -> bool:
         """Take the next rows, all or none; say whether the queue was empty, so that its reader wants waking. O(rows).
 
         Raises `Unavailable` when it is full, and the failure that stopped the writer; then no row is taken. After
@@ -155,7 +155,7 @@ class Outbox:
         """Whether the attempt under way has taken too long and is to be cut."""
         return self.attempt_since_s is not None and now_s - self.attempt_since_s > self.limits.attempt_s_max
 
-    def sent(self) -> Notices:
+    def on_sent(self) -> Notices:
         """The journal has confirmed the batch: move the watermark and notify its waiters, in order."""
         last = self.batch[-1]
         self.durable = Position(self.durable.epoch, last.entry.seq, last.digest)
@@ -171,11 +171,11 @@ class Outbox:
             due.append((self._callbacks.popleft()[1], None))
         return due
 
-    def looked(self, position: Position) -> Notices:
+    def on_position(self, position: Position) -> Notices:
         """The journal ends here: with the batch, which is durable then, or right before it, and it may be sent."""
         first, last = self.batch[0].entry.seq, self.batch[-1].entry.seq
         if (position.last_seq, position.last_digest) == (last, self.batch[-1].digest):
-            return self.sent()
+            return self.on_sent()
         if loss := went_back(self.durable, position.last_seq, position.last_digest):
             return self.fail(loss)
         if position.epoch != self.durable.epoch:
@@ -219,9 +219,9 @@ class Outbox:
         self._callbacks.clear()
         return due
 
-    def _take(self) -> Sequence[Sealed]:
+    def _take(self) -> Sequence[SealedRow]:
         """What waits, up to the bounds, and at least one row: so batches grow by themselves with the load."""
-        batch: list[Sealed] = []
+        batch: list[SealedRow] = []
         room = self.limits.batch_bytes_max
         while self._queue and len(batch) < self.limits.batch_rows_max and room > 0:
             row = self._queue.popleft()
@@ -246,5 +246,5 @@ class Outbox:
         return []
 
 
-def _bytes(rows: Sequence[Sealed]) -> int:
+def _bytes(rows: Sequence[SealedRow]) -> int:
     return sum(len(row.command_json) + len(row.events_json) for row in rows)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import PersistenceError
 from callmarket.persistence.writer.outbox import Outbox
 
@@ -31,7 +31,7 @@ class Status:
 class Listener(Protocol):
     """Is told of every row once it is durable, batch by batch, by the writer: it must not block."""
 
-    def durable(self, rows: Sequence[Sealed], /) -> None:
+    def durable(self, rows: Sequence[SealedRow], /) -> None:
         """These rows are on disk now, all of them; the next call brings those that follow."""
 
     def failed(self, failure: PersistenceError, /) -> None:

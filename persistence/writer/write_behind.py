@@ -19,7 +19,7 @@ from copy import copy
 from types import TracebackType
 from typing import Final, Self
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import PersistenceError, Unavailable
 from callmarket.persistence.journal.protocol import Position, RowWriter
 from callmarket.persistence.writer.limits import Limits
@@ -88,7 +88,7 @@ class WriteBehind:
         with self._lock:
             return self._outbox.has_room(rows)
 
-    def enqueue(self, *rows: Sealed, wakes: bool = True) -> None:
+    def enqueue(self, *rows: SealedRow, wakes: bool = True) -> None:
         """Take the next rows, all or none; never waits. O(rows).
 
         Without `wakes`, the caller calls `wait` next, which sees to it that they are written.
@@ -143,7 +143,7 @@ class WriteBehind:
         """
         with self._lock:
             due = self._outbox.on_durable(seq, callback)
-        _tell(due)
+        _notify(due)
 
     def wait(self, seq: int, timeout_s: float) -> None:
         """Return when row `seq` is durable. Raises `Unavailable` after the timeout, or the failure of the writer.
@@ -279,12 +279,12 @@ class WriteBehind:
         if self._keep is not None and (position is None or position.last_digest == rows[-1].digest):
             self._keep(rows[-1].entry.seq, rows[-1].digest)
         with self._lock:
-            due = outbox.sent() if position is None else outbox.looked(position)
+            due = outbox.on_sent() if position is None else outbox.on_position(position)
             # The batch is done with only when it is in. A later listener has it before its beginning.
             durable = () if outbox.batch else rows
             listeners = self._listeners
         self._tell_listeners(durable, listeners)
-        _tell(due)
+        _notify(due)
 
     def _refused(self, error: PersistenceError) -> None:
         with self._lock:
@@ -294,7 +294,7 @@ class WriteBehind:
         if first and away:
             logger.warning("the database is unavailable, %d rows wait: %s", rows, error)
         self._tell_listeners((), self._listeners)
-        _tell(due)
+        _notify(due)
 
     def _drop_journal(self) -> None:
         with self._lock:
@@ -358,9 +358,9 @@ class WriteBehind:
             due = self._outbox.fail(failure)
             self._wake.notify()
         self._tell_listeners((), self._listeners)
-        _tell(due)
+        _notify(due)
 
-    def _tell_listeners(self, rows: Sequence[Sealed], listeners: Sequence[Listener]) -> None:
+    def _tell_listeners(self, rows: Sequence[SealedRow], listeners: Sequence[Listener]) -> None:
         """Bring them the rows of a batch, and the failure if there is one. What they raise is theirs."""
         failure = self._outbox.failure
         for listener in listeners:
@@ -391,7 +391,7 @@ class WriteBehind:
                 self._journal.interrupt()
 
 
-def _tell(due: Notices) -> None:
+def _notify(due: Notices) -> None:
     for callback, failure in due:
         try:
             callback(failure)

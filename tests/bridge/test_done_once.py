@@ -214,7 +214,7 @@ def test_a_database_that_answers_no_question_leaves_a_doubt(
         seq = paid_and_pushed_out(market)
         # The connections of questions are gone; the writer has its own.
         market.wallets()
-        market.node._desk.close()
+        market.node._tables.close()
         with pytest.raises(UnknownOutcome, match=f"done before, as row {seq}") as caught:
             pay(market)
         assert caught.value.seqs == range(seq, seq + 1)

@@ -222,7 +222,7 @@ def test_awards_of_slots_of_one_id_are_told_apart() -> None:
         for event in (then[1], then[0], then[2])
     )
     replaying = Replaying("market-of-then")
-    replaying.heard(LostRow.of(script.entries[-1], then), Reply(1, 0, now, 1))
+    replaying.on_reply(LostRow.of(script.entries[-1], then), Reply(1, 0, now, 1))
     for provider_id, award_id in ids.items():
         settle = Entry(99, 0, provider_id, SettleAward("s", 1, 0, award_id, provider_id))
         asked = replaying.request(

@@ -23,7 +23,7 @@ from callmarket.persistence.journal.protocol import Journal, Position
 from callmarket.persistence.leadership import register
 from callmarket.persistence.leadership import standby as standby_module
 from callmarket.persistence.leadership.heartbeat import Heartbeat
-from callmarket.persistence.leadership.succession import Claim, succeed
+from callmarket.persistence.leadership.takeover import Claim, take_over
 from callmarket.persistence.recovery import Replica
 from tests.bridge.conftest import START_US
 from tests.support.client_log import read_rows
@@ -143,7 +143,7 @@ def test_cut_off_leader_is_replaced_and_learns_of_it(database_url: str, clock: M
                 proxy.refusing = False
                 assert "another writer has taken over" in first.wait_until_over(WAIT_S)
                 # Its writer may have met the fence before its heartbeat has looked who leads.
-                until(lambda: first.node._reign is not None and first.node._reign.successor == "http://three")
+                until(lambda: first.node._session is not None and first.node._session.successor == "http://three")
                 with pytest.raises(NotLeader, match="ask http://three") as caught:
                     first.mint("a", 5, "grant:any", command_id="mint")
                 assert caught.value.leader == "http://three"
@@ -193,9 +193,9 @@ def test_a_standby_that_is_overtaken_while_it_claims_lets_go_of_all(
                     assert register.take(connection, 0, address="http://other", lease_s=0.5) == 3
             return epochs[-1]
 
-        return succeed(journal, replica, seen_epoch, claim_and_lose)
+        return take_over(journal, replica, seen_epoch, claim_and_lose)
 
-    monkeypatch.setattr(standby_module, "succeed", overtaken)
+    monkeypatch.setattr(standby_module, "take_over", overtaken)
     with open_exchange(database_url, clock=clock, standby=True) as standby:
         assert standby.wait_until_leading(WAIT_S)
         assert [epoch for epoch in epochs if epoch is not None] == [2, 4]
@@ -240,7 +240,7 @@ def test_handover_drains_and_refuses_nothing_for_good(database_url: str) -> None
             payer.join()
         with pytest.raises(NotLeader, match="it was handed over"):
             leader.open_account("b")
-        until(lambda: leader.node._reign is not None and leader.node._reign.successor == "http://two")
+        until(lambda: leader.node._session is not None and leader.node._session.successor == "http://two")
         leader.close()
         assert len(set(answered)) == len(answered)
         assert standby.wallet("a").balance_tokens == 10**6 - len(answered)
@@ -335,8 +335,8 @@ def test_rows_between_the_last_look_and_the_claim_are_led_from(
         follow(standby, leader)
         monkeypatch.setattr(Heartbeat, "take", take_late)
         # It lets go, as if it had hung, and its writer goes on.
-        assert leader.node._reign is not None
-        leader.node._reign._heartbeat.close()
+        assert leader.node._session is not None
+        leader.node._session._heartbeat.close()
         assert standby.wait_until_leading(WAIT_S)
         assert standby.image() == leader.image()
         assert standby.wallet("a").balance_tokens == 1_015

@@ -149,6 +149,6 @@ def test_a_process_manager_is_told(database_url: str, tmp_path: Path) -> None:
 
 
 def test_where_nobody_listens_nothing_fails(tmp_path: Path) -> None:
-    supervisor.tell(supervisor.READY, {})
-    supervisor.tell(supervisor.READY, {"NOTIFY_SOCKET": str(tmp_path / "none")})
-    supervisor.tell(supervisor.READY, {"NOTIFY_SOCKET": "@none-of-ours"})
+    supervisor.notify(supervisor.READY, {})
+    supervisor.notify(supervisor.READY, {"NOTIFY_SOCKET": str(tmp_path / "none")})
+    supervisor.notify(supervisor.READY, {"NOTIFY_SOCKET": "@none-of-ours"})

@@ -102,7 +102,14 @@ def test_a_state_is_read_as_ever() -> None:
     assert state.encode() == play(FULL_WORLD).engine.state.encode()
     assert state.bids
     holds = (state.holds.open, state.holds.ended, state.holds.bindings)
-    for filled in (state.losing, state.awards, state.slots_ended, state.ledger.earnings, state.receipts, *holds):
+    for filled in (
+        state.unreleased_losers,
+        state.awards,
+        state.slots_ended,
+        state.ledger.earnings,
+        state.receipts,
+        *holds,
+    ):
         assert filled
     assert any(bid.replaced for bid in state.bids.values())
 

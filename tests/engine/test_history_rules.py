@@ -16,7 +16,7 @@ from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.engine.reject import Reject
 from callmarket.engine.state import State
 from callmarket.persistence.errors import Corrupt
-from callmarket.persistence.journal.protocol import Chain, Stored
+from callmarket.persistence.journal.protocol import Chain, StoredRow
 from callmarket.persistence.recovery import replay
 from tests.support.script import play
 from tests.support.sealed import story
@@ -88,9 +88,9 @@ def test_a_row_out_of_its_place_is_a_gap(seq: int) -> None:
     row = seal(rows[-1].digest, Entry(seq, rows[-1].entry.at_us, ADMIN, BeginHistory(after_seq)), ())
     chain = Chain()
     for one in rows:
-        chain.follow(Stored.of(one, 1))
+        chain.follow(StoredRow.of(one, 1))
     with pytest.raises(Corrupt, match=f"Row 21 is missing: row 20 is followed by row {seq}"):
-        chain.follow(Stored.of(row, 1))
+        chain.follow(StoredRow.of(row, 1))
 
 
 def test_no_number_comes_twice(seed: int) -> None:
@@ -101,10 +101,10 @@ def test_no_number_comes_twice(seed: int) -> None:
         kept = rng.randrange(1, len(whole))
         engine, chain = Engine(), Chain()
         for row in whole[:kept]:
-            replay(engine, chain, Stored.of(row, 1))
+            replay(engine, chain, StoredRow.of(row, 1))
         entry = Entry(HISTORY_ROWS, engine.state.at_us, ADMIN, BeginHistory(kept, len(whole)))
         begun = seal(chain.digest or GENESIS_DIGEST, entry, (HistoryBegun(kept, len(whole)),))
-        replay(engine, chain, Stored.of(begun, 2))
+        replay(engine, chain, StoredRow.of(begun, 2))
         engine.state.check()
         assert State.decode(engine.state.encode()).encode() == engine.state.encode()
         stream = Stream(seed - number, choose_swarm=small_swarm)

@@ -108,15 +108,15 @@ def bidder_without_bids(state: State) -> None:
 
 
 def losing_round_without_losers(state: State) -> None:
-    state.losing["m", 1].book.remove(state.bids[3])
+    state.unreleased_losers["m", 1].book.remove(state.bids[3])
 
 
 def losers_that_are_forgotten(state: State) -> None:
-    del state.losing["m", 1]
+    del state.unreleased_losers["m", 1]
 
 
 def losers_of_a_round_that_is_to_come(state: State) -> None:
-    state.losing["m", 9] = state.losing.pop(("m", 1))
+    state.unreleased_losers["m", 9] = state.unreleased_losers.pop(("m", 1))
 
 
 def losers_of_another_round(state: State) -> None:
@@ -150,7 +150,7 @@ def empty_level_in_the_book_of_the_round(state: State) -> None:
 
 
 def empty_level_in_a_book_of_losers(state: State) -> None:
-    empty_level(state.losing["m", 1].book)
+    empty_level(state.unreleased_losers["m", 1].book)
 
 
 def book_that_rests_out_of_order(state: State) -> None:
@@ -239,11 +239,11 @@ def bid_with_two_deadlines(state: State) -> None:
 
 
 def round_that_was_never_lost(state: State) -> None:
-    state.losing["m", 0] = LosingRound(1, Book())
+    state.unreleased_losers["m", 0] = LosingRound(1, Book())
 
 
 def losers_of_the_round_after_next(state: State) -> None:
-    state.losing["m", 9] = state.losing.pop(("m", 1))
+    state.unreleased_losers["m", 9] = state.unreleased_losers.pop(("m", 1))
     state.bids[3].round_no = 9
 
 

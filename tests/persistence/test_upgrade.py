@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from callmarket.engine import limits
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.commands import (
     ADMIN,
     CancelBid,
@@ -58,12 +58,12 @@ FLOOR_TOKENS = 10
 """Under the rules that are planted here, no bid may offer less."""
 
 
-def sealed(rules: int) -> list[Sealed]:
+def sealed(rules: int) -> list[SealedRow]:
     """The golden rows as a writer would hand them over."""
     return list(journal_of(golden_journal(rules)).read())
 
 
-def write(url: str, rows: list[Sealed], seed: int) -> None:
+def write(url: str, rows: list[SealedRow], seed: int) -> None:
     with PostgresJournal(url, 0) as journal:
         journal.claim()
         for batch in batches(rows, seed):
@@ -181,7 +181,7 @@ def test_a_journal_of_newer_rules_is_refused_in_words(
         assert "passed over" not in caplog.text
 
 
-def snapshot_after(rows: list[Sealed], seq: int, image: bytes) -> Snapshot:
+def snapshot_after(rows: list[SealedRow], seq: int, image: bytes) -> Snapshot:
     """What would have been taken after a row."""
     return Snapshot(seq, rows[seq - 1].entry.at_us, rows[seq - 1].digest, image)
 
@@ -204,7 +204,7 @@ def next_rules(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     return changed
 
 
-def upgraded(before: int, rules: int) -> tuple[list[Sealed], Engine]:
+def upgraded(before: int, rules: int) -> tuple[list[SealedRow], Engine]:
     """A journal that was begun under the rules `before` and goes on under these, and the engine that went on."""
     engine = rehearse(journal_of(golden_journal(before)))[0].engine
     rows = sealed(before)
@@ -226,13 +226,13 @@ def upgraded(before: int, rules: int) -> tuple[list[Sealed], Engine]:
     return rows, engine
 
 
-def is_first_of_its_id(row: Sealed) -> bool:
+def is_first_of_its_id(row: SealedRow) -> bool:
     """Whether a command with an id was neither a retry nor another command under the id of one before."""
     event = row.events[0]
     return not isinstance(event, Repeated) and getattr(event, "reason", None) is not Reject.COMMAND_ID_REUSED
 
 
-def has_cheap_bid(rows: list[Sealed]) -> bool:
+def has_cheap_bid(rows: list[SealedRow]) -> bool:
     return any(
         isinstance(event, BidPlaced) and event.max_price_tokens < FLOOR_TOKENS for row in rows for event in row.events
     )

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.tables.rows import TABLES, Table
 from callmarket.persistence.verify import VerifyReport, verify
@@ -40,12 +40,12 @@ NEW = {
 
 
 @pytest.fixture(scope="module")
-def told() -> list[Sealed]:
+def told() -> list[SealedRow]:
     return story(3, ROWS, long_swarm).rows
 
 
 @pytest.fixture(scope="module")
-def whole_url(module_database_url: str, told: list[Sealed]) -> str:
+def whole_url(module_database_url: str, told: list[SealedRow]) -> str:
     """A database whose constraints do not stand in the way of damage, with two epochs and two shards."""
     url = module_database_url
     for shard_id, parts in ((0, (told[: ROWS // 2], told[ROWS // 2 :])), (1, (bids(20),))):

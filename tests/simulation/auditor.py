@@ -19,7 +19,7 @@ from callmarket.engine.limits import RECEIPTS_MAX
 from callmarket.engine.reject import Reject
 from callmarket.persistence.errors import Fenced, PersistenceError, Unavailable
 from callmarket.persistence.journal.memory import MemoryDatabase
-from callmarket.persistence.journal.protocol import Chain, Position, Stored
+from callmarket.persistence.journal.protocol import Chain, Position, StoredRow
 from tests.simulation.world import Life, World
 from tests.support.naive.retries import is_remembered_for_a_day
 
@@ -45,7 +45,7 @@ class Auditor:
         self.world = world
         self.observe = observe
         self.engine = Engine()
-        self.rows: list[Stored] = []
+        self.rows: list[StoredRow] = []
         self.chain = Chain()
         self.claims: list[Life] = []
         self.balances: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class Auditor:
         assert epoch == len(self.claims), f"epoch {epoch} is the claim number {len(self.claims)}"
         self.world.note(f"{life} claims epoch {epoch}")
 
-    def committed(self, life: Life, epoch: int, rows: Sequence[Stored]) -> None:
+    def committed(self, life: Life, epoch: int, rows: Sequence[StoredRow]) -> None:
         """These are all rows now; those beyond mine were just written under this epoch."""
         new = rows[len(self.rows) :]
         self.world.note(f"{life} commits {new[0].seq} to {new[-1].seq} under epoch {epoch}")
@@ -74,7 +74,7 @@ class Auditor:
             assert row.epoch == epoch, (row.epoch, epoch)
             self._take(row)
 
-    def _take(self, row: Stored) -> None:
+    def _take(self, row: StoredRow) -> None:
         # The chain says: no gap, no step back of epoch or time, each digest that of its bytes and of the row before.
         entry, events = self.chain.follow(row), row.events()
         # A stamp of a clock that leapt would end what has years to go, and could never be taken back.
@@ -93,7 +93,7 @@ class Auditor:
         self._take_once(row, events)
         self.observe(entry, events)
 
-    def _take_once(self, row: Stored, events: Events) -> None:
+    def _take_once(self, row: StoredRow, events: Events) -> None:
         first, key = events[0], (row.actor, row.command_id)
         if isinstance(first, Rejected):
             self.refusals[first.reason] += 1

@@ -24,7 +24,7 @@ from callmarket.engine.retries import Retries
 from callmarket.persistence import recovery
 from callmarket.persistence.errors import Unavailable
 from callmarket.persistence.journal.memory import MemoryJournal
-from callmarket.persistence.journal.protocol import Position, Stored
+from callmarket.persistence.journal.protocol import Position, StoredRow
 from callmarket.persistence.recovery import Recovered, Replica, rehearse
 from callmarket.persistence.tables import table_writer
 from callmarket.persistence.tables.following import Following
@@ -74,7 +74,7 @@ def acknowledged_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 @canary(seeds=1)
 def acknowledged_one_row_early(patch: pytest.MonkeyPatch) -> None:
-    sent = Outbox.sent
+    sent = Outbox.on_sent
 
     def early(self: Outbox):
         due = list(sent(self))
@@ -82,7 +82,7 @@ def acknowledged_one_row_early(patch: pytest.MonkeyPatch) -> None:
             due.append((self._callbacks.popleft()[1], None))
         return due
 
-    patch.setattr(Outbox, "sent", early)
+    patch.setattr(Outbox, "on_sent", early)
 
 
 @canary(seeds=1)
@@ -91,7 +91,7 @@ def a_lost_batch_is_taken_for_written(patch: pytest.MonkeyPatch) -> None:
 
     def believe(self: Outbox, error, now_s):
         if isinstance(error, Unavailable) and self._end_is_known:
-            return self.sent()
+            return self.on_sent()
         return refused(self, error, now_s)
 
     patch.setattr(Outbox, "refused", believe)
@@ -242,7 +242,7 @@ def a_standby_leads_without_reading_to_the_end(patch: pytest.MonkeyPatch) -> Non
         epoch = claim(seen_epoch)
         return None if epoch is None else Position(epoch, replica.chain.seq, replica.chain.digest)
 
-    patch.setattr(node, "succeed", promote)
+    patch.setattr(node, "take_over", promote)
 
 
 @canary(seeds=5)
@@ -253,7 +253,7 @@ def a_standby_reads_to_the_end_before_it_claims(patch: pytest.MonkeyPatch) -> No
         epoch = claim(seen_epoch)
         return None if epoch is None else position._replace(epoch=epoch)
 
-    patch.setattr(node, "succeed", promote)
+    patch.setattr(node, "take_over", promote)
 
 
 # --- the tables ----------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def the_tables_have_rows_that_are_not_durable(patch: pytest.MonkeyPatch) -> None
     request, chunk = Store.request, Session.chunk
 
     def remember(self: Store, life, epoch, batch, answer):
-        self.sent = [Stored.of(row, epoch) for row in batch or ()]
+        self.sent = [StoredRow.of(row, epoch) for row in batch or ()]
         request(self, life, epoch, batch, answer)
 
     def read_uncommitted(self: Session, after_seq, rows_max):

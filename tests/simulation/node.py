@@ -11,12 +11,12 @@ from callmarket.bridge.api.messages import Request
 from callmarket.bridge.market import recall
 from callmarket.bridge.market.sequencer import Applied, Sequencer, last_row
 from callmarket.bridge.timekeeping.keeper import Timekeeper
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.engine.core import Engine
 from callmarket.persistence.errors import Damaged, Fenced, PersistenceError, Unavailable
 from callmarket.persistence.journal.protocol import Position
 from callmarket.persistence.leadership.market_time import View
-from callmarket.persistence.leadership.succession import succeed
+from callmarket.persistence.leadership.takeover import take_over
 from callmarket.persistence.queries import ReplyRow
 from callmarket.persistence.recovery import Recovered, Replica, recover, rehearse
 from callmarket.persistence.snapshots.follower import Follower
@@ -45,7 +45,7 @@ def bring_back(journal: ProcessJournal, snapshots: SnapshotStore) -> Recovered:
 class Queue(Outbox):
     """The outbox as the sequencer sees the background writer; nobody need be woken, for the node looks by itself."""
 
-    def enqueue(self, *rows: Sealed, wakes: bool = True) -> bool:
+    def enqueue(self, *rows: SealedRow, wakes: bool = True) -> bool:
         """See `Outbox.enqueue`."""
         return super().enqueue(*rows)
 
@@ -160,7 +160,7 @@ class Node:
 
         def start() -> tuple[Engine, Position]:
             journal = ProcessJournal(self.store, life, "taking over")
-            position = succeed(journal, replica, seen_epoch, journal.claim_after)
+            position = take_over(journal, replica, seen_epoch, journal.claim_after)
             if position is None:
                 raise Fenced("another was faster")
             return replica.engine, position
@@ -243,9 +243,9 @@ class Node:
         if not life.alive or self.life is not life:
             return
         if self.store.up:
-            self.keeper.told(self.steady(), self.store.clock())
+            self.keeper.on_database_time(self.steady(), self.store.clock())
         else:
-            self.keeper.silent()
+            self.keeper.on_no_answer()
         self.world.after(COMPARE_EVERY_US, "", lambda: self._compare_clocks(life))
 
     # --- requests of clients -----------------------------------------------------------------------------------
@@ -378,11 +378,11 @@ class Node:
             if "unavailable for more than" in outbox.last_error:
                 self.world.occurred("an outage was too long")
         elif isinstance(outcome, Position):
-            due = outbox.looked(outcome)
+            due = outbox.on_position(outcome)
             if outbox.durable != before:
                 self.world.occurred("a batch in doubt was found")
         else:
-            due = outbox.sent()
+            due = outbox.on_sent()
         self.store.auditor.watermark(life, before, outbox.durable, self.store.database)
         if durable := durable_rows(batch, outbox.durable.last_seq):
             assert self.projector is not None

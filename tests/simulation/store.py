@@ -7,10 +7,10 @@ out at one moment, whole or not at all, whoever still waits for it.
 
 from collections.abc import Callable, Generator, Sequence
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import PersistenceError, Unavailable
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
-from callmarket.persistence.journal.protocol import Journal, Position, Stored
+from callmarket.persistence.journal.protocol import Journal, Position, StoredRow
 from tests.simulation.auditor import Auditor
 from tests.simulation.options import Options
 from tests.simulation.world import Crashed, Life, World
@@ -52,7 +52,7 @@ class Store:
 
         self.world.after(for_us, "the database is back", come_back)
 
-    def request(self, life: Life, epoch: int, batch: Sequence[Sealed] | None, answer: Answer) -> None:
+    def request(self, life: Life, epoch: int, batch: Sequence[SealedRow] | None, answer: Answer) -> None:
         """Append a batch, or look where the journal ends; the answer comes later, or never."""
         world = self.world
         restarts, fate = self.restarts, self._fate(batch is not None)
@@ -102,7 +102,9 @@ class Store:
                 return fate
         return ""
 
-    def _carry_out(self, life: Life, epoch: int, batch: Sequence[Sealed] | None) -> Position | PersistenceError | None:
+    def _carry_out(
+        self, life: Life, epoch: int, batch: Sequence[SealedRow] | None
+    ) -> Position | PersistenceError | None:
         journal = MemoryJournal(self.database, epoch)
         if batch is None:
             return journal.position()
@@ -153,11 +155,11 @@ class ProcessJournal(Journal):
         self._step()
         return self.epoch
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         """See `Journal.append`. Nobody who waits writes."""
         raise AssertionError("a reader writes")
 
-    def scan(self, after_seq: int = 0) -> Generator[Sequence[Stored], None, None]:
+    def scan(self, after_seq: int = 0) -> Generator[Sequence[StoredRow], None, None]:
         """See `Journal.scan`. Each chunk shows what is there when it is read."""
         while True:
             self._step()
@@ -167,7 +169,7 @@ class ProcessJournal(Journal):
             yield rows
             after_seq = rows[-1].seq
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         """See `Journal.row_at`."""
         self._step()
         return MemoryJournal(self.store.database).row_at(seq)

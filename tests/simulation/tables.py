@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import asdict
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Diverged, PersistenceError, Unavailable
-from callmarket.persistence.journal.protocol import Archive, Position, Stored
+from callmarket.persistence.journal.protocol import Archive, Position, StoredRow
 from callmarket.persistence.journal.statements import changed_rows, new_rows
 from callmarket.persistence.tables.following import Following
 from callmarket.persistence.tables.projections import Changes
@@ -123,7 +123,7 @@ class Session(TablesDatabase):
         self.step()
         return self.store.database.position
 
-    def chunk(self, after_seq: int, rows_max: int) -> Sequence[Stored]:
+    def chunk(self, after_seq: int, rows_max: int) -> Sequence[StoredRow]:
         """See `TablesDatabase.chunk`."""
         self.step()
         rows = [row for row in self.store.database.rows[after_seq:] if row.seq != self.tables.hidden_seq]
@@ -301,6 +301,6 @@ def bring_level_beside(tables: Tables, number: int) -> None:
         tables.store.world.occurred("tables brought level beside the leader")
 
 
-def durable_rows(batch: Sequence[Sealed], durable_seq: int) -> Sequence[Sealed]:
+def durable_rows(batch: Sequence[SealedRow], durable_seq: int) -> Sequence[SealedRow]:
     """Those of a batch that are durable by now."""
     return [row for row in batch if row.entry.seq <= durable_seq]

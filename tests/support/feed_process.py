@@ -40,20 +40,22 @@ async def serve(market: Exchange, reader: asyncio.StreamReader, writer: asyncio.
 
 async def work(market: Exchange, rng: random.Random, name: str) -> None:
     """Bids, offers, calls and settlements without end; an outcome that is unknown is no concern here."""
-    desk, number = AsyncExchange(market), 0
+    exchange, number = AsyncExchange(market), 0
     while market.role == "leader":
         number += 1
         market_id = rng.choice(MARKETS)
         try:
-            bid = await desk.place_bid(market_id, rng.choice(BIDDERS), f"{name}-{number}", rng.randint(1, 50))
+            bid = await exchange.place_bid(market_id, rng.choice(BIDDERS), f"{name}-{number}", rng.randint(1, 50))
             if number % 5 == 0:
-                await desk.amend_bid(bid.bid_id, max_price_tokens=rng.randint(1, 50))
+                await exchange.amend_bid(bid.bid_id, max_price_tokens=rng.randint(1, 50))
             if number % 7 == 0:
-                await desk.cancel_bid(bid.bid_id)
+                await exchange.cancel_bid(bid.bid_id)
             if number % 10 == 0:
-                await desk.offer_slot(market_id, f"{name}-{number}")
-                for award in (await desk.clear_round(market_id)).awards:
-                    await (desk.void(award.slot_id) if rng.random() < 0.3 else desk.settle(award.slot_id, 1, 0.5))
+                await exchange.offer_slot(market_id, f"{name}-{number}")
+                for award in (await exchange.clear_round(market_id)).awards:
+                    await (
+                        exchange.void(award.slot_id) if rng.random() < 0.3 else exchange.settle(award.slot_id, 1, 0.5)
+                    )
         except (Unavailable, UnknownOutcome):
             await asyncio.sleep(0.01)
         except ExchangeError:
@@ -62,12 +64,12 @@ async def work(market: Exchange, rng: random.Random, name: str) -> None:
 
 async def run(market: Exchange, seed: int) -> None:
     """Serve and work until the end."""
-    desk = AsyncExchange(market)
+    exchange = AsyncExchange(market)
     for market_id in MARKETS:
-        await desk.open_market(market_id, lease=timedelta(hours=1), command_id=f"open-{market_id}")
+        await exchange.open_market(market_id, lease=timedelta(hours=1), command_id=f"open-{market_id}")
     for bidder in BIDDERS:
-        await desk.open_account(bidder, command_id=f"open-{bidder}")
-        await desk.mint(bidder, 10**9, "grant:initial", command_id=f"mint-{bidder}")
+        await exchange.open_account(bidder, command_id=f"open-{bidder}")
+        await exchange.mint(bidder, 10**9, "grant:initial", command_id=f"mint-{bidder}")
     server = await asyncio.start_server(lambda *pipes: serve(market, *pipes), "127.0.0.1", 0)
     say(f"ready {server.sockets[0].getsockname()[1]}")
     rng = random.Random(seed)

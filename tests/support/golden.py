@@ -13,7 +13,7 @@ from callmarket.engine.core import Engine
 from callmarket.engine.image import FORMAT
 from callmarket.engine.limits import RULES
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
-from callmarket.persistence.journal.protocol import Chain, Position, Stored
+from callmarket.persistence.journal.protocol import Chain, Position, StoredRow
 from callmarket.persistence.snapshots.store import Snapshot
 from tests.support.samples import FULL_WORLD
 from tests.support.script import play
@@ -48,7 +48,7 @@ def golden_state(image_format: int) -> bytes:
     return bytes.fromhex("".join(state_file(image_format).read_text(encoding="ascii").split()))
 
 
-def golden_journal(rules: int) -> list[Stored]:
+def golden_journal(rules: int) -> list[StoredRow]:
     """The rows of the journal that was written under these rules."""
     return [_stored(json.loads(line)) for line in journal_file(rules).read_text(encoding="utf-8").splitlines()]
 
@@ -60,7 +60,7 @@ def golden_snapshot(image_format: int) -> Snapshot:
     return Snapshot(kept["seq"], kept["at_us"], bytes.fromhex(kept["digest"]), image, kept["format"], kept["rules"])
 
 
-def journal_of(rows: list[Stored]) -> MemoryJournal:
+def journal_of(rows: list[StoredRow]) -> MemoryJournal:
     """A journal in memory that has these rows, as they are."""
     database = MemoryDatabase()
     database.rows.extend(rows)
@@ -68,15 +68,15 @@ def journal_of(rows: list[Stored]) -> MemoryJournal:
     return MemoryJournal(database, rows[-1].epoch)
 
 
-def _stored(row: dict[str, object]) -> Stored:
+def _stored(row: dict[str, object]) -> StoredRow:
     """A row from its line. Command and events are kept as the text that they are, for every byte counts."""
     columns = {name: bytes.fromhex(str(value)) if name == "digest" else value for name, value in row.items()}
     for name in ("command_json", "events_json"):
         columns[name] = str(columns[name]).encode()
-    return Stored(**columns)  # type: ignore[arg-type]
+    return StoredRow(**columns)  # type: ignore[arg-type]
 
 
-def _line(row: Stored) -> str:
+def _line(row: StoredRow) -> str:
     columns = row._asdict() | {
         "command_json": row.command_json.decode(),
         "events_json": row.events_json.decode(),
@@ -87,7 +87,7 @@ def _line(row: Stored) -> str:
 
 def _write_journal() -> None:
     rows = [
-        Stored(
+        StoredRow(
             row.entry.seq,
             1,
             row.entry.at_us,

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.core import Engine
 from tests.support.streams import Stream, bounds
 from tests.support.swarms import lingering_swarm, small_swarm
@@ -19,7 +19,7 @@ class Recording:
     """The rows of one stream, the bounds that it ran under, and the state's bytes after each row."""
 
     bounds: dict[str, int]
-    rows: list[Sealed] = field(default_factory=list)
+    rows: list[SealedRow] = field(default_factory=list)
     states: list[bytes] = field(default_factory=list)
 
     def summary(self) -> str:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount, OpenMarket, PlaceBid
 from callmarket.engine.core import Engine
 from callmarket.persistence.tables.projections import Changes
@@ -22,16 +22,16 @@ class Sealer:
 
     def __init__(self) -> None:
         self.engine = Engine()
-        self.rows: list[Sealed] = []
+        self.rows: list[SealedRow] = []
 
-    def apply(self, entry: Entry) -> Sealed:
+    def apply(self, entry: Entry) -> SealedRow:
         """Apply a stamped command and seal it."""
         digest = self.rows[-1].digest if self.rows else GENESIS_DIGEST
         row = seal(digest, entry, self.engine.apply(entry))
         self.rows.append(row)
         return row
 
-    def do(self, actor: str, command: Command, command_id: str = "") -> Sealed:
+    def do(self, actor: str, command: Command, command_id: str = "") -> SealedRow:
         """Stamp a command, a microsecond or so after the one before, and apply it."""
         seq = len(self.rows) + 1
         return self.apply(Entry(seq, AT_US + 3 * seq, actor, command, command_id))
@@ -41,7 +41,7 @@ class Sealer:
 class Story:
     """A random stream: its rows and the engine after it."""
 
-    rows: list[Sealed]
+    rows: list[SealedRow]
     engine: Engine
 
 
@@ -54,7 +54,7 @@ def story(seed: int, length: int, choose_swarm: Callable[[random.Random], Swarm]
     return Story(sealer.rows, sealer.engine)
 
 
-def bids(count: int, bidders: int = 10) -> list[Sealed]:
+def bids(count: int, bidders: int = 10) -> list[SealedRow]:
     """Rows that open a market and some accounts, and then place so many bids."""
     sealer = Sealer()
     sealer.do(ADMIN, OpenMarket("gpu"))
@@ -67,7 +67,9 @@ def bids(count: int, bidders: int = 10) -> list[Sealed]:
     return sealer.rows
 
 
-def batches(rows: Sequence[Sealed], seed: int, sizes: Sequence[int] = (1, 2, 3, 10, 50, 400)) -> Iterator[list[Sealed]]:
+def batches(
+    rows: Sequence[SealedRow], seed: int, sizes: Sequence[int] = (1, 2, 3, 10, 50, 400)
+) -> Iterator[list[SealedRow]]:
     """Cut rows into batches of random sizes."""
     rng, start = random.Random(seed), 0
     while start < len(rows):
@@ -76,7 +78,7 @@ def batches(rows: Sequence[Sealed], seed: int, sizes: Sequence[int] = (1, 2, 3, 
         start += size
 
 
-def changes_of(rows: Sequence[Sealed]) -> Changes:
+def changes_of(rows: Sequence[SealedRow]) -> Changes:
     """What rows do to the tables, folded as one batch."""
     changes = Changes()
     for row in rows:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from callmarket import Exchange
-from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.authenticator import Authenticator
 from callmarket.bridge.access.issue import NewKey
 from callmarket.bridge.access.keyring import Keyring
-from callmarket.bridge.scheduler.caller import Caller
-from callmarket.bridge.server.front import Front
+from callmarket.bridge.scheduler.clearing import ClearingScheduler
+from callmarket.bridge.server.gateway import Gateway
 from callmarket.bridge.server.http_server import Server, listening_socket, url_of
 from callmarket.bridge.server.service import Service
 from tests.support.small_market import WAIT_S_MAX
@@ -28,7 +28,7 @@ class Served:
 
     url: str
     keyring: Keyring
-    front: Front = field(init=False)
+    front: Gateway = field(init=False)
     seen: list[tuple[str, int]] = field(default_factory=list)
 
     def key(self, **scopes: Any) -> str:
@@ -53,11 +53,11 @@ def served(owner: Exchange) -> Iterator[Served]:
         keyring = stack.enter_context(Keyring(owner.node.url, owner.node.shard_id))
         listening = stack.enter_context(listening_socket("127.0.0.1", 0))
         market = Served(url_of(listening), keyring)
-        service = Service(owner, Door(keyring), keyring, Caller(owner), no_metrics)
-        front = Front(service, market.see)
+        service = Service(owner, Authenticator(keyring), keyring, ClearingScheduler(owner), no_metrics)
+        front = Gateway(service, market.see)
         market.front = front
         listens = threading.Event()
-        server = Server(front, owner.node.end_streams, listens.set, gate=front)
+        server = Server(front, owner.node.end_streams, listens.set, admission=front)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
         thread.start()
         try:

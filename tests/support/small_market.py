@@ -46,7 +46,7 @@ def last_seq(market: Exchange) -> int:
 @contextmanager
 def impatient(market: Exchange, wait_s: float) -> Iterator[None]:
     """Within the block nobody waits longer than this for a row: a database that is well may take longer for it."""
-    node, reign = market.node, market.node._reign
+    node, reign = market.node, market.node._session
     assert reign is not None
     before = node._ack_timeout_s, reign._drain_s_max, reign.waiting
     node._ack_timeout_s = reign._drain_s_max = wait_s

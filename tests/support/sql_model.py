@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from callmarket.engine import events as happened
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.engine.events import one_by_one
 
 Row = dict[str, Any]
@@ -47,7 +47,7 @@ class SqlModel:
             "token_holds": self.named,
         }
 
-    def add(self, row: Sealed) -> None:
+    def add(self, row: SealedRow) -> None:
         """Bring the tables past one journal row."""
         self.seq, self.now = row.entry.seq, at(row.entry.at_us)
         if self.seq == 1:

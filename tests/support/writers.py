@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.verify import verify
 from callmarket.persistence.writer.limits import Limits
@@ -21,19 +21,19 @@ def open_writer(url: str, limits: Limits, claim_url: str = "") -> WriteBehind:
     return WriteBehind(lambda: PostgresJournal(url, 0, epoch), position, limits)
 
 
-def feed(writer: WriteBehind, rows: Iterable[Sealed]) -> None:
+def feed(writer: WriteBehind, rows: Iterable[SealedRow]) -> None:
     """Enqueue rows for which there is room."""
     for row in rows:
         writer.enqueue(row)
 
 
-def stored(url: str) -> list[Sealed]:
+def stored(url: str) -> list[SealedRow]:
     """Return the journal."""
     with PostgresJournal(url, 0) as journal:
         return list(journal.read())
 
 
-def assert_whole(url: str, rows: Sequence[Sealed]) -> None:
+def assert_whole(url: str, rows: Sequence[SealedRow]) -> None:
     """Each row is there once, in order, and the tables are what they must be."""
     assert stored(url) == rows
     level(url)

@@ -38,7 +38,7 @@ _OVER: Final = {
 }
 
 
-class Finder:
+class AwardPoller:
     """Finds the live award of one slot. For one thread."""
 
     def __init__(self, market: Market, settings: WorkerSettings, slot_id: str) -> None:

@@ -13,12 +13,12 @@ from typing import Final
 from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.errors import Refused, Unavailable, UnknownOutcome
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.fleet.agent.awards import Finder, end
-from callmarket.bridge.fleet.agent.patience import Ending, Pauses
+from callmarket.bridge.fleet.agent.awards import AwardPoller, end
+from callmarket.bridge.fleet.agent.backoff import Backoff, StopSignal
 from callmarket.bridge.fleet.agent.services import Fallback
 from callmarket.bridge.fleet.agent.settings import WorkerSettings
-from callmarket.bridge.fleet.agent.status import Board, SlotStatus
-from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.agent.status import SlotStatus, StatusBoard
+from callmarket.bridge.fleet.agent.task import TaskRunner
 from callmarket.bridge.fleet.tasks.model import Completion
 from callmarket.bridge.fleet.tasks.source import TaskSource
 from callmarket.engine.reject import Reject
@@ -39,9 +39,9 @@ class SlotLoop:
         settings: WorkerSettings,
         slot_id: str,
         *,
-        hand: Hand,
-        ending: Ending,
-        board: Board,
+        runner: TaskRunner,
+        ending: StopSignal,
+        board: StatusBoard,
         fallback: Callable[[], Fallback | None],
     ) -> None:
         """`fallback` gives what to fall back on at this moment: None while the auction is usable."""
@@ -49,13 +49,13 @@ class SlotLoop:
         self._source: Final = source
         self._settings: Final = settings
         self._slot_id: Final = slot_id
-        self._hand: Final = hand
-        self._ending: Final = ending
+        self._runner: Final = runner
+        self._stop: Final = ending
         self._board: Final = board
         self._fallback: Final = fallback
-        self._finder: Final = Finder(market, settings, slot_id)
-        self._away: Final = Pauses()
-        self._taken: Final = Pauses()
+        self._poller: Final = AwardPoller(market, settings, slot_id)
+        self._away: Final = Backoff()
+        self._taken: Final = Backoff()
         # An award whose work has ended, and of which the market has not been told.
         self._unended: tuple[AwardRow, Completion | None] | None = None
         self._offer_id = ""
@@ -63,9 +63,9 @@ class SlotLoop:
 
     def run(self) -> None:
         """Until the worker ends; then the slot is off sale. Raises what only a person can mend."""
-        while not self._ending.asked:
+        while not self._stop.asked:
             self._board.show(self._slot_id, SlotStatus("waiting"))
-            self._ending.wait(self.step())
+            self._stop.wait(self.step())
         self._leave()
         self._board.show(self._slot_id, SlotStatus("ended"))
 
@@ -75,16 +75,16 @@ class SlotLoop:
         try:
             if self._unended is not None:
                 self._end(*self._unended)
-            award = self._finder.find()
+            award = self._poller.find()
             self._away.reset()
-            if self._ending.asked:
+            if self._stop.asked:
                 # A task that is not claimed yet is not begun.
                 return 0.0
             if award is not None:
                 return 0.0 if self._take(award) else self._settings.poll_s
         except (Unavailable, UnknownOutcome) as error:
             # Also where an award could not be ended: how its work ended is written down, so others may be worked.
-            if fallback is not None and not self._ending.asked and self._work_by_budget(fallback):
+            if fallback is not None and not self._stop.asked and self._work_by_budget(fallback):
                 return 0.0
             return self._away.next_s(error.retry_after_s if isinstance(error, Unavailable) else None)
         if not self._on_offer:
@@ -96,7 +96,7 @@ class SlotLoop:
     def _wait_for_award(self) -> float:
         """Let the market say when there is one, if it can; returns how long to wait besides."""
         try:
-            if self._on_offer and self._finder.wait():
+            if self._on_offer and self._poller.wait():
                 return 0.0
         except Unavailable as error:
             return self._away.next_s(error.retry_after_s)
@@ -108,12 +108,12 @@ class SlotLoop:
         """Work an award and end it; False if another worker works it."""
         completion = self._completion(award)
         if completion is None:
-            claim = self._ending.insist(
+            claim = self._stop.retry(
                 lambda: self._source.claim(award.task_id, self._settings.worker_id, "auction", award.award_id)
             )
             if claim is not None:
                 self._board.show(self._slot_id, SlotStatus("working", award.task_id, award.award_id))
-                completion = self._hand.do(claim, award)
+                completion = self._runner.do(claim, award)
                 self._count(completion)
             elif self._is_worked(award):
                 return False
@@ -127,18 +127,18 @@ class SlotLoop:
         return True
 
     def _completion(self, award: AwardRow) -> Completion | None:
-        return self._ending.insist(lambda: self._source.completion(award.task_id, "auction", award.award_id))
+        return self._stop.retry(lambda: self._source.completion(award.task_id, "auction", award.award_id))
 
     def _is_worked(self, award: AwardRow) -> bool:
         """Whether a worker has the task by this very award."""
-        holder = self._ending.insist(lambda: self._source.holder(award.task_id))
+        holder = self._stop.retry(lambda: self._source.holder(award.task_id))
         return holder is not None and holder.award_id == award.award_id
 
     def _end(self, award: AwardRow, completion: Completion | None) -> None:
         self._unended = award, completion
         how = end(self._market, award, completion)
         self._unended = None
-        self._finder.forget(award.award_id)
+        self._poller.forget(award.award_id)
         self._board.count(how)
         logger.info("award %d of slot %s, task %s: %s", award.award_id, self._slot_id, award.task_id, how)
         # It can be sold again, at once, unless its award has yet to lapse.
@@ -162,7 +162,7 @@ class SlotLoop:
             return False
         if task_id is None or reservation_id is None:
             return False
-        claim = self._ending.insist(
+        claim = self._stop.retry(
             lambda: self._source.claim(task_id, worker_id, "budget", reservation_id=reservation_id)
         )
         completion = None
@@ -170,10 +170,10 @@ class SlotLoop:
             self._board.count("turned_away")
         else:
             self._board.show(self._slot_id, SlotStatus("working", task_id))
-            completion = self._hand.do(claim, None)
+            completion = self._runner.do(claim, None)
             self._count(completion)
         cost_tokens = 0 if completion is None else completion.cost_tokens
-        self._ending.insist(lambda: fallback.budget.spend(reservation_id, cost_tokens))
+        self._stop.retry(lambda: fallback.budget.spend(reservation_id, cost_tokens))
         return claim is not None
 
     # --- on sale ---------------------------------------------------------------------------------------------------
@@ -216,10 +216,10 @@ class SlotLoop:
         try:
             if self._unended is not None:
                 unended = self._unended
-                self._ending.insist(lambda: self._end(*unended))
+                self._stop.retry(lambda: self._end(*unended))
                 return
             provider_id = self._settings.provider_id
-            self._ending.insist(lambda: self._market.withdraw_slot(self._slot_id, provider_id=provider_id))
+            self._stop.retry(lambda: self._market.withdraw_slot(self._slot_id, provider_id=provider_id))
         except Refused as refused:
             if refused.reason is Reject.SLOT_AWARDED:
                 self._decline()
@@ -229,9 +229,9 @@ class SlotLoop:
     def _decline(self) -> None:
         """End an award that this worker will not begin, unless another works it."""
         try:
-            award = self._ending.insist(self._finder.find)
+            award = self._stop.retry(self._poller.find)
             if award is not None and not self._is_worked(award):
                 completion = self._completion(award)
-                self._ending.insist(lambda: self._end(award, completion))
+                self._stop.retry(lambda: self._end(award, completion))
         except (Unavailable, UnknownOutcome) as error:
             logger.warning("an award of slot %s is left alone: %s", self._slot_id, error)

@@ -34,7 +34,7 @@ class WorkerStatus(Struct, frozen=True):
     counts: Mapping[Counted, int]
 
 
-class Board:
+class StatusBoard:
     """Where the threads of a worker write down what they do."""
 
     def __init__(self, slot_ids: tuple[str, ...]) -> None:
@@ -52,7 +52,7 @@ class Board:
         with self._lock:
             self._counts[what] += 1
 
-    def told(self, active: Payer) -> WorkerStatus:
+    def snapshot(self, active: Payer) -> WorkerStatus:
         """The worker's status at this moment."""
         with self._lock:
             return WorkerStatus(active, dict(self._slots), dict(self._counts))

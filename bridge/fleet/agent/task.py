@@ -11,7 +11,7 @@ from typing import Final
 
 from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.backoff import StopSignal
 from callmarket.bridge.fleet.agent.services import Assignment, Finished, Work, WorkFailed
 from callmarket.bridge.fleet.tasks.checks import check_outcome, check_tokens
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Task
@@ -20,13 +20,13 @@ from callmarket.bridge.fleet.tasks.source import TaskSource
 logger: Final = logging.getLogger(__name__)
 
 
-class Hand:
+class TaskRunner:
     """Does one task after the other. For one thread at a time."""
 
-    def __init__(self, source: TaskSource, work: Work, ending: Ending, attempts_max: int) -> None:
+    def __init__(self, source: TaskSource, work: Work, ending: StopSignal, attempts_max: int) -> None:
         self._source: Final = source
         self._work: Final = work
-        self._ending: Final = ending
+        self._stop: Final = ending
         self._attempts_max: Final = attempts_max
 
     def do(self, claim: Claim, award: AwardRow | None) -> Completion | None:
@@ -34,26 +34,26 @@ class Hand:
 
         Raises `Unavailable` where the worker ends and the source does not answer: the next start finds the claim.
         """
-        task = self._ending.insist(lambda: self._source.tasks([claim.task_id]))[claim.task_id]
+        task = self._stop.retry(lambda: self._source.tasks([claim.task_id]))[claim.task_id]
         assignment = Assignment(
             task=task,
             claim=claim,
             price_tokens=None if award is None else award.price_tokens,
             lease_until=None if award is None else award.lease_until,
-            ending=lambda: self._ending.at_once,
+            ending=lambda: self._stop.at_once,
         )
         running: Future[Finished] = Future()
         # A daemon: work that does not end must not keep a process that was told to end at once.
         threading.Thread(
             target=_run, args=(self._work, assignment, running), name=f"work {claim.task_id}", daemon=True
         ).start()
-        if not self._ending.wait_for(running):
+        if not self._stop.wait_for(running):
             return self._fail(claim, "the worker was told to end at once", 0, again=True)
         return self._end(task, claim, running)
 
     def give_up(self, claim: Claim, reason: str) -> Completion | None:
         """Let a claim fail whose work is lost; it counts as an attempt."""
-        found = self._ending.insist(lambda: self._source.tasks([claim.task_id])).get(claim.task_id)
+        found = self._stop.retry(lambda: self._source.tasks([claim.task_id])).get(claim.task_id)
         return self._fail(claim, reason, 0, again=found is None or self._may_try_again(found))
 
     def _end(self, task: Task, claim: Claim, running: "Future[Finished]") -> Completion | None:
@@ -67,7 +67,7 @@ class Hand:
             logger.warning("the work on task %s failed", task.task_id, exc_info=error)
             return self._fail(claim, f"{type(error).__name__}: {error}", 0, again=self._may_try_again(task))
         try:
-            return self._ending.insist(lambda: self._source.complete(claim, finished.cost_tokens, finished.impact))
+            return self._stop.retry(lambda: self._source.complete(claim, finished.cost_tokens, finished.impact))
         except Invalid:
             logger.exception("the work on task %s is done, and nobody knows of its claim", task.task_id)
             return None
@@ -77,7 +77,7 @@ class Hand:
 
     def _fail(self, claim: Claim, reason: str, cost_tokens: int, *, again: bool) -> Completion | None:
         try:
-            return self._ending.insist(lambda: self._source.fail(claim, reason, cost_tokens=cost_tokens, again=again))
+            return self._stop.retry(lambda: self._source.fail(claim, reason, cost_tokens=cost_tokens, again=again))
         except Invalid:
             logger.exception("the work on task %s has failed, and nobody knows of its claim", claim.task_id)
             return None

@@ -12,13 +12,13 @@ from callmarket.bridge.api.clock import Clock, EvenClock
 from callmarket.bridge.api.errors import ExchangeError, Unavailable, UnknownOutcome
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
-from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.backoff import StopSignal
 from callmarket.bridge.fleet.agent.recovery import release_abandoned, take_stock
 from callmarket.bridge.fleet.agent.services import Fallback, Work
 from callmarket.bridge.fleet.agent.settings import WorkerSettings
 from callmarket.bridge.fleet.agent.slot import SlotLoop
-from callmarket.bridge.fleet.agent.status import Board, WorkerStatus
-from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.agent.status import StatusBoard, WorkerStatus
+from callmarket.bridge.fleet.agent.task import TaskRunner
 from callmarket.bridge.fleet.tasks.model import Payer
 from callmarket.bridge.fleet.tasks.source import TaskSource
 
@@ -54,9 +54,9 @@ class Worker:
         self._given_fallback: Final = fallback
         # By a clock that leaps, others would be taken for gone, and what they work on be worked twice.
         self._clock: Final = clock or EvenClock()
-        self._ending: Final = Ending()
-        self._board: Final = Board(settings.slot_ids)
-        self._hand: Final = Hand(source, work, self._ending, settings.attempts_max)
+        self._stop: Final = StopSignal()
+        self._board: Final = StatusBoard(settings.slot_ids)
+        self._runner: Final = TaskRunner(source, work, self._stop, settings.attempts_max)
         self._lock: Final = threading.Lock()
         self._active: Payer = "auction"
         self._failure: BaseException | None = None
@@ -66,7 +66,7 @@ class Worker:
         try:
             self._recover()
         except (Unavailable, UnknownOutcome):
-            if not self._ending.asked:
+            if not self._stop.asked:
                 raise
             # Told to end before anybody answered: nothing was begun.
             return
@@ -77,7 +77,7 @@ class Worker:
         for thread in threads:
             thread.start()
         try:
-            while not self._ending.wait(RELEASE_EVERY_S):
+            while not self._stop.wait(RELEASE_EVERY_S):
                 self._release()
         finally:
             self.stop()
@@ -88,7 +88,7 @@ class Worker:
 
     def stop(self, *, at_once: bool = False) -> None:
         """End after the work in hand; or at once: it fails, and its award is voided. Returns without waiting."""
-        self._ending.ask(at_once=at_once)
+        self._stop.ask(at_once=at_once)
 
     @property
     def active(self) -> Payer:
@@ -97,7 +97,7 @@ class Worker:
 
     def status(self) -> WorkerStatus:
         """What it does, and what it has done since it started."""
-        return self._board.told(self._active)
+        return self._board.snapshot(self._active)
 
     def slot(self, slot_id: str) -> SlotLoop:
         """The loop of one slot, to be run in one thread."""
@@ -106,8 +106,8 @@ class Worker:
             self._source,
             self._settings,
             slot_id,
-            hand=self._hand,
-            ending=self._ending,
+            runner=self._runner,
+            ending=self._stop,
             board=self._board,
             fallback=self._fallback,
         )
@@ -116,7 +116,7 @@ class Worker:
         try:
             self.slot(slot_id).run()
         except BaseException as error:
-            if self._ending.asked and isinstance(error, Unavailable | UnknownOutcome):
+            if self._stop.asked and isinstance(error, Unavailable | UnknownOutcome):
                 # It has given up asking, because it ends: the next start finds the rest.
                 logger.warning("slot %s ends with work that is not settled: %s", slot_id, error)
                 return
@@ -127,13 +127,13 @@ class Worker:
 
     def _recover(self) -> None:
         """End what this worker had in hand when it last ended."""
-        left = take_stock(self._market, self._source, self._ending, self._hand, self._settings.worker_id)
+        left = take_stock(self._market, self._source, self._stop, self._runner, self._settings.worker_id)
         for claim in left:
             if claim.reservation_id is not None and self._given_fallback is not None:
                 self._give_back(self._given_fallback, claim.reservation_id)
 
     def _give_back(self, fallback: Fallback, reservation_id: int) -> None:
-        self._ending.insist(lambda: fallback.budget.spend(reservation_id, 0))
+        self._stop.retry(lambda: fallback.budget.spend(reservation_id, 0))
 
     def _fallback(self) -> Fallback | None:
         """What to fall back on now; says so when that changes."""
@@ -148,6 +148,6 @@ class Worker:
     def _release(self) -> None:
         before = datetime_of(self._clock()) - self._settings.budget_claim_max
         try:
-            release_abandoned(self._market, self._source, self._hand, before)
+            release_abandoned(self._market, self._source, self._runner, before)
         except ExchangeError as error:
             logger.warning("what others have left cannot be looked for now: %s", error)

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from callmarket.bridge.api.accounts import burn, transfer
-from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.change import Change, WriteContext
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.bridge.api.queries import TableQuery, Tables
@@ -99,7 +99,7 @@ class Outcome(Struct):
     def change(self) -> Change[None]:
         """Write it down, beside the journal."""
 
-        def make(at: Place) -> None:
+        def make(at: WriteContext) -> None:
             demurrage_debts.write_debts(at.connection, at.shard_id, self.owed, self.ended, DEBTS_PER_ACCOUNT_MAX)
 
         return Change(make)

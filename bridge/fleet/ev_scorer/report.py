@@ -51,7 +51,7 @@ class BidReport(Struct, frozen=True):
         return self.placed + self.amended + self.cancelled
 
 
-class Tally:
+class ReportBuilder:
     """Counts cases as they come, and keeps the first of each kind."""
 
     def __init__(self) -> None:

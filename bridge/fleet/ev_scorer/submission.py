@@ -21,7 +21,7 @@ from callmarket.bridge.api.results import Page
 from callmarket.bridge.api.units import at_us, float_of
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.ev_scorer.plan import UNSOUND, Change, Plan, Resting, Wallet, plan
-from callmarket.bridge.fleet.ev_scorer.report import BidReport, Case, Tally
+from callmarket.bridge.fleet.ev_scorer.report import BidReport, Case, ReportBuilder
 from callmarket.bridge.fleet.ev_scorer.scoring import score_tasks
 from callmarket.bridge.fleet.tasks.checks import BID_FRACTION_MAX
 from callmarket.bridge.fleet.tasks.model import Quest, Task
@@ -52,11 +52,11 @@ def submit_bids_for_tasks(
     now_us = at_us("now", now)
     market.market(market_id)
     means = source.mean_cost_tokens()
-    tally = Tally()
+    builder = ReportBuilder()
     by_wallet = sorted(source.quests(), key=lambda quest: quest.account_id)
     with ThreadPoolExecutor(CHANGES_AT_ONCE, "bids") as pool:
         for account_id, quests in groupby(by_wallet, key=lambda quest: quest.account_id):
-            wallet = _WalletBids(market, market_id, account_id, f"ev:{now_us}", pool, tally)
+            wallet = _WalletBids(market, market_id, account_id, f"ev:{now_us}", pool, builder)
             tasks, fractions = _backlog(source, quests, wallet)
             scores = score_tasks(tasks, means, config)
             try:
@@ -64,7 +64,7 @@ def submit_bids_for_tasks(
             except (NotFound, Forbidden) as error:
                 # A wallet that there is not, or that is not ours to bid from, is no reason not to bid from the others.
                 wallet.skip("", type(error).__name__)
-    report = tally.report(market_id, now)
+    report = builder.report(market_id, now)
     logger.info(
         "bids for tasks in %s: %d placed, %d amended, %d cancelled, %d kept; skipped: %s",
         market_id,
@@ -86,7 +86,7 @@ class _WalletBids:
     account_id: str
     run_id: str
     pool: ThreadPoolExecutor
-    tally: Tally
+    builder: ReportBuilder
 
     def read(self) -> Wallet:
         """What the wallet has for its bids. Raises `NotFound` if there is no such account."""
@@ -109,13 +109,13 @@ class _WalletBids:
         for start in range(0, len(planned.places), BIDS_PER_BATCH_MAX):
             self._place(planned.places[start : start + BIDS_PER_BATCH_MAX])
         for bid in planned.kept:
-            self.tally.count(Case(self.account_id, bid.task_id, "kept", "", bid.bid_id, bid.price_tokens))
+            self.builder.count(Case(self.account_id, bid.task_id, "kept", "", bid.bid_id, bid.price_tokens))
         for task_id, reason in planned.skipped:
             self.skip(task_id, reason)
 
     def skip(self, task_id: str, reason: str) -> None:
         """Count a task, or the wallet, that is not bid for."""
-        self.tally.count(Case(self.account_id, task_id, "skipped", reason))
+        self.builder.count(Case(self.account_id, task_id, "skipped", reason))
 
     def _change(self, change: Change) -> Refused | None:
         """Amend or cancel; the refusal, if it is refused: a bid may have won since it was read."""
@@ -154,9 +154,9 @@ class _WalletBids:
 
     def _count(self, change: Change, bid_id: int, refused: Refused | None) -> None:
         if refused is None:
-            self.tally.done(self.account_id, change, bid_id)
+            self.builder.done(self.account_id, change, bid_id)
         else:
-            self.tally.refused(self.account_id, change, refused.reason.value)
+            self.builder.refused(self.account_id, change, refused.reason.value)
 
 
 def _backlog(

@@ -146,7 +146,7 @@ class DailyBudgets:
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:
-        self._process.insist()
+        self._process.check()
         try:
             with self._pool.use() as connection:
                 yield connection

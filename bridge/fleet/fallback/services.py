@@ -33,7 +33,7 @@ LOOKED_AT_ONCE: Final = 20
 ABANDONED_S_MIN: Final = 600.0
 
 
-class BudgetServices:
+class FallbackServices:
     """What a worker does while the auction cannot be used: its services (which task is next) and its budget, in one.
 
     For many threads, and one for all workers of a process: then no two of them are sent for the same task.
@@ -154,6 +154,6 @@ def _is_open(task: Task | None) -> bool:
 if TYPE_CHECKING:
     from callmarket.bridge.fleet.agent.services import Budget, NextTask
 
-    def _is_both(services: BudgetServices) -> tuple[NextTask, Budget]:
+    def _is_both(services: FallbackServices) -> tuple[NextTask, Budget]:
         """It has all that a worker falls back on."""
         return services, services

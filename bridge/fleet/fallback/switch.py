@@ -22,7 +22,7 @@ from callmarket.bridge.fleet.tasks.model import Payer
 logger: Final = logging.getLogger(__name__)
 
 
-class Sight(Struct, frozen=True):
+class Probe(Struct, frozen=True):
     """What one look has seen: the latest award, and whether a call now would have both slots and bids for them."""
 
     latest_award_id: int
@@ -38,7 +38,7 @@ class SwitchStatus(Struct, frozen=True):
     looked_at: datetime | None
 
 
-class Health:
+class HealthTracker:
     """What a row of looks says of the auction. Pure: it is told what was seen, and when.
 
     *Away*: `auction_failures_max` looks in a row had no answer; until `auction_answers_min` in a row have one.
@@ -75,17 +75,17 @@ class Health:
         if self._failures >= self._config.auction_failures_max:
             self.is_away = True
 
-    def saw(self, sight: Sight, now_us: int) -> None:
+    def on_probe(self, probe: Probe, now_us: int) -> None:
         """Take in a probe's answer."""
         self._failures = 0
         self._answers += 1
         if self._answers >= self._config.auction_answers_min:
             self.is_away = False
-        sold = self._latest_award_id is not None and sight.latest_award_id > self._latest_award_id
-        self._latest_award_id = sight.latest_award_id
+        sold = self._latest_award_id is not None and probe.latest_award_id > self._latest_award_id
+        self._latest_award_id = probe.latest_award_id
         if sold:
             self.is_fruitless = False
-        if sold or not sight.has_both:
+        if sold or not probe.has_both:
             self._both_since_us = None
         elif self._both_since_us is None:
             self._both_since_us = now_us
@@ -93,7 +93,7 @@ class Health:
             self.is_fruitless = True
 
 
-class AuctionSwitch:
+class FallbackSwitch:
     """Looks at a market every `auction_look_s`, in a thread of its own, and says whether it can be used.
 
     For many threads. `start` it, or use it as a context manager; `look` is one look by hand. A market that does not
@@ -107,7 +107,7 @@ class AuctionSwitch:
         # By a clock that leaps, an auction would have sold nothing for years.
         self._clock: Final = clock or EvenClock()
         self._look_s: Final = config.auction_look_s
-        self._health: Final = Health(config)
+        self._health: Final = HealthTracker(config)
         self._status = SwitchStatus("auction", datetime_of(self._clock()), "", None)
         self._closed: Final = threading.Event()
         self._thread: Final = threading.Thread(target=self._run, name=f"auction {market_id}", daemon=True)
@@ -140,12 +140,12 @@ class AuctionSwitch:
     def look(self) -> SwitchStatus:
         """Look once, now, and return the state after it. For one thread at a time."""
         try:
-            sight = self._sight()
+            probe = self._probe()
         except ExchangeError as error:
             # Whatever it says: an auction that may not be asked cannot be used either.
             self._health.failed(f"{type(error).__name__}: {error}")
         else:
-            self._health.saw(sight, self._clock())
+            self._health.on_probe(probe, self._clock())
         self._take_over(self._health.why, datetime_of(self._clock()))
         return self._status
 
@@ -169,18 +169,18 @@ class AuctionSwitch:
         else:
             logger.warning("the auction in %s pays again, after %s", self._market_id, now - before.since)
 
-    def _sight(self) -> Sight:
+    def _probe(self) -> Probe:
         """Raises what the market's reads raise."""
         # The lowest bid that there can be comes last of all that could win, and sees what a call now would.
         asked = self._market.quote(self._market_id, 1)
         latest = self._market.awards(self._market_id, limit=1).items
         has_both = asked.slots_available > 0 and asked.bids_ahead > 0
-        return Sight(latest[0].award_id if latest else 0, has_both)
+        return Probe(latest[0].award_id if latest else 0, has_both)
 
 
 if TYPE_CHECKING:
     from callmarket.bridge.fleet.agent.services import AuctionHealth
 
-    def _is_one(switch: AuctionSwitch) -> AuctionHealth:
+    def _is_one(switch: FallbackSwitch) -> AuctionHealth:
         """It is what a worker asks."""
         return switch

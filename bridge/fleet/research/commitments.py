@@ -1,7 +1,7 @@
 """Committing tokens to artifacts, safe to be done again: stakes, and bounties for work.
 
-Rule of this file: each is an operation of the market, with a look at what is there: whoever has lost the answer asks
-again, perhaps after the market forgot it, and is told what he has. They need a market that acknowledges when durable,
+Rule of this file: each is an operation of the market, with a look at what is there: a caller that lost the answer asks
+again, perhaps after the market forgot it, and is told what it has. They need a market that acknowledges when durable,
 as it does unless told otherwise.
 """
 
@@ -102,7 +102,7 @@ def withdraw_bounty(market: Market, bounty_id: str, account_id: str, *, command_
 
 
 def _catch_up(market: Market) -> None:
-    """Hear how far all is durable: then what is asked next has it, whoever has done it."""
+    """Hear how far all is durable: then the next question has it, whichever process did it."""
     market.wallet(TREASURY)
 
 
@@ -117,7 +117,7 @@ def _placed(
     memo: str,
     command_id: str,
 ) -> HoldDetail:
-    """The hold, which may have been there: whoever lost the answer asks again, perhaps after the market forgot it."""
+    """The hold, which may have been there: a retry may come, perhaps after the market forgot it."""
     try:
         market.place_hold(
             hold_id,

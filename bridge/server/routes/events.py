@@ -56,7 +56,7 @@ async def events(
         wanted = filter_of(market_id or (), kind or (), bidder_id or "")
     with told_as(after_seq="after_seq" if resumed_seq is None else "Last-Event-ID"):
         subscription, share = await service.subscribe(caller, wanted, after_seq if resumed_seq is None else resumed_seq)
-    stay = service.stays.stay(caller.principal, subscription.expel)
+    stay = service.long_requests.while_key_works(caller.principal, subscription.expel)
     return EventStream(subscription, stay, share)
 
 

@@ -5,10 +5,10 @@ Rule of this file: pure and exact, so that efficiency is a share of a true bound
 
 from collections.abc import Sequence
 
-from callmarket.bridge.studies.arena.scene import Scene, Task
+from callmarket.bridge.studies.arena.scenario import Scenario, Task
 
 
-def best_possible_tokens(scene: Scene) -> int:
+def best_possible_tokens(scene: Scenario) -> int:
     """Return the greatest sum of values that fits the slots, deadlines and bids of the scene.
 
     The sets of tasks that can be served are those that a network links to the slots of the rounds (a gammoid), so
@@ -24,7 +24,7 @@ def best_possible_tokens(scene: Scene) -> int:
 class _Plan:
     """Which tasks are served in which round, so far."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scenario) -> None:
         self._slots = scene.slots
         self._one_each = scene.kind == "single"
         self._served: list[dict[str, Task]] = [{} for _ in range(scene.rounds)]

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from callmarket.bridge.studies.arena.best_possible import best_possible_tokens
 from callmarket.bridge.studies.arena.deviations import RULES, OneRound, best_reply, round_of
-from callmarket.bridge.studies.arena.game import Bids, Played, play
-from callmarket.bridge.studies.arena.scene import Draw, Kind, Scene, World, scene
+from callmarket.bridge.studies.arena.game import Bids, Outcome, play
+from callmarket.bridge.studies.arena.scenario import Draw, Kind, Scenario, World, make_scenario
 from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
 from callmarket.engine.commands import PricingRule
 
@@ -98,7 +98,7 @@ class _Cell:
 
     def __init__(self) -> None:
         # By strategy in the focal seat; the last of a line is the game of the field in which all are honest.
-        self.played: list[list[Played]] = []
+        self.played: list[list[Outcome]] = []
         self.best_tokens: list[int] = []
         # What hindsight would have gained in the games of the two honest focal seats.
         self.hindsight_tokens: list[list[int]] = []
@@ -122,7 +122,7 @@ def hold_contest(
     for drawn in draws:
         tasks += len(drawn.tasks)
         for world, kind in product(worlds, kinds):
-            stage = scene(drawn, world, kind)
+            stage = make_scenario(drawn, world, kind)
             best = best_possible_tokens(stage)
             for rule in RULES:
                 cells[world, kind, rule].best_tokens.append(best)
@@ -132,7 +132,7 @@ def hold_contest(
     return Contest(rows, len(games), tasks, sum(sum(played.paid_tokens) for played in games))
 
 
-def _play_cell(cell: _Cell, stage: Scene, rule: PricingRule, *, hindsight: bool) -> None:
+def _play_cell(cell: _Cell, stage: Scenario, rule: PricingRule, *, hindsight: bool) -> None:
     """Play the games of one draw: each strategy in the focal seat, and all seats honest."""
     seats = len(stage.wallets_tokens)
     fields = [[name, *opponents(seats)] for name in STRATEGIES] + [[HONEST] * seats]
@@ -143,7 +143,7 @@ def _play_cell(cell: _Cell, stage: Scene, rule: PricingRule, *, hindsight: bool)
         )
 
 
-def _hindsight_tokens(stage: Scene, rule: PricingRule, field: Sequence[str], played: Played) -> int:
+def _hindsight_tokens(stage: Scenario, rule: PricingRule, field: Sequence[str], played: Outcome) -> int:
     """What the best replies would have gained in a game, which is played again to see its bids."""
     rounds: list[OneRound] = []
     play(stage, rule, [STRATEGIES[name]() for name in field], lambda bids: rounds.append(_one_round(stage.slots, bids)))

@@ -14,7 +14,7 @@ from callmarket.bridge.studies.arena.contest import Estimate, Row
 from callmarket.bridge.studies.arena.deviations import RULES
 from callmarket.bridge.studies.arena.findings import BIDS
 from callmarket.bridge.studies.arena.result import ArenaResult, find_row
-from callmarket.bridge.studies.arena.scene import KINDS, WORLDS
+from callmarket.bridge.studies.arena.scenario import KINDS, WORLDS
 from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
 from callmarket.bridge.studies.demo.figures import BLUE, INK, QUIET, RED, STYLE, svg
 

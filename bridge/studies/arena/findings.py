@@ -9,7 +9,7 @@ from typing import Final
 from callmarket.bridge.studies.arena.contest import Contest, Estimate, Row
 from callmarket.bridge.studies.arena.deviations import AGAIN, RULES, Bids, Deviation
 from callmarket.bridge.studies.arena.result import find_dominance, find_row
-from callmarket.bridge.studies.arena.scene import KINDS, Kind, World
+from callmarket.bridge.studies.arena.scenario import KINDS, Kind, World
 from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, Dominance, Situation, promised
 from callmarket.bridge.studies.demo.audit import Proof
 from callmarket.engine.commands import PricingRule

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from callmarket.bridge.studies.arena.market import ArenaMarket, Called
-from callmarket.bridge.studies.arena.scene import Scene, Task
+from callmarket.bridge.studies.arena.scenario import Scenario, Task
 from callmarket.bridge.studies.arena.strategies import Strategy, View
 from callmarket.engine.commands import PricingRule
 
@@ -18,7 +18,7 @@ Bids = Sequence[tuple[int, tuple[int, ...]]]
 """What was bid in a round, in order of time: the seat, and its prices, dearest first."""
 
 
-class Played(Struct, frozen=True):
+class Outcome(Struct, frozen=True):
     """What came of a game, by seat. Utility is quasi-linear: the value of the tasks that won, less what they paid."""
 
     values_tokens: tuple[int, ...]
@@ -42,11 +42,11 @@ class _Seat:
 
 
 def play(
-    scene: Scene,
+    scene: Scenario,
     pricing_rule: PricingRule,
     strategies: Sequence[Strategy],
     on_bids: Callable[[Bids], None] | None = None,
-) -> Played:
+) -> Outcome:
     """Play all rounds. Some tens of microseconds a bid; asserts that the sum of prices is in the treasury."""
     seats = [_Seat(strategy, wallet) for strategy, wallet in zip(strategies, scene.wallets_tokens, strict=True)]
     market = ArenaMarket(pricing_rule, scene.slots, scene.wallets_tokens)
@@ -64,14 +64,14 @@ def play(
         last_price = called.price_tokens
         _note(called, seats, round_no + 1)
     assert market.audit() == sum(seat.paid_tokens for seat in seats)
-    return Played(
+    return Outcome(
         tuple(seat.value_tokens for seat in seats),
         tuple(seat.paid_tokens for seat in seats),
         tuple(seat.slots_won for seat in seats),
     )
 
 
-def _bid(scene: Scene, market: ArenaMarket, seats: Sequence[_Seat], order: Sequence[int], last_price: int) -> Bids:
+def _bid(scene: Scenario, market: ArenaMarket, seats: Sequence[_Seat], order: Sequence[int], last_price: int) -> Bids:
     """Let the early seats bid, then the late ones, each in the order of the round."""
     # Negative, so that the dearest come first.
     standing: list[int] = []

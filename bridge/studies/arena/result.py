@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from callmarket.bridge.studies.arena.contest import Contest, Row
-from callmarket.bridge.studies.arena.scene import Kind, World
+from callmarket.bridge.studies.arena.scenario import Kind, World
 from callmarket.bridge.studies.arena.small_rounds import Dominance, Situation
 from callmarket.bridge.studies.demo.audit import Proof
 from callmarket.engine.commands import PricingRule

@@ -13,7 +13,7 @@ from callmarket.bridge.studies.arena.contest import Contest, hold_contest
 from callmarket.bridge.studies.arena.findings import findings, proofs
 from callmarket.bridge.studies.arena.options import BIDDERS_MIN, ArenaOptions, check
 from callmarket.bridge.studies.arena.result import ArenaResult, Setup
-from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, Draw, draw
+from callmarket.bridge.studies.arena.scenario import KINDS, WORLDS, Draw, draw
 from callmarket.bridge.studies.arena.small_rounds import try_everything
 from callmarket.bridge.studies.arena.terminal import print_result
 from callmarket.bridge.studies.demo.terminal import Stage

@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from callmarket.bridge.studies.arena.deviations import AGAIN, RULES, Bids, Deviation, OneRound, Reply, best_reply
-from callmarket.bridge.studies.arena.scene import KINDS, Kind
+from callmarket.bridge.studies.arena.scenario import KINDS, Kind
 from callmarket.engine.commands import PricingRule
 
 Situation = Literal["own", "shared", "private", "capped", "capped and shared"]

@@ -12,7 +12,7 @@ from callmarket.bridge.studies.arena.contest import Estimate, Row
 from callmarket.bridge.studies.arena.deviations import RULES
 from callmarket.bridge.studies.arena.findings import BIDS, SITUATION, shown_deviation
 from callmarket.bridge.studies.arena.result import ArenaResult, find_dominance, find_row
-from callmarket.bridge.studies.arena.scene import KINDS, WORLDS
+from callmarket.bridge.studies.arena.scenario import KINDS, WORLDS
 from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, promised
 from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
 from callmarket.bridge.studies.demo.terminal import print_proof

@@ -13,7 +13,7 @@ from callmarket.bridge.studies.demo import frames
 from callmarket.bridge.studies.demo.books import Books
 from callmarket.bridge.studies.demo.engine_client import Acknowledged, Kill
 from callmarket.bridge.studies.demo.options import SHARD_ID
-from callmarket.bridge.studies.demo.world import Run
+from callmarket.bridge.studies.demo.simulation import Run
 from callmarket.engine.codec import decode_command, encode
 from callmarket.engine.commands import Entry
 from callmarket.engine.core import Engine

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from callmarket.bridge.studies.demo.metrics import waits_s
-from callmarket.bridge.studies.demo.result import AUCTION, Played, episodes
-from callmarket.bridge.studies.demo.world import CYCLE_US, Run
+from callmarket.bridge.studies.demo.result import AUCTION, FigureInputs, episodes
+from callmarket.bridge.studies.demo.simulation import CYCLE_US, Run
 
 INK: Final = "#1f2733"
 QUIET: Final = "#8a94a3"
@@ -59,7 +59,7 @@ STYLE: Final[Any] = {
 }
 
 
-def price_over_time(played: Played) -> str:
+def price_over_time(played: FigureInputs) -> str:
     """Arrivals above, the clearing price below, and where the engine was killed."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.4, 4.3), layout="constrained")
@@ -84,7 +84,7 @@ def price_over_time(played: Played) -> str:
         return svg(figure, "Arrivals and clearing price over time")
 
 
-def wallets_over_time(played: Played) -> str:
+def wallets_over_time(played: FigureInputs) -> str:
     """What every wallet has available, as a multiple of its beginning; those priced out longest by name."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10.4, 4.8), layout="constrained")
@@ -120,7 +120,7 @@ def wallets_over_time(played: Played) -> str:
         return svg(figure, "Wallets over time")
 
 
-def bidders_over_time(played: Played) -> str:
+def bidders_over_time(played: FigureInputs) -> str:
     """One line per bidder: when it won slots and when it was priced out."""
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         bidders = played.workload.bidders
@@ -151,7 +151,7 @@ def bidders_over_time(played: Played) -> str:
         return svg(figure, "Who won and who was priced out, call by call")
 
 
-def waits(played: Played) -> str:
+def waits(played: FigureInputs) -> str:
     """The share of all tasks that had a slot, by seconds waited and policy."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.1, 3.7), layout="constrained")
@@ -173,7 +173,7 @@ def waits(played: Played) -> str:
         return svg(figure, "Waiting time by policy")
 
 
-def value_against_cost(played: Played) -> str:
+def value_against_cost(played: FigureInputs) -> str:
     """How impact accrued with the compute that was burned for it, by policy."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.1, 3.7), layout="constrained")
@@ -218,7 +218,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[Run, float]], at: float) -> Non
         axes.text(at, float(place), run.policy, color=COLOURS[run.policy], fontsize=9, va="center", weight=weight)
 
 
-def _mark_kill(axes: Axes, played: Played, *, label: bool) -> None:
+def _mark_kill(axes: Axes, played: FigureInputs, *, label: bool) -> None:
     assert played.killed_at_us is not None
     at = _minute(played, played.killed_at_us)
     axes.axvline(at, color=RED, linewidth=1.2, linestyle=(0, (4, 2)))
@@ -226,7 +226,7 @@ def _mark_kill(axes: Axes, played: Played, *, label: bool) -> None:
         _label_above(axes, at, "SIGKILL, recovered", RED)
 
 
-def _mark_end_of_arrivals(top: Axes, bottom: Axes, played: Played) -> None:
+def _mark_end_of_arrivals(top: Axes, bottom: Axes, played: FigureInputs) -> None:
     at = float(played.workload.minutes)
     for axes in (top, bottom):
         axes.axvline(at, color=QUIET, linewidth=0.8, linestyle=(0, (2, 3)))
@@ -240,7 +240,7 @@ def _label_above(axes: Axes, at: float, text: str, colour: str) -> None:
     )  # fmt: skip
 
 
-def _returned(played: Played) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def _returned(played: FigureInputs) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """For each bidder the calls at which it was priced out, of the stretches after which it won again."""
     calls = np.zeros(len(played.workload.bidders), np.int64)
     for bidder, first, last, won_after in episodes(played.cycles):
@@ -248,11 +248,11 @@ def _returned(played: Played) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     return calls
 
 
-def _minute(played: Played, at_us: int) -> float:
+def _minute(played: FigureInputs, at_us: int) -> float:
     return (at_us - played.workload.starts_at_us) / 60e6
 
 
-def _minutes(played: Played) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _minutes(played: FigureInputs) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return np.array([_minute(played, cycle.at_us) for cycle in played.cycles])
 
 

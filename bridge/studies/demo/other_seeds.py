@@ -13,8 +13,8 @@ from callmarket.bridge.studies.demo.auction import Auction
 from callmarket.bridge.studies.demo.compare import MEASURES_COMPARED, verdicts
 from callmarket.bridge.studies.demo.metrics import Metrics, measure
 from callmarket.bridge.studies.demo.policies import FirstComeFirstServed, Policy, ProportionalSplit, ShortestJobFirst
+from callmarket.bridge.studies.demo.simulation import Simulation, bucket_tokens, slots_for
 from callmarket.bridge.studies.demo.workload import Workload, make_workload
-from callmarket.bridge.studies.demo.world import World, bucket_tokens, slots_for
 from callmarket.engine.commands import Entry
 from callmarket.engine.core import Engine
 
@@ -69,4 +69,4 @@ def _rows(workload: Workload, slots: int | None) -> list[Metrics]:
         "auction": Auction(workload, MemoryMarket(), slots),
         **policies_without_prices(workload, slots),
     }
-    return [measure(workload, World(workload, policy, name, slots).run()) for name, policy in policies.items()]
+    return [measure(workload, Simulation(workload, policy, name, slots).run()) for name, policy in policies.items()]

@@ -16,11 +16,11 @@ from callmarket.bridge.studies.demo.bidders import QUEST_SHADE, REWARD_TOKENS_PE
 from callmarket.bridge.studies.demo.compare import LONG_NAMES, MEASURES_SELECTIVE, best, shown
 from callmarket.bridge.studies.demo.metrics import MEASURES, Measure, Metrics
 from callmarket.bridge.studies.demo.other_seeds import OtherSeeds
-from callmarket.bridge.studies.demo.result import AUCTION, DemoResult, Played
+from callmarket.bridge.studies.demo.result import AUCTION, DemoResult, FigureInputs
 from callmarket.bridge.studies.demo.workload import LEASE_US, PROVENANCE, TASK_TTL_US
 
 
-def write_report(path: Path, result: DemoResult, played: Played) -> None:
+def write_report(path: Path, result: DemoResult, played: FigureInputs) -> None:
     """Write the report. Replaces the file if it exists."""
     path.write_text(render(result, played), encoding="utf-8")
 
@@ -30,7 +30,7 @@ def data_text(package: str, name: str) -> str:
     return files(package).joinpath("data", name).read_text(encoding="utf-8")
 
 
-def render(result: DemoResult, played: Played) -> str:
+def render(result: DemoResult, played: FigureInputs) -> str:
     """The page as text."""
     template = Template(data_text("callmarket.bridge.studies.demo", "report.html"))
     scene = result.scene

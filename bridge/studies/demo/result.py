@@ -1,6 +1,6 @@
 """What a demo leaves: the numbers for users and programs, and the material for the figures.
 
-Rule of this file: shape only. `DemoResult` is plain data that encodes to JSON; `Played` holds the arrays.
+Rule of this file: shape only. `DemoResult` is plain data that encodes to JSON; `FigureInputs` holds the arrays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,8 @@ from callmarket.bridge.studies.demo.compare import Verdict
 from callmarket.bridge.studies.demo.metrics import Metrics
 from callmarket.bridge.studies.demo.options import SEED, DemoOptions
 from callmarket.bridge.studies.demo.other_seeds import OtherSeeds
+from callmarket.bridge.studies.demo.simulation import Run
 from callmarket.bridge.studies.demo.workload import Workload
-from callmarket.bridge.studies.demo.world import Run
 
 __all__ = [
     "AUCTION",
@@ -23,16 +23,16 @@ __all__ = [
     "DemoOptions",
     "DemoResult",
     "Economy",
+    "FigureInputs",
     "KillFacts",
-    "Played",
-    "Scene",
+    "Scenario",
     "episodes",
 ]
 
 AUCTION: Final = "auction"
 
 
-class Scene(Struct, frozen=True):
+class Scenario(Struct, frozen=True):
     """The setting of a demo: seed, length, slots, load, tasks and bidders."""
 
     seed: int
@@ -87,7 +87,7 @@ class DemoResult(Struct, frozen=True):
     """
 
     ok: bool
-    scene: Scene
+    scene: Scenario
     policies: tuple[Metrics, ...]
     selective: tuple[Metrics, ...]
     verdicts: tuple[Verdict, ...]
@@ -104,7 +104,7 @@ class DemoResult(Struct, frozen=True):
         return next(row for row in self.policies if row.policy == AUCTION)
 
 
-class Played(Struct, frozen=True):
+class FigureInputs(Struct, frozen=True):
     """The material for the figures."""
 
     workload: Workload

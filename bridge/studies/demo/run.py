@@ -21,11 +21,19 @@ from callmarket.bridge.studies.demo.metrics import Metrics, measure
 from callmarket.bridge.studies.demo.options import SHARD_ID, DemoOptions
 from callmarket.bridge.studies.demo.other_seeds import compare_seeds, policies_without_prices
 from callmarket.bridge.studies.demo.policies import Policy
-from callmarket.bridge.studies.demo.result import AUCTION, DemoResult, Economy, KillFacts, Played, Scene, episodes
+from callmarket.bridge.studies.demo.result import (
+    AUCTION,
+    DemoResult,
+    Economy,
+    FigureInputs,
+    KillFacts,
+    Scenario,
+    episodes,
+)
 from callmarket.bridge.studies.demo.selective import play_selective
+from callmarket.bridge.studies.demo.simulation import CYCLE_US, Run, Simulation, load_of, slots_for
 from callmarket.bridge.studies.demo.terminal import Stage, print_result
 from callmarket.bridge.studies.demo.workload import WINDOW_STARTS_AT, Workload, make_workload
-from callmarket.bridge.studies.demo.world import CYCLE_US, Run, World, load_of, slots_for
 from callmarket.engine.commands import TREASURY
 from callmarket.engine.reject import Reject
 from callmarket.persistence.tables.table_writer import bring_level
@@ -88,7 +96,7 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
                 # Only here, because matplotlib takes half a second that no other command should pay.
                 from callmarket.bridge.studies.demo.report import write_report  # noqa: PLC0415
 
-                played = Played(workload, tuple(runs), auctioned.auction.cycles, killed_at_us)
+                played = FigureInputs(workload, tuple(runs), auctioned.auction.cycles, killed_at_us)
                 write_report(options.report, result, played)
     print_result(console, result)
     return result
@@ -96,7 +104,7 @@ def run_demo(options: DemoOptions, console: Console) -> DemoResult:
 
 def _play(workload: Workload, policy: Policy, name: str, slots: int, stage: Stage) -> Run:
     with stage.progress(name, workload.minutes * 60_000_000 // CYCLE_US) as advance:
-        return World(workload, policy, name, slots).run(advance)
+        return Simulation(workload, policy, name, slots).run(advance)
 
 
 def _auction(
@@ -142,9 +150,9 @@ def _rows(workload: Workload, runs: Sequence[Run], auction: Auction) -> tuple[Me
     return tuple(measure(workload, run, revenue if run.policy == AUCTION else 0) for run in runs)
 
 
-def _scene(workload: Workload, slots: int) -> Scene:
+def _scene(workload: Workload, slots: int) -> Scenario:
     kinds = [bidder.kind for bidder in workload.bidders]
-    return Scene(
+    return Scenario(
         seed=workload.seed,
         minutes=workload.minutes,
         slots=slots,

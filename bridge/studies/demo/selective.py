@@ -11,8 +11,8 @@ from callmarket.bridge.studies.demo.bidders import worth_tokens
 from callmarket.bridge.studies.demo.metrics import Metrics, measure
 from callmarket.bridge.studies.demo.other_seeds import policies_without_prices
 from callmarket.bridge.studies.demo.policies import Finished, Policy, Waiting
+from callmarket.bridge.studies.demo.simulation import Simulation
 from callmarket.bridge.studies.demo.workload import Workload
-from callmarket.bridge.studies.demo.world import World
 
 
 class Selective:
@@ -34,4 +34,6 @@ class Selective:
 def play_selective(workload: Workload, slots: int) -> tuple[Metrics, ...]:
     """The rows of the other policies if they left out tasks that are not worth their compute."""
     policies = policies_without_prices(workload, slots).items()
-    return tuple(measure(workload, World(workload, Selective(policy), name, slots).run()) for name, policy in policies)
+    return tuple(
+        measure(workload, Simulation(workload, Selective(policy), name, slots).run()) for name, policy in policies
+    )

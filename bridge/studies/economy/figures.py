@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.studies.demo.figures import BLUE, QUIET, RED, STYLE, svg
-from callmarket.bridge.studies.economy.people import Habit
+from callmarket.bridge.studies.economy.bidders import Habit
 from callmarket.bridge.studies.economy.play import BEGINS_US, DAY_US
 from callmarket.bridge.studies.economy.result import EconomyResult
 

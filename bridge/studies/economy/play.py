@@ -16,7 +16,7 @@ from callmarket.bridge.fleet.earning import Context, create_account, reward_acti
 from callmarket.bridge.fleet.earning.collector import collect
 from callmarket.bridge.fleet.earning.demurrage import Demurrage
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.studies.economy.people import Person, Wish, people, wishes
+from callmarket.bridge.studies.economy.bidders import Bidder, TaskDraw, draw_tasks, make_bidders
 from callmarket.engine.commands import TREASURY
 from callmarket.engine.reject import Reject
 
@@ -54,7 +54,7 @@ class Play:
         self._clock: Final = clock
         self._rng: Final = Random(seed)
         self._terms: Final = terms
-        self.everybody: Final = people()
+        self.everybody: Final = make_bidders()
         # Bidders that could not pay the price of a call, until they have bought a slot again.
         self._out: Final[set[str]] = set()
         self._slots_to_offer = [f"slot-{number}" for number in range(SLOTS)]
@@ -69,8 +69,8 @@ class Play:
             reward_day_cap_tokens=POOL_TOKENS,
         )
         self._fund("0")
-        for person in self.everybody:
-            create_account(self._market, person.account_id, person.tokens, kind=person.kind)
+        for bidder in self.everybody:
+            create_account(self._market, bidder.account_id, bidder.tokens, kind=bidder.kind)
 
     def run(self, days: int, step: Callable[[], None]) -> None:
         """Play `days` days. Some hundredths of a second each."""
@@ -87,15 +87,15 @@ class Play:
         self._clock.set_us(began_us)
         for slot_id in self._slots_to_offer:
             self._market.offer_slot(MARKET, slot_id)
-        asked = wishes(self._rng, self.everybody, hour)
-        worth = {f"{wish.person.account_id}-{day}.{hour}": wish.worth_tokens * wish.luck for wish in asked}
+        asked = draw_tasks(self._rng, self.everybody, hour)
+        worth = {f"{draw.bidder.account_id}-{day}.{hour}": draw.worth_tokens * draw.luck for draw in asked}
         tasks = list(zip(worth, asked, strict=True))
         short = self._bid(tasks) if tasks else []
         called = self._market.clear_round(MARKET)
-        for person, left_tokens in short:
-            if left_tokens < (called.clearing_price_tokens or 0) and person.account_id not in self._out:
-                self._out.add(person.account_id)
-                person.learn()
+        for bidder, left_tokens in short:
+            if left_tokens < (called.clearing_price_tokens or 0) and bidder.account_id not in self._out:
+                self._out.add(bidder.account_id)
+                bidder.learn()
         self._slots_to_offer = [award.slot_id for award in called.awards]
         # What was won is done within the hour.
         self._clock.set_us(began_us + HOUR_US // 2)
@@ -105,22 +105,22 @@ class Play:
             impact = round(worth[award.task_id] / REWARD_TOKENS_PER_IMPACT, 6)
             self._market.settle(award.slot_id, award.price_tokens, impact, award_id=award.award_id)
 
-    def _bid(self, tasks: Sequence[tuple[str, Wish]]) -> list[tuple[Person, int]]:
+    def _bid(self, tasks: Sequence[tuple[str, TaskDraw]]) -> list[tuple[Bidder, int]]:
         """Everybody bids. Returns the bidders that cannot pay their bids, with the tokens they had."""
         outcomes = self._market.place_bids(
             [
-                place_bid.request(MARKET, wish.person.account_id, task_id, wish.person.bid_tokens(wish.worth_tokens))
-                for task_id, wish in tasks
+                place_bid.request(MARKET, draw.bidder.account_id, task_id, draw.bidder.bid_tokens(draw.worth_tokens))
+                for task_id, draw in tasks
             ]
         )
         short = []
-        for (task_id, wish), outcome in zip(tasks, outcomes, strict=True):
+        for (task_id, draw), outcome in zip(tasks, outcomes, strict=True):
             if isinstance(outcome, PlacedBid):
                 continue
             if outcome.reason is not Reject.FUNDS_INSUFFICIENT:
                 raise outcome
-            short.append((wish.person, int(outcome.bound)))
-            self._make_do(wish.person.account_id, task_id)
+            short.append((draw.bidder, int(outcome.bound)))
+            self._make_do(draw.bidder.account_id, task_id)
         return short
 
     def _make_do(self, account_id: str, task_id: str) -> None:

@@ -12,7 +12,7 @@ from string import Template
 from callmarket.bridge.fleet.earning.rates import shipped_rates
 from callmarket.bridge.studies.demo.report import data_text, proof_rows
 from callmarket.bridge.studies.economy import figures
-from callmarket.bridge.studies.economy.people import CARE, GREED, LESSON, QUEST_SHARE
+from callmarket.bridge.studies.economy.bidders import CARE, GREED, LESSON, QUEST_SHARE
 from callmarket.bridge.studies.economy.play import RESERVE_TOKENS, REWARD_CAP_TOKENS, REWARD_TOKENS_PER_IMPACT
 from callmarket.bridge.studies.economy.result import EconomyResult
 from callmarket.bridge.studies.economy.terminal import longest_first, told, weeks

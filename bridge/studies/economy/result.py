@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from callmarket.bridge.studies.demo.audit import Proof
+from callmarket.bridge.studies.economy.bidders import Habit
 from callmarket.bridge.studies.economy.ledger import Day, Return
-from callmarket.bridge.studies.economy.people import Habit
 
 
 class AccountFacts(Struct, frozen=True):

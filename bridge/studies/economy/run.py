@@ -20,6 +20,7 @@ from callmarket.bridge.studies.demo.database import fresh_database
 from callmarket.bridge.studies.demo.options import DemoOptions
 from callmarket.bridge.studies.demo.terminal import Stage
 from callmarket.bridge.studies.economy import audit
+from callmarket.bridge.studies.economy.bidders import Bidder
 from callmarket.bridge.studies.economy.ledger import (
     DEMURRAGE,
     GRANT,
@@ -36,7 +37,6 @@ from callmarket.bridge.studies.economy.ledger import (
     sums_of,
 )
 from callmarket.bridge.studies.economy.options import DAYS_MAX, SHARD_ID, EconomyOptions
-from callmarket.bridge.studies.economy.people import Person
 from callmarket.bridge.studies.economy.play import BEGINS_US, DAY_US, HOURS, SLOTS, Play
 from callmarket.bridge.studies.economy.result import AccountFacts, EconomyResult
 from callmarket.bridge.studies.economy.terminal import print_result
@@ -62,7 +62,7 @@ def run_economy(options: EconomyOptions, console: Console) -> EconomyResult:
             # The tables follow the journal: a question to them needs all of it.
             bring_level(url, SHARD_ID)
             movements, refused = read_ledger(url), read_refused(url)
-            names = [person.account_id for person in play.everybody]
+            names = [bidder.account_id for bidder in play.everybody]
             ends = balances_by_day(movements, options.days)
             days, returns = days_of(movements, refused, options.days, names), returns_of(movements, refused)
             proofs = (
@@ -110,16 +110,16 @@ def _play(options: EconomyOptions, url: str, stage: Stage) -> tuple[Play, dict[s
 
 
 def _accounts(
-    everybody: Sequence[Person], movements: Sequence[Movement], ends: dict[str, int], returns: Sequence[Return]
+    everybody: Sequence[Bidder], movements: Sequence[Movement], ends: dict[str, int], returns: Sequence[Return]
 ) -> tuple[AccountFacts, ...]:
     sums = sums_of(movements)
 
-    def facts(person: Person) -> AccountFacts:
-        name = person.account_id
+    def facts(bidder: Bidder) -> AccountFacts:
+        name = bidder.account_id
         out = [one for one in returns if one.account_id == name]
         return AccountFacts(
             account_id=name,
-            habit=person.habit,
+            habit=bidder.habit,
             granted_tokens=sums.get((name, GRANT), 0),
             rewarded_tokens=sums.get((name, REWARD), 0),
             earned_tokens=sums.get((name, REVIEW), 0),
@@ -130,7 +130,7 @@ def _accounts(
             came_back=sum(one.back_at is not None for one in out),
         )
 
-    return tuple(facts(person) for person in everybody)
+    return tuple(facts(bidder) for bidder in everybody)
 
 
 def _check(options: EconomyOptions) -> None:

@@ -26,7 +26,7 @@ _LINES_MAX: Final = 100
 _NICE: Final = 5
 
 
-class Told(logging.Handler):
+class LogForwarder(logging.Handler):
     """Keeps log records for the parent, whose log they belong to."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def main(descriptor: int) -> None:
     """Answer every request, in order, until the other end is gone."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    told = Told()
+    told = LogForwarder()
     logging.basicConfig(level=logging.WARNING, handlers=[told])
     with socket.socket(fileno=descriptor) as line:
         try:
@@ -93,7 +93,7 @@ def _project(tables: PostgresTables, request: wire.Request) -> wire.Done:
     return wire.Done(progress=tables.project())
 
 
-def answer(do: Work, request: wire.Request, told: Told) -> wire.Answer:
+def answer(do: Work, request: wire.Request, told: LogForwarder) -> wire.Answer:
     """Carry out the request, and report the result."""
     try:
         done = do(request)

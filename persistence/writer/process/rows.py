@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Unavailable
 from callmarket.persistence.journal.protocol import Position, RowWriter
 from callmarket.persistence.tables.table_writer import Progress, TableWriter
@@ -106,7 +106,7 @@ class ProcessRows(_Line, RowWriter):
         super().__init__(child, wire.Open(url, shard_id, epoch))
         self._epoch: Final = epoch
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         """See `RowWriter.append`."""
         self._ask(wire.append_request(rows, self._epoch))
 

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import (
     AccessDenied,
     Archived,
@@ -23,7 +23,7 @@ from callmarket.persistence.errors import (
     ReadOnly,
     Unavailable,
 )
-from callmarket.persistence.journal.protocol import Position, Stored
+from callmarket.persistence.journal.protocol import Position, StoredRow
 from callmarket.persistence.tables.table_writer import Progress
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class OpenTables(Struct, frozen=True, array_like=True, tag="open_tables"):
 class Append(Struct, frozen=True, array_like=True, tag="append"):
     """Write these rows, which follow row `after_seq` with this digest: see `RowWriter.append`."""
 
-    rows: list[Stored]
+    rows: list[StoredRow]
     after_seq: int
     digest_before: bytes
 
@@ -105,10 +105,10 @@ _requests: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Req
 _answers: Final[msgspec.msgpack.Decoder[Answer]] = msgspec.msgpack.Decoder(Answer)
 
 
-def append_request(rows: Sequence[Sealed], epoch: int) -> Append:
+def append_request(rows: Sequence[SealedRow], epoch: int) -> Append:
     """The request to write these rows. Under a microsecond a row."""
     first = rows[0]
-    return Append([Stored.of(row, epoch) for row in rows], first.entry.after_seq, first.digest_before)
+    return Append([StoredRow.of(row, epoch) for row in rows], first.entry.after_seq, first.digest_before)
 
 
 def failed(error: PersistenceError, log: list[LogLine]) -> Failed:

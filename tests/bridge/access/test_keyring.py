@@ -211,11 +211,11 @@ def test_an_outage_shuts_nobody_out_and_lets_nobody_stay(
 ) -> None:
     """Known keys stay, expiry goes on, what is revoked here is refused here; all is as it should be afterwards."""
     with Keyring(own_url, 0, clock) as keys:
-        stays, leaves = make(keys), make(keys)
+        long_requests, leaves = make(keys), make(keys)
         ends = make(keys, expires_at=datetime_of(START_US) + timedelta(seconds=1))
         with own_server.away():
             until(lambda: "stay valid" in caplog.text)
-            assert gets_in(keys, stays.key)
+            assert gets_in(keys, long_requests.key)
             assert gets_in(keys, ends.key)
             clock.set_us(START_US + SECOND_US)
             assert not gets_in(keys, ends.key)
@@ -230,7 +230,7 @@ def test_an_outage_shuts_nobody_out_and_lets_nobody_stay(
         # Another change makes it read the keys again, in which the revoked one still works.
         with psycopg.connect(own_url, autocommit=True) as connection:
             connection.execute("UPDATE api_keys SET name = 'renamed'")
-        until(lambda: keys.authenticate(stays.key.encode()).name == "renamed")
+        until(lambda: keys.authenticate(long_requests.key.encode()).name == "renamed")
         assert not gets_in(keys, leaves.key), "what was revoked here stays so"
         assert keys.revoke(leaves.view.key_id).revoked_at is not None
     assert caplog.text.count("stay valid") == 1, "one line for an outage"
@@ -242,7 +242,7 @@ def test_a_database_that_is_frozen_holds_no_check_up(
     """It keeps its connections and answers nothing: a revocation is not recorded then, and is obeyed at once."""
     monkeypatch.setattr(keyring, "_ANSWER_S_MAX", 1.0)
     with Keyring(own_url, 0, clock) as keys:
-        stays, leaves = make(keys), make(keys)
+        long_requests, leaves = make(keys), make(keys)
         with own_server.frozen():
             until(keys._asking.locked)
 
@@ -254,7 +254,7 @@ def test_a_database_that_is_frozen_holds_no_check_up(
             revoking.start()
             until(lambda: not gets_in(keys, leaves.key))
             assert revoking.is_alive(), "before the database has answered"
-            assert gets_in(keys, stays.key)
+            assert gets_in(keys, long_requests.key)
             revoking.join()
 
 
@@ -311,7 +311,7 @@ def test_a_key_that_is_revoked_while_it_is_read_is_not_let_in_again(
     key_id = issued.view.key_id
     revoking = threading.Thread(target=keys.revoke, args=(key_id,))
 
-    def held(row: api_keys.KeyRow) -> keyring._Held:
+    def held(row: api_keys.KeyRow) -> keyring._CachedKey:
         found = real(row)
         revoking.start()
         until(lambda: key_id in keys._revoked_here and key_id.encode() not in keys._keys)

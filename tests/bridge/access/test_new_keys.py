@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from callmarket.bridge.access import key_text, keyring
-from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.authenticator import Authenticator
 from callmarket.bridge.access.issue import NewKey, issue
 from callmarket.bridge.access.keyring import _LOOK_PAUSE_S, CATCHING_UP_MAX, Keyring, insert
 from callmarket.bridge.api.clock import system_clock
@@ -75,18 +75,18 @@ def test_each_of_many_new_keys_is_let_in_the_first_time(
     async def ask() -> None:
         for _ in range(10):
             key = await asyncio.to_thread(made_elsewhere, own_url)
-            assert (await Door(keys).enter(header(key), "peer")).name == "new"
+            assert (await Authenticator(keys).enter(header(key), "peer")).name == "new"
 
     asyncio.run(ask())
 
 
 def test_keys_that_are_none_share_a_few_looks(keys: Counting) -> None:
     """However many ask from wherever: so many looks as pauses between them fit in, and each is one row."""
-    door = Door(keys)
+    authenticator = Authenticator(keys)
     unknown = [key_text.make()[0] for _ in range(4 * CATCHING_UP_MAX)]
 
     async def ask() -> list[object]:
-        asked = (door.enter(header(key), f"10.0.{n // 250}.{n % 250}") for n, key in enumerate(unknown))
+        asked = (authenticator.enter(header(key), f"10.0.{n // 250}.{n % 250}") for n, key in enumerate(unknown))
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
     before, began_s = keys.looks, time.monotonic()
@@ -97,11 +97,11 @@ def test_keys_that_are_none_share_a_few_looks(keys: Counting) -> None:
 
 def test_a_malformed_key_causes_no_look_at_the_table(keys: Counting, own_url: str) -> None:
     """Nor is a peer that fails too often."""
-    door, peer = Door(keys), "10.0.0.1"
+    authenticator, peer = Authenticator(keys), "10.0.0.1"
 
     async def fail(authorization: bytes | None) -> Exception:
         try:
-            await door.enter(authorization, peer)
+            await authenticator.enter(authorization, peer)
         except (Unauthorized, TooManyRequests) as error:
             return error
         raise AssertionError("let in")
@@ -122,13 +122,13 @@ def test_a_database_that_does_not_answer_keeps_nobody_for_long(
     known = made_elsewhere(own_url)
 
     async def ask() -> None:
-        door = Door(keys)
-        assert (await door.enter(header(known), "a")).name == "new"
+        authenticator = Authenticator(keys)
+        assert (await authenticator.enter(header(known), "a")).name == "new"
         with own_server.frozen():
             for _ in range(2):
                 with pytest.raises(Unauthorized):
-                    await door.enter(header(key_text.make()[0]), "b")
-                assert (await door.enter(header(known), "a")).name == "new"
+                    await authenticator.enter(header(key_text.make()[0]), "b")
+                assert (await authenticator.enter(header(known), "a")).name == "new"
 
     asyncio.run(ask())
 

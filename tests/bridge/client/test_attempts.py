@@ -13,10 +13,10 @@ import pytest
 from callmarket import Invalid, NotFound, NotLeader, Refused, TooManyRequests, Unavailable, UnknownOutcome
 from callmarket.bridge.api.errors import ExchangeError, Forbidden
 from callmarket.bridge.client import InDoubt
-from callmarket.bridge.client.answers import Answer, Fault
-from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Again, Attempts, Done
+from callmarket.bridge.client.answers import Answer, TransportFailure
+from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, PAUSE_FIRST_S, PAUSE_S_MAX, Attempts, Done, RetryAfter
 from callmarket.bridge.client.call import Call, reader, target
-from callmarket.bridge.client.places import Places
+from callmarket.bridge.client.endpoints import Endpoints
 from callmarket.bridge.client.wire import settings_of
 from callmarket.bridge.server.problems import body_of, problem_of
 from callmarket.engine.events import Rejected
@@ -24,8 +24,8 @@ from callmarket.engine.reject import Reject
 
 BID: Call[int] = Call("POST", "/bids", reader(int), b"{}", command_id="one")
 LOOK: Call[int] = Call("GET", "/bids", reader(int))
-NOT_SENT = Fault("ConnectError", sent=False)
-CUT = Fault("ReadError", sent=True)
+NOT_SENT = TransportFailure("ConnectError", sent=False)
+CUT = TransportFailure("ReadError", sent=True)
 URLS = ("https://a.example", "https://b.example", "https://c.example")
 
 
@@ -34,20 +34,20 @@ def problem(error: Exception) -> Answer:
     return Answer(told.status, body_of(told))
 
 
-def attempts(call: Call[int], *, places: Places | None = None, timeout_s: float = 60.0) -> Attempts[int]:
-    return Attempts(call, places or Places(URLS[0], False), timeout_s, 0.0, lambda: 1.0)
+def attempts(call: Call[int], *, endpoints: Endpoints | None = None, timeout_s: float = 60.0) -> Attempts[int]:
+    return Attempts(call, endpoints or Endpoints(URLS[0], False), timeout_s, 0.0, lambda: 1.0)
 
 
-def pauses(of: Attempts[int], outcome: Answer | Fault) -> tuple[list[float], Exception]:
+def pauses(of: Attempts[int], outcome: Answer | TransportFailure) -> tuple[list[float], Exception]:
     """All pauses until it gives up, and how it does."""
     found: list[float] = []
     now_s = 0.0
     for _ in range(1_000):
         try:
-            step = of.heard(outcome, now_s)
+            step = of.on_response(outcome, now_s)
         except ExchangeError as error:
             return found, error
-        assert isinstance(step, Again)
+        assert isinstance(step, RetryAfter)
         found.append(step.pause_s)
         now_s += step.pause_s
     raise AssertionError("it never gives up")
@@ -87,7 +87,7 @@ def test_it_is_sent_again_after_pauses_that_grow_until_the_deadline(call: Any, o
 )
 def test_what_is_decided_is_raised_at_once_and_as_it_was(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
-        attempts(BID).heard(problem(error), 0.0)
+        attempts(BID).on_response(problem(error), 0.0)
     shown = {name: value for name, value in vars(error).items() if name != "expected"}
     assert {name: vars(caught.value)[name] for name in shown} == shown
 
@@ -96,18 +96,18 @@ def test_a_doubt_ends_with_a_result_or_a_refusal_and_nothing_else() -> None:
     """After a reply was lost, `Forbidden` and "nothing happened" are about the retry, not about the first attempt."""
     for outcome in (problem(Forbidden("revoked")), problem(Invalid("x", 1, "y")), Answer(404, b"")):
         one = attempts(BID)
-        one.heard(CUT, 0.0)
+        one.on_response(CUT, 0.0)
         with pytest.raises(InDoubt) as caught:
-            one.heard(outcome, 0.1)
+            one.on_response(outcome, 0.1)
         assert caught.value.command_id == "one"
         assert next(caught.value.again()) is BID
     one = attempts(BID)
-    one.heard(CUT, 0.0)
+    one.on_response(CUT, 0.0)
     with pytest.raises(Refused):
-        one.heard(problem(Refused(Rejected(Reject.BID_WON, "bid_id", 1, ""), 4)), 0.1)
+        one.on_response(problem(Refused(Rejected(Reject.BID_WON, "bid_id", 1, ""), 4)), 0.1)
     one = attempts(BID)
-    one.heard(CUT, 0.0)
-    assert one.heard(Answer(200, b"5"), 0.1) == Done(5)
+    one.on_response(CUT, 0.0)
+    assert one.on_response(Answer(200, b"5"), 0.1) == Done(5)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_doubt_ends_with_a_result_or_a_refusal_and_nothing_else() -> None:
 def test_no_later_failure_takes_a_doubt_away(lost: Any, seqs: range, later: Any) -> None:
     """That the retries never arrived says nothing of the first attempt; nor are the rows forgotten that it told of."""
     one = attempts(BID)
-    one.heard(lost, 0.0)
+    one.on_response(lost, 0.0)
     _, error = pauses(one, later)
     assert isinstance(error, InDoubt)
     assert error.seqs == seqs
@@ -140,16 +140,16 @@ def test_no_later_failure_takes_a_doubt_away(lost: Any, seqs: range, later: Any)
 
 def test_an_answer_that_is_no_result_leaves_a_doubt() -> None:
     with pytest.raises(InDoubt):
-        attempts(BID).heard(Answer(200, b"<html>"), 0.0)
+        attempts(BID).on_response(Answer(200, b"<html>"), 0.0)
     with pytest.raises(Unavailable, match="404"):
-        attempts(BID).heard(Answer(404, b"<html>"), 0.0)
+        attempts(BID).on_response(Answer(404, b"<html>"), 0.0)
 
 
 def test_it_waits_as_long_as_it_is_told_and_not_in_vain() -> None:
-    step = attempts(BID).heard(problem(TooManyRequests("slow down", 7.5)), 0.0)
-    assert step == Again(7.5)
+    step = attempts(BID).on_response(problem(TooManyRequests("slow down", 7.5)), 0.0)
+    assert step == RetryAfter(7.5)
     with pytest.raises(TooManyRequests) as caught:
-        attempts(BID, timeout_s=5.0).heard(problem(TooManyRequests("slow down", 7.5)), 0.0)
+        attempts(BID, timeout_s=5.0).on_response(problem(TooManyRequests("slow down", 7.5)), 0.0)
     assert caught.value.retry_after_s == 7.5
 
 
@@ -158,7 +158,7 @@ def test_pauses_double_from_the_first_to_the_longest_and_are_cut_by_chance() -> 
     whole = pauses(attempts(LOOK), CUT)[0]
     assert whole[:5] == [PAUSE_FIRST_S * 2**number for number in range(5)]
     assert max(whole) == PAUSE_S_MAX == whole[-1]
-    half = Attempts(LOOK, Places(URLS[0], False), 60.0, 0.0, lambda: 0.0)
+    half = Attempts(LOOK, Endpoints(URLS[0], False), 60.0, 0.0, lambda: 0.0)
     assert pauses(half, CUT)[0][:5] == [one / 2 for one in whole[:5]]
 
 
@@ -174,25 +174,25 @@ def test_an_attempt_takes_no_longer_than_it_may_or_than_there_is_time() -> None:
 
 def test_who_is_sent_back_to_where_he_was_told_no_asks_the_next() -> None:
     """Two processes that each take the other for the leader, or one that takes itself for it, keep nobody."""
-    of = attempts(LOOK, places=Places(",".join(URLS), False))
-    of.heard(problem(NotLeader("stands by", URLS[0], 0.2)), 0.0)
+    of = attempts(LOOK, endpoints=Endpoints(",".join(URLS), False))
+    of.on_response(problem(NotLeader("stands by", URLS[0], 0.2)), 0.0)
     assert of.url == URLS[1]
 
 
 def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_first() -> None:
-    places = Places(",".join(URLS), False)
-    one = attempts(BID, places=places)
+    endpoints = Endpoints(",".join(URLS), False)
+    one = attempts(BID, endpoints=endpoints)
     assert one.url == URLS[0]
-    assert one.heard(problem(NotLeader("not me", URLS[2], 0.1)), 0.0) == Again(0.0)
+    assert one.on_response(problem(NotLeader("not me", URLS[2], 0.1)), 0.0) == RetryAfter(0.0)
     assert one.url == URLS[2]
-    assert one.heard(NOT_SENT, 0.0) == Again(0.0)
+    assert one.on_response(NOT_SENT, 0.0) == RetryAfter(0.0)
     assert one.url == URLS[0]
-    step = one.heard(NOT_SENT, 0.0)
-    assert isinstance(step, Again)
+    step = one.on_response(NOT_SENT, 0.0)
+    assert isinstance(step, RetryAfter)
     assert step.pause_s > 0
     assert one.url == URLS[1]
-    assert one.heard(Answer(200, b"1"), 0.0) == Done(1)
-    assert attempts(LOOK, places=places).url == URLS[1], "the next call begins where one was answered"
+    assert one.on_response(Answer(200, b"1"), 0.0) == Done(1)
+    assert attempts(LOOK, endpoints=endpoints).url == URLS[1], "the next call begins where one was answered"
 
 
 def test_times_of_any_zone_are_asked_for_as_the_same_moment() -> None:
@@ -203,9 +203,9 @@ def test_times_of_any_zone_are_asked_for_as_the_same_moment() -> None:
 
 def test_a_stranger_is_never_asked() -> None:
     """The key goes to the addresses that were given, whatever a problem names."""
-    one = attempts(BID, places=Places(",".join(URLS), False))
+    one = attempts(BID, endpoints=Endpoints(",".join(URLS), False))
     for _ in range(10):
-        one.heard(problem(NotLeader("not me", "https://evil.example", 0.1)), 0.0)
+        one.on_response(problem(NotLeader("not me", "https://evil.example", 0.1)), 0.0)
         assert one.url in URLS
 
 
@@ -229,19 +229,19 @@ def test_a_stranger_is_never_asked() -> None:
 )
 def test_addresses_are_checked(url: str) -> None:
     with pytest.raises(Invalid) as caught:
-        Places(url, False)
+        Endpoints(url, False)
     assert "secret" not in str(caught.value)
 
 
 def test_plain_http_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("http://127.0.0.1:8321", "http://localhost:1", "http://[::1]:2", "http://market.localhost:1"):
-        assert Places(url, False).urls == (url,)
+        assert Endpoints(url, False).urls == (url,)
     for host in ("evillocalhost", "localhost.evil.example", "127.0.0.1.evil.example", "128.0.0.1", "0.0.0.0", "[::2]"):
         with pytest.raises(Invalid, match="https"):
-            Places(f"http://{host}:1", False)
-    assert Places("http://market.example", True).urls == ("http://market.example",)
+            Endpoints(f"http://{host}:1", False)
+    assert Endpoints("http://market.example", True).urls == ("http://market.example",)
     monkeypatch.setenv("CALLMARKET_ALLOW_PLAIN_HTTP", "true")
-    assert settings_of("http://market.example", "cmk_x", 1.0).places.urls == ("http://market.example",)
+    assert settings_of("http://market.example", "cmk_x", 1.0).endpoints.urls == ("http://market.example",)
 
 
 def test_the_key_is_in_no_text() -> None:
@@ -261,4 +261,4 @@ def test_refusals_of_a_newer_market_are_no_crash() -> None:
         problem_of(Refused(Rejected(Reject.BID_WON, "bid_id", 1, ""), 4)), reason="SOMETHING_NEW"
     )
     with pytest.raises(Unavailable, match="newer market"):
-        attempts(BID).heard(Answer(409, body_of(told)), 0.0)
+        attempts(BID).on_response(Answer(409, body_of(told)), 0.0)

@@ -11,26 +11,26 @@ import pytest
 from callmarket import Invalid, Unauthorized, Unavailable
 from callmarket.bridge.client import streaming
 from callmarket.bridge.client.streaming import Listening
-from callmarket.bridge.feed.frames import Row, watermark
+from callmarket.bridge.feed.encoded import FeedRow, watermark
 from callmarket.bridge.feed.messages import Message
 from tests.support.sealed import story
 
-ROWS = [row for row in (Row(row.entry, row.events, 0) for row in story(3, 400).rows) if row.frames]
-LONG = [row for row in ROWS if len(row.frames) > 2]
+ROWS = [row for row in (FeedRow(row.entry, row.events, 0) for row in story(3, 400).rows) if row.messages]
+LONG = [row for row in ROWS if len(row.messages) > 2]
 
 
-def events_of(row: Row) -> list[httpx2.ServerSentEvent]:
+def events_of(row: FeedRow) -> list[httpx2.ServerSentEvent]:
     """The last message of a row carries the row's id; those before it that of the row before."""
-    ids = [*[str(row.frames[0].seq - 1)] * (len(row.frames) - 1), str(row.frames[0].seq)]
-    return [event(frame.data.decode(), one) for frame, one in zip(row.frames, ids, strict=True)]
+    ids = [*[str(row.messages[0].seq - 1)] * (len(row.messages) - 1), str(row.messages[0].seq)]
+    return [event(frame.data.decode(), one) for frame, one in zip(row.messages, ids, strict=True)]
 
 
 def event(data: str, last_id: str = "", kind: str = "message") -> httpx2.ServerSentEvent:
     return httpx2.ServerSentEvent(kind, data, last_id)
 
 
-def messages_of(row: Row) -> list[Message]:
-    return [msgspec.json.decode(frame.data, type=Message) for frame in row.frames]
+def messages_of(row: FeedRow) -> list[Message]:
+    return [msgspec.json.decode(frame.data, type=Message) for frame in row.messages]
 
 
 def listening(after_seq: int = 0) -> Listening:
@@ -56,12 +56,12 @@ def test_a_filter_that_is_none_is_refused_before_anybody_is_asked() -> None:
 def test_a_row_is_told_when_it_is_whole() -> None:
     stream = listening()
     for row in ROWS:
-        seq = row.frames[0].seq
+        seq = row.messages[0].seq
         *parts, last = events_of(row)
         for part in parts:
-            assert stream.hear(part) == []
+            assert stream.on_event(part) == []
             assert stream.seen_seq < seq
-        assert stream.hear(last) == messages_of(row)
+        assert stream.on_event(last) == messages_of(row)
         assert stream.seen_seq == seq
         assert stream.target.endswith(f"after_seq={seq}")
 
@@ -70,33 +70,33 @@ def test_what_was_not_whole_is_told_anew() -> None:
     row, stream = LONG[0], listening()
     stream.headers()
     for part in events_of(row)[:-1]:
-        assert stream.hear(part) == []
+        assert stream.on_event(part) == []
     stream.headers()
-    told = [message for one in events_of(row) for message in stream.hear(one)]
+    told = [message for one in events_of(row) for message in stream.on_event(one)]
     assert told == messages_of(row), "once, and all of it"
 
 
 def test_how_far_all_is_durable_counts_as_seen() -> None:
     stream = listening()
     (frame,) = watermark(9)
-    (told,) = stream.hear(event(frame.data.decode(), "9"))
+    (told,) = stream.on_event(event(frame.data.decode(), "9"))
     assert msgspec.json.encode(told) == frame.data
     assert stream.seen_seq == 9
-    assert stream.hear(event("")) == [], "that it is alive is no news"
+    assert stream.on_event(event("")) == [], "that it is alive is no news"
 
 
 def test_an_end_is_none_of_the_stream_unless_the_key_has_ended() -> None:
     stream = listening(5)
     for data in ('{"reason":"handed over","resume_after_seq":7}', "no JSON", "{}"):
-        assert stream.hear(event(data, "5", "end")) == []
+        assert stream.on_event(event(data, "5", "end")) == []
     assert stream.seen_seq == 5
     with pytest.raises(Unauthorized, match="revoked"):
-        stream.hear(event('{"reason":"revoked","key_ended":true}', "5", "end"))
+        stream.on_event(event('{"reason":"revoked","key_ended":true}', "5", "end"))
 
 
 def test_what_is_not_understood_is_one_to_go_on_after() -> None:
     with pytest.raises(Unavailable, match="not understood"):
-        listening().hear(event('{"type":"nonsense"}', "1"))
+        listening().on_event(event('{"type":"nonsense"}', "1"))
 
 
 def test_a_row_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,6 +105,6 @@ def test_a_row_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "ROW_MESSAGES_MAX", len(parts))
     stream = listening()
     for part in parts:
-        assert stream.hear(part) == []
+        assert stream.on_event(part) == []
     with pytest.raises(Unavailable, match="without end"):
-        stream.hear(parts[-1])
+        stream.on_event(parts[-1])

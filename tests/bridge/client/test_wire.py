@@ -12,9 +12,9 @@ import pytest
 from callmarket import Conflict, Invalid, NotFound, NotLeader, TooManyRequests, Unavailable, UnknownOutcome
 from callmarket.bridge.api.errors import AccessDenied, ExchangeError, Forbidden, Gone, Unauthorized
 from callmarket.bridge.api.problem import Problem
-from callmarket.bridge.client.answers import Answer, Puzzling, error_of
+from callmarket.bridge.client.answers import Answer, UnrecognizedResponse, error_of
 from callmarket.bridge.client.call import Call, check_command_id, reader
-from callmarket.bridge.client.places import PLACES_MAX, Places
+from callmarket.bridge.client.endpoints import PLACES_MAX, Endpoints
 from callmarket.bridge.client.wire import answer_of, fault_of, headers_of, options, settings_of, timeouts
 from callmarket.bridge.server.problems import DATABASE_DENIED, body_of, problem_of
 from callmarket.engine.limits import SEQ_MAX
@@ -61,7 +61,7 @@ def test_who_is_to_wait_and_is_not_told_how_long_waits_a_moment() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"type": "/problems/of-another", "status": 400}'])
 def test_what_is_none_of_the_markets_answers_is_a_puzzle(body: bytes) -> None:
-    assert isinstance(error_of(Answer(400, body)), Puzzling)
+    assert isinstance(error_of(Answer(400, body)), UnrecognizedResponse)
 
 
 def test_only_a_status_of_success_is_a_result() -> None:
@@ -155,7 +155,7 @@ def test_wrong_settings_of_a_client_are_named(said: dict[str, Any], field: str) 
 def test_settings_of_a_client_may_be_as_large_as_their_bounds() -> None:
     urls = [f"https://a{number}" for number in range(PLACES_MAX)]
     settings = settings_of(" , ".join(urls), "!" * 100 + "~" * 100, 86_400.0)
-    assert settings.places.urls == tuple(urls)
+    assert settings.endpoints.urls == tuple(urls)
     assert settings.timeout_s == 86_400.0
     check_command_id("c" * 123)
     with pytest.raises(Invalid, match="command_id"):
@@ -163,12 +163,12 @@ def test_settings_of_a_client_may_be_as_large_as_their_bounds() -> None:
 
 
 def test_an_address_is_known_however_it_ends() -> None:
-    places = Places("https://a/,https://b/market", False)
-    assert places.urls == ("https://a", "https://b/market")
-    assert [places.index_of(url) for url in ("https://a", "https://a/", "https://b/market/", "https://b")] == [
+    endpoints = Endpoints("https://a/,https://b/market", False)
+    assert endpoints.urls == ("https://a", "https://b/market")
+    assert [endpoints.index_of(url) for url in ("https://a", "https://a/", "https://b/market/", "https://b")] == [
         0,
         0,
         1,
         None,
     ]
-    assert places.index_of("https://[::1") is None
+    assert endpoints.index_of("https://[::1") is None

@@ -18,7 +18,7 @@ import pytest
 from callmarket import AsyncExchange, Exchange, ManualClock, open_exchange
 from callmarket.bridge.api.errors import Invalid, Unavailable
 from callmarket.bridge.feed import limits
-from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.persistence.archive.journal import ArchivedJournal
 from callmarket.persistence.archive.prune import carry_out, plan
 from callmarket.persistence.journal.postgres import PostgresJournal
@@ -35,8 +35,8 @@ from tests.support.victim import ROOT
 def journaled(url: str, after_seq: int = 0) -> list[Said]:
     """All that there is to say of a journal."""
     with PostgresJournal(url, 0, reader=True) as journal:
-        rows = [Row(row.entry, row.events, 0) for row in journal.read(after_seq)]
-    return [msgspec.json.decode(frame.data) for row in rows for frame in row.frames]
+        rows = [FeedRow(row.entry, row.events, 0) for row in journal.read(after_seq)]
+    return [msgspec.json.decode(encoded.data) for row in rows for encoded in row.messages]
 
 
 @awaited
@@ -45,26 +45,28 @@ async def test_the_book_of_the_exchange_can_be_rebuilt_from_the_stream(
 ) -> None:
     """Over a restart too: the feed begins anew, the stream does not."""
     furnish(market, "a", "b", tokens=100_000)
-    desk, client = AsyncExchange(market), ClientStream()
+    exchange, client = AsyncExchange(market), ClientStream()
     reading = asyncio.create_task(read(client, await market.node.feed.subscribe(after_seq=0), 10**9))
-    await desk.offer_slot("m", "s1")
-    await asyncio.gather(*(desk.place_bid("m", "ab"[number % 2], f"t{number}", 5 + number) for number in range(300)))
-    await desk.clear_round("m")
+    await exchange.offer_slot("m", "s1")
+    await asyncio.gather(
+        *(exchange.place_bid("m", "ab"[number % 2], f"t{number}", 5 + number) for number in range(300))
+    )
+    await exchange.clear_round("m")
     market.close()
     await reading
     assert client.end == {"reason": "it was handed over", "resume_after_seq": client.last_id, "key_ended": False}
     with open_exchange(database_url, clock=clock) as again:
-        desk = AsyncExchange(again)
+        exchange = AsyncExchange(again)
         assert client.last_id == again.durable_seq
         subscription = await again.node.feed.subscribe(after_seq=client.last_id)
-        await desk.offer_slot("m", "s2")
-        seq = (await desk.place_bid("m", "a", "late", 7)).stamp.seq
+        await exchange.offer_slot("m", "s2")
+        seq = (await exchange.place_bid("m", "a", "late", 7)).stamp.seq
         await read(client, subscription, seq)
         assert client.kept == journaled(database_url)
         book = ClientBook()
         for said in client.kept:
             book.hear(said)
-        theirs = msgspec.to_builtins(await desk.get_order_book("m"))
+        theirs = msgspec.to_builtins(await exchange.get_order_book("m"))
         assert book.book("m") == {"bids": list(theirs["bids"]), "asks": list(theirs["asks"])}
         assert [bid["task_id"] for bid in theirs["bids"]] == ["late"]
 
@@ -75,7 +77,7 @@ def test_nothing_leaves_while_the_database_is_frozen(own_server: OwnServer, own_
     async def run(market: Exchange) -> None:
         quick, client = AsyncExchange(market.acknowledging("applied")), ClientStream()
         reading = asyncio.create_task(read(client, await market.node.feed.subscribe(after_seq=0), 50))
-        watch = market.node.feed.awards_of("a")
+        waiter = market.node.feed.awards_of("a")
         while not client.kept:  # noqa: ASYNC110 -- it is the client that must hear it, not an event of ours
             await asyncio.sleep(0.01)
         with own_server.frozen():
@@ -85,12 +87,12 @@ def test_nothing_leaves_while_the_database_is_frozen(own_server: OwnServer, own_
             ) < 49:
                 pass
             assert (await quick.clear_round("m")).stamp.seq == 50
-            assert not await watch.wait(0, 0.3)
+            assert not await waiter.wait(0, 0.3)
             assert client.said("bid.placed", "slot.offered", "round") == []
             assert client.last_id is not None
             assert client.last_id <= market.durable_seq < seq
         await asyncio.wait_for(reading, WAIT_S_MAX)
-        assert await watch.wait(0, WAIT_S_MAX)
+        assert await waiter.wait(0, WAIT_S_MAX)
         assert client.kept == journaled(own_url)
         assert len(client.said("round")) == 1
 
@@ -101,7 +103,7 @@ def test_nothing_leaves_while_the_database_is_frozen(own_server: OwnServer, own_
 
 def test_a_stream_cannot_begin_before_a_cut(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says from where it can be had, at the beginning and for who was caught up with by the cut."""
-    monkeypatch.setattr(limits, "RING_ROWS_MAX", 3)
+    monkeypatch.setattr(limits, "RECENT_ROWS_MAX", 3)
     with open_exchange(database_url) as market:
         furnish(market, *(f"a{number}" for number in range(30)))
         with PostgresJournal(database_url, 0, reader=True) as journal, PostgresSnapshots(database_url, 0) as snapshots:

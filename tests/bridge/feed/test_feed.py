@@ -17,12 +17,12 @@ import pytest
 
 from callmarket.bridge.api.errors import Invalid, Unavailable
 from callmarket.bridge.feed import limits, sse
+from callmarket.bridge.feed.broker import BEHIND
+from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.bridge.feed.filters import Filter, filter_of
-from callmarket.bridge.feed.frames import Row
-from callmarket.bridge.feed.hub import BEHIND
 from callmarket.bridge.feed.source import Feed
 from callmarket.bridge.feed.subscription import SLOW_READER, Subscription
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.errors import Fenced
 from callmarket.persistence.journal import memory
@@ -46,7 +46,7 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 class Source:
     """Rows that become durable: first in a journal, then in a feed."""
 
-    def __init__(self, rows: Sequence[Sealed], before: int = 0) -> None:
+    def __init__(self, rows: Sequence[SealedRow], before: int = 0) -> None:
         """`before` rows are there before the feed begins."""
         self.rows = rows
         self.database = MemoryDatabase()
@@ -76,9 +76,11 @@ class Source:
 
     def said(self, wanted: Filter | None = None, after_seq: int = 0) -> list[Said]:
         """All that a client must have been told in the end."""
-        rows = [Row(row.entry, row.events, 0) for row in self.rows if row.entry.seq > after_seq]
-        frames = [frame for row in rows for frame in row.frames if wanted is None or wanted.lets_through(frame)]
-        return [msgspec.json.decode(frame.data) for frame in frames]
+        rows = [FeedRow(row.entry, row.events, 0) for row in self.rows if row.entry.seq > after_seq]
+        messages = [
+            encoded for row in rows for encoded in row.messages if wanted is None or wanted.lets_through(encoded)
+        ]
+        return [msgspec.json.decode(encoded.data) for encoded in messages]
 
 
 async def read(client: ClientStream, subscription: Subscription, until_seq: int) -> None:
@@ -107,7 +109,7 @@ def _quick_watermark(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ring that turns fast, and small slices."""
-    monkeypatch.setattr(limits, "RING_ROWS_MAX", 60)
+    monkeypatch.setattr(limits, "RECENT_ROWS_MAX", 60)
     monkeypatch.setattr(limits, "SLICE_ROWS", 7)
     monkeypatch.setattr(limits, "CHUNK_BYTES", 500)
 
@@ -269,7 +271,7 @@ async def test_messages_that_were_handed_out_take_no_room_in_the_queue(monkeypat
 async def test_a_queue_is_bounded_by_its_messages_however_few_rows_they_are_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of a row are taken, or none; and what waits is counted in messages and in bytes, and to nought at the end."""
     source = Source(story(3, 400).rows)
-    sizes = [len(Row(row.entry, row.events, 0).frames) for row in source.rows]
+    sizes = [len(FeedRow(row.entry, row.events, 0).messages) for row in source.rows]
     most = max(sizes) + 3
     assert most > 6, "no row has several messages"
     monkeypatch.setattr(limits, "QUEUE_MESSAGES_MAX", most)
@@ -330,9 +332,9 @@ async def test_a_loop_that_falls_behind_ends_its_streams_and_misses_nothing() ->
     subscription = await source.feed.subscribe(after_seq=0)
     await read(client, await source.feed.subscribe(after_seq=0), 0)
     await subscription.next(WAIT_S)
-    with source.feed.awards_of("agent0") as watch:
+    with source.feed.awards_of("agent0") as waiter:
         source.bring()
-        assert await watch.wait(0, WAIT_S), "it may have missed one, so it looks"
+        assert await waiter.wait(0, WAIT_S), "it may have missed one, so it looks"
     await asyncio.wait_for(subscription.ended.wait(), WAIT_S)
     assert subscription.end is not None
     assert subscription.end.reason == BEHIND
@@ -346,9 +348,9 @@ async def test_a_loop_that_falls_behind_ends_its_streams_and_misses_nothing() ->
 async def test_a_loop_that_fell_behind_goes_on_where_the_ring_buffer_ends() -> None:
     """With somebody who waits for an award all the while, so that the loop never rests and begins anew."""
     source = Source(bids(200))
-    with source.feed.awards_of("agent0") as watch:
+    with source.feed.awards_of("agent0") as waiter:
         source.bring(150)
-        assert await watch.wait(0, WAIT_S), "it may have missed one, so it looks"
+        assert await waiter.wait(0, WAIT_S), "it may have missed one, so it looks"
         with await source.feed.subscribe() as subscription:
             source.bring(20)
             assert await told(subscription, 20) == list(range(151, 171))
@@ -386,8 +388,8 @@ async def test_the_end_of_a_leader_ends_its_streams_after_the_last_row() -> None
     source = Source(bids(30))
     clients = [ClientStream() for _ in range(3)]
     readers = [asyncio.create_task(read(client, await source.feed.subscribe(after_seq=0), 10**9)) for client in clients]
-    watch = source.feed.awards_of("agent0")
-    waiting = asyncio.create_task(watch.wait(0, WAIT_S))
+    waiter = source.feed.awards_of("agent0")
+    waiting = asyncio.create_task(waiter.wait(0, WAIT_S))
     await asyncio.sleep(0.01)
     source.bring()
     source.feed.end("it was handed over")
@@ -449,13 +451,13 @@ async def test_a_subscriber_to_the_watermark_alone_is_woken_by_it() -> None:
 @awaited
 async def test_the_watermark_is_sent_at_intervals_under_any_load() -> None:
     source = Source(bids(60), before=10)
-    hub, planned = source.feed._hub_here(), list[tuple[float, Callable[[], None]]]()
-    hub._loop = SimpleNamespace(call_later=lambda *call: planned.append(call))  # type: ignore[misc,assignment]
+    broker, planned = source.feed._hub_here(), list[tuple[float, Callable[[], None]]]()
+    broker._loop = SimpleNamespace(call_later=lambda *call: planned.append(call))  # type: ignore[misc,assignment]
     with await source.feed.subscribe() as subscription:
         await subscription.next(WAIT_S)
         for seq in (20, 30, 40, 50, 60, 70):
             source.bring(seq - source.feed.seq)
-            while hub.dispatched_seq < seq:  # noqa: ASYNC110 -- it is what is waited for
+            while broker.dispatched_seq < seq:  # noqa: ASYNC110 -- it is what is waited for
                 await asyncio.sleep(0)
             if seq in (40, 70):
                 ((in_s, tell),) = planned

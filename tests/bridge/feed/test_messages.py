@@ -14,11 +14,11 @@ from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.markets import get_order_book
 from callmarket.bridge.api.queries import Moment
 from callmarket.bridge.feed import limits, sse
+from callmarket.bridge.feed.encoded import EncodedMessage, FeedRow, size_of, watermark
 from callmarket.bridge.feed.filters import Filter, Index, filter_of
-from callmarket.bridge.feed.frames import Frame, Row, size_of, watermark
 from callmarket.bridge.feed.messages import Message, WatermarkMessage
 from callmarket.bridge.feed.rows import messages_of
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.core import Engine
 from callmarket.engine.events import one_by_one
 from callmarket.engine.limits import RULES
@@ -44,12 +44,12 @@ def plain(state: State, market_id: str) -> dict[str, Any]:
     return {"bids": list(book["bids"]), "asks": list(book["asks"])}
 
 
-def said_of(row: Sealed) -> list[dict[str, Any]]:
+def said_of(row: SealedRow) -> list[dict[str, Any]]:
     return [msgspec.json.decode(msgspec.json.encode(message)) for message in messages_of(row.entry, row.events)]
 
 
-def row_of(row: Sealed) -> Row:
-    return Row(row.entry, row.events, len(row.events_json))
+def row_of(row: SealedRow) -> FeedRow:
+    return FeedRow(row.entry, row.events, len(row.events_json))
 
 
 def test_the_book_can_be_rebuilt_from_all_messages(seed: int) -> None:
@@ -101,11 +101,11 @@ def test_types_are_decoded_by_their_union(seed: int) -> None:
 
 
 def test_text_of_a_row_carries_its_id_last() -> None:
-    frames = [Frame(5, WatermarkMessage(5)), Frame(5, WatermarkMessage(5))]
-    text = sse.encode([tuple(frames)])
+    messages = [EncodedMessage(5, WatermarkMessage(5)), EncodedMessage(5, WatermarkMessage(5))]
+    text = sse.encode([tuple(messages)])
     one = b'event: watermark\ndata: {"type":"watermark","durable_seq":5}\n\n'
     assert text == one + b"id: 5\n" + one
-    assert frames[0].text is frames[0].text, "encoded once for all"
+    assert messages[0].text is messages[0].text, "encoded once for all"
 
 
 @pytest.mark.parametrize("wrong", ["x", "-1", "1.0", "٣", " 1", "9" * 16, "9" * 5000, "1\n"])
@@ -121,14 +121,14 @@ def test_last_event_ids_are_parsed() -> None:
 def test_a_client_that_reads_the_text_in_any_pieces_has_each_message_once(seed: int) -> None:
     rng = random.Random(seed)
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
-    frames = [frame for row in rows for frame in row.frames]
-    deliveries = [row.frames for row in rows if row.frames]
+    messages = [encoded for row in rows for encoded in row.messages]
+    deliveries = [row.messages for row in rows if row.messages]
     text, client = sse.OPENING + sse.HEARTBEAT + sse.encode(deliveries), ClientStream()
     while text:
         size = rng.randint(1, 200)
         client.hear(text[:size])
         text = text[size:]
-    assert client.kept == [msgspec.json.decode(frame.data) for frame in frames]
+    assert client.kept == [msgspec.json.decode(encoded.data) for encoded in messages]
 
 
 class Wanting:
@@ -144,7 +144,7 @@ def test_the_index_finds_the_subscribers_that_want_a_message(seed: int) -> None:
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
     # Those of rules 1 name no market in rows that those of today do.
     rows += [row_of(row) for row in journal_of(golden_journal(1)).read()]
-    names = sorted({name for row in rows for frame in row.frames for name in frame.bidder_ids}) or ["a"]
+    names = sorted({name for row in rows for encoded in row.messages for name in encoded.bidder_ids}) or ["a"]
     markets = [f"market{number}" for number in range(3)]
 
     def some() -> Filter:
@@ -162,15 +162,15 @@ def test_the_index_finds_the_subscribers_that_want_a_message(seed: int) -> None:
         if rng.random() < 0.05 and there:
             index.discard(left := there.pop(rng.randrange(len(there))))
             index.discard(left)
-        for frame in row.frames:
-            found = list(index.who_wants(frame))
+        for encoded in row.messages:
+            found = list(index.who_wants(encoded))
             assert len(found) == len(set(found))
-            assert set(found) == {one for one in there if one.filter.lets_through(frame)}
+            assert set(found) == {one for one in there if one.filter.lets_through(encoded)}
 
 
 def test_filters_let_through_what_they_say() -> None:
     rows = bids(3, bidders=2)
-    (placed,) = row_of(rows[-1]).frames
+    (placed,) = row_of(rows[-1]).messages
     assert (placed.kind, placed.market_id, list(placed.bidder_ids)) == ("bid", "gpu", ["agent0"])
     assert filter_of().lets_through(placed)
     assert filter_of(["gpu"], ["bid"], "agent0").lets_through(placed)
@@ -184,13 +184,13 @@ def test_a_market_hears_of_its_own_bids_awards_and_slots_alone() -> None:
     for rules in (1, RULES):
         heard = set()
         for row in journal_of(golden_journal(rules)).read():
-            for said, frame in zip(said_of(row), row_of(row).frames, strict=True):
+            for said, encoded in zip(said_of(row), row_of(row).messages, strict=True):
                 if said["type"] in changes:
                     heard.add(said["type"])
                     assert (said["market_id"] is None) == (rules == 1)
                     for market_id in ("market0", "market1"):
                         passes = rules == 1 or said["market_id"] == market_id
-                        assert filter_of([market_id]).lets_through(frame) == passes
+                        assert filter_of([market_id]).lets_through(encoded) == passes
         assert heard == changes
 
 
@@ -212,10 +212,10 @@ def test_the_size_of_a_row_is_that_of_all_its_messages(seed: int) -> None:
     rows = [row_of(row) for row in story(seed % 1_000_000, COMMANDS).rows]
     # Not every random life has such a row.
     rows += [row_of(row) for row in journal_of(golden_journal(RULES)).read()]
-    several = [row.frames for row in rows if len(row.frames) > 1]
+    several = [row.messages for row in rows if len(row.messages) > 1]
     assert several
-    for frames in [*several, *(row.frames for row in rows if row.frames)]:
-        assert size_of(frames) == sum(len(frame.text) for frame in frames)
+    for messages in [*several, *(row.messages for row in rows if row.messages)]:
+        assert size_of(messages) == sum(len(encoded.text) for encoded in messages)
 
 
 def test_the_end_of_an_award_names_its_slot_and_its_bidder(seed: int) -> None:

@@ -44,59 +44,59 @@ def awaited(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 @awaited
 async def test_every_verb_works_over_asyncio(market: Exchange, clock: ManualClock) -> None:
     """CLR-4, SET-1, SET-4, BID-5: from the opening of a market to its sweep."""
-    desk = AsyncExchange(market)
-    assert (await desk.open_market("m", lease=timedelta(seconds=1))).seq == 1
+    exchange = AsyncExchange(market)
+    assert (await exchange.open_market("m", lease=timedelta(seconds=1))).seq == 1
     for name in ("a", "b"):
-        await desk.open_account(name)
-        assert (await desk.mint(name, 1_000, "grant:initial")).to_balance_tokens == 1_000
-    assert (await desk.transfer("a", "b", 100, "gift:any")).from_balance_tokens == 900
-    assert (await desk.burn("b", 100, "fee:any")).from_balance_tokens == 1_000
+        await exchange.open_account(name)
+        assert (await exchange.mint(name, 1_000, "grant:initial")).to_balance_tokens == 1_000
+    assert (await exchange.transfer("a", "b", 100, "gift:any")).from_balance_tokens == 900
+    assert (await exchange.burn("b", 100, "fee:any")).from_balance_tokens == 1_000
     for slot_id in ("s1", "s2", "s3"):
-        await desk.offer_slot("m", slot_id)
-    await desk.withdraw_slot("s3")
-    bid = await desk.place_bid("m", "a", "t1", 50)
-    assert (await desk.amend_bid(bid.bid_id, max_price_tokens=60)).max_price_tokens == 60
-    await desk.place_bid("m", "b", "t2", 40)
-    await desk.cancel_bid((await desk.place_bid("m", "b", "t3", 30)).bid_id)
-    await desk.place_bid("m", "b", "t4", 20)
-    cleared = await desk.clear_round("m")
+        await exchange.offer_slot("m", slot_id)
+    await exchange.withdraw_slot("s3")
+    bid = await exchange.place_bid("m", "a", "t1", 50)
+    assert (await exchange.amend_bid(bid.bid_id, max_price_tokens=60)).max_price_tokens == 60
+    await exchange.place_bid("m", "b", "t2", 40)
+    await exchange.cancel_bid((await exchange.place_bid("m", "b", "t3", 30)).bid_id)
+    await exchange.place_bid("m", "b", "t4", 20)
+    cleared = await exchange.clear_round("m")
     assert (cleared.clearing_price_tokens, len(cleared.awards)) == (20, 2)
-    settled = await desk.settle("s1", 19, 0.5, award_id=cleared.awards[0].award_id)
+    settled = await exchange.settle("s1", 19, 0.5, award_id=cleared.awards[0].award_id)
     assert (settled.price_tokens, settled.stamp.durable) == (20, True)
-    assert (await desk.void("s2")).released_tokens == 20
-    assert (await desk.wallet("a")).balance_tokens == 880
-    assert (await desk.get_order_book("m")).bids_total == 0
+    assert (await exchange.void("s2")).released_tokens == 20
+    assert (await exchange.wallet("a")).balance_tokens == 880
+    assert (await exchange.get_order_book("m")).bids_total == 0
     clock.set_us(START_US + 2_000_000)
-    assert not (await desk.refund_unfilled()).more_due
+    assert not (await exchange.refund_unfilled()).more_due
     assert market.verify().ok
 
 
 @awaited
 async def test_async_methods_raise_the_errors_of_the_blocking_ones(market: Exchange) -> None:
-    desk = AsyncExchange(market)
+    exchange = AsyncExchange(market)
     with pytest.raises(Refused) as caught:
-        await desk.clear_round("none")
+        await exchange.clear_round("none")
     assert (caught.value.reason, caught.value.seq) == (Reject.MARKET_UNKNOWN, 1)
     with pytest.raises(Invalid):
-        await desk.open_account("no name")
+        await exchange.open_account("no name")
     with pytest.raises(Invalid):
-        await desk.submit([], ack="applied")
+        await exchange.submit([], ack="applied")
     with pytest.raises(Invalid):
-        await desk.submit([open_account.request("a")], ack="soon")  # type: ignore[arg-type]
+        await exchange.submit([open_account.request("a")], ack="soon")  # type: ignore[arg-type]
     assert last_seq(market) == 1
     market.close()
     with pytest.raises(Unavailable, match="closed"):
-        await desk.open_account("a")
+        await exchange.open_account("a")
 
 
 @awaited
 async def test_acknowledging_and_acting_are_taken_over(market: Exchange) -> None:
     furnish(market, "a", "b")
-    desk = AsyncExchange(market.acting_as("b").acknowledging("applied"))
+    exchange = AsyncExchange(market.acting_as("b").acknowledging("applied"))
     with pytest.raises(Refused) as caught:
-        await desk.place_bid("m", "a", "t", 5)
+        await exchange.place_bid("m", "a", "t", 5)
     assert (caught.value.reason, caught.value.value) == (Reject.NOT_PERMITTED, "b")
-    replies = accepted(await desk.submit([open_account.request(f"n{number}") for number in range(1_000)]))
+    replies = accepted(await exchange.submit([open_account.request(f"n{number}") for number in range(1_000)]))
     assert len({reply.seq for reply in replies}) == 1_000
 
 
@@ -104,10 +104,10 @@ async def test_acknowledging_and_acting_are_taken_over(market: Exchange) -> None
 async def test_thousand_agents_at_once(market: Exchange) -> None:
     """BID-2: all are answered, durably, each with a seq of its own; one loop waits for all of them together."""
     furnish(market, "a", tokens=1_000_000)
-    desk = AsyncExchange(market)
+    exchange = AsyncExchange(market)
 
     async def agent(number: int) -> PlacedBid:
-        return await desk.place_bid("m", "a", f"t{number}", 5, command_id=f"bid-{number}")
+        return await exchange.place_bid("m", "a", f"t{number}", 5, command_id=f"bid-{number}")
 
     placed = await asyncio.gather(*(agent(number) for number in range(1_000)))
     assert {one.stamp.seq for one in placed} == set(range(4, 1_004))
@@ -122,23 +122,23 @@ async def test_thousand_agents_at_once(market: Exchange) -> None:
 async def test_clear_round_releases_all_losers(market: Exchange) -> None:
     """BID-4, SET-6: as `Exchange.clear_round`."""
     furnish(market, "a", tokens=10_000)
-    desk = AsyncExchange(market)
-    accepted(await desk.submit([place_bid.request("m", "a", f"t{number}", 10) for number in range(750)]))
-    cleared = await desk.clear_round("m", at(START_US))
+    exchange = AsyncExchange(market)
+    accepted(await exchange.submit([place_bid.request("m", "a", f"t{number}", 10) for number in range(750)]))
+    cleared = await exchange.clear_round("m", at(START_US))
     assert cleared.losers_remaining == 750 - limits.LOSERS_PER_CALL_MAX
-    assert (await desk.wallet("a")).held_tokens == 0
+    assert (await exchange.wallet("a")).held_tokens == 0
 
 
 @awaited
 async def test_cancelled_task_does_not_undo_its_command(market: Exchange) -> None:
     """Whoever gives up waiting learns by the command id how it ended (IDM-1)."""
-    desk = AsyncExchange(market)
-    task = asyncio.create_task(desk.open_account("a", command_id="open"))
+    exchange = AsyncExchange(market)
+    task = asyncio.create_task(exchange.open_account("a", command_id="open"))
     await asyncio.sleep(0)  # it has been applied and waits for the journal
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    again = await desk.open_account("a", command_id="open")
+    again = await exchange.open_account("a", command_id="open")
     assert (again.seq, again.repeated) == (1, True)
 
 
@@ -146,16 +146,16 @@ async def test_cancelled_task_does_not_undo_its_command(market: Exchange) -> Non
 async def test_unknown_outcome_while_the_database_is_frozen(own_server: OwnServer, own_url: str) -> None:
     """IDM-1: no confirmation in time is said as that; the loop is not blocked; the retry tells how it ended."""
     with open_exchange(own_url) as market:
-        desk = AsyncExchange(market)
-        await desk.open_account("a")
+        exchange = AsyncExchange(market)
+        await exchange.open_account("a")
         with own_server.frozen(), impatient(market, 0.3):
-            asked = [desk.open_account(f"b{number}", command_id=f"open-{number}") for number in range(3)]
+            asked = [exchange.open_account(f"b{number}", command_id=f"open-{number}") for number in range(3)]
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             assert [type(one) for one in outcomes] == [UnknownOutcome] * 3
             assert [one.seqs for one in outcomes if isinstance(one, UnknownOutcome)] == [
                 range(seq, seq + 1) for seq in (2, 3, 4)
             ]
-            assert (await desk.wallet("b1")).seq == 4, "reads go on"
+            assert (await exchange.wallet("b1")).seq == 4, "reads go on"
         again = await asyncio.to_thread(until_answered, market)
         assert again == (3, True)
 
@@ -174,11 +174,11 @@ def until_answered(market: Exchange) -> tuple[int, bool]:
 @awaited
 async def test_place_bids_has_one_outcome_for_each_and_takes_only_bids(market: Exchange) -> None:
     furnish(market, "a", tokens=100)
-    desk = AsyncExchange(market)
-    first, second = await desk.place_bids([place_bid.request("m", "a", f"t{number}", 60) for number in range(2)])
+    exchange = AsyncExchange(market)
+    first, second = await exchange.place_bids([place_bid.request("m", "a", f"t{number}", 60) for number in range(2)])
     assert isinstance(first, PlacedBid)
     assert isinstance(second, Refused)
     before = last_seq(market)
     with pytest.raises(Invalid, match="requests: expected bids"):
-        await desk.place_bids([clear_request("m")])
+        await exchange.place_bids([clear_request("m")])
     assert last_seq(market) == before

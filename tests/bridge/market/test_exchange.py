@@ -294,7 +294,7 @@ def test_clear_round_releases_all_losers(market: Exchange) -> None:
     cleared = market.clear_round("m")
     assert cleared.losers_remaining == 750 - 1 - limits.LOSERS_PER_CALL_MAX
     assert market.wallet("a").held_tokens == 10
-    assert market.read(lambda state: dict(state.losing)) == {}
+    assert market.read(lambda state: dict(state.unreleased_losers)) == {}
     sweeps = last_seq(market) - cleared.stamp.seq
     assert sweeps == 2
     market.read(State.check)
@@ -457,16 +457,16 @@ def test_an_argument_that_is_no_question_or_change_is_refused(market: Exchange) 
 
 
 def test_asyncio_refuses_the_same_requests(market: Exchange) -> None:
-    desk = AsyncExchange(market)
+    exchange = AsyncExchange(market)
 
     async def run() -> None:
         for wrong in (*NO_REQUEST, *BY_HAND):
-            for ask in (desk.submit_one, desk.acting_as("a").submit_one, desk.ask, desk.change):
+            for ask in (exchange.submit_one, exchange.acting_as("a").submit_one, exchange.ask, exchange.change):
                 with pytest.raises(Invalid):
                     await ask(wrong)  # type: ignore[operator]
             with pytest.raises(Invalid):
-                await desk.submit([wrong])  # type: ignore[list-item]
-        assert (await desk.submit_one(open_account.request("b"))).seq == 1
+                await exchange.submit([wrong])  # type: ignore[list-item]
+        assert (await exchange.submit_one(open_account.request("b"))).seq == 1
 
     asyncio.run(run())
 

@@ -16,7 +16,7 @@ from callmarket.bridge.api.rounds import sweep_request
 from callmarket.bridge.market import app
 from callmarket.bridge.market.sequencer import CLOCK_AHEAD_US_MAX, Sequencer
 from callmarket.engine import core
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow
 from callmarket.engine.commands import Entry
 from callmarket.engine.core import Engine
 from callmarket.engine.events import Events
@@ -135,7 +135,7 @@ def test_broken_invariant_stops_everything_and_recovery_is_right(
             ask()
     assert len(read_rows(database_url)) == before
     # Whoever serves it hears of that, though nobody asks any more.
-    reign = market.node._reign
+    reign = market.node._session
     assert reign is not None
     assert reign.over.wait(WAIT_S_MAX)
     assert "stopped in the middle" in market.node.wait_until_over(0)
@@ -238,7 +238,7 @@ class Watched(WriteBehind):
 
         super().__init__(open_journal, journal.position(), Limits(queue_rows_max=queue_rows_max))
 
-    def enqueue(self, *rows: Sealed, wakes: bool = True) -> None:
+    def enqueue(self, *rows: SealedRow, wakes: bool = True) -> None:
         self.handed.append(len(rows))
         super().enqueue(*rows, wakes=wakes)
 

@@ -68,7 +68,7 @@ def test_waiting_for_a_batch_is_waiting_for_its_last_row(database_url: str, subm
         with held_rows(database_url, first, last) as let_go:
             market.submit(accounts("first", 1), ack="applied")
             # The writer is at it, so what comes now waits in the queue.
-            until(lambda: market.node.vitals().queue_rows == 1 and waits_for_a_row(database_url))
+            until(lambda: market.node.status().queue_rows == 1 and waits_for_a_row(database_url))
             for number in range(0, BEFORE, BATCH):
                 market.submit(accounts(f"before-{number}", min(BATCH, BEFORE - number)), ack="applied")
             told: list[list[Reply]] = []

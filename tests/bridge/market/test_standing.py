@@ -20,7 +20,7 @@ from tests.support.small_market import furnish, last_seq, until
 
 
 def projector_of(market: Exchange) -> Projector:
-    reign = market.node._reign
+    reign = market.node._session
     assert reign is not None
     return reign.projector
 
@@ -58,14 +58,14 @@ def test_level_tables_are_reported_as_level(market: Exchange, database_url: str)
     furnish(market, "a")
     projected(database_url)
     until(lambda: market.node.projected_seq == last_seq(market))
-    readiness, vitals = market.node.readiness(), market.node.vitals()
+    readiness, status = market.node.readiness(), market.node.status()
     assert readiness.ready
     assert (readiness.durable_seq, readiness.projected_seq) == (3, 3)
     assert (readiness.tables_lag_rows, readiness.tables_lag_s, readiness.tables_fault) == (0, 0.0, "")
-    assert (vitals.role, vitals.epoch, vitals.applied_seq, vitals.durable_seq) == ("leader", 1, 3, 3)
-    assert (vitals.queue_rows, vitals.queue_bytes, vitals.oldest_s, vitals.outage_s) == (0, 0, 0.0, 0.0)
-    assert (vitals.projected_seq, vitals.tables_lag_rows, vitals.tables_lag_s) == (3, 0, 0.0)
-    assert not vitals.tables_stopped
+    assert (status.role, status.epoch, status.applied_seq, status.durable_seq) == ("leader", 1, 3, 3)
+    assert (status.queue_rows, status.queue_bytes, status.oldest_s, status.outage_s) == (0, 0, 0.0, 0.0)
+    assert (status.projected_seq, status.tables_lag_rows, status.tables_lag_s) == (3, 0, 0.0)
+    assert not status.tables_stopped
 
 
 def test_tables_that_are_held_up_are_behind_and_commands_are_taken(market: Exchange, database_url: str) -> None:
@@ -75,13 +75,13 @@ def test_tables_that_are_held_up_are_behind_and_commands_are_taken(market: Excha
     with held_back(database_url):
         market.open_account("b")
         market.open_account("c")
-        readiness, vitals = market.node.readiness(), market.node.vitals()
+        readiness, status = market.node.readiness(), market.node.status()
         assert (readiness.ready, readiness.reason, readiness.tables_fault) == (True, "", "")
         assert (readiness.durable_seq, readiness.projected_seq, readiness.tables_lag_rows) == (5, 3, 2)
         assert readiness.tables_lag_s > 0
-        assert (vitals.durable_seq, vitals.projected_seq, vitals.tables_lag_rows) == (5, 3, 2)
-        assert vitals.tables_lag_s > 0
-        assert not vitals.tables_stopped
+        assert (status.durable_seq, status.projected_seq, status.tables_lag_rows) == (5, 3, 2)
+        assert status.tables_lag_s > 0
+        assert not status.tables_stopped
 
 
 def test_tables_that_must_be_mended_are_reported_and_stop_no_command(market: Exchange, database_url: str) -> None:
@@ -95,7 +95,7 @@ def test_tables_that_must_be_mended_are_reported_and_stop_no_command(market: Exc
     assert (readiness.ready, readiness.reason) == (True, "")
     assert "they are not what the journal says" in readiness.tables_fault
     assert "projections" not in readiness.tables_fault, "anybody may hear it"
-    assert market.node.vitals().tables_stopped
+    assert market.node.status().tables_stopped
     assert market.open_account("c").seq == 5
     with pytest.raises(Unavailable, match="do not have row 5 yet"):
         market.why(1)

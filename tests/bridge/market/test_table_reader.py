@@ -17,7 +17,7 @@ from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.market import table_reader as desk_module
-from callmarket.bridge.market.table_reader import Desk
+from callmarket.bridge.market.table_reader import TableReader
 from callmarket.persistence import errors
 from callmarket.persistence.database.reader_pool import WAITING_MAX
 from callmarket.persistence.journal.postgres import PostgresJournal
@@ -56,7 +56,9 @@ class Town:
             self.tables = Held(url, journal.claim())
             journal.append(ROWS)
         self.projector: Projector | None = None
-        self.desk = Desk(url, 0, lambda: datetime(2030, 1, 1, tzinfo=UTC), lambda: self.projector, WAIT_S_MAX)
+        self.table_reader = TableReader(
+            url, 0, lambda: datetime(2030, 1, 1, tzinfo=UTC), lambda: self.projector, WAIT_S_MAX
+        )
 
     def follow(self) -> Projector:
         """Let this process bring the tables along: as far as `tables` allow."""
@@ -66,7 +68,7 @@ class Town:
 
     def ask(self, seen: Seen | None, *, awaited: bool) -> int:
         """Ask as a thread does, or as asyncio."""
-        return asyncio.run(self.desk.ask_async(WHERE, seen)) if awaited else self.desk.ask(WHERE, seen)
+        return asyncio.run(self.table_reader.ask_async(WHERE, seen)) if awaited else self.table_reader.ask(WHERE, seen)
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def town(database_url: str) -> Iterator[Town]:
     made.tables.may.set()
     if made.projector is not None:
         made.projector.close()
-    made.desk.close()
+    made.table_reader.close()
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def test_a_question_to_the_journal_waits_for_no_tables(
 def test_a_wait_in_vain_fails_and_is_forgotten(town: Town, awaited: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "MOMENT_S", 0.01)
     projector = town.follow()
-    town.desk._tables_s_max = 0.05  # type: ignore[misc]
+    town.table_reader._tables_s_max = 0.05  # type: ignore[misc]
     seen = Seen(7)
     with pytest.raises(Unavailable, match="stand at row 0 and do not have row 7 yet") as caught:
         town.ask(seen, awaited=awaited)
@@ -211,8 +213,8 @@ def test_tables_that_were_waited_for_are_not_waited_for_again(town: Town) -> Non
     """Who has is answered from what is there, by the row that he knows: that he is never told less stays true."""
     town.follow()
     with pytest.raises(Unavailable, match="do not have row 7 yet"):
-        asyncio.run(town.desk.ask_async(WHERE, Seen(7), caught_up=True))
-    assert asyncio.run(town.desk.ask_async(WHERE, Seen(), caught_up=True)) == 0
+        asyncio.run(town.table_reader.ask_async(WHERE, Seen(7), caught_up=True))
+    assert asyncio.run(town.table_reader.ask_async(WHERE, Seen(), caught_up=True)) == 0
 
 
 def test_a_question_that_fails_gives_its_place_back(town: Town) -> None:
@@ -224,11 +226,11 @@ def test_a_question_that_fails_gives_its_place_back(town: Town) -> None:
     async def ask_often() -> None:
         for _ in range(WAITING_MAX + 1):
             with pytest.raises(ZeroDivisionError):
-                await town.desk.ask_async(TableQuery(broken))
-        town.desk.close()
+                await town.table_reader.ask_async(TableQuery(broken))
+        town.table_reader.close()
         for _ in range(WAITING_MAX + 1):
             with pytest.raises(Unavailable, match="the exchange is closed"):
-                await town.desk.ask_async(WHERE)
+                await town.table_reader.ask_async(WHERE)
 
     asyncio.run(ask_often())
 
@@ -236,6 +238,6 @@ def test_a_question_that_fails_gives_its_place_back(town: Town) -> None:
 def test_a_loop_that_has_ended_keeps_the_projector_from_nothing(town: Town) -> None:
     projector = town.follow()
     with pytest.raises(TimeoutError):
-        asyncio.run(asyncio.wait_for(town.desk.catch_up_async(7, WAIT_S_MAX), 0.05))
+        asyncio.run(asyncio.wait_for(town.table_reader.catch_up_async(7, WAIT_S_MAX), 0.05))
     town.tables.may.set()
     projector.wait(len(ROWS), WAIT_S_MAX)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from callmarket.bridge.feed.loops import Bell
+from callmarket.bridge.feed.loops import LoopWakeup
 from callmarket.bridge.market.waiting import Waiting
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Fenced
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
 from callmarket.persistence.writer.limits import Limits
@@ -30,7 +30,7 @@ class Gated(MemoryJournal):
         super().__init__(database)
         self.gate = threading.Event()
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         assert self.gate.wait(WAIT_S)
         super().append(rows)
 
@@ -64,10 +64,10 @@ def test_a_wake_up_during_its_answer_is_answered_once_more() -> None:
         def answer() -> None:
             answers.append(len(answers))
             if len(answers) == 1:
-                bell.ring()
+                bell.wake()
 
-        bell = Bell(asyncio.get_running_loop(), answer)
-        bell.ring()
+        bell = LoopWakeup(asyncio.get_running_loop(), answer)
+        bell.wake()
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -137,14 +137,14 @@ def test_a_batch_wakes_a_loop_once_however_many_wait(
 ) -> None:
     """The reason for all this: so many wait, so few wakes of the loop."""
     wakes = 0
-    ring = Bell._come
+    ring = LoopWakeup._wake
 
-    def counted(bell: Bell) -> None:
+    def counted(bell: LoopWakeup) -> None:
         nonlocal wakes
         wakes += 1
         ring(bell)
 
-    monkeypatch.setattr(Bell, "_come", counted)
+    monkeypatch.setattr(LoopWakeup, "_wake", counted)
     waiting = Waiting(writer, WAIT_S)
 
     async def run() -> None:
@@ -161,10 +161,10 @@ def test_many_wake_ups_are_answered_once_and_again_after_that() -> None:
     answered: list[int] = []
 
     async def run() -> None:
-        bell = Bell(asyncio.get_running_loop(), lambda: answered.append(len(answered)))
+        bell = LoopWakeup(asyncio.get_running_loop(), lambda: answered.append(len(answered)))
         for _ in range(2):
             for _ in range(5):
-                bell.ring()
+                bell.wake()
             await asyncio.sleep(0)
 
     asyncio.run(run())

@@ -16,7 +16,7 @@ from callmarket.bridge.client.doubt import InDoubt
 from callmarket.bridge.mcp_server import faults
 from callmarket.bridge.mcp_server.calls import command_id_of
 from callmarket.bridge.mcp_server.catalogue import BY_NAME, TOOLS
-from callmarket.bridge.mcp_server.faults import told
+from callmarket.bridge.mcp_server.faults import render_error
 from callmarket.bridge.mcp_server.inputs import PlaceBid, Settle
 from callmarket.bridge.mcp_server.server import INSTRUCTIONS
 from callmarket.engine.events import Rejected
@@ -50,20 +50,20 @@ def test_words_name_only_tools_that_there_are() -> None:
 
 @pytest.mark.parametrize("reason", list(Reject))
 def test_every_refusal_is_told_with_what_to_do(reason: Reject) -> None:
-    words = told(Refused(Rejected(reason, "task_id", "t", 5), 17))
+    words = render_error(Refused(Rejected(reason, "task_id", "t", 5), 17))
     assert words.startswith(f"{reason.value}: task_id 't' (against 5). ")
     assert words.endswith(".")
     assert "Idempotency-Key" not in words
 
 
 def test_other_errors_are_told_with_what_to_do() -> None:
-    assert told(InDoubt("who knows", range(1), "k-1", lambda: None), "k-1").count("idempotency_key='k-1'") == 1  # type: ignore[arg-type,return-value]
-    assert "Wait 0.2 s" in told(TooManyRequests("slow down", 0.2))
-    assert "NOT_LEADER" in told(NotLeader("there", "http://other:1", 0.2))
-    assert "UNAVAILABLE: away. " in told(Unavailable("away"))
-    assert "tell whoever runs you" in told(Forbidden("no")).lower()
-    assert "price" in told(Invalid("price", -1, "1 or more"))
-    assert "hunter2" not in told(RuntimeError("password=hunter2"))
+    assert render_error(InDoubt("who knows", range(1), "k-1", lambda: None), "k-1").count("idempotency_key='k-1'") == 1  # type: ignore[arg-type,return-value]
+    assert "Wait 0.2 s" in render_error(TooManyRequests("slow down", 0.2))
+    assert "NOT_LEADER" in render_error(NotLeader("there", "http://other:1", 0.2))
+    assert "UNAVAILABLE: away. " in render_error(Unavailable("away"))
+    assert "tell whoever runs you" in render_error(Forbidden("no")).lower()
+    assert "price" in render_error(Invalid("price", -1, "1 or more"))
+    assert "hunter2" not in render_error(RuntimeError("password=hunter2"))
 
 
 def test_a_report_repeats_itself_and_a_bid_does_not() -> None:

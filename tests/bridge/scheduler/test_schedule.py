@@ -9,13 +9,13 @@ import random
 import pytest
 
 from callmarket.bridge.scheduler import schedule
-from callmarket.bridge.scheduler.schedule import Moment, Prospect, Rhythm, Seen
+from callmarket.bridge.scheduler.schedule import Cadence, Instant, Probe, Watermark
 from callmarket.persistence.stores.market_cycles import PERIOD_US_MAX, PERIOD_US_MIN, Cycle
 
 START_US = 1_800_000_000_000_000
 SECOND_US = 1_000_000
-NOTHING = Prospect(0, 0, sells=False, changes=False, offered=False, called=False, seen=Seen(1, START_US))
-SALE = Prospect(1, 1, sells=True, changes=True, offered=False, called=False, seen=Seen(1, START_US))
+NOTHING = Probe(0, 0, sells=False, changes=False, offered=False, called=False, watermark=Watermark(1, START_US))
+SALE = Probe(1, 1, sells=True, changes=True, offered=False, called=False, watermark=Watermark(1, START_US))
 UNSOLD = SALE._replace(sells=False, changes=False)
 OFFERED = UNSOLD._replace(offered=True)
 
@@ -28,31 +28,31 @@ class Clocks:
         self.steady_us = steady_us
 
     @property
-    def moment(self) -> Moment:
-        return Moment(self.steady_us + self.offset_us, self.steady_us)
+    def instant(self) -> Instant:
+        return Instant(self.steady_us + self.offset_us, self.steady_us)
 
-    def wait(self, us: int) -> Moment:
+    def wait(self, us: int) -> Instant:
         assert us >= 0
         self.steady_us += us
-        return self.moment
+        return self.instant
 
-    def wait_until(self, now_us: int) -> Moment:
-        return self.wait(now_us - self.moment.now_us)
-
-
-def every(period_us: int, clocks: Clocks) -> Rhythm:
-    return Rhythm("m", Cycle("every", period_us), clocks.moment, Seen(0, clocks.moment.now_us))
+    def wait_until(self, now_us: int) -> Instant:
+        return self.wait(now_us - self.instant.now_us)
 
 
-def on_offer(clocks: Clocks) -> Rhythm:
-    return Rhythm("m", Cycle("on_offer"), clocks.moment, Seen(0, clocks.moment.now_us))
+def every(period_us: int, clocks: Clocks) -> Cadence:
+    return Cadence("m", Cycle("every", period_us), clocks.instant, Watermark(0, clocks.instant.now_us))
 
 
-def call_if_due(rhythm: Rhythm, moment: Moment, prospect: Prospect = SALE) -> bool:
+def on_offer(clocks: Clocks) -> Cadence:
+    return Cadence("m", Cycle("on_offer"), clocks.instant, Watermark(0, clocks.instant.now_us))
+
+
+def call_if_due(cadence: Cadence, instant: Instant, probe: Probe = SALE) -> bool:
     """Whether the market is called now."""
-    if not rhythm.is_due(moment) or rhythm.decide(moment, prospect) != "call":
+    if not cadence.is_due(instant) or cadence.decide(instant, probe) != "call":
         return False
-    rhythm.called(moment, prospect)
+    cadence.called(instant, probe)
     return True
 
 
@@ -66,17 +66,17 @@ def test_each_cycle_is_called_once_and_on_the_grid(seed: int) -> None:
     for _ in range(50):
         period_us = a_period(rng)
         clocks = Clocks(START_US + rng.randrange(10 * period_us), rng.randrange(10**12))
-        began_us = clocks.moment.now_us
-        rhythm = every(period_us, clocks)
+        began_us = clocks.instant.now_us
+        cadence = every(period_us, clocks)
         late_us_max = 0
         for _ in range(100):
-            moment = clocks.wait((rhythm.wait_us(clocks.moment) or 0) + rng.randrange(period_us // 4))
-            assert call_if_due(rhythm, moment)
-            assert not call_if_due(rhythm, moment), "twice"
-            late_us_max = max(late_us_max, moment.now_us % period_us)
-            passed = moment.now_us // period_us - (began_us - 1) // period_us
-            assert (rhythm.calls, rhythm.missed) == (passed, 0)
-        assert rhythm.late_us_max == late_us_max < period_us // 4
+            instant = clocks.wait((cadence.wait_us(clocks.instant) or 0) + rng.randrange(period_us // 4))
+            assert call_if_due(cadence, instant)
+            assert not call_if_due(cadence, instant), "twice"
+            late_us_max = max(late_us_max, instant.now_us % period_us)
+            passed = instant.now_us // period_us - (began_us - 1) // period_us
+            assert (cadence.calls, cadence.missed) == (passed, 0)
+        assert cadence.late_us_max == late_us_max < period_us // 4
 
 
 def test_clocks_that_jump_make_no_burst_and_no_stall(seed: int) -> None:
@@ -85,79 +85,79 @@ def test_clocks_that_jump_make_no_burst_and_no_stall(seed: int) -> None:
     for _ in range(50):
         period_us = a_period(rng)
         clocks = Clocks()
-        rhythm = every(period_us, clocks)
+        cadence = every(period_us, clocks)
         look_us_max = max(period_us // 20, 1)
         last_us = clocks.steady_us
         for _ in range(2_000):
             if rng.random() < 0.1:
                 sign = rng.choice([-1, 1])
                 clocks.offset_us += sign * rng.choice([1, period_us // 3, period_us, 10 * period_us, 10**12])
-            moment = clocks.wait(rng.randrange(look_us_max) + 1)
-            gap_us = moment.steady_us - last_us
-            if call_if_due(rhythm, moment):
-                assert rhythm.calls == 1 or gap_us >= period_us // 2, "burst"
-                last_us = moment.steady_us
+            instant = clocks.wait(rng.randrange(look_us_max) + 1)
+            gap_us = instant.steady_us - last_us
+            if call_if_due(cadence, instant):
+                assert cadence.calls == 1 or gap_us >= period_us // 2, "burst"
+                last_us = instant.steady_us
             else:
                 assert gap_us <= 2 * period_us + look_us_max, "stall"
-        assert rhythm.calls > 20
+        assert cadence.calls > 20
 
 
 @pytest.mark.parametrize("back_us", [1, 100_000, SECOND_US, 3_600 * SECOND_US])
 def test_clock_that_is_set_back_keeps_the_market_called_on_its_grid(back_us: int) -> None:
     clocks = Clocks()
-    rhythm = every(SECOND_US, clocks)
-    assert call_if_due(rhythm, clocks.moment)
+    cadence = every(SECOND_US, clocks)
+    assert call_if_due(cadence, clocks.instant)
     clocks.offset_us -= back_us
-    assert not call_if_due(rhythm, clocks.moment)
+    assert not call_if_due(cadence, clocks.instant)
     for calls in range(2, 6):
-        moment = clocks.wait(rhythm.wait_us(clocks.moment) or 0)
-        assert moment.now_us % SECOND_US == 0
-        assert call_if_due(rhythm, moment)
-        assert rhythm.calls == calls
-    assert rhythm.missed == 0
+        instant = clocks.wait(cadence.wait_us(clocks.instant) or 0)
+        assert instant.now_us % SECOND_US == 0
+        assert call_if_due(cadence, instant)
+        assert cadence.calls == calls
+    assert cadence.missed == 0
 
 
 def test_clock_that_is_set_back_a_little_does_not_come_to_a_cycle_twice() -> None:
     """Nor does one that stands still make a process that has just begun call the cycle before."""
     clocks = Clocks()
-    rhythm = every(60 * SECOND_US, clocks)
-    assert call_if_due(rhythm, clocks.moment)
+    cadence = every(60 * SECOND_US, clocks)
+    assert call_if_due(cadence, clocks.instant)
     clocks.wait(31 * SECOND_US)
     clocks.offset_us -= 31 * SECOND_US + 1
-    assert rhythm.next_us(clocks.moment) == START_US + 60 * SECOND_US
+    assert cadence.next_us(clocks.instant) == START_US + 60 * SECOND_US
     clocks = Clocks(START_US + 1)
-    rhythm = every(60 * SECOND_US, clocks)
+    cadence = every(60 * SECOND_US, clocks)
     for _ in range(29):
         clocks.wait(SECOND_US)
         clocks.offset_us -= SECOND_US
-        assert rhythm.next_us(clocks.moment) == START_US + 60 * SECOND_US
+        assert cadence.next_us(clocks.instant) == START_US + 60 * SECOND_US
     clocks.wait(10 * SECOND_US)
     clocks.offset_us -= 10 * SECOND_US
-    assert rhythm.is_due(clocks.moment), "it stands still for good"
+    assert cadence.is_due(clocks.instant), "it stands still for good"
 
 
 def test_missed_cycles_are_counted_and_called_once() -> None:
     clocks = Clocks()
-    rhythm = every(SECOND_US, clocks)
-    assert call_if_due(rhythm, clocks.moment)
-    moment = clocks.wait(7 * SECOND_US + 300_000)
-    assert call_if_due(rhythm, moment)
-    assert not call_if_due(rhythm, clocks.wait(1_000))
-    assert (rhythm.calls, rhythm.missed, rhythm.late_us_max) == (2, 6, 300_000)
-    assert rhythm.next_us(clocks.moment) == START_US + 8 * SECOND_US, "back in the rhythm"
+    cadence = every(SECOND_US, clocks)
+    assert call_if_due(cadence, clocks.instant)
+    instant = clocks.wait(7 * SECOND_US + 300_000)
+    assert call_if_due(cadence, instant)
+    assert not call_if_due(cadence, clocks.wait(1_000))
+    assert (cadence.calls, cadence.missed, cadence.late_us_max) == (2, 6, 300_000)
+    assert cadence.next_us(clocks.instant) == START_US + 8 * SECOND_US, "back in the rhythm"
 
 
 def test_missed_cycles_are_those_of_the_grid_that_nothing_was_called_in(seed: int) -> None:
     """With the process held up for any time: called and missed together are all."""
     rng = random.Random(seed)
     clocks = Clocks()
-    rhythm = every(SECOND_US, clocks)
+    cadence = every(SECOND_US, clocks)
     for _ in range(1_000):
         clocks.wait(rng.choice([1_000, 200_000, SECOND_US, 5_400_000]) + rng.randrange(1_000))
-        if call_if_due(rhythm, clocks.moment):
-            passed = clocks.moment.now_us // SECOND_US - START_US // SECOND_US + 1
-            assert rhythm.calls + rhythm.missed == passed
-    assert rhythm.missed > 0
+        if call_if_due(cadence, clocks.instant):
+            passed = clocks.instant.now_us // SECOND_US - START_US // SECOND_US + 1
+            assert cadence.calls + cadence.missed == passed
+    assert cadence.missed > 0
 
 
 def test_a_restart_keeps_the_cadence() -> None:
@@ -166,8 +166,8 @@ def test_a_restart_keeps_the_cadence() -> None:
     first = every(SECOND_US, clocks)
     clocks.wait(400_000)
     second = every(SECOND_US, clocks)
-    assert first.next_us(clocks.moment) == second.next_us(clocks.moment) == START_US + SECOND_US
-    assert not second.is_due(clocks.moment), "the cycle that has begun belongs to whoever led then"
+    assert first.next_us(clocks.instant) == second.next_us(clocks.instant) == START_US + SECOND_US
+    assert not second.is_due(clocks.instant), "the cycle that has begun belongs to whoever led then"
 
 
 def test_markets_of_one_period_are_called_together(seed: int) -> None:
@@ -177,56 +177,56 @@ def test_markets_of_one_period_are_called_together(seed: int) -> None:
     for _ in range(10):
         rhythms.append(every(60 * SECOND_US, clocks))
         clocks.wait(rng.randrange(5 * SECOND_US))
-    assert {rhythm.next_us(clocks.moment) for rhythm in rhythms} == {START_US + 60 * SECOND_US}
+    assert {cadence.next_us(clocks.instant) for cadence in rhythms} == {START_US + 60 * SECOND_US}
 
 
 def test_cycle_that_another_leader_has_called_is_not_called_again() -> None:
     """The id is the same in every process. Later cycles are this process's alone, even if its clock was set back."""
     clocks = Clocks()
-    rhythm = every(SECOND_US, clocks)
+    cadence = every(SECOND_US, clocks)
     other = every(SECOND_US, Clocks(START_US + 999_999, 77))
-    assert rhythm.command_id(clocks.moment) == other.command_id(Moment(START_US + 999_999, 77))
-    assert rhythm.command_id(clocks.moment) != rhythm.command_id(Moment(START_US + SECOND_US, 0))
-    assert len(rhythm.command_id(clocks.moment)) <= 128
+    assert cadence.command_id(clocks.instant) == other.command_id(Instant(START_US + 999_999, 77))
+    assert cadence.command_id(clocks.instant) != cadence.command_id(Instant(START_US + SECOND_US, 0))
+    assert len(cadence.command_id(clocks.instant)) <= 128
     called = SALE._replace(called=True)
-    assert rhythm.decide(clocks.moment, called) == "skip"
-    rhythm.skip(clocks.moment)
-    moment = clocks.wait(SECOND_US)
-    assert rhythm.decide(moment, called) == "call"
+    assert cadence.decide(clocks.instant, called) == "skip"
+    cadence.skip(clocks.instant)
+    instant = clocks.wait(SECOND_US)
+    assert cadence.decide(instant, called) == "call"
 
 
 def test_round_that_would_tell_nothing_is_not_recorded() -> None:
     """Nothing at all is never told; the same once; what changes, always: bids for one round lose at each call."""
     clocks = Clocks()
-    rhythm = every(SECOND_US, clocks)
+    cadence = every(SECOND_US, clocks)
     three_bids = NOTHING._replace(bids_open=3)
     lose = NOTHING._replace(bids_open=3, changes=True)
     told = []
-    for prospect in (NOTHING, three_bids, three_bids, lose, lose, three_bids, NOTHING, SALE, UNSOLD, OFFERED):
-        moment = clocks.wait(rhythm.wait_us(clocks.moment) or 0)
-        told.append(rhythm.decide(moment, prospect))
+    for probe in (NOTHING, three_bids, three_bids, lose, lose, three_bids, NOTHING, SALE, UNSOLD, OFFERED):
+        instant = clocks.wait(cadence.wait_us(clocks.instant) or 0)
+        told.append(cadence.decide(instant, probe))
         if told[-1] == "call":
-            rhythm.called(moment, prospect)
+            cadence.called(instant, probe)
         else:
-            rhythm.skip(moment)
+            cadence.skip(instant)
     assert told == ["skip", "call", "skip", "call", "call", "skip", "skip", "call", "skip", "skip"]
-    assert (rhythm.calls, rhythm.skipped, rhythm.missed) == (4, 6, 0)
+    assert (cadence.calls, cadence.skipped, cadence.missed) == (4, 6, 0)
 
 
 def test_offers_that_come_together_are_called_together() -> None:
     clocks = Clocks()
-    rhythm = on_offer(clocks)
-    assert not call_if_due(rhythm, clocks.moment, NOTHING)
-    assert not call_if_due(rhythm, clocks.wait(10**9), OFFERED)
-    assert not call_if_due(rhythm, clocks.wait(schedule.COALESCE_US - 1), OFFERED)
-    assert call_if_due(rhythm, clocks.wait(1), OFFERED)
-    assert not call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED), "a gap between two calls"
-    assert not call_if_due(rhythm, clocks.wait(schedule.OFFER_GAP_US), OFFERED)
-    assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
+    cadence = on_offer(clocks)
+    assert not call_if_due(cadence, clocks.instant, NOTHING)
+    assert not call_if_due(cadence, clocks.wait(10**9), OFFERED)
+    assert not call_if_due(cadence, clocks.wait(schedule.COALESCE_US - 1), OFFERED)
+    assert call_if_due(cadence, clocks.wait(1), OFFERED)
+    assert not call_if_due(cadence, clocks.wait(schedule.COALESCE_US), OFFERED), "a gap between two calls"
+    assert not call_if_due(cadence, clocks.wait(schedule.OFFER_GAP_US), OFFERED)
+    assert call_if_due(cadence, clocks.wait(schedule.COALESCE_US), OFFERED)
 
 
 @pytest.mark.parametrize(
-    ("prospect", "called"),
+    ("probe", "called"),
     [
         (OFFERED, True),
         (SALE, True),
@@ -236,105 +236,105 @@ def test_offers_that_come_together_are_called_together() -> None:
         (NOTHING._replace(bids_open=2, changes=True), False),
     ],
 )
-def test_slot_is_called_when_offered_and_then_when_a_bid_would_buy_it(prospect: Prospect, called: bool) -> None:
+def test_slot_is_called_when_offered_and_then_when_a_bid_would_buy_it(probe: Probe, called: bool) -> None:
     clocks = Clocks()
-    rhythm = on_offer(clocks)
+    cadence = on_offer(clocks)
     for _ in range(20):
-        if call_if_due(rhythm, clocks.wait(20_000), prospect):
+        if call_if_due(cadence, clocks.wait(20_000), probe):
             break
-    assert (rhythm.calls == 1) == called
+    assert (cadence.calls == 1) == called
     if called:
-        assert rhythm.seen == prospect.seen
+        assert cadence.watermark == probe.watermark
 
 
 def test_a_market_that_lost_its_slots_or_bids_is_waited_for_anew() -> None:
     clocks = Clocks()
-    rhythm = on_offer(clocks)
-    assert not call_if_due(rhythm, clocks.moment, OFFERED)
-    rhythm.calm()
-    assert not call_if_due(rhythm, clocks.wait(10 * SECOND_US), OFFERED)
-    assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
+    cadence = on_offer(clocks)
+    assert not call_if_due(cadence, clocks.instant, OFFERED)
+    cadence.calm()
+    assert not call_if_due(cadence, clocks.wait(10 * SECOND_US), OFFERED)
+    assert call_if_due(cadence, clocks.wait(schedule.COALESCE_US), OFFERED)
 
 
 @pytest.mark.parametrize("quiet", [NOTHING, UNSOLD, OFFERED._replace(bids_open=0)])
-def test_a_withdrawn_offer_is_waited_for_anew(quiet: Prospect) -> None:
+def test_a_withdrawn_offer_is_waited_for_anew(quiet: Probe) -> None:
     """A look that finds nothing to call ends the wait; the next offer has all of its own."""
     clocks = Clocks()
-    rhythm = on_offer(clocks)
-    assert not call_if_due(rhythm, clocks.moment, OFFERED)
-    assert not call_if_due(rhythm, clocks.wait(schedule.COALESCE_US // 2), quiet)
-    assert not call_if_due(rhythm, clocks.wait(10 * SECOND_US), OFFERED)
-    assert call_if_due(rhythm, clocks.wait(schedule.COALESCE_US), OFFERED)
+    cadence = on_offer(clocks)
+    assert not call_if_due(cadence, clocks.instant, OFFERED)
+    assert not call_if_due(cadence, clocks.wait(schedule.COALESCE_US // 2), quiet)
+    assert not call_if_due(cadence, clocks.wait(10 * SECOND_US), OFFERED)
+    assert call_if_due(cadence, clocks.wait(schedule.COALESCE_US), OFFERED)
 
 
 @pytest.mark.parametrize("period_us", [PERIOD_US_MIN, 60 * SECOND_US, PERIOD_US_MAX])
 def test_call_that_did_not_happen_is_made_after_pauses_that_grow(period_us: int) -> None:
     """In the same cycle, if that is long enough: a market that is called once a week does not wait for the next."""
     clocks = Clocks(START_US // period_us * period_us)
-    rhythm = every(period_us, clocks)
+    cadence = every(period_us, clocks)
     pauses_us = []
     for _ in range(12):
-        assert rhythm.is_due(clocks.moment)
-        rhythm.failed(clocks.moment, clocks.moment, happened=False)
-        pauses_us.append(rhythm.wait_us(clocks.moment))
+        assert cadence.is_due(clocks.instant)
+        cadence.failed(clocks.instant, clocks.instant, happened=False)
+        pauses_us.append(cadence.wait_us(clocks.instant))
         clocks.wait(pauses_us[-1] or 0)
     assert pauses_us[:4] == [250_000, 500_000, 1_000_000, 2_000_000]
     assert pauses_us[-1] == schedule.PAUSE_US_MAX
-    assert call_if_due(rhythm, clocks.moment)
-    assert (rhythm.calls, rhythm.failures, rhythm.failures_in_row) == (1, 12, 0)
+    assert call_if_due(cadence, clocks.instant)
+    assert (cadence.calls, cadence.failures, cadence.failures_in_row) == (1, 12, 0)
 
 
 def test_call_that_may_have_happened_is_not_made_again_in_its_cycle() -> None:
     clocks = Clocks()
-    rhythm = every(60 * SECOND_US, clocks)
-    begun = clocks.moment
-    rhythm.failed(begun, clocks.wait(31 * SECOND_US), happened=True)
-    assert not rhythm.is_due(clocks.wait(28 * SECOND_US))
-    assert rhythm.next_us(clocks.moment) == START_US + 60 * SECOND_US
-    assert call_if_due(rhythm, clocks.wait(SECOND_US))
-    assert (rhythm.calls, rhythm.missed, rhythm.failures) == (1, 0, 1)
+    cadence = every(60 * SECOND_US, clocks)
+    begun = clocks.instant
+    cadence.failed(begun, clocks.wait(31 * SECOND_US), happened=True)
+    assert not cadence.is_due(clocks.wait(28 * SECOND_US))
+    assert cadence.next_us(clocks.instant) == START_US + 60 * SECOND_US
+    assert call_if_due(cadence, clocks.wait(SECOND_US))
+    assert (cadence.calls, cadence.missed, cadence.failures) == (1, 0, 1)
 
 
 def test_calls_that_may_have_happened_are_followed_by_pauses_that_grow() -> None:
     """On a short period, where the next cycle would come before the market has had time to mend."""
     clocks = Clocks()
-    rhythm = every(PERIOD_US_MIN, clocks)
+    cadence = every(PERIOD_US_MIN, clocks)
     for number in range(12):
-        begun = clocks.wait(rhythm.wait_us(clocks.moment) or 0)
-        assert rhythm.is_due(begun)
-        rhythm.failed(begun, clocks.wait(1), happened=True)
+        begun = clocks.wait(cadence.wait_us(clocks.instant) or 0)
+        assert cadence.is_due(begun)
+        cadence.failed(begun, clocks.wait(1), happened=True)
         pause_us = min(schedule.PAUSE_US_MAX, schedule.PAUSE_US << number)
-        assert pause_us <= (rhythm.wait_us(clocks.moment) or 0) < pause_us + PERIOD_US_MIN
-    assert call_if_due(rhythm, clocks.wait(rhythm.wait_us(clocks.moment) or 0))
-    assert (rhythm.failures, rhythm.failures_in_row) == (12, 0)
+        assert pause_us <= (cadence.wait_us(clocks.instant) or 0) < pause_us + PERIOD_US_MIN
+    assert call_if_due(cadence, clocks.wait(cadence.wait_us(clocks.instant) or 0))
+    assert (cadence.failures, cadence.failures_in_row) == (12, 0)
 
 
 def test_the_next_call_is_announced_where_a_clock_decides_it() -> None:
     """By the exchange's clock; after a failure it is the next try."""
     clocks = Clocks(START_US + 1)
-    rhythm = every(SECOND_US, clocks)
-    assert rhythm.announced_us(clocks.moment) == START_US + SECOND_US
+    cadence = every(SECOND_US, clocks)
+    assert cadence.announced_us(clocks.instant) == START_US + SECOND_US
     clocks.wait_until(START_US + SECOND_US)
-    rhythm.failed(clocks.moment, clocks.moment, happened=False)
-    assert rhythm.announced_us(clocks.wait(7)) == START_US + SECOND_US + schedule.PAUSE_US
-    assert on_offer(clocks).announced_us(clocks.moment) is None
+    cadence.failed(clocks.instant, clocks.instant, happened=False)
+    assert cadence.announced_us(clocks.wait(7)) == START_US + SECOND_US + schedule.PAUSE_US
+    assert on_offer(clocks).announced_us(clocks.instant) is None
 
 
 def test_market_that_is_called_when_asked_is_never_due() -> None:
     clocks = Clocks()
-    rhythm = Rhythm("m", Cycle("asked"), clocks.moment, Seen(0, 0))
-    assert not rhythm.is_due(clocks.wait(PERIOD_US_MAX))
-    assert rhythm.wait_us(clocks.moment) is None
-    assert rhythm.command_id(clocks.moment) == ""
+    cadence = Cadence("m", Cycle("asked"), clocks.instant, Watermark(0, 0))
+    assert not cadence.is_due(clocks.wait(PERIOD_US_MAX))
+    assert cadence.wait_us(clocks.instant) is None
+    assert cadence.command_id(clocks.instant) == ""
 
 
 def test_another_setting_holds_at_once_and_keeps_the_counts() -> None:
     clocks = Clocks()
-    rhythm = every(SECOND_US, clocks)
-    assert call_if_due(rhythm, clocks.moment)
+    cadence = every(SECOND_US, clocks)
+    assert call_if_due(cadence, clocks.instant)
     clocks.wait(300_000)
-    rhythm.change(Cycle("every", 500_000), clocks.moment)
-    assert rhythm.next_us(clocks.moment) == START_US + 500_000
-    rhythm.change(Cycle("asked"), clocks.moment)
-    assert not rhythm.is_due(clocks.wait(SECOND_US))
-    assert rhythm.calls == 1
+    cadence.change(Cycle("every", 500_000), clocks.instant)
+    assert cadence.next_us(clocks.instant) == START_US + 500_000
+    cadence.change(Cycle("asked"), clocks.instant)
+    assert not cadence.is_due(clocks.wait(SECOND_US))
+    assert cadence.calls == 1

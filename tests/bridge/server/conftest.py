@@ -9,14 +9,14 @@ import httpx2
 import pytest
 
 from callmarket import Exchange, ManualClock, open_exchange
-from callmarket.bridge.access.door import Door
+from callmarket.bridge.access.authenticator import Authenticator
 from callmarket.bridge.access.issue import NewKey
 from callmarket.bridge.access.keyring import Keyring
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.earning.collector import Collector
 from callmarket.bridge.fleet.earning.demurrage import demurrage_of
-from callmarket.bridge.scheduler.caller import Caller
-from callmarket.bridge.server.front import Front
+from callmarket.bridge.scheduler.clearing import ClearingScheduler
+from callmarket.bridge.server.gateway import Gateway
 from callmarket.bridge.server.service import Service
 from callmarket.bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched
 from callmarket.bridge.telemetry.proofs import Proofs
@@ -31,7 +31,7 @@ class Served:
     def __init__(self, exchange: Exchange, keyring: Keyring, stack: ExitStack) -> None:
         self.exchange = exchange
         self.keyring = keyring
-        calls = Caller(exchange)
+        calls = ClearingScheduler(exchange)
         self.demurrage = Collector(exchange, demurrage_of(Config()))
         self.requests = Requests()
         self.proofs = Proofs(exchange.node)
@@ -39,11 +39,11 @@ class Served:
             exchange.node, keyring, calls, self.demurrage, self.requests, self.proofs, lambda: 0, lambda: 0
         )
         self.metrics = Metrics(watched)
-        self.service = Service(exchange, Door(keyring), keyring, calls, self._scrape)
+        self.service = Service(exchange, Authenticator(keyring), keyring, calls, self._scrape)
         self.seen: list[tuple[str, int]] = []
         # The last row that whoever asks here was told of: he, and who has the exchange, ask for no less.
         self._seq = 0
-        self.app = Front(self.service, self._see)
+        self.app = Gateway(self.service, self._see)
 
     def key(self, **scopes: Any) -> str:
         """A new key."""

@@ -18,9 +18,9 @@ from callmarket.bridge.access.principal import Scope as KeyScope
 from callmarket.bridge.access.sites import among
 from callmarket.bridge.api.problem import Problem
 from callmarket.bridge.server import connection, connection_table, inbox
+from callmarket.bridge.server.admission import AdmitAll
 from callmarket.bridge.server.asgi import PRINCIPAL, Message, Receive, Scope, Send
 from callmarket.bridge.server.connection_table import ConnectionTable
-from callmarket.bridge.server.gate import OpenGate
 from callmarket.bridge.server.glance import Glanced
 from callmarket.bridge.server.http_server import Server, listening_socket
 
@@ -66,7 +66,7 @@ def _small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HEAD_BYTES_MAX", 2_000)
 
 
-class Naming(OpenGate):
+class Naming(AdmitAll):
     """Whoever names a key has it; `staff` is the staff's."""
 
     def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:
@@ -90,7 +90,7 @@ def meet(check: Meet, connections_max: int = 3, per_site_max: int = 100, proxies
     async def run() -> None:
         with listening_socket("127.0.0.1", 0) as listening:
             table = ConnectionTable(connections_max, per_site_max, among(proxies, "proxies"))
-            server = Server(hello, on_ending=lambda: None, gate=Naming(), table=table)
+            server = Server(hello, on_ending=lambda: None, admission=Naming(), table=table)
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             host, port = listening.getsockname()
             opened: list[tuple[Reader, Writer]] = []
@@ -422,7 +422,7 @@ def test_who_connects_does_not_wait_for_a_turn_of_the_loop_each() -> None:
     assert uvloop.run(run()) < connecting // 2
 
 
-class Closed(OpenGate):
+class Closed(AdmitAll):
     """Nobody is let in."""
 
     is_crowded = True
@@ -437,7 +437,7 @@ def test_who_is_turned_away_and_says_no_more_is_let_go(monkeypatch: pytest.Monke
 
     async def run() -> None:
         with listening_socket("127.0.0.1", 0) as listening:
-            server = Server(hello, on_ending=lambda: None, gate=Closed())
+            server = Server(hello, on_ending=lambda: None, admission=Closed())
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await until(lambda: server.started)
             clients = [socket.create_connection(listening.getsockname()) for _ in range(40)]
@@ -461,7 +461,7 @@ def test_who_is_turned_away_and_begins_anew_has_no_longer_than_anybody(more: byt
 
     async def run() -> None:
         with listening_socket("127.0.0.1", 0) as listening:
-            server = Server(hello, on_ending=lambda: None, gate=Closed())
+            server = Server(hello, on_ending=lambda: None, admission=Closed())
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await until(lambda: server.started)
             reader, writer = await asyncio.open_connection(*listening.getsockname())
@@ -473,7 +473,7 @@ def test_who_is_turned_away_and_begins_anew_has_no_longer_than_anybody(more: byt
                     await closed(reader)
             finally:
                 writer.close()
-                server.hurry()
+                server.shutdown_now()
                 await serving
 
     uvloop.run(run())

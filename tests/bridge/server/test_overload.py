@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import httpx2
 
-from callmarket.bridge.server.front import Front
+from callmarket.bridge.server.gateway import Gateway
 from callmarket.bridge.server.one_write import OneWrite
 from tests.bridge.server.conftest import BASE, Served
 
@@ -26,7 +26,7 @@ async def together(app: Any, key: str, count: int) -> tuple[list[httpx2.Response
 
 
 def test_changes_beyond_the_bound_are_refused_and_reads_are_not(served: Served) -> None:
-    app = Front(served.service, lambda *_: None, changes_waiting_max=5)
+    app = Gateway(served.service, lambda *_: None, changes_waiting_max=5)
     key = served.key(bid=("a",))
     told, look = asyncio.run(together(app, key, 12))
     statuses = [one.status_code for one in told]

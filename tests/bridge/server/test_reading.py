@@ -73,8 +73,10 @@ def test_whoever_gives_up_leaves_the_metrics_to_the_others(served: Served) -> No
 
 def test_a_change_weighs_on_nobody_who_asked_before_it(served: Served) -> None:
     """As the next of a pipeline it is begun by the answer to a question, and in that one's context."""
-    before = Caller(served.service.door.known(f"Bearer {served.key(rate_per_s=1, burst=4)}".encode()), "", "", "")
-    served.service.door.charge(before.principal, 4)
+    before = Caller(
+        served.service.authenticator.known(f"Bearer {served.key(rate_per_s=1, burst=4)}".encode()), "", "", ""
+    )
+    served.service.authenticator.charge(before.principal, 4)
     asked = ASKING.set(before)
     told = served.ask("POST", "/api/v1/bounties/a/none/pay", key=served.key(admin=True), json={})
     ASKING.reset(asked)
@@ -83,8 +85,8 @@ def test_a_change_weighs_on_nobody_who_asked_before_it(served: Served) -> None:
 
 def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(served: Served) -> None:
     """It has come, and is none that was asked for: then the next is waited for, until the time is up."""
-    service, desk = served.service, AsyncExchange(served.exchange)
-    caller = Caller(service.door.known(f"Bearer {served.key()}".encode()), "", "", "")
+    service, exchange = served.service, AsyncExchange(served.exchange)
+    caller = Caller(service.authenticator.known(f"Bearer {served.key()}".encode()), "", "", "")
     served.exchange.open_market("other")
 
     async def wait(seconds: float) -> int:
@@ -93,9 +95,9 @@ def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(ser
         return len((await asked).items)
 
     async def win(market_id: str, slot_id: str) -> None:
-        await desk.offer_slot(market_id, slot_id)
-        await desk.place_bid(market_id, "a", f"task-of-{slot_id}", 10)
-        await desk.clear_round(market_id)
+        await exchange.offer_slot(market_id, slot_id)
+        await exchange.place_bid(market_id, "a", f"task-of-{slot_id}", 10)
+        await exchange.clear_round(market_id)
 
     async def run() -> None:
         # Both wait before the time of the first is up: a busy machine may take a while to begin.
@@ -114,9 +116,9 @@ def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(ser
 @pytest.mark.parametrize(("burst", "is_refused"), [(103 + 20 * 4, False), (103, True)])
 def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: int, is_refused: bool) -> None:
     """And for each time that it was looked in vain: awards of another market, which anybody may make come."""
-    service, desk = served.service, AsyncExchange(served.exchange)
+    service, exchange = served.service, AsyncExchange(served.exchange)
     key = served.key(rate_per_s=1, burst=burst)
-    caller = Caller(service.door.known(f"Bearer {key}".encode()), "", "", "")
+    caller = Caller(service.authenticator.known(f"Bearer {key}".encode()), "", "", "")
     served.exchange.open_market("other")
     looks, ask = 0, service.market.ask
 
@@ -136,9 +138,9 @@ def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: in
         return len(page.items)
 
     async def win(market_id: str, slot_id: str) -> None:
-        await desk.offer_slot(market_id, slot_id)
-        await desk.place_bid(market_id, "a", f"task-of-{slot_id}", 10)
-        await desk.clear_round(market_id)
+        await exchange.offer_slot(market_id, slot_id)
+        await exchange.place_bid(market_id, "a", f"task-of-{slot_id}", 10)
+        await exchange.clear_round(market_id)
 
     async def run() -> int:
         waiting = asyncio.create_task(wait())
@@ -162,7 +164,7 @@ def test_a_key_has_so_many_dear_questions_at_a_time(served: Served) -> None:
     """One that asks for more is told to come back; another key is asked for next, and cheap questions do not wait."""
     market = served.service.market
     greedy, modest = (
-        Caller(served.service.door.known(f"Bearer {served.key()}".encode()), "", "", "") for _ in range(2)
+        Caller(served.service.authenticator.known(f"Bearer {served.key()}".encode()), "", "", "") for _ in range(2)
     )
 
     async def ask(caller: Caller, order: list[str]) -> None:

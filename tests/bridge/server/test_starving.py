@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from callmarket import Exchange, ManualClock, open_exchange
-from callmarket.bridge.server import front
+from callmarket.bridge.server import gateway
 from callmarket.bridge.server.service import STREAMS_PER_KEY_MAX
 from tests.support.served_market import Served, served
 from tests.support.small_market import WAIT_S_MAX, furnish, in_threads
@@ -92,7 +92,7 @@ def test_half_sent_requests_keep_nobody_from_anything(market: tuple[Served, Exch
             # All of them have been read when this is answered: they came before it.
             assert bid(asking, "t1").status_code == 201
             until(lambda: len(serving.seen) + len(serving.front._bodies) > 300)
-            assert len(serving.front._bodies) <= front.BODIES_PER_KEY_MAX
+            assert len(serving.front._bodies) <= gateway.BODIES_PER_KEY_MAX
             assert len(serving.front.places) == 0
             assert bid(asking, "t2").status_code == 201
             assert ruling.delete(f"/api/v1/keys/{attacker[4:16]}").status_code == 200

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callmarket.bridge.telemetry.access_log import AccessLog, Few, PerSecond
+from callmarket.bridge.telemetry.access_log import AccessLog, PerSecond, RateLimitFilter
 
 
 class Seconds:
@@ -42,7 +42,7 @@ def test_changes_and_failures_are_told_and_reads_are_for_debug(
     method: str, status: int, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "callmarket.access")
-    AccessLog(100).tell(scope(method), None, status, 0.0015, "id-1")
+    AccessLog(100).log_request(scope(method), None, status, 0.0015, "id-1")
     assert [(one.levelname, one.message) for one in caplog.records] == [(level, "request")]
 
 
@@ -51,28 +51,28 @@ def test_beyond_the_bound_requests_are_counted(caplog: pytest.LogCaptureFixture)
     clock = Seconds()
     log = AccessLog(3, clock)
     for _ in range(10):
-        log.tell(scope("POST"), None, 201, 0.001, "id")
+        log.log_request(scope("POST"), None, 201, 0.001, "id")
     assert len(caplog.records) == 3
     clock.now_s += 1
-    log.tell(scope("POST"), None, 201, 0.001, "id")
+    log.log_request(scope("POST"), None, 201, 0.001, "id")
     assert [(one.message, getattr(one, "requests", None)) for one in caplog.records[3:]] == [
         ("requests without a line", 7),
         ("request", None),
     ]
     for _ in range(5):
-        log.tell(scope("POST"), None, 201, 0.001, "id")
+        log.log_request(scope("POST"), None, 201, 0.001, "id")
     log.tell_rest()
     assert getattr(caplog.records[-1], "requests", None) == 3
 
 
 def test_a_path_is_shortened(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "callmarket.access")
-    AccessLog(1).tell(scope("POST", "/" + "x" * 10_000), None, 404, 0.001, "id")
+    AccessLog(1).log_request(scope("POST", "/" + "x" * 10_000), None, 404, 0.001, "id")
     assert len(caplog.records[0].path) == 200  # type: ignore[attr-defined]
 
 
 def test_errors_of_a_bounded_logger_pass_always() -> None:
-    few = Few(2)
+    few = RateLimitFilter(2)
     levels = [logging.WARNING] * 5 + [logging.ERROR] * 5
     passed = [few.filter(logging.LogRecord("x", level, "", 0, "", (), None)) for level in levels]
     assert sum(passed[5:]) == 5

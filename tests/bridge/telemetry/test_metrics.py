@@ -7,24 +7,24 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from callmarket.bridge.api.errors import NotLeader
-from callmarket.bridge.api.vitals import Vitals
-from callmarket.bridge.market.counters import DONE, REPEATED, RoundsTally, Tally
-from callmarket.bridge.scheduler.caller import CycleStatus
+from callmarket.bridge.api.status import NodeStatus
+from callmarket.bridge.market.counters import DONE, REPEATED, CommandCounters, RoundCounters
+from callmarket.bridge.scheduler.clearing import CycleStatus
 from callmarket.bridge.telemetry.metrics import PREFIX, Watched, _Families
 from callmarket.bridge.telemetry.requests import Requests
 from callmarket.engine.commands import OpenAccount, PlaceBid
 
 
-def tally() -> Tally:
-    made = Tally()
+def counters() -> CommandCounters:
+    made = CommandCounters()
     made.commands[PlaceBid, DONE], made.commands[PlaceBid, REPEATED], made.commands[OpenAccount, "ACCOUNT_EXISTS"] = (
         1,
         2,
         3,
     )
     made.not_taken, made.unknown_outcomes = 4, 5
-    made.rounds["m"] = RoundsTally(6, 8, 9, 2, 11)
-    made.rounds["n"] = RoundsTally(12, 0, 13, 0, None)
+    made.rounds["m"] = RoundCounters(6, 8, 9, 2, 11)
+    made.rounds["n"] = RoundCounters(12, 0, 13, 0, None)
     made.bids_lost, made.bids_expired, made.awards_lapsed, made.holds_expired = 14, 15, 16, 17
     made.apply.add(0.25)
     made.ack.add(0.5)
@@ -36,14 +36,14 @@ def told(**changes: Any) -> dict[str, dict[tuple[str, ...], float]]:
     """All series by name and labels, but for the buckets of histograms."""
     requests = Requests()
     requests.counts["GET", "/x", 200] = 31
-    vitals = Vitals("leader", 18, 29, 20, 21, 22, 23.5, 24.5, 25, 26, 27.5, tables_stopped=True)
+    status = NodeStatus("leader", 18, 29, 20, 21, 22, 23.5, 24.5, 25, 26, 27.5, tables_stopped=True)
 
     def away(_: object) -> None:
         raise NotLeader("another leads", "", 0.2)
 
     node = SimpleNamespace(
-        tally=tally(),
-        vitals=lambda: vitals,
+        counters=counters(),
+        status=lambda: status,
         readiness=lambda: SimpleNamespace(ready=True),
         time=SimpleNamespace(fault=""),
         read=away,

@@ -42,7 +42,7 @@ class World:
             asked_us = self.reading.steady_us
             database_us = START_US + self.passed_us + self.database_us
             self.passed_us += self.answer_us
-            self.judge.told(Answer(asked_us, self.reading.steady_us, database_us))
+            self.judge.on_answer(Answer(asked_us, self.reading.steady_us, database_us))
         self.judge.see(self.reading)
         self.passed_us += LOOK_US
 

@@ -89,17 +89,17 @@ def test_each_change_of_the_clocks_fault_is_logged_once(
     caplog.set_level(logging.WARNING)
     clocks.wall_us -= DAY_US
     for _ in range(10):
-        keeper.silent()
+        keeper.on_no_answer()
         keeper.now_us()
     clocks.wall_us += DAY_US
     for _ in range(10):
         clocks.pass_by(SECOND_US)
-        keeper.silent()
+        keeper.on_no_answer()
     assert keeper.stamp_us() == NOW_US + 10 * SECOND_US
-    keeper.told(clocks.steady_us, clocks.wall_us + DAY_US)
-    keeper.told(clocks.steady_us, clocks.wall_us + DAY_US)
+    keeper.on_database_time(clocks.steady_us, clocks.wall_us + DAY_US)
+    keeper.on_database_time(clocks.steady_us, clocks.wall_us + DAY_US)
     assert keeper.stamp_us(), "the database alone is wrong"
-    keeper.told(clocks.steady_us, clocks.wall_us)
+    keeper.on_database_time(clocks.steady_us, clocks.wall_us)
     told = [record.getMessage() for record in caplog.records]
     for words, line in zip(
         ("the clock has leapt", "the time is right again", "database's clock is 1 day", "clock agrees again"),
@@ -112,7 +112,7 @@ def test_each_change_of_the_clocks_fault_is_logged_once(
 def test_a_process_that_is_stopped_between_two_readings_has_not_leapt(keeper: Timekeeper, clocks: Clocks) -> None:
     """SIGSTOP for an hour, after the machine's clock was read and before its time is used, or between two clocks."""
     clocks.stops_us = [3_600 * SECOND_US]
-    keeper.silent()
+    keeper.on_no_answer()
     assert not keeper.fault
     clocks.stops_us = [3_600 * SECOND_US] * 3
     assert keeper.stamp_us() >= NOW_US
@@ -129,16 +129,16 @@ def test_a_clock_that_tells_no_time_is_refused(clocks: Clocks, wrong: Any) -> No
 @pytest.mark.parametrize("wrong", [None, "now", -1])
 def test_a_clock_that_tells_no_time_any_more_has_leapt(keeper: Timekeeper, clocks: Clocks, wrong: Any) -> None:
     clocks.wall_us = wrong
-    keeper.silent()
+    keeper.on_no_answer()
     assert "leapt" in keeper.fault
 
 
 def test_a_word_is_believed_where_the_clock_says_the_same(keeper: Timekeeper, clocks: Clocks) -> None:
     clocks.wall_us += DAY_US
-    keeper.silent()
-    keeper.heard(Word(7, NOW_US, NOW_US, 0), NOW_US)
+    keeper.on_no_answer()
+    keeper.on_operator_time(Word(7, NOW_US, NOW_US, 0), NOW_US)
     assert keeper.fault, "this machine's clock says another day"
-    keeper.heard(Word(8, NOW_US, clocks.wall_us, 0), NOW_US)
+    keeper.on_operator_time(Word(8, NOW_US, clocks.wall_us, 0), NOW_US)
     assert not keeper.fault
     assert (keeper.stamp_us(), keeper.word_id) == (clocks.wall_us, 8)
 
@@ -162,7 +162,7 @@ def test_the_time_that_a_leader_left_as_evidence_goes_on_evenly(keeper: Timekeep
     clocks.pass_by(SECOND_US)
     assert keeper.evidence() == Evidence("here", UP_US + SECOND_US, NOW_US + SECOND_US, "")
     clocks.wall_us += DAY_US
-    keeper.silent()
+    keeper.on_no_answer()
     left = keeper.evidence()
     assert left[:3] == ("here", UP_US + SECOND_US, NOW_US + SECOND_US)
     assert "leapt" in left.fault

@@ -18,13 +18,13 @@ from callmarket.persistence import durable_file
 from callmarket.persistence.archive import files
 from callmarket.persistence.archive.files import read_archive, write_archive
 from callmarket.persistence.errors import Corrupt
-from callmarket.persistence.journal.protocol import Archive, Stored
+from callmarket.persistence.journal.protocol import Archive, StoredRow
 from tests.support.sealed import bids
 
 
-def stored(count: int) -> list[Stored]:
+def stored(count: int) -> list[StoredRow]:
     return [
-        Stored(
+        StoredRow(
             row.entry.seq,
             1,
             row.entry.at_us,
@@ -39,7 +39,7 @@ def stored(count: int) -> list[Stored]:
     ]
 
 
-def written(folder: Path, rows: list[Stored]) -> Archive:
+def written(folder: Path, rows: list[StoredRow]) -> Archive:
     empty = Archive(1, rows[-1].seq, 1, rows[-1].at_us, GENESIS_DIGEST, rows[-1].digest, "", 0, b"")
     return write_archive(folder, 0, [rows[:10], rows[10:]], empty)
 

@@ -33,7 +33,7 @@ from callmarket.persistence.database.connections import connect
 from callmarket.persistence.errors import Archived, Corrupt, Damaged, Unavailable
 from callmarket.persistence.journal import postgres
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.journal.protocol import Archive, Stored, first_seq
+from callmarket.persistence.journal.protocol import Archive, StoredRow, first_seq
 from callmarket.persistence.recovery import recover, rehearse
 from callmarket.persistence.snapshots.folder import FolderSnapshots
 from callmarket.persistence.snapshots.follower import Follower, take
@@ -293,12 +293,12 @@ def test_rows_whose_archive_reads_back_differently_are_not_deleted(
     """A disk that changes what it is given, and a column that no digest covers: both before anything is deleted."""
     real_write, real_record = files.write_archive, prune.write_archive
 
-    def on_a_bad_disk(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> Archive:
+    def on_a_bad_disk(folder: Path, shard_id: int, rows: Iterable[Sequence[StoredRow]], empty: Archive) -> Archive:
         archive = real_write(folder, shard_id, rows, empty)
         flip(folder / archive.file_name)
         return archive
 
-    def by_a_bad_program(folder: Path, shard_id: int, rows: Iterable[Sequence[Stored]], empty: Archive) -> Archive:
+    def by_a_bad_program(folder: Path, shard_id: int, rows: Iterable[Sequence[StoredRow]], empty: Archive) -> Archive:
         changed = ([row._replace(epoch=row.epoch + (row.seq == 33)) for row in chunk] for chunk in rows)
         return real_write(folder, shard_id, changed, empty)
 

@@ -10,7 +10,7 @@ from callmarket.engine.commands import ADMIN, BeginHistory, Entry
 from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.persistence.archive import prune
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
-from callmarket.persistence.journal.protocol import Stored
+from callmarket.persistence.journal.protocol import StoredRow
 
 # The second history follows row 30, the fourth the eighth row of the second.
 LEAPS = {HISTORY_ROWS: 30, 3 * HISTORY_ROWS: HISTORY_ROWS + 7}
@@ -25,10 +25,10 @@ class Leaping(MemoryJournal):
     def __init__(self) -> None:
         super().__init__(MemoryDatabase())
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         if seq not in LEAPS:
             return None
-        return Stored.of(seal(GENESIS_DIGEST, Entry(seq, 5, ADMIN, BeginHistory(LEAPS[seq], seq - 1)), ()), 1)
+        return StoredRow.of(seal(GENESIS_DIGEST, Entry(seq, 5, ADMIN, BeginHistory(LEAPS[seq], seq - 1)), ()), 1)
 
 
 @pytest.mark.parametrize("begins", [1, 11, 30, HISTORY_ROWS, HISTORY_ROWS + 5, 3 * HISTORY_ROWS])

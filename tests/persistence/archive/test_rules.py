@@ -9,7 +9,7 @@ import msgspec
 import psycopg
 import pytest
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.engine.core import Engine
 from callmarket.persistence.archive.prune import _record_and_delete
 from callmarket.persistence.errors import PersistenceError, Unavailable
@@ -25,12 +25,12 @@ TAKEN = 60
 
 
 @pytest.fixture(scope="module")
-def rows() -> list[Sealed]:
+def rows() -> list[SealedRow]:
     return bids(ROWS - 21)
 
 
 @pytest.fixture
-def connection(database_url: str, rows: list[Sealed]) -> Iterator[psycopg.Connection]:
+def connection(database_url: str, rows: list[SealedRow]) -> Iterator[psycopg.Connection]:
     """A journal of 100 rows with a snapshot of row 60."""
     with PostgresJournal(database_url, 0) as journal:
         journal.claim()
@@ -45,7 +45,7 @@ def connection(database_url: str, rows: list[Sealed]) -> Iterator[psycopg.Connec
         yield opened
 
 
-def record(connection: psycopg.Connection, rows: list[Sealed], first: int, last: int, **other: object) -> None:
+def record(connection: psycopg.Connection, rows: list[SealedRow], first: int, last: int, **other: object) -> None:
     """Say that a range has been archived."""
     name = connection.execute("SELECT min(snapshot_id)::text FROM snapshots").fetchone()[0]
     values = {
@@ -74,7 +74,7 @@ def delete(connection: psycopg.Connection, first: int, last: int) -> int:
     return connection.execute("DELETE FROM journal WHERE seq BETWEEN %s AND %s", (first, last)).rowcount
 
 
-def test_a_recorded_range_may_be_deleted(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_a_recorded_range_may_be_deleted(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     record(connection, rows, 1, 30)
     assert delete(connection, 1, 30) == 30
     assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
@@ -83,7 +83,7 @@ def test_a_recorded_range_may_be_deleted(connection: psycopg.Connection, rows: l
     assert connection.execute("SELECT * FROM journal_breaks").fetchall() == []
 
 
-def test_a_pruned_journal_is_checked_from_its_record_on(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_a_pruned_journal_is_checked_from_its_record_on(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     """The first row that is left continues the archive, or it is a break."""
     record(connection, rows, 1, 30)
     delete(connection, 1, 30)
@@ -110,7 +110,7 @@ def refused(connection: psycopg.Connection, first: int, last: int, why: str) -> 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 1), (1, 29), (1, 31), (2, 30), (5, 9), (1, ROWS), (99, 100)])
 def test_only_exactly_the_recorded_range_may_be_deleted(
-    connection: psycopg.Connection, rows: list[Sealed], first: int, last: int
+    connection: psycopg.Connection, rows: list[SealedRow], first: int, last: int
 ) -> None:
     refused(connection, first, last, "no range of journal_archives")
     record(connection, rows, 1, 30)
@@ -129,18 +129,18 @@ def test_only_exactly_the_recorded_range_may_be_deleted(
     ],
 )
 def test_a_false_archive_record_deletes_nothing(
-    connection: psycopg.Connection, rows: list[Sealed], other: dict[str, object], why: str
+    connection: psycopg.Connection, rows: list[SealedRow], other: dict[str, object], why: str
 ) -> None:
     record(connection, rows, 1, 30, **other)
     refused(connection, 1, 30, why)
 
 
-def test_archived_rows_are_deleted_oldest_first(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_archived_rows_are_deleted_oldest_first(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     record(connection, rows, 11, 30)
     refused(connection, 11, 30, "there are older rows")
 
 
-def test_a_record_continues_the_one_before_it(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_a_record_continues_the_one_before_it(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     connection.execute("SET session_replication_role = replica")
     delete(connection, 1, 10)
     connection.execute("SET session_replication_role = origin")
@@ -149,7 +149,7 @@ def test_a_record_continues_the_one_before_it(connection: psycopg.Connection, ro
         delete(connection, 11, 30)
 
 
-def test_a_snapshot_must_be_there_and_above(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_a_snapshot_must_be_there_and_above(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         record(connection, rows, 1, 60)
     connection.execute("DELETE FROM snapshots")
@@ -157,7 +157,7 @@ def test_a_snapshot_must_be_there_and_above(connection: psycopg.Connection, rows
     refused(connection, 1, 30, "the snapshot is not there")
 
 
-def test_a_snapshot_in_a_folder_cannot_be_seen(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_a_snapshot_in_a_folder_cannot_be_seen(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     """Then its row is insisted on, and the program is trusted with the rest."""
     connection.execute("DELETE FROM snapshots")
     record(connection, rows, 1, 30, snapshot_store="folder", snapshot_name="a file", snapshot_seq=61)
@@ -169,7 +169,7 @@ def test_a_snapshot_in_a_folder_cannot_be_seen(connection: psycopg.Connection, r
     assert delete(connection, 1, 30) == 30
 
 
-def test_the_last_snapshot_above_a_cut_stays(connection: psycopg.Connection, rows: list[Sealed]) -> None:
+def test_the_last_snapshot_above_a_cut_stays(connection: psycopg.Connection, rows: list[SealedRow]) -> None:
     copy = """INSERT INTO snapshots (shard_id, seq, at_us, digest, format, rules, image_bytes, stored_bytes, chunks,
         sha256) SELECT shard_id, %s, at_us, digest, format, rules, image_bytes, stored_bytes, chunks, sha256
         FROM snapshots LIMIT 1"""
@@ -197,7 +197,7 @@ def test_the_last_snapshot_above_a_cut_stays(connection: psycopg.Connection, row
     ],
 )
 def test_the_journal_stays_append_only_beside_archives(
-    connection: psycopg.Connection, rows: list[Sealed], statement: str
+    connection: psycopg.Connection, rows: list[SealedRow], statement: str
 ) -> None:
     record(connection, rows, 1, 30)
     with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
@@ -205,7 +205,7 @@ def test_the_journal_stays_append_only_beside_archives(
 
 
 def test_deleting_archived_rows_leaves_other_shards_alone(
-    connection: psycopg.Connection, database_url: str, rows: list[Sealed]
+    connection: psycopg.Connection, database_url: str, rows: list[SealedRow]
 ) -> None:
     with PostgresJournal(database_url, 1) as journal:
         journal.claim()
@@ -220,7 +220,7 @@ def test_deleting_archived_rows_leaves_other_shards_alone(
 
 
 def test_a_refusal_of_the_database_is_reported_and_changes_nothing(
-    connection: psycopg.Connection, database_url: str, rows: list[Sealed]
+    connection: psycopg.Connection, database_url: str, rows: list[SealedRow]
 ) -> None:
     """A record that is there is another prune's; what no record may say is no outage: to run it again is no use."""
     with PostgresSnapshots(database_url, 0) as store:

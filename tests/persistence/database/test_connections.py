@@ -100,7 +100,7 @@ def test_readers_of_a_frozen_server_fail_in_bounded_time(
             # Only now: a server that answers may take longer.
             hasty.setattr(connections, "ANSWER_S_MAX", ANSWER_S)
             hasty.setattr(connections, "CONNECT_TIMEOUT_S", 1)
-            for used in (connection, journal._line._connection):
+            for used in (connection, journal._connection._connection):
                 used.answer_s_max = ANSWER_S
             with own_server.frozen():
                 with pytest.raises(psycopg.OperationalError, match="no answer"):

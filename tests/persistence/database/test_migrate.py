@@ -9,7 +9,7 @@ import pytest
 
 from callmarket.bridge.fleet.fallback import services as fallback
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
-from callmarket.bridge.fleet.fallback.services import BudgetServices
+from callmarket.bridge.fleet.fallback.services import FallbackServices
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from callmarket.persistence.database import migrate
 from callmarket.persistence.database.migrate import Migration, ensure_schema, load, pending
@@ -100,7 +100,7 @@ def test_costs_not_reported_before_a_migration_are_charged(empty_database_url: s
         ensure_schema(connection)
     monkeypatch.setattr(fallback, "ABANDONED_S_MIN", 0.0)
     with WorkTables(empty_database_url) as work, DailyBudgets(empty_database_url) as budgets:
-        ended = {row.task_id: row.charged_tokens for row in BudgetServices(work, budgets).tidy()}
+        ended = {row.task_id: row.charged_tokens for row in FallbackServices(work, budgets).tidy()}
     assert ended == {"done": 70, "twice": 40, "again": None, "never": None, "sold": None}
 
 

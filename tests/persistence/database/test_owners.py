@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import psycopg
 import pytest
 
-from callmarket.engine.codec import Sealed, seal
+from callmarket.engine.codec import SealedRow, seal
 from callmarket.engine.commands import ADMIN, OPERATOR, Command, Entry, OfferSlot, OpenAccount, OpenMarket, WithdrawSlot
 from callmarket.engine.core import Engine
 from callmarket.engine.events import SlotWithdrawn
@@ -31,17 +31,17 @@ REPLACED = """DELETE FROM compute_auction_slots AS one USING compute_auction_slo
     WHERE later.shard_id = one.shard_id AND later.slot_id = one.slot_id AND later.offer_seq > one.offer_seq"""
 
 
-def sealed(rules: int) -> list[Sealed]:
+def sealed(rules: int) -> list[SealedRow]:
     return list(journal_of(golden_journal(rules)).read())
 
 
-def write(url: str, rows: Sequence[Sealed], seed: int) -> None:
+def write(url: str, rows: Sequence[SealedRow], seed: int) -> None:
     with PostgresJournal(url, 0) as journal:
         journal.claim()
         append(journal, url, batches(list(rows), seed))
 
 
-def append(journal: PostgresJournal, url: str, batched: Iterable[Sequence[Sealed]]) -> None:
+def append(journal: PostgresJournal, url: str, batched: Iterable[Sequence[SealedRow]]) -> None:
     """Bring the tables along batch by batch: what a batch has is folded before it is written."""
     for batch in batched:
         journal.append(batch)
@@ -81,7 +81,7 @@ def test_the_market_goes_on_where_ids_were_shared(database_url: str, rules: int,
         connection.execute(REPLACED)
     with PostgresJournal(database_url, 0) as journal:
         recovered = recover(journal)
-        engine, digest, rows = recovered.engine, recovered.position.last_digest, list[Sealed]()
+        engine, digest, rows = recovered.engine, recovered.position.last_digest, list[SealedRow]()
         slot_ids = sorted({slot_id for _, slot_id in engine.state.slots})
         providers = sorted(set(engine.state.ledger.accounts) - {"issuance"})[:4]
         asked: list[tuple[str, Command]] = [(ADMIN, OpenMarket("after")), (ADMIN, OpenAccount("newcomer", "provider"))]
@@ -101,7 +101,7 @@ def test_the_market_goes_on_where_ids_were_shared(database_url: str, rules: int,
 
 def test_the_end_of_a_slot_of_older_rules_finds_the_one_that_lives(database_url: str) -> None:
     """SLT-1: the row names no provider, and the batch before has offered it; one of the id that had ended stays."""
-    engine, digest, rows = Engine(), None, list[Sealed]()
+    engine, digest, rows = Engine(), None, list[SealedRow]()
     for actor, command in (
         (ADMIN, OpenMarket("m")),
         (ADMIN, OpenAccount("p", "provider")),

@@ -15,7 +15,7 @@ import pytest
 
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.queries import TableQuery
-from callmarket.bridge.market.table_reader import Desk
+from callmarket.bridge.market.table_reader import TableReader
 from callmarket.persistence import errors
 from callmarket.persistence.database import reader_pool
 from callmarket.persistence.database.reader_pool import (
@@ -179,7 +179,7 @@ def now() -> datetime:
 
 def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(own_url: str) -> None:
     """Slow questions fill the desk: the loop ticks on, one too many is refused at once, and then all is free again."""
-    desk = Desk(own_url, 0, now, lambda: None)
+    table_reader = TableReader(own_url, 0, now, lambda: None)
     hold = threading.Event()
 
     def slow(at: Snapshot, _: datetime) -> int:
@@ -187,34 +187,34 @@ def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(ow
         return at.seq
 
     async def scenario() -> None:
-        asked = [asyncio.create_task(desk.ask_async(TableQuery(slow))) for _ in range(WAITING_MAX)]
+        asked = [asyncio.create_task(table_reader.ask_async(TableQuery(slow))) for _ in range(WAITING_MAX)]
         await asyncio.sleep(0.1)
         with pytest.raises(Unavailable, match=f"{WAITING_MAX} questions wait") as caught:
-            await desk.ask_async(TableQuery(slow))
+            await table_reader.ask_async(TableQuery(slow))
         assert caught.value.retry_after_s
         # One that gives up makes room.
         asked[-1].cancel()
         await asyncio.gather(asked[-1], return_exceptions=True)
-        again = asyncio.create_task(desk.ask_async(TableQuery(slow)))
+        again = asyncio.create_task(table_reader.ask_async(TableQuery(slow)))
         await asyncio.sleep(0)
         hold.set()
         assert await asyncio.gather(*asked[:-1], again) == [0] * WAITING_MAX
-        assert await desk.ask_async(TableQuery(lambda at, _: at.seq)) == 0
+        assert await table_reader.ask_async(TableQuery(lambda at, _: at.seq)) == 0
 
     try:
         asyncio.run(asyncio.wait_for(scenario(), WAIT_S_MAX))
     finally:
         hold.set()
-        desk.close()
+        table_reader.close()
 
 
 def test_a_question_that_waited_too_long_for_a_thread_fails(own_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callmarket.bridge.market.table_reader.QUEUED_S_MAX", 0.0)
-    desk = Desk(own_url, 0, now, lambda: None)
+    table_reader = TableReader(own_url, 0, now, lambda: None)
     try:
         with pytest.raises(Unavailable, match="took longer than 0 s"):
-            asyncio.run(desk.ask_async(TableQuery(lambda at, _: at.seq)))
+            asyncio.run(table_reader.ask_async(TableQuery(lambda at, _: at.seq)))
     finally:
-        desk.close()
+        table_reader.close()
     with pytest.raises(Unavailable, match="closed"):
-        asyncio.run(desk.ask_async(TableQuery(lambda at, _: at.seq)))
+        asyncio.run(table_reader.ask_async(TableQuery(lambda at, _: at.seq)))

@@ -19,7 +19,7 @@ from callmarket.persistence.journal.protocol import (
     Chain,
     Journal,
     Position,
-    Stored,
+    StoredRow,
     check_follows,
     rows_after,
     unbroken,
@@ -147,9 +147,9 @@ def test_a_row_before_the_time_or_the_epoch_of_the_last_one_is_named():
     for row, epoch in ((seal(rows[4].digest, back, rows[5].events), 2), (rows[5], 1)):
         links = Chain()
         for one in rows[:5]:
-            links.follow(Stored.of(one, 2))
+            links.follow(StoredRow.of(one, 2))
         with pytest.raises(Corrupt, match="Row 6 steps back") as raised:
-            links.follow(Stored.of(row, epoch))
+            links.follow(StoredRow.of(row, epoch))
         assert raised.value.seq == 6
 
 
@@ -158,14 +158,14 @@ def test_a_reader_from_the_middle_knows_the_time_and_epoch_of_the_row_before(epo
     """As recovery does after a snapshot: the first row after it may not step back either."""
     rows = bids(10)
     with pytest.raises(Corrupt, match="Row 6 steps back"):
-        Chain(5, rows[4].digest, epoch, at_us).follow(Stored.of(rows[5], 2))
-    assert Chain(5, rows[4].digest, 2, rows[4].entry.at_us).follow(Stored.of(rows[5], 2)) == rows[5].entry
+        Chain(5, rows[4].digest, epoch, at_us).follow(StoredRow.of(rows[5], 2))
+    assert Chain(5, rows[4].digest, 2, rows[4].entry.at_us).follow(StoredRow.of(rows[5], 2)) == rows[5].entry
 
 
 @pytest.mark.parametrize("missing", [1, 6, 10])
 def test_a_row_that_is_missing_is_named(missing: int) -> None:
     """Also the first one; and a row that comes twice follows nothing."""
-    stored = [Stored.of(row, 1) for row in bids(10)]
+    stored = [StoredRow.of(row, 1) for row in bids(10)]
     links = Chain()
     for row in stored[: missing - 1]:
         links.follow(row)
@@ -184,19 +184,19 @@ def test_a_reader_from_row_1_trusts_nothing_and_a_later_one_its_first_digest() -
     journal.claim()
     journal.append(rows)
     assert [row.digest for row in journal.read(4)] == [row.digest for row in rows[4:]]
-    database.rows[0] = Stored.of(replace(rows[0], digest=bytes(32)), 1)
+    database.rows[0] = StoredRow.of(replace(rows[0], digest=bytes(32)), 1)
     with pytest.raises(Corrupt, match="Row 1 does not have the digest"):
         list(journal.read())
 
 
-def begun(history: int, after_seq: int, lost_seq: int = 0) -> Stored:
+def begun(history: int, after_seq: int, lost_seq: int = 0) -> StoredRow:
     """The row with which history goes on after a loss, without the digests of others."""
     entry = Entry(history * HISTORY_ROWS, 5, ADMIN, BeginHistory(after_seq, lost_seq))
-    return Stored.of(seal(GENESIS_DIGEST, entry, (HistoryBegun(after_seq, lost_seq),)), 1)
+    return StoredRow.of(seal(GENESIS_DIGEST, entry, (HistoryBegun(after_seq, lost_seq),)), 1)
 
 
-def placed(seq: int) -> Stored:
-    return Stored.of(seal(GENESIS_DIGEST, Entry(seq, 5, ADMIN, PlaceBid("m", "a", "t", 1)), (Repeated(1),)), 1)
+def placed(seq: int) -> StoredRow:
+    return StoredRow.of(seal(GENESIS_DIGEST, Entry(seq, 5, ADMIN, PlaceBid("m", "a", "t", 1)), (Repeated(1),)), 1)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def placed(seq: int) -> Stored:
         (begun(2, HISTORY_ROWS + 4), HISTORY_ROWS + 4, True),
     ],
 )
-def test_a_row_follows_its_neighbour_or_the_one_that_it_names(row: Stored, seq: int, follows: bool) -> None:
+def test_a_row_follows_its_neighbour_or_the_one_that_it_names(row: StoredRow, seq: int, follows: bool) -> None:
     """HST-1: only a row at the beginning of a history may name another than its neighbour."""
     if follows:
         check_follows(row, seq)
@@ -249,11 +249,11 @@ def test_rows_after_one_are_counted_where_history_leaps(seq: int, last_seq: int,
 class Begun(MemoryJournal):
     """A journal of which only the rows are there with which histories begin."""
 
-    def __init__(self, *rows: Stored) -> None:
+    def __init__(self, *rows: StoredRow) -> None:
         super().__init__(MemoryDatabase())
         self.begun = {row.seq: row for row in rows}
 
-    def row_at(self, seq: int) -> Stored | None:
+    def row_at(self, seq: int) -> StoredRow | None:
         assert seq % HISTORY_ROWS == 0, "no other row has to be asked for"
         return self.begun.get(seq)
 
@@ -304,7 +304,7 @@ def test_strings_of_every_kind_keep_their_bytes(open_journal: OpenJournal):
 def test_proved_rows_are_not_checked_again_unless_asked_to() -> None:
     """Decision 1 of docs/decisions: recovery trusts what was checked before it was written; `verify` trusts nothing."""
     odd = seal(GENESIS_DIGEST, Entry(1, 5, "admin", PlaceBid("m", "a name of old", "t", 1)), (Repeated(1),))
-    row = Stored.of(odd, 1)
+    row = StoredRow.of(odd, 1)
     assert Chain().follow(row) == odd.entry
     with pytest.raises(Corrupt, match="Row 1: the command cannot be decoded"):
         Chain(checks_shapes=True).follow(row)

@@ -41,16 +41,16 @@ class Watching:
         self.asked.append(next(self.moments))
         return self.asked[-1]
 
-    def told(self, asked_us: int, database_us: int) -> None:
+    def on_database_time(self, asked_us: int, database_us: int) -> None:
         self.told_of.append((asked_us, database_us))
 
-    def silent(self) -> None:
+    def on_no_answer(self) -> None:
         self.silences += 1
 
     def evidence(self) -> Evidence:
         return EVIDENCE
 
-    def heard(self, word: Word, database_us: int) -> None: ...
+    def on_operator_time(self, word: Word, database_us: int) -> None: ...
 
     def objection(self, asked_us: int, view: View) -> str:
         return ""

@@ -20,9 +20,9 @@ from callmarket.persistence.journal import lease
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import Position
 from callmarket.persistence.leadership import heartbeat, register
+from callmarket.persistence.leadership.failure_detection import GRACE_S, LivenessTracker, living_leader
 from callmarket.persistence.leadership.heartbeat import Heartbeat, News
 from callmarket.persistence.leadership.register import Leader
-from callmarket.persistence.leadership.vacancy import GRACE_S, Doubt, living_leader
 from tests.support.roles import taken_role_on
 from tests.support.sealed import bids
 from tests.support.small_market import until
@@ -219,34 +219,34 @@ def test_proof_is_published(connection: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("missed", ["expired", "disconnected"])
 def test_leader_is_missed_for_a_while_before_it_is_gone(missed: register.Sign) -> None:
-    doubt = Doubt(grace_s=0.3)
-    assert not doubt.is_gone(row("alive"), 10.0)
-    assert not doubt.is_gone(row(missed), 10.1)
-    assert not doubt.is_gone(row(missed), 10.3)
-    assert doubt.is_gone(row(missed), 10.5)
+    liveness = LivenessTracker(grace_s=0.3)
+    assert not liveness.is_gone(row("alive"), 10.0)
+    assert not liveness.is_gone(row(missed), 10.1)
+    assert not liveness.is_gone(row(missed), 10.3)
+    assert liveness.is_gone(row(missed), 10.5)
 
 
 def test_leader_that_shows_again_is_not_gone() -> None:
-    doubt = Doubt(grace_s=0.3)
-    assert not doubt.is_gone(row("disconnected"), 10.0)
-    assert not doubt.is_gone(row("alive"), 10.2)
-    assert not doubt.is_gone(row("disconnected"), 10.4), "it is missed anew"
-    assert not doubt.is_gone(row("expired"), 10.6)
-    assert doubt.is_gone(row("disconnected"), 10.8)
+    liveness = LivenessTracker(grace_s=0.3)
+    assert not liveness.is_gone(row("disconnected"), 10.0)
+    assert not liveness.is_gone(row("alive"), 10.2)
+    assert not liveness.is_gone(row("disconnected"), 10.4), "it is missed anew"
+    assert not liveness.is_gone(row("expired"), 10.6)
+    assert liveness.is_gone(row("disconnected"), 10.8)
 
 
 def test_a_standby_that_lost_the_database_judges_the_leader_anew() -> None:
     """After an outage of the database both come back at once: the leader is given its time."""
-    doubt = Doubt(grace_s=0.3)
-    assert not doubt.is_gone(row("expired"), 10.0)
-    doubt.forget()
-    assert not doubt.is_gone(row("expired"), 20.0)
-    assert doubt.is_gone(row("expired"), 20.4)
+    liveness = LivenessTracker(grace_s=0.3)
+    assert not liveness.is_gone(row("expired"), 10.0)
+    liveness.forget()
+    assert not liveness.is_gone(row("expired"), 20.0)
+    assert liveness.is_gone(row("expired"), 20.4)
 
 
 def test_a_leader_that_released_its_lease_is_gone_at_once() -> None:
-    assert Doubt().is_gone(row("released"), 0.0)
-    assert Doubt().is_gone(None, 0.0)
+    assert LivenessTracker().is_gone(row("released"), 0.0)
+    assert LivenessTracker().is_gone(None, 0.0)
 
 
 def test_living_leader_is_found(connection: psycopg.Connection, leader: Heartbeat) -> None:

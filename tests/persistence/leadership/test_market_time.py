@@ -83,15 +83,15 @@ class Hears:
     def asking(self) -> int:
         return 0
 
-    def told(self, asked_us: int, database_us: int) -> None: ...
+    def on_database_time(self, asked_us: int, database_us: int) -> None: ...
 
-    def silent(self) -> None:
+    def on_no_answer(self) -> None:
         self.silences += 1
 
     def evidence(self) -> Evidence:
         return EVIDENCE
 
-    def heard(self, word: Word, database_us: int) -> None:
+    def on_operator_time(self, word: Word, database_us: int) -> None:
         self.word_id = word.word_id
         self.words.append(word)
 

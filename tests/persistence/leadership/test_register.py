@@ -129,12 +129,12 @@ def test_a_loss_is_reported_by_other_present_standbys(connection: psycopg.Connec
     register.stand_by(connection, 0, "whole", 9)
     register.stand_by(connection, 0, "self", 8, loss="rows 8 to 9 are lost")
     register.stand_by(connection, 1, "elsewhere", 8, loss="rows 1 to 2 are lost")
-    assert register.loss_told(connection, 0, "self") == ""
-    assert register.loss_told(connection, 0) == "self says: rows 8 to 9 are lost"
+    assert register.reported_loss(connection, 0, "self") == ""
+    assert register.reported_loss(connection, 0) == "self says: rows 8 to 9 are lost"
     register.stand_by(connection, 0, "two", 7, loss="rows 7 to 9 are lost")
-    assert register.loss_told(connection, 0, "self") == "two says: rows 7 to 9 are lost"
+    assert register.reported_loss(connection, 0, "self") == "two says: rows 7 to 9 are lost"
     connection.execute("UPDATE engine_standbys SET seen_at = seen_at - interval '6 s'")
-    assert register.loss_told(connection, 0) == ""
+    assert register.reported_loss(connection, 0) == ""
 
 
 def test_a_proof_is_as_old_as_the_last_one(connection: psycopg.Connection) -> None:

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from callmarket.engine.codec import seal
 from callmarket.persistence.errors import Corrupt
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
-from callmarket.persistence.journal.protocol import Stored
+from callmarket.persistence.journal.protocol import StoredRow
 from callmarket.persistence.loss import lost_rows
 from callmarket.persistence.loss.lost_rows import Head, LostRow, Recent
 from tests.support.sealed import bids
 
 ROWS = bids(60)
-STORED = [Stored.of(row, 1) for row in ROWS]
+STORED = [StoredRow.of(row, 1) for row in ROWS]
 LOST = [LostRow.of_stored(row) for row in STORED[30:40]]
 
 

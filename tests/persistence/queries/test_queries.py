@@ -24,7 +24,7 @@ from callmarket.persistence.database.connections import connect
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.queries import HoldFilter, Paging
 from tests.support.following import level
-from tests.support.sealed import Sealed, story
+from tests.support.sealed import SealedRow, story
 from tests.support.sql_model import Row, SqlModel
 from tests.support.streams import bounds
 from tests.support.swarms import long_swarm
@@ -40,7 +40,7 @@ class World:
     connection: psycopg.Connection
     model: SqlModel
     engine: Engine
-    rows: list[Sealed]
+    rows: list[SealedRow]
 
     @property
     def markets(self) -> list[str]:

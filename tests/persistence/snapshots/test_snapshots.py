@@ -21,7 +21,7 @@ import pytest
 
 from callmarket import open_exchange
 from callmarket.engine import limits
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.core import Engine
 from callmarket.engine.image import FORMAT
 from callmarket.engine.state import State
@@ -57,7 +57,7 @@ def folder(tmp_path: Path) -> FolderSnapshots:
     return FolderSnapshots(tmp_path, 0)
 
 
-def write(url: str, rows: list[Sealed], seed: int = 0) -> None:
+def write(url: str, rows: list[SealedRow], seed: int = 0) -> None:
     with PostgresJournal(url, 0) as journal:
         if journal.position().epoch == 0:
             journal.claim()
@@ -66,14 +66,14 @@ def write(url: str, rows: list[Sealed], seed: int = 0) -> None:
             journal.append(batch)
 
 
-def memory_journal(rows: list[Sealed]) -> MemoryJournal:
+def memory_journal(rows: list[SealedRow]) -> MemoryJournal:
     journal = MemoryJournal(MemoryDatabase())
     journal.claim()
     journal.append(rows)
     return journal
 
 
-def snapshot_of(rows: list[Sealed], seq: int) -> Snapshot:
+def snapshot_of(rows: list[SealedRow], seq: int) -> Snapshot:
     """What is taken after row `seq` of a story with the usual bounds."""
     engine = Engine()
     for row in rows[:seq]:
@@ -234,7 +234,7 @@ DAMAGES = {
 
 
 @pytest.fixture(scope="module")
-def damage_rows() -> list[Sealed]:
+def damage_rows() -> list[SealedRow]:
     return bids(200)
 
 
@@ -244,7 +244,7 @@ def test_damage_is_passed_over_loudly(
     store: PostgresSnapshots,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    damage_rows: list[Sealed],
+    damage_rows: list[SealedRow],
     name: str,
 ) -> None:
     """The one before is used, at last the whole journal; the state is the same, and log and report say why."""

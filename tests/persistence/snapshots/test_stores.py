@@ -407,14 +407,14 @@ def test_the_oldest_snapshot_is_deleted_where_that_makes_room(
     for seq in (1, 2, 3):
         store.write(snapshot(seq))
     monkeypatch.setattr(folder_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free_bytes))
-    gone = store.give_way(needed_bytes)
+    gone = store.make_room(needed_bytes)
     assert (None if gone is None else gone.seq) == goes
     assert seqs(store) == ([3, 2, 1] if goes is None else [3, 2])
     if goes is not None:
-        gone = store.give_way(1)
+        gone = store.make_room(1)
         assert gone is not None
         assert gone.seq == 2
-        assert store.give_way(1) is None
+        assert store.make_room(1) is None
         assert seqs(store) == [3]
 
 

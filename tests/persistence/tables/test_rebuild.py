@@ -128,14 +128,14 @@ def test_a_rebuild_beside_a_leader_lets_the_tables_follow_from_there(database_ur
         with psycopg.connect(projected(database_url)) as connection:
             connection.execute("DELETE FROM token_accounts WHERE account_id = 'a'")
         market.mint("a", 5, "grant:more")
-        until(lambda: market.node.vitals().tables_stopped)
+        until(lambda: market.node.status().tables_stopped)
         assert market.node.readiness().ready, "another process would find the same tables"
         assert "not what the journal says" in market.node.readiness().tables_fault
         assert not verify(database_url, 0).ok
         again(database_url)
         furnish(market, "b", market_id="other")
         assert verify(projected(database_url), 0).ok
-        assert not market.node.vitals().tables_stopped
+        assert not market.node.status().tables_stopped
         assert not market.node.readiness().tables_fault
 
 

@@ -197,10 +197,10 @@ def test_the_snapshot_that_a_cut_journal_needs_is_never_deleted(disk: Path) -> N
     for rows in (600, 1_000, 1_000):
         kept.take(rows)
     (oldest,) = kept.store.list()[2:]
-    gone = kept.store.give_way(1, first_seq=600)
+    gone = kept.store.make_room(1, first_seq=600)
     assert gone is not None
     assert gone.seq == 1_600
-    assert kept.store.give_way(1, first_seq=600) is None
+    assert kept.store.make_room(1, first_seq=600) is None
     assert kept.seqs() == [2_600, oldest.seq]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow
 from callmarket.persistence.errors import Corrupt, Diverged, Fenced, Gap, PersistenceError, RowsLost, Unavailable
 from callmarket.persistence.journal.protocol import Position
 from callmarket.persistence.writer.limits import Limits
@@ -31,7 +31,7 @@ def sending(rows: int = 20) -> Outbox:
     """One that has looked and is about to send its first batch."""
     outbox = filled(rows)
     assert outbox.next_step(0) == "look"
-    assert outbox.looked(START) == []
+    assert outbox.on_position(START) == []
     assert outbox.next_step(0) == "send"
     return outbox
 
@@ -40,7 +40,7 @@ def seqs(outbox: Outbox) -> list[int]:
     return [row.entry.seq for row in outbox.batch]
 
 
-def after(row: Sealed, epoch: int = EPOCH) -> Position:
+def after(row: SealedRow, epoch: int = EPOCH) -> Position:
     return Position(epoch, row.entry.seq, row.digest)
 
 
@@ -52,11 +52,11 @@ def tell(due: Notices) -> None:
 def test_the_outbox_looks_once_and_then_sends_batch_after_batch() -> None:
     outbox = sending()
     assert seqs(outbox) == list(range(1, 11))
-    outbox.sent()
+    outbox.on_sent()
     assert outbox.durable == after(ROWS[9])
     assert outbox.next_step(0) == "send"
     assert seqs(outbox) == list(range(11, 21))
-    outbox.sent()
+    outbox.on_sent()
     assert outbox.next_step(0) == "idle"
     assert (outbox.queue_rows, outbox.queue_bytes) == (0, 0)
 
@@ -76,7 +76,7 @@ def test_a_queue_that_is_full_takes_nothing_and_says_why() -> None:
     with pytest.raises(Unavailable, match=r"12 rows wait for the database \(away\)"):
         outbox.enqueue(ROWS[12])
     outbox.next_step(1)
-    outbox.looked(after(ROWS[9]))
+    outbox.on_position(after(ROWS[9]))
     assert (outbox.has_room(10), outbox.has_room(11)) == (True, False)
 
 
@@ -106,7 +106,7 @@ def test_the_oldest_row_is_the_first_that_is_not_durable() -> None:
     assert outbox.oldest_at_us == ROWS[0].entry.at_us
     outbox.next_step(0)
     assert outbox.oldest_at_us == ROWS[0].entry.at_us, "what is under way is not durable"
-    outbox.looked(after(ROWS[9]))
+    outbox.on_position(after(ROWS[9]))
     assert outbox.oldest_at_us == ROWS[10].entry.at_us
 
 
@@ -121,7 +121,7 @@ def test_congestion_says_whether_the_database_is_unavailable_or_slow() -> None:
 def test_a_durable_row_is_reported_at_once() -> None:
     told: list[PersistenceError | None] = []
     outbox = sending()
-    outbox.sent()
+    outbox.on_sent()
     for seq in (1, 10):
         tell(outbox.on_durable(seq, told.append))
     assert told == [None, None]
@@ -149,7 +149,7 @@ def test_a_batch_in_doubt_is_looked_for_and_found() -> None:
     outbox.on_durable(10, told.append)
     assert outbox.refused(Unavailable("lost"), 0) == []
     assert outbox.next_step(1) == "look"
-    tell(outbox.looked(after(ROWS[9])))
+    tell(outbox.on_position(after(ROWS[9])))
     assert told == [None]
     assert outbox.durable == after(ROWS[9])
     assert outbox.next_step(1) == "send"
@@ -160,7 +160,7 @@ def test_a_batch_in_doubt_that_is_in_counts_although_a_successor_has_claimed() -
     outbox = sending()
     outbox.refused(Unavailable("lost"), 0)
     outbox.next_step(1)
-    outbox.looked(after(ROWS[9], EPOCH + 1))
+    outbox.on_position(after(ROWS[9], EPOCH + 1))
     assert outbox.failure is None
     assert outbox.durable.last_seq == 10
 
@@ -170,7 +170,7 @@ def test_a_batch_in_doubt_that_is_not_in_is_sent_as_it_was() -> None:
     batch = outbox.batch
     outbox.refused(Unavailable("lost"), 0)
     outbox.next_step(1)
-    assert outbox.looked(START) == []
+    assert outbox.on_position(START) == []
     assert outbox.next_step(1) == "send"
     assert outbox.batch is batch
 
@@ -180,7 +180,7 @@ def test_waiters_are_notified_in_the_order_of_rows_and_then_of_asking() -> None:
     outbox = sending()
     for number, seq in enumerate((7, 3, 7, 3, 12, 7)):
         outbox.on_durable(seq, lambda _, seq=seq, number=number: told.append((seq, number)))
-    tell(outbox.sent())
+    tell(outbox.on_sent())
     assert told == [(3, 1), (3, 3), (7, 0), (7, 2), (7, 5)]
 
 
@@ -196,7 +196,7 @@ def test_waiters_are_notified_in_the_order_of_rows_and_then_of_asking() -> None:
 def test_a_journal_that_ends_elsewhere_is_the_end(position: Position, kind: type[PersistenceError]) -> None:
     outbox = filled()
     outbox.next_step(0)
-    outbox.looked(position)
+    outbox.on_position(position)
     assert type(outbox.failure) is kind
     assert outbox.next_step(0) == "stop"
 
@@ -212,11 +212,11 @@ def test_a_journal_that_ends_elsewhere_is_the_end(position: Position, kind: type
 def test_a_journal_that_lacks_acknowledged_rows_is_reported_as_a_loss(position: Position, words: str) -> None:
     """Whoever wrote it since: those who were told must hear of that, and not of a gap or of another writer."""
     outbox = sending()
-    outbox.sent()
+    outbox.on_sent()
     outbox.next_step(0)
     outbox.refused(Unavailable("lost"), 0)
     outbox.next_step(1)
-    outbox.looked(position)
+    outbox.on_position(position)
     assert isinstance(outbox.failure, RowsLost)
     assert words in str(outbox.failure)
     assert outbox.durable.last_seq == 10
@@ -227,7 +227,7 @@ def test_a_gap_is_looked_at_once_for_our_own_late_batch() -> None:
     outbox = sending()
     assert outbox.refused(Gap("x"), 0) == []
     assert outbox.next_step(0) == "look", "and at once: nothing is away"
-    outbox.looked(after(ROWS[9]))
+    outbox.on_position(after(ROWS[9]))
     assert outbox.failure is None
     assert outbox.next_step(0) == "send"
 
@@ -237,7 +237,7 @@ def test_a_gap_that_is_not_our_own_batch_is_the_end() -> None:
     outbox = sending()
     outbox.refused(gap, 0)
     outbox.next_step(0)
-    outbox.looked(START)
+    outbox.on_position(START)
     assert outbox.failure is gap
 
 
@@ -270,9 +270,9 @@ def test_waits_double_up_to_a_bound_and_begin_anew() -> None:
     assert waits == [1, 2, 3, 3]
     assert outbox.outage_since_s == 0
     outbox.next_step(now_s)
-    outbox.looked(START)
+    outbox.on_position(START)
     outbox.next_step(now_s)
-    outbox.sent()
+    outbox.on_sent()
     assert outbox.outage_since_s is None
     outbox.next_step(now_s)
     outbox.refused(Unavailable("away again"), now_s)
@@ -296,7 +296,7 @@ def test_an_attempt_hangs_from_its_first_step_on() -> None:
     outbox = filled()
     assert not outbox.hangs(100)
     outbox.next_step(0)
-    outbox.looked(START)
+    outbox.on_position(START)
     outbox.next_step(4)
     assert not outbox.hangs(5)
     assert outbox.hangs(5.1)
@@ -309,9 +309,9 @@ def test_after_closing_what_waits_is_written_and_then_it_stops() -> None:
     outbox.close()
     with pytest.raises(PersistenceError, match="closing"):
         outbox.enqueue(ROWS[15])
-    outbox.sent()
+    outbox.on_sent()
     assert outbox.next_step(0) == "send"
-    outbox.sent()
+    outbox.on_sent()
     assert outbox.next_step(0) == "stop"
     assert outbox.failure is None
 
@@ -323,7 +323,7 @@ def test_a_confirmation_after_the_end_moves_the_watermark_and_nothing_else() -> 
     outbox = sending()
     outbox.on_durable(5, told.append)
     tell(outbox.fail(failure))
-    tell(outbox.sent())
+    tell(outbox.on_sent())
     assert told == [failure]
     assert outbox.durable == after(ROWS[9])
     assert outbox.refused(Unavailable("cut"), 0) == []

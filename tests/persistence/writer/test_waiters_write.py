@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from callmarket.engine.codec import Sealed
+from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import PersistenceError, Unavailable
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
 from callmarket.persistence.writer import write_behind
@@ -35,7 +35,7 @@ class Watched(MemoryJournal):
         self.after: list[Callable[[], None]] = []
         self.interrupted = threading.Event()
 
-    def append(self, rows: Sequence[Sealed]) -> None:
+    def append(self, rows: Sequence[SealedRow]) -> None:
         self.writers.append((threading.get_ident(), [row.entry.seq for row in rows]))
         if self.before:
             self.before.pop()()
@@ -52,7 +52,7 @@ class Watched(MemoryJournal):
 
 
 @contextmanager
-def writing(rows: Sequence[Sealed], limits: Limits | None = None) -> Iterator[tuple[WriteBehind, Watched]]:
+def writing(rows: Sequence[SealedRow], limits: Limits | None = None) -> Iterator[tuple[WriteBehind, Watched]]:
     """A writer that has written the first row, by its thread, as that one has to open the journal."""
     journal = Watched()
     limits = limits or Limits(backoff_s_min=0.01, backoff_s_max=0.05)
@@ -61,7 +61,7 @@ def writing(rows: Sequence[Sealed], limits: Limits | None = None) -> Iterator[tu
     assert [row.seq for row in journal.database.rows] == [row.entry.seq for row in rows]
 
 
-def begun(journal: Watched, rows: Sequence[Sealed], limits: Limits | None = None) -> WriteBehind:
+def begun(journal: Watched, rows: Sequence[SealedRow], limits: Limits | None = None) -> WriteBehind:
     writer = WriteBehind(lambda: journal, journal.position(), limits)
     writer.enqueue(rows[0], wakes=False)
     writer.wait(1, WAIT_S)
@@ -218,7 +218,7 @@ def test_an_interruption_while_waiters_are_notified_stops_the_writer() -> None:
     """Somebody may not have heard of rows that are durable: that must not go on as if all had."""
 
     class Interrupted:
-        def durable(self, _rows: Sequence[Sealed]) -> None:
+        def durable(self, _rows: Sequence[SealedRow]) -> None:
             raise KeyboardInterrupt
 
         def failed(self, _failure: PersistenceError) -> None:

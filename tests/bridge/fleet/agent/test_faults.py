@@ -15,9 +15,9 @@ from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.agent import Finished, Worker, WorkFailed
 from callmarket.bridge.fleet.agent.awards import end
-from callmarket.bridge.fleet.agent.patience import Ending
+from callmarket.bridge.fleet.agent.backoff import StopSignal
 from callmarket.bridge.fleet.agent.recovery import release_abandoned
-from callmarket.bridge.fleet.agent.task import Hand
+from callmarket.bridge.fleet.agent.task import TaskRunner
 from callmarket.bridge.fleet.tasks.model import Claim
 from callmarket.bridge.fleet.tasks.source import Backlog
 from callmarket.engine.events import Rejected
@@ -123,7 +123,7 @@ def test_a_worker_that_is_told_to_end_before_its_source_has_answered_ends(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has begun nothing, so there is nothing to raise."""
-    monkeypatch.setattr("callmarket.bridge.fleet.agent.patience._TRIES_ENDING_MAX", 1)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.backoff._TRIES_ENDING_MAX", 1)
     between, labour = between_source(stage), Labour()
     asked = iter(range(1, 10**6))
     tries = 0
@@ -199,7 +199,7 @@ def test_an_award_that_cannot_be_given_back_is_left_for_the_next_start(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes while the worker ends and the market goes away: that is no failure of the worker's."""
-    monkeypatch.setattr("callmarket.bridge.fleet.agent.patience._TRIES_ENDING_MAX", 1)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.backoff._TRIES_ENDING_MAX", 1)
     between, labour = between_market(stage), Labour()
     with running(one := worker(stage, labour, poll_s=3_600.0)) as raised:
         until(lambda: stage.slot_status() == "offered")
@@ -294,9 +294,9 @@ def test_a_task_on_which_its_worker_dies_each_time_fails_for_good(stage: Stage) 
 
 def release(stage: Stage, years: int) -> int:
     """Budget claims of so many years from now, or older, are too old."""
-    hand = Hand(stage.source, Labour(), Ending(), 3)
+    runner = TaskRunner(stage.source, Labour(), StopSignal(), 3)
     return release_abandoned(
-        stage.market, stage.source, hand, datetime_of(system_clock()) + years * timedelta(days=365)
+        stage.market, stage.source, runner, datetime_of(system_clock()) + years * timedelta(days=365)
     )
 
 

@@ -6,31 +6,31 @@ from concurrent.futures import Future
 import pytest
 
 from callmarket.bridge.api.errors import TooManyRequests, Unavailable, UnknownOutcome
-from callmarket.bridge.fleet.agent.patience import (
+from callmarket.bridge.fleet.agent.backoff import (
     _PAUSE_ENDING_S_MAX,
     _TRIES_ENDING_MAX,
     PAUSE_FIRST_S,
     PAUSE_S_MAX,
-    Ending,
-    Pauses,
+    Backoff,
+    StopSignal,
 )
 
 
 def test_pauses_grow_up_to_a_bound_and_begin_anew() -> None:
-    pauses = Pauses()
-    grown_s = [pauses.next_s() for _ in range(30)]
+    backoff = Backoff()
+    grown_s = [backoff.next_s() for _ in range(30)]
     for number, pause_s in enumerate(grown_s):
         most_s = min(PAUSE_S_MAX, PAUSE_FIRST_S * 2**number)
         assert most_s / 2 <= pause_s <= most_s
-    pauses.reset()
-    assert pauses.next_s() <= PAUSE_FIRST_S
+    backoff.reset()
+    assert backoff.next_s() <= PAUSE_FIRST_S
 
 
 def test_a_pause_is_never_shorter_than_the_other_side_asks_for() -> None:
-    pauses = Pauses()
+    backoff = Backoff()
     for least_s in (7.5, 0.5, 60.0):
-        assert pauses.next_s(least_s) >= least_s
-    assert pauses.next_s(60.0) == 60.0
+        assert backoff.next_s(least_s) >= least_s
+    assert backoff.next_s(60.0) == 60.0
 
 
 def test_a_retry_waits_at_least_as_long_as_the_server_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_retry_waits_at_least_as_long_as_the_server_asks(monkeypatch: pytest.M
         Unavailable("away"),
         "done",
     ]
-    ending, waited_s = Ending(), list[float]()
+    ending, waited_s = StopSignal(), list[float]()
     monkeypatch.setattr(ending, "wait", waited_s.append)
 
     def ask() -> str:
@@ -50,14 +50,14 @@ def test_a_retry_waits_at_least_as_long_as_the_server_asks(monkeypatch: pytest.M
             raise answer
         return answer
 
-    assert ending.insist(ask) == "done"
+    assert ending.retry(ask) == "done"
     assert waited_s[0] == 7.5
     assert [PAUSE_FIRST_S <= pause_s <= 4 * PAUSE_FIRST_S for pause_s in waited_s[1:]] == [True, True]
 
 
 def test_a_worker_that_ends_retries_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the other side asks for, no pause is long then."""
-    ending, slept_s = Ending(), list[float]()
+    ending, slept_s = StopSignal(), list[float]()
     ending.ask(at_once=False)
     monkeypatch.setattr(time, "sleep", slept_s.append)
     tries = 0
@@ -68,13 +68,13 @@ def test_a_worker_that_ends_retries_a_few_times_only(monkeypatch: pytest.MonkeyP
         raise TooManyRequests("slow down", 60.0)
 
     with pytest.raises(TooManyRequests):
-        ending.insist(ask)
+        ending.retry(ask)
     assert tries == _TRIES_ENDING_MAX + 1
     assert slept_s == [_PAUSE_ENDING_S_MAX] * _TRIES_ENDING_MAX
 
 
 def test_of_two_requests_to_stop_the_stronger_holds() -> None:
-    ending, work = Ending(), Future[int]()
+    ending, work = StopSignal(), Future[int]()
     assert (ending.asked, ending.at_once, ending.wait(0.0)) == (False, False, False)
     ending.ask(at_once=False)
     assert (ending.asked, ending.at_once, ending.wait(60.0)) == (True, False, True)
@@ -91,4 +91,4 @@ def test_errors_that_a_retry_does_not_cure_are_raised_at_once() -> None:
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        Ending().insist(ask)
+        StopSignal().retry(ask)

@@ -15,7 +15,7 @@ from callmarket import Client, Exchange, ManualClock
 from callmarket.bridge.api.errors import Invalid, Refused, Unavailable
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings, WorkFailed
-from callmarket.bridge.fleet.agent.patience import PAUSE_FIRST_S, PAUSE_S_MAX
+from callmarket.bridge.fleet.agent.backoff import PAUSE_FIRST_S, PAUSE_S_MAX
 from callmarket.bridge.fleet.tasks.model import Task
 from callmarket.bridge.fleet.tasks.source import Backlog
 from callmarket.bridge.fleet.tasks.tables import WorkTables
@@ -303,7 +303,7 @@ def test_a_slot_that_is_not_free_is_offered_again_after_pauses_that_grow(
 ) -> None:
     """An award that nobody sweeps up keeps nobody busy; that the market answers meanwhile shortens no pause."""
     loop = worker(stage, Labour(), poll_s=0.01).slot(stage.slot_id)
-    loop._finder.forget(stage.award(stage.task()))
+    loop._poller.forget(stage.award(stage.task()))
     clock = SimpleNamespace(monotonic=lambda: clock.now_s, now_s=0.0)
     monkeypatch.setattr("callmarket.bridge.fleet.agent.slot.time", clock)
     pauses_s = []
@@ -329,12 +329,12 @@ def test_a_wait_that_is_refused_is_made_again_when_the_market_says_so(
             raise Unavailable("away", asks.pop(0))
         return False
 
-    monkeypatch.setattr(loop._finder, "wait", wait)
+    monkeypatch.setattr(loop._poller, "wait", wait)
     told_s, second_s, third_s = (loop._wait_for_award() for _ in range(3))
     assert told_s == 7.5
     assert PAUSE_FIRST_S <= second_s <= 2 * PAUSE_FIRST_S <= third_s <= 4 * PAUSE_FIRST_S
     assert loop._wait_for_award() == 30.0, "then it looks, as often as it was told"
-    monkeypatch.setattr(loop._finder, "wait", lambda: True)
+    monkeypatch.setattr(loop._poller, "wait", lambda: True)
     assert loop._wait_for_award() == 0.0
 
 

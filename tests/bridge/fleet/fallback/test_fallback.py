@@ -13,7 +13,7 @@ from callmarket import ManualClock
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.fallback import services as module
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
-from callmarket.bridge.fleet.fallback.services import BudgetServices
+from callmarket.bridge.fleet.fallback.services import FallbackServices
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Quest, Task
 from tests.bridge.conftest import START_US
 from tests.support.memory_tasks import MemoryTasks
@@ -39,7 +39,7 @@ def test_the_best_task_that_its_quest_can_pay_is_next(budgets: DailyBudgets, clo
             task("worthless", 0.0, 1),
         ],
     )
-    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    fallback = FallbackServices(source, budgets, clock, CONFIG)
     assert budgets.allocations() == []
     assert fallback.next_task("w") == "dear"
     assert [(one.quest, one.allocated_tokens) for one in budgets.allocations()] == [("q", 882), ("r", 118)]
@@ -57,7 +57,7 @@ def test_the_best_task_that_its_quest_can_pay_is_next(budgets: DailyBudgets, clo
 def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: blocked tasks never."""
     source = MemoryTasks([Quest("q", "w")], [task(f"t{number:02}", 1.0 - number / 100, 1) for number in range(50)])
-    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    fallback = FallbackServices(source, budgets, clock, CONFIG)
     assert fallback.next_task("w") == "t00"
     source.block([f"t{number:02}" for number in range(45)])
     assert fallback.next_task("w") == "t45"
@@ -66,7 +66,7 @@ def test_a_task_that_is_blocked_after_the_ranking_is_not_next(budgets: DailyBudg
 def test_a_task_handed_out_comes_again_with_the_next_ranking(budgets: DailyBudgets, clock: ManualClock) -> None:
     """Whoever was told of it may have died, or had no room for it; until then nobody else is sent for it."""
     source = MemoryTasks([Quest("q", "w")], [task("best", 1.0), task("second", 0.9)])
-    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    fallback = FallbackServices(source, budgets, clock, CONFIG)
     for _ in range(2):
         assert [fallback.next_task("w") for _ in range(3)] == ["best", "second", None]
         clock.set_us(clock() + MINUTE_US - 1)
@@ -77,7 +77,7 @@ def test_a_task_handed_out_comes_again_with_the_next_ranking(budgets: DailyBudge
 def test_a_new_day_is_split_without_yesterdays_spending(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: what was spent yesterday is no part of today's."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1_000), task("b", 0.9, 1_000)])
-    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    fallback = FallbackServices(source, budgets, clock, CONFIG)
     assert fallback.next_task("w") == "a"
     assert budgets.reserve("a", "q", 1_000, "w")
     assert fallback.next_task("w") is None
@@ -88,14 +88,14 @@ def test_a_new_day_is_split_without_yesterdays_spending(budgets: DailyBudgets, c
 def test_a_budget_of_0_gives_no_task(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: with `budget_day_tokens` 0 the backlog waits for the auction."""
     source = MemoryTasks([Quest("q", "w")], [task("a", 1.0, 1)])
-    assert BudgetServices(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
+    assert FallbackServices(source, budgets, clock, Config(budget_day_tokens=0)).next_task("w") is None
 
 
 def test_a_task_that_its_quest_cannot_pay_is_not_reserved(budgets: DailyBudgets, clock: ManualClock) -> None:
     """BRG-4: to the token; and what one slot of a worker has, another of them is not given."""
     dear, just = task("dear", 1.0, 501), task("just", 0.9, 500)
     source = MemoryTasks([Quest("q", "w")], [dear, just])
-    fallback = BudgetServices(source, budgets, clock, CONFIG)
+    fallback = FallbackServices(source, budgets, clock, CONFIG)
     budgets.allocate({"q": 500})
     assert fallback.reserve(dear, "w") is None
     reservation_id = fallback.reserve(just, "w")
@@ -127,7 +127,7 @@ def test_reservations_of_killed_workers_are_released_or_charged(budgets: DailyBu
     source.complete(claims["told"], 120, 0.5)  # type: ignore[arg-type]
     source.fail(claims["failed"], "crash", cost_tokens=30)  # type: ignore[arg-type]
     assert source.claim("never", "w2", "auction", 7)
-    fallback = BudgetServices(source, budgets, config=CONFIG)
+    fallback = FallbackServices(source, budgets, config=CONFIG)
     ended = {one.task_id: (one.status, one.charged_tokens) for one in fallback.tidy()}
     assert ended == {"never": ("released", None), "told": ("spent", 120), "failed": ("spent", 30)}
     assert fallback.tidy() == []
@@ -139,13 +139,13 @@ def test_a_young_reservation_is_left_alone(budgets: DailyBudgets) -> None:
     """BRG-4: between the reservation and the claim is a moment."""
     budgets.allocate({"q": 1_000})
     assert budgets.reserve("t", "q", 100, "w1")
-    assert BudgetServices(MemoryTasks(), budgets, config=CONFIG).tidy() == []
+    assert FallbackServices(MemoryTasks(), budgets, config=CONFIG).tidy() == []
 
 
 class Worker:
     """One that works tasks on a budget or an award, step by step, and may be killed between any two steps."""
 
-    def __init__(self, name: str, source: MemoryTasks, fallback: BudgetServices) -> None:
+    def __init__(self, name: str, source: MemoryTasks, fallback: FallbackServices) -> None:
         self.name, self.source, self.fallback = name, source, fallback
         # The task that is in hand by the budget, and the reservation that pays for it.
         self.reserved: tuple[str, int] | None = None
@@ -197,7 +197,7 @@ def attempt(source: MemoryTasks, worker_id: str, reservation_id: int) -> Claim:
 def test_each_attempt_is_charged_what_it_has_burned(budgets: DailyBudgets, next_worker: str) -> None:
     """BRG-4: told by nobody, an attempt has cost what its own completion says, and not what the task's latest does."""
     source = MemoryTasks([Quest("q", "w")], [task("t", 1.0)])
-    fallback = BudgetServices(source, budgets, config=CONFIG)
+    fallback = FallbackServices(source, budgets, config=CONFIG)
     budgets.allocate({"q": 1_000})
     dead = fallback.reserve(source.tasks(["t"])["t"], "w1")
     assert dead is not None
@@ -216,7 +216,7 @@ def test_each_attempt_is_charged_what_it_has_burned(budgets: DailyBudgets, next_
 def test_another_attempt_in_hand_keeps_no_reservation(budgets: DailyBudgets) -> None:
     """BRG-4: a worker that has the task again, for another reservation, will not come back for this one."""
     source = MemoryTasks([Quest("q", "w")], [task("t", 1.0)])
-    fallback = BudgetServices(source, budgets, config=CONFIG)
+    fallback = FallbackServices(source, budgets, config=CONFIG)
     budgets.allocate({"q": 1_000})
     made = budgets.reserve("t", "q", 100, "w1")
     assert made is not None
@@ -227,7 +227,7 @@ def test_another_attempt_in_hand_keeps_no_reservation(budgets: DailyBudgets) -> 
 def test_two_slots_of_a_worker_do_not_share_a_reservation(budgets: DailyBudgets) -> None:
     """BRG-4: they have one name, so the tables take them for one; a claim of both would be worked twice."""
     source = MemoryTasks([Quest("q", "w")], [task("t", 1.0)])
-    fallback = BudgetServices(source, budgets, config=CONFIG)
+    fallback = FallbackServices(source, budgets, config=CONFIG)
     budgets.allocate({"q": 1_000})
     found = source.tasks(["t"])["t"]
     made = fallback.reserve(found, "w1")
@@ -237,12 +237,12 @@ def test_two_slots_of_a_worker_do_not_share_a_reservation(budgets: DailyBudgets)
     again = fallback.reserve(found, "w1")
     assert again is not None and again > made
     # A process that starts again finds what it had set aside.
-    assert BudgetServices(source, budgets, config=CONFIG).reserve(found, "w1") == again
+    assert FallbackServices(source, budgets, config=CONFIG).reserve(found, "w1") == again
 
 
 def test_a_reservation_that_is_gone_ends_quietly(budgets: DailyBudgets) -> None:
     """BRG-4: rows of past days may be deleted; a worker that tells a cost then is not stopped by it."""
-    fallback = BudgetServices(MemoryTasks(), budgets, config=CONFIG)
+    fallback = FallbackServices(MemoryTasks(), budgets, config=CONFIG)
     fallback.spend(987_654, 5)
     fallback.spend(0, 5)
     assert budgets.allocations() == []
@@ -259,7 +259,7 @@ def test_any_order_of_awards_budget_and_kills(seed: int, budgets: DailyBudgets, 
         [task(f"t{number:02}", rng.random(), 100, rng.choice("qr")) for number in range(25)],
     )
     clock = ManualClock(START_US)
-    fallback = BudgetServices(source, budgets, clock, Config(budget_day_tokens=10**9))
+    fallback = FallbackServices(source, budgets, clock, Config(budget_day_tokens=10**9))
     workers = [Worker(f"w{number}", source, fallback) for number in range(4)]
     for award_id in range(1, 800):
         worker = rng.choice(workers)

@@ -15,23 +15,23 @@ import pytest
 from callmarket import Client, Exchange, ManualClock, open_exchange
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import Config
-from callmarket.bridge.fleet.fallback.switch import AuctionSwitch, Health, Sight
+from callmarket.bridge.fleet.fallback.switch import FallbackSwitch, HealthTracker, Probe
 from tests.support.service_process import served
 
 CONFIG = Config(auction_failures_max=3, auction_answers_min=2, auction_fruitless_s=600.0)
 SECOND_US = 1_000_000
-IDLE = Sight(7, has_both=False)
-BOTH = Sight(7, has_both=True)
+IDLE = Probe(7, has_both=False)
+BOTH = Probe(7, has_both=True)
 
 
 def test_away_after_so_many_failures_and_back_after_so_many_answers() -> None:
     """BRG-5: three looks without an answer in a row, then two with one in a row."""
-    health = Health(CONFIG)
+    health = HealthTracker(CONFIG)
     for step, (answers, away) in enumerate(
         [(0, 0), (0, 0), (1, 0), (0, 0), (0, 0), (0, 1), (0, 1), (1, 1), (0, 1), (1, 1), (1, 0), (0, 0)]
     ):
         if answers:
-            health.saw(IDLE, step)
+            health.on_probe(IDLE, step)
         else:
             health.failed("down")
         assert bool(health.why) == bool(away), step
@@ -40,36 +40,36 @@ def test_away_after_so_many_failures_and_back_after_so_many_answers() -> None:
 
 def test_the_budget_takes_over_after_a_fruitless_time_until_a_sale() -> None:
     """BRG-5: bids and slots at every look for ten minutes and no award; the first award ends it."""
-    health = Health(CONFIG)
+    health = HealthTracker(CONFIG)
     for at_s in range(0, 600, 5):
-        health.saw(BOTH, at_s * SECOND_US)
+        health.on_probe(BOTH, at_s * SECOND_US)
         assert not health.why
-    health.saw(BOTH, 600 * SECOND_US)
+    health.on_probe(BOTH, 600 * SECOND_US)
     assert "600 s" in health.why
     for at_s in range(605, 5_000, 5):
-        health.saw(IDLE, at_s * SECOND_US)
+        health.on_probe(IDLE, at_s * SECOND_US)
         assert health.why, "with nothing to sell it has not shown that it works"
-    health.saw(Sight(8, has_both=True), 5_000 * SECOND_US)
+    health.on_probe(Probe(8, has_both=True), 5_000 * SECOND_US)
     assert not health.why
-    health.saw(BOTH, 5_599 * SECOND_US)
+    health.on_probe(BOTH, 5_599 * SECOND_US)
     assert not health.why, "the time begins anew"
 
 
-@pytest.mark.parametrize("interruption", [IDLE, Sight(8, has_both=True)], ids=["nothing to sell", "a sale"])
-def test_nothing_to_sell_is_no_failure(interruption: Sight) -> None:
+@pytest.mark.parametrize("interruption", [IDLE, Probe(8, has_both=True)], ids=["nothing to sell", "a sale"])
+def test_nothing_to_sell_is_no_failure(interruption: Probe) -> None:
     """BRG-5, Precisely: a look without bids or slots, or with a sale, begins the ten minutes anew."""
-    health = Health(CONFIG)
+    health = HealthTracker(CONFIG)
     for step in range(50):
-        health.saw(BOTH if step % 2 else interruption, step * 500 * SECOND_US)
+        health.on_probe(BOTH if step % 2 else interruption, step * 500 * SECOND_US)
     assert not health.why
 
 
 def test_a_look_without_an_answer_says_nothing_of_sales() -> None:
     """BRG-5, Precisely: it neither begins nor ends the ten minutes."""
-    health = Health(CONFIG)
-    health.saw(BOTH, 0)
+    health = HealthTracker(CONFIG)
+    health.on_probe(BOTH, 0)
     health.failed("down")
-    health.saw(BOTH, 600 * SECOND_US)
+    health.on_probe(BOTH, 600 * SECOND_US)
     assert health.is_fruitless
 
 
@@ -77,32 +77,32 @@ def test_the_first_look_is_no_sale_and_later_ones_are_compared(seed: int) -> Non
     """BRG-5: against a naive reading of the whole row of looks."""
     rng = random.Random(seed)
     for _ in range(200):
-        health, looks, now_us, award_id = Health(CONFIG), [], 0, rng.randrange(5)
+        health, looks, now_us, award_id = HealthTracker(CONFIG), [], 0, rng.randrange(5)
         for _ in range(60):
             now_us += rng.randrange(1, 400) * SECOND_US
             award_id += rng.random() < 0.1
-            looks.append((now_us, Sight(award_id, rng.random() < 0.9) if rng.random() < 0.8 else None))
-            sight = looks[-1][1]
-            health.failed("down") if sight is None else health.saw(sight, now_us)
+            looks.append((now_us, Probe(award_id, rng.random() < 0.9) if rng.random() < 0.8 else None))
+            probe = looks[-1][1]
+            health.failed("down") if probe is None else health.on_probe(probe, now_us)
             assert (health.is_away, health.is_fruitless) == (naive_away(looks), naive_fruitless(looks))
 
 
-Looks = list[tuple[int, Sight | None]]
+Looks = list[tuple[int, Probe | None]]
 
 
 def naive_away(looks: Looks) -> bool:
     """The latest run of three failures or of two answers decides."""
-    text = "".join("x" if sight is None else "." for _, sight in looks)
+    text = "".join("x" if probe is None else "." for _, probe in looks)
     return text.rfind("xxx") > text.rfind("..")
 
 
 def naive_fruitless(looks: Looks) -> bool:
     """Since the latest sale there was a stretch of ten minutes in which each answer had both."""
-    answers = [(at_us, sight) for at_us, sight in looks if sight is not None]
+    answers = [(at_us, probe) for at_us, probe in looks if probe is not None]
     sales = [n for n in range(1, len(answers)) if answers[n][1].latest_award_id > answers[n - 1][1].latest_award_id]
     since_us = None
-    for at_us, sight in answers[sales[-1] + 1 if sales else 0 :]:
-        since_us = (at_us if since_us is None else since_us) if sight.has_both else None
+    for at_us, probe in answers[sales[-1] + 1 if sales else 0 :]:
+        since_us = (at_us if since_us is None else since_us) if probe.has_both else None
         if since_us is not None and at_us - since_us >= 600 * SECOND_US:
             return True
     return False
@@ -121,7 +121,7 @@ def datetime_after(clock: ManualClock, days: int) -> datetime:
     return datetime_of(clock() + days * 24 * 3600 * SECOND_US)
 
 
-def look_for(switch: AuctionSwitch, exchange: Exchange, clock: ManualClock, minutes: int) -> bool:
+def look_for(switch: FallbackSwitch, exchange: Exchange, clock: ManualClock, minutes: int) -> bool:
     """Look and call once a minute."""
     for _ in range(minutes):
         clock.set_us(clock() + 60 * SECOND_US)
@@ -135,7 +135,7 @@ def test_a_market_that_sells_nothing_and_then_does(
 ) -> None:
     """BRG-5: rounds without a sale while there are bids and slots; without slots, or without bids, all is well."""
     caplog.set_level(logging.WARNING, "callmarket.bridge.fleet.fallback.switch")
-    switch = AuctionSwitch(exchange, "m", clock, CONFIG)
+    switch = FallbackSwitch(exchange, "m", clock, CONFIG)
     switch.look()
     assert look_for(switch, exchange, clock, 20), "neither bids nor slots"
     later = {"ttl_at": datetime_after(clock, 7), "time_in_force": "gtd"}
@@ -165,7 +165,7 @@ def test_bids_that_cannot_win_are_no_demand(exchange: Exchange, clock: ManualClo
     exchange.offer_slot("m", "s1")
     assert len(exchange.clear_round("m").awards) == 1
     exchange.offer_slot("m", "s2")
-    switch = AuctionSwitch(exchange, "m", clock, CONFIG)
+    switch = FallbackSwitch(exchange, "m", clock, CONFIG)
     assert look_for(switch, exchange, clock, 20), "the only bid is for the task that is being worked"
     exchange.withdraw_slot("s2")
     exchange.place_bid("m", "b", "u", 55, ttl_at=datetime_after(clock, 7), time_in_force="gtd")
@@ -175,7 +175,7 @@ def test_bids_that_cannot_win_are_no_demand(exchange: Exchange, clock: ManualClo
 
 def test_a_market_that_there_is_not_cannot_be_used(exchange: Exchange, clock: ManualClock) -> None:
     """BRG-5: whatever the reason is, it is named."""
-    switch = AuctionSwitch(exchange, "nowhere", clock, CONFIG)
+    switch = FallbackSwitch(exchange, "nowhere", clock, CONFIG)
     for _ in range(3):
         switch.look()
     assert not switch.usable()
@@ -190,7 +190,7 @@ def test_a_service_that_is_killed_and_comes_back(database_url: str) -> None:
         # So little patience is for a service that is gone: one that is there may be slow for a while.
         with (
             Client(service.url, service.key, timeout_s=0.5) as client,
-            AuctionSwitch(client, "m", config=config) as switch,
+            FallbackSwitch(client, "m", config=config) as switch,
         ):
             until(lambda: switch.status().looked_at is not None and switch.usable())
             service.kill()
@@ -221,7 +221,7 @@ def test_a_look_that_meets_a_bug_is_not_the_last(
         return quote(market_id, price_tokens)
 
     monkeypatch.setattr(market, "quote", asked)
-    with AuctionSwitch(market, "m", config=Config(auction_look_s=0.01)) as switch:
+    with FallbackSwitch(market, "m", config=Config(auction_look_s=0.01)) as switch:
         until(lambda: switch.status().looked_at is not None)
         assert switch.usable()
     assert caplog.text.count("cannot be looked at") == 2

@@ -21,8 +21,8 @@ from callmarket.bridge.fleet.agent.settings import WorkerSettings
 from callmarket.bridge.fleet.agent.worker import Worker
 from callmarket.bridge.fleet.ev_scorer import submit_bids_for_tasks
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
-from callmarket.bridge.fleet.fallback.services import BudgetServices
-from callmarket.bridge.fleet.fallback.switch import AuctionSwitch
+from callmarket.bridge.fleet.fallback.services import FallbackServices
+from callmarket.bridge.fleet.fallback.switch import FallbackSwitch
 from callmarket.bridge.fleet.tasks.memory import MemoryWork
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 
@@ -84,8 +84,8 @@ def test_a_worker_is_paid_by_the_auction_the_budget_and_the_auction_again(databa
     settings = WorkerSettings(
         worker_id="w", market_id="m", slot_ids=("s",), provider_id="treasury", poll_s=0.02, wait_s=0.0
     )
-    with DailyBudgets(database_url) as budgets, AuctionSwitch(market, "m", config=CONFIG) as switch:
-        services = BudgetServices(work, budgets, config=CONFIG)
+    with DailyBudgets(database_url) as budgets, FallbackSwitch(market, "m", config=CONFIG) as switch:
+        services = FallbackServices(work, budgets, config=CONFIG)
         worker = Worker(market, work, do, settings, fallback=Fallback(switch, services, services))
         with open_exchange(database_url) as exchange:
             door.exchange = exchange

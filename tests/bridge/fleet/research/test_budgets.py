@@ -9,7 +9,7 @@ import pytest
 
 from callmarket import Exchange, ManualClock, Unavailable, UnknownOutcome, open_exchange
 from callmarket.bridge.api.artifacts import put_artifact
-from callmarket.bridge.api.change import Change, Place
+from callmarket.bridge.api.change import Change, WriteContext
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.research import order_by_resource_budget, stake
 from callmarket.bridge.fleet.tasks.model import Task
@@ -69,7 +69,7 @@ def test_a_budget_is_told_in_tokens_of_a_model_too(database_url: str) -> None:
 def test_a_change_that_broke_off_may_have_been_made_and_is_made_again(market: Exchange) -> None:
     """Nothing is said to have failed that may be there."""
 
-    def cut(at: Place) -> None:
+    def cut(at: WriteContext) -> None:
         put_artifact.plan("h1", "hypothesis").make(at)
         at.connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from callmarket.bridge.studies.arena.scene import Draw, draw
+from callmarket.bridge.studies.arena.scenario import Draw, draw
 
 SEED, ROUNDS, BIDDERS = 7, 4, 6
 

@@ -25,7 +25,7 @@ from callmarket.bridge.studies.arena.options import BIDDERS_MAX, ROUNDS_MAX, SEE
 from callmarket.bridge.studies.arena.report import render
 from callmarket.bridge.studies.arena.result import ArenaResult, find_dominance, find_row
 from callmarket.bridge.studies.arena.run import run_arena
-from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, Kind, World
+from callmarket.bridge.studies.arena.scenario import KINDS, WORLDS, Kind, World
 from callmarket.bridge.studies.arena.small_rounds import SITUATIONS, promised
 from callmarket.bridge.studies.arena.terminal import percent, print_result
 from callmarket.engine.commands import PricingRule

@@ -8,11 +8,11 @@ import random
 import pytest
 
 from callmarket.bridge.studies.arena.best_possible import best_possible_tokens
-from callmarket.bridge.studies.arena.scene import KINDS, Kind, Scene, Task, scene
+from callmarket.bridge.studies.arena.scenario import KINDS, Kind, Scenario, Task, make_scenario
 from tests.bridge.studies.arena.arenas import small_draw
 
 
-def everything_tried(stage: Scene) -> int:
+def everything_tried(stage: Scenario) -> int:
     """Every way to serve the tasks; of those that leave the same places free, only the best goes on."""
     best_by_taken = {((),) * stage.rounds: 0}
     for task in stage.tasks:
@@ -25,14 +25,14 @@ def everything_tried(stage: Scene) -> int:
     return max(best_by_taken.values())
 
 
-def tiny(chance: random.Random, kind: Kind) -> Scene:
+def tiny(chance: random.Random, kind: Kind) -> Scenario:
     rounds = chance.randint(1, 5)
     tasks = []
     for number in range(chance.randint(1, 14)):
         begins = chance.randrange(rounds)
         ends = chance.randint(begins + 1, rounds)
         tasks.append(Task(f"task-{number}", chance.randrange(3), chance.randint(1, 9), begins, ends))
-    return Scene("waiting", kind, rounds, chance.randint(1, 2), tuple(tasks), (1, 1, 1), ((0, 1, 2),) * rounds)
+    return Scenario("waiting", kind, rounds, chance.randint(1, 2), tuple(tasks), (1, 1, 1), ((0, 1, 2),) * rounds)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -45,7 +45,7 @@ def test_nothing_better_is_found_by_trying_everything(kind: Kind, seed: int):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_waiting_it_is_the_dearest_bids_of_each_round(kind: Kind):
-    stage = scene(small_draw(), "fresh", kind)
+    stage = make_scenario(small_draw(), "fresh", kind)
     best = 0
     for number in range(stage.rounds):
         values = [(task.seat, task.value_tokens) for task in stage.tasks if task.begins == number]

@@ -11,7 +11,7 @@ from callmarket.bridge.studies.arena.contest import FOCAL, Contest, Row, hold_co
 from callmarket.bridge.studies.arena.deviations import RULES
 from callmarket.bridge.studies.arena.game import play
 from callmarket.bridge.studies.arena.result import find_row
-from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, scene
+from callmarket.bridge.studies.arena.scenario import KINDS, WORLDS, make_scenario
 from callmarket.bridge.studies.arena.small_rounds import promised
 from callmarket.bridge.studies.arena.strategies import HONEST, STRATEGIES
 from tests.bridge.studies.arena.arenas import BIDDERS, small_draw
@@ -36,7 +36,7 @@ def test_there_is_a_row_for_each_world_kind_and_rule(contest: Contest):
 def test_a_row_is_what_its_games_are(contest: Contest):
     """Utility, gain, regret and revenue of one row, from the games played here one by one."""
     row = find_row(contest, "waiting", "multi", "first_rejected")
-    stages = [scene(drawn, "waiting", "multi") for drawn in DRAWS]
+    stages = [make_scenario(drawn, "waiting", "multi") for drawn in DRAWS]
     utility: dict[str, list[int]] = {}
     for name, make in STRATEGIES.items():
         games = []

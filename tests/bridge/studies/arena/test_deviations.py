@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from callmarket.bridge.studies.arena.deviations import RULES, OneRound, Reply, Table, best_reply, round_of
-from callmarket.bridge.studies.arena.scene import KINDS, Kind
+from callmarket.bridge.studies.arena.scenario import KINDS, Kind
 from callmarket.bridge.studies.arena.small_rounds import (
     SITUATIONS,
     Situation,

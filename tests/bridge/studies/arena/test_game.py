@@ -13,7 +13,7 @@ from callmarket.bridge.studies.arena.contest import opponents
 from callmarket.bridge.studies.arena.deviations import RULES
 from callmarket.bridge.studies.arena.game import Bids, play
 from callmarket.bridge.studies.arena.market import ArenaMarket
-from callmarket.bridge.studies.arena.scene import KINDS, WORLDS, Kind, Scene, World, scene
+from callmarket.bridge.studies.arena.scenario import KINDS, WORLDS, Kind, Scenario, World, make_scenario
 from callmarket.bridge.studies.arena.strategies import STRATEGIES, Strategy, Truthful, View
 from callmarket.engine.commands import TREASURY, PricingRule
 from tests.bridge.studies.arena.arenas import BIDDERS, ROUNDS, small_draw
@@ -50,7 +50,7 @@ def mixed() -> list[Strategy]:
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_counts_are_the_ledgers(world: World, kind: Kind, rule: PricingRule, seed: int):
     """LED-1, SET-1: the prices of all wins are in the treasury, each wallet has the rest, and nobody spends more."""
-    stage = scene(small_draw(seed % 1000), world, kind)
+    stage = make_scenario(small_draw(seed % 1000), world, kind)
     audited: list[ArenaMarket] = []
     original = ArenaMarket.audit
     with pytest.MonkeyPatch.context() as patch:
@@ -85,20 +85,20 @@ def test_a_refused_bid_stops_the_arena():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_same_game_is_the_same(rule: PricingRule):
-    stage = scene(small_draw(), "waiting", "multi")
+    stage = make_scenario(small_draw(), "waiting", "multi")
     assert play(stage, rule, mixed()) == play(stage, rule, mixed())
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_who_never_bids_gains_nothing(rule: PricingRule):
-    played = play(scene(small_draw(), "fresh", "multi"), rule, field(Idle()))
+    played = play(make_scenario(small_draw(), "fresh", "multi"), rule, field(Idle()))
     assert (played.values_tokens[0], played.paid_tokens[0], played.slots_won[0]) == (0, 0, 0)
     assert sum(played.slots_won) > 0
 
 
 def test_who_pays_more_than_it_is_worth_loses():
     """CLR-5: under `pay_as_bid` a wallet's tenth a task is far too much; under the default the price is others'."""
-    stage = scene(small_draw(), "fresh", "single")
+    stage = make_scenario(small_draw(), "fresh", "single")
     paid = play(stage, "pay_as_bid", field(Reckless()))
     uniform = play(stage, "first_rejected", field(Reckless()))
     assert paid.slots_won[0] == uniform.slots_won[0] > 0
@@ -108,7 +108,7 @@ def test_who_pays_more_than_it_is_worth_loses():
 
 def test_honest_bids_are_the_values_while_no_wallet_binds():
     """What hindsight relies on: the bids of a round are those of all seats, dearest first, in order of time."""
-    stage = scene(small_draw(), "fresh", "multi")
+    stage = make_scenario(small_draw(), "fresh", "multi")
     rounds: list[Bids] = []
     play(stage, "first_rejected", field(Truthful()), rounds.append)
     assert len(rounds) == ROUNDS
@@ -131,7 +131,7 @@ def test_late_bidders_see_what_stands_and_the_others_do_not():
     class WatchingLate(Watching):
         late: ClassVar[bool] = True
 
-    stage = scene(small_draw(), "waiting", "multi")
+    stage = make_scenario(small_draw(), "waiting", "multi")
     play(stage, "first_rejected", field(WatchingLate(), Watching))
     assert {count for late, count in seen if not late} == {0}
     assert max(count for late, count in seen if late) > 0
@@ -146,7 +146,7 @@ def test_a_task_is_bid_for_until_it_wins_or_its_deadline():
                 counts[value] = counts.get(value, 0) + 1
             return super().offers(values_tokens, view)
 
-    stage: Scene = scene(small_draw(), "waiting", "multi")
+    stage: Scenario = make_scenario(small_draw(), "waiting", "multi")
     play(stage, "first_rejected", [Counting() for _ in range(BIDDERS)])
     lengths: dict[int, int] = {}
     for task in stage.tasks:

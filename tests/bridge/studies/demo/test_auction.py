@@ -12,8 +12,8 @@ from callmarket.bridge.api.messages import Reply, Request
 from callmarket.bridge.studies.demo.auction import Auction
 from callmarket.bridge.studies.demo.bidders import OpenBid, agent_quotes, quest_quotes, quest_raises, worth_tokens
 from callmarket.bridge.studies.demo.result import episodes
+from callmarket.bridge.studies.demo.simulation import Simulation, slots_for
 from callmarket.bridge.studies.demo.workload import make_workload
-from callmarket.bridge.studies.demo.world import World, slots_for
 from callmarket.engine.commands import OfferSlot, PlaceBid
 from callmarket.engine.events import AwardGranted, RoundCleared, one_by_one
 from tests.bridge.studies.demo.memory_market import MemoryMarket
@@ -75,7 +75,7 @@ def test_the_books_agree_with_the_ledger_at_every_batch(seed: int):
     workload = make_workload(seed, 3)
     slots = slots_for(workload)
     auction = market.auction = Auction(workload, market, slots)
-    run = World(workload, auction, "auction", slots).run()
+    run = Simulation(workload, auction, "auction", slots).run()
     market.engine.state.check()
     # All work has ended, so every slot is free and nothing is held for an award.
     assert not market.engine.state.awards
@@ -85,7 +85,7 @@ def test_the_books_agree_with_the_ledger_at_every_batch(seed: int):
 def test_all_bids_rest_until_their_tasks_are_given_up(seed: int):
     market = MemoryMarket()
     workload = make_workload(seed, 1)
-    World(workload, Auction(workload, market, 10), "auction", 10).run()
+    Simulation(workload, Auction(workload, market, 10), "auction", 10).run()
     deadlines = {task.task_id: task.ttl_at_us for task in workload.tasks}
     places = [entry.command for entry in market.entries if isinstance(entry.command, PlaceBid)]
     assert places
@@ -96,7 +96,7 @@ def test_no_more_slots_are_offered_than_there_are(seed: int):
     market = MemoryMarket()
     workload = make_workload(seed, 1)
     auction = Auction(workload, market, 10)
-    World(workload, auction, "auction", 10).run()
+    Simulation(workload, auction, "auction", 10).run()
     assert all(cycle.slots <= 10 and cycle.awards <= cycle.slots for cycle in auction.cycles)
     offers = [entry.command.slot_id for entry in market.entries if isinstance(entry.command, OfferSlot)]
     assert len(set(offers)) == 10
@@ -106,7 +106,7 @@ def test_wallets_run_dry_and_come_back_on_the_default_seed():
     workload = make_workload(20231116)
     slots = slots_for(workload)
     auction = Auction(workload, MemoryMarket(), slots)
-    World(workload, auction, "auction", slots).run()
+    Simulation(workload, auction, "auction", slots).run()
     stretches = episodes(auction.cycles)
     assert any(won_after for _, _, _, won_after in stretches)
     assert auction.refusals["FUNDS_INSUFFICIENT"] > 0
@@ -138,6 +138,6 @@ def test_all_winners_of_a_call_pay_its_one_price(seed: int):
 
     workload = make_workload(seed, 2)
     slots = slots_for(workload)
-    World(workload, Auction(workload, Watched(), slots), "auction", slots).run()
+    Simulation(workload, Auction(workload, Watched(), slots), "auction", slots).run()
     assert any(price > 0 for price, _ in rounds)
     assert all(prices <= {price} for price, prices in rounds)

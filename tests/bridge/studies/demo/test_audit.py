@@ -13,8 +13,8 @@ from callmarket.bridge.api.messages import Reply, Request
 from callmarket.bridge.studies.demo import audit, frames
 from callmarket.bridge.studies.demo.auction import Auction
 from callmarket.bridge.studies.demo.engine_client import Acknowledged, Kill
+from callmarket.bridge.studies.demo.simulation import Simulation
 from callmarket.bridge.studies.demo.workload import make_workload
-from callmarket.bridge.studies.demo.world import World
 from callmarket.engine.codec import encode
 from callmarket.engine.commands import TREASURY, Entry
 from callmarket.engine.core import Engine
@@ -49,7 +49,7 @@ def played() -> tuple[Recorded, Auction]:
     market = Recorded()
     workload = make_workload(3, 1)
     auction = Auction(workload, market, 20)
-    World(workload, auction, "auction", 20).run()
+    Simulation(workload, auction, "auction", 20).run()
     return market, auction
 
 

@@ -20,7 +20,7 @@ def test_who_won_and_who_was_priced_out(monkeypatch: pytest.MonkeyPatch) -> None
         SimpleNamespace(won=[2], priced_out=[True, False, False]),
     ]
     played = SimpleNamespace(workload=SimpleNamespace(bidders=bidders), cycles=cycles)
-    figures.bidders_over_time(cast(figures.Played, played))
+    figures.bidders_over_time(cast(figures.FigureInputs, played))
     (axes,) = drawn[0].axes
     assert axes.images[0].get_array().tolist() == [[1, 2], [2, 0], [0, 1]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "c"]

@@ -10,8 +10,8 @@ import pytest
 from callmarket.bridge.studies.demo.compare import MEASURES_COMPARED, best, verdicts
 from callmarket.bridge.studies.demo.metrics import MEASURES, Metrics, jain, measure, served_share_by_bidder, waits_s
 from callmarket.bridge.studies.demo.policies import FirstComeFirstServed
+from callmarket.bridge.studies.demo.simulation import Simulation
 from callmarket.bridge.studies.demo.workload import make_workload
-from callmarket.bridge.studies.demo.world import World
 
 ROW = Metrics(
     policy="auction", value_per_token=2.0, total_value_usd=10.0, compute_usd=5.0, net_value_usd=5.0, tasks_solved=3,
@@ -29,7 +29,7 @@ def test_jain(shares: list[float], expected: float):
 
 def test_the_row_of_a_policy_adds_up():
     workload = make_workload(5, 1)
-    run = World(workload, FirstComeFirstServed(), "first come", 10).run()
+    run = Simulation(workload, FirstComeFirstServed(), "first come", 10).run()
     row = measure(workload, run)
     served = [task for task in workload.tasks if run.started_us[task.index] >= 0]
     assert row.fill_rate == len(served) / len(workload.tasks)

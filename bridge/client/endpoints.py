@@ -13,7 +13,7 @@ from callmarket.bridge.api.errors import Invalid
 PLACES_MAX: Final = 16
 
 
-class Places:
+class Endpoints:
     """Addresses, and which of them answered last. Shared by the calls of a client; a race costs one attempt."""
 
     def __init__(self, urls: str, allow_plain_http: bool) -> None:

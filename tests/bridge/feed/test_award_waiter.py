@@ -12,26 +12,26 @@ from tests.bridge.feed.test_feed import awaited
 from tests.support.small_market import WAIT_S_MAX, furnish
 
 
-async def award(desk: AsyncExchange, bidder_id: str, slot_id: str) -> int:
-    await desk.offer_slot("m", slot_id)
-    await desk.place_bid("m", bidder_id, f"task-of-{slot_id}", 10)
-    return (await desk.clear_round("m")).awards[0].award_id
+async def award(exchange: AsyncExchange, bidder_id: str, slot_id: str) -> int:
+    await exchange.offer_slot("m", slot_id)
+    await exchange.place_bid("m", bidder_id, f"task-of-{slot_id}", 10)
+    return (await exchange.clear_round("m")).awards[0].award_id
 
 
 @awaited
 async def test_a_waiter_registered_before_reading_misses_no_award(market: Exchange) -> None:
     """The award comes after the reading and before the waiting, or while waiting; another's does not wake."""
     furnish(market, "a", "b")
-    desk = AsyncExchange(market)
+    exchange = AsyncExchange(market)
     with market.node.feed.awards_of("a") as awards:
-        first = await award(desk, "a", "s1")
+        first = await award(exchange, "a", "s1")
         assert await awards.wait(0, WAIT_S_MAX)
         assert not await awards.wait(first, 0.01), "that one is known"
         waiting = asyncio.create_task(awards.wait(first, WAIT_S_MAX))
-        await award(desk, "b", "s2")
+        await award(exchange, "b", "s2")
         await asyncio.sleep(0.02)
         assert not waiting.done()
-        second = await award(desk, "a", "s3")
+        second = await award(exchange, "a", "s3")
         assert await waiting
         assert second > first
         assert not await awards.wait(second, 0.01)
@@ -42,7 +42,7 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
     """As a server does: register, read the table, wait, read again. Many agents; awards come one after the other."""
     names = [f"a{number}" for number in range(20)]
     furnish(market, *names)
-    desk, seen = AsyncExchange(market), {name: [0] for name in names}
+    exchange, seen = AsyncExchange(market), {name: [0] for name in names}
 
     def read(name: str, after: int, upto_seq: int) -> list[int]:
         with market.node.connect() as connection:
@@ -62,7 +62,7 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
     polls = [asyncio.create_task(poll(name)) for name in names]
     for number in range(3):
         for name in names:
-            await award(desk, name, f"{name}-{number}")
+            await award(exchange, name, f"{name}-{number}")
     await asyncio.gather(*polls)
     for name in names:
         assert seen[name] == [0, *read(name, 0, market.durable_seq)]
@@ -70,7 +70,7 @@ async def test_agents_that_poll_are_all_woken_and_each_award_is_seen_once(market
 
 @awaited
 async def test_award_waiters_are_bounded_and_released(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "WATCHES_MAX", 2)
+    monkeypatch.setattr(limits, "AWARD_WAITERS_MAX", 2)
     feed = market.node.feed
     with feed.awards_of("a") as first, feed.awards_of("a"):
         with pytest.raises(Unavailable, match="the most"):

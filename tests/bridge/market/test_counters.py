@@ -8,19 +8,19 @@ import threading
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, Refused, open_exchange
-from callmarket.bridge.market.counters import APPLY_BOUNDS_S, Tally
+from callmarket.bridge.market.counters import APPLY_BOUNDS_S, CommandCounters
 from callmarket.bridge.market.histogram import Histogram
 
 
-def counts(tally: Tally) -> dict[tuple[str, str], int]:
-    return {(str(kind.__struct_config__.tag), how): count for (kind, how), count in tally.commands.items()}
+def counts(counters: CommandCounters) -> dict[tuple[str, str], int]:
+    return {(str(kind.__struct_config__.tag), how): count for (kind, how), count in counters.commands.items()}
 
 
 def test_commands_are_counted_by_kind_and_by_how_they_ended(database_url: str, clock: ManualClock) -> None:
     with open_exchange(database_url, clock=clock) as market:
         worked(market)
-        tally = market.node.tally
-        assert counts(tally) == {
+        counters = market.node.counters
+        assert counts(counters) == {
             ("open_market", "done"): 1,
             ("open_account", "done"): 2,
             ("mint", "done"): 2,
@@ -31,12 +31,12 @@ def test_commands_are_counted_by_kind_and_by_how_they_ended(database_url: str, c
             ("clear_round", "done"): 2,
             ("settle_award", "done"): 1,
         }
-        commands = sum(counts(tally).values())
-        assert sum(tally.apply.counts) == commands
-        assert sum(tally.ack.counts) == commands, "each was waited for"
-        assert tally.not_taken == tally.unknown_outcomes == 0
+        commands = sum(counts(counters).values())
+        assert sum(counters.apply.counts) == commands
+        assert sum(counters.ack.counts) == commands, "each was waited for"
+        assert counters.not_taken == counters.unknown_outcomes == 0
 
-        first = tally.rounds["m"]
+        first = counters.rounds["m"]
         assert (first.rounds, first.slots_available, first.bids_open, first.awards_granted) == (2, 2, 4, 2)
         assert first.clearing_price_tokens == 20, "the second call sold nothing, so the first one's price stands"
 
@@ -48,25 +48,25 @@ def test_what_was_not_applied_is_counted_apart(database_url: str, clock: ManualC
         with pytest.raises(Invalid):
             market.open_account("a")
         clock.set_us(10**15)
-        assert market.node.tally.not_taken == 1
-        assert counts(market.node.tally) == {("open_market", "done"): 1}
+        assert market.node.counters.not_taken == 1
+        assert counts(market.node.counters) == {("open_market", "done"): 1}
 
 
 def test_threads_lose_no_count() -> None:
-    tally, threads = Tally(), 8
+    counters, threads = CommandCounters(), 8
 
     def work() -> None:
         for _ in range(5_000):
-            tally.acknowledged(1, 0.5)
-            tally.refused(1)
-            tally.unknown(1)
+            counters.acknowledged(1, 0.5)
+            counters.refused(1)
+            counters.unknown(1)
 
     workers = [threading.Thread(target=work) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    assert (sum(tally.ack.counts), tally.not_taken, tally.unknown_outcomes) == (40_000, 40_000, 40_000)
+    assert (sum(counters.ack.counts), counters.not_taken, counters.unknown_outcomes) == (40_000, 40_000, 40_000)
 
 
 def test_a_histogram_counts_at_most_so_long_with_all_below() -> None:

@@ -6,7 +6,7 @@ Rule of this file: queries on the state, run under the sequencer's lock: they ch
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from callmarket.bridge.scheduler.schedule import Prospect, Seen
+from callmarket.bridge.scheduler.schedule import Probe, Watermark
 from callmarket.engine.book import best_first
 from callmarket.engine.commands import OPERATOR, ClearRound
 from callmarket.engine.core import first_use
@@ -34,20 +34,20 @@ def overview(market_ids: Sequence[str]) -> Callable[[State], Overview]:
     def query(state: State) -> Overview:
         deadlines = (state.award_leases.soonest(), state.bid_deadlines.soonest(), state.holds.soonest())
         due = [at_us for at_us in deadlines if at_us is not None]
-        sweep_us = 0 if state.losing else min(due, default=None)
+        sweep_us = 0 if state.unreleased_losers else min(due, default=None)
         stirring = frozenset([market_id for market_id in market_ids if _stirs(state.markets.get(market_id))])
         return Overview(state.seq, state.at_us, sweep_us, stirring)
 
     return query
 
 
-def prospect(market_id: str, now_us: int, seen: Seen, command_id: str) -> Callable[[State], Prospect | None]:
+def probe(market_id: str, now_us: int, watermark: Watermark, command_id: str) -> Callable[[State], Probe | None]:
     """The query for what a call at `now_us` would do; None if there is no such market.
 
     O(slots offered + bids that the call would pass over before its first winner).
     """
 
-    def query(state: State) -> Prospect | None:
+    def query(state: State) -> Probe | None:
         market = state.markets.get(market_id)
         if market is None:
             return None
@@ -55,16 +55,16 @@ def prospect(market_id: str, now_us: int, seen: Seen, command_id: str) -> Callab
         available = [slot for slot in market.offers.unordered() if slot.available_at_us <= at_us]
         reserve_tokens = min((slot.reserve_price_tokens for slot in available), default=None)
         sells = reserve_tokens is not None and _best_tokens(market, at_us) >= reserve_tokens
-        return Prospect(
+        return Probe(
             slots_available=len(available),
             bids_open=market.bids_open,
             sells=sells,
             # Bids for one round lose at the call.
             changes=sells or len(market.round_bids) > 0,
-            offered=any(slot.offer_seq > seen.seq or slot.available_at_us > seen.at_us for slot in available),
+            offered=any(slot.offer_seq > watermark.seq or slot.available_at_us > watermark.at_us for slot in available),
             called=bool(command_id)
             and first_use(state, OPERATOR, command_id, ClearRound(market_id), at_us) is not None,
-            seen=Seen(state.seq, at_us),
+            watermark=Watermark(state.seq, at_us),
         )
 
     return query

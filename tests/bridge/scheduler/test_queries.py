@@ -8,8 +8,8 @@ from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.results import accepted
 from callmarket.bridge.api.rounds import clear_request
 from callmarket.bridge.api.units import datetime_of
-from callmarket.bridge.scheduler import look
-from callmarket.bridge.scheduler.schedule import Prospect, Seen
+from callmarket.bridge.scheduler import queries
+from callmarket.bridge.scheduler.schedule import Probe, Watermark
 from callmarket.engine.events import BidsExpired, BidsLost, RoundCleared
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at, furnish
@@ -17,8 +17,8 @@ from tests.support.small_market import at, furnish
 SECOND_US = 1_000_000
 
 
-def prospect_of(market: Exchange, clock: ManualClock, seen: Seen) -> Prospect:
-    found = market.read(look.prospect("m", clock(), seen, ""))
+def prospect_of(market: Exchange, clock: ManualClock, watermark: Watermark) -> Probe:
+    found = market.read(queries.probe("m", clock(), watermark, ""))
     assert found is not None
     return found
 
@@ -56,14 +56,14 @@ def test_a_call_does_what_the_look_has_said(market: Exchange, clock: ManualClock
     quick = market.acknowledging("applied")
     furnish(quick, "a", "b", tokens=10**6)
     kinds: set[tuple[bool, bool, bool]] = set()
-    seen = Seen(0, 0)
+    watermark = Watermark(0, 0)
     for number in range(1_500):
         disturb(quick, clock, rng, number)
         if rng.random() < 0.5:
             continue
-        told = prospect_of(quick, clock, seen)
+        told = prospect_of(quick, clock, watermark)
         slots_then = quick.read(lambda state: list(state.markets["m"].offers))
-        fresh = [one for one in slots_then if one.offer_seq > seen.seq or one.available_at_us > seen.at_us]
+        fresh = [one for one in slots_then if one.offer_seq > watermark.seq or one.available_at_us > watermark.at_us]
         assert told.offered == any(one.available_at_us <= clock() for one in fresh)
         events = quick.submit([clear_request("m")])[0].events
         (cleared,) = [event for event in events if isinstance(event, RoundCleared)]
@@ -72,7 +72,7 @@ def test_a_call_does_what_the_look_has_said(market: Exchange, clock: ManualClock
         ended = cleared.losers_remaining > 0 or any(isinstance(event, BidsLost | BidsExpired) for event in events)
         assert told.changes == (told.sells or ended)
         kinds.add((told.sells, told.changes, told.offered))
-        seen = told.seen
+        watermark = told.watermark
     assert len(kinds) == 6, kinds
 
 
@@ -83,10 +83,10 @@ def test_the_overview_says_when_a_sweep_is_due_and_which_markets_have_both_sides
     furnish(market, "a", tokens=10_000)
     market.open_market("n", lease=timedelta(seconds=3))
 
-    def overview() -> look.Overview:
-        return market.read(look.overview(["m", "n", "none"]))
+    def overview() -> queries.Overview:
+        return market.read(queries.overview(["m", "n", "none"]))
 
-    assert overview() == look.Overview(4, START_US, None, frozenset())
+    assert overview() == queries.Overview(4, START_US, None, frozenset())
     market.place_bid("n", "a", "t", 5, ttl_at=at(START_US + 9 * SECOND_US), time_in_force="gtd")
     assert overview().sweep_us == START_US + 9 * SECOND_US
     market.offer_slot("n", "s")
@@ -95,7 +95,7 @@ def test_the_overview_says_when_a_sweep_is_due_and_which_markets_have_both_sides
     assert overview()[2:] == (START_US + 3 * SECOND_US, frozenset())
     clock.set_us(START_US + 3 * SECOND_US)
     market.refund_unfilled()
-    assert overview() == look.Overview(8, START_US + 3 * SECOND_US, None, frozenset())
+    assert overview() == queries.Overview(8, START_US + 3 * SECOND_US, None, frozenset())
     accepted(market.submit([place_bid.request("m", "a", f"t{number}", 1) for number in range(150)]))
     accepted(market.submit([clear_request("m")]))
     assert overview().sweep_us == 0
@@ -109,7 +109,7 @@ def test_the_overview_says_when_a_sweep_is_due_and_which_markets_have_both_sides
 
 
 def test_probing_an_unknown_market_finds_nothing(market: Exchange) -> None:
-    assert market.read(look.prospect("m", 0, Seen(0, 0), "")) is None
+    assert market.read(queries.probe("m", 0, Watermark(0, 0), "")) is None
 
 
 def test_call_that_was_made_is_known_by_its_id(market: Exchange) -> None:
@@ -117,6 +117,6 @@ def test_call_that_was_made_is_known_by_its_id(market: Exchange) -> None:
     market.open_market("m")
     market.clear_round("m", command_id="one")
     for command_id, called in (("one", True), ("two", False), ("", False)):
-        found = market.read(look.prospect("m", START_US, Seen(0, 0), command_id))
+        found = market.read(queries.probe("m", START_US, Watermark(0, 0), command_id))
         assert found is not None
         assert found.called is called

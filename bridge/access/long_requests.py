@@ -24,25 +24,25 @@ OnEnd = Callable[[str], None]
 """Called once, in the loop of the request, with what became of the key. It must not block."""
 
 
-class Stays:
+class LongRequests:
     """The long requests of one process, in however many loops."""
 
     def __init__(self, keyring: Keyring) -> None:
         """Nothing runs until the first request enters."""
-        self._loops: Final = PerLoop(lambda loop: _Here(loop, keyring))
+        self._loops: Final = PerLoop(lambda loop: _LoopRequests(loop, keyring))
 
     @contextmanager
-    def stay(self, principal: Principal, on_end: OnEnd) -> Iterator[None]:
+    def while_key_works(self, principal: Principal, on_end: OnEnd) -> Iterator[None]:
         """Call `on_end` if this key stops working within the block, which is in a loop. O(1)."""
         here = self._loops.here()
-        visit = here.enter(principal, on_end)
+        request = here.enter(principal, on_end)
         try:
             yield
         finally:
-            here.leave(principal, visit)
+            here.leave(principal, request)
 
 
-class _Visit:
+class _LongRequest:
     """One request, compared by identity."""
 
     __slots__ = ("on_end",)
@@ -51,45 +51,45 @@ class _Visit:
         self.on_end = on_end
 
 
-class _Here:
+class _LoopRequests:
     """The long requests of one loop, by their keys."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, keyring: Keyring) -> None:
         self._loop = loop
         self._keyring = keyring
-        self._visits: dict[Principal, set[_Visit]] = {}
+        self._requests: dict[Principal, set[_LongRequest]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def enter(self, principal: Principal, on_end: OnEnd) -> _Visit:
-        visit = _Visit(on_end)
-        self._visits.setdefault(principal, set()).add(visit)
+    def enter(self, principal: Principal, on_end: OnEnd) -> _LongRequest:
+        request = _LongRequest(on_end)
+        self._requests.setdefault(principal, set()).add(request)
         if self._timer is None:
             self._timer = self._loop.call_later(LOOK_S, self._look)
-        return visit
+        return request
 
-    def leave(self, principal: Principal, visit: _Visit) -> None:
-        there = self._visits.get(principal)
+    def leave(self, principal: Principal, request: _LongRequest) -> None:
+        there = self._requests.get(principal)
         if there is not None:
-            there.discard(visit)
+            there.discard(request)
             if not there:
-                del self._visits[principal]
+                del self._requests[principal]
 
     def _look(self) -> None:
         """End the requests of keys that no longer work. O(keys that are here)."""
         try:
-            for principal in list(self._visits):
+            for principal in list(self._requests):
                 try:
                     self._keyring.present(principal)
                 except Unauthorized as error:
-                    for visit in self._visits.pop(principal):
-                        _tell(visit, str(error))
+                    for request in self._requests.pop(principal):
+                        _tell(request, str(error))
         finally:
-            self._timer = self._loop.call_later(LOOK_S, self._look) if self._visits else None
+            self._timer = self._loop.call_later(LOOK_S, self._look) if self._requests else None
 
 
-def _tell(visit: _Visit, why: str) -> None:
+def _tell(request: _LongRequest, why: str) -> None:
     try:
-        visit.on_end(why)
+        request.on_end(why)
     except Exception:
         # What one of them does wrong must not keep the others inside.
         logger.exception("somebody whose key has ended did not go")

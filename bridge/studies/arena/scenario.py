@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from callmarket.bridge.studies.arena.options import CALL_US, ROUNDS_MAX
 from callmarket.bridge.studies.demo.bidders import slot_worth_tokens
+from callmarket.bridge.studies.demo.simulation import LOAD_WANTED
 from callmarket.bridge.studies.demo.workload import TASK_TTL_US, make_workload
-from callmarket.bridge.studies.demo.world import LOAD_WANTED
 
 World = Literal["fresh", "wallets", "waiting"]
 """`fresh`: a task is bid for in one round, and no wallet binds: the textbook, repeated. `wallets`: the same, with
@@ -39,7 +39,7 @@ class Task(Struct, frozen=True, gc=False):
     ends: int
 
 
-class Scene(Struct, frozen=True):
+class Scenario(Struct, frozen=True):
     """One game to be played. `orders` says for each round in which order the seats bid."""
 
     world: World
@@ -88,14 +88,14 @@ def draw(seed: int, rounds: int, bidders: int) -> Draw:
     return Draw(seed, rounds, bidders, tuple(tasks), orders)
 
 
-def scene(drawn: Draw, world: World, kind: Kind) -> Scene:
+def make_scenario(drawn: Draw, world: World, kind: Kind) -> Scenario:
     """Lay out one game of a draw. Slots are as many as make the load that of the demo."""
     bids_a_round = drawn.bidders if kind == "single" else len(drawn.tasks) / drawn.rounds
     tasks = drawn.tasks
     if world == "waiting":
         tasks = tuple(_lasting(task, drawn.rounds) for task in tasks)
     wallets = _wallets(drawn, kind if world == "wallets" else None)
-    return Scene(world, kind, drawn.rounds, max(1, round(bids_a_round / LOAD_WANTED)), tasks, wallets, drawn.orders)
+    return Scenario(world, kind, drawn.rounds, max(1, round(bids_a_round / LOAD_WANTED)), tasks, wallets, drawn.orders)
 
 
 def _lasting(task: Task, rounds: int) -> Task:

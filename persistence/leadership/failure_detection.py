@@ -19,7 +19,7 @@ GRACE_S: Final = 0.5
 _PATIENCE_S: Final = 10.0
 
 
-class Doubt:
+class LivenessTracker:
     """For how long a leader has been missed. Times are of one monotonic clock, in seconds."""
 
     def __init__(self, grace_s: float = GRACE_S) -> None:
@@ -48,13 +48,13 @@ def living_leader(connection: psycopg.Connection, shard_id: int) -> Leader | Non
 
     Raises `psycopg.Error`.
     """
-    doubt = Doubt()
+    liveness = LivenessTracker()
     began_s = time.monotonic()
     before: Leader | None = None
     while True:
         leader = look(connection, shard_id)
         now_s = time.monotonic()
-        if doubt.is_gone(leader, now_s):
+        if liveness.is_gone(leader, now_s):
             return None
         assert leader is not None, "nobody is gone"
         renewed = before is not None and leader.renewed_s_ago < before.renewed_s_ago

@@ -21,8 +21,15 @@ from callmarket.bridge.studies.demo.policies import (
     ShortestJobFirst,
     Waiting,
 )
+from callmarket.bridge.studies.demo.simulation import (
+    CYCLE_US,
+    Simulation,
+    bucket_tokens,
+    load_of,
+    occupied_us,
+    slots_for,
+)
 from callmarket.bridge.studies.demo.workload import LEASE_US, Workload, make_workload
-from callmarket.bridge.studies.demo.world import CYCLE_US, World, bucket_tokens, load_of, occupied_us, slots_for
 from tests.bridge.studies.demo.memory_market import MemoryMarket
 
 
@@ -54,7 +61,7 @@ MAKERS: dict[str, Callable[[Workload, int], Policy]] = {
 @given(seed=st.integers(0, 2**32 - 1), slots=st.integers(1, 60))
 def test_no_task_is_lost_at_any_cycle(name: str, seed: int, slots: int):
     workload = make_workload(seed, 1)
-    world = World(workload, MAKERS[name](workload, slots), name, slots)
+    world = Simulation(workload, MAKERS[name](workload, slots), name, slots)
     while not world.over:
         world.step()
         run = world.result()
@@ -72,7 +79,7 @@ def test_no_task_is_lost_at_any_cycle(name: str, seed: int, slots: int):
 def test_all_policies_meet_the_same_fate(seed: int):
     workload = make_workload(seed, 1)
     slots = slots_for(workload)
-    runs = [World(workload, make(workload, slots), name, slots).run() for name, make in MAKERS.items()]
+    runs = [Simulation(workload, make(workload, slots), name, slots).run() for name, make in MAKERS.items()]
     for task in workload.tasks:
         outcomes = {
             (run.endings[task.index], int(run.impact_micros[task.index]), int(run.cost_tokens[task.index]))
@@ -85,14 +92,14 @@ def test_all_policies_meet_the_same_fate(seed: int):
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_same_seed_gives_the_same_run(name: str):
     workload = make_workload(7, 2)
-    first, second = (World(workload, MAKERS[name](workload, 30), name, 30).run() for _ in range(2))
+    first, second = (Simulation(workload, MAKERS[name](workload, 30), name, 30).run() for _ in range(2))
     for field in first.__struct_fields__:
         assert np.array_equal(getattr(first, field), getattr(second, field)), field
 
 
 def test_nobody_waits_less_than_nothing_or_longer_than_the_deadline():
     workload = make_workload(7, 2)
-    run = World(workload, FirstComeFirstServed(), "first come", 30).run()
+    run = Simulation(workload, FirstComeFirstServed(), "first come", 30).run()
     for task in workload.tasks:
         if run.started_us[task.index] >= 0:
             assert task.arrived_us <= run.started_us[task.index] < task.ttl_at_us

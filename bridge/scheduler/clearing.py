@@ -1,8 +1,8 @@
 """Clears the markets when they are due, and sweeps when that is due, while this process leads.
 
 Rule of this file: one loop looks and decides, each call and each sweep is a task of its own, and no market has two
-calls under way. What the market's time is, the node's clock says, read in `_moment` alone; waiting is by the loop's own
-clock, never for longer than `LOOK_S`, so that a clock that is set, a changed setting and a new leader are noticed.
+calls under way. What the market's time is, the node's clock says, read in `_instant` alone; waiting is by the loop's
+own clock, never for longer than `LOOK_S`, so that a clock that is set, a changed setting and a new leader are noticed.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from callmarket.bridge.api.rounds import Round
 from callmarket.bridge.api.units import at_us, datetime_of, duration_of
 from callmarket.bridge.market.async_exchange import AsyncExchange
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.scheduler import look
-from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Prospect, Rhythm, Seen
+from callmarket.bridge.scheduler import queries
+from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Cadence, Instant, Probe, Watermark
 from callmarket.bridge.scheduler.settings import Settings, passed_or_set
 from callmarket.engine.reject import Reject
 from callmarket.persistence.stores.market_cycles import CycleRow, Mode
@@ -61,10 +61,10 @@ class CycleStatus(Struct, frozen=True):
     last_error: str
 
 
-class Course(Struct):
+class MarketSchedule(Struct):
     """A market that is called from here: its cadence, its call under way, and its status."""
 
-    rhythm: Rhythm
+    cadence: Cadence
     under_way: bool = False
     last_called_at: datetime | None = None
     last_error: str = ""
@@ -72,15 +72,15 @@ class Course(Struct):
     logged: set[str] = field(default_factory=set)
 
 
-class Caller:
+class ClearingScheduler:
     """For one event loop: `start` it once the exchange is open, `close` it before the exchange."""
 
     def __init__(self, exchange: Exchange) -> None:
         """It clears as the operator, whichever account the exchange acts for."""
         self._node = exchange.node
-        self._desk = AsyncExchange(Exchange(exchange.node))
+        self._exchange = AsyncExchange(Exchange(exchange.node))
         self._settings = Settings(exchange.node.url, exchange.node.shard_id)
-        self._courses: dict[str, Course] = {}
+        self._schedules: dict[str, MarketSchedule] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._main: asyncio.Task[None] | None = None
         self._follow: asyncio.Task[None] | None = None
@@ -136,16 +136,16 @@ class Caller:
         row = self._settings.rows.get(market_id)
         if row is None:
             raise NotFound("market_id", market_id, "an open market")
-        return self._status(row, self._moment())
+        return self._status(row, self._instant())
 
     def statuses(self) -> list[CycleStatus]:
         """How it stands with all markets. O(markets)."""
-        moment = self._moment()
-        return [self._status(row, moment) for row in self._settings.rows.values()]
+        instant = self._instant()
+        return [self._status(row, instant) for row in self._settings.rows.values()]
 
-    def _moment(self) -> Moment:
+    def _instant(self) -> Instant:
         steady_us = int(asyncio.get_running_loop().time() * 1_000_000)
-        return Moment(at_us("now", self._node.now()), steady_us)
+        return Instant(at_us("now", self._node.now()), steady_us)
 
     async def _run(self) -> None:
         while not self._closing and self._node.role != "ended":
@@ -162,106 +162,106 @@ class Caller:
 
     def _step(self) -> float:
         """Look, and begin what is due; the seconds until there is more to do."""
-        moment = self._moment()
-        self._keep_up(moment)
-        on_offer = [name for name, course in self._courses.items() if course.rhythm.cycle.mode == "on_offer"]
-        overview = self._node.read(look.overview(on_offer))
+        instant = self._instant()
+        self._keep_up(instant)
+        on_offer = [name for name, schedule in self._schedules.items() if schedule.cadence.cycle.mode == "on_offer"]
+        overview = self._node.read(queries.overview(on_offer))
         for market_id in set(on_offer).difference(overview.stirring):
-            self._courses[market_id].rhythm.calm()
-        waits_us = [self._sweep_if_due(moment, overview)]
-        due: list[Course] = []
-        for market_id, course in self._courses.items():
-            wait_us = None if course.under_way else course.rhythm.wait_us(moment)
-            if course.rhythm.cycle.mode == "every":
+            self._schedules[market_id].cadence.calm()
+        waits_us = [self._sweep_if_due(instant, overview)]
+        due: list[MarketSchedule] = []
+        for market_id, schedule in self._schedules.items():
+            wait_us = None if schedule.under_way else schedule.cadence.wait_us(instant)
+            if schedule.cadence.cycle.mode == "every":
                 waits_us.append(wait_us)
-            if wait_us == 0 and (course.rhythm.cycle.mode == "every" or market_id in overview.stirring):
-                due.append(course)
+            if wait_us == 0 and (schedule.cadence.cycle.mode == "every" or market_id in overview.stirring):
+                due.append(schedule)
         # The grid waits for nobody; and what was looked at goes to the end, so that each has its turn.
-        due.sort(key=lambda course: course.rhythm.cycle.mode != "every")
-        for course in due[:CALLS_PER_STEP_MAX]:
-            self._look_at(course, moment)
-            self._courses[course.rhythm.market_id] = self._courses.pop(course.rhythm.market_id)
+        due.sort(key=lambda schedule: schedule.cadence.cycle.mode != "every")
+        for schedule in due[:CALLS_PER_STEP_MAX]:
+            self._look_at(schedule, instant)
+            self._schedules[schedule.cadence.market_id] = self._schedules.pop(schedule.cadence.market_id)
         wait_us = min([one for one in waits_us if one is not None], default=int(LOOK_S * 1_000_000))
         return min(LOOK_FOR_OFFERS_S if on_offer else LOOK_S, wait_us / 1_000_000)
 
-    def _keep_up(self, moment: Moment) -> None:
+    def _keep_up(self, instant: Instant) -> None:
         """Have a schedule for each market that is not only called when asked, by its present setting."""
         rows = self._settings.rows
-        for market_id in [name for name in self._courses if name not in rows]:
-            del self._courses[market_id]
+        for market_id in [name for name in self._schedules if name not in rows]:
+            del self._schedules[market_id]
         for market_id, row in rows.items():
-            course = self._courses.get(market_id)
-            if course is None:
+            schedule = self._schedules.get(market_id)
+            if schedule is None:
                 if row.mode != "asked":
-                    seen = self._node.read(lambda state: Seen(state.seq, max(state.at_us, moment.now_us)))
-                    self._courses[market_id] = Course(Rhythm(market_id, row.cycle, moment, seen))
-            elif course.rhythm.cycle != row.cycle:
-                course.rhythm.change(row.cycle, moment)
+                    watermark = self._node.read(lambda state: Watermark(state.seq, max(state.at_us, instant.now_us)))
+                    self._schedules[market_id] = MarketSchedule(Cadence(market_id, row.cycle, instant, watermark))
+            elif schedule.cadence.cycle != row.cycle:
+                schedule.cadence.change(row.cycle, instant)
 
-    def _look_at(self, course: Course, moment: Moment) -> None:
-        rhythm = course.rhythm
-        command_id = rhythm.command_id(moment)
-        prospect = self._node.read(look.prospect(rhythm.market_id, moment.now_us, rhythm.seen, command_id))
-        if prospect is None:
+    def _look_at(self, schedule: MarketSchedule, instant: Instant) -> None:
+        cadence = schedule.cadence
+        command_id = cadence.command_id(instant)
+        probe = self._node.read(queries.probe(cadence.market_id, instant.now_us, cadence.watermark, command_id))
+        if probe is None:
             # The tables have it, so the engine has: only a history that was changed from outside leads here.
-            rhythm.failed(moment, moment, happened=False)
-            self._note(course, Invalid("market_id", rhythm.market_id, "a market of the engine"))
+            cadence.failed(instant, instant, happened=False)
+            self._note(schedule, Invalid("market_id", cadence.market_id, "a market of the engine"))
             return
-        match rhythm.decide(moment, prospect):
+        match cadence.decide(instant, probe):
             case "call":
-                course.under_way = True
+                schedule.under_way = True
                 # A clock that was set back comes to a cycle for the second time: that call needs another id, or none.
-                self._spawn(self._call(course, moment, prospect, "" if prospect.called else command_id))
+                self._spawn(self._call(schedule, instant, probe, "" if probe.called else command_id))
             case "skip":
-                rhythm.skip(moment)
+                cadence.skip(instant)
             case "wait":
                 pass
 
-    async def _call(self, course: Course, moment: Moment, prospect: Prospect, command_id: str) -> None:
-        market_id = course.rhythm.market_id
+    async def _call(self, schedule: MarketSchedule, instant: Instant, probe: Probe, command_id: str) -> None:
+        market_id = schedule.cadence.market_id
         try:
             cleared = await self._clear(market_id, command_id)
         except ExchangeError as error:
             # Unavailable says that nothing happened. Any other may have happened or is recorded; if it is lost all the
             # same, this process has ended, and the next to lead finds no receipt of this cycle.
-            course.rhythm.failed(moment, self._moment(), happened=not isinstance(error, Unavailable))
-            self._note(course, error)
+            schedule.cadence.failed(instant, self._instant(), happened=not isinstance(error, Unavailable))
+            self._note(schedule, error)
         else:
-            course.rhythm.called(moment, prospect)
-            course.last_called_at = cleared.stamp.at
-            if course.logged:
+            schedule.cadence.called(instant, probe)
+            schedule.last_called_at = cleared.stamp.at
+            if schedule.logged:
                 logger.warning("market %s is called again", market_id)
-                course.logged.clear()
-            course.last_error = ""
+                schedule.logged.clear()
+            schedule.last_error = ""
         finally:
-            course.under_way = False
+            schedule.under_way = False
             self._wake.set()
 
     async def _clear(self, market_id: str, command_id: str) -> Round:
         try:
-            return await self._desk.clear_round(market_id, command_id=command_id)
+            return await self._exchange.clear_round(market_id, command_id=command_id)
         except Refused as refused:
             if refused.reason is not Reject.RETRIES_FULL:
                 raise
             # Without an id a takeover in this very cycle may call it twice, which is better than that nobody does.
-            return await self._desk.clear_round(market_id)
+            return await self._exchange.clear_round(market_id)
 
-    def _note(self, course: Course, error: ExchangeError) -> None:
+    def _note(self, schedule: MarketSchedule, error: ExchangeError) -> None:
         """Each kind of failure is logged once, until a call succeeds; a change of the leader is none."""
         kind = type(error).__name__
-        course.last_error = f"{kind}: {error}"
-        if kind not in course.logged and not isinstance(error, NotLeader):
-            course.logged.add(kind)
-            logger.warning("market %s could not be called: %s", course.rhythm.market_id, course.last_error)
+        schedule.last_error = f"{kind}: {error}"
+        if kind not in schedule.logged and not isinstance(error, NotLeader):
+            schedule.logged.add(kind)
+            logger.warning("market %s could not be called: %s", schedule.cadence.market_id, schedule.last_error)
 
-    def _sweep_if_due(self, moment: Moment, overview: look.Overview) -> int | None:
+    def _sweep_if_due(self, instant: Instant, overview: queries.Overview) -> int | None:
         """Begin a sweep if one is due. In how many microseconds the next one can be; None if nothing has a deadline."""
         if overview.sweep_us is None:
             return None
         # A call sweeps its own losers.
-        losers_only = overview.sweep_us == 0 and any(course.under_way for course in self._courses.values())
+        losers_only = overview.sweep_us == 0 and any(schedule.under_way for schedule in self._schedules.values())
         wait_us = max(
-            self._sweep_not_before_us - moment.steady_us, overview.sweep_us - max(overview.at_us, moment.now_us), 0
+            self._sweep_not_before_us - instant.steady_us, overview.sweep_us - max(overview.at_us, instant.now_us), 0
         )
         if self._sweeping or losers_only:
             return SWEEP_GAP_US
@@ -274,7 +274,7 @@ class Caller:
     async def _sweep(self) -> None:
         pause_us = SWEEP_GAP_US
         try:
-            await self._desk.refund_unfilled()
+            await self._exchange.refund_unfilled()
         except ExchangeError as error:
             if not self._sweep_failures:
                 logger.warning("what is due could not be swept: %s", error)
@@ -286,7 +286,7 @@ class Caller:
             self._sweep_failures = 0
             self.sweep_error = ""
         finally:
-            self._sweep_not_before_us = self._moment().steady_us + pause_us
+            self._sweep_not_before_us = self._instant().steady_us + pause_us
             self._sweeping = False
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -295,23 +295,23 @@ class Caller:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_tell_if_broken)
 
-    def _status(self, row: CycleRow, moment: Moment) -> CycleStatus:
-        course = self._courses.get(row.market_id)
-        rhythm = None if course is None else course.rhythm
+    def _status(self, row: CycleRow, instant: Instant) -> CycleStatus:
+        schedule = self._schedules.get(row.market_id)
+        cadence = None if schedule is None else schedule.cadence
         leads = self._node.role == "leader"
-        next_us = rhythm.announced_us(moment) if rhythm is not None and leads else None
+        next_us = cadence.announced_us(instant) if cadence is not None and leads else None
         return CycleStatus(
             market_id=row.market_id,
             mode=row.mode,
             period=None if row.period_us is None else duration_of(row.period_us),
-            last_called_at=None if course is None else course.last_called_at,
+            last_called_at=None if schedule is None else schedule.last_called_at,
             next_at=None if next_us is None else datetime_of(next_us),
-            calls=0 if rhythm is None else rhythm.calls,
-            skipped=0 if rhythm is None else rhythm.skipped,
-            missed=0 if rhythm is None else rhythm.missed,
-            failures=0 if rhythm is None else rhythm.failures,
-            late_s_max=0.0 if rhythm is None else rhythm.late_us_max / 1_000_000,
-            last_error="" if course is None else course.last_error,
+            calls=0 if cadence is None else cadence.calls,
+            skipped=0 if cadence is None else cadence.skipped,
+            missed=0 if cadence is None else cadence.missed,
+            failures=0 if cadence is None else cadence.failures,
+            late_s_max=0.0 if cadence is None else cadence.late_us_max / 1_000_000,
+            last_error="" if schedule is None else schedule.last_error,
         )
 
 

@@ -25,7 +25,7 @@ _TRIES_ENDING_MAX: Final = 10
 _PAUSE_ENDING_S_MAX: Final = 0.5
 
 
-class Pauses:
+class Backoff:
     """Pauses that grow from one to the next."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Pauses:
         self._taken = 0
 
 
-class Ending:
+class StopSignal:
     """Whether a worker is to end: after what it has in hand, or at once. For many threads; never taken back."""
 
     def __init__(self) -> None:
@@ -77,12 +77,12 @@ class Ending:
         wait(either, return_when=FIRST_COMPLETED)
         return work.done()
 
-    def insist(self, ask: Callable[[], T]) -> T:
+    def retry(self, ask: Callable[[], T]) -> T:
         """Retry until there is an answer: while nobody answers, or the outcome is unknown.
 
         Raises what is not cured by asking again, and `Unavailable` or `UnknownOutcome` where the worker ends.
         """
-        pauses, tries_ending = Pauses(), 0
+        backoff, tries_ending = Backoff(), 0
         while True:
             try:
                 return ask()
@@ -90,7 +90,7 @@ class Ending:
                 tries_ending += self.asked
                 if tries_ending > _TRIES_ENDING_MAX:
                     raise
-                pause_s = pauses.next_s(error.retry_after_s if isinstance(error, Unavailable) else None)
+                pause_s = backoff.next_s(error.retry_after_s if isinstance(error, Unavailable) else None)
                 if self.asked:
                     time.sleep(min(pause_s, _PAUSE_ENDING_S_MAX))
                 else:

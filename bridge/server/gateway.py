@@ -60,17 +60,17 @@ LOOKING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 BODIES_PER_KEY_MAX: Final = 64
 
 
-class Seen(Protocol):
+class RequestObserver(Protocol):
     """Whoever counts and logs requests."""
 
     def __call__(self, scope: Scope, caller: Caller | None, status: int, seconds: float, request_id: str) -> None:
         """One request was answered with this status after so long; 0 if nobody was there to answer."""
 
 
-class Front:
+class Gateway:
     """The ASGI application that the server runs."""
 
-    def __init__(self, service: Service, seen: Seen, changes_waiting_max: int = CHANGES_WAITING_MAX) -> None:
+    def __init__(self, service: Service, seen: RequestObserver, changes_waiting_max: int = CHANGES_WAITING_MAX) -> None:
         """Stand in front of a service. At most `changes_waiting_max` requests that change something are under way."""
         self._router = router()
         self._service = service
@@ -100,7 +100,7 @@ class Front:
         if len(values) != 1:
             return None
         try:
-            principal = self._service.door.known(values[0])
+            principal = self._service.authenticator.known(values[0])
         except Unauthorized:
             return None
         scope[PRINCIPAL] = principal
@@ -125,7 +125,7 @@ class Front:
         The staff's is, and that of who shows nothing like a key. The key's secret is not looked at, for
         nothing but a refusal can come of it.
         """
-        key_id, is_of_staff = self._service.door.shown(glanced.authorization)
+        key_id, is_of_staff = self._service.authenticator.shown(glanced.authorization)
         is_full = glanced.is_change and not self.places.has_room_for(key_id)
         if not key_id or is_of_staff or not (is_late or is_full):
             return False
@@ -215,11 +215,11 @@ class Front:
 
     async def _admit(self, headers: Headers, scope: Scope, request_id: str) -> Caller:
         peer = scope["client"][0] if scope["client"] else ""
-        door, principal = self._service.door, scope.pop(PRINCIPAL, None)
+        authenticator, principal = self._service.authenticator, scope.pop(PRINCIPAL, None)
         if principal is None:
-            principal = await door.enter(headers.authorization, peer)
+            principal = await authenticator.enter(headers.authorization, peer)
         else:
-            door.charge(principal, 1)
+            authenticator.charge(principal, 1)
         return Caller(
             principal,
             account_name(headers.account) if headers.account is not None else "",

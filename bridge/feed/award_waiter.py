@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final, Self
 from callmarket.bridge.api.errors import ExchangeError
 
 if TYPE_CHECKING:
-    from callmarket.bridge.feed.hub import Hub
+    from callmarket.bridge.feed.broker import Broker
 
 
-class Watch:
+class AwardWaiter:
     """Notices the awards of one bidder from now on. Made by `Feed.awards_of`; close it, or use it in `with`."""
 
-    def __init__(self, hub: "Hub", bidder_id: str, seq: int) -> None:
+    def __init__(self, broker: "Broker", bidder_id: str, seq: int) -> None:
         """Notice what comes after row `seq`."""
         self.bidder_id: Final = bidder_id
-        self._hub: Final = hub
+        self._broker: Final = broker
         self._latest_award_id = 0
         self._seq = seq
         self._over: ExchangeError | None = None
@@ -61,7 +61,7 @@ class Watch:
 
     def close(self) -> None:
         """Stop waiting. Idempotent."""
-        self._hub.forget(self)
+        self._broker.forget(self)
 
     def __enter__(self) -> Self:
         """Use it as a context manager: the end of the block closes it."""

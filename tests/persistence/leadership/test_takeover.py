@@ -9,18 +9,18 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
-from callmarket.engine.codec import GENESIS_DIGEST, Sealed, seal
+from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.persistence.errors import Corrupt, Fenced, RowsLost
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
 from callmarket.persistence.journal.protocol import Position
-from callmarket.persistence.leadership.succession import follow, succeed
+from callmarket.persistence.leadership.takeover import follow, take_over
 from callmarket.persistence.recovery import Replica
 from tests.support.sealed import bids
 
 ROWS = bids(40)
 
 
-def journal_of(rows: Sequence[Sealed]) -> MemoryJournal:
+def journal_of(rows: Sequence[SealedRow]) -> MemoryJournal:
     journal = MemoryJournal(MemoryDatabase())
     journal.claim()
     if rows:
@@ -28,7 +28,7 @@ def journal_of(rows: Sequence[Sealed]) -> MemoryJournal:
     return journal
 
 
-def otherwise(after: int, count: int) -> list[Sealed]:
+def otherwise(after: int, count: int) -> list[SealedRow]:
     """The first rows, and then as many others: the same commands at another time."""
     digest, rows = ROWS[after - 1].digest if after else GENESIS_DIGEST, list(ROWS[:after])
     for row in ROWS[after : after + count]:
@@ -63,7 +63,7 @@ def test_following_a_journal_applies_its_new_rows() -> None:
         (otherwise(0, 35), 35, True),
     ],
 )
-def test_applied_rows_that_the_journal_lacks_are_lost(rows: list[Sealed], last_seq: int, other: bool) -> None:
+def test_applied_rows_that_the_journal_lacks_are_lost(rows: list[SealedRow], last_seq: int, other: bool) -> None:
     """Also where it has gone on since, and is longer than it was."""
     with pytest.raises(RowsLost) as caught:
         follow(journal_of(rows), replica_of(30))
@@ -94,7 +94,7 @@ def test_a_takeover_that_comes_second_changes_nothing() -> None:
     def refused(epoch: int) -> None:
         asked.append(epoch)
 
-    assert succeed(journal, replica, 1, refused) is None
+    assert take_over(journal, replica, 1, refused) is None
     assert (asked, replica.chain.seq, journal.position().epoch) == ([1], 30, 1)
 
 
@@ -106,7 +106,7 @@ def test_a_takeover_has_every_row_written_before_its_epoch() -> None:
         journal.append(ROWS[35:])
         return MemoryJournal(journal.database).claim()
 
-    assert succeed(journal, replica, 1, claim) == Position(2, len(ROWS), ROWS[-1].digest) == journal.position()
+    assert take_over(journal, replica, 1, claim) == Position(2, len(ROWS), ROWS[-1].digest) == journal.position()
     assert replica.chain.seq == len(ROWS)
 
 
@@ -123,7 +123,7 @@ def test_a_takeover_overtaken_while_it_reads_does_not_lead(damaged: bool) -> Non
         return epoch
 
     with pytest.raises(Fenced, match="claimed with epoch 3 while epoch 2"):
-        succeed(journal, replica, 1, claim)
+        take_over(journal, replica, 1, claim)
 
 
 def test_a_database_that_goes_back_right_then_is_not_led() -> None:
@@ -135,4 +135,4 @@ def test_a_database_that_goes_back_right_then_is_not_led() -> None:
         return 2
 
     with pytest.raises(RowsLost):
-        succeed(journal, replica, 1, claim)
+        take_over(journal, replica, 1, claim)

@@ -37,7 +37,7 @@ def follow(journal: Journal, replica: Replica) -> None:
         raise RowsLost(position.last_seq, before.last_seq, other=True) from None
 
 
-def succeed(journal: Journal, replica: Replica, seen_epoch: int, claim: Claim) -> Position | None:
+def take_over(journal: Journal, replica: Replica, seen_epoch: int, claim: Claim) -> Position | None:
     """Become the writer after an epoch, and bring the replica to the journal's end, which it returns.
 
     `seen_epoch` is that of the moment at which nobody was seen to lead: a process that has claimed it since is not

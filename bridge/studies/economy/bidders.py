@@ -31,7 +31,7 @@ BUSY_BY_DAY: Final = 0.9
 BUSY_BY_NIGHT: Final = 0.15
 
 
-class Person(Struct):
+class Bidder(Struct):
     """A bidder. `greed` is how many times a task's worth it bids, `care` what part of that worth comes of its work."""
 
     account_id: str
@@ -55,15 +55,15 @@ class Person(Struct):
         self.care = 1 - (1 - self.care) * LESSON
 
 
-class Wish(Struct, frozen=True):
+class TaskDraw(Struct, frozen=True):
     """A task that somebody has in an hour: what it is worth on average, and its luck."""
 
-    person: Person
+    bidder: Bidder
     worth_tokens: int
     luck: float
 
 
-def people() -> list[Person]:
+def make_bidders() -> list[Bidder]:
     """Twelve bidders."""
     names: Sequence[tuple[Habit, Sequence[str]]] = (
         ("careful", ("ada", "ben", "cleo", "dora", "emil")),
@@ -75,18 +75,18 @@ def people() -> list[Person]:
     for habit, group in names:
         tokens = SAVINGS_TOKENS if habit == "idle" else INITIAL_TOKENS
         greed, care = (GREED, CARE) if habit == "reckless" else (1.0, 1.0)
-        found += [Person(name, habit, tokens, greed, care) for name in group]
+        found += [Bidder(name, habit, tokens, greed, care) for name in group]
     return found
 
 
-def wishes(rng: Random, everybody: Sequence[Person], hour: int) -> list[Wish]:
+def draw_tasks(rng: Random, everybody: Sequence[Bidder], hour: int) -> list[TaskDraw]:
     """The tasks of an hour. Idle bidders never have one."""
     busy = BUSY_BY_DAY if DAY_BEGINS_H <= hour < DAY_ENDS_H else BUSY_BY_NIGHT
     found = []
-    for person in everybody:
+    for bidder in everybody:
         # Drawn for everybody, so that one habit does not change another's luck. Half of the tasks are worth more than
         # 81 tokens (the exponential of 4.4), two thirds between 60 and 110; luck has a mean of 1.
         has_one, worth, luck = rng.random() < busy, rng.lognormvariate(4.4, 0.3), rng.lognormvariate(-0.045, 0.3)
-        if has_one and person.habit != "idle":
-            found.append(Wish(person, max(1, int(worth)), luck * person.care))
+        if has_one and bidder.habit != "idle":
+            found.append(TaskDraw(bidder, max(1, int(worth)), luck * bidder.care))
     return found

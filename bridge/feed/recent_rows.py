@@ -7,10 +7,10 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from callmarket.bridge.feed.frames import Row
+from callmarket.bridge.feed.encoded import FeedRow
 
 
-class Ring:
+class RecentRows:
     """Rows `first_seq` to `last_seq`; none at first, when `last_seq` is `first_seq - 1`."""
 
     def __init__(self, after_seq: int, rows_max: int, bytes_max: int) -> None:
@@ -18,18 +18,18 @@ class Ring:
         self._rows_max: Final = rows_max
         self._bytes_max: Final = bytes_max
         self._lock: Final = threading.Lock()
-        self._rows: Final[list[Row | None]] = [None] * rows_max
+        self._rows: Final[list[FeedRow | None]] = [None] * rows_max
         self._bytes = 0
         self.first_seq = after_seq + 1
         self.last_seq = after_seq
 
-    def extend(self, rows: Sequence[Row]) -> None:
+    def extend(self, rows: Sequence[FeedRow]) -> None:
         """Add the next rows; drop the oldest beyond the bounds. O(rows)."""
         with self._lock:
             for row in rows:
                 self._add(row)
 
-    def after(self, seq: int, rows_max: int) -> list[Row] | None:
+    def after(self, seq: int, rows_max: int) -> list[FeedRow] | None:
         """The next rows after a seq, up to `rows_max`; None if they have left. O(rows)."""
         with self._lock:
             if seq < self.first_seq - 1:
@@ -38,13 +38,13 @@ class Ring:
             found = [self._rows[at % self._rows_max] for at in range(seq + 1, last_seq + 1)]
             return [row for row in found if row is not None]
 
-    def latest_after(self, seq: int) -> list[Row]:
+    def latest_after(self, seq: int) -> list[FeedRow]:
         """Those of the rows after a seq that are here, up to the last. O(rows)."""
         with self._lock:
             kept = range(max(seq + 1, self.first_seq), self.last_seq + 1)
             return [row for at in kept if (row := self._rows[at % self._rows_max]) is not None]
 
-    def _add(self, row: Row) -> None:
+    def _add(self, row: FeedRow) -> None:
         seq = row.seq
         assert seq == self.last_seq + 1, (seq, self.last_seq)
         while self.first_seq < seq and (

@@ -20,8 +20,15 @@ from callmarket.bridge.api.results import accepted
 from callmarket.bridge.api.rounds import clear_request
 from callmarket.bridge.api.slots import offer_slot
 from callmarket.bridge.api.units import at_us
-from callmarket.bridge.scheduler.caller import CALLS_PER_STEP_MAX, LOOK_S, SWEEP_GAP_US, Caller, Course, CycleStatus
-from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Moment, Rhythm, Seen
+from callmarket.bridge.scheduler.clearing import (
+    CALLS_PER_STEP_MAX,
+    LOOK_S,
+    SWEEP_GAP_US,
+    ClearingScheduler,
+    CycleStatus,
+    MarketSchedule,
+)
+from callmarket.bridge.scheduler.schedule import PAUSE_US, PAUSE_US_MAX, Cadence, Instant, Watermark
 from callmarket.engine import codec
 from callmarket.engine import limits as engine_limits
 from callmarket.engine.commands import ClearRound
@@ -56,7 +63,7 @@ async def until_still(read: Callable[[], int]) -> None:
     assert before > 0
 
 
-async def until_all_are_answered(market: Exchange, caller: Caller) -> None:
+async def until_all_are_answered(market: Exchange, caller: ClearingScheduler) -> None:
     """Wait until the market was called and no call is under way: none is until the loop has its next turn."""
     await until(lambda: bool(caller.statuses()) and caller.status("m").calls == rounds(market) > 0)
 
@@ -86,9 +93,9 @@ def assert_once_each(rows: list[Row], period_us: int = PERIOD_US) -> None:
 
 async def bid_on(market: Exchange, market_id: str = "m", task: str = "task") -> None:
     """Bids for one round, one after the other: each round has something to lose."""
-    desk = AsyncExchange(market)
+    exchange = AsyncExchange(market)
     for number in count():
-        accepted(await desk.submit([place_bid.request(market_id, "a", f"{task}-{number}", 1)], "applied"))
+        accepted(await exchange.submit([place_bid.request(market_id, "a", f"{task}-{number}", 1)], "applied"))
         await asyncio.sleep(0.02)
 
 
@@ -99,7 +106,7 @@ async def test_rounds_are_on_the_grid_and_two_markets_are_called_together(databa
         furnish(market, "a")
         market.open_market("n")
         set_to(database_url, Cycle("every", PERIOD_US), "m", "n")
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             bidders = [asyncio.create_task(bid_on(market, name)) for name in "mn"]
             await until(lambda: [one.calls >= 5 for one in caller.statuses()] == [True, True])
             for bidder in bidders:
@@ -131,7 +138,7 @@ async def test_cycle_with_nothing_to_tell_leaves_no_row(database_url: str) -> No
     with open_exchange(database_url) as market:
         furnish(market, "a")
         set_to(database_url, Cycle("every", PERIOD_US))
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             await until(lambda: bool(caller.statuses()) and caller.status("m").skipped >= 4)
             assert (caller.status("m").calls, rounds(market)) == (0, 0)
             market.place_bid("m", "a", "t", 5, ttl_at=at(2**52), time_in_force="gtd")
@@ -148,14 +155,14 @@ async def test_market_is_called_when_slots_are_offered(database_url: str) -> Non
         for number in range(4):
             market.place_bid("m", "a", f"t{number}", 5, ttl_at=at(2**52), time_in_force="gtd")
         set_to(database_url, ON_OFFER)
-        desk = AsyncExchange(market)
-        async with Caller(market) as caller:
+        exchange = AsyncExchange(market)
+        async with ClearingScheduler(market) as caller:
             await until(lambda: bool(caller.statuses()))
-            await desk.offer_slot("m", "s1")
-            await desk.offer_slot("m", "s2")
+            await exchange.offer_slot("m", "s1")
+            await exchange.offer_slot("m", "s2")
             await until(lambda: rounds(market) == 1)
             later = market.node.now() + timedelta(seconds=0.7)
-            await desk.offer_slot("m", "s3", available_at=later)
+            await exchange.offer_slot("m", "s3", available_at=later)
             await until(lambda: rounds(market) == 2)
             await until(lambda: caller.status("m").calls == 2)
             assert caller.status("m").next_at is None
@@ -173,18 +180,18 @@ async def test_slot_that_was_left_waits_for_a_bid_that_would_buy_it(database_url
         set_to(database_url, ON_OFFER)
         market.place_bid("m", "a", "low", 5, ttl_at=at(2**52), time_in_force="gtd")
         market.offer_slot("m", "s0", reserve_price_tokens=9)
-        desk = AsyncExchange(market)
-        async with Caller(market) as caller:
+        exchange = AsyncExchange(market)
+        async with ClearingScheduler(market) as caller:
             await until(lambda: bool(caller.statuses()))
             # What was there before this process led was its predecessor's to call; a sale it would have been, is made.
             await asyncio.sleep(0.5)
             assert rounds(market) == 0
-            await desk.offer_slot("m", "s1", reserve_price_tokens=8)
+            await exchange.offer_slot("m", "s1", reserve_price_tokens=8)
             await until(lambda: rounds(market) == 1)
-            await desk.place_bid("m", "a", "also-low", 7, ttl_at=at(2**52), time_in_force="gtd")
+            await exchange.place_bid("m", "a", "also-low", 7, ttl_at=at(2**52), time_in_force="gtd")
             await asyncio.sleep(0.5)
             assert rounds(market) == 1
-            await desk.place_bid("m", "a", "high", 8)
+            await exchange.place_bid("m", "a", "high", 8)
             await until(lambda: rounds(market) == 2)
         projected(database_url)
         assert [(one.slots_available, one.awards_granted) for one in market.get_rounds("m").items] == [
@@ -212,7 +219,7 @@ async def test_markets_with_nothing_to_sell_do_not_hold_up_the_others(database_u
         accepted(market.submit(requests))
         market.place_bid("z", "a", "t", 5)
         set_to(database_url, ON_OFFER, "z", *names)
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             await until(lambda: bool(caller.statuses()))
             await AsyncExchange(market).offer_slot("z", "s")
             await until(lambda: rounds(market, "z") == 1)
@@ -228,13 +235,13 @@ async def test_expired_holds_are_swept_without_being_asked(database_url: str) ->
         market.offer_slot("n", "s")
         market.place_bid("n", "a", "t", 7)
         market.place_bid("n", "a", "u", 7)
-        desk = AsyncExchange(market)
-        async with Caller(market) as caller:
+        exchange = AsyncExchange(market)
+        async with ClearingScheduler(market) as caller:
             ttl_at = market.node.now() + timedelta(seconds=0.3)
-            await desk.place_bid("m", "a", "t", 50, ttl_at=ttl_at, time_in_force="gtd")
-            assert len((await desk.clear_round("n")).awards) == 1
-            accepted(await desk.submit([place_bid.request("m", "a", f"l{number}", 1) for number in range(300)]))
-            accepted(await desk.submit([clear_request("m")]))
+            await exchange.place_bid("m", "a", "t", 50, ttl_at=ttl_at, time_in_force="gtd")
+            assert len((await exchange.clear_round("n")).awards) == 1
+            accepted(await exchange.submit([place_bid.request("m", "a", f"l{number}", 1) for number in range(300)]))
+            accepted(await exchange.submit([clear_request("m")]))
             await until(lambda: market.wallet("a").held_tokens == 0)
             assert market.wallet("a").balance_tokens == 10_000
             assert caller.sweeps >= 1
@@ -247,7 +254,7 @@ async def test_expired_holds_are_swept_without_being_asked(database_url: str) ->
 async def test_setting_holds_soon_after_it_was_changed_by_anybody(database_url: str) -> None:
     with open_exchange(database_url) as market:
         furnish(market, "a")
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             bidder = asyncio.create_task(bid_on(market))
             await until(lambda: bool(caller.statuses()))
             assert caller.status("m").mode == "asked"
@@ -273,7 +280,7 @@ async def test_a_restart_keeps_the_cadence_of_a_served_market(database_url: str)
                 furnish(market, "a")
                 set_to(database_url, Cycle("every", MINUTE_US))
             market.place_bid("m", "a", f"t{number}", 5)
-            async with Caller(market) as caller:
+            async with ClearingScheduler(market) as caller:
                 await until(lambda: bool(caller.statuses()))
                 await asyncio.sleep(0.3)
                 assert caller.status("m").calls == 0
@@ -297,7 +304,7 @@ async def test_next_leader_does_not_call_a_cycle_again(database_url: str) -> Non
                 furnish(market, "a")
                 set_to(database_url, Cycle("every", MINUTE_US))
             market.place_bid("m", "a", f"t{began_us}", 5)
-            async with Caller(market) as caller:
+            async with ClearingScheduler(market) as caller:
                 await until(lambda: bool(caller.statuses()) and caller.status("m").next_at is not None)
                 clock.set_us(grid_us)
                 await until(lambda: caller.status("m").calls + caller.status("m").skipped == 1)
@@ -313,7 +320,7 @@ async def test_a_standby_that_takes_over_goes_on_calling(database_url: str, how:
         furnish(first, "a")
         set_to(database_url, Cycle("every", PERIOD_US))
         with open_exchange(database_url, standby=True) as second:
-            one, two = Caller(first), Caller(second)
+            one, two = ClearingScheduler(first), ClearingScheduler(second)
             one.start()
             two.start()
             bidder = asyncio.create_task(bid_on(first))
@@ -355,7 +362,7 @@ async def test_a_database_outage_costs_one_cycle_each_and_is_logged_once(
     with open_exchange(own_url) as market:
         furnish(market, "a")
         set_to(own_url, Cycle("every", PERIOD_US))
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             bidder = asyncio.create_task(bid_on(market))
             await until_all_are_answered(market, caller)
             # The loop stands still while the server stops and starts: no call is made that a slow server would answer.
@@ -380,7 +387,7 @@ async def test_one_call_of_a_market_is_under_way_at_a_time(own_server: OwnServer
     with open_exchange(own_url) as market:
         furnish(market, "a")
         set_to(own_url, Cycle("every", PERIOD_US))
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             bidder = asyncio.create_task(bid_on(market))
             await until_all_are_answered(market, caller)
             with own_server.frozen():
@@ -408,7 +415,7 @@ async def test_market_that_cannot_be_called_does_not_stop_the_others(
                 "created_at, seq FROM compute_auction_markets"
             )
         set_to(database_url, Cycle("every", PERIOD_US), "forged", "m")
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             bidder = asyncio.create_task(bid_on(market))
             await until(lambda: rounds(market) >= 5 and caller.status("forged").failures >= 2)
             bidder.cancel()
@@ -422,8 +429,8 @@ async def test_caller_ends_with_what_it_calls(database_url: str) -> None:
     """A leader that ends stops it; closing it twice, or before it was started, is nothing."""
     market = open_exchange(database_url)
     furnish(market, "a")
-    await Caller(market).close()
-    caller = Caller(market)
+    await ClearingScheduler(market).close()
+    caller = ClearingScheduler(market)
     caller.start()
     await until(lambda: bool(caller.statuses()))
     market.close()
@@ -438,7 +445,7 @@ async def test_an_error_that_breaks_the_scheduler_is_logged_and_raised(
     market: Exchange, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Here a clock that counts nanoseconds."""
-    caller = Caller(market)
+    caller = ClearingScheduler(market)
     caller.start()
     clock.set_us(START_US * 1_000)
     await until(lambda: any("has broken" in one.message for one in caplog.records))
@@ -455,7 +462,7 @@ async def test_a_market_is_called_also_where_no_more_calls_can_be_remembered(
     with open_exchange(database_url) as market:
         furnish(market, "a")
         set_to(database_url, Cycle("every", PERIOD_US))
-        async with Caller(market) as caller:
+        async with ClearingScheduler(market) as caller:
             bidder = asyncio.create_task(bid_on(market))
             await until(lambda: rounds(market) >= 5)
             bidder.cancel()
@@ -470,9 +477,9 @@ async def test_a_sweep_that_fails_is_made_again_after_pauses_that_grow(
     market: Exchange, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line for all failures in a row; the first success ends them, and what fails later begins anew."""
-    caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
-    monkeypatch.setattr(caller, "_moment", lambda: now)
-    sweep = caller._desk.refund_unfilled
+    caller, now = ClearingScheduler(market), Instant(START_US, 7 * MINUTE_US)
+    monkeypatch.setattr(caller, "_instant", lambda: now)
+    sweep = caller._exchange.refund_unfilled
 
     async def fail() -> None:
         raise Unavailable("away")
@@ -486,27 +493,27 @@ async def test_a_sweep_that_fails_is_made_again_after_pauses_that_grow(
             made.append(caller._sweep_not_before_us - now.steady_us)
         return made
 
-    monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
+    monkeypatch.setattr(caller._exchange, "refund_unfilled", fail)
     assert await pauses_us(20) == [min(PAUSE_US << number, PAUSE_US_MAX) for number in range(20)]
     assert (caller.sweeps, caller.sweep_error) == (0, "Unavailable: away")
     assert caplog.text.count("could not be swept") == 1
-    monkeypatch.setattr(caller._desk, "refund_unfilled", sweep)
+    monkeypatch.setattr(caller._exchange, "refund_unfilled", sweep)
     assert await pauses_us(2) == [SWEEP_GAP_US, SWEEP_GAP_US]
     assert (caller.sweeps, caller.sweep_error) == (2, "")
-    monkeypatch.setattr(caller._desk, "refund_unfilled", fail)
+    monkeypatch.setattr(caller._exchange, "refund_unfilled", fail)
     assert await pauses_us(2) == [PAUSE_US, 2 * PAUSE_US]
     assert caplog.text.count("could not be swept") == 2
 
 
 @awaited
 async def test_each_figure_of_the_status_has_its_name(market: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
-    caller, now = Caller(market), Moment(START_US, 7 * MINUTE_US)
-    monkeypatch.setattr(caller, "_moment", lambda: now)
+    caller, now = ClearingScheduler(market), Instant(START_US, 7 * MINUTE_US)
+    monkeypatch.setattr(caller, "_instant", lambda: now)
     every = CycleRow("m", "every", MINUTE_US, None, "")
     caller._settings.rows = {"m": every, "n": CycleRow("n", "asked", None, None, "")}
-    rhythm = Rhythm("m", every.cycle, now, Seen(0, 0))
-    rhythm.calls, rhythm.skipped, rhythm.missed, rhythm.failures, rhythm.late_us_max = 1, 2, 3, 4, 5_250_000
-    caller._courses["m"] = Course(rhythm, last_called_at=at(START_US - 1), last_error="Unavailable: away")
+    cadence = Cadence("m", every.cycle, now, Watermark(0, 0))
+    cadence.calls, cadence.skipped, cadence.missed, cadence.failures, cadence.late_us_max = 1, 2, 3, 4, 5_250_000
+    caller._schedules["m"] = MarketSchedule(cadence, last_called_at=at(START_US - 1), last_error="Unavailable: away")
     one, other = caller.statuses()
     assert one == caller.status("m")
     assert one == CycleStatus(
@@ -534,15 +541,15 @@ async def test_each_figure_of_the_status_has_its_name(market: Exchange, monkeypa
 @awaited
 async def test_a_market_that_is_gone_is_called_no_more(market: Exchange) -> None:
     """And one whose setting has changed goes on by the new one, with its counts."""
-    caller = Caller(market)
+    caller = ClearingScheduler(market)
     furnish(market, "a")
-    moment = caller._moment()
+    instant = caller._instant()
     caller._settings.rows = {name: CycleRow(name, "on_offer", None, None, "") for name in ("m", "gone")}
-    caller._keep_up(moment)
-    caller._courses["m"].rhythm.calls = 5
+    caller._keep_up(instant)
+    caller._schedules["m"].cadence.calls = 5
     caller._settings.rows = {"m": CycleRow("m", "every", MINUTE_US, None, "")}
-    caller._keep_up(moment)
-    assert {name: (one.rhythm.cycle.mode, one.rhythm.calls) for name, one in caller._courses.items()} == {
+    caller._keep_up(instant)
+    assert {name: (one.cadence.cycle.mode, one.cadence.calls) for name, one in caller._schedules.items()} == {
         "m": ("every", 5)
     }
 
@@ -561,7 +568,7 @@ async def test_where_nobody_can_say_what_time_it_is_nothing_is_due(
         assert 0 < wait_s <= LOOK_S
         await asyncio.sleep(0)
 
-    async with Caller(market) as caller:
+    async with ClearingScheduler(market) as caller:
         step = caller._step
 
         def stepped() -> float:
@@ -570,7 +577,7 @@ async def test_where_nobody_can_say_what_time_it_is_nothing_is_due(
             return step()
 
         monkeypatch.setattr(caller, "_step", stepped)
-        monkeypatch.setattr("callmarket.bridge.scheduler.caller.passed_or_set", waited)
+        monkeypatch.setattr("callmarket.bridge.scheduler.clearing.passed_or_set", waited)
         await until(lambda: looks > 10)
         assert steps == 0
         fault = ""

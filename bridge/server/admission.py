@@ -1,6 +1,6 @@
 """Whether a request may begin: what the connections of a server ask before they begin with one.
 
-Rule of this file: the question alone. Who answers it for the market is `front`.
+Rule of this file: the question alone. Who answers it for the market is `gateway`.
 """
 
 from typing import Protocol
@@ -10,7 +10,7 @@ from callmarket.bridge.server.asgi import Scope
 from callmarket.bridge.server.glance import Glanced
 
 
-class Gate(Protocol):
+class Admission(Protocol):
     """Where requests are let in, or told to come back."""
 
     def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:
@@ -30,10 +30,10 @@ class Gate(Protocol):
         """The id of a request that has none."""
 
 
-class OpenGate:
+class AdmitAll:
     """Lets every request begin."""
 
-    def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:  # noqa: ARG002 -- as `Gate`
+    def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:  # noqa: ARG002 -- as `Admission`
         """Nothing is known of it, and it may."""
         return None
 
@@ -42,7 +42,7 @@ class OpenGate:
         """Never."""
         return False
 
-    def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:  # noqa: ARG002 -- as `Gate`
+    def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:  # noqa: ARG002 -- as `Admission`
         """It is read."""
         return False
 

@@ -72,7 +72,7 @@ def bucket_tokens(workload: Workload, slots: int) -> int:
     return round(cost / work_us(workload) * slots * CYCLE_US)
 
 
-class World:
+class Simulation:
     """One policy's world. `run` plays it to the end; `step` plays one cycle."""
 
     def __init__(self, workload: Workload, policy: Policy, name: str, slots: int) -> None:

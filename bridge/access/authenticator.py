@@ -29,7 +29,7 @@ PEERS_MAX: Final = 10_000
 _SECOND_NS: Final = 1_000_000_000
 
 
-class Door:
+class Authenticator:
     """Lets requests in, one shard's keys for all. Safe to use from any thread."""
 
     def __init__(self, keyring: Keyring, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:

@@ -6,7 +6,7 @@ Goal: differences between strategies and rules are never differences of luck. Me
 import pytest
 
 from callmarket.bridge.studies.arena.options import BIDDERS_MAX, CALL_US, ROUNDS_MAX
-from callmarket.bridge.studies.arena.scene import KINDS, ROUNDS_WAITING, WALLET_DIVISOR, WORLDS, draw, scene
+from callmarket.bridge.studies.arena.scenario import KINDS, ROUNDS_WAITING, WALLET_DIVISOR, WORLDS, draw, make_scenario
 from callmarket.bridge.studies.demo.workload import make_workload
 
 
@@ -19,7 +19,7 @@ def test_all_worlds_and_kinds_have_the_same_tasks_and_order(seed: int):
     drawn = draw(seed, 6, 3)
     for world in WORLDS:
         for kind in KINDS:
-            laid_out = scene(drawn, world, kind)
+            laid_out = make_scenario(drawn, world, kind)
             assert laid_out.orders == drawn.orders
             pairs = zip(laid_out.tasks, drawn.tasks, strict=True)
             assert all((one.task_id, one.seat, one.value_tokens, one.begins) == (
@@ -41,14 +41,14 @@ def test_tasks_are_real_arrivals_of_one_stretch(seed: int):
 def test_the_bounds_can_be_played(rounds: int, seed: int):
     drawn = draw(seed, rounds, BIDDERS_MAX)
     assert all(sorted(order) == list(range(BIDDERS_MAX)) for order in drawn.orders)
-    assert all(scene(drawn, world, kind).slots >= 1 for world in WORLDS for kind in KINDS)
-    assert all(wallet >= 1 for kind in KINDS for wallet in scene(drawn, "wallets", kind).wallets_tokens)
+    assert all(make_scenario(drawn, world, kind).slots >= 1 for world in WORLDS for kind in KINDS)
+    assert all(wallet >= 1 for kind in KINDS for wallet in make_scenario(drawn, "wallets", kind).wallets_tokens)
 
 
 def test_deadlines_and_wallets(seed: int):
     drawn = draw(seed, 30, 3)
-    assert all(task.ends == task.begins + 1 for task in scene(drawn, "fresh", "multi").tasks)
-    waiting = scene(drawn, "waiting", "multi").tasks
+    assert all(task.ends == task.begins + 1 for task in make_scenario(drawn, "fresh", "multi").tasks)
+    waiting = make_scenario(drawn, "waiting", "multi").tasks
     assert all(task.ends == min(30, task.begins + ROUNDS_WAITING) for task in waiting)
     for seat in range(3):
         values = [task.value_tokens for task in drawn.tasks if task.seat == seat]
@@ -56,7 +56,7 @@ def test_deadlines_and_wallets(seed: int):
         for task in drawn.tasks:
             if task.seat == seat:
                 dearest[task.begins] = max(task.value_tokens, dearest.get(task.begins, 0))
-        assert scene(drawn, "fresh", "single").wallets_tokens[seat] == max(1, sum(values))
-        assert scene(drawn, "wallets", "multi").wallets_tokens[seat] == max(1, sum(values) // WALLET_DIVISOR)
+        assert make_scenario(drawn, "fresh", "single").wallets_tokens[seat] == max(1, sum(values))
+        assert make_scenario(drawn, "wallets", "multi").wallets_tokens[seat] == max(1, sum(values) // WALLET_DIVISOR)
         small = max(1, sum(dearest.values()) // WALLET_DIVISOR)
-        assert scene(drawn, "wallets", "single").wallets_tokens[seat] == small
+        assert make_scenario(drawn, "wallets", "single").wallets_tokens[seat] == small

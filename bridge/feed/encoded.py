@@ -21,7 +21,7 @@ _KINDS: Final[dict[type, Kind]] = {
 }
 
 
-class Frame:
+class EncodedMessage:
     """One message, with what filters ask of it: its kind, its market (None: the row names none) and its bidders."""
 
     __slots__ = ("_text", "bidder_ids", "kind", "market_id", "message", "seq")
@@ -50,21 +50,21 @@ class Frame:
         return self._text
 
 
-Delivery = tuple[Frame, ...]
+RowMessages = tuple[EncodedMessage, ...]
 """All that one subscriber gets of one row, at least one message: it may resume after it."""
 
 
-class Row:
+class FeedRow:
     """A durable row, with its messages once somebody wants them."""
 
-    __slots__ = ("_frames", "entry", "events", "size")
+    __slots__ = ("_messages", "entry", "events", "size")
 
     def __init__(self, entry: Entry, events: Events, size: int) -> None:
         """`size` is that of its journal bytes."""
         self.entry: Final = entry
         self.events: Final = events
         self.size: Final = size
-        self._frames: tuple[Frame, ...] | None = None
+        self._messages: tuple[EncodedMessage, ...] | None = None
 
     @property
     def seq(self) -> int:
@@ -72,24 +72,24 @@ class Row:
         return self.entry.seq
 
     @property
-    def frames(self) -> tuple[Frame, ...]:
+    def messages(self) -> tuple[EncodedMessage, ...]:
         """Its messages, made at the first call."""
-        frames = self._frames
-        if frames is None:
-            frames = self._frames = tuple(
-                [Frame(self.entry.seq, message) for message in messages_of(self.entry, self.events)]
+        messages = self._messages
+        if messages is None:
+            messages = self._messages = tuple(
+                [EncodedMessage(self.entry.seq, message) for message in messages_of(self.entry, self.events)]
             )
-        return frames
+        return messages
 
 
-def watermark(durable_seq: int) -> Delivery:
+def watermark(durable_seq: int) -> RowMessages:
     """The watermark: it may be resumed after as well."""
-    return (Frame(durable_seq, WatermarkMessage(durable_seq)),)
+    return (EncodedMessage(durable_seq, WatermarkMessage(durable_seq)),)
 
 
-def size_of(delivery: Delivery) -> int:
+def size_of(messages: RowMessages) -> int:
     """The bytes of the messages as event text."""
-    return len(delivery[0].text) if len(delivery) == 1 else sum([len(frame.text) for frame in delivery])
+    return len(messages[0].text) if len(messages) == 1 else sum([len(encoded.text) for encoded in messages])
 
 
 def _bidders(message: Message) -> Collection[str]:

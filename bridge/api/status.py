@@ -36,7 +36,7 @@ class Readiness(Struct, frozen=True):
     better."""
 
 
-class Vitals(Struct, frozen=True):
+class NodeStatus(Struct, frozen=True):
     """A process in figures. `epoch` is 0 and nothing waits where it does not lead.
 
     `oldest_s`: for how long the first row that is not durable has waited; 0 if none waits.
