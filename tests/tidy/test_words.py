@@ -44,6 +44,14 @@ WORDS = (
     (r"[Ll]ets? go of\b", "release, drop", "Let go of the lease.", "Let this go on."),
     (r"people's (units|words)\b", "user-facing units", "In people's units.", "As people count."),
     (r"market (said|says) no\b", "was refused", "The market said no.", "The market said when."),
+    (r"[Rr]eigns?\b", "leader session", "The end of a reign.", "Foreign rows are refused."),
+    (r"(Change)?Desk\b|Rhythm\b|Prospect\b", "table reader, cadence, probe", "A Rhythm for each.", "No desktop."),
+    (
+        r"(AuctionSwitch|BudgetServices|AsItIs|Puzzling|Succession)\b",
+        "fallback switch, unrecognized response, takeover",
+        "Puzzling()",
+        "A puzzle.",
+    ),
     (r"\"\"\"As it is\.\"\"\"", "what it returns", '"""As it is."""', '"""The value as it is stored."""'),
 )
 
