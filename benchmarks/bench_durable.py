@@ -20,10 +20,10 @@ from msgspec.structs import replace
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
+from callmarket.bridge.api.contract.results import accepted, stamp
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.results import accepted, stamp
-from callmarket.bridge.api.rounds import clear_request
-from callmarket.bridge.api.slots import offer_slot, settle
+from callmarket.bridge.api.operations.rounds import clear_request
+from callmarket.bridge.api.operations.slots import offer_slot, settle
 from callmarket.bridge.market.app import open_exchange
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.engine.codec import SealedRow

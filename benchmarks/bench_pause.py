@@ -25,8 +25,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
 from callmarket import open_exchange
+from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.messages import Ack, Request
-from callmarket.bridge.api.results import accepted
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.persistence.embedded import EmbeddedServer, ensure_database
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots

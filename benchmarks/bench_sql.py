@@ -21,8 +21,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
 from benchmarks.sql_way import SqlBid, SqlWay
+from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.messages import Ack, Request
-from callmarket.bridge.api.results import accepted
 from callmarket.bridge.market.app import open_exchange
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.persistence.database.connections import connect

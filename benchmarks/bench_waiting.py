@@ -19,8 +19,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks import workload
+from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.api.results import accepted
 from callmarket.bridge.feed import sse
 from callmarket.bridge.feed.filters import filter_of
 from callmarket.bridge.market.app import open_exchange

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from callmarket import Exchange, Request, open_exchange
-from callmarket.bridge.api.bids import place_bid
-from callmarket.bridge.api.results import accepted
+from callmarket.bridge.api.contract.results import accepted
+from callmarket.bridge.api.operations.bids import place_bid
 from callmarket.bridge.market.sequencer import REQUESTS_PER_BATCH_MAX
 
 # As many as a market of this size has: open bids are bounded for each bidder.

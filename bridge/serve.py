@@ -33,12 +33,12 @@ from callmarket.bridge.fleet.earning.demurrage import demurrage_of
 from callmarket.bridge.market.app import open_with
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.bridge.scheduler.clearing import ClearingScheduler
-from callmarket.bridge.server.asgi import Scope
-from callmarket.bridge.server.caller import Caller as Asking
-from callmarket.bridge.server.connection_table import CONNECTIONS_MAX, ConnectionTable
 from callmarket.bridge.server.follower import take_snapshots
 from callmarket.bridge.server.gateway import Gateway, RequestObserver
-from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.http.asgi import Scope
+from callmarket.bridge.server.http.connection_table import CONNECTIONS_MAX, ConnectionTable
+from callmarket.bridge.server.http.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.requests.caller import Caller as Asking
 from callmarket.bridge.server.service import Service
 from callmarket.bridge.telemetry.access_log import AccessLog, RateLimitFilter
 from callmarket.bridge.telemetry.metrics import CONTENT_TYPE, Metrics, Watched

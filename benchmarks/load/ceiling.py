@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from callmarket.bridge.server.asgi import Application, Receive, Scope, Send
-from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.http.asgi import Application, Receive, Scope, Send
+from callmarket.bridge.server.http.http_server import Server, ending_on, listening_socket, url_of
 
 
 async def nothing(request: Request) -> Response:

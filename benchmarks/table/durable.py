@@ -14,9 +14,9 @@ import psycopg
 from benchmarks import workload
 from benchmarks.table.commands import Slots, placing
 from benchmarks.table.peer import Bid, Call, Called, Sizes, Step
+from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import Round
+from callmarket.bridge.api.operations.rounds import Round
 from callmarket.bridge.market.app import open_exchange
 from callmarket.engine.commands import ADMIN, OPERATOR, CancelBid
 

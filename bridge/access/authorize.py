@@ -15,7 +15,7 @@ from typing import Final, Literal, NoReturn, Protocol, TypeVar, assert_never
 
 from callmarket.bridge.access.principal import ANY, Principal, Scope
 from callmarket.bridge.api.errors import Forbidden, Invalid
-from callmarket.bridge.api.headers import ACCOUNT_HEADER
+from callmarket.bridge.api.http.headers import ACCOUNT_HEADER
 from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,

@@ -7,20 +7,20 @@ proves.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from callmarket.bridge.api.accounts import Accounts
-from callmarket.bridge.api.artifacts import Artifacts
-from callmarket.bridge.api.awards import Awards
-from callmarket.bridge.api.bids import Bids, PlacedBid
-from callmarket.bridge.api.commitments import Commitments
+from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.errors import Refused
-from callmarket.bridge.api.holds import Holds
-from callmarket.bridge.api.markets import Markets
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.api.quest_budgets import QuestBudgetsOfDays
-from callmarket.bridge.api.resource_budgets import ResourceBudgets
-from callmarket.bridge.api.rounds import Rounds
-from callmarket.bridge.api.slots import Slots
+from callmarket.bridge.api.operations.accounts import Accounts
+from callmarket.bridge.api.operations.artifacts import Artifacts
+from callmarket.bridge.api.operations.awards import Awards
+from callmarket.bridge.api.operations.bids import Bids, PlacedBid
+from callmarket.bridge.api.operations.commitments import Commitments
+from callmarket.bridge.api.operations.holds import Holds
+from callmarket.bridge.api.operations.markets import Markets
+from callmarket.bridge.api.operations.quest_budgets import QuestBudgetsOfDays
+from callmarket.bridge.api.operations.resource_budgets import ResourceBudgets
+from callmarket.bridge.api.operations.rounds import Rounds
+from callmarket.bridge.api.operations.slots import Slots
 
 T = TypeVar("T")
 

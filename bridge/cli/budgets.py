@@ -10,7 +10,7 @@ import typer
 from rich.console import RenderableType
 
 from callmarket.bridge.api.checks import check_limit, check_names_given
-from callmarket.bridge.api.resource_budgets import ResourceBudget, in_llm_tokens
+from callmarket.bridge.api.operations.resource_budgets import ResourceBudget, in_llm_tokens
 from callmarket.bridge.cli.database import connected
 from callmarket.bridge.cli.output import AsJson, RowsMax, Url, config_of, show
 from callmarket.bridge.cli.tables import table

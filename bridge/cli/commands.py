@@ -18,13 +18,11 @@ from callmarket.bridge.api.clock import system_clock
 from callmarket.bridge.api.errors import ExchangeError, Invalid
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.cli import tables
-from callmarket.bridge.cli.arena import arena
 from callmarket.bridge.cli.budgets import budgets
 from callmarket.bridge.cli.clock import clock
 from callmarket.bridge.cli.cycle import cycle
 from callmarket.bridge.cli.database import CLI_NAME, connected, market_database
 from callmarket.bridge.cli.earning import earnings
-from callmarket.bridge.cli.economy import economy
 from callmarket.bridge.cli.history import (
     ArchiveFolder,
     AsOfSeq,
@@ -68,6 +66,8 @@ from callmarket.bridge.cli.snapshots import (
     take_one,
     taken_row,
 )
+from callmarket.bridge.cli.studies.arena import arena
+from callmarket.bridge.cli.studies.economy import economy
 from callmarket.bridge.config import FILE_VARIABLE, with_changes
 from callmarket.bridge.market.app import database_url, insist_on_assertions
 from callmarket.bridge.studies.demo.options import MINUTES_MAX, SEED, DemoOptions

@@ -11,9 +11,9 @@ from typing import Annotated
 import psycopg
 import typer
 
-from callmarket.bridge.api.accounts import Wallet, wallet
-from callmarket.bridge.api.markets import get_order_book
-from callmarket.bridge.api.queries import Moment
+from callmarket.bridge.api.contract.queries import Moment
+from callmarket.bridge.api.operations.accounts import Wallet, wallet
+from callmarket.bridge.api.operations.markets import get_order_book
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.cli import tables
 from callmarket.bridge.cli.database import CLI_NAME, reading, wait_for_tables

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callmarket.bridge.access.issue import KeyView
-from callmarket.bridge.api.accounts import Wallet
+from callmarket.bridge.api.operations.accounts import Wallet
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.cli.leadership import Handover, Status
 from callmarket.bridge.cli.snapshots import Rehearsal, SnapshotRow

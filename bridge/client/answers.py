@@ -25,7 +25,7 @@ from callmarket.bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from callmarket.bridge.api.problem import TYPE_PREFIX, Problem
+from callmarket.bridge.api.http.problem import TYPE_PREFIX, Problem
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from callmarket.bridge.api.batch import BIDS_PER_BATCH_MAX
-from callmarket.bridge.api.bids import PlacedBid, place_bid
+from callmarket.bridge.api.contract.requests import check, check_bids
 from callmarket.bridge.api.errors import ExchangeError, Refused
+from callmarket.bridge.api.http.problem import Problem
 from callmarket.bridge.api.messages import Ack, Request
-from callmarket.bridge.api.problem import Problem
-from callmarket.bridge.api.requests import check, check_bids
+from callmarket.bridge.api.operations.batch import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.operations.bids import PlacedBid, place_bid
 from callmarket.bridge.api.units import datetime_of, number_of
 from callmarket.bridge.client.answers import UnrecognizedResponse, refusal_of
 from callmarket.bridge.client.call import Call, Plan, body_of, call_of, check_command_id, path, target

@@ -13,14 +13,14 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx2
 
-from callmarket.bridge.api.bids import PlacedBid
+from callmarket.bridge.api.contract.operation import Operation
+from callmarket.bridge.api.contract.queries import TableQuery
+from callmarket.bridge.api.contract.requests import check_actor
 from callmarket.bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.messages import Ack, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.api.queries import TableQuery
-from callmarket.bridge.api.requests import check_actor
+from callmarket.bridge.api.operations.bids import PlacedBid
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.client import batches, wire
 from callmarket.bridge.client.answers import Answer, TransportFailure

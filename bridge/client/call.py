@@ -14,11 +14,11 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from callmarket.bridge.api.contract.fields import PathName
+from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.fields import PathName
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.names import OWN, expected_in_words
-from callmarket.bridge.api.operation import Operation
 from callmarket.engine.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ Rule of this file: bounded; whoever wants more says so.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final, TypeVar
 
-from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.contract.results import Page
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 import httpx2
 
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.headers import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, MIN_SEQ_HEADER, SEQ_HEADER
-from callmarket.bridge.api.problem import MEDIA_TYPE
+from callmarket.bridge.api.http.headers import ACCOUNT_HEADER, IDEMPOTENCY_HEADER, MIN_SEQ_HEADER, SEQ_HEADER
+from callmarket.bridge.api.http.problem import MEDIA_TYPE
 from callmarket.bridge.api.spelling import whole
 from callmarket.bridge.client.answers import Answer, TransportFailure
 from callmarket.bridge.client.attempts import CONNECT_S_MAX

@@ -8,15 +8,15 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, assert_never
 
-from callmarket.bridge.api.bids import PlacedBid, placed_together
-from callmarket.bridge.api.change import Change
+from callmarket.bridge.api.contract.change import Change
+from callmarket.bridge.api.contract.operation import Command, IsRetry, MayDo, Operation, Plan, Step, Submit, Workflow
+from callmarket.bridge.api.contract.queries import StateQuery, TableQuery
+from callmarket.bridge.api.contract.requests import as_actor, check, check_all
+from callmarket.bridge.api.contract.workflows import run_async
 from callmarket.bridge.api.errors import Refused
 from callmarket.bridge.api.market import AsyncMarket
 from callmarket.bridge.api.messages import Ack, Reply, Request
-from callmarket.bridge.api.operation import Command, IsRetry, MayDo, Operation, Plan, Step, Submit, Workflow
-from callmarket.bridge.api.queries import StateQuery, TableQuery
-from callmarket.bridge.api.requests import as_actor, check, check_all
-from callmarket.bridge.api.workflows import run_async
+from callmarket.bridge.api.operations.bids import PlacedBid, placed_together
 from callmarket.bridge.market import recall
 from callmarket.bridge.market.exchange import LOOK_S, Exchange
 from callmarket.bridge.market.node import Node

@@ -11,17 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar, assert_never
 
-from callmarket.bridge.api.bids import PlacedBid, placed_together
-from callmarket.bridge.api.change import Change
+from callmarket.bridge.api.contract.change import Change
+from callmarket.bridge.api.contract.operation import Command, IsRetry, MayDo, Operation, Plan, Step, Submit, Workflow
+from callmarket.bridge.api.contract.queries import StateQuery, TableQuery
+from callmarket.bridge.api.contract.requests import as_actor, check, check_actor, check_all
+from callmarket.bridge.api.contract.workflows import run
 from callmarket.bridge.api.errors import Refused, Unavailable
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
-from callmarket.bridge.api.operation import Command, IsRetry, MayDo, Operation, Plan, Step, Submit, Workflow
-from callmarket.bridge.api.queries import StateQuery, TableQuery
-from callmarket.bridge.api.requests import as_actor, check, check_actor, check_all
+from callmarket.bridge.api.operations.bids import PlacedBid, placed_together
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.api.status import Role
-from callmarket.bridge.api.workflows import run
 from callmarket.bridge.market import recall
 from callmarket.bridge.market.history import Past
 from callmarket.bridge.market.node import Node

@@ -12,13 +12,13 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
+from callmarket.bridge.api.contract.operation import Operation
+from callmarket.bridge.api.contract.pages import Order
+from callmarket.bridge.api.contract.queries import Moment, StateQuery
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.errors import Gone, Invalid
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.api.pages import Order
-from callmarket.bridge.api.queries import Moment, StateQuery
-from callmarket.bridge.api.results import Page
-from callmarket.bridge.api.rounds import RoundRow, get_rounds
+from callmarket.bridge.api.operations.rounds import RoundRow, get_rounds
 from callmarket.bridge.market.node import Node
 from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.engine.state import State

@@ -14,13 +14,13 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from callmarket.bridge.api.change import Change, check_change
 from callmarket.bridge.api.clock import TimeSource
+from callmarket.bridge.api.contract.change import Change, check_change
+from callmarket.bridge.api.contract.queries import Moment, StateQuery, TableQuery, check_table_query
 from callmarket.bridge.api.errors import RETRY_AFTER_S, ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from callmarket.bridge.api.failures import failure_of, not_projected
 from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.queries import Moment, StateQuery, TableQuery, check_table_query
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.api.status import NodeStatus, Readiness, Role
 from callmarket.bridge.api.units import datetime_of

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import msgspec
 
+from callmarket.bridge.api.contract.queries import TableQuery
 from callmarket.bridge.api.errors import Conflict, Unavailable, UnknownOutcome
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.market.sequencer import Applied
 from callmarket.engine.core import first_use
 from callmarket.engine.state import State

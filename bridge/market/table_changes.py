@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from callmarket.bridge.api.change import Change, WriteContext
+from callmarket.bridge.api.contract.change import Change, WriteContext
 from callmarket.bridge.api.errors import Unavailable, UnknownOutcome
 from callmarket.bridge.api.failures import failure_of
 from callmarket.persistence import errors as persistence_errors

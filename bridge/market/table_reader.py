@@ -17,9 +17,9 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 import psycopg
 
+from callmarket.bridge.api.contract.queries import TableQuery, Tables
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.failures import failure_of
-from callmarket.bridge.api.queries import TableQuery, Tables
 from callmarket.bridge.api.seen import Seen
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.database.reader_pool import CONNECTIONS_MAX, WAITING_MAX, ReaderPool

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from callmarket.bridge.api.contract.operation import Operation
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.errors import Forbidden, Invalid
-from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.api.results import Page
 from callmarket.bridge.client import AsyncClient
 from callmarket.bridge.client.call import PREFIX, Call, reader
 from callmarket.bridge.mcp_server import inputs

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from callmarket.bridge.api import accounts, awards, bids, markets, slots
 from callmarket.bridge.api.clock import system_clock
-from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.api.contract.operation import Operation
+from callmarket.bridge.api.operations import accounts, awards, bids, markets, slots
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.mcp_server import calls, inputs, rendering
 

@@ -19,7 +19,7 @@ from callmarket.bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.api.http.meanings import MEANINGS
 
 # Where the words of the service are about requests, or a tool is what helps.
 _FOR_TOOLS: Final = {

@@ -17,10 +17,10 @@ from callmarket.bridge.ending_signals import ending_signals
 from callmarket.bridge.mcp_server.calls import Agent
 from callmarket.bridge.mcp_server.markets import Agents
 from callmarket.bridge.mcp_server.server import Context, tools_server
-from callmarket.bridge.server.asgi import Application, Message, Receive, Scope, Send
-from callmarket.bridge.server.caller import Headers, account_name, read_headers
-from callmarket.bridge.server.http_server import Server, ending_on, listening_socket, url_of
-from callmarket.bridge.server.once import check_once
+from callmarket.bridge.server.http.asgi import Application, Message, Receive, Scope, Send
+from callmarket.bridge.server.http.http_server import Server, ending_on, listening_socket, url_of
+from callmarket.bridge.server.requests.caller import Headers, account_name, read_headers
+from callmarket.bridge.server.requests.once import check_once
 from callmarket.bridge.telemetry.access_log import RateLimitFilter
 
 PATH: Final = "/mcp"

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 
 from msgspec import Meta, Struct, defstruct
 
-from callmarket.bridge.api import accounts, awards, bids, markets, slots
-from callmarket.bridge.api.declaration import REQUIRED
-from callmarket.bridge.api.operation import Operation
+from callmarket.bridge.api.contract.declaration import REQUIRED
+from callmarket.bridge.api.contract.operation import Operation
+from callmarket.bridge.api.operations import accounts, awards, bids, markets, slots
 from callmarket.engine.commands import Name
 
 # A model has to read what it gets: a page of twenty rows is some three thousand words of JSON.

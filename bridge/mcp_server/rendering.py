@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from callmarket.bridge.api.accounts import Wallet
-from callmarket.bridge.api.awards import AwardRow
-from callmarket.bridge.api.bids import AmendedBid, BidRow, Outcome, PlacedBid
-from callmarket.bridge.api.markets import MarketRow, OrderBook, Quote
-from callmarket.bridge.api.meanings import MEANINGS
-from callmarket.bridge.api.results import Page, Stamp
-from callmarket.bridge.api.slots import Settled, Voided
+from callmarket.bridge.api.contract.results import Page, Stamp
+from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.api.operations.accounts import Wallet
+from callmarket.bridge.api.operations.awards import AwardRow
+from callmarket.bridge.api.operations.bids import AmendedBid, BidRow, Outcome, PlacedBid
+from callmarket.bridge.api.operations.markets import MarketRow, OrderBook, Quote
+from callmarket.bridge.api.operations.slots import Settled, Voided
 
 _MINUTE_S: Final = 60
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from msgspec import Struct, field
 
 from callmarket.bridge.api.errors import ExchangeError, Invalid, NotFound, NotLeader, Refused, Unavailable
-from callmarket.bridge.api.rounds import Round
+from callmarket.bridge.api.operations.rounds import Round
 from callmarket.bridge.api.units import at_us, datetime_of, duration_of
 from callmarket.bridge.market.async_exchange import AsyncExchange
 from callmarket.bridge.market.exchange import Exchange

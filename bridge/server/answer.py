@@ -9,10 +9,10 @@ from typing import Final
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from callmarket.bridge.api.errors import Unavailable
-from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
-from callmarket.bridge.server.asgi import Send
+from callmarket.bridge.api.http.problem import MEDIA_TYPE, Problem
 from callmarket.bridge.server.endpoint import JSON, Answer
-from callmarket.bridge.server.places import RETRY_AFTER_S
+from callmarket.bridge.server.fairness.places import RETRY_AFTER_S
+from callmarket.bridge.server.http.asgi import Send
 from callmarket.bridge.server.problems import body_of, headers_of, problem_of
 
 _JSON: Final = b"application/json"

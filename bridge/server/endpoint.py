@@ -12,14 +12,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from callmarket.bridge.api.declaration import ACK, COMMAND_ID, Declaration
+from callmarket.bridge.api.contract.declaration import ACK, COMMAND_ID, Declaration
+from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.errors import Forbidden, Invalid, Refused, Unauthorized
-from callmarket.bridge.api.headers import IDEMPOTENCY_HEADER
+from callmarket.bridge.api.http.headers import IDEMPOTENCY_HEADER
 from callmarket.bridge.api.messages import Ack
-from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.server.arguments import Arguments
-from callmarket.bridge.server.asgi import Application, Scope
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.http.asgi import Application, Scope
+from callmarket.bridge.server.requests.arguments import Arguments
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.service import Service
 
 JSON: Final = "application/json"

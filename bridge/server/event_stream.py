@@ -12,8 +12,8 @@ from typing import Final
 
 from callmarket.bridge.feed import sse
 from callmarket.bridge.feed.subscription import Subscription
-from callmarket.bridge.server.asgi import Receive, Scope, Send
-from callmarket.bridge.server.shares import Share
+from callmarket.bridge.server.fairness.shares import Share
+from callmarket.bridge.server.http.asgi import Receive, Scope, Send
 
 # What a stream that was ended gets to take its last words.
 LAST_WORDS_S_MAX: Final = 2.0

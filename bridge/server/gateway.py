@@ -17,13 +17,24 @@ import msgspec
 from structlog.contextvars import bind_contextvars
 
 from callmarket.bridge.api.errors import ExchangeError, Invalid, Unauthorized, Unavailable
-from callmarket.bridge.api.headers import MIN_SEQ_HEADER, REQUEST_ID_HEADER, SEQ_HEADER
-from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.api.http.headers import MIN_SEQ_HEADER, REQUEST_ID_HEADER, SEQ_HEADER
+from callmarket.bridge.api.http.problem import Problem
 from callmarket.bridge.api.seen import Seen as SeenRows
 from callmarket.bridge.config import CHANGES_WAITING_MAX
 from callmarket.bridge.server.answer import answer_problem, answer_whole
-from callmarket.bridge.server.asgi import PLACE, PRINCIPAL, Message, Receive, Scope, Send
-from callmarket.bridge.server.caller import (
+from callmarket.bridge.server.endpoint import Answer, Asked
+from callmarket.bridge.server.fairness.places import Place, Places
+from callmarket.bridge.server.fairness.reading import ASKING
+from callmarket.bridge.server.fairness.shares import Shares
+from callmarket.bridge.server.http.asgi import PLACE, PRINCIPAL, Message, Receive, Scope, Send
+from callmarket.bridge.server.http.glance import Glanced
+from callmarket.bridge.server.http.http_error import HttpError
+from callmarket.bridge.server.http.intake import Bounded, Gone, check_length, whole_body
+from callmarket.bridge.server.http_app import router
+from callmarket.bridge.server.pages.docs import DOCUMENT_PATH, PAGE_PATH
+from callmarket.bridge.server.pages.resources import RESOURCES_PATH
+from callmarket.bridge.server.problems import problem_of
+from callmarket.bridge.server.requests.caller import (
     Caller,
     Headers,
     account_name,
@@ -32,19 +43,8 @@ from callmarket.bridge.server.caller import (
     read_headers,
     request_id_of,
 )
-from callmarket.bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
-from callmarket.bridge.server.endpoint import Answer, Asked
-from callmarket.bridge.server.glance import Glanced
-from callmarket.bridge.server.http_app import router
-from callmarket.bridge.server.http_error import HttpError
-from callmarket.bridge.server.intake import Bounded, Gone, check_length, whole_body
-from callmarket.bridge.server.paths import check_path
-from callmarket.bridge.server.places import Place, Places
-from callmarket.bridge.server.problems import problem_of
-from callmarket.bridge.server.reading import ASKING
-from callmarket.bridge.server.resources import RESOURCES_PATH
+from callmarket.bridge.server.requests.paths import check_path
 from callmarket.bridge.server.service import Service
-from callmarket.bridge.server.shares import Shares
 
 logger: Final = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from functools import cache
 from typing import Any, Final
 
 from callmarket.bridge.api.market import all_operations
-from callmarket.bridge.server import docs, resources
 from callmarket.bridge.server.endpoint import Endpoint, endpoint_of
 from callmarket.bridge.server.openapi import Document
+from callmarket.bridge.server.pages import docs, resources
+from callmarket.bridge.server.pages.static_files import StaticRoute
+from callmarket.bridge.server.requests.routing import Router
 from callmarket.bridge.server.routes import batch, cycles, events, keys, metrics, platform, public
-from callmarket.bridge.server.routing import Router
-from callmarket.bridge.server.static_files import StaticRoute
 
 _ROUTES: Final = (batch, cycles, keys, events, platform, metrics, public)
 

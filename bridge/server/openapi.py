@@ -12,8 +12,9 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 import msgspec
 
-from callmarket.bridge.api.declaration import ACK, Declaration, Parameter
-from callmarket.bridge.api.headers import (
+from callmarket.bridge.api.contract.declaration import ACK, Declaration, Parameter
+from callmarket.bridge.api.contract.operation import Operation
+from callmarket.bridge.api.http.headers import (
     ACCOUNT_HEADER,
     IDEMPOTENCY_HEADER,
     IDEMPOTENCY_KEY_CHARS_MAX,
@@ -21,12 +22,11 @@ from callmarket.bridge.api.headers import (
     REQUEST_ID_HEADER,
     SEQ_HEADER,
 )
+from callmarket.bridge.api.http.problem import MEDIA_TYPE, Problem
 from callmarket.bridge.api.messages import Ack
-from callmarket.bridge.api.operation import Operation
-from callmarket.bridge.api.problem import MEDIA_TYPE, Problem
-from callmarket.bridge.server.arguments import Option
 from callmarket.bridge.server.endpoint import JSON, Answer, Endpoint
 from callmarket.bridge.server.examples import BODIES, VALUES
+from callmarket.bridge.server.requests.arguments import Option
 from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
 Node = dict[str, Any]

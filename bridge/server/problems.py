@@ -26,9 +26,9 @@ from callmarket.bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from callmarket.bridge.api.headers import LEADER_HEADER
-from callmarket.bridge.api.problem import TYPE_PREFIX, Problem
-from callmarket.bridge.server.http_error import HttpError
+from callmarket.bridge.api.http.headers import LEADER_HEADER
+from callmarket.bridge.api.http.problem import TYPE_PREFIX, Problem
+from callmarket.bridge.server.http.http_error import HttpError
 from callmarket.engine.reject import Reject
 
 # What a caller sent is shown back in short.

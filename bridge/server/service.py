@@ -16,15 +16,15 @@ from callmarket.bridge.access.authorize import acting_account, actor_of, own_pro
 from callmarket.bridge.access.keyring import Keyring
 from callmarket.bridge.access.long_requests import LongRequests
 from callmarket.bridge.access.principal import Scope, require
-from callmarket.bridge.api.bids import PlacedBid, placed_or_refused
-from callmarket.bridge.api.change import Change
+from callmarket.bridge.api.contract.change import Change
+from callmarket.bridge.api.contract.operation import Command, IsRetry, MayDo, Operation, Step, Submit, Workflow
+from callmarket.bridge.api.contract.queries import ASKING, StateQuery, TableQuery
+from callmarket.bridge.api.contract.requests import as_actor, check_actor, means_its_own, of_provider
+from callmarket.bridge.api.contract.workflows import run_async
 from callmarket.bridge.api.errors import ExchangeError, NotFound, Unauthorized
+from callmarket.bridge.api.http.problem import Problem
 from callmarket.bridge.api.messages import Ack, Reply, Request
-from callmarket.bridge.api.operation import Command, IsRetry, MayDo, Operation, Step, Submit, Workflow
-from callmarket.bridge.api.problem import Problem
-from callmarket.bridge.api.queries import ASKING, StateQuery, TableQuery
-from callmarket.bridge.api.requests import as_actor, check_actor, means_its_own, of_provider
-from callmarket.bridge.api.workflows import run_async
+from callmarket.bridge.api.operations.bids import PlacedBid, placed_or_refused
 from callmarket.bridge.feed.filters import Filter
 from callmarket.bridge.feed.subscription import Subscription
 from callmarket.bridge.market import recall
@@ -32,10 +32,10 @@ from callmarket.bridge.market.exchange import Exchange
 from callmarket.bridge.scheduler.clearing import ClearingScheduler as CycleCaller
 from callmarket.bridge.scheduler.clearing import CycleStatus
 from callmarket.bridge.scheduler.settings import cycle_of, set_cycle
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.fairness.reading import ReadMarket
+from callmarket.bridge.server.fairness.shares import Share, Shares
 from callmarket.bridge.server.problems import problem_of
-from callmarket.bridge.server.reading import ReadMarket
-from callmarket.bridge.server.shares import Share, Shares
+from callmarket.bridge.server.requests.caller import Caller
 
 T = TypeVar("T")
 

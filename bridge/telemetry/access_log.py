@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from callmarket.bridge.server.asgi import Scope
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.http.asgi import Scope
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.telemetry.requests import route_of
 
 logger: Final = logging.getLogger("callmarket.access")

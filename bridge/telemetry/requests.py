@@ -8,7 +8,7 @@ from collections import defaultdict
 from typing import Final
 
 from callmarket.bridge.market.histogram import Histogram
-from callmarket.bridge.server.asgi import Scope
+from callmarket.bridge.server.http.asgi import Scope
 
 # Where no route fits, and the path may be anything.
 NO_ROUTE: Final = "none"

@@ -17,7 +17,7 @@ from callmarket import (
     UnknownOutcome,
     open_exchange,
 )
-from callmarket.bridge.api.bids import place_bid
+from callmarket.bridge.api.operations.bids import place_bid
 from callmarket.persistence.database.connections import BoundedConnection, connect
 from callmarket.persistence.journal.protocol import Journal, Position
 from callmarket.persistence.leadership import register

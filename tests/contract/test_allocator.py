@@ -11,8 +11,8 @@ from typing import Any, cast
 import pytest
 
 from callmarket import Conflict, Invalid, ManualClock, NotFound, Refused
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.results import Page
 from callmarket.bridge.fleet.research import (
     compute_resource_budget,
     get_resource_budget_rankings,

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
+from callmarket.bridge.api.contract.pages import cursor
 from callmarket.bridge.api.errors import Invalid, NotFound, Refused
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.pages import cursor
 from callmarket.engine.reject import Reject
 from tests.contract.conftest import acting_as
 

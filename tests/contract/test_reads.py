@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, NotFound
-from callmarket.bridge.api.accounts import Earnings, Wallet
-from callmarket.bridge.api.bids import BidDetail, Outcome
-from callmarket.bridge.api.holds import HoldDetail
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.markets import MarketDetail, MarketRow, OrderBook, Quote
-from callmarket.bridge.api.quest_budgets import QuestBudgets
-from callmarket.bridge.api.results import Page
-from callmarket.bridge.api.rounds import Candles, RecentStats
+from callmarket.bridge.api.operations.accounts import Earnings, Wallet
+from callmarket.bridge.api.operations.bids import BidDetail, Outcome
+from callmarket.bridge.api.operations.holds import HoldDetail
+from callmarket.bridge.api.operations.markets import MarketDetail, MarketRow, OrderBook, Quote
+from callmarket.bridge.api.operations.quest_budgets import QuestBudgets
+from callmarket.bridge.api.operations.rounds import Candles, RecentStats
 from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.engine.commands import LapsePolicy, PricingRule
 from callmarket.engine.reject import Reject

@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from callmarket import Invalid, ManualClock, Refused
-from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.rounds import clear_request
+from callmarket.bridge.api.operations.bids import PlacedBid, all_placed, place_bid
+from callmarket.bridge.api.operations.rounds import clear_request
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at

@@ -20,8 +20,8 @@ import pytest
 
 from callmarket.bridge import systemd as supervisor
 from callmarket.bridge.config import FILE_VARIABLE, PREFIX, Config, from_environment
-from callmarket.bridge.server.connection_table import CONNECTIONS_MAX
-from callmarket.bridge.server.http_server import DRAIN_S_MAX
+from callmarket.bridge.server.http.connection_table import CONNECTIONS_MAX
+from callmarket.bridge.server.http.http_server import DRAIN_S_MAX
 from tests.support.service_process import clean, served
 
 ROOT = Path(__file__).parents[2]

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from callmarket.bridge.api.accounts import wallet
-from callmarket.bridge.api.markets import get_order_book
-from callmarket.bridge.api.queries import Moment
+from callmarket.bridge.api.contract.queries import Moment
+from callmarket.bridge.api.operations.accounts import wallet
+from callmarket.bridge.api.operations.markets import get_order_book
 from callmarket.engine.core import Engine
 from callmarket.engine.events import RoundCleared
 from callmarket.engine.state import State

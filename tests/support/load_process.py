@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from callmarket import AsyncExchange, Exchange, NotFound, Reply, Request, Unavailable, UnknownOutcome, open_exchange
-from callmarket.bridge.api.accounts import burn, mint, open_account, transfer
-from callmarket.bridge.api.bids import cancel_bid, place_bid
-from callmarket.bridge.api.markets import open_market
-from callmarket.bridge.api.requests import as_actor
-from callmarket.bridge.api.rounds import clear_request, sweep_request
-from callmarket.bridge.api.slots import offer_slot, settle, void
+from callmarket.bridge.api.contract.requests import as_actor
+from callmarket.bridge.api.operations.accounts import burn, mint, open_account, transfer
+from callmarket.bridge.api.operations.bids import cancel_bid, place_bid
+from callmarket.bridge.api.operations.markets import open_market
+from callmarket.bridge.api.operations.rounds import clear_request, sweep_request
+from callmarket.bridge.api.operations.slots import offer_slot, settle, void
 from callmarket.engine.codec import decode_command
 from callmarket.engine.commands import TREASURY
 from callmarket.engine.events import AwardGranted, BidPlaced, one_by_one

@@ -17,7 +17,7 @@ from callmarket.bridge.access.issue import NewKey
 from callmarket.bridge.access.keyring import Keyring
 from callmarket.bridge.scheduler.clearing import ClearingScheduler
 from callmarket.bridge.server.gateway import Gateway
-from callmarket.bridge.server.http_server import Server, listening_socket, url_of
+from callmarket.bridge.server.http.http_server import Server, listening_socket, url_of
 from callmarket.bridge.server.service import Service
 from tests.support.small_market import WAIT_S_MAX
 

@@ -12,8 +12,8 @@ from functools import wraps
 from typing import Any
 
 from callmarket import Exchange, ManualClock
-from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.fleet.agent import Assignment, Finished, Worker, WorkerSettings
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 from callmarket.bridge.fleet.tasks.source import Backlog

@@ -9,13 +9,13 @@ import logging
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.checks import ROWS_FEW
+from callmarket.bridge.api.contract.pages import cursor
+from callmarket.bridge.api.contract.paging import all_rows
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.errors import Refused
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.pages import cursor
-from callmarket.bridge.api.paging import all_rows
-from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.fleet.agent.settings import WorkerSettings
 from callmarket.bridge.fleet.tasks.model import Completion
 from callmarket.engine.reject import Reject

@@ -8,10 +8,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from callmarket.bridge.api.awards import WAIT_S_MAX
 from callmarket.bridge.api.checks import check_name
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.names import OWN
+from callmarket.bridge.api.operations.awards import WAIT_S_MAX
 from callmarket.bridge.api.units import duration_us
 from callmarket.bridge.fleet.tasks.checks import check_tokens
 

@@ -10,9 +10,9 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
-from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.errors import Refused, Unavailable, UnknownOutcome
 from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.fleet.agent.awards import AwardPoller, end
 from callmarket.bridge.fleet.agent.backoff import Backoff, StopSignal
 from callmarket.bridge.fleet.agent.services import Fallback

@@ -9,8 +9,8 @@ import threading
 from concurrent.futures import Future
 from typing import Final
 
-from callmarket.bridge.api.awards import AwardRow
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.fleet.agent.backoff import StopSignal
 from callmarket.bridge.fleet.agent.services import Assignment, Finished, Work, WorkFailed
 from callmarket.bridge.fleet.tasks.checks import check_outcome, check_tokens

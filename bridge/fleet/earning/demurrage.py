@@ -14,12 +14,12 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from callmarket.bridge.api.accounts import burn, transfer
-from callmarket.bridge.api.change import Change, WriteContext
+from callmarket.bridge.api.contract.change import Change, WriteContext
+from callmarket.bridge.api.contract.queries import TableQuery, Tables
+from callmarket.bridge.api.contract.requests import as_actor
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.api.queries import TableQuery, Tables
-from callmarket.bridge.api.requests import as_actor
+from callmarket.bridge.api.operations.accounts import burn, transfer
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import Config
 from callmarket.engine.commands import ADMIN, TREASURY

@@ -6,9 +6,9 @@ Rule of this file: once for an account, for ever. A grant is an earning of the l
 
 from typing import Final
 
-from callmarket.bridge.api.accounts import Wallet
 from callmarket.bridge.api.errors import Invalid, Refused
 from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.operations.accounts import Wallet
 from callmarket.bridge.fleet.earning.rates import GRANT
 from callmarket.bridge.fleet.earning.rewards import Context, Reward, pay_once
 from callmarket.engine.commands import AccountKind

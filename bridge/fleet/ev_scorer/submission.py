@@ -12,12 +12,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import Final, TypeVar
 
-from callmarket.bridge.api.batch import BIDS_PER_BATCH_MAX
-from callmarket.bridge.api.bids import place_bid
+from callmarket.bridge.api.contract.paging import all_rows
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.errors import Forbidden, NotFound, Refused
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.paging import all_rows
-from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.operations.batch import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.operations.bids import place_bid
 from callmarket.bridge.api.units import at_us, float_of
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.ev_scorer.plan import UNSOUND, Change, Plan, Resting, Wallet, plan

@@ -4,9 +4,9 @@ Rule of this folder: tokens move by holds of the market alone, which are journal
 is worth, the claimants of bounties and the costs of work are plain tables. All of it works over any way to a market.
 """
 
-from callmarket.bridge.api.artifacts import ArtifactDetail
-from callmarket.bridge.api.commitments import BountyDetail
-from callmarket.bridge.api.resource_budgets import AllocationDetail, ResourceBudget, ResourceBudgetDetail
+from callmarket.bridge.api.operations.artifacts import ArtifactDetail
+from callmarket.bridge.api.operations.commitments import BountyDetail
+from callmarket.bridge.api.operations.resource_budgets import AllocationDetail, ResourceBudget, ResourceBudgetDetail
 from callmarket.bridge.fleet.research.budgets import (
     compute_resource_budget,
     get_resource_budget_rankings,

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from callmarket.bridge.api.checks import ROWS_MAX
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.market import Market
-from callmarket.bridge.api.resource_budgets import AllocationDetail, ResourceBudget, ResourceBudgetDetail
-from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.operations.resource_budgets import AllocationDetail, ResourceBudget, ResourceBudgetDetail
 from callmarket.bridge.api.units import Number, float_of
 from callmarket.bridge.fleet.tasks.model import Task
 

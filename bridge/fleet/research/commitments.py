@@ -7,7 +7,9 @@ as it does unless told otherwise.
 
 from datetime import datetime
 
-from callmarket.bridge.api.commitments import (
+from callmarket.bridge.api.errors import Refused, told_as
+from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.operations.commitments import (
     ARTIFACT,
     BOUNTY,
     STAKE,
@@ -16,9 +18,7 @@ from callmarket.bridge.api.commitments import (
     check_unclaimed,
     payee_of,
 )
-from callmarket.bridge.api.errors import Refused, told_as
-from callmarket.bridge.api.holds import HoldDetail
-from callmarket.bridge.api.market import Market
+from callmarket.bridge.api.operations.holds import HoldDetail
 from callmarket.engine.commands import TREASURY
 from callmarket.engine.reject import Reject
 

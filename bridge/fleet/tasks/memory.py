@@ -12,8 +12,8 @@ import msgspec
 
 from callmarket.bridge.api.checks import check_limit
 from callmarket.bridge.api.clock import Clock, system_clock
+from callmarket.bridge.api.contract.pages import name_after
 from callmarket.bridge.api.errors import Invalid, NotFound
-from callmarket.bridge.api.pages import name_after
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.tasks import checks
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus

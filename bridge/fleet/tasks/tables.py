@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, get_args
 import psycopg
 
 from callmarket.bridge.api.checks import check_limit
+from callmarket.bridge.api.contract.pages import cursor, name_after
 from callmarket.bridge.api.errors import Invalid, NotFound, Unavailable
 from callmarket.bridge.api.failures import failure_of
 from callmarket.bridge.api.one_process import OneProcess
-from callmarket.bridge.api.pages import cursor, name_after
 from callmarket.bridge.fleet.tasks import checks
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
 from callmarket.persistence import errors as persistence_errors

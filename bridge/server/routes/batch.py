@@ -5,13 +5,13 @@ Rule of this file: that of its folder.
 
 from collections.abc import Sequence
 
-from callmarket.bridge.api.batch import NewBid, NewBids
-from callmarket.bridge.api.bids import PlacedBid, place_bid
+from callmarket.bridge.api.contract.fields import PathName
 from callmarket.bridge.api.errors import told_as
-from callmarket.bridge.api.fields import PathName
+from callmarket.bridge.api.http.problem import Problem
 from callmarket.bridge.api.messages import Ack
-from callmarket.bridge.api.problem import Problem
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.api.operations.batch import NewBid, NewBids
+from callmarket.bridge.api.operations.bids import PlacedBid, place_bid
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 

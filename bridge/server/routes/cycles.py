@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from callmarket.bridge.api.fields import PathName
+from callmarket.bridge.api.contract.fields import PathName
 from callmarket.bridge.scheduler.clearing import CycleStatus
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from callmarket.bridge.api.declaration import InHeader
+from callmarket.bridge.api.contract.declaration import InHeader
+from callmarket.bridge.api.contract.fields import Named
 from callmarket.bridge.api.errors import told_as
-from callmarket.bridge.api.fields import Named
 from callmarket.bridge.feed import sse
 from callmarket.bridge.feed.filters import filter_of
-from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.event_stream import EventStream
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 from callmarket.engine.limits import SEQ_MAX

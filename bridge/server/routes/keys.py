@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 
 from callmarket.bridge.access.issue import BURST, RATE_PER_S, Accounts, Issued, KeyName, KeyView, NewKey, Rate
 from callmarket.bridge.access.principal import Scope, require
-from callmarket.bridge.api.fields import Limit, PathName
-from callmarket.bridge.api.results import Page
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.api.contract.fields import Limit, PathName
+from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 

@@ -3,8 +3,8 @@
 Rule of this file: that of its folder. They are those of the process, not of the market: each process has its own.
 """
 
-from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.endpoint import Answer
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 

@@ -5,15 +5,15 @@ Rule of this file: no answer of its own. Each route asks what an operation of `/
 
 from datetime import timedelta
 
-from callmarket.bridge.api.accounts import Earnings, WalletRow
 from callmarket.bridge.api.checks import ROWS_MAX
+from callmarket.bridge.api.contract.fields import After, Depth, Limit, Named, Order, PathName, Period
+from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.fields import After, Depth, Limit, Named, Order, PathName, Period
-from callmarket.bridge.api.markets import OrderBook
-from callmarket.bridge.api.resource_budgets import ResourceBudget
-from callmarket.bridge.api.results import Page
-from callmarket.bridge.api.rounds import RecentStats
-from callmarket.bridge.server.caller import Caller
+from callmarket.bridge.api.operations.accounts import Earnings, WalletRow
+from callmarket.bridge.api.operations.markets import OrderBook
+from callmarket.bridge.api.operations.resource_budgets import ResourceBudget
+from callmarket.bridge.api.operations.rounds import RecentStats
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 

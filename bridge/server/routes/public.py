@@ -9,8 +9,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from callmarket.bridge.api.errors import NotFound
-from callmarket.bridge.api.meanings import MEANINGS
-from callmarket.bridge.api.problem import TYPE_PREFIX
+from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.api.http.problem import TYPE_PREFIX
 from callmarket.bridge.api.status import Readiness
 from callmarket.bridge.server.endpoint import Answer, encode
 from callmarket.bridge.server.problems import every_type

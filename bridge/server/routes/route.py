@@ -1,15 +1,16 @@
 """How a function becomes a route.
 
-Rule of this file: as `bridge.api.operation`: no route is known here, and what is sent follows from a signature.
+Rule of this file: as `bridge.api.contract.operation`: no route is known here, and what is sent follows from a
+signature.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from callmarket.bridge.api.declaration import Declaration, Method
+from callmarket.bridge.api.contract.declaration import Declaration, Method
 from callmarket.bridge.api.messages import Ack
-from callmarket.bridge.server.caller import Caller
 from callmarket.bridge.server.endpoint import JSON, Endpoint
+from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.service import Service
 
 

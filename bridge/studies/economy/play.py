@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
-from callmarket.bridge.api.bids import PlacedBid, place_bid
 from callmarket.bridge.api.clock import ManualClock
+from callmarket.bridge.api.operations.bids import PlacedBid, place_bid
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.fleet.earning import Context, create_account, reward_action
 from callmarket.bridge.fleet.earning.collector import collect

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from callmarket import Client, Exchange, Invalid, Request, open_exchange
 from callmarket.bridge.access.issue import NewKey, issue
 from callmarket.bridge.access.keyring import insert
-from callmarket.bridge.api.holds import place_hold
+from callmarket.bridge.api.operations.holds import place_hold
 from callmarket.engine.commands import OpenAccount
 from callmarket.persistence.database.connections import connect
 from tests.bridge.cli.test_commands import ROOT, as_json, complaint, run, run_all

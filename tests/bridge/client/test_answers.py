@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from callmarket import AsyncClient, Client, InDoubt, Invalid, Unavailable, UnknownOutcome
-from callmarket.bridge.api.bids import PlacedBid, place_bid
-from callmarket.bridge.api.results import Stamp
+from callmarket.bridge.api.contract.results import Stamp
+from callmarket.bridge.api.operations.bids import PlacedBid, place_bid
 from callmarket.bridge.client import wire
 from callmarket.bridge.server.problems import body_of, problem_of
 from tests.bridge.conftest import START_US

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from callmarket import Invalid, Refused, Request, Unavailable, UnknownOutcome
-from callmarket.bridge.api.accounts import open_account
-from callmarket.bridge.api.batch import BIDS_PER_BATCH_MAX
-from callmarket.bridge.api.bids import place_bid
-from callmarket.bridge.api.results import Page
+from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.api.operations.accounts import open_account
+from callmarket.bridge.api.operations.batch import BIDS_PER_BATCH_MAX
+from callmarket.bridge.api.operations.bids import place_bid
 from callmarket.bridge.client import InDoubt, each
 from callmarket.bridge.client.batches import calls_of, place_bids
 from callmarket.bridge.client.call import Call, reader

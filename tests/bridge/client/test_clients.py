@@ -27,7 +27,7 @@ from callmarket import (
     each,
     each_async,
 )
-from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
+from callmarket.bridge.api.operations.bids import PlacedBid, all_placed, place_bid
 from tests.support.following import projected
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from callmarket import Client
-from callmarket.bridge.api.bids import PlacedBid, place_bid
+from callmarket.bridge.api.operations.bids import PlacedBid, place_bid
 from tests.support.databases import temporary_home
 from tests.support.following import level
 from tests.support.proxy import Proxy

@@ -11,7 +11,7 @@ import pytest
 
 from callmarket import Conflict, Invalid, NotFound, NotLeader, TooManyRequests, Unavailable, UnknownOutcome
 from callmarket.bridge.api.errors import AccessDenied, ExchangeError, Forbidden, Gone, Unauthorized
-from callmarket.bridge.api.problem import Problem
+from callmarket.bridge.api.http.problem import Problem
 from callmarket.bridge.client.answers import Answer, UnrecognizedResponse, error_of
 from callmarket.bridge.client.call import Call, check_command_id, reader
 from callmarket.bridge.client.endpoints import PLACES_MAX, Endpoints

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from callmarket.bridge.api.checks import ROWS_MAX
+from callmarket.bridge.api.contract.queries import Moment
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.markets import get_order_book
-from callmarket.bridge.api.queries import Moment
+from callmarket.bridge.api.operations.markets import get_order_book
 from callmarket.bridge.feed import limits, sse
 from callmarket.bridge.feed.encoded import EncodedMessage, FeedRow, size_of, watermark
 from callmarket.bridge.feed.filters import Filter, Index, filter_of

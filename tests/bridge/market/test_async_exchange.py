@@ -18,10 +18,10 @@ from callmarket import (
     UnknownOutcome,
     open_exchange,
 )
-from callmarket.bridge.api.accounts import open_account
-from callmarket.bridge.api.bids import PlacedBid, place_bid
-from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import clear_request
+from callmarket.bridge.api.contract.results import accepted
+from callmarket.bridge.api.operations.accounts import open_account
+from callmarket.bridge.api.operations.bids import PlacedBid, place_bid
+from callmarket.bridge.api.operations.rounds import clear_request
 from callmarket.engine import limits
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US

@@ -10,11 +10,11 @@ import psycopg
 import pytest
 
 from callmarket import AsyncExchange, Exchange, Invalid, ManualClock, NotFound, Refused, Request, open_exchange
-from callmarket.bridge.api.accounts import mint, open_account, wallet
-from callmarket.bridge.api.bids import PlacedBid, all_placed, place_bid
-from callmarket.bridge.api.requests import request
-from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import clear_request
+from callmarket.bridge.api.contract.requests import request
+from callmarket.bridge.api.contract.results import accepted
+from callmarket.bridge.api.operations.accounts import mint, open_account, wallet
+from callmarket.bridge.api.operations.bids import PlacedBid, all_placed, place_bid
+from callmarket.bridge.api.operations.rounds import clear_request
 from callmarket.engine import limits
 from callmarket.engine.commands import ClearRound
 from callmarket.engine.reject import Reject

@@ -11,11 +11,11 @@ from datetime import datetime
 import pytest
 
 from callmarket import Request, Unavailable, UnknownOutcome, open_exchange
-from callmarket.bridge.api import rounds
-from callmarket.bridge.api.accounts import open_account
-from callmarket.bridge.api.bids import all_placed, place_bid
-from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import sweep_request
+from callmarket.bridge.api.contract.results import accepted
+from callmarket.bridge.api.operations import rounds
+from callmarket.bridge.api.operations.accounts import open_account
+from callmarket.bridge.api.operations.bids import all_placed, place_bid
+from callmarket.bridge.api.operations.rounds import sweep_request
 from tests.support.client_log import read_rows
 from tests.support.following import projected
 from tests.support.own_server import OwnServer

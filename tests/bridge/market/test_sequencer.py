@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, NotLeader, Unavailable, open_exchange
-from callmarket.bridge.api.accounts import open_account
-from callmarket.bridge.api.bids import place_bid
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.api.rounds import sweep_request
+from callmarket.bridge.api.operations.accounts import open_account
+from callmarket.bridge.api.operations.bids import place_bid
+from callmarket.bridge.api.operations.rounds import sweep_request
 from callmarket.bridge.market import app
 from callmarket.bridge.market.sequencer import CLOCK_AHEAD_US_MAX, Sequencer
 from callmarket.engine import core

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 
 from callmarket import AsyncExchange, Exchange, open_exchange
-from callmarket.bridge.api.accounts import open_account
 from callmarket.bridge.api.messages import Reply, Request
+from callmarket.bridge.api.operations.accounts import open_account
 from callmarket.persistence.writer.limits import Limits
 from tests.support.small_market import WAIT_S_MAX, last_seq, until
 

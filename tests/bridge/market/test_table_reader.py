@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from callmarket.bridge.api.contract.queries import TableQuery
 from callmarket.bridge.api.errors import Unavailable
-from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.market import table_reader as desk_module
 from callmarket.bridge.market.table_reader import TableReader

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from callmarket.bridge.api.errors import Forbidden, Invalid, NotLeader, Refused, TooManyRequests, Unavailable
-from callmarket.bridge.api.meanings import MEANINGS
+from callmarket.bridge.api.http.meanings import MEANINGS
 from callmarket.bridge.client.doubt import InDoubt
 from callmarket.bridge.mcp_server import faults
 from callmarket.bridge.mcp_server.calls import command_id_of

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from callmarket import AsyncExchange, Exchange, Invalid, ManualClock, open_exchange
-from callmarket.bridge.api.bids import place_bid
+from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.errors import NotFound, Unavailable
-from callmarket.bridge.api.markets import open_market
-from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import clear_request
-from callmarket.bridge.api.slots import offer_slot
+from callmarket.bridge.api.operations.bids import place_bid
+from callmarket.bridge.api.operations.markets import open_market
+from callmarket.bridge.api.operations.rounds import clear_request
+from callmarket.bridge.api.operations.slots import offer_slot
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.scheduler.clearing import (
     CALLS_PER_STEP_MAX,

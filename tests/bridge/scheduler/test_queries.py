@@ -4,9 +4,9 @@ import random
 from datetime import timedelta
 
 from callmarket import Exchange, ManualClock, Refused
-from callmarket.bridge.api.bids import place_bid
-from callmarket.bridge.api.results import accepted
-from callmarket.bridge.api.rounds import clear_request
+from callmarket.bridge.api.contract.results import accepted
+from callmarket.bridge.api.operations.bids import place_bid
+from callmarket.bridge.api.operations.rounds import clear_request
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.scheduler import queries
 from callmarket.bridge.scheduler.schedule import Probe, Watermark

@@ -20,8 +20,8 @@ import psycopg
 import pytest
 
 from callmarket import AsyncClient, Client
-from callmarket.bridge.api.commitments import ARTIFACT, BOUNTY
 from callmarket.bridge.api.errors import Conflict, Invalid, Unavailable
+from callmarket.bridge.api.operations.commitments import ARTIFACT, BOUNTY
 from callmarket.bridge.fleet.research import stake, withdraw_bounty
 from callmarket.persistence.verify import verify
 from tests.persistence.tables.test_table_writer import assert_as_rebuilt

@@ -15,8 +15,8 @@ import pytest
 from callmarket import ManualClock
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.research import post_bounty, stake
-from callmarket.bridge.server import intake
-from callmarket.bridge.server.intake import BODY_BYTES_MAX
+from callmarket.bridge.server.http import intake
+from callmarket.bridge.server.http.intake import BODY_BYTES_MAX
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case
 

@@ -13,11 +13,11 @@ import msgspec
 import pytest
 
 from callmarket.bridge import server
-from callmarket.bridge.api.problem import MEDIA_TYPE
-from callmarket.bridge.server.docs import DOCUMENT_PATH, PAGE_PATH
+from callmarket.bridge.api.http.problem import MEDIA_TYPE
 from callmarket.bridge.server.examples import BODIES
 from callmarket.bridge.server.http_app import document, endpoints, router
-from callmarket.bridge.server.resources import RESOURCES_PATH
+from callmarket.bridge.server.pages.docs import DOCUMENT_PATH, PAGE_PATH
+from callmarket.bridge.server.pages.resources import RESOURCES_PATH
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each
 from tests.support.markup import Page
@@ -25,7 +25,7 @@ from tests.support.markup import Page
 TREE = document().tree
 # Answers that are about the process or a list of words, and the stream, whose events have an id each.
 WITHOUT_SEQ = {"healthz", "readyz", "problem_types", "problem_type", "events", "metrics"}
-ASSETS = Path(server.__file__).parent / "swagger_ui"
+ASSETS = Path(server.__file__).parent / "pages" / "swagger_ui"
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from callmarket.bridge.server.intake import BODY_BYTES_MAX
+from callmarket.bridge.server.http.intake import BODY_BYTES_MAX
 from tests.bridge.server.conftest import Served
 
 BIDS = "/api/v1/markets/m/bids"

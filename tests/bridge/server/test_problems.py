@@ -17,8 +17,8 @@ from callmarket.bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from callmarket.bridge.api.meanings import MEANINGS
-from callmarket.bridge.server.http_error import HttpError
+from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.server.http.http_error import HttpError
 from callmarket.bridge.server.problems import body_of, every_type, headers_of, problem_of, status_of
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from callmarket.bridge.api.contract.queries import TableQuery
 from callmarket.bridge.api.errors import Unavailable
-from callmarket.bridge.api.queries import TableQuery
 from callmarket.bridge.market.table_reader import TableReader
 from callmarket.persistence import errors
 from callmarket.persistence.database import reader_pool

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from callmarket import Client
-from callmarket.bridge.api.awards import AwardRow
+from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.proxy import Proxy

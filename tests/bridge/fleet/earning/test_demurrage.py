@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from callmarket import Exchange, ManualClock, NotLeader, Unavailable, open_exchange
-from callmarket.bridge.api.accounts import Wallet
+from callmarket.bridge.api.operations.accounts import Wallet
 from callmarket.bridge.api.units import at_us
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.earning import collector, demurrage

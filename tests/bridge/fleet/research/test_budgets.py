@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from callmarket import Exchange, ManualClock, Unavailable, UnknownOutcome, open_exchange
-from callmarket.bridge.api.artifacts import put_artifact
-from callmarket.bridge.api.change import Change, WriteContext
+from callmarket.bridge.api.contract.change import Change, WriteContext
+from callmarket.bridge.api.operations.artifacts import put_artifact
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.research import order_by_resource_budget, stake
 from callmarket.bridge.fleet.tasks.model import Task

@@ -1,0 +1,141 @@
+"""Artifacts: what is researched, what it is called, and what it is worth.
+
+Rule of this file: the operations about artifacts, with what they return. They are plain tables: every change may be
+made again with the same result.
+"""
+
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from callmarket.bridge.api import units
+from callmarket.bridge.api.checks import check_limit, check_name
+from callmarket.bridge.api.contract.change import Change, WriteContext
+from callmarket.bridge.api.contract.declaration import Wire
+from callmarket.bridge.api.contract.fields import After, Limit, Named, PathName
+from callmarket.bridge.api.contract.operation import operation
+from callmarket.bridge.api.contract.pages import name_after, page_of
+from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
+from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.names import LINE_PATTERN, check_path_name, expected_in_words
+from callmarket.bridge.api.units import Number
+from callmarket.persistence.stores import artifacts as rows_of
+from callmarket.persistence.stores.artifacts import ArtifactRow
+
+__all__ = ["ArtifactDetail", "ArtifactRow"]
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+# One line of a list.
+TITLE_CHARS_MAX: Final = 200
+Title = Annotated[str, Meta(max_length=TITLE_CHARS_MAX, pattern=LINE_PATTERN, description="For people, one line.")]
+MarketPrice = Annotated[
+    Number, Wire(Annotated[float, Meta(ge=0, le=1, description="Kept to six decimal places.")], encode=float)
+]
+
+
+class ArtifactDetail(ArtifactRow, frozen=True):
+    """An artifact, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
+@operation("PUT", "/artifacts/{artifact_id}", "Artifacts", "Put an artifact", needs="operate")
+def put_artifact(
+    artifact_id: PathName,
+    artifact_type: Annotated[Named, Meta(description="What kind of thing it is, as `hypothesis`.")],
+    title: Title = "",
+) -> Change[ArtifactDetail]:
+    """Add an artifact, priced at 0.5 until somebody prices it; or change its type and title."""
+    check_name("artifact_id", artifact_id)
+    check_path_name("artifact_id", artifact_id)
+    check_name("artifact_type", artifact_type)
+    _check_title(title)
+
+    def make(at: WriteContext) -> ArtifactDetail:
+        row = rows_of.put_artifact(at.connection, at.shard_id, artifact_id, artifact_type, title, at.by)
+        return detail(ArtifactDetail, row, at)
+
+    return Change(make)
+
+
+@operation("PUT", "/artifacts/{artifact_id}/price", "Artifacts", "Price an artifact", needs="operate")
+def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change[ArtifactDetail]:
+    """Say what an artifact is worth, from 0 to 1: one that is neither sure nor hopeless gets most.
+
+    Raises `NotFound` if there is none of this id.
+    """
+    check_name("artifact_id", artifact_id)
+    price_micros = units.micros("market_price", market_price, most=1)
+
+    def make(at: WriteContext) -> ArtifactDetail:
+        row = rows_of.set_market_price(at.connection, at.shard_id, artifact_id, price_micros, at.by)
+        if row is None:
+            raise unknown_artifact(artifact_id)
+        return detail(ArtifactDetail, row, at)
+
+    return Change(make)
+
+
+@operation("GET", "/artifacts/{artifact_id}", "Artifacts", "Look at an artifact")
+def artifact(artifact_id: PathName) -> TableQuery[ArtifactDetail]:
+    """An artifact, with its price and who set that. Raises `NotFound` if there is none of this id."""
+    check_name("artifact_id", artifact_id)
+
+    def answer(at: Tables) -> ArtifactDetail:
+        found = rows_of.artifact(at.connection, at.shard_id, artifact_id)
+        if found is None:
+            raise unknown_artifact(artifact_id)
+        return ArtifactDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+
+    return TableQuery(answer)
+
+
+@operation("GET", "/artifacts", "Artifacts", "List artifacts")
+def artifacts(
+    artifact_type: Named | None = None, *, limit: Limit = 100, after: After | None = None
+) -> TableQuery[Page[ArtifactRow]]:
+    """Artifacts of a type, or all, by id, page after page."""
+    if artifact_type is not None:
+        check_name("artifact_type", artifact_type)
+    check_limit(limit)
+    name = name_after("artifacts", after)
+
+    def answer(at: Tables) -> Page[ArtifactRow]:
+        rows = rows_of.artifacts_page(at.connection, at.shard_id, artifact_type, limit + 1, name)
+        return page_of(rows, limit, "artifacts", lambda row: row.artifact_id, at)
+
+    return TableQuery(answer, weight_of_page(limit))
+
+
+def unknown_artifact(artifact_id: str) -> NotFound:
+    """What to raise for an artifact that there is not."""
+    return NotFound("artifact_id", artifact_id, "an artifact that was put")
+
+
+def detail(kind: type[R], row: Any, at: WriteContext) -> R:
+    """A row with the place in history at which it is so."""
+    seq, durable_seq = at.positions()
+    return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=durable_seq)
+
+
+def _check_title(title: str) -> None:
+    if not isinstance(title, str):
+        raise Invalid("title", title, "`str`")
+    try:
+        # By way of JSON, which says no to text that no database can hold.
+        msgspec.json.decode(msgspec.json.encode(title), type=Title)
+    except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
+        raise Invalid("title", title, expected_in_words(str(error))) from None
+
+
+class Artifacts:
+    """The operations about artifacts, as methods of a market."""
+
+    put_artifact = put_artifact
+    set_market_price = set_market_price
+    artifact = artifact
+    artifacts = artifacts

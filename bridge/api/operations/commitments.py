@@ -1,0 +1,305 @@
+"""Tokens committed to artifacts: stakes, and bounties for work on them.
+
+Rule of this file: a stake and a bounty are holds of the market and nothing else, by their reason and reference; so they
+are as durable as any command, and may be ended by whoever placed the hold, and by the admin. A claim reserves the work
+and does not bind the tokens: a bounty that its poster shall not take back is posted by the admin for that account.
+"""
+
+from collections.abc import Generator
+from datetime import datetime
+from typing import Annotated, Any, Final, get_args
+
+import msgspec
+from msgspec import Meta
+
+from callmarket.bridge.api.checks import check_limit, check_name, check_one_of
+from callmarket.bridge.api.contract.change import Change, WriteContext
+from callmarket.bridge.api.contract.fields import ActingAccount, After, Limit, Named, PathName, Sum
+from callmarket.bridge.api.contract.operation import IsRetry, MayDo, Workflow, operation
+from callmarket.bridge.api.contract.pages import number_below, page_of
+from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
+from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.api.errors import Conflict, Invalid, NotFound, told_as
+from callmarket.bridge.api.operations.artifacts import artifact, detail
+from callmarket.bridge.api.operations.holds import (
+    CapturedHold,
+    HoldRow,
+    PlacedHold,
+    ReleasedHold,
+    capture_hold,
+    hold,
+    place_hold,
+    release_hold,
+)
+from callmarket.engine.commands import Memo, TokensPositive
+from callmarket.persistence.stores import artifacts
+from callmarket.persistence.stores.artifacts import BountyRow, BountyStatus
+
+__all__ = ["ARTIFACT", "BOUNTY", "STAKE", "BountyDetail", "BountyRow", "BountyStatus"]
+
+STAKE: Final = "stake"
+BOUNTY: Final = "bounty"
+ARTIFACT: Final = "artifact"
+
+
+class BountyDetail(BountyRow, frozen=True):
+    """A bounty and where it stands, as the tables have it at `seq`."""
+
+    seq: int
+    durable_seq: int
+
+
+@operation("POST", "/artifacts/{artifact_id}/stakes", "Commitments", "Stake tokens", status=201, problems=(402,))
+def stake(
+    stake_id: PathName,
+    account_id: ActingAccount,
+    artifact_id: PathName,
+    tokens: Sum,
+    *,
+    expires_at: Annotated[datetime, Meta(tz=True, description="From then on they are free; ISO 8601 with a zone.")]
+    | None = None,
+    command_id: str = "",
+) -> Workflow[PlacedHold]:
+    """Commit tokens of an account to an artifact: a tenth of them funds research on it.
+
+    They are held, and stay its own, until they are taken back. A stake is a hold: it is listed, and looked at, where
+    holds are. Raises `NotFound` if there is no such artifact, `Refused` as `place_hold`.
+    """
+    with told_as(hold_id="stake_id", amount_tokens="tokens"):
+        placing = place_hold.plan(
+            stake_id,
+            account_id,
+            tokens,
+            STAKE,
+            reference_type=ARTIFACT,
+            reference_id=artifact_id,
+            expires_at=expires_at,
+            command_id=command_id,
+        )
+
+    def steps() -> Generator[Any, Any, PlacedHold]:
+        yield artifact.plan(artifact_id)
+        with told_as(hold_id="stake_id", amount_tokens="tokens"):
+            placed: PlacedHold = yield placing
+        return placed
+
+    return Workflow(steps())
+
+
+@operation("DELETE", "/stakes/{account_id}/{stake_id}", "Commitments", "Take a stake back")
+def unstake(stake_id: PathName, account_id: PathName, *, command_id: str = "") -> Workflow[ReleasedHold]:
+    """Take all of a stake back. By whoever placed it, or the admin.
+
+    Raises `NotFound` if there is no such stake, `Refused` as `release_hold`.
+    """
+    with told_as(hold_id="stake_id"):
+        releasing = release_hold.plan(stake_id, account_id, command_id=command_id)
+
+    def steps() -> Generator[Any, Any, ReleasedHold]:
+        with told_as(hold_id="stake_id"):
+            # The name may be another stake's by now.
+            if not (yield IsRetry(release_hold.request(stake_id, account_id, command_id=command_id))):
+                check_stake((yield hold.plan(stake_id, account_id)))
+            released: ReleasedHold = yield releasing
+        return released
+
+    return Workflow(steps())
+
+
+@operation("POST", "/artifacts/{artifact_id}/bounties", "Commitments", "Post a bounty", status=201, problems=(402,))
+def post_bounty(
+    bounty_id: PathName,
+    account_id: ActingAccount,
+    artifact_id: PathName,
+    tokens: Sum,
+    *,
+    expires_at: Annotated[datetime, Meta(tz=True, description="From then on they go back; ISO 8601 with a time zone.")],
+    description: Annotated[Memo, Meta(description="What is to be done, for people.")] = "",
+    command_id: str = "",
+) -> Workflow[PlacedHold]:
+    """Offer tokens of an account for work on an artifact. They are held until it is paid, withdrawn or expires.
+
+    A bounty is a hold. One that the admin posts for an account can be paid and withdrawn by the admin alone. Raises
+    `NotFound` if there is no such artifact, `Refused` as `place_hold`.
+    """
+    told = {"hold_id": "bounty_id", "amount_tokens": "tokens", "memo": "description"}
+    with told_as(**told):
+        placing = place_hold.plan(
+            bounty_id,
+            account_id,
+            tokens,
+            BOUNTY,
+            reference_type=ARTIFACT,
+            reference_id=artifact_id,
+            expires_at=expires_at,
+            memo=description,
+            command_id=command_id,
+        )
+
+    def steps() -> Generator[Any, Any, PlacedHold]:
+        yield artifact.plan(artifact_id)
+        with told_as(**told):
+            placed: PlacedHold = yield placing
+        return placed
+
+    return Workflow(steps())
+
+
+@operation("POST", "/bounties/{account_id}/{bounty_id}/claim", "Commitments", "Claim a bounty")
+def claim_bounty(bounty_id: PathName, account_id: PathName, claimant_id: ActingAccount) -> Change[BountyDetail]:
+    """Say that `claimant_id` works for the bounty of an account, so that no other does, until it ends.
+
+    Raises `NotFound` for a bounty or an account that there is not, `Conflict` if the bounty has ended, is the
+    claimant's own, or another has claimed it.
+    """
+    check_name("bounty_id", bounty_id)
+    check_name("account_id", account_id)
+    check_name("claimant_id", claimant_id)
+
+    def make(at: WriteContext) -> BountyDetail:
+        found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
+        if found is not None:
+            artifacts.claim_bounty(at.connection, at.shard_id, found.posted_seq, claimant_id)
+            found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
+        if found is None:
+            raise unknown_bounty(bounty_id, account_id)
+        if found.claimant_id != claimant_id:
+            raise _not_claimed(found, claimant_id)
+        return detail(BountyDetail, found, at)
+
+    return Change(make, decides_by_tables=True)
+
+
+@operation("POST", "/bounties/{account_id}/{bounty_id}/pay", "Commitments", "Pay a bounty")
+def pay_bounty(
+    bounty_id: PathName,
+    account_id: PathName,
+    tokens: Annotated[TokensPositive, Meta(description="Whole tokens; all of it where this is left out.")]
+    | None = None,
+    *,
+    command_id: str = "",
+) -> Workflow[CapturedHold]:
+    """Pay a bounty to its claimant, all or a part; the rest goes back. By whoever posted it, or the admin.
+
+    Raises `NotFound`, `Conflict` if nobody has claimed it, `Refused` as `capture_hold`.
+    """
+    told = {"hold_id": "bounty_id", "amount_tokens": "tokens"}
+    # Whom it pays is not known yet; who may release a hold may capture it.
+    with told_as(**told):
+        releasing = release_hold.request(bounty_id, account_id)
+
+    def steps() -> Generator[Any, Any, CapturedHold]:
+        yield MayDo(releasing)
+        payee = payee_of((yield bounty.plan(bounty_id, account_id)))
+        with told_as(**told):
+            paid: CapturedHold = yield capture_hold.plan(bounty_id, account_id, payee, tokens, command_id=command_id)
+        return paid
+
+    return Workflow(steps())
+
+
+@operation("DELETE", "/bounties/{account_id}/{bounty_id}", "Commitments", "Withdraw a bounty")
+def withdraw_bounty(bounty_id: PathName, account_id: PathName, *, command_id: str = "") -> Workflow[ReleasedHold]:
+    """Take back a bounty that nobody has claimed. By whoever posted it, or the admin.
+
+    Raises `NotFound`, `Conflict` if somebody has, `Refused` as `release_hold`. Of a bounty that is claimed in this very
+    moment the claimant learns that it was withdrawn.
+    """
+    with told_as(hold_id="bounty_id"):
+        releasing = release_hold.plan(bounty_id, account_id, command_id=command_id)
+
+    def steps() -> Generator[Any, Any, ReleasedHold]:
+        with told_as(hold_id="bounty_id"):
+            # The name may be another bounty's by now.
+            if not (yield IsRetry(release_hold.request(bounty_id, account_id, command_id=command_id))):
+                check_unclaimed((yield bounty.plan(bounty_id, account_id)))
+            released: ReleasedHold = yield releasing
+        return released
+
+    return Workflow(steps())
+
+
+@operation("GET", "/bounties", "Commitments", "List bounties")
+def bounties(
+    artifact_id: Named | None = None,
+    status: BountyStatus | None = None,
+    *,
+    limit: Limit = 100,
+    after: After | None = None,
+) -> TableQuery[Page[BountyRow]]:
+    """Bounties for an artifact, or all, the newest first, with where each stands; page after page."""
+    if artifact_id is not None:
+        check_name("artifact_id", artifact_id)
+    if status is not None:
+        check_one_of("status", status, get_args(BountyStatus))
+    check_limit(limit)
+    before = number_below("bounties", after)
+
+    def answer(at: Tables) -> Page[BountyRow]:
+        rows = artifacts.bounties_page(at.connection, at.shard_id, artifact_id, status, limit + 1, before)
+        return page_of(rows, limit, "bounties", lambda row: row.posted_seq, at)
+
+    return TableQuery(answer, weight_of_page(limit))
+
+
+@operation("GET", "/bounties/{account_id}/{bounty_id}", "Commitments", "Look at a bounty")
+def bounty(bounty_id: PathName, account_id: PathName) -> TableQuery[BountyDetail]:
+    """An account's bounty and where it stands. Raises `NotFound` if it has none of this id."""
+    check_name("bounty_id", bounty_id)
+    check_name("account_id", account_id)
+
+    def answer(at: Tables) -> BountyDetail:
+        found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
+        if found is None:
+            raise unknown_bounty(bounty_id, account_id)
+        return BountyDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+
+    return TableQuery(answer)
+
+
+def unknown_bounty(bounty_id: str, account_id: str) -> NotFound:
+    """What to raise for a bounty that there is not."""
+    return NotFound("bounty_id", bounty_id, f"a bounty of {account_id!r} that was posted")
+
+
+def check_stake(found: HoldRow) -> None:
+    """Check that a hold is a stake. Raises `NotFound`."""
+    if (found.reason, found.reference_type) != (STAKE, ARTIFACT):
+        raise NotFound("stake_id", found.hold_id, "a stake on an artifact")
+
+
+def payee_of(found: BountyRow) -> str:
+    """Whom a bounty is to be paid to. Raises `Conflict` where there is nobody; whether it has ended the market says."""
+    if found.claimant_id is None:
+        raise Conflict("bounty_id", found.bounty_id, f"a bounty that is claimed: it is {found.status}")
+    return found.claimant_id
+
+
+def check_unclaimed(found: BountyRow) -> None:
+    """Check that nobody works for a bounty. Raises `Conflict`; whether it has ended the market says."""
+    if found.status == "claimed":
+        raise Conflict("bounty_id", found.bounty_id, f"a bounty without a claim: {found.claimant_id!r} has claimed it")
+
+
+def _not_claimed(found: BountyRow, claimant_id: str) -> Invalid:
+    """Why an account did not get a bounty."""
+    if found.status == "claimed":
+        return Conflict("bounty_id", found.bounty_id, f"an open bounty: {found.claimant_id!r} has claimed it")
+    if found.status != "open":
+        return Conflict("bounty_id", found.bounty_id, f"an open bounty: it is {found.status}")
+    if claimant_id == found.bounty_source:
+        return Conflict("claimant_id", claimant_id, "another account than the bounty's own")
+    return NotFound("claimant_id", claimant_id, "an open account")
+
+
+class Commitments:
+    """The operations about commitments, as methods of a market."""
+
+    stake = stake
+    unstake = unstake
+    post_bounty = post_bounty
+    claim_bounty = claim_bounty
+    pay_bounty = pay_bounty
+    withdraw_bounty = withdraw_bounty
+    bounties = bounties
+    bounty = bounty

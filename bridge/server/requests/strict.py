@@ -1,0 +1,108 @@
+"""How bodies are read: strictly.
+
+Rule of this file: a number is a number, a field is there once, and what is wrong is told by field, value and bound.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from callmarket.bridge.api.contract.fields import AN_INSTANT
+from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.names import expected_in_words
+from callmarket.bridge.server.requests.once import check_once
+
+T = TypeVar("T")
+
+_FIELD: Final = re.compile("Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
+_STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
+# What the decoder says of a value that is not what its field takes, as what it takes.
+EXPECTED: Final = {
+    "Invalid RFC3339 encoded datetime": AN_INSTANT,
+    "`datetime` with a timezone component": AN_INSTANT,
+    "Invalid ISO8601 duration": "an ISO 8601 duration, as PT90S",
+    "Number out of range": "a number that a 64-bit float can hold",
+}
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """What a body says. Raises `Invalid`, or `msgspec.DecodeError` and `UnicodeDecodeError` for what is no JSON.
+
+    Costs two decodings and an encoding.
+    """
+    try:
+        value = decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _wrong(error, body, decoder.type) from None
+    check_once(body)
+    return value
+
+
+def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
+    """What is wrong with a body, by the name that it has there."""
+    words, at, path = str(error).rpartition(" - at `$")
+    if not at:
+        words, path = path, ""
+    path = path.removesuffix("`").removeprefix(".")
+    about = _FIELD.fullmatch(words)
+    if about is not None:
+        path += f".{about[2]}" if path else about[2]
+        expected = "a value: it is required" if about[1] == "missing required" else "no field of this name"
+    elif words.startswith("Invalid enum value"):
+        expected = f"one of {', '.join(_choices(kind, path))}"
+    else:
+        expected = in_short(words)
+    return Invalid(path or "body", _value_at(path, body), expected)
+
+
+def in_short(words: str) -> str:
+    """What the decoder expected, from what it says is wrong, as a person says it."""
+    expected = expected_in_words(words)
+    return EXPECTED.get(expected, expected)
+
+
+def _choices(kind: Any, path: str) -> Iterator[str]:
+    """The words that a field takes."""
+    found = [msgspec.inspect.type_info(kind)]
+    for name, _ in _STEP.findall(path):
+        found = [inner for one in found for inner in _inside(one, name)]
+    for one in found:
+        if isinstance(one, msgspec.inspect.LiteralType):
+            yield from map(str, one.values)
+
+
+def _inside(kind: msgspec.inspect.Type, name: str) -> Sequence[msgspec.inspect.Type]:
+    """What a step of a path leads to: a field, or where there is no name, an item."""
+    match kind:
+        case msgspec.inspect.StructType(fields=fields):
+            inner = [field.type for field in fields if field.encode_name == name]
+        case msgspec.inspect.VarTupleType(item_type=item):
+            inner = [item]
+        case _:
+            inner = []
+    return [plain for one in inner for plain in _plain(one)]
+
+
+def _plain(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
+    """The types that a field may have, without what is said about them."""
+    match kind:
+        case msgspec.inspect.Metadata(type=described):
+            yield from _plain(described)
+        case msgspec.inspect.UnionType(types=types):
+            for one in types:
+                yield from _plain(one)
+        case _:
+            yield kind
+
+
+def _value_at(path: str, body: bytes) -> Any:
+    """What a body has there; None where that cannot be told."""
+    try:
+        value: Any = msgspec.json.decode(body)
+        for name, index in _STEP.findall(path):
+            value = value[name] if name else value[int(index)]
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, LookupError, TypeError):
+        return None
+    return value
