@@ -10,8 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.studies.demo.books import Books
 from callmarket.bridge.studies.demo.other_seeds import MemoryMarket
+from callmarket.bridge.studies.demo.scenario.books import Books
 from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,

@@ -10,9 +10,9 @@ import numpy as np
 from msgspec import Struct
 
 from callmarket.bridge.studies.arena.options import CALL_US, ROUNDS_MAX
-from callmarket.bridge.studies.demo.bidders import slot_worth_tokens
-from callmarket.bridge.studies.demo.simulation import LOAD_WANTED
-from callmarket.bridge.studies.demo.workload import TASK_TTL_US, make_workload
+from callmarket.bridge.studies.demo.scenario.bidders import slot_worth_tokens
+from callmarket.bridge.studies.demo.scenario.simulation import LOAD_WANTED
+from callmarket.bridge.studies.demo.scenario.workload import TASK_TTL_US, make_workload
 
 World = Literal["fresh", "wallets", "waiting"]
 """`fresh`: a task is bid for in one round, and no wallet binds: the textbook, repeated. `wallets`: the same, with
@@ -70,7 +70,7 @@ def draw(seed: int, rounds: int, bidders: int) -> Draw:
     """Draw a stretch of the trace, and the seats that have each of its tasks.
 
     The arrivals and their sizes are real. A slot is worth to a task what the demo says it is
-    (`bridge.studies.demo.workload`): its worth times the model's real share of solved tasks, less the compute. Tasks
+    (`bridge.studies.demo.scenario.workload`): its worth times the model's real share of solved tasks, less the compute. Tasks
     worth nothing are nobody's.
     """
     workload = make_workload(seed)

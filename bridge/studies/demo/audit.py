@@ -9,11 +9,11 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from callmarket.bridge.studies.demo import frames
-from callmarket.bridge.studies.demo.books import Books
-from callmarket.bridge.studies.demo.engine_client import Acknowledged, Kill
 from callmarket.bridge.studies.demo.options import SHARD_ID
-from callmarket.bridge.studies.demo.simulation import Run
+from callmarket.bridge.studies.demo.process import frames
+from callmarket.bridge.studies.demo.process.engine_client import Acknowledged, Kill
+from callmarket.bridge.studies.demo.scenario.books import Books
+from callmarket.bridge.studies.demo.scenario.simulation import Run
 from callmarket.engine.codec import decode_command, encode
 from callmarket.engine.commands import Entry
 from callmarket.engine.core import Engine

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 
 from callmarket.bridge.studies.demo.metrics import waits_s
 from callmarket.bridge.studies.demo.result import AUCTION, FigureInputs, episodes
-from callmarket.bridge.studies.demo.simulation import CYCLE_US, Run
+from callmarket.bridge.studies.demo.scenario.simulation import CYCLE_US, Run
 
 INK: Final = "#1f2733"
 QUIET: Final = "#8a94a3"

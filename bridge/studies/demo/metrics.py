@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from callmarket.bridge.studies.demo.simulation import CYCLE_US, Run
-from callmarket.bridge.studies.demo.workload import Workload
+from callmarket.bridge.studies.demo.scenario.simulation import CYCLE_US, Run
+from callmarket.bridge.studies.demo.scenario.workload import Workload
 
 Floats = np.ndarray[tuple[int], np.dtype[np.float64]]
 Better = Literal["higher", "lower"]

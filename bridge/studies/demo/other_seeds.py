@@ -9,12 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.studies.demo.auction import Auction
 from callmarket.bridge.studies.demo.compare import MEASURES_COMPARED, verdicts
 from callmarket.bridge.studies.demo.metrics import Metrics, measure
-from callmarket.bridge.studies.demo.policies import FirstComeFirstServed, Policy, ProportionalSplit, ShortestJobFirst
-from callmarket.bridge.studies.demo.simulation import Simulation, bucket_tokens, slots_for
-from callmarket.bridge.studies.demo.workload import Workload, make_workload
+from callmarket.bridge.studies.demo.scenario.auction import Auction
+from callmarket.bridge.studies.demo.scenario.policies import (
+    FirstComeFirstServed,
+    Policy,
+    ProportionalSplit,
+    ShortestJobFirst,
+)
+from callmarket.bridge.studies.demo.scenario.simulation import Simulation, bucket_tokens, slots_for
+from callmarket.bridge.studies.demo.scenario.workload import Workload, make_workload
 from callmarket.engine.commands import Entry
 from callmarket.engine.core import Engine
 

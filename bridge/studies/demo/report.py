@@ -12,12 +12,12 @@ from string import Template
 
 from callmarket.bridge.studies.demo import figures
 from callmarket.bridge.studies.demo.audit import Proof
-from callmarket.bridge.studies.demo.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
 from callmarket.bridge.studies.demo.compare import LONG_NAMES, MEASURES_SELECTIVE, best, shown
 from callmarket.bridge.studies.demo.metrics import MEASURES, Measure, Metrics
 from callmarket.bridge.studies.demo.other_seeds import OtherSeeds
 from callmarket.bridge.studies.demo.result import AUCTION, DemoResult, FigureInputs
-from callmarket.bridge.studies.demo.workload import LEASE_US, PROVENANCE, TASK_TTL_US
+from callmarket.bridge.studies.demo.scenario.bidders import QUEST_SHADE, REWARD_TOKENS_PER_IMPACT
+from callmarket.bridge.studies.demo.scenario.workload import LEASE_US, PROVENANCE, TASK_TTL_US
 
 
 def write_report(path: Path, result: DemoResult, played: FigureInputs) -> None:

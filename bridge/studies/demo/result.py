@@ -8,14 +8,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from callmarket.bridge.studies.demo.auction import Cycle
 from callmarket.bridge.studies.demo.audit import Proof
 from callmarket.bridge.studies.demo.compare import Verdict
 from callmarket.bridge.studies.demo.metrics import Metrics
 from callmarket.bridge.studies.demo.options import SEED, DemoOptions
 from callmarket.bridge.studies.demo.other_seeds import OtherSeeds
-from callmarket.bridge.studies.demo.simulation import Run
-from callmarket.bridge.studies.demo.workload import Workload
+from callmarket.bridge.studies.demo.scenario.auction import Cycle
+from callmarket.bridge.studies.demo.scenario.simulation import Run
+from callmarket.bridge.studies.demo.scenario.workload import Workload
 
 __all__ = [
     "AUCTION",

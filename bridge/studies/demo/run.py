@@ -13,14 +13,12 @@ from rich.console import Console
 
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.studies.demo import audit
-from callmarket.bridge.studies.demo.auction import Auction
 from callmarket.bridge.studies.demo.compare import verdicts
-from callmarket.bridge.studies.demo.database import fresh_database
-from callmarket.bridge.studies.demo.engine_client import EngineClient, Kill
 from callmarket.bridge.studies.demo.metrics import Metrics, measure
 from callmarket.bridge.studies.demo.options import SHARD_ID, DemoOptions
 from callmarket.bridge.studies.demo.other_seeds import compare_seeds, policies_without_prices
-from callmarket.bridge.studies.demo.policies import Policy
+from callmarket.bridge.studies.demo.process.database import fresh_database
+from callmarket.bridge.studies.demo.process.engine_client import EngineClient, Kill
 from callmarket.bridge.studies.demo.result import (
     AUCTION,
     DemoResult,
@@ -30,10 +28,12 @@ from callmarket.bridge.studies.demo.result import (
     Scenario,
     episodes,
 )
-from callmarket.bridge.studies.demo.selective import play_selective
-from callmarket.bridge.studies.demo.simulation import CYCLE_US, Run, Simulation, load_of, slots_for
+from callmarket.bridge.studies.demo.scenario.auction import Auction
+from callmarket.bridge.studies.demo.scenario.policies import Policy
+from callmarket.bridge.studies.demo.scenario.selective import play_selective
+from callmarket.bridge.studies.demo.scenario.simulation import CYCLE_US, Run, Simulation, load_of, slots_for
+from callmarket.bridge.studies.demo.scenario.workload import WINDOW_STARTS_AT, Workload, make_workload
 from callmarket.bridge.studies.demo.terminal import Stage, print_result
-from callmarket.bridge.studies.demo.workload import WINDOW_STARTS_AT, Workload, make_workload
 from callmarket.engine.commands import TREASURY
 from callmarket.engine.reject import Reject
 from callmarket.persistence.tables.table_writer import bring_level

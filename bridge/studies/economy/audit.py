@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from callmarket.bridge.studies.demo.audit import Proof, Row
-from callmarket.bridge.studies.demo.books import Books
+from callmarket.bridge.studies.demo.scenario.books import Books
 from callmarket.bridge.studies.economy.ledger import DEMURRAGE, Day, Movement, Return
 from callmarket.engine.codec import decode_events
 from callmarket.engine.commands import ISSUANCE

@@ -16,8 +16,8 @@ from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.earning.demurrage import Demurrage
 from callmarket.bridge.market.app import open_with
 from callmarket.bridge.studies.demo.audit import audit_journal, read_journal
-from callmarket.bridge.studies.demo.database import fresh_database
 from callmarket.bridge.studies.demo.options import DemoOptions
+from callmarket.bridge.studies.demo.process.database import fresh_database
 from callmarket.bridge.studies.demo.terminal import Stage
 from callmarket.bridge.studies.economy import audit
 from callmarket.bridge.studies.economy.bidders import Bidder

@@ -7,7 +7,7 @@ import pytest
 
 from callmarket.bridge.studies.arena.options import BIDDERS_MAX, CALL_US, ROUNDS_MAX
 from callmarket.bridge.studies.arena.scenario import KINDS, ROUNDS_WAITING, WALLET_DIVISOR, WORLDS, draw, make_scenario
-from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo.scenario.workload import make_workload
 
 
 def test_the_same_seed_draws_the_same(seed: int):

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.studies.demo import audit, frames
-from callmarket.bridge.studies.demo.auction import Auction
-from callmarket.bridge.studies.demo.engine_client import Acknowledged, Kill
-from callmarket.bridge.studies.demo.simulation import Simulation
-from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo import audit
+from callmarket.bridge.studies.demo.process import frames
+from callmarket.bridge.studies.demo.process.engine_client import Acknowledged, Kill
+from callmarket.bridge.studies.demo.scenario.auction import Auction
+from callmarket.bridge.studies.demo.scenario.simulation import Simulation
+from callmarket.bridge.studies.demo.scenario.workload import make_workload
 from callmarket.engine.codec import encode
 from callmarket.engine.commands import TREASURY, Entry
 from callmarket.engine.core import Engine

@@ -17,9 +17,9 @@ from rich.console import Console
 
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.studies.demo.database import DemoRunning, fresh_database
-from callmarket.bridge.studies.demo.engine_client import EngineClient, EngineFailed
 from callmarket.bridge.studies.demo.options import DemoOptions
+from callmarket.bridge.studies.demo.process.database import DemoRunning, fresh_database
+from callmarket.bridge.studies.demo.process.engine_client import EngineClient, EngineFailed
 from callmarket.bridge.studies.demo.result import DemoResult
 from callmarket.bridge.studies.demo.run import run_demo
 from callmarket.bridge.studies.demo.terminal import print_result

@@ -9,9 +9,9 @@ import pytest
 
 from callmarket.bridge.studies.demo.compare import MEASURES_COMPARED, best, verdicts
 from callmarket.bridge.studies.demo.metrics import MEASURES, Metrics, jain, measure, served_share_by_bidder, waits_s
-from callmarket.bridge.studies.demo.policies import FirstComeFirstServed
-from callmarket.bridge.studies.demo.simulation import Simulation
-from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo.scenario.policies import FirstComeFirstServed
+from callmarket.bridge.studies.demo.scenario.simulation import Simulation
+from callmarket.bridge.studies.demo.scenario.workload import make_workload
 
 ROW = Metrics(
     policy="auction", value_per_token=2.0, total_value_usd=10.0, compute_usd=5.0, net_value_usd=5.0, tasks_solved=3,

@@ -1,6 +1,6 @@
 """The engine's own process, a real exchange behind two pipes.
 
-Started with `python -m callmarket.bridge.studies.demo.engine_process URL`.
+Started with `python -m callmarket.bridge.studies.demo.process.engine_process URL`.
 
 Rule of this file: it answers a batch when the batch is durable and not before, so whatever the demo has read is
 acknowledged and must survive a SIGKILL at any instant. It keeps nothing outside the exchange.
@@ -16,8 +16,8 @@ from callmarket.bridge.api.clock import ManualClock
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.bridge.market.app import open_exchange
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.studies.demo import frames
 from callmarket.bridge.studies.demo.options import SHARD_ID
+from callmarket.bridge.studies.demo.process import frames
 from callmarket.engine.state import State
 
 # What the exchange takes in one go is bounded; a longer batch of the demo goes in parts.

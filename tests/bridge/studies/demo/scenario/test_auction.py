@@ -9,15 +9,21 @@ from collections.abc import Sequence
 import pytest
 
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.studies.demo.auction import Auction
-from callmarket.bridge.studies.demo.bidders import OpenBid, agent_quotes, quest_quotes, quest_raises, worth_tokens
 from callmarket.bridge.studies.demo.result import episodes
-from callmarket.bridge.studies.demo.simulation import Simulation, slots_for
-from callmarket.bridge.studies.demo.workload import make_workload
+from callmarket.bridge.studies.demo.scenario.auction import Auction
+from callmarket.bridge.studies.demo.scenario.bidders import (
+    OpenBid,
+    agent_quotes,
+    quest_quotes,
+    quest_raises,
+    worth_tokens,
+)
+from callmarket.bridge.studies.demo.scenario.simulation import Simulation, slots_for
+from callmarket.bridge.studies.demo.scenario.workload import make_workload
 from callmarket.engine.commands import OfferSlot, PlaceBid
 from callmarket.engine.events import AwardGranted, RoundCleared, one_by_one
 from tests.bridge.studies.demo.memory_market import MemoryMarket
-from tests.bridge.studies.demo.test_policies import waiting
+from tests.bridge.studies.demo.scenario.test_policies import waiting
 
 
 def test_worth_is_what_it_brings_less_what_it_burns():

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from callmarket.bridge.studies.demo.policies import Waiting
+from callmarket.bridge.studies.demo.scenario.policies import Waiting
 
 # The worker gets half of its impact as tokens (SET-3). A bid is measured by the whole of it, so what winners pay
 # and what they earn are of one size: tokens stay scarce, and a wallet is refilled by results, not by bidding.

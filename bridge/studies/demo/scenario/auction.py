@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.studies.demo.bidders import (
+from callmarket.bridge.studies.demo.scenario.bidders import (
     REWARD_CAP_TOKENS,
     REWARD_TOKENS_PER_IMPACT,
     OpenBid,
@@ -19,9 +19,9 @@ from callmarket.bridge.studies.demo.bidders import (
     quest_quotes,
     quest_raises,
 )
-from callmarket.bridge.studies.demo.books import Books
-from callmarket.bridge.studies.demo.policies import Finished, Waiting
-from callmarket.bridge.studies.demo.workload import LEASE_US, Workload
+from callmarket.bridge.studies.demo.scenario.books import Books
+from callmarket.bridge.studies.demo.scenario.policies import Finished, Waiting
+from callmarket.bridge.studies.demo.scenario.workload import LEASE_US, Workload
 from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,

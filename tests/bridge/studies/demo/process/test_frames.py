@@ -7,7 +7,7 @@ import select
 import pytest
 
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.studies.demo import frames
+from callmarket.bridge.studies.demo.process import frames
 from callmarket.engine.commands import AmendBid, ExpireDue, Mint, PlaceBid
 from callmarket.engine.events import BidsExpired, Rejected, SweepFinished
 from callmarket.engine.reject import Reject

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from callmarket.bridge.api.errors import ExchangeError
 from callmarket.bridge.api.messages import Reply, Request
-from callmarket.bridge.studies.demo import frames
 from callmarket.bridge.studies.demo.options import SHARD_ID
+from callmarket.bridge.studies.demo.process import frames
 from callmarket.persistence.database.connections import connect
 
 STOP_TIMEOUT_S: Final = 30.0
@@ -155,9 +155,9 @@ class EngineClient:
         raise self._failure(f"row {seq} was not journaled within {JOURNALED_TIMEOUT_S:g} s")
 
     def _start(self) -> frames.Started:
-        root = Path(__file__).resolve().parents[3]
+        root = Path(__file__).resolve().parents[4]
         self._process = subprocess.Popen(  # noqa: S603 -- our own module, by our own interpreter
-            [sys.executable, "-m", "callmarket.bridge.studies.demo.engine_process", self._url],
+            [sys.executable, "-m", "callmarket.bridge.studies.demo.process.engine_process", self._url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from callmarket.bridge.studies.demo.policies import TRACTABILITY_UNKNOWN, Ending, Finished, Policy, Waiting
-from callmarket.bridge.studies.demo.workload import LEASE_US, Task, Workload
+from callmarket.bridge.studies.demo.scenario.policies import TRACTABILITY_UNKNOWN, Ending, Finished, Policy, Waiting
+from callmarket.bridge.studies.demo.scenario.workload import LEASE_US, Task, Workload
 
 CYCLE_US: Final = 5_000_000
 # Slots are as many as make the load this: in the middle of "clearly scarce, not hopeless".

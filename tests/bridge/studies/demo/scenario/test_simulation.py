@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callmarket.bridge.studies.demo.auction import Auction
-from callmarket.bridge.studies.demo.policies import (
+from callmarket.bridge.studies.demo.scenario.auction import Auction
+from callmarket.bridge.studies.demo.scenario.policies import (
     Finished,
     FirstComeFirstServed,
     Policy,
@@ -21,7 +21,7 @@ from callmarket.bridge.studies.demo.policies import (
     ShortestJobFirst,
     Waiting,
 )
-from callmarket.bridge.studies.demo.simulation import (
+from callmarket.bridge.studies.demo.scenario.simulation import (
     CYCLE_US,
     Simulation,
     bucket_tokens,
@@ -29,7 +29,7 @@ from callmarket.bridge.studies.demo.simulation import (
     occupied_us,
     slots_for,
 )
-from callmarket.bridge.studies.demo.workload import LEASE_US, Workload, make_workload
+from callmarket.bridge.studies.demo.scenario.workload import LEASE_US, Workload, make_workload
 from tests.bridge.studies.demo.memory_market import MemoryMarket
 
 

@@ -5,8 +5,13 @@ Goal: each does what its name says, so that the comparison is fair. Method: smal
 
 import pytest
 
-from callmarket.bridge.studies.demo.policies import FirstComeFirstServed, ProportionalSplit, ShortestJobFirst, Waiting
-from callmarket.bridge.studies.demo.selective import Selective
+from callmarket.bridge.studies.demo.scenario.policies import (
+    FirstComeFirstServed,
+    ProportionalSplit,
+    ShortestJobFirst,
+    Waiting,
+)
+from callmarket.bridge.studies.demo.scenario.selective import Selective
 
 
 def waiting(index: int, **fields: float) -> Waiting:

@@ -7,12 +7,12 @@ supposes a planner that knows every worth, which the market does not need.
 
 from collections.abc import Sequence
 
-from callmarket.bridge.studies.demo.bidders import worth_tokens
 from callmarket.bridge.studies.demo.metrics import Metrics, measure
 from callmarket.bridge.studies.demo.other_seeds import policies_without_prices
-from callmarket.bridge.studies.demo.policies import Finished, Policy, Waiting
-from callmarket.bridge.studies.demo.simulation import Simulation
-from callmarket.bridge.studies.demo.workload import Workload
+from callmarket.bridge.studies.demo.scenario.bidders import worth_tokens
+from callmarket.bridge.studies.demo.scenario.policies import Finished, Policy, Waiting
+from callmarket.bridge.studies.demo.scenario.simulation import Simulation
+from callmarket.bridge.studies.demo.scenario.workload import Workload
 
 
 class Selective:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.studies.demo.workload import (
+from callmarket.bridge.studies.demo.scenario.workload import (
     MINUTES_MAX,
     QUESTS,
     WORKERS_PER_QUEST,
