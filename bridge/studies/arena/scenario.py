@@ -70,8 +70,8 @@ def draw(seed: int, rounds: int, bidders: int) -> Draw:
     """Draw a stretch of the trace, and the seats that have each of its tasks.
 
     The arrivals and their sizes are real. A slot is worth to a task what the demo says it is
-    (`bridge.studies.demo.scenario.workload`): its worth times the model's real share of solved tasks, less the compute. Tasks
-    worth nothing are nobody's.
+    (`bridge.studies.demo.scenario.workload`): its worth times the model's real share of solved tasks, less the compute.
+    Tasks worth nothing are nobody's.
     """
     workload = make_workload(seed)
     random = np.random.Generator(np.random.PCG64([seed, rounds, bidders]))
