@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from callmarket.bridge.market.app import ensure_schema, open_exchange
     from callmarket.bridge.market.async_exchange import AsyncExchange
     from callmarket.bridge.market.exchange import Exchange
+    from callmarket.engine.ids import AwardId, BidId
 
     __version__: str
 
@@ -45,6 +46,8 @@ __all__ = [
     "AccessDenied",
     "AsyncClient",
     "AsyncExchange",
+    "AwardId",
+    "BidId",
     "Client",
     "Conflict",
     "Exchange",
@@ -76,6 +79,8 @@ _ERRORS = "callmarket.bridge.api.errors"
 _FROM = {
     "AsyncClient": "callmarket.bridge.client",
     "AsyncExchange": "callmarket.bridge.market.async_exchange",
+    "AwardId": "callmarket.engine.ids",
+    "BidId": "callmarket.engine.ids",
     "Client": "callmarket.bridge.client",
     "Exchange": "callmarket.bridge.market.exchange",
     "InDoubt": "callmarket.bridge.client",

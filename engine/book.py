@@ -16,8 +16,9 @@ from msgspec import Struct
 from sortedcontainers import SortedList
 
 from callmarket.engine.commands import TimeInForce
+from callmarket.engine.ids import BidId
 
-Level = dict[int, "Bid"]
+Level = dict[BidId, "Bid"]
 
 
 class Bid(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -28,7 +29,7 @@ class Bid(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     of the image.
     """
 
-    bid_id: int
+    bid_id: BidId
     market_id: str
     bidder_id: str
     task_id: str
@@ -66,7 +67,7 @@ class Book:
         """All bids, best first. O(1) a bid and lazy; the book must not change meanwhile."""
         # Nothing of this is Python while it runs, which halves a walk.
         levels = map(self._levels.__getitem__, reversed(self._prices))
-        return chain.from_iterable(map(dict[int, Bid].values, levels))
+        return chain.from_iterable(map(dict[BidId, Bid].values, levels))
 
     def add(self, bid: Bid) -> None:
         """Add a bid behind all others of its price. O(log levels)."""

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, final
 from msgspec import Meta, Struct
 
 from callmarket.engine import limits
+from callmarket.engine.ids import AwardId, BidId
 
 # Visible ASCII without spaces: survives URLs, logs, SQL and shells unharmed, and has one spelling.
 Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]
@@ -154,7 +155,7 @@ class PlaceBid(CommandBase, frozen=True, gc=False, tag="place_bid"):
 class AmendBid(CommandBase, frozen=True, gc=False, tag="amend_bid"):
     """Change an open bid. A new price takes a new place in time, even the same price; a deadline alone keeps it."""
 
-    bid_id: Identity
+    bid_id: Annotated[BidId, Meta(ge=1, le=limits.SEQ_MAX)]
     max_price_tokens: TokensPositive | None = None
     ttl_at_us: AtUs | None = None
 
@@ -163,7 +164,7 @@ class AmendBid(CommandBase, frozen=True, gc=False, tag="amend_bid"):
 class CancelBid(CommandBase, frozen=True, gc=False, tag="cancel_bid"):
     """Take back an open bid and get its hold. By its bidder or the admin."""
 
-    bid_id: Identity
+    bid_id: Annotated[BidId, Meta(ge=1, le=limits.SEQ_MAX)]
 
 
 class ClearRound(CommandBase, frozen=True, gc=False, tag="clear_round"):
@@ -181,7 +182,7 @@ class SettleAward(CommandBase, frozen=True, gc=False, tag="settle_award"):
     slot_id: Name
     actual_cost_tokens: Tokens
     actual_impact_micros: Micros
-    award_id: Identity | None = None
+    award_id: Annotated[AwardId, Meta(ge=1, le=limits.SEQ_MAX)] | None = None
     provider_id: Name = TREASURY
 
 
@@ -189,7 +190,7 @@ class VoidAward(CommandBase, frozen=True, gc=False, tag="void_award"):
     """The provider failed: release the whole hold (SET-4). By the provider, the operator or the admin."""
 
     slot_id: Name
-    award_id: Identity | None = None
+    award_id: Annotated[AwardId, Meta(ge=1, le=limits.SEQ_MAX)] | None = None
     provider_id: Name = TREASURY
 
 

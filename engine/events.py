@@ -6,14 +6,15 @@ empty is that of a row of rules 1, where these events named none, and a `provide
 where the id of a slot was enough.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
-from typing import Literal, final
+from typing import Literal, cast, final
 
 from msgspec import Struct
 
 from callmarket.engine.columns import spread
 from callmarket.engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.reject import Reject
 
 
@@ -106,7 +107,7 @@ class SlotWithdrawn(EventBase, frozen=True, gc=False, tag="slot_withdrawn"):
 class BidPlaced(EventBase, frozen=True, gc=False, tag="bid_placed"):
     """A bid is open and its `max_price_tokens` are held. `priority_seq` is its place in time."""
 
-    bid_id: int
+    bid_id: BidId
     market_id: str
     bidder_id: str
     task_id: str
@@ -120,7 +121,7 @@ class BidPlaced(EventBase, frozen=True, gc=False, tag="bid_placed"):
 class BidAmended(EventBase, frozen=True, gc=False, tag="bid_amended"):
     """An open bid has these values now; its hold is the new `max_price_tokens`."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     max_price_tokens_before: int
     max_price_tokens: int
@@ -133,7 +134,7 @@ class BidAmended(EventBase, frozen=True, gc=False, tag="bid_amended"):
 class BidCancelled(EventBase, frozen=True, gc=False, tag="bid_cancelled"):
     """An open bid was taken back and its hold released."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     released_tokens: int
     market_id: str = ""
@@ -144,7 +145,7 @@ class BidsLost(EventBase, frozen=True, gc=False, tag="bids_lost"):
 
     market_id: str
     round_no: int
-    bid_ids: tuple[int, ...]
+    bid_ids: tuple[BidId, ...]
     bidder_ids: tuple[str, ...]
     released_tokens: tuple[int, ...]
 
@@ -152,7 +153,7 @@ class BidsLost(EventBase, frozen=True, gc=False, tag="bids_lost"):
 class BidsExpired(EventBase, frozen=True, gc=False, tag="bids_expired"):
     """These bids are past their deadline; their holds are released. The three tuples run in parallel."""
 
-    bid_ids: tuple[int, ...]
+    bid_ids: tuple[BidId, ...]
     bidder_ids: tuple[str, ...]
     released_tokens: tuple[int, ...]
 
@@ -163,11 +164,11 @@ class AwardGranted(EventBase, frozen=True, gc=False, tag="award_granted"):
     A row of its own only under rules 1 and 2; from rules 3 on it is one of those that `AwardsGranted` says together.
     """
 
-    award_id: int
+    award_id: AwardId
     market_id: str
     round_no: int
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     task_id: str
     runner_up_task_id: str | None
@@ -188,11 +189,11 @@ class AwardsGranted(EventBase, frozen=True, gc=False, tag="awards_granted"):
 
     market_id: str
     round_no: int
-    first_award_id: int
+    first_award_id: AwardId
     runner_up_task_id: str | None
     slot_started_at_us: int
     slot_ids: tuple[str, ...]
-    bid_ids: tuple[int, ...]
+    bid_ids: tuple[BidId, ...]
     bidder_ids: tuple[str, ...]
     task_ids: tuple[str, ...]
     premiums_tokens: tuple[int, ...]
@@ -202,9 +203,9 @@ class AwardsGranted(EventBase, frozen=True, gc=False, tag="awards_granted"):
     leases_until_us: tuple[int, ...]
 
     @property
-    def award_ids(self) -> range:
+    def award_ids(self) -> Sequence[AwardId]:
         """The ids of the awards."""
-        return range(self.first_award_id, self.first_award_id + len(self.bid_ids))
+        return cast(Sequence[AwardId], range(self.first_award_id, self.first_award_id + len(self.bid_ids)))
 
     def each(self) -> Iterator[AwardGranted]:
         """The awards one by one."""
@@ -233,7 +234,7 @@ class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
     bids_open: int
     awards_granted: int
     clearing_price_tokens: int | None
-    best_rejected_bid_id: int | None
+    best_rejected_bid_id: BidId | None
     bids_visited: int
     losers_remaining: int
     next_reserve_tokens: int | None = None
@@ -242,9 +243,9 @@ class RoundCleared(EventBase, frozen=True, gc=False, tag="round_cleared"):
 class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):
     """The work is done and the hold ended; the price moves by the `TransferPosted` that follows, if it is not 0."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     price_tokens: int
     actual_cost_tokens: int
@@ -257,9 +258,9 @@ class AwardSettled(EventBase, frozen=True, gc=False, tag="award_settled"):
 class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
     """The provider failed; the whole hold is released and the task may bid again (SET-4)."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     released_tokens: int
     market_id: str = ""
@@ -269,9 +270,9 @@ class AwardVoided(EventBase, frozen=True, gc=False, tag="award_voided"):
 class AwardLapsed(EventBase, frozen=True, gc=False, tag="award_lapsed"):
     """Nobody settled in time. `charged_tokens` move by the `TransferPosted` that follows, if not 0 (SET-5)."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     price_tokens: int
     charged_tokens: int

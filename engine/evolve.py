@@ -44,6 +44,7 @@ from callmarket.engine.events import (
     TransferPosted,
 )
 from callmarket.engine.holds import Binding, HoldKey, NamedHold
+from callmarket.engine.ids import NO_AWARD, AwardId, BidId
 from callmarket.engine.ledger import earning_of
 from callmarket.engine.market import LosingRound, Market
 from callmarket.engine.reasons import is_earning
@@ -158,7 +159,7 @@ def _bid_amended(state: State, event: BidAmended) -> None:
         book.add(bid)
 
 
-def _bid_ended(state: State, bid_id: int) -> None:
+def _bid_ended(state: State, bid_id: BidId) -> None:
     bid = _take_out(state, bid_id)
     state.ledger.release(bid.bidder_id, bid.max_price_tokens)
 
@@ -180,7 +181,7 @@ def _discard_deadlines(state: State, bids: Sequence[Bid]) -> None:
     state.bid_deadlines.discard_all(list(map(_TTL, due)), list(map(_BID, due)))
 
 
-def _take_out(state: State, bid_id: int) -> Bid:
+def _take_out(state: State, bid_id: BidId) -> Bid:
     """Remove a bid from everything but the ledger, where its hold ends or becomes the award's."""
     bid = state.bids.pop(bid_id)
     market = state.markets[bid.market_id]
@@ -277,7 +278,7 @@ def _award_settled(state: State, event: AwardSettled) -> None:
     _award_ended(state, event.award_id, "settled")
 
 
-def _award_ended(state: State, award_id: int, status: SlotStatus) -> None:
+def _award_ended(state: State, award_id: AwardId, status: SlotStatus) -> None:
     award = state.awards.pop(award_id)
     del state.awards_by_bid[award.bid_id]
     state.award_leases.discard(award.lease_until_us, award_id)
@@ -311,7 +312,7 @@ def _slot_offered(state: State, event: SlotOffered) -> None:
         reserve_price_tokens=event.reserve_price_tokens,
         provider_id=event.provider_id,
         lease_us=event.lease_us,
-        award_id=0,
+        award_id=NO_AWARD,
         winner_id="",
     )
     state.slots[key] = slot

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from callmarket.engine.book import Bid, Book
 from callmarket.engine.events import MarketOpened
+from callmarket.engine.ids import AwardId
 from callmarket.engine.slots import Offers
 
 _BIDDER: Final = attrgetter("bidder_id")
@@ -69,7 +70,7 @@ class Market:
         self.reward_day = 0
         self.rewarded_tokens: dict[str, int] = {}
         # Task key -> its live award (BID-6).
-        self.tasks_awarded: dict[str, int] = {}
+        self.tasks_awarded: dict[str, AwardId] = {}
         # The task key of a bid. Asked for each bid that a call visits, so the usual answer costs no Python call.
         self.task_of: Callable[[Bid], str] = (
             attrgetter("task_id")

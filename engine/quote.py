@@ -17,14 +17,12 @@ from callmarket.engine.commands import AmendBid, Entry, PlaceBid
 from callmarket.engine.decide.bids import amend, end_of, place
 from callmarket.engine.decide.rounds import eligible, matched
 from callmarket.engine.events import Rejected
+from callmarket.engine.ids import NO_BID, BidId
 from callmarket.engine.limits import BIDS_PER_MARKET_MAX, TOKENS_MAX
 from callmarket.engine.market import Market
 from callmarket.engine.reject import Reject
 from callmarket.engine.slots import Slot
 from callmarket.engine.state import State
-
-# The bid that is asked about has an id that no bid has, and stands behind all others of its price.
-_BID_ID = 0
 
 
 class Quote(Struct, frozen=True):
@@ -45,7 +43,7 @@ class Quote(Struct, frozen=True):
     rank: int | None
     bids_ahead: int
     slots_available: int
-    replaces_bid_id: int | None
+    replaces_bid_id: BidId | None
     clearing_price_tokens: int | None
     clearing_price_without_tokens: int | None
     winning_price_tokens: int | None
@@ -163,7 +161,8 @@ def _is_of_price(refusal: Rejected | None) -> bool:
 
 def _as_if_placed(state: State, market: Market, bidder_id: str, task_id: str, max_price_tokens: int) -> Bid:
     return Bid(
-        bid_id=_BID_ID,
+        # Behind all others of its price, with an id that no bid has.
+        bid_id=NO_BID,
         market_id=market.rules.market_id,
         bidder_id=bidder_id,
         task_id=task_id,

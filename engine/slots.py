@@ -10,6 +10,7 @@ from typing import Final, final
 from msgspec import Struct
 
 from callmarket.engine.events import SlotStatus
+from callmarket.engine.ids import AwardId, BidId
 
 SlotKey = tuple[str, str]
 """What names a slot: its provider, and its id, which is the provider's to choose (SLT-1)."""
@@ -29,7 +30,7 @@ class Slot(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     reserve_price_tokens: int
     provider_id: str
     lease_us: int
-    award_id: int
+    award_id: AwardId
     winner_id: str
 
     @property
@@ -45,10 +46,10 @@ class Award(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_field
     Its fields in order are its row of the image.
     """
 
-    award_id: int
+    award_id: AwardId
     market_id: str
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     task_id: str
     price_tokens: int

@@ -10,6 +10,7 @@ from callmarket.engine.book import Bid, Book
 from callmarket.engine.commands import ISSUANCE, TimeInForce
 from callmarket.engine.deadlines import Deadlines
 from callmarket.engine.holds import NamedHolds
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.ledger import Ledger
 from callmarket.engine.market import LosingRound, Market
 from callmarket.engine.receipts import Receipts
@@ -47,7 +48,7 @@ class State:
         self.ledger = Ledger()
         self.markets: dict[str, Market] = {}
         # Every bid with a hold and no award: open, or lost and still to be released.
-        self.bids: dict[int, Bid] = {}
+        self.bids: dict[BidId, Bid] = {}
         # The last id given: a bid that is not here and not above this has ended, or was lost (HST-1).
         self.bids_placed = 0
         self.bid_deadlines = Deadlines()
@@ -56,9 +57,9 @@ class State:
         # Live slots, and the latest ended ones; `slots_ended` names those, oldest first.
         self.slots: dict[SlotKey, Slot] = {}
         self.slots_ended: OrderedDict[SlotKey, None] = OrderedDict()
-        self.awards: dict[int, Award] = {}
+        self.awards: dict[AwardId, Award] = {}
         # The same by the bid that won.
-        self.awards_by_bid: dict[int, Award] = {}
+        self.awards_by_bid: dict[BidId, Award] = {}
         self.awards_granted = 0
         self.award_leases = Deadlines()
         self.holds = NamedHolds()

@@ -71,6 +71,7 @@ from callmarket.bridge.cli.studies.economy import economy
 from callmarket.bridge.config import FILE_VARIABLE, with_changes
 from callmarket.bridge.market.app import database_url, insist_on_assertions
 from callmarket.bridge.studies.demo.options import MINUTES_MAX, SEED, DemoOptions
+from callmarket.engine.ids import BidId
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence import queries
 from callmarket.persistence.database.connections import connect
@@ -245,7 +246,7 @@ def why(
 ) -> None:
     """Say why a bid won or lost."""
     with connected(url) as (connection, shard_id):
-        found = queries.outcome(connection, shard_id, bid)
+        found = queries.outcome(connection, shard_id, BidId(bid))
     if found is None:
         fail(f"no bid {bid}", EXIT_WRONG)
     show(found, as_json, lambda: tables.outcome(found))

@@ -9,6 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Self
 
 from callmarket.bridge.api.errors import ExchangeError
+from callmarket.engine.ids import NO_AWARD, AwardId
 
 if TYPE_CHECKING:
     from callmarket.bridge.feed.broker import Broker
@@ -21,13 +22,13 @@ class AwardWaiter:
         """Notice what comes after row `seq`."""
         self.bidder_id: Final = bidder_id
         self._broker: Final = broker
-        self._latest_award_id = 0
+        self._latest_award_id = NO_AWARD
         self._seq = seq
         self._over: ExchangeError | None = None
         self._look_again = False
         self._waiter: asyncio.Future[None] | None = None
 
-    async def wait(self, after_award_id: int, timeout_s: float) -> bool:
+    async def wait(self, after_award_id: AwardId, timeout_s: float) -> bool:
         """Whether an award with a greater id is durable now, so that it pays to read again; False: the time is up.
 
         Raises `Unavailable` if this process leads no longer, or whatever else it was ended with.
@@ -50,7 +51,7 @@ class AwardWaiter:
         return True
 
     @property
-    def latest_award_id(self) -> int:
+    def latest_award_id(self) -> AwardId:
         """The last award that was noticed; 0 before. Ask before reading, so that none falls between."""
         return self._latest_award_id
 
@@ -73,7 +74,7 @@ class AwardWaiter:
 
     # --- for the broker ----------------------------------------------------------------------------------------
 
-    def notice(self, award_id: int, seq: int) -> None:
+    def notice(self, award_id: AwardId, seq: int) -> None:
         """This award of the bidder is durable, granted by row `seq`. O(1)."""
         self._latest_award_id = award_id
         self._seq = seq

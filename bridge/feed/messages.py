@@ -20,6 +20,7 @@ from typing import Literal
 from msgspec import Struct
 
 from callmarket.engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
+from callmarket.engine.ids import AwardId, BidId
 
 Kind = Literal["round", "award", "bid", "slot", "market", "watermark"]
 """What a reader may choose by: the first word of a message's `type`."""
@@ -50,11 +51,11 @@ class RoundMessage(MessageBase, frozen=True, tag="round"):
 class AwardGrantedMessage(MessageBase, frozen=True, tag="award.granted"):
     """A bid won a slot: both have left the book."""
 
-    award_id: int
+    award_id: AwardId
     market_id: str
     round_no: int
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     task_id: str
     runner_up_task_id: str | None
@@ -67,9 +68,9 @@ class AwardGrantedMessage(MessageBase, frozen=True, tag="award.granted"):
 class AwardSettledMessage(MessageBase, frozen=True, tag="award.settled"):
     """The work is done and paid."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     price_tokens: int
     actual_cost_tokens: int
@@ -82,9 +83,9 @@ class AwardSettledMessage(MessageBase, frozen=True, tag="award.settled"):
 class AwardVoidedMessage(MessageBase, frozen=True, tag="award.voided"):
     """The provider failed; the task may bid again."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     market_id: str | None = None
     provider_id: str | None = None
@@ -93,9 +94,9 @@ class AwardVoidedMessage(MessageBase, frozen=True, tag="award.voided"):
 class AwardLapsedMessage(MessageBase, frozen=True, tag="award.lapsed"):
     """Nobody settled in time."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     price_tokens: int
     charged_tokens: int
@@ -106,7 +107,7 @@ class AwardLapsedMessage(MessageBase, frozen=True, tag="award.lapsed"):
 class BidPlacedMessage(MessageBase, frozen=True, tag="bid.placed"):
     """A bid is in the book; among those of its price it stands by `priority_seq`."""
 
-    bid_id: int
+    bid_id: BidId
     market_id: str
     bidder_id: str
     task_id: str
@@ -119,7 +120,7 @@ class BidPlacedMessage(MessageBase, frozen=True, tag="bid.placed"):
 class BidAmendedMessage(MessageBase, frozen=True, tag="bid.amended"):
     """A bid in the book has these values now."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     max_price_tokens: int
     ttl_at: datetime | None
@@ -130,7 +131,7 @@ class BidAmendedMessage(MessageBase, frozen=True, tag="bid.amended"):
 class BidCancelledMessage(MessageBase, frozen=True, tag="bid.cancelled"):
     """A bid was taken back."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     market_id: str | None = None
 
@@ -138,7 +139,7 @@ class BidCancelledMessage(MessageBase, frozen=True, tag="bid.cancelled"):
 class EndedBid(Struct, frozen=True):
     """One of the bids that ended together."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
 
 

@@ -36,6 +36,7 @@ from callmarket.bridge.server.fairness.reading import ReadMarket
 from callmarket.bridge.server.fairness.shares import Share, Shares
 from callmarket.bridge.server.problems import problem_of
 from callmarket.bridge.server.requests.caller import Caller
+from callmarket.engine.ids import NO_AWARD
 
 T = TypeVar("T")
 
@@ -151,7 +152,7 @@ class Service:
             self.node.feed.awards_of(question.bidder_id) as watch,
             self.long_requests.while_key_works(caller.principal, leave),
         ):
-            seen_award_id = 0
+            seen_award_id = NO_AWARD
             caller.seen.note(watch.seq)
             page = await self.market.ask(question)
             while not question.is_there(page) and await watch.wait(seen_award_id, until_s - loop.time()):

@@ -8,6 +8,7 @@ from callmarket.engine.commands import Entry, SettleAward, VoidAward
 from callmarket.engine.decide.refusals import refused
 from callmarket.engine.decide.slots import ENDED_AS, may_settle, may_supply
 from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, Event, Events, TransferPosted
+from callmarket.engine.ids import AwardId
 from callmarket.engine.ledger import Ledger
 from callmarket.engine.reject import Reject
 from callmarket.engine.slots import Award, Slot
@@ -95,7 +96,7 @@ def lapsed(state: State, awards: list[Award]) -> list[Event]:
     return events
 
 
-def _refuse_end(state: State, entry: Entry, slot: Slot, award_id: int | None) -> Events | None:
+def _refuse_end(state: State, entry: Entry, slot: Slot, award_id: AwardId | None) -> Events | None:
     if award_id is not None and award_id != slot.award_id:
         return refused(Reject.AWARD_STALE, "award_id", award_id, slot.award_id)
     if slot.status != "awarded":
@@ -129,7 +130,7 @@ class _Postings:
         self._balances: dict[str, int] = {}
         self._transfers_posted = ledger.transfers_posted
 
-    def post(self, debit_id: str, credit_id: str, tokens: int, reason: str, award_id: int) -> None:
+    def post(self, debit_id: str, credit_id: str, tokens: int, reason: str, award_id: AwardId) -> None:
         """Add a transfer, unless there is nothing to move: no tokens, or a provider that won its own slot."""
         if tokens == 0 or debit_id == credit_id:
             return

@@ -10,6 +10,7 @@ from callmarket.engine.book import Bid
 from callmarket.engine.commands import ADMIN, AmendBid, CancelBid, Entry, PlaceBid
 from callmarket.engine.decide.refusals import refused
 from callmarket.engine.events import BidAmended, BidCancelled, BidPlaced, Events
+from callmarket.engine.ids import BidId
 from callmarket.engine.reject import Reject
 from callmarket.engine.slots import Award
 from callmarket.engine.state import State
@@ -46,7 +47,7 @@ def place(state: State, entry: Entry, command: PlaceBid) -> Events:
         # By position: this is the hot path, and keywords cost it a tenth.
         # The names are those that the market and the account have: one string for all bids, which compares at once.
         BidPlaced(
-            state.bids_placed + 1,
+            BidId(state.bids_placed + 1),
             market.market_id,
             account.account_id,
             command.task_id,
@@ -129,6 +130,6 @@ def end_of(state: State, bid: Bid, now_us: int) -> Reject | None:
     return Reject.BID_LOST if lost else None
 
 
-def _refuse_absent(state: State, bid_id: int) -> Events:
+def _refuse_absent(state: State, bid_id: BidId) -> Events:
     reason = Reject.BID_CLOSED if bid_id <= state.bids_placed else Reject.BID_UNKNOWN
     return refused(reason, "bid_id", bid_id, state.bids_placed)

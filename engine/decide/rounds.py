@@ -15,6 +15,7 @@ from callmarket.engine.columns import said_once
 from callmarket.engine.commands import OPERATOR, ClearRound, Entry
 from callmarket.engine.decide.refusals import is_staff, refused
 from callmarket.engine.events import AwardsGranted, BidsExpired, BidsLost, Event, Events, RoundCleared
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.market import Market
 from callmarket.engine.reject import Reject
 from callmarket.engine.slots import Slot
@@ -90,7 +91,7 @@ def expired(bids: Sequence[Bid]) -> BidsExpired:
     return BidsExpired(*_releases(bids))
 
 
-def _releases(bids: Sequence[Bid]) -> tuple[tuple[int, ...], tuple[str, ...], tuple[int, ...]]:
+def _releases(bids: Sequence[Bid]) -> tuple[tuple[BidId, ...], tuple[str, ...], tuple[int, ...]]:
     return (
         tuple([bid.bid_id for bid in bids]),
         tuple([bid.bidder_id for bid in bids]),
@@ -110,7 +111,7 @@ def _awards(state: State, entry: Entry, market: Market, result: Match, slots: Se
     return AwardsGranted(
         market_id=market.market_id,
         round_no=market.rounds_called + 1,
-        first_award_id=state.awards_granted + 1,
+        first_award_id=AwardId(state.awards_granted + 1),
         runner_up_task_id=result.best_rejected.task_id if result.best_rejected else None,
         slot_started_at_us=entry.at_us,
         slot_ids=tuple(map(_SLOT, sold)),

@@ -14,6 +14,7 @@ from callmarket.engine.decide.awards import lapsed
 from callmarket.engine.decide.refusals import is_staff, refused
 from callmarket.engine.decide.rounds import expired, released
 from callmarket.engine.events import BidsLost, Event, Events, SweepFinished
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.reject import Reject
 from callmarket.engine.state import State
 
@@ -27,7 +28,7 @@ def expire_due(state: State, entry: Entry) -> Events:
     losers_left = sum(len(losing.book) for losing in state.unreleased_losers.values()) - losers
     # One more than there is room for, here and below, tells whether more is due.
     award_ids = list(islice(state.award_leases.due(entry.at_us), items_max - losers + 1))
-    awards = [state.awards[award_id] for award_id in award_ids[: items_max - losers]]
+    awards = [state.awards[AwardId(award_id)] for award_id in award_ids[: items_max - losers]]
     room = items_max - losers - len(awards)
     bids = [] if losers_left else list(islice(_open_bids_due(state, entry.at_us), room + 1))
     past = bids[:room]
@@ -48,7 +49,7 @@ def expire_due(state: State, entry: Entry) -> Events:
 def _open_bids_due(state: State, now_us: int) -> Iterator[Bid]:
     """Bids past their deadline, without the losers that this very sweep releases."""
     for bid_id in state.bid_deadlines.due(now_us):
-        bid = state.bids[bid_id]
+        bid = state.bids[BidId(bid_id)]
         if not state.markets[bid.market_id].lost_round(bid):
             yield bid
 

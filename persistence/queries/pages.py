@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from callmarket.engine.events import HoldStatus, SlotStatus
+from callmarket.engine.ids import BidId
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.database.row_factories import row_of
 from callmarket.persistence.queries.rows import (
@@ -58,7 +59,7 @@ def market_exists(connection: "psycopg.Connection", shard_id: int, market_id: st
     return connection.execute(query, (shard_id, market_id)).fetchone() is not None
 
 
-def bid(connection: "psycopg.Connection", shard_id: int, bid_id: int) -> BidRow | None:
+def bid(connection: "psycopg.Connection", shard_id: int, bid_id: BidId) -> BidRow | None:
     """One bid, None if there is none of this id."""
     query = f"SELECT {_BID} FROM compute_auction_bids WHERE shard_id = %(shard)s AND id = %(bid)s"  # noqa: S608
     rows = _rows(connection, BidRow, query, {"shard": shard_id, "bid": bid_id})

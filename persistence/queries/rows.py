@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from callmarket.engine.events import HoldStatus, SlotStatus
+from callmarket.engine.ids import AwardId, BidId
 
 BidStatus = Literal["open", "won", "lost", "expired", "cancelled", "settled", "voided", "lapsed"]
 
@@ -19,7 +20,7 @@ AwardStatus = Literal["awarded", "settled", "voided", "lapsed"]
 class BookBid(Struct, frozen=True):
     """A bid in the book."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     task_id: str
     max_price_tokens: int
@@ -52,7 +53,7 @@ class RoundRow(Struct, frozen=True):
 class TopWinRow(Struct, frozen=True):
     """A winning bid beside what came of it."""
 
-    award_id: int
+    award_id: AwardId
     bidder_id: str
     winning_task_id: str
     bid_tokens: int
@@ -91,7 +92,7 @@ class Stats(Struct, frozen=True):
 class OutcomeRow(Struct, frozen=True):
     """Where a bid stands, and why, in words."""
 
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     market_id: str
     task_id: str
@@ -105,7 +106,7 @@ class OutcomeRow(Struct, frozen=True):
 class BidRow(Struct, frozen=True):
     """A bid and where it stands. One that has lost stays `open` here until a sweep has released its tokens."""
 
-    bid_id: int
+    bid_id: BidId
     market_id: str
     bidder_id: str
     task_id: str
@@ -117,17 +118,17 @@ class BidRow(Struct, frozen=True):
     placed_at: datetime
     closed_at: datetime | None
     round_no: int | None
-    award_id: int | None
+    award_id: AwardId | None
 
 
 class AwardRow(Struct, frozen=True):
     """An award and how it ended."""
 
-    award_id: int
+    award_id: AwardId
     market_id: str
     round_no: int
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     provider_id: str
     task_id: str
@@ -154,7 +155,7 @@ class SlotRow(Struct, frozen=True):
     available_at: datetime
     reserve_price_tokens: int
     lease: timedelta
-    award_id: int | None
+    award_id: AwardId | None
 
 
 class WalletRow(Struct, frozen=True):

@@ -7,6 +7,7 @@ otherwise.
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from callmarket.engine.ids import BidId
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.database.row_factories import row_of
 from callmarket.persistence.queries.pages import MOVEMENT, WALLET, wallet_of
@@ -138,7 +139,7 @@ def stats(
     )
 
 
-def outcome(connection: "psycopg.Connection", shard_id: int, bid_id: int) -> OutcomeRow | None:
+def outcome(connection: "psycopg.Connection", shard_id: int, bid_id: BidId) -> OutcomeRow | None:
     """Why a bid won or lost, None if there is no such bid."""
     query = """SELECT bid_id, bidder_id, market_id, task_id, max_price_tokens, status, round_no, clearing_price_tokens,
           reason FROM bid_outcomes WHERE shard_id = %s AND bid_id = %s"""

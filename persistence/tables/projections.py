@@ -43,6 +43,7 @@ from callmarket.engine.events import (
     TransferPosted,
     one_by_one,
 )
+from callmarket.engine.ids import BidId
 from callmarket.engine.ledger import LedgerKind
 from callmarket.engine.reasons import SALES
 from callmarket.persistence.tables.hold_rows import HoldRows
@@ -262,7 +263,7 @@ class Changes:
         )
         self._account(event.bidder_id).held += event.max_price_tokens
 
-    def _bid(self, bid_id: int) -> BidRow | BidChange:
+    def _bid(self, bid_id: BidId) -> BidRow | BidChange:
         bid = self.bids.get(bid_id) or self.bids_changed.get(bid_id)
         if bid is None:
             bid = self.bids_changed[bid_id] = BidChange(bid_id)
@@ -278,7 +279,7 @@ class Changes:
             bid.ttl_at = event.ttl_at_us - POSTGRES_EPOCH_US
         self._hold(event.bidder_id, event.max_price_tokens - event.max_price_tokens_before)
 
-    def _close_bid(self, bid_id: int, status: str) -> BidRow | BidChange:
+    def _close_bid(self, bid_id: BidId, status: str) -> BidRow | BidChange:
         bid = self._bid(bid_id)
         bid.status = status
         bid.closed_at = self._at

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from callmarket.engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
 from callmarket.engine.events import HoldStatus, SlotStatus
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.ledger import LedgerKind
 
 # From 1970 to 2000, where PostgreSQL counts from.
@@ -50,7 +51,7 @@ class SlotRow(Struct, gc=False):
     lease_us: int
     offer_seq: int
     status: SlotStatus
-    award_id: int | None
+    award_id: AwardId | None
     seq: int
 
 
@@ -60,7 +61,7 @@ class SlotChange(Struct, gc=False):
     slot_id: str
     provider_id: str
     status: SlotStatus | None = None
-    award_id: int | None = None
+    award_id: AwardId | None = None
     seq: int = 0
 
 
@@ -90,7 +91,7 @@ class BidRow(Struct, gc=False):
     closed_at: int | None
     closed_seq: int | None
     round_no: int | None
-    award_id: int | None
+    award_id: AwardId | None
     seq: int
 
 
@@ -105,7 +106,7 @@ class BidChange(Struct, gc=False):
     closed_at: int | None = None
     closed_seq: int | None = None
     round_no: int | None = None
-    award_id: int | None = None
+    award_id: AwardId | None = None
     seq: int = 0
 
 
@@ -119,7 +120,7 @@ class RoundRow(Struct, gc=False):
     bids_open: int
     awards_granted: int
     clearing_price_tokens: int | None
-    best_rejected_bid_id: int | None
+    best_rejected_bid_id: BidId | None
     bids_visited: int
     losers_remaining: int
     next_reserve_tokens: int | None
@@ -129,11 +130,11 @@ class RoundRow(Struct, gc=False):
 class AwardRow(Struct, gc=False):
     """An award."""
 
-    award_id: int
+    award_id: AwardId
     market_id: str
     round_no: int
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     provider_id: str
     clearing_price_tokens: int
@@ -154,7 +155,7 @@ class AwardRow(Struct, gc=False):
 class AwardChange(Struct, gc=False):
     """How an award ended."""
 
-    award_id: int
+    award_id: AwardId
     slot_finished_at: int | None = None
     status: str | None = None
     charged_tokens: int | None = None

@@ -14,6 +14,7 @@ from callmarket.bridge.api.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
 from callmarket.bridge.api.units import Number
 from callmarket.engine import limits
 from callmarket.engine.commands import Memo, Name, Reason, Reference, Tokens, TokensPositive
+from callmarket.engine.ids import AwardId, BidId
 
 # How times are written, for who has written one in another way.
 AN_INSTANT: Final = "ISO 8601 with a time zone, as 2026-01-31T12:00:00Z"
@@ -39,7 +40,7 @@ NewAccountName = Annotated[
         description="Visible ASCII without spaces and without `/`. Not `*` or `~`: all, and oneself.",
     ),
 ]
-Number1 = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
+WhichBid = Annotated[BidId, Meta(ge=1, le=limits.SEQ_MAX)]
 
 ActingAccount = Annotated[str, Acting]
 """Whose request it is. Over HTTP the key says so, or the header `Callmarket-Account` where it has several accounts."""
@@ -73,7 +74,7 @@ Price = Annotated[TokensPositive, Meta(description="The most that is paid, and w
 Deadline = Annotated[datetime, Meta(tz=True, description="Until when the bid stands, ISO 8601 with a time zone.")]
 Sum = Annotated[TokensPositive, Meta(description="Whole tokens.")]
 Cost = Annotated[Tokens, Meta(description="What the work cost, for the record: the price is paid.")]
-AwardId = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX, description="Which award; else the slot's present one.")]
+WhichAward = Annotated[AwardId, Meta(ge=1, le=limits.SEQ_MAX, description="Which award; else the slot's present one.")]
 Why = Annotated[Reason, Meta(description="What for, in parts: `grant:initial`, `earn:review`.")]
 ReferenceKind = Annotated[Reference, Meta(description="What kind of thing it is for, as `artifact`.")]
 ReferenceName = Annotated[Reference, Meta(description="Which one; an `earn:*` is paid once for each.")]

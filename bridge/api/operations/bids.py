@@ -18,11 +18,11 @@ from callmarket.bridge.api.contract.fields import (
     Deadline,
     Limit,
     Named,
-    Number1,
     Order,
     PathName,
     Price,
     Value,
+    WhichBid,
 )
 from callmarket.bridge.api.contract.operation import Command, Submit, Workflow, operation
 from callmarket.bridge.api.contract.pages import numbered, page_of
@@ -35,6 +35,7 @@ from callmarket.bridge.api.units import datetime_of
 from callmarket.engine import commands
 from callmarket.engine.commands import ADMIN, TimeInForce
 from callmarket.engine.events import BidAmended, BidPlaced
+from callmarket.engine.ids import BidId
 from callmarket.persistence import queries
 from callmarket.persistence.queries import BidRow, BidStatus, OutcomeRow
 
@@ -44,7 +45,7 @@ __all__ = ["AmendedBid", "BidDetail", "BidRow", "BidStatus", "Outcome", "PlacedB
 class PlacedBid(Struct, frozen=True):
     """A bid is open and its price is held."""
 
-    bid_id: int
+    bid_id: BidId
     held_tokens: int
     stamp: Stamp
 
@@ -52,7 +53,7 @@ class PlacedBid(Struct, frozen=True):
 class AmendedBid(Struct, frozen=True):
     """An open bid has these values now."""
 
-    bid_id: int
+    bid_id: BidId
     max_price_tokens: int
     ttl_at: datetime | None
     stamp: Stamp
@@ -103,7 +104,7 @@ def place_bid(
 
 @operation("PATCH", "/bids/{bid_id}", "Bids", "Amend a bid", problems=(402,))
 def amend_bid(
-    bid_id: Number1,
+    bid_id: WhichBid,
     *,
     max_price_tokens: Price | None = None,
     ttl_at: Deadline | None = None,
@@ -115,7 +116,7 @@ def amend_bid(
 
 
 @operation("DELETE", "/bids/{bid_id}", "Bids", "Cancel a bid")
-def cancel_bid(bid_id: Number1, *, command_id: str = "") -> Command[Stamp]:
+def cancel_bid(bid_id: WhichBid, *, command_id: str = "") -> Command[Stamp]:
     """Take back an open bid and get its hold back."""
     return Command(request(ADMIN, commands.CancelBid(bid_id), command_id), stamp)
 
@@ -142,7 +143,7 @@ def bids(
 
 
 @operation("GET", "/bids/{bid_id}", "Bids", "Look at a bid")
-def bid(bid_id: Number1) -> TableQuery[BidDetail]:
+def bid(bid_id: WhichBid) -> TableQuery[BidDetail]:
     """A bid and where it stands. Raises `NotFound` if there is no such bid."""
     check_id("bid_id", bid_id)
 
@@ -156,7 +157,7 @@ def bid(bid_id: Number1) -> TableQuery[BidDetail]:
 
 
 @operation("GET", "/bids/{bid_id}/why", "Bids", "Why it won or lost")
-def why(bid_id: Number1) -> TableQuery[Outcome]:
+def why(bid_id: WhichBid) -> TableQuery[Outcome]:
     """Why a bid won or lost, in words. Raises `NotFound` if there is no such bid."""
     check_id("bid_id", bid_id)
 

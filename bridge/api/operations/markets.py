@@ -34,6 +34,7 @@ from callmarket.engine.commands import (
     Tokens,
     TokensPositive,
 )
+from callmarket.engine.ids import BidId
 from callmarket.engine.market import Market
 from callmarket.engine.reject import Reject
 from callmarket.engine.state import State
@@ -127,7 +128,7 @@ class Quote(Struct, frozen=True):
     rank: int | None
     bids_ahead: int
     slots_available: int
-    replaces_bid_id: int | None
+    replaces_bid_id: BidId | None
     clearing_price_tokens: int | None
     clearing_price_without_tokens: int | None
     winning_price_tokens: int | None

@@ -25,6 +25,7 @@ from callmarket.bridge.api.units import datetime_of, duration_of
 from callmarket.engine import commands
 from callmarket.engine.commands import OPERATOR
 from callmarket.engine.events import AwardGranted, Event, RoundCleared, SweepFinished, one_by_one
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.persistence import queries
 from callmarket.persistence.queries import Candle, RoundRow, Stats
 
@@ -43,9 +44,9 @@ INTERVAL_US_MAX: Final = 36_525 * 86_400_000_000
 class Award(Struct, frozen=True, gc=False):
     """A right to a slot. `award_id` is the fencing token: name it when settling."""
 
-    award_id: int
+    award_id: AwardId
     slot_id: str
-    bid_id: int
+    bid_id: BidId
     bidder_id: str
     task_id: str
     price_tokens: int

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from callmarket.bridge.api import units
 from callmarket.bridge.api.checks import check_limit, check_name, check_one_of
 from callmarket.bridge.api.contract.declaration import Acting
-from callmarket.bridge.api.contract.fields import After, AwardId, Cost, Impact, Lease, Limit, PathName
+from callmarket.bridge.api.contract.fields import After, Cost, Impact, Lease, Limit, PathName, WhichAward
 from callmarket.bridge.api.contract.operation import Command, operation
 from callmarket.bridge.api.contract.pages import cursor, names_after, page_of, two_names
 from callmarket.bridge.api.contract.queries import (
@@ -34,6 +34,7 @@ from callmarket.bridge.api.units import datetime_of, duration_of, number_of
 from callmarket.engine import commands
 from callmarket.engine.commands import OPERATOR, Tokens
 from callmarket.engine.events import AwardSettled, AwardVoided, SlotStatus
+from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.slots import Slot
 from callmarket.engine.state import State
 from callmarket.persistence import queries
@@ -45,8 +46,8 @@ __all__ = ["Settled", "SlotRow", "Voided"]
 class Settled(Struct, frozen=True):
     """An award is paid."""
 
-    award_id: int
-    bid_id: int
+    award_id: AwardId
+    bid_id: BidId
     price_tokens: int
     actual_cost_tokens: int
     actual_impact: float
@@ -62,8 +63,8 @@ class Settled(Struct, frozen=True):
 class Voided(Struct, frozen=True):
     """An award is void and its whole hold is back."""
 
-    award_id: int
-    bid_id: int
+    award_id: AwardId
+    bid_id: BidId
     released_tokens: int
     stamp: Stamp
 
@@ -109,7 +110,7 @@ def settle(
     actual_impact: Impact,
     *,
     provider_id: PathName = OWN,
-    award_id: AwardId | None = None,
+    award_id: WhichAward | None = None,
     command_id: str = "",
 ) -> Command[Settled]:
     """Report the work of an award done: the price of the award is captured, cost and impact are recorded.
@@ -124,7 +125,7 @@ def settle(
 
 @operation("POST", "/slots/{provider_id}/{slot_id}/void", "Slots", "Void an award")
 def void(
-    slot_id: PathName, *, provider_id: PathName = OWN, award_id: AwardId | None = None, command_id: str = ""
+    slot_id: PathName, *, provider_id: PathName = OWN, award_id: WhichAward | None = None, command_id: str = ""
 ) -> Command[Voided]:
     """Report that the provider failed: the whole hold is released. By the provider or an operator."""
     return Command(request(OPERATOR, commands.VoidAward(slot_id, award_id, provider_id), command_id), _voided)

@@ -18,6 +18,7 @@ from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.fleet.agent.settings import WorkerSettings
 from callmarket.bridge.fleet.tasks.model import Completion
+from callmarket.engine.ids import AwardId
 from callmarket.engine.reject import Reject
 
 logger: Final = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class AwardPoller:
             self._since = award.slot_started_at
         return None
 
-    def forget(self, award_id: int) -> None:
+    def forget(self, award_id: AwardId) -> None:
         """This award of the slot, and those before it, are over for this worker, also where the tables say `awarded`.
 
         So they say of one whose lease has run out, until a sweep ends it.
@@ -96,7 +97,7 @@ class AwardPoller:
         return mine and award.award_id > self._over_id
 
 
-def award_of(market: Market, award_id: int) -> AwardRow | None:
+def award_of(market: Market, award_id: AwardId) -> AwardRow | None:
     """One award by its id, whatever its status; None if there is none."""
     # As the first of the page that begins right behind it, counted from the newest.
     page = market.awards(limit=1, after=cursor("awards-newest", award_id + 1))

@@ -15,6 +15,7 @@ from callmarket.bridge.fleet.agent.backoff import StopSignal
 from callmarket.bridge.fleet.agent.task import TaskRunner
 from callmarket.bridge.fleet.tasks.model import Claim, Completion
 from callmarket.bridge.fleet.tasks.source import TaskSource
+from callmarket.engine.ids import AwardId
 
 logger: Final = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def take_stock(
     return left
 
 
-def _void(market: Market, award_id: int, completion: Completion | None) -> None:
+def _void(market: Market, award_id: AwardId, completion: Completion | None) -> None:
     """End an award whose work is lost, if that can be done now."""
     try:
         award = award_of(market, award_id)

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from callmarket.bridge.fleet.tasks.model import Payer
+from callmarket.engine.ids import AwardId
 
 Doing = Literal["starting", "waiting", "working", "ended"]
 Counted = Literal["done", "failed", "settled", "voided", "lost", "turned_away"]
@@ -23,7 +24,7 @@ class SlotStatus(Struct, frozen=True):
 
     doing: Doing
     task_id: str = ""
-    award_id: int | None = None
+    award_id: AwardId | None = None
 
 
 class WorkerStatus(Struct, frozen=True):

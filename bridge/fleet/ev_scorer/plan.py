@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.ev_scorer.scoring import Scores
+from callmarket.engine.ids import NO_BID, BidId
 from callmarket.engine.limits import TOKENS_MAX
 
 BLOCKED: Final = "blocked"
@@ -28,7 +29,7 @@ DEADLINE: Final = "deadline"
 class Resting(Struct, frozen=True, gc=False):
     """An open bid of the wallet."""
 
-    bid_id: int
+    bid_id: BidId
     task_id: str
     price_tokens: int
     ttl_at: datetime | None
@@ -40,7 +41,7 @@ class Change(Struct, frozen=True, gc=False):
     action: Literal["place", "amend", "cancel"]
     task_id: str
     reason: str
-    bid_id: int = 0
+    bid_id: BidId = NO_BID
     price_tokens: int | None = None
     ttl_at: datetime | None = None
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from callmarket.bridge.fleet.ev_scorer.plan import Change
+from callmarket.engine.ids import NO_BID, BidId
 
 # Cases of one kind that are named; beyond, they are counted. A person reads some, a log line holds them.
 NAMED_PER_REASON_MAX: Final = 100
@@ -29,7 +30,7 @@ class Case(Struct, frozen=True):
     task_id: str
     action: Action
     reason: str
-    bid_id: int = 0
+    bid_id: BidId = NO_BID
     price_tokens: int | None = None
 
 
@@ -66,7 +67,7 @@ class ReportBuilder:
         if self._counts[kind] <= NAMED_PER_REASON_MAX:
             self._cases.append(case)
 
-    def done(self, account_id: str, change: Change, bid_id: int) -> None:
+    def done(self, account_id: str, change: Change, bid_id: BidId) -> None:
         """Count a change that the market has made."""
         action = DONE[change.action]
         self.count(Case(account_id, change.task_id, action, change.reason, bid_id, change.price_tokens))

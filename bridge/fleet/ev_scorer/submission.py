@@ -26,6 +26,7 @@ from callmarket.bridge.fleet.ev_scorer.scoring import score_tasks
 from callmarket.bridge.fleet.tasks.checks import BID_FRACTION_MAX
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 from callmarket.bridge.fleet.tasks.source import TaskSource
+from callmarket.engine.ids import NO_BID, BidId
 
 logger: Final = logging.getLogger(__name__)
 
@@ -148,11 +149,11 @@ class _WalletBids:
         ]
         for change, outcome in zip(changes, self.market.place_bids(requests), strict=True):
             if isinstance(outcome, Refused):
-                self._count(change, 0, outcome)
+                self._count(change, NO_BID, outcome)
             else:
                 self._count(change, outcome.bid_id, None)
 
-    def _count(self, change: Change, bid_id: int, refused: Refused | None) -> None:
+    def _count(self, change: Change, bid_id: BidId, refused: Refused | None) -> None:
         if refused is None:
             self.builder.done(self.account_id, change, bid_id)
         else:

@@ -18,6 +18,7 @@ from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.tasks.model import Payer
+from callmarket.engine.ids import NO_AWARD, AwardId
 
 logger: Final = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ logger: Final = logging.getLogger(__name__)
 class Probe(Struct, frozen=True):
     """What one look has seen: the latest award, and whether a call now would have both slots and bids for them."""
 
-    latest_award_id: int
+    latest_award_id: AwardId
     has_both: bool
 
 
@@ -52,7 +53,7 @@ class HealthTracker:
         self._config: Final = config
         self._failures = 0
         self._answers = 0
-        self._latest_award_id: int | None = None
+        self._latest_award_id: AwardId | None = None
         self._both_since_us: int | None = None
         self._failure = ""
         self.is_away = False
@@ -175,7 +176,7 @@ class FallbackSwitch:
         asked = self._market.quote(self._market_id, 1)
         latest = self._market.awards(self._market_id, limit=1).items
         has_both = asked.slots_available > 0 and asked.bids_ahead > 0
-        return Probe(latest[0].award_id if latest else 0, has_both)
+        return Probe(latest[0].award_id if latest else NO_AWARD, has_both)
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Final, get_args
 from callmarket.bridge.api.checks import check_name
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.fleet.tasks.model import Payer, Quest, Task, TaskStatus
+from callmarket.engine.ids import AwardId
 from callmarket.engine.limits import MICROS_MAX, SEQ_MAX, TOKENS_MAX
 
 # A thousandth of a second for each is about what PostgreSQL takes to add them: a batch stays under its time.
@@ -74,7 +75,7 @@ def check_filter(quest_id: str | None, status: TaskStatus | None) -> None:
 
 
 def check_claim(
-    task_id: str, worker_id: str, payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1
+    task_id: str, worker_id: str, payer: Payer, award_id: AwardId | None, reservation_id: int | None, least: int = 1
 ) -> None:
     """Check what a claim is made of. Raises `Invalid`."""
     check_name("task_id", task_id)
@@ -82,7 +83,7 @@ def check_claim(
     check_payer(payer, award_id, reservation_id, least)
 
 
-def check_payer(payer: Payer, award_id: int | None, reservation_id: int | None, least: int = 1) -> None:
+def check_payer(payer: Payer, award_id: AwardId | None, reservation_id: int | None, least: int = 1) -> None:
     """Check the payer, and its award or reservation. Raises `Invalid`."""
     if payer not in get_args(Payer):
         raise Invalid("payer", payer, f"one of {', '.join(get_args(Payer))}")

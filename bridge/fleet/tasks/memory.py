@@ -18,6 +18,7 @@ from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.fleet.tasks import checks
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
 from callmarket.bridge.fleet.tasks.tables import means, page_of
+from callmarket.engine.ids import AwardId
 
 
 class MemoryWork:
@@ -110,7 +111,7 @@ class MemoryWork:
         task_id: str,
         worker_id: str,
         payer: Payer,
-        award_id: int | None = None,
+        award_id: AwardId | None = None,
         reservation_id: int | None = None,
     ) -> Claim | None:
         """Take a task in hand."""
@@ -144,7 +145,7 @@ class MemoryWork:
         return sorted(found, key=lambda claim: claim.task_id)[: checks.CLAIMS_MAX]
 
     def completion(
-        self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
+        self, task_id: str, payer: Payer, award_id: AwardId | None = None, reservation_id: int | None = None
     ) -> Completion | None:
         """How the claim for this award or reservation ended. O(completions)."""
         checks.check_task_ids([task_id])

@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from callmarket.engine.ids import AwardId
+
 TaskStatus = Literal["open", "awarded", "done", "failed"]
 """`open` -> `awarded` -> `done | failed`, or back from `awarded` to `open` to be tried again. A task that no slot fits
 stays `open`: it waits."""
@@ -59,7 +61,7 @@ class Claim(Struct, frozen=True):
     task_id: str
     worker_id: str
     payer: Payer
-    award_id: int | None
+    award_id: AwardId | None
     reservation_id: int | None
     claimed_at: datetime
 
@@ -70,7 +72,7 @@ class Completion(Struct, frozen=True):
     task_id: str
     worker_id: str
     payer: Payer
-    award_id: int | None
+    award_id: AwardId | None
     reservation_id: int | None
     succeeded: bool
     cost_tokens: int

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
+from callmarket.engine.ids import AwardId
 
 
 class TaskSource(Protocol):
@@ -37,7 +38,7 @@ class TaskSource(Protocol):
         task_id: str,
         worker_id: str,
         payer: Payer,
-        award_id: int | None = None,
+        award_id: AwardId | None = None,
         reservation_id: int | None = None,
     ) -> Claim | None:
         """Take a task in hand: `open` -> `awarded`. It names what pays: an award, or a reservation of the budget.
@@ -55,7 +56,7 @@ class TaskSource(Protocol):
         """The live claims, by task: of one worker, which asks after a restart, or of all."""
 
     def completion(
-        self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
+        self, task_id: str, payer: Payer, award_id: AwardId | None = None, reservation_id: int | None = None
     ) -> Completion | None:
         """How the claim for this award or reservation ended; None if it has not, or never was. Raises `Invalid`."""
 

@@ -19,6 +19,7 @@ from callmarket.bridge.api.failures import failure_of
 from callmarket.bridge.api.one_process import OneProcess
 from callmarket.bridge.fleet.tasks import checks
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Payer, Quest, Task, TaskPage, TaskStatus
+from callmarket.engine.ids import AwardId
 from callmarket.persistence import errors as persistence_errors
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.database.migrate import ensure_schema
@@ -154,7 +155,7 @@ class WorkTables:
         task_id: str,
         worker_id: str,
         payer: Payer,
-        award_id: int | None = None,
+        award_id: AwardId | None = None,
         reservation_id: int | None = None,
     ) -> Claim | None:
         """Take a task in hand; of any number that ask one gets it."""
@@ -179,7 +180,7 @@ class WorkTables:
         return self._ask_for(Claim, statements.claims, worker_id, checks.CLAIMS_MAX)
 
     def completion(
-        self, task_id: str, payer: Payer, award_id: int | None = None, reservation_id: int | None = None
+        self, task_id: str, payer: Payer, award_id: AwardId | None = None, reservation_id: int | None = None
     ) -> Completion | None:
         """How the claim for this award or reservation ended."""
         checks.check_task_ids([task_id])

@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 import psycopg
 from psycopg.rows import class_row
 
+from callmarket.engine.ids import AwardId
+
 R = TypeVar("R")
 
 Values = Mapping[str, Any]
@@ -189,7 +191,7 @@ def completion(
     kind: type[R],
     shard_id: int,
     task_id: str,
-    award_id: int | None,
+    award_id: AwardId | None,
     reservation_id: int | None,
 ) -> R | None:
     """How the claim for this award, or for this reservation of the budget, ended."""

@@ -50,6 +50,7 @@ from callmarket.engine.events import (
     SweepFinished,
     one_by_one,
 )
+from callmarket.engine.ids import AwardId
 from callmarket.engine.reject import Reject
 
 MARKET: Final = "agents"
@@ -79,7 +80,7 @@ class Cycle(Struct, frozen=True):
 
 
 class _Award(Struct, frozen=True):
-    award_id: int
+    award_id: AwardId
     slot_id: str
     bidder: int
     estimated_cost_tokens: int

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from callmarket.bridge.studies.demo.scenario.policies import Waiting
+from callmarket.engine.ids import BidId
 
 # The worker gets half of its impact as tokens (SET-3). A bid is measured by the whole of it, so what winners pay
 # and what they earn are of one size: tokens stay scarce, and a wallet is refilled by results, not by bidding.
@@ -33,7 +34,7 @@ class Quote(Struct, frozen=True, gc=False):
 class OpenBid(Struct, gc=False):
     """A bid that rests in the market."""
 
-    bid_id: int
+    bid_id: BidId
     bidder: int
     price_tokens: int
     wanted_tokens: int

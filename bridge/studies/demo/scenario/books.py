@@ -22,6 +22,7 @@ from callmarket.engine.events import (
     Event,
     TransferPosted,
 )
+from callmarket.engine.ids import BidId
 
 
 class Books:
@@ -91,11 +92,11 @@ class Books:
         if event.credit_account_id == ISSUANCE:
             self.burned_tokens += event.amount_tokens
 
-    def _hold(self, bid_id: int, bidder_id: str, tokens: int) -> None:
+    def _hold(self, bid_id: BidId, bidder_id: str, tokens: int) -> None:
         self._holds[bid_id] = (bidder_id, tokens)
         self.held[bidder_id] += tokens
 
-    def _release(self, bid_id: int, bidder_id: str, tokens: int) -> None:
+    def _release(self, bid_id: BidId, bidder_id: str, tokens: int) -> None:
         # Account and amount of the event must be those of the hold.
         assert self._holds.pop(bid_id) == (bidder_id, tokens), (bid_id, bidder_id, tokens)
         self.held[bidder_id] -= tokens
