@@ -24,9 +24,10 @@ LEFT_OUT = ("events", "revoke_key")
 # The service as a user starts it, but for one bound: a checker fails hundreds of times a second from one address and
 # wants to be told 401 each time. The bound itself has tests of its own.
 _OPEN = """\
-import callmarket.bridge.access.authenticator
-callmarket.bridge.access.authenticator.FAILURES_BURST = callmarket.bridge.access.authenticator.FAILURES_PER_S =
-1_000_000 from callmarket.bridge.cli.commands import main main()
+from callmarket.bridge.access import authenticator
+authenticator.FAILURES_BURST = authenticator.FAILURES_PER_S = 1_000_000
+from callmarket.bridge.cli.commands import main
+main()
 """
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from callmarket.bridge.api.contract.queries import TableQuery
+from callmarket.bridge.api.contract.queries import TableQuery, Tables
 from callmarket.bridge.api.errors import Unavailable
 from callmarket.bridge.market.table_reader import TableReader
 from callmarket.persistence import errors
@@ -24,7 +24,6 @@ from callmarket.persistence.database.reader_pool import (
     GREETING_S_MAX,
     WAITING_MAX,
     ReaderPool,
-    Snapshot,
 )
 from callmarket.persistence.errors import ReadOnly
 from callmarket.persistence.queries import market_ids
@@ -178,11 +177,11 @@ def now() -> datetime:
 
 
 def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(own_url: str) -> None:
-    """Slow questions fill the desk: the loop ticks on, one too many is refused at once, and then all is free again."""
+    """Slow questions fill the reader: the loop ticks on, one too many is refused at once, then all is free again."""
     table_reader = TableReader(own_url, 0, now, lambda: None)
     hold = threading.Event()
 
-    def slow(at: Snapshot, _: datetime) -> int:
+    def slow(at: Tables) -> int:
         hold.wait(WAIT_S_MAX)
         return at.seq
 
@@ -199,7 +198,7 @@ def test_the_loop_goes_on_while_the_tables_are_slow_and_no_more_wait_than_may(ow
         await asyncio.sleep(0)
         hold.set()
         assert await asyncio.gather(*asked[:-1], again) == [0] * WAITING_MAX
-        assert await table_reader.ask_async(TableQuery(lambda at, _: at.seq)) == 0
+        assert await table_reader.ask_async(TableQuery(lambda at: at.seq)) == 0
 
     try:
         asyncio.run(asyncio.wait_for(scenario(), WAIT_S_MAX))
@@ -213,8 +212,8 @@ def test_a_question_that_waited_too_long_for_a_thread_fails(own_url: str, monkey
     table_reader = TableReader(own_url, 0, now, lambda: None)
     try:
         with pytest.raises(Unavailable, match="took longer than 0 s"):
-            asyncio.run(table_reader.ask_async(TableQuery(lambda at, _: at.seq)))
+            asyncio.run(table_reader.ask_async(TableQuery(lambda at: at.seq)))
     finally:
         table_reader.close()
     with pytest.raises(Unavailable, match="closed"):
-        asyncio.run(table_reader.ask_async(TableQuery(lambda at, _: at.seq)))
+        asyncio.run(table_reader.ask_async(TableQuery(lambda at: at.seq)))
