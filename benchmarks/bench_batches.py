@@ -21,7 +21,7 @@ from callmarket.engine.commands import ADMIN, Command, Entry, Mint, OpenAccount,
 from callmarket.engine.core import Engine
 from callmarket.persistence.database.migrate import ensure_schema
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.journal.statements import COPY_ROWS_MIN
+from callmarket.persistence.tables.statements import COPY_ROWS_MIN
 
 BATCHES = 60
 WARM_UP = 10

@@ -77,7 +77,7 @@ from callmarket.persistence import queries
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.database.migrate import ensure_schema, pending
 from callmarket.persistence.errors import Archived, Corrupt, Damaged, Diverged, PersistenceError
-from callmarket.persistence.snapshots.follower import Taken
+from callmarket.persistence.snapshot_follower import Taken
 from callmarket.persistence.verify import verify as verify_journal
 
 app = typer.Typer(

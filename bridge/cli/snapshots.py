@@ -29,7 +29,7 @@ from callmarket.persistence.journal.protocol import rows_after
 from callmarket.persistence.leadership.register import publish_proof
 from callmarket.persistence.loss.high_water import HighWater, lost_since
 from callmarket.persistence.recovery import Report, rehearse
-from callmarket.persistence.snapshots.follower import Follower, Taken
+from callmarket.persistence.snapshot_follower import Follower, Taken
 from callmarket.persistence.snapshots.store import Info, belongs, check_readable
 
 logger: Final = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from callmarket.engine.state import State
 from callmarket.persistence.archive.prune import Plan, Pruned
 from callmarket.persistence.journal.protocol import Archive, rows_after
 from callmarket.persistence.queries import BookAsk, BookBid, Earned, MovementRow, OutcomeRow, RoundRow, WalletRow
-from callmarket.persistence.snapshots.follower import Taken
+from callmarket.persistence.snapshot_follower import Taken
 from callmarket.persistence.tables.rebuild import Rebuilt
 from callmarket.persistence.verify import VerifyReport
 

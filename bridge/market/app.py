@@ -43,9 +43,10 @@ from callmarket.persistence.recovery import recover
 from callmarket.persistence.snapshots.folder import FolderSnapshots
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from callmarket.persistence.snapshots.store import SnapshotStore
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.projector import Projector
 from callmarket.persistence.tables.table_writer import PostgresTables, TableWriter
-from callmarket.persistence.writer.limits import Limits, TableLimits
+from callmarket.persistence.writer.limits import Limits
 from callmarket.persistence.writer.process.rows import WriterProcesses
 from callmarket.persistence.writer.write_behind import WriteBehind
 

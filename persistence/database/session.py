@@ -57,8 +57,9 @@ _SESSION: Final = {
     "client_min_messages": "warning",
 }
 _READ_ONLY: Final = {"default_transaction_read_only": "on"}
-# Each update of the writer looks its rows up by primary key (`db_writes`). Without statistics, as on a fresh table, the
-# planner may think that reading the whole table is as good; the writer's plans must not depend on when it was analyzed.
+# Each update of the writer looks its rows up by primary key (`tables.statements`). Without statistics, as on a fresh
+# table, the planner may think that reading the whole table is as good; the writer's plans must not depend on when it
+# was analyzed.
 _WRITER: Final = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",

@@ -45,6 +45,11 @@ def epoch_of(connection: psycopg.Connection, shard_id: int) -> int:
     return 0 if row is None else row[0]
 
 
+def writer_name(shard_id: int) -> str:
+    """The name under which a shard's journal connects, as `pg_stat_activity` shows it."""
+    return f"callmarket journal {shard_id}"
+
+
 def this_process() -> str:
     """What a person needs to find this process."""
     return f"process {os.getpid()} on {socket.gethostname()}"

@@ -16,8 +16,8 @@ from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import Archived
 from callmarket.persistence.journal import lease
 from callmarket.persistence.journal.db_writes import append, execute_journaled
+from callmarket.persistence.journal.lease import writer_name
 from callmarket.persistence.journal.protocol import Archive, Journal, Position, StoredRow
-from callmarket.persistence.leadership.register import writer_name
 
 # Rows in one read: about a megabyte, which stays in the caches until it is replayed, and a query's cost disappears.
 SCAN_ROWS: Final = 2_000

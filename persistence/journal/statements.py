@@ -1,44 +1,15 @@
-"""The SQL of a write: journal rows behind their fence; new rows of tables and changes of others.
+"""The SQL of the journal's one write: rows behind their fence.
 
-Rule of this file: pure; nothing here knows a connection. Rows go as arrays, one for each column and one statement for
-each table, because statements can be sent without awaiting the answers of those before. COPY cannot: it is an exchange
-of its own. But it writes whole pages, which pays from `COPY_ROWS_MIN` rows of a table on.
+Rule of this file: pure; nothing here knows a connection. Rows go as arrays, one for each column, in one statement.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, LiteralString, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Final, LiteralString
 
-from msgspec import Struct
-from msgspec.structs import astuple
-from psycopg import sql
 from psycopg.types.numeric import Int4, Int8
 
-from callmarket.persistence.journal.arrays import JsonBytes, array, sent_as
+from callmarket.persistence.database.arrays import JsonBytes, array
 from callmarket.persistence.journal.protocol import StoredRow
-from callmarket.persistence.tables.projections import Changes
-from callmarket.persistence.tables.rows import (
-    ACCOUNTS,
-    BIDS,
-    CLEARS,
-    HOLDS,
-    LEDGER,
-    MARKETS,
-    ROUNDS,
-    SLOTS,
-    TABLES,
-    AccountChange,
-    AwardChange,
-    BidChange,
-    HoldChange,
-    LiveSlotChange,
-    NamedHoldChange,
-    SlotChange,
-    Table,
-)
-
-# With fewer, COPY's own round trips cost more than it saves; `benchmarks/bench_batches.py` shows where that is.
-COPY_ROWS_MIN: Final = 128
 
 _JOURNAL_TYPES: Final = {
     "seq": "int8",
@@ -83,35 +54,6 @@ _APPEND_MANY: Final[LiteralString] = f"""{_FENCED_INSERT}
         unnest(%(seq)b, %(epoch)b, %(at_us)b, %(actor)b, %(command_id)b, %(rules)b, %(command)b, %(events)b, %(digest)b)
         AS new
 """  # noqa: S608 -- constants
-# COPY packs what a row holds: times as the numbers that they are in binary, json as its bytes.
-_COPY_TYPES: Final = {"timestamptz": "int8", "json": "bytea"}
-
-Row: TypeAlias = tuple[Any, ...]
-
-
-class Statement(NamedTuple):
-    """One statement: `rows` are to be written by it, and if there are fewer, the table is not as it was."""
-
-    table: str
-    query: bytes
-    values: tuple[object, ...]
-    rows: int
-
-
-class Copy(NamedTuple):
-    """Many new rows of one table; each begins with the shard."""
-
-    query: bytes
-    types: Sequence[str]
-    rows: Iterable[Row]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a batch sends: copies, which are of rows that occur once, and then statements in their order."""
-
-    copies: Sequence[Copy]
-    statements: Sequence[Statement]
 
 
 def append_of(
@@ -139,148 +81,3 @@ def append_of(
     columns = zip(*rows, strict=True)
     packed = {name: array(type_, column) for (name, type_), column in zip(_JOURNAL_TYPES.items(), columns, strict=True)}
     return _APPEND_MANY, packed | fence
-
-
-def batch_of(changes: Changes, shard_id: int) -> Batch:
-    """What brings the tables to what `changes` says. 4 us a row, most of it packing."""
-    copies: list[Copy] = []
-    statements: list[Statement] = []
-
-    def insert(form: _NewRows, count: int, rows: Iterable[Row]) -> None:
-        if count >= COPY_ROWS_MIN and form.copy is not None:
-            # Made one by one while the server writes those before.
-            copies.append(Copy(form.copy, form.copy_types, ((shard_id, *row) for row in rows)))
-        elif count:
-            statements.append(_packed(form.table, form.insert, form.types, rows, shard_id))
-
-    # Changes first: a slot of rules 1 or 2 may have ended and be on offer again.
-    for table, kind, changed in changed_rows(changes):
-        if changed:
-            query, types = CHANGE_STATEMENTS[kind], _CHANGE_TYPES[kind]
-            statements.append(_packed(table.name, query, types, map(astuple, changed), shard_id))
-    for table, new in new_rows(changes):
-        insert(_NEW_ROWS[table.name], len(new), map(astuple, new))
-    return Batch(copies, statements)
-
-
-def new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
-    """The rows that are made, by table."""
-    return (
-        (MARKETS, changes.markets),
-        (ACCOUNTS, changes.accounts.values()),
-        (BIDS, changes.bids.values()),
-        (CLEARS, changes.clears.values()),
-        (ROUNDS, changes.rounds),
-        (LEDGER, changes.ledger),
-        (HOLDS, changes.holds.new.values()),
-        (SLOTS, changes.slots.new.values()),
-    )
-
-
-def changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collection[Struct]]]:
-    """The changes of rows that are there, by table and kind, to be carried out before new rows are inserted."""
-    accounts = changes.accounts_changed.values()
-    paid = [change for change in accounts if change.balance is not None]
-    holds = [
-        HoldChange(change.account_id, change.held, change.updated_at, change.seq)
-        for change in accounts
-        if change.balance is None
-    ]
-    return (
-        (SLOTS, SlotChange, changes.slots.changed.values()),
-        (SLOTS, LiveSlotChange, changes.slots.live_changed),
-        (BIDS, BidChange, changes.bids_changed.values()),
-        (CLEARS, AwardChange, changes.clears_changed.values()),
-        (ACCOUNTS, AccountChange, paid),
-        (ACCOUNTS, HoldChange, holds),
-        (HOLDS, NamedHoldChange, changes.holds.changed),
-    )
-
-
-def _packed(table: str, query: bytes, types: Sequence[str], rows: Iterable[Row], shard_id: int) -> Statement:
-    columns = list(zip(*rows, strict=True))
-    arrays = [array(type_, column) for type_, column in zip(types, columns, strict=True)]
-    return Statement(table, query, (*arrays, Int4(shard_id)), len(columns[0]))
-
-
-def _names(columns: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
-
-
-def _unnest(types: Iterable[str]) -> sql.Composed:
-    """`unnest(%b::int8[], ...)`, one array for each column."""
-    arrays = [sql.SQL("%b::{}[]").format(sql.Identifier(sent_as(type_))) for type_ in types]
-    return sql.SQL("unnest({})").format(sql.SQL(", ").join(arrays))
-
-
-def _new(column: str, type_: str) -> sql.Composed:
-    """A column of `new`, as the table has it."""
-    form = "new.{}" if sent_as(type_) == type_ else "new.{}::numeric"
-    return sql.SQL(form).format(sql.Identifier(column))
-
-
-class _NewRows:
-    """How new rows of a table are sent; `types` are those of its columns but `shard_id`."""
-
-    def __init__(self, table: str, types: Mapping[str, str], on_conflict: sql.Composable | None = None) -> None:
-        self.table: Final = table
-        self.types: Final = tuple(types.values())
-        self.copy_types: Final = ("int4", *(_COPY_TYPES.get(type_, type_) for type_ in self.types))
-        name, columns = sql.Identifier(table), _names(types)
-        copy = sql.SQL("COPY {} (shard_id, {}) FROM STDIN (FORMAT binary)")
-        # COPY knows no conflicts.
-        self.copy: Final = None if on_conflict else copy.format(name, columns).as_bytes()
-        values = sql.SQL(", ").join(_new(column, type_) for column, type_ in types.items())
-        insert = sql.SQL(
-            "INSERT INTO {name} (shard_id, {columns}) SELECT shard.id, {values} "
-            "FROM {arrays} AS new ({columns}), (SELECT %b::int AS id) AS shard"
-        ).format(name=name, columns=columns, values=values, arrays=_unnest(self.types))
-        # As bytes, because only then psycopg remembers how it has read it.
-        self.insert: Final = (insert + on_conflict if on_conflict else insert).as_bytes()
-
-
-def _change_statement(table: Table, change: type[Struct]) -> bytes:
-    """`UPDATE ... FROM unnest(...)`: None leaves a column as it is; what a change adds to is added.
-
-    Each row is first looked up by primary key and then updated where it lies (ctid). A plain join is shorter, but on
-    tables without statistics the planner turns it into a comparison of all pairs, 30 times slower; OFFSET 0 keeps the
-    look-up by key whatever the statistics say.
-    """
-    key = table.key_of(change)
-    settings = []
-    for column in change.__struct_fields__[len(key) :]:
-        form = "{0} = old.{0} + {1}" if column in table.added else "{0} = coalesce({1}, old.{0})"
-        settings.append(sql.SQL(form).format(sql.Identifier(column), _new(column, table.sql_type(column))))
-    statement = sql.SQL(
-        "UPDATE {table} AS old SET {settings} FROM {arrays} AS new ({columns}), "
-        "LATERAL (SELECT ctid FROM {table} WHERE shard_id = %b::int AND {found} OFFSET 0) AS found "
-        "WHERE old.ctid = found.ctid"
-    ).format(
-        table=sql.Identifier(table.name),
-        settings=sql.SQL(", ").join(settings),
-        arrays=_unnest(table.sql_type(column) for column in change.__struct_fields__),
-        columns=_names(change.__struct_fields__),
-        found=sql.SQL(" AND ").join(
-            [sql.SQL("{0} = new.{0}").format(sql.Identifier(column)) for column in key]
-            + ([sql.SQL("status IN ('offered', 'awarded')")] if change is LiveSlotChange else [])
-        ),
-    )
-    return statement.as_bytes()
-
-
-# An ended slot that is offered again starts its row anew.
-_OFFERED_AGAIN: Final = sql.SQL(" ON CONFLICT (shard_id, slot_id, provider_id) DO UPDATE SET {}").format(
-    sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in SLOTS.columns)
-)
-_NEW_ROWS: Final = {
-    table.name: _NewRows(
-        table.name,
-        {column: table.sql_type(column) for column in table.columns},
-        _OFFERED_AGAIN if table is SLOTS else None,
-    )
-    for table in TABLES
-}
-_CHANGE_TYPES: Final = {
-    kind: [table.sql_type(column) for column in kind.__struct_fields__] for table in TABLES for kind in table.changes
-}
-CHANGE_STATEMENTS: Final = {kind: _change_statement(table, kind) for table in TABLES for kind in table.changes}

@@ -80,11 +80,6 @@ def session_name(shard_id: int) -> str:
     return f"callmarket leader {shard_id}"
 
 
-def writer_name(shard_id: int) -> str:
-    """The name under which a shard's journal connects, as `pg_stat_activity` shows it."""
-    return f"callmarket journal {shard_id}"
-
-
 def look(connection: psycopg.Connection, shard_id: int) -> Leader | None:
     """The leader; None if there never was one. Raises `psycopg.Error`."""
     row = connection.execute(
@@ -280,7 +275,7 @@ def _cut_off_writer(connection: psycopg.Connection, shard_id: int) -> None:
               AND EXISTS (SELECT FROM pg_locks AS held WHERE held.pid = activity.pid AND held.granted
                             AND held.database = activity.datid AND held.relation = %s)
             """,
-            (writer_name(shard_id), found[0]),
+            (lease.writer_name(shard_id), found[0]),
         )
 
 

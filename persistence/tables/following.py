@@ -16,8 +16,8 @@ from typing import Final, Literal
 from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Fenced, PersistenceError, Unavailable
 from callmarket.persistence.journal.protocol import rows_after
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.table_writer import TableWriter
-from callmarket.persistence.writer.limits import TableLimits
 
 logger: Final = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from callmarket.persistence.errors import PersistenceError, Unavailable
 from callmarket.persistence.tables.following import Following
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.table_writer import TableWriter
-from callmarket.persistence.writer.limits import TableLimits
 
 
 class Projector(Following):

@@ -17,11 +17,11 @@ from psycopg import sql
 from callmarket.engine.codec import SealedRow
 from callmarket.persistence.database.connections import BoundedConnection, connect
 from callmarket.persistence.errors import Corrupt, Unavailable
-from callmarket.persistence.journal.db_writes import write_changes
 from callmarket.persistence.journal.postgres import read_position
 from callmarket.persistence.journal.protocol import Journal, Position
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import TABLES, AccountRow
+from callmarket.persistence.tables.transactions import write_changes
 
 # Journal rows that are folded at a time: some 50 MB, and few enough updates of what an earlier batch made.
 BATCH_ROWS: Final = 50_000

@@ -12,10 +12,11 @@ from typing import Final, NamedTuple, Protocol
 from callmarket.persistence.database.connections import BoundedConnection, connect
 from callmarket.persistence.database.single_use import SingleUseConnection
 from callmarket.persistence.errors import Diverged, Fenced
-from callmarket.persistence.journal.db_writes import BATCH_ROWS_MAX, advance
+from callmarket.persistence.journal.db_writes import BATCH_ROWS_MAX
 from callmarket.persistence.journal.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
 from callmarket.persistence.journal.protocol import Archive, Position, StoredRow, check_follows
 from callmarket.persistence.tables.projections import Changes
+from callmarket.persistence.tables.transactions import advance
 
 # Rows in one read: of calls of a hundred slots some 15 MB.
 _READ_ROWS: Final = 500
@@ -71,7 +72,7 @@ class TablesDatabase(Protocol):
         """What has left the journal for files, the oldest first."""
 
     def advance(self, changes: Changes, after_seq: int, last_seq: int, epoch: int) -> bool:
-        """Mark and rows in one transaction: see `db_writes.advance`."""
+        """Mark and rows in one transaction: see `transactions.advance`."""
 
 
 class TableSteps:

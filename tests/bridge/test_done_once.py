@@ -29,7 +29,7 @@ from callmarket.engine.events import Rejected, SweepFinished
 from callmarket.persistence.archive.journal import ArchivedJournal
 from callmarket.persistence.archive.prune import carry_out, plan
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.snapshots.follower import Follower
+from callmarket.persistence.snapshot_follower import Follower
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.conftest import START_US
 from tests.support.following import projected

@@ -12,7 +12,8 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 from psycopg import sql
 
-from callmarket.persistence.leadership.register import session_name, writer_name
+from callmarket.persistence.journal.lease import writer_name
+from callmarket.persistence.leadership.register import session_name
 from tests.faults.fault import Fault, Strike
 from tests.faults.stage import Stage
 

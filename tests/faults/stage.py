@@ -17,7 +17,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from callmarket.persistence.errors import Unavailable
-from callmarket.persistence.leadership.register import session_name, standbys, writer_name
+from callmarket.persistence.journal.lease import writer_name
+from callmarket.persistence.leadership.register import session_name, standbys
 from callmarket.persistence.tables.table_writer import projector_name
 from callmarket.persistence.verify import verify
 from tests.faults.fault import Fault, Place

@@ -19,7 +19,7 @@ from callmarket.persistence.leadership.market_time import View
 from callmarket.persistence.leadership.takeover import take_over
 from callmarket.persistence.queries import ReplyRow
 from callmarket.persistence.recovery import Recovered, Replica, recover, rehearse
-from callmarket.persistence.snapshots.follower import Follower
+from callmarket.persistence.snapshot_follower import Follower
 from callmarket.persistence.snapshots.store import SnapshotStore
 from callmarket.persistence.writer.outbox import Outbox
 from tests.simulation.auditor import BOUND_S

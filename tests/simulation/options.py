@@ -8,7 +8,8 @@ are met. Times are virtual microseconds.
 import random
 from dataclasses import dataclass, fields
 
-from callmarket.persistence.writer.limits import Limits, TableLimits
+from callmarket.persistence.tables.limits import TableLimits
+from callmarket.persistence.writer.limits import Limits
 from tests.support.swarms import Swarm, lingering_swarm, small_swarm
 
 # What may happen to one request to the database, beside being carried out and answered.

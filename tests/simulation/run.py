@@ -17,7 +17,7 @@ from callmarket.engine.reject import Reject
 from callmarket.persistence.errors import Fenced, Unavailable
 from callmarket.persistence.journal.memory import MemoryJournal
 from callmarket.persistence.recovery import rehearse
-from callmarket.persistence.snapshots.follower import take
+from callmarket.persistence.snapshot_follower import take
 from tests.simulation.auditor import Auditor
 from tests.simulation.clients import Client
 from tests.simulation.node import Node, Snapshotter

@@ -12,10 +12,10 @@ from msgspec.structs import asdict
 from callmarket.engine.codec import SealedRow
 from callmarket.persistence.errors import Diverged, PersistenceError, Unavailable
 from callmarket.persistence.journal.protocol import Archive, Position, StoredRow
-from callmarket.persistence.journal.statements import changed_rows, new_rows
 from callmarket.persistence.tables.following import Following
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import TABLES
+from callmarket.persistence.tables.statements import changed_rows, new_rows
 from callmarket.persistence.tables.table_writer import Progress, TablesDatabase, TableSteps, TableWriter
 from tests.simulation.options import Options
 from tests.simulation.store import Store, take_step
@@ -41,7 +41,7 @@ class Tables:
         store.on_restart.append(self._go_back)
 
     def advance(self, life: Life, changes: Changes, after_seq: int, last_seq: int, epoch: int) -> bool:
-        """What `db_writes.advance` is promised: all of it, or nothing. Raises `Diverged`."""
+        """What `transactions.advance` is promised: all of it, or nothing. Raises `Diverged`."""
         if not self.stands_at(after_seq) or not self.is_led_by(epoch):
             return False
         self.rows, self.mark = changed(self.rows, changes), last_seq

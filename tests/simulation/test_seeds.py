@@ -12,7 +12,7 @@ from functools import cache
 
 import pytest
 
-from callmarket.persistence.writer.limits import TableLimits
+from callmarket.persistence.tables.limits import TableLimits
 from tests.simulation.campaign import EVERY_FAULT, Coverage, campaign
 from tests.simulation.options import Options
 from tests.simulation.run import Result, SimulationFailed, simulate

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.snapshot_follower import take
 from callmarket.persistence.snapshots.folder import FolderSnapshots
-from callmarket.persistence.snapshots.follower import take
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 
 

@@ -14,7 +14,7 @@ from posixpath import normpath
 
 import pytest
 
-from tests.tidy.test_tidy import BRIDGE_ORDER, INSIDE, text_files
+from tests.tidy.test_tidy import INSIDE, ORDER, text_files
 
 Tree = Mapping[str, str]
 Check = Callable[[Tree], Iterator[str]]
@@ -129,7 +129,7 @@ def the_architecture_is_one_page(tree: Tree) -> Iterator[str]:
 
 
 def the_architecture_lists_the_folders(tree: Tree) -> Iterator[str]:
-    """Those that are there, each with what may change it, and `bridge/` in the order of its imports."""
+    """Those that are there, each with what may change it, in the order of their imports."""
     listed = [path for cell, _ in ROW.findall(tree[PAGE]) for path in re.findall(r"`([^`]+)`", cell)]
     for cell, change in ROW.findall(tree[PAGE]):
         if not change.strip():
@@ -139,9 +139,11 @@ def the_architecture_lists_the_folders(tree: Tree) -> Iterator[str]:
             yield f"{PAGE}: {path} is not there"
     for folder in sorted(folders(tree) - set(listed)):
         yield f"{PAGE}: {folder} is not listed"
-    tops = [path.split("/")[1].removesuffix(".py") for path in listed if path.startswith("bridge/") and path[7:]]
-    if tops != sorted(tops, key=lambda top: BRIDGE_ORDER.index(top) if top in BRIDGE_ORDER else -1):
-        yield f"{PAGE}: bridge/ is not in the order of its imports"
+    for layer, order in ORDER.items():
+        rooms = [path.split("/")[1].removesuffix(".py") for path in listed if path.startswith(f"{layer}/")]
+        placed = [order.index(room) for room in rooms if room in order]
+        if placed != sorted(placed):
+            yield f"{PAGE}: {layer}/ is not in the order of its imports"
 
 
 def the_journey_enters_each_folder_once(tree: Tree) -> Iterator[str]:

@@ -33,26 +33,16 @@ LAYERS = {
     "dev.py": set(),
 }
 INSIDE = ("engine", "persistence", "bridge")
-# What stands at the root of `bridge/`, from what knows nothing of the others to what knows them all.
-BRIDGE_ORDER = (
-    "api",
-    "ending_signals",
-    "systemd",
-    "feed",
-    "access",
-    "config",
-    "timekeeping",
-    "market",
-    "client",
-    "scheduler",
-    "fleet",
-    "server",
-    "telemetry",
-    "mcp_server",
-    "studies",
-    "serve",
-    "cli",
-)
+# What stands at the root of a folder, from what knows nothing of the others to what knows them all.
+ORDER = {
+    layer: names.split()
+    for layer, names in {
+        "persistence": "errors durable_file database embedded queries stores journal snapshots tables writer recovery "
+        "snapshot_follower time_travel archive loss leadership verify",
+        "bridge": "api ending_signals systemd feed access config timekeeping market client scheduler fleet server "
+        "telemetry mcp_server studies serve cli",
+    }.items()
+}
 PRODUCT = (PACKAGE, *INSIDE, "examples")
 SIZED = (*PRODUCT, "benchmarks", "dev.py")
 
@@ -224,20 +214,21 @@ def decide_and_evolve_do_not_know_each_other(source: Source) -> Complaints:
         yield from imports_of(source, "engine.decide", "engine.core")
 
 
-def the_bridge_imports_downwards(source: Source) -> Complaints:
-    """A folder or file at the root of `bridge/` imports those that stand before it, and nothing that stands behind."""
-    room = _room(source.path.removesuffix(".py").replace("/", "."))
-    if source.layer == "bridge" and room in BRIDGE_ORDER:
+def folders_import_downwards(source: Source) -> Complaints:
+    """A folder or file at the root of one in `ORDER` imports those before it there, and none behind it."""
+    order = ORDER.get(source.layer, [])
+    room = _room(source.path.removesuffix(".py").replace("/", "."), source.layer)
+    if room in order:
         for line, name in imports(source.tree):
-            other = _room(name)
-            if other in BRIDGE_ORDER and BRIDGE_ORDER.index(other) > BRIDGE_ORDER.index(room):
+            other = _room(name, source.layer)
+            if other in order and order.index(other) > order.index(room):
                 yield line, f"{room} imports {other}"
-            elif name.startswith("bridge.") and other not in BRIDGE_ORDER:
+            elif name.startswith(f"{source.layer}.") and other not in order:
                 yield line, f"{other} has no place in the order"
 
 
-def _room(module: str) -> str:
-    return module.split(".")[1] if module.startswith("bridge.") else ""
+def _room(module: str, layer: str) -> str:
+    return module.split(".")[1] if module.startswith(f"{layer}.") else ""
 
 
 def the_server_knows_the_exchange_only(source: Source) -> Complaints:
@@ -460,7 +451,7 @@ CODE_CHECKS: tuple[Check, ...] = (
     the_engine_imports_what_computes,
     the_engine_imports_at_the_top,
     decide_and_evolve_do_not_know_each_other,
-    the_bridge_imports_downwards,
+    folders_import_downwards,
     the_server_knows_the_exchange_only,
     dev_needs_the_standard_library_only,
     the_engine_calls_nothing_impure,
@@ -570,13 +561,20 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (decide_and_evolve_do_not_know_each_other, "engine/decide/x.py", "from engine.evolve import evolve", ""),
     (decide_and_evolve_do_not_know_each_other, "engine/evolve.py", "from engine.decide.bids import place", ""),
     (
-        the_bridge_imports_downwards,
+        folders_import_downwards,
         "bridge/feed/x.py",
         "from bridge.market import node",
         "from bridge.api import units",
     ),
-    (the_bridge_imports_downwards, "bridge/config.py", "import bridge.serve", "from bridge.api.errors import Invalid"),
-    (the_bridge_imports_downwards, "bridge/cli/x.py", "from bridge import Exchange", "from engine import codec"),
+    (folders_import_downwards, "bridge/config.py", "import bridge.serve", "from bridge.api.errors import Invalid"),
+    (
+        folders_import_downwards,
+        "persistence/journal/x.py",
+        "import persistence.tables.rows",
+        "import persistence.errors",
+    ),
+    (folders_import_downwards, "persistence/stores/x.py", "from persistence.new import x", "import engine.codec"),
+    (folders_import_downwards, "bridge/cli/x.py", "from bridge import Exchange", "from engine import codec"),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "from engine.state import State", "import bridge.api.x"),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "from engine import state", "from engine import limits"),
     (the_server_knows_the_exchange_only, "bridge/server/x.py", "import persistence.queries", "import persistency"),

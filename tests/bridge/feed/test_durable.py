@@ -22,7 +22,7 @@ from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.persistence.archive.journal import ArchivedJournal
 from callmarket.persistence.archive.prune import carry_out, plan
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.snapshots.follower import Follower
+from callmarket.persistence.snapshot_follower import Follower
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from tests.bridge.feed.test_feed import awaited, read
 from tests.support.feed_client import ClientBook, ClientStream, Said

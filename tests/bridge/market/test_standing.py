@@ -12,9 +12,9 @@ import pytest
 from callmarket import AsyncExchange, Exchange, Unavailable, UnknownOutcome
 from callmarket.bridge.market import node
 from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.projector import Projector
 from callmarket.persistence.tables.rebuild import rebuild
-from callmarket.persistence.writer.limits import TableLimits
 from tests.support.following import held_back, projected
 from tests.support.small_market import furnish, last_seq, until
 

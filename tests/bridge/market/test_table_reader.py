@@ -21,9 +21,9 @@ from callmarket.bridge.market.table_reader import TableReader
 from callmarket.persistence import errors
 from callmarket.persistence.database.reader_pool import WAITING_MAX
 from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.projector import Projector
 from callmarket.persistence.tables.table_writer import PostgresTables, Progress
-from callmarket.persistence.writer.limits import TableLimits
 from tests.support.following import level
 from tests.support.sealed import bids
 from tests.support.small_market import WAIT_S_MAX, until

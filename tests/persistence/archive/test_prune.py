@@ -35,8 +35,8 @@ from callmarket.persistence.journal import postgres
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import Archive, StoredRow, first_seq
 from callmarket.persistence.recovery import recover, rehearse
+from callmarket.persistence.snapshot_follower import Follower, take
 from callmarket.persistence.snapshots.folder import FolderSnapshots
-from callmarket.persistence.snapshots.follower import Follower, take
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from callmarket.persistence.snapshots.store import Snapshot, SnapshotStore
 from callmarket.persistence.tables.rebuild import rebuild

@@ -15,11 +15,12 @@ from psycopg.pq import TransactionStatus
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.errors import Diverged, Fenced, Gap, PersistenceError, Unavailable
 from callmarket.persistence.journal import lease
-from callmarket.persistence.journal.db_writes import BATCH_ROWS_MAX, advance, execute_journaled
+from callmarket.persistence.journal.db_writes import BATCH_ROWS_MAX, execute_journaled
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import Journal
-from callmarket.persistence.journal.statements import COPY_ROWS_MIN
 from callmarket.persistence.recovery import recover
+from callmarket.persistence.tables.statements import COPY_ROWS_MIN
+from callmarket.persistence.tables.transactions import advance
 from callmarket.persistence.verify import verify
 from tests.support.following import level
 from tests.support.proxy import Proxy
@@ -279,9 +280,9 @@ def test_the_updates_find_their_rows_by_key_on_a_table_without_statistics(databa
     """The plan is under test: without care the planner compares all pairs (see `statements`)."""
     from psycopg.types.numeric import Int4
 
-    from callmarket.persistence.journal.arrays import array
-    from callmarket.persistence.journal.statements import CHANGE_STATEMENTS
+    from callmarket.persistence.database.arrays import array
     from callmarket.persistence.tables.rows import HoldChange
+    from callmarket.persistence.tables.statements import CHANGE_STATEMENTS
 
     rows = bids(0, bidders=600)
     with PostgresJournal(database_url, 0) as journal:

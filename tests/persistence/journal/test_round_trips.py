@@ -15,15 +15,16 @@ from typing import IO
 import psycopg
 import pytest
 
+from callmarket.persistence.database.arrays import array, sent_as
 from callmarket.persistence.database.connections import BoundedConnection, connect
 from callmarket.persistence.errors import Diverged, PersistenceError, Unavailable
-from callmarket.persistence.journal import db_writes
-from callmarket.persistence.journal.arrays import array, sent_as
-from callmarket.persistence.journal.db_writes import advance, execute_journaled
+from callmarket.persistence.journal.db_writes import execute_journaled
 from callmarket.persistence.journal.lease import claim
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.journal.statements import COPY_ROWS_MIN
+from callmarket.persistence.tables import transactions
+from callmarket.persistence.tables.statements import COPY_ROWS_MIN
 from callmarket.persistence.tables.table_writer import PostgresTables
+from callmarket.persistence.tables.transactions import advance
 from callmarket.persistence.verify import verify
 from tests.support.own_server import OwnServer, open_own_server
 from tests.support.sealed import bids, changes_of
@@ -139,7 +140,7 @@ def test_a_server_that_freezes_while_tables_are_written_is_given_up(
 ) -> None:
     rows = bids(batch_rows)
     name = "batch_of" if moment == "mark" else "_execute"
-    as_before = getattr(db_writes, name)
+    as_before = getattr(transactions, name)
     with (
         own_server.market_database() as url,
         connect(url, "test", writer=True) as connection,
@@ -154,7 +155,7 @@ def test_a_server_that_freezes_while_tables_are_written_is_given_up(
             thawed_at_the_end.enter_context(own_server.frozen())
             return made if moment == "commit" else as_before(*arguments)
 
-        monkeypatch.setattr(db_writes, name, freeze)
+        monkeypatch.setattr(transactions, name, freeze)
         with pytest.raises(Unavailable, match="no answer"):
             advance(connection, changes_of(rows), 0, len(rows), shard_id=0, epoch=epoch)
         assert connection.closed

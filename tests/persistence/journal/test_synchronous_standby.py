@@ -17,8 +17,8 @@ from callmarket.persistence.journal import lease
 from callmarket.persistence.journal.db_writes import execute_journaled
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import Position
-from callmarket.persistence.journal.statements import COPY_ROWS_MIN
 from callmarket.persistence.stores.work.pool import WorkPool
+from callmarket.persistence.tables.statements import COPY_ROWS_MIN
 from callmarket.persistence.writer.limits import Limits
 from callmarket.persistence.writer.write_behind import WriteBehind
 from tests.support.own_server import OwnServer, open_own_server

@@ -102,7 +102,7 @@ def test_only_one_of_the_standbys_takes_the_leaders_place(connection: psycopg.Co
 def test_writer_that_hangs_in_a_transaction_is_cut_off(connection: psycopg.Connection, database_url: str) -> None:
     """A frozen process may hold the fence's row; else its successor would wait until that transaction times out."""
     lease.claim(connection, 0)
-    with psycopg.connect(database_url, application_name=register.writer_name(0)) as frozen:
+    with psycopg.connect(database_url, application_name=lease.writer_name(0)) as frozen:
         frozen.execute("UPDATE engine_writer SET last_seq = 0 WHERE shard_id = 0")
         assert register.take(connection, 0, address="x", lease_s=5, after_epoch=1) == 2
         with pytest.raises(psycopg.OperationalError):
@@ -116,7 +116,7 @@ def test_writer_that_hangs_is_cut_off_whichever_role_it_has_taken(
     monkeypatch.setattr(register, "_CLAIM_ATTEMPTS_MAX", 2)
     with (
         taken_role_on(empty_database_url, "USAGE, CREATE ON SCHEMA public") as (url, role),
-        connect(url, register.writer_name(0), writer=True) as frozen,
+        connect(url, lease.writer_name(0), writer=True) as frozen,
         connect(url, "test") as successor,
     ):
         ensure_schema(successor)
@@ -141,7 +141,7 @@ def test_writer_of_another_market_in_the_same_database_is_left_alone(
         with connect(url, "test") as one:
             ensure_schema(one)
             lease.claim(one, 0)
-    name = register.writer_name(0)
+    name = lease.writer_name(0)
     with (
         connect(ours, "test") as leader,
         psycopg.connect(ours, application_name="psql") as foreign,
@@ -160,7 +160,7 @@ def test_claim_waits_for_the_fence_longer_than_a_short_lease(connection: psycopg
     """The session that renews is bounded by the lease, and what it waits for here takes a second of its own."""
     lease.claim(connection, 0)
     one = Heartbeat(database_url, 0, address="x", lease_s=0.5)
-    with psycopg.connect(database_url, application_name=register.writer_name(0)) as frozen:
+    with psycopg.connect(database_url, application_name=lease.writer_name(0)) as frozen:
         frozen.execute("UPDATE engine_writer SET last_seq = 0 WHERE shard_id = 0")
         try:
             assert one.take(after_epoch=1) == 2

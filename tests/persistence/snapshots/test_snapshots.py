@@ -31,9 +31,9 @@ from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.journal.protocol import Position
 from callmarket.persistence.recovery import Recovered, Report, recover, rehearse
+from callmarket.persistence.snapshot_follower import Follower, take
 from callmarket.persistence.snapshots import postgres
 from callmarket.persistence.snapshots.folder import FolderSnapshots
-from callmarket.persistence.snapshots.follower import Follower, take
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from callmarket.persistence.snapshots.store import Snapshot, SnapshotStore
 from tests.support.ended_sessions import no_session_left

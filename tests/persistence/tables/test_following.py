@@ -12,8 +12,8 @@ import pytest
 
 from callmarket.persistence.errors import Corrupt, Fenced, PersistenceError, Unavailable
 from callmarket.persistence.tables.following import PAUSE_S, PAUSE_S_MAX, Following, ProjectorStatus
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.table_writer import Progress, TableWriter
-from callmarket.persistence.writer.limits import TableLimits
 from tests.support.sealed import bids
 
 ROWS = bids(300)

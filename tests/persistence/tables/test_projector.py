@@ -17,10 +17,11 @@ import pytest
 
 from callmarket.persistence.errors import Corrupt, Fenced, PersistenceError, Unavailable
 from callmarket.persistence.journal.postgres import PostgresJournal
+from callmarket.persistence.tables.limits import TableLimits
 from callmarket.persistence.tables.projector import Projector
 from callmarket.persistence.tables.table_writer import PostgresTables, Progress, TableWriter
 from callmarket.persistence.verify import verify
-from callmarket.persistence.writer.limits import Limits, TableLimits
+from callmarket.persistence.writer.limits import Limits
 from tests.support.sealed import bids
 from tests.support.writers import feed, open_writer
 

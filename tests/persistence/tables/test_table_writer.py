@@ -20,11 +20,10 @@ from callmarket.engine.commands import ADMIN, BeginHistory, Entry
 from callmarket.engine.core import Engine
 from callmarket.engine.limits import HISTORY_ROWS
 from callmarket.persistence.errors import Archived, Corrupt, Diverged, Fenced, Unavailable
-from callmarket.persistence.journal import db_writes
 from callmarket.persistence.journal.postgres import PostgresJournal, wait_for_tables
-from callmarket.persistence.journal.statements import COPY_ROWS_MIN
-from callmarket.persistence.tables import table_writer
+from callmarket.persistence.tables import table_writer, transactions
 from callmarket.persistence.tables.rebuild import rebuild
+from callmarket.persistence.tables.statements import COPY_ROWS_MIN
 from callmarket.persistence.tables.table_writer import PostgresTables, Progress
 from callmarket.persistence.verify import verify
 from tests.persistence.tables.test_rebuild import contents
@@ -338,7 +337,7 @@ def test_a_process_that_stood_still_inside_its_transaction_may_try_again(
 ) -> None:
     """The server has ended it, so whoever came meanwhile did not wait for long; nothing was written."""
     rows = bids(count)
-    execute = db_writes._execute
+    execute = transactions._execute
 
     def slowly(*arguments) -> None:
         time.sleep(0.3)
@@ -348,7 +347,7 @@ def test_a_process_that_stood_still_inside_its_transaction_may_try_again(
         tables = PostgresTables(database_url, 0, journal.claim())
         journal.append(rows)
         with monkeypatch.context() as patch:
-            patch.setattr(db_writes, "_execute", slowly)
+            patch.setattr(transactions, "_execute", slowly)
             patch.setattr(table_writer, "_IDLE_MAX", "50ms")
             with pytest.raises(Unavailable, match="tried again"):
                 tables.project()

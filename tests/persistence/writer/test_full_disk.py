@@ -18,8 +18,8 @@ from callmarket.persistence.errors import NoRoom
 from callmarket.persistence.journal.memory import MemoryDatabase, MemoryJournal
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.recovery import rehearse
+from callmarket.persistence.snapshot_follower import Follower, Taken
 from callmarket.persistence.snapshots.folder import FolderSnapshots
-from callmarket.persistence.snapshots.follower import Follower, Taken
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from callmarket.persistence.verify import verify
 from tests.faults.disk import SETTINGS, NoSmallDisk, fill, small_disk
