@@ -18,9 +18,9 @@ from callmarket.bridge.api.errors import ExchangeError, Invalid, Unavailable
 from callmarket.bridge.cli.output import EXIT_UNAVAILABLE, EXIT_USAGE, EXIT_WRONG, fail, print_json
 from callmarket.bridge.config import Config, from_environment, with_changes
 from callmarket.bridge.fleet.agent import Fallback
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.bridge.fleet.fallback.services import FallbackServices
 from callmarket.bridge.fleet.fallback.switch import FallbackSwitch
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from callmarket.bridge.market.app import database_url
 from examples.platform.labour import working

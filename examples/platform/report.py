@@ -13,7 +13,7 @@ from rich.table import Table
 
 from callmarket import Client, each
 from callmarket.bridge.api.checks import ROWS_MAX
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.model import Completion, Payer, TaskStatus
 from callmarket.bridge.fleet.tasks.source import Backlog
 from examples.platform.backlog import QUESTS

@@ -19,7 +19,7 @@ from callmarket.bridge.fleet.ev_scorer import (
     score_all,
     submit_bids_for_tasks,
 )
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.service_process import ServiceProcess

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, Unavailable, ensure_schema, open_exchange
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.research import post_bounty
 from tests.bridge.conftest import START_US
 from tests.support.small_market import at, award_one, furnish

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from callmarket import AsyncClient, AsyncExchange, Client, Exchange
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from tests.support.forked import in_a_child
 from tests.support.service_process import ServiceProcess, served

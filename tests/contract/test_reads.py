@@ -20,7 +20,7 @@ from callmarket.bridge.api.operations.holds import HoldDetail
 from callmarket.bridge.api.operations.markets import MarketDetail, MarketRow, OrderBook, Quote
 from callmarket.bridge.api.operations.quest_budgets import QuestBudgets
 from callmarket.bridge.api.operations.rounds import Candles, RecentStats
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.engine.commands import LapsePolicy, PricingRule
 from callmarket.engine.reject import Reject
 from callmarket.persistence.queries import AwardRow, BidRow, HoldRow, MovementRow, RoundRow, SlotRow, WalletRow

@@ -7,7 +7,7 @@ from callmarket.bridge.fleet.ev_scorer.ranking import get_priority_queue, get_qu
 from callmarket.bridge.fleet.ev_scorer.report import BidReport, Case
 from callmarket.bridge.fleet.ev_scorer.scoring import ScoredTask, Scores, score_tasks
 from callmarket.bridge.fleet.ev_scorer.submission import submit_bids_for_tasks
-from callmarket.bridge.fleet.fallback.daily import persist_allocations
+from callmarket.bridge.fleet.quest_budgets.daily import persist_allocations
 
 __all__ = [
     "BidReport",

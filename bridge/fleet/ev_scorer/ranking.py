@@ -6,7 +6,7 @@ Rule of this file: it reads a task source and writes nothing. While the auction 
 
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.ev_scorer.scoring import ScoredTask, Scores, score_tasks
-from callmarket.bridge.fleet.fallback.split import split
+from callmarket.bridge.fleet.quest_budgets.split import split
 from callmarket.bridge.fleet.tasks.checks import check_tokens
 from callmarket.bridge.fleet.tasks.source import TaskSource
 

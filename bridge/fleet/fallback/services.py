@@ -16,7 +16,7 @@ from callmarket.bridge.api.clock import Clock, system_clock
 from callmarket.bridge.api.errors import NotFound
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.ev_scorer import ScoredTask, get_quest_budget_allocation, score_all, score_tasks
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.model import Task
 from callmarket.bridge.fleet.tasks.source import TaskSource
 from callmarket.persistence.stores.quest_budgets import SpendingRow

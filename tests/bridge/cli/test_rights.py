@@ -18,7 +18,7 @@ import typer
 
 from callmarket import AccessDenied, Client, Unavailable, ensure_schema, open_exchange
 from callmarket.bridge.cli.commands import app
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from callmarket.persistence.database import migrate
 from tests.bridge.cli.test_commands import complaint, run, run_all

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from callmarket.bridge.fleet.fallback import services as fallback
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.bridge.fleet.fallback.services import FallbackServices
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.tables import WorkTables
 from callmarket.persistence.database import migrate
 from callmarket.persistence.database.migrate import Migration, ensure_schema, load, pending

@@ -13,7 +13,7 @@ import pytest
 
 from callmarket.bridge.config import DEFAULTS, Config
 from callmarket.bridge.fleet.ev_scorer import score_tasks
-from callmarket.bridge.fleet.fallback.split import split
+from callmarket.bridge.fleet.quest_budgets.split import split
 from callmarket.bridge.fleet.tasks.model import Task
 from callmarket.engine.limits import TOKENS_MAX
 

@@ -12,8 +12,8 @@ import pytest
 from callmarket import ManualClock
 from callmarket.bridge.config import Config
 from callmarket.bridge.fleet.fallback import services as module
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.bridge.fleet.fallback.services import FallbackServices
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.model import Claim, Completion, Quest, Task
 from tests.bridge.conftest import START_US
 from tests.support.memory_tasks import MemoryTasks

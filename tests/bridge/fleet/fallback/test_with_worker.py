@@ -20,9 +20,9 @@ from callmarket.bridge.fleet.agent.services import Assignment, Fallback, Finishe
 from callmarket.bridge.fleet.agent.settings import WorkerSettings
 from callmarket.bridge.fleet.agent.worker import Worker
 from callmarket.bridge.fleet.ev_scorer import submit_bids_for_tasks
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
 from callmarket.bridge.fleet.fallback.services import FallbackServices
 from callmarket.bridge.fleet.fallback.switch import FallbackSwitch
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.tasks.memory import MemoryWork
 from callmarket.bridge.fleet.tasks.model import Quest, Task
 

@@ -15,7 +15,7 @@ import pytest
 from callmarket import Exchange, open_exchange
 from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.messages import Request
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.research import post_bounty, stake
 from callmarket.engine import commands
 from tests.support.browser import CHROMIUM, Browser, browser

@@ -18,7 +18,7 @@ from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.failures import failure_of
 from callmarket.bridge.api.one_process import OneProcess
 from callmarket.bridge.api.units import datetime_of
-from callmarket.bridge.fleet.fallback.split import split_again
+from callmarket.bridge.fleet.quest_budgets.split import split_again
 from callmarket.bridge.fleet.tasks.checks import check_tokens
 from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence import errors as persistence_errors

@@ -13,7 +13,7 @@ import pytest
 
 from callmarket import Invalid, ManualClock, NotFound, Unavailable
 from callmarket.bridge.fleet.ev_scorer import persist_allocations
-from callmarket.bridge.fleet.fallback.daily import DailyBudgets
+from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.engine.limits import TOKENS_MAX
 from callmarket.persistence.stores.quest_budgets import AllocationRow, SpendingRow
 from tests.bridge.conftest import START_US

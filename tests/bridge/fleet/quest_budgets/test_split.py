@@ -10,7 +10,7 @@ import pytest
 
 from callmarket.bridge.api.operations.quest_budgets import _paying
 from callmarket.bridge.api.units import datetime_of
-from callmarket.bridge.fleet.fallback.split import split, split_again
+from callmarket.bridge.fleet.quest_budgets.split import split, split_again
 from callmarket.engine.limits import TOKENS_MAX
 
 
