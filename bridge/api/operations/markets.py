@@ -70,7 +70,7 @@ class OrderBook(Struct, frozen=True):
 
 
 class MarketRow(Struct, frozen=True):
-    """A market: its rules, which never change, and counts of its bids, slots and rounds.
+    """A market: its rules, which never change, and counts of its bids, slots and rounds. Rounds are numbered from 1.
 
     It pays rewards for impact if `reward_tokens_per_impact`, `reward_cap_tokens` and `reward_day_cap_tokens` are all
     above 0.

@@ -122,7 +122,7 @@ def test_an_answer_that_never_ends_is_waited_for_no_longer_than_there_is_time(se
 
     server.respond = dribble
     try:
-        with pytest.raises(Unavailable, match="no whole answer in time"):
+        with pytest.raises(Unavailable, match="no complete answer in time"):
             ask(lambda client: client.wallet("a"), timeout_s=0.3)
         with pytest.raises(InDoubt):
             ask(mint, timeout_s=0.3)

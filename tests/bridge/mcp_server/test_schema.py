@@ -61,7 +61,7 @@ def test_other_errors_are_told_with_what_to_do() -> None:
     assert "Wait 0.2 s" in render_error(TooManyRequests("slow down", 0.2))
     assert "NOT_LEADER" in render_error(NotLeader("there", "http://other:1", 0.2))
     assert "UNAVAILABLE: away. " in render_error(Unavailable("away"))
-    assert "tell whoever runs you" in render_error(Forbidden("no")).lower()
+    assert "tell your operator" in render_error(Forbidden("no")).lower()
     assert "price" in render_error(Invalid("price", -1, "1 or more"))
     assert "hunter2" not in render_error(RuntimeError("password=hunter2"))
 

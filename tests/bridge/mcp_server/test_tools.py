@@ -134,7 +134,7 @@ async def test_a_bid_is_repeated_by_its_key_and_placed_anew_without(served: Serv
         first, _ = await use(client, "place_bid", **asked, idempotency_key="k-1")
         again, words = await use(client, "place_bid", **asked, idempotency_key="k-1")
         assert (first["bid_id"], again["stamp"]["repeated"]) == (again["bid_id"], True)
-        assert "placed before" in words
+        assert "earlier attempt" in words
         await asyncio.to_thread(served.admin.clear_round, m)
         new, _ = await use(client, "place_bid", **asked)
         assert (new["bid_id"] != first["bid_id"], new["stamp"]["repeated"]) == (True, False), "it lost: bid again"

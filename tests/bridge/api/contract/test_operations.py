@@ -171,8 +171,8 @@ def test_a_plan_is_checked_and_does_nothing() -> None:
         BY_NAME["mint"].plan("a", 0, "grant:x")
 
 
-def test_what_is_more_than_one_request_is_no_request() -> None:
-    with pytest.raises(AssertionError, match="clear_round is more"):
+def test_a_workflow_is_not_a_single_request() -> None:
+    with pytest.raises(AssertionError, match="clear_round is not a single request"):
         BY_NAME["clear_round"].request("m")
 
 
