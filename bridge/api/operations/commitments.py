@@ -62,7 +62,7 @@ def stake(
 ) -> Workflow[PlacedHold]:
     """Stake tokens of an account on an artifact. A tenth of all stakes counts towards its research budget (BRG-3).
 
-    The account keeps its tokens, but they are held until the stake is taken back or expires. A stake is a hold with the
+    The account keeps its tokens, but they are held until the stake is withdrawn or expires. A stake is a hold with the
     reason `stake`: read it through the operations on holds. Raises `NotFound` if there is no such artifact, and
     `Refused` for the same reasons as `place_hold`.
     """

@@ -122,7 +122,7 @@ def capture_hold(
 ) -> Command[CapturedHold]:
     """Pay an account all or a part of a hold; the rest is released, and the hold ends.
 
-    Only the actor that placed it may capture it, or a key with the scope `admin`. The transfer has the reason, the
+    Only the actor that placed it, or a key with the scope `admin`, may capture it. The transfer has the reason, the
     reference and the memo of the hold.
     """
     _check_holder(account_id)
@@ -132,7 +132,10 @@ def capture_hold(
 
 @operation("POST", "/holds/{account_id}/{hold_id}/release", "Holds", "Release a hold")
 def release_hold(hold_id: PathName, account_id: PathName, *, command_id: str = "") -> Command[ReleasedHold]:
-    """End a hold and release all of its tokens. Only the actor that placed it may do so, or the scope `admin`."""
+    """End a hold and release all of its tokens.
+
+    Only the actor that placed it, or a key with the scope `admin`, may release it.
+    """
     _check_holder(account_id)
     return Command(request(ADMIN, commands.ReleaseHold(hold_id, account_id), command_id), _released)
 

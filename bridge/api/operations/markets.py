@@ -216,7 +216,7 @@ def market(market_id: PathName) -> StateQuery[MarketDetail]:
     return StateQuery(answer)
 
 
-@operation("GET", "/markets/{market_id}/order-book", "Markets", "Order book")
+@operation("GET", "/markets/{market_id}/order-book", "Markets", "Get the order book")
 def get_order_book(market_id: PathName, limit: Limit = 100, depth: Depth = 20) -> StateQuery[OrderBook]:
     """The best `limit` bids and asks, and the best `depth` price levels with the number of bids at each.
 
@@ -247,7 +247,7 @@ def get_order_book(market_id: PathName, limit: Limit = 100, depth: Depth = 20) -
     return StateQuery(answer, lambda state: weight_of_rows(2 * limit + depth + _offers(state, market_id) // 5))
 
 
-@operation("GET", "/markets/{market_id}/quote", "Markets", "Would I win now?", problems=(409,))
+@operation("GET", "/markets/{market_id}/quote", "Markets", "Get a quote for a bid", problems=(409,))
 def quote(
     market_id: PathName,
     max_price_tokens: Annotated[TokensPositive, Meta(description="Whole tokens.")],
