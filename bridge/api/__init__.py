@@ -1,5 +1,5 @@
-"""What the market can be asked and what it answers: shapes, checks and errors.
+"""The API of the market: its operations, their arguments and results, checks and errors.
 
-Rule of this folder: it describes and computes, for both ends of a connection. Nothing here waits, and nothing has a
-thread or a connection of its own.
+Rule of this folder: descriptions and pure functions, used by both ends of a connection. Nothing here waits, and nothing
+owns a thread or a connection.
 """

@@ -1,7 +1,7 @@
-"""Where time comes from.
+"""Clocks, in whole microseconds since 1970 UTC.
 
-Rule of this file: the only reading of a clock that can reach the engine. Whole microseconds since 1970 UTC. Whether the
-machine's time is believed is decided in `timekeeping`.
+Rule of this file: the only place where a clock is read for the engine. `timekeeping` decides whether the machine's time
+is trusted.
 """
 
 import sys
@@ -10,27 +10,27 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 Clock = Callable[[], int]
-"""Returns the time in microseconds since 1970 UTC. It may leap: the market's time never runs back."""
+"""Returns the time in microseconds since 1970 UTC. It may jump, also back; the market's time never runs back."""
 
-# One that goes on while the machine is suspended, or a machine that wakes would look like one whose clock leaps. What
-# `time.monotonic` reads stands still meanwhile, on Linux and on macOS.
+# A monotonic clock that keeps running while the machine is suspended; else a machine that wakes up would look like one
+# whose clock jumps. `time.monotonic` stops during a suspension, on Linux and on macOS.
 _STEADY: Final[int] = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 
 
 def system_clock() -> int:
-    """The machine's time."""
+    """The machine's wall-clock time."""
     return time.time_ns() // 1_000
 
 
 def steady_clock() -> int:
-    """How long the machine has been up, suspended or not: nobody sets this clock, and it has no meaning but to grow."""
+    """The time since the machine started, suspensions included. Nobody can set it; only differences have a meaning."""
     return time.clock_gettime_ns(_STEADY) // 1_000
 
 
 class EvenClock:
-    """The time that it was when this was made, and what has passed since: nobody can set it.
+    """The wall-clock time at construction plus the steady time since; the machine's clock may be set.
 
-    For who measures long times without a database to compare with. A virtual machine that stood still leaves it behind.
+    For measuring long times without a database to compare with. It falls behind while a virtual machine is paused.
     """
 
     def __init__(self, clock: Clock = system_clock, steady: Clock = steady_clock) -> None:
@@ -38,29 +38,29 @@ class EvenClock:
         self._offset_us: Final = clock() - steady()
 
     def __call__(self) -> int:
-        """The time, so continued."""
+        """The time, in microseconds since 1970 UTC."""
         return self._offset_us + self._steady()
 
 
 class TimeSource(Protocol):
-    """What a market is driven by."""
+    """The source of a market's time."""
 
     def stamp_us(self) -> int:
-        """The market's time, for a row of the journal. Raises `Unavailable` while nobody can say what time it is."""
+        """The market's time, for a row of the journal. Raises `Unavailable` while the clock is not trusted."""
 
     def now_us(self) -> int:
-        """The market's time as far as it is known; it goes on evenly where the machine's clock is not believed."""
+        """The best estimate of the market's time; it runs on evenly while the machine's clock is not trusted."""
 
     def real_us(self) -> int:
-        """`now_us` without what the market's time leads by: for what is none of the market's, as the expiry of keys."""
+        """`now_us` without the lead of the market's time: for uses outside the market, such as the expiry of keys."""
 
     @property
     def fault(self) -> str:
-        """Why nothing can be stamped; empty where all is well."""
+        """Why no row can be stamped; empty if rows can be."""
 
 
 class ManualClock:
-    """A clock that stands still until it is set, for simulations and tests. Nothing is compared with it."""
+    """A clock that stands still until it is set, for simulations and tests. It is not compared with another clock."""
 
     def __init__(self, at_us: int = 0) -> None:
         self._at_us = at_us
@@ -75,7 +75,7 @@ class ManualClock:
 
 
 class Declared:
-    """Time as a clock says it, whatever it says: of a market whose time is made."""
+    """A time source that trusts its clock unconditionally: for markets whose time is simulated."""
 
     fault: Final = ""
 

@@ -1,7 +1,8 @@
-"""What the exchange raises.
+"""The errors that the exchange raises.
 
-Rule of this file: six kinds, told apart by what the caller knows afterwards: the market refused it, it made no sense,
-who asked may not ask that, the market itself may not do it, it did not happen, or it may have happened.
+Rule of this file: six kinds, distinguished by what the caller knows afterwards: the market refused the command, the
+request was invalid, the caller has no permission, the market has no permission in its database, nothing happened, or
+the outcome is unknown.
 """
 
 from collections.abc import Iterator
@@ -12,20 +13,20 @@ from typing import Final
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject
 
-# After this a standby has taken over, as a rule.
+# Usually a standby has taken over by then.
 RETRY_AFTER_S: Final = 0.2
 
 
 class ExchangeError(Exception):
-    """The root: catch this to catch everything the exchange raises on purpose."""
+    """The base class of all errors that the exchange raises on purpose."""
 
 
 class Refused(ExchangeError):
-    """The market says no, and that is recorded. `reason` says why; the same request later may be accepted."""
+    """The market refused the command, and recorded that. `reason` says why. A later attempt may be accepted."""
 
     def __init__(self, rejected: Rejected, seq: int) -> None:
         self.reason: Reject = rejected.reason
-        # The engine's times are people's here, under the name that they gave them.
+        # Times of the engine become ISO 8601, under the name of the API's field.
         self.field = rejected.field.removesuffix("_us")
         is_time = self.field != rejected.field
         self.value = _at(rejected.value) if is_time else rejected.value
@@ -54,29 +55,29 @@ class Invalid(ExchangeError, ValueError):
 
 
 class NotFound(Invalid):
-    """The request names a market, an account, a bid or a slot that there is not, and nothing was recorded.
+    """The request names a market, account, bid, slot or other thing that does not exist. Nothing was recorded.
 
-    Only what is read raises it. Commands about what is not there are refused, with a reason, and that is recorded.
+    Raised by questions. A command about a thing that does not exist is `Refused`, which is recorded.
     """
 
 
 class Conflict(Invalid):
-    """What is asked makes sense, but not as things are: a bounty that another has claimed, a budget that is used up.
+    """A valid request that the current state does not allow, such as claiming a bounty that is claimed already.
 
-    Nothing was changed. It is about plain tables, or about a row that has left the journal; what the market itself does
-    not allow is `Refused`, and recorded.
+    Nothing was changed. Raised for plain tables and for rows that have left the journal; what the market itself does
+    not allow is `Refused`, which is recorded.
     """
 
 
 class Gone(Invalid):
-    """The request goes on after a row that was acknowledged and is lost (HST-1): what it knows since is not so.
+    """The request continues after a row that was acknowledged but is lost (HST-1). What was read since is invalid.
 
-    Nothing was done. Its words say from where it can go on: from a fresh look, as the order book with its seq.
+    Nothing was done. The message says where to continue: from a new read, such as the order book with its `seq`.
     """
 
 
 class Unavailable(ExchangeError):
-    """The exchange cannot take requests now. Nothing happened; try again after `retry_after_s`, if that is set."""
+    """The exchange cannot take requests now. Nothing happened; retry after `retry_after_s`, if that is set."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -84,16 +85,16 @@ class Unavailable(ExchangeError):
 
 
 class TooManyRequests(Unavailable):
-    """This caller asks more often than it may. Nothing happened; try again after `retry_after_s`."""
+    """The caller exceeds its rate limit. Nothing happened; retry after `retry_after_s`."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message, retry_after_s)
 
 
 class NotLeader(Unavailable):
-    """Another process leads this market, or will in a moment. Nothing happened; ask there, or here again.
+    """Another process leads this market, or will soon. Nothing happened; ask the leader, or retry here.
 
-    `leader` is the address that it gives, empty while nobody is known to lead.
+    `leader` is the leader's address, empty while none is known.
     """
 
     def __init__(self, message: str, leader: str, retry_after_s: float) -> None:
@@ -102,10 +103,10 @@ class NotLeader(Unavailable):
 
 
 class UnknownOutcome(ExchangeError):
-    """It was applied but is not known to be durable. Send it again with its `command_id` to learn how it ended.
+    """The command was applied but is not known to be durable. Send it again with its `command_id` to learn the outcome.
 
-    Within a day what moves tokens is done once, however often it is sent. Of bids, and of what moves no tokens, the
-    market remembers the last 65,536 that were done.
+    Commands that move tokens are done once within a day, however often they are sent. Of bids, and of commands that
+    move no tokens, the market remembers the last 65,536 that were done.
     """
 
     def __init__(self, message: str, seqs: range) -> None:
@@ -114,23 +115,23 @@ class UnknownOutcome(ExchangeError):
 
 
 class Unauthorized(ExchangeError):
-    """Nobody knows who asks: no API key, or none that works. Nothing happened, and its words show no key."""
+    """No API key, or one that is not valid. Nothing happened. The message never contains a key."""
 
 
 class Forbidden(ExchangeError):
-    """It is known who asks, and the API key does not allow it. Nothing was recorded."""
+    """The API key is valid but does not allow the request. Nothing was recorded."""
 
 
 class AccessDenied(ExchangeError):
-    """The database does not let the market do that: its role lacks a right, or it was opened where nobody may write.
+    """The database does not permit the operation: the role lacks a privilege, or the database is read-only.
 
-    Nothing happened, and nothing will by asking again: its words say what is to be granted, or what to name instead.
+    Nothing happened, and a retry does not help. The message says which privilege to grant, or which database to use.
     """
 
 
 @contextmanager
 def told_as(**names: str) -> Iterator[None]:
-    """Tell what goes wrong inside by the names that the caller knows: of one field of the market, his name for it."""
+    """Rename the fields of errors that are raised inside: from the market's name of a field to the caller's."""
     try:
         yield
     except (Invalid, Refused) as error:
@@ -139,16 +140,16 @@ def told_as(**names: str) -> Iterator[None]:
 
 
 def _at(value: int | str) -> int | str:
-    """ISO 8601 of microseconds since 1970; words as they are."""
+    """Microseconds since 1970 as ISO 8601; strings are returned unchanged."""
     if isinstance(value, str):
         return value
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=value)).isoformat().replace("+00:00", "Z")
 
 
 def shown(value: object) -> str:
-    """A value of somebody's in the words of an error: what Python prints, cut where it is long."""
+    """A value for an error message: its repr, cut to 80 characters."""
     try:
         return f"{value!r:.80}"
     except ValueError:
-        # Python does not print integers of thousands of digits.
+        # Python does not convert integers of thousands of digits to text.
         return f"a {type(value).__name__} too long to print"

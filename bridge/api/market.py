@@ -1,7 +1,6 @@
 """All operations of a market: the one list that `Exchange`, `AsyncExchange`, `Client` and `AsyncClient` share.
 
-Rule of this file: names only. An operation that is here means the same wherever it is asked, which `tests/contract`
-proves.
+Rule of this file: names only. Each operation means the same in all four; `tests/contract` verifies that.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,41 +39,42 @@ class Operations(
 ):
     """The operations of a market, as methods.
 
-    Every command returns when its effect is durable and raises `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`;
-    with a `command_id` it may be sent again. Every question raises `NotFound` for what is not there, `Invalid` for what
-    makes no sense, `Unavailable` where no answer is to be had. Each answer carries the `seq` it saw, and up to where
-    everything is durable (`durable_seq`). Lists are pages: `next` is handed back as `after`.
+    A command returns when its effect is durable. It raises `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`;
+    with a `command_id` it may be sent again. A question raises `NotFound` for a thing that does not exist, `Invalid`
+    for a bad argument, and `Unavailable` if it cannot be answered. Each answer has the `seq` that it was read at, and
+    the last durable row (`durable_seq`). Lists come in pages: hand `next` back as `after`.
     """
 
 
 class Market(Operations):
-    """A market, for threads: in this process, or over a network."""
+    """A market, for threads: in this process or over a network."""
 
     def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
-        """The result of one operation with these arguments."""
+        """Perform one operation with these arguments and return its result."""
         raise NotImplementedError
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids at once (`place_bid.request` makes each); one outcome for each.
 
-        An `Exchange` takes 1,000 of them at most, in one piece; a `Client` sends any number, a thousand at a time.
+        An `Exchange` takes up to 1,000 bids and applies them together; a `Client` takes any number and sends up to
+        1,000 in each request.
         """
         raise NotImplementedError
 
 
 class AsyncMarket(Operations):
-    """A market, for asyncio: in this process, or over a network."""
+    """A market, for asyncio: in this process or over a network."""
 
     async def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
-        """The result of one operation with these arguments."""
+        """Perform one operation with these arguments and return its result."""
         raise NotImplementedError
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids at once, as `Market.place_bids`."""
+        """Place many bids at once. The same as `Market.place_bids`."""
         raise NotImplementedError
 
 
 def all_operations() -> Iterator[Operation[..., Any]]:
-    """Each operation once, in the order of the list."""
+    """Each operation once, in the order of `Operations`."""
     for part in Operations.__bases__:
         yield from (one for one in vars(part).values() if isinstance(one, Operation))

@@ -1,6 +1,7 @@
-"""The plain messages between callers and the sequencer.
+"""The messages between callers and the sequencer.
 
-Rule of this file: the engine's own units and types, nothing translated. Results in people's units are in `results`.
+Rule of this file: the units and types of the engine, unconverted. Results in user-facing units are in `results` and
+beside the operations.
 """
 
 from typing import Literal, get_args
@@ -12,21 +13,21 @@ from callmarket.engine.commands import Command
 from callmarket.engine.events import Events
 
 Ack = Literal["durable", "applied", "projected"]
-"""When a reply is given: once it is in the journal; as soon as the engine has applied it (it may then be lost); or when
-the SQL tables have it too, for who reads them by statements of their own."""
+"""When a reply is given: `durable`, when the command is in the journal; `applied`, when the engine has applied it (it
+may still be lost); `projected`, when the SQL tables have it too, for callers that query them directly."""
 
 
 def check_ack(ack: Ack) -> None:
-    """Refuse what is neither: a mistyped "durable" must not mean less than it says. Raises `Invalid`."""
+    """Check that a value is an `Ack`: a misspelled "durable" must not mean less. Raises `Invalid`."""
     if ack not in get_args(Ack):
         raise Invalid("ack", ack, "'durable', 'applied' or 'projected'")
 
 
 class Request(Struct, frozen=True):
-    """A command, who asks, the id that makes a retry safe (empty: none), and perhaps the caller's time.
+    """A command, its actor, the id that makes a retry safe (empty: none), and optionally the caller's time.
 
-    `now_us` lets a caller who drives the market say when now is. It must not be ahead of the exchange's clock by more
-    than `sequencer.CLOCK_AHEAD_US_MAX`; time never runs back for it either.
+    `now_us` is for callers that control the market's time. It may be up to `sequencer.CLOCK_AHEAD_US_MAX` ahead of the
+    exchange's clock; an earlier time than that of the last command never moves the market's time back.
     """
 
     actor: str
@@ -36,7 +37,7 @@ class Request(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True):
-    """What a request caused. `repeated` says that it was done before, and this is what it caused then.
+    """The events that a request caused. `repeated`: it was done before, and these are the events of that time.
 
     The reply is durable if `seq <= durable_seq`.
     """

@@ -1,7 +1,7 @@
-"""Which names can be given: those that every way to the market can say afterwards.
+"""Which names may be given to new things: those that can be used through every kind of market.
 
-Rule of this file: pure. The engine takes any visible ASCII, and what has such a name from before keeps it. Here no new
-one is made that a URL cannot hold in a path, or that means something else where it is typed.
+Rule of this file: pure. The engine accepts any visible ASCII, and existing names of that kind stay usable. New names
+must fit into the path of a URL and must not have a special meaning there.
 """
 
 import re
@@ -20,18 +20,18 @@ from callmarket.engine.commands import (
     Reference,
 )
 
-# Without `/`, and not `.` or `..`, which clients and proxies take for steps. The rest of ASCII can be escaped.
+# Without `/`, and not `.` or `..`, which clients and proxies resolve as path segments. Other ASCII can be escaped.
 PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
 _PATH_NAME: Final = re.compile(PATH_NAME_PATTERN)
 
 EVERY_ACCOUNT: Final = "*"
-"""In a key: every account, also those opened later. So no account can be opened under this name."""
+"""In a key: every account, also those opened later. So no account may have this name."""
 OWN: Final = "~"
-"""For a slot's provider: whoever asks, and the treasury where that is staff. So this is no account's name either."""
-# The same, and neither of them.
+"""As the provider of a slot: the caller, or the treasury for staff. So no account may have this name either."""
+# The same as `PATH_NAME_PATTERN`, without these two names.
 ACCOUNT_PATTERN: Final = r"^(?!\.{1,2}\Z|[*~]\Z)[!-.0-~]+\Z"
 
-# What people call things: all that a terminal and a table show in one line.
+# Titles and labels: text without control characters, which a terminal and a table show on one line.
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
 
 _NAME: Final = "visible ASCII without spaces"
@@ -42,7 +42,7 @@ def _pattern(kind: Any) -> str:
     return pattern
 
 
-# What a text that matches is.
+# What each pattern means, for error messages.
 _IN_WORDS: Final = {
     PATH_NAME_PATTERN: f"{_NAME} and without `/`, and not `.` or `..`",
     ACCOUNT_PATTERN: f"{_NAME} and without `/`, and not `.`, `..`, `*` or `~`",
@@ -55,27 +55,27 @@ _IN_WORDS: Final = {
 
 
 def in_words(told: str) -> str:
-    """What the decoder says is expected of a text, as a person says it; anything else as it is."""
+    """A message of the decoder with its patterns replaced by their meanings; other text is unchanged."""
     for pattern, words in _IN_WORDS.items():
-        # Tools write the end as every JSON Schema does.
+        # Schemas of tools spell the end of the text as `$`.
         for spelling in (pattern, pattern.replace(r"\Z", "$")):
             told = told.replace(f"`str` matching regex {spelling!r}", words)
     return told
 
 
 def expected_in_words(told: str) -> str:
-    """What is expected, from what the decoder says is wrong. What it got is left out: that is told as it was sent."""
+    """What was expected, from a message of the decoder. The type it got is cut off: `Invalid` shows the value."""
     return in_words(told.removeprefix("Expected ").partition(", got ")[0])
 
 
 def check_new(command: Command) -> None:
-    """Check the name of what a command makes, if it makes something that is named. Raises `Invalid`. Under 1 us."""
+    """Check the name that a command gives to a new thing, if it does so. Raises `Invalid`. Under 1 us."""
     match command:
         case OpenAccount(account_id=name):
             if name == EVERY_ACCOUNT:
                 raise Invalid("account_id", name, "another name: in a key it stands for every account")
             if name == OWN:
-                raise Invalid("account_id", name, "another name: for a slot's provider it stands for whoever asks")
+                raise Invalid("account_id", name, "another name: as a slot's provider it stands for the caller")
             check_path_name("account_id", name)
         case OpenMarket(market_id=name):
             check_path_name("market_id", name)
@@ -88,6 +88,6 @@ def check_new(command: Command) -> None:
 
 
 def check_path_name(field: str, name: str) -> None:
-    """Check that a path can hold this name. Raises `Invalid`."""
+    """Check that a name fits into the path of a URL. Raises `Invalid`."""
     if _PATH_NAME.match(name) is None:
-        raise Invalid(field, name, "a name without `/` that is not `.` or `..`: it has to stand in a URL")
+        raise Invalid(field, name, "a name without `/` that is not `.` or `..`: it is used in URLs")

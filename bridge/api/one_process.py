@@ -1,7 +1,8 @@
-"""What belongs to the process that made it: sockets and threads do not go over a fork together.
+"""Objects with sockets and threads belong to the process that made them, and not to a fork of it.
 
-Rule of this file: the child of `os.fork` has its parent's sockets and none of its threads. If it used them, each would
-read the other's answers, and what it applied would never be written. So it is refused, in words, and touches nothing.
+Rule of this file: the child of `os.fork` shares its parent's sockets but has none of its threads. If it used them,
+parent and child would read each other's answers, and commands that the child applied would never be written. So the
+child gets an error before anything is touched.
 """
 
 import os
@@ -11,20 +12,20 @@ from callmarket.bridge.api.errors import Invalid
 
 
 class OneProcess:
-    """The process that makes this. To ask costs a tenth of a microsecond."""
+    """Remembers the process that made it. A check costs a tenth of a microsecond."""
 
     def __init__(self, what: str) -> None:
-        """`what` is used in words: "exchange"."""
+        """`what` names the object in the error message, for example "exchange"."""
         self._what: Final = what
         self._pid: Final = os.getpid()
 
     @property
     def is_here(self) -> bool:
-        """Whether it is still this one, and not a child that it was copied into."""
+        """Whether this is the process that made it, and not a fork of it."""
         return os.getpid() == self._pid
 
     def check(self) -> None:
-        """Refuse the child of a fork. Raises `Invalid`: nothing was done, and nothing will be by asking again."""
+        """Raise `Invalid` in a fork. Nothing was done, and a retry does not help."""
         pid = os.getpid()
         if pid != self._pid:
             raise Invalid(

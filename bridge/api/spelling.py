@@ -1,7 +1,7 @@
-"""How whole numbers are written in texts: paths, parameters, headers, cursors.
+"""The spelling of whole numbers in paths, query parameters, headers and cursors; JSON has its own.
 
-Rule of this file: one number has one spelling, the digits 0 to 9 without a sign, a zero before them or anything else.
-What two readers could take for two numbers, or a proxy for none, is refused. (In JSON a number is a number.)
+Rule of this file: each number has exactly one spelling: decimal digits without a sign, leading zeros or spaces.
+Anything else is refused, because two readers could parse it differently.
 """
 
 import re
@@ -11,7 +11,7 @@ _WHOLE: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def whole(text: str, most: int) -> int | None:
-    """The number from 0 to `most`, which has 19 digits at most, that is written so; None for anything else."""
+    """The number from 0 to `most` that the text spells; None for anything else. Up to 19 digits are read."""
     if _WHOLE.fullmatch(text) is None:
         return None
     number = int(text)

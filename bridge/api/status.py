@@ -1,6 +1,6 @@
-"""How a process of a market is, for who sends it requests and for who watches it.
+"""The readiness and the figures of a process, for load balancers, clients and monitoring.
 
-Rule of this file: shapes only; `node` fills them, and nothing of it waits for the database.
+Rule of this file: structs only; `node` fills them, without waiting for the database.
 """
 
 from typing import Literal
@@ -8,13 +8,13 @@ from typing import Literal
 from msgspec import Struct
 
 Role = Literal["standby", "leader", "ended"]
-"""Whether this process follows, leads, or has done so: then it is to be started again."""
+"""Whether this process follows, leads, or has stopped leading (`ended`), in which case it must be restarted."""
 
 
 class Readiness(Struct, frozen=True):
-    """Whether a process takes commands and can make them durable; if not, why not, and who does.
+    """Whether a process takes commands and can make them durable; if not, why not, and which process does.
 
-    `reason` is empty where it is ready, and in words that may be told to anybody.
+    `reason` is empty if it is ready; it has nothing confidential and may be shown to anyone.
     """
 
     ready: bool
@@ -25,21 +25,21 @@ class Readiness(Struct, frozen=True):
     outage_s: float
     reason: str
     durability: str = ""
-    """Why what is acknowledged might not survive a loss of power, by settings of the database; empty if it does."""
+    """Which settings of the database put acknowledged rows at risk in a power failure; empty if none does."""
     projected_seq: int = 0
-    """The last row that the SQL tables have; they follow the journal."""
+    """The last row that the SQL tables have. They follow the journal."""
     tables_lag_rows: int = 0
     tables_lag_s: float = 0.0
-    """How many rows they lack, and since when. Beyond a bound nothing is taken any more."""
+    """How far the tables are behind, in rows and seconds. Beyond a bound no commands are taken."""
     tables_fault: str = ""
-    """Why they stand still, if they do. Commands are taken meanwhile, up to that bound: another process would not do
-    better."""
+    """Why the tables do not advance; empty if they do. Commands are taken meanwhile, up to that bound: another process
+    could not project them either."""
 
 
 class NodeStatus(Struct, frozen=True):
-    """A process in figures. `epoch` is 0 and nothing waits where it does not lead.
+    """The figures of a process. If it does not lead, `epoch` is 0 and the queue is empty.
 
-    `oldest_s`: for how long the first row that is not durable has waited; 0 if none waits.
+    `oldest_s`: how long the oldest row that is not durable has waited, in seconds; 0 if none waits.
     """
 
     role: Role
@@ -54,4 +54,4 @@ class NodeStatus(Struct, frozen=True):
     tables_lag_rows: int = 0
     tables_lag_s: float = 0.0
     tables_stopped: bool = False
-    """Whether the SQL tables stand still until somebody mends them."""
+    """Whether the SQL tables have stopped until an operator repairs them."""

@@ -1,7 +1,7 @@
-"""People's units into the engine's and back.
+"""Conversion between user-facing units and those of the engine.
 
-Rule of this file: exact or refused. Decimal arithmetic, half to even where something has to be rounded to a millionth,
-whatever the caller's process has set for its own.
+Rule of this file: exact or refused. Decimal arithmetic; rounding to a millionth is half to even. The decimal context of
+the caller's thread has no influence.
 """
 
 import math
@@ -13,20 +13,20 @@ from callmarket.bridge.api.errors import Invalid
 from callmarket.engine.limits import AT_US_MAX, LEASE_US_MAX, MICROS_MAX
 
 Number = int | float | Decimal
-"""A number as people write it. A float counts as the decimal that Python prints for it."""
+"""A number from a user. A float means the decimal that Python prints for it."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MICROS: Final = Decimal(1_000_000)
-# Not the thread's, which a program may set to few digits for its own sums. More than anybody writes; what has more is
-# refused, not rounded twice.
+# A context of its own, since a program may set a low precision for its thread. A number with more digits than this is
+# refused, so that none is rounded twice.
 _EXACT: Final = Context(
     prec=1_000, rounding=ROUND_HALF_EVEN, Emin=-9_999, Emax=9_999, traps=[InvalidOperation, Inexact, Overflow]
 )
 
 
 def check_instant(field: str, at: datetime) -> None:
-    """Check that a date has a time zone. Raises `Invalid`."""
+    """Check that a time has a time zone. Raises `Invalid`."""
     if not isinstance(at, datetime):
         raise Invalid(field, at, "a datetime with a time zone")
     if at.utcoffset() is None:
@@ -34,7 +34,7 @@ def check_instant(field: str, at: datetime) -> None:
 
 
 def at_us(field: str, at: datetime) -> int:
-    """Microseconds since 1970 of a date with a time zone, within what the engine knows. Raises `Invalid`."""
+    """Microseconds since 1970 of a time with a time zone. Raises `Invalid`, also outside the range of the engine."""
     check_instant(field, at)
     found = (at - _EPOCH) // _MICROSECOND
     if not 0 <= found <= AT_US_MAX:
@@ -50,7 +50,7 @@ def duration_us(field: str, duration: timedelta) -> int:
 
 
 def lease_us(field: str, lease: timedelta) -> int:
-    """Microseconds of a lease. Raises `Invalid` if it is not above 0, or longer than the engine lets one be."""
+    """Microseconds of a lease. Raises `Invalid` if it is not above 0 or exceeds the bound of the engine."""
     found = duration_us(field, lease)
     if not 0 < found <= LEASE_US_MAX:
         raise Invalid(field, str(lease), f"more than 0, at most {duration_of(LEASE_US_MAX).days} days")
@@ -60,10 +60,10 @@ def lease_us(field: str, lease: timedelta) -> int:
 def micros(field: str, number: Number, most: int = MICROS_MAX // 1_000_000) -> int:
     """Millionths of a number from 0 to `most`, half to even. Raises `Invalid`."""
     if type(number) is float and number == 0:
-        # What a bid without an expected value carries: most of them.
+        # A fast path for bids without an expected value, which most are.
         return 0
     try:
-        # Of a float the digits that Python prints; a subclass may be told to print fewer.
+        # `float.__repr__`, because a subclass of float may print fewer digits.
         text = float.__repr__(number) if isinstance(number, float) else str(number)
         found = int(_EXACT.multiply(_EXACT.create_decimal(text), _MICROS).to_integral_value(context=_EXACT))
     except (ArithmeticError, ValueError):
@@ -74,15 +74,15 @@ def micros(field: str, number: Number, most: int = MICROS_MAX // 1_000_000) -> i
 
 
 def float_of(value: object) -> float:
-    """A number of somebody else's table as float64; NaN for what is none, or is larger than all of them."""
+    """A value of a foreign table as float64; NaN if it is not a number or too large for one."""
     try:
-        return float(value)  # type: ignore[arg-type]  # what is none is what this is about
+        return float(value)  # type: ignore[arg-type]  # other types raise, which is handled
     except (TypeError, ValueError, OverflowError):
         return math.nan
 
 
 def datetime_of(at_us: int) -> datetime:
-    """The date of these microseconds since 1970, in UTC."""
+    """The UTC time of these microseconds since 1970."""
     return _EPOCH + at_us * _MICROSECOND
 
 

@@ -1,7 +1,7 @@
-"""A market that another process serves: the verbs and reads of `Exchange`, over HTTP, for threads and for asyncio.
+"""A client for a market that another process serves: the operations of `Exchange` over HTTP, for threads and asyncio.
 
-Rule of this folder: what to send, what an answer means, and whether and when to send it again are pure; only `blocking`
-and `awaited` wait. The market's rules are not known here.
+Rule of this folder: building requests, reading answers and deciding on retries are pure; only `blocking` and `awaited`
+wait. Nothing depends on the market's rules.
 """
 
 from callmarket.bridge.client.awaited import AsyncClient

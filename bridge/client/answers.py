@@ -1,7 +1,7 @@
-"""What an answer means: a result, or one of the market's errors.
+"""The meaning of an HTTP answer: a result, or one of the market's errors.
 
-Rule of this file: pure. Only a problem of the market's own types is believed; what a proxy, a framework or a broken
-service says leaves open what has happened.
+Rule of this file: pure. Only problems of the market's own types are trusted; after any other error, of a proxy for
+example, the outcome is unknown.
 """
 
 from collections.abc import Callable
@@ -29,18 +29,18 @@ from callmarket.bridge.api.http.problem import TYPE_PREFIX, Problem
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject
 
-# Where a service asks to wait and does not say how long.
+# For answers that ask the client to wait without saying how long.
 RETRY_AFTER_S: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer."""
+    """A complete HTTP answer."""
 
     status: int
     body: bytes
     seq: int = 0
-    """The row up to which it tells of what is durable; 0 where it does not say."""
+    """The durable row that the answer reflects; 0 if the answer does not say."""
 
     @property
     def good(self) -> bool:
@@ -50,21 +50,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class TransportFailure:
-    """There was no answer. `sent`: the request may have arrived."""
+    """There was no answer. `sent`: the request may have reached the service."""
 
     words: str
     sent: bool
 
 
 class UnrecognizedResponse(ExchangeError):
-    """An answer that is none of the market's. What has happened cannot be told from it."""
+    """An answer that is not the market's, so the outcome of the request is unknown."""
 
 
 _decode: Final = msgspec.json.Decoder(Problem).decode
 
 
 def error_of(answer: Answer) -> ExchangeError:
-    """The error that an answer is."""
+    """The error that an answer stands for."""
     try:
         problem = _decode(answer.body)
     except msgspec.MsgspecError:
@@ -73,7 +73,7 @@ def error_of(answer: Answer) -> ExchangeError:
 
 
 def error_of_problem(problem: Problem) -> ExchangeError:
-    """The error that a problem is."""
+    """The error that a problem stands for."""
     if problem.reason and problem.seq is not None:
         return refusal_of(problem)
     make = _ERRORS.get(problem.type.removeprefix(TYPE_PREFIX))
@@ -81,11 +81,11 @@ def error_of_problem(problem: Problem) -> ExchangeError:
 
 
 def refusal_of(problem: Problem) -> Refused | UnrecognizedResponse:
-    """The refusal that a problem is, as the market made it."""
+    """The refusal that a problem stands for, with the reason, field, value and bound that the market gave."""
     try:
         reason = Reject(problem.reason)
     except ValueError:
-        return UnrecognizedResponse(f"a refusal of a newer market: {problem.detail}")
+        return UnrecognizedResponse(f"an unknown refusal, perhaps of a newer market: {problem.detail}")
     value = problem.value if isinstance(problem.value, int | str) else ""
     bound = "" if problem.bound is None else problem.bound
     return Refused(Rejected(reason, problem.field, value, bound), problem.seq or 0)
@@ -93,7 +93,7 @@ def refusal_of(problem: Problem) -> Refused | UnrecognizedResponse:
 
 def _wrong_field(kind: type[Invalid], problem: Problem) -> Invalid:
     if not problem.field or problem.bound is None:
-        # Words without a field of their own: no JSON, for example.
+        # A problem without a field, such as a body that is not JSON.
         return kind(problem.field or "request", problem.value, problem.detail.removeprefix(f"{problem.field}: "))
     return kind(problem.field, problem.value, str(problem.bound))
 

@@ -1,8 +1,8 @@
-"""Whether, when and where a call is sent again.
+"""Retries: whether, when and to which address a call is sent again.
 
-Rule of this file: decisions without waiting. Time and chance are handed in, so a test drives the very decisions that
-production makes. What is sent again carries the same command id; each time it is a row of the journal (`Repeated`), so
-pauses grow. Once an attempt may have arrived, only a result or a recorded refusal says what became of the call.
+Rule of this file: decisions without waiting. Time and randomness are arguments, so tests exercise the same decisions as
+production. A retry carries the same command id; each one is a row of the journal (`Repeated`), so pauses grow. Once an
+attempt may have arrived, only a result or a recorded refusal settles the outcome.
 """
 
 from collections.abc import Callable
@@ -32,35 +32,35 @@ T = TypeVar("T")
 
 PAUSE_FIRST_S: Final = 0.05
 PAUSE_S_MAX: Final = 5.0
-# Enough to reach the longest pause.
+# Enough to reach the longest pause; bounds the exponent.
 _DOUBLINGS_MAX: Final = 20
-# An attempt that takes longer than this is worth another: a leader that hangs has been replaced by then.
+# A longer attempt is given up and retried: by then a leader that hangs has been replaced.
 ATTEMPT_S_MAX: Final = 10.0
-# A host that does not answer at all is not there.
+# A host that does not accept a connection in this time counts as down.
 CONNECT_S_MAX: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Done(Generic[T]):
-    """The result."""
+    """The call has succeeded with this result."""
 
     value: T
 
 
 @dataclass(frozen=True)
 class RetryAfter:
-    """Send it again after so long."""
+    """Send the call again after this pause."""
 
     pause_s: float
 
 
 class Attempts(Generic[T]):
-    """One call on its way."""
+    """The attempts of one call."""
 
     def __init__(
         self, call: Call[T], endpoints: Endpoints, timeout_s: float, now_s: float, chance: Callable[[], float]
     ) -> None:
-        """`chance` gives numbers from 0 to 1: clients that were cut off together do not come back together."""
+        """`chance` returns random numbers from 0 to 1: clients that were cut off together do not retry together."""
         self.call: Final = call
         self._endpoints: Final = endpoints
         self._deadline_s: Final = now_s + timeout_s + call.patience_s
@@ -73,15 +73,15 @@ class Attempts(Generic[T]):
 
     @property
     def url(self) -> str:
-        """Where to send it now."""
+        """The address for the next attempt."""
         return self._endpoints.urls[self._at]
 
     def attempt_s(self, now_s: float) -> float:
-        """How long the next attempt may take."""
+        """The time limit of the next attempt, in seconds."""
         return max(0.001, min(ATTEMPT_S_MAX + self.call.patience_s, self._deadline_s - now_s))
 
     def on_response(self, outcome: Answer | TransportFailure, now_s: float) -> Done[T] | RetryAfter:
-        """What follows from an attempt. Raises the error that the call ends with."""
+        """Decide what follows from the outcome of an attempt. Raises the error that the call ends with."""
         if isinstance(outcome, TransportFailure):
             self._in_doubt |= outcome.sent
             return self._elsewhere(Unavailable(f"{self.url}: {outcome.words}"), now_s, at_once=not outcome.sent)
@@ -113,7 +113,7 @@ class Attempts(Generic[T]):
                 return self._after_puzzle(Unavailable(f"{self.url}: {error}"), status, now_s)
 
     def _after_puzzle(self, error: Unavailable, status: int, now_s: float) -> RetryAfter:
-        """After an answer that is not the market's: perhaps that of a proxy whose request did arrive."""
+        """After an answer that is not the market's. It may be a proxy's, and the market may have got the request."""
         if status == HTTPStatus.REQUEST_TIMEOUT:
             return self._again(error, now_s)
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -122,7 +122,7 @@ class Attempts(Generic[T]):
         return self._elsewhere(error, now_s, at_once=False)
 
     def _elsewhere(self, error: ExchangeError, now_s: float, at_once: bool) -> RetryAfter:
-        """At another address, if there is one: at once where being turned away has cost nobody anything."""
+        """Retry at another address, if there is one; without a pause if the attempt cost the service nothing."""
         count = len(self._endpoints.urls)
         named = self._endpoints.index_of(error.leader) if isinstance(error, NotLeader) and error.leader else None
         self._at = named if named is not None and named != self._at else (self._at + 1) % count
@@ -132,7 +132,7 @@ class Attempts(Generic[T]):
         return self._again(error, now_s)
 
     def _again(self, error: ExchangeError, now_s: float) -> RetryAfter:
-        """After a pause that is longer each time. Raises how the call ends, where there is no time for it."""
+        """Retry after a pause that grows each time. Raises the error that the call ends with if no time is left."""
         pause_s = min(PAUSE_S_MAX, PAUSE_FIRST_S * 2**self._pauses) * (0.5 + 0.5 * self._chance())
         self._pauses = min(self._pauses + 1, _DOUBLINGS_MAX)
         if isinstance(error, Unavailable) and not isinstance(error, NotLeader):
@@ -142,7 +142,7 @@ class Attempts(Generic[T]):
         return RetryAfter(pause_s)
 
     def _end(self, error: ExchangeError) -> ExchangeError:
-        """What the caller is told when the last thing heard was this."""
+        """The error for the caller after this last error: `InDoubt` if an earlier attempt may have been done."""
         call = self.call
         if self._in_doubt and call.command_id:
             words = (

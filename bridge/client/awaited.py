@@ -1,6 +1,6 @@
 """The client for asyncio.
 
-Rule of this file: as `blocking`, line by line.
+Rule of this file: the same as `blocking`, line by line.
 """
 
 import asyncio
@@ -35,12 +35,12 @@ T = TypeVar("T")
 
 
 class AsyncClient(AsyncMarket):
-    """A market that a service serves, for asyncio: as `Client`, awaited. Use it as an asynchronous context manager.
+    """A market over HTTP, for asyncio: the same as `Client`, awaited. Use it as an asynchronous context manager.
 
-    Each verb is sent with an id of its own, unless `command_id` gives one, and again with the same id, after pauses
-    that grow, until it is known how it ended or `timeout_s` are over: then `Unavailable` if nothing can have happened,
-    else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers for a day what
-    moved tokens, and the last 65,536 of all else; what is sent again after that is a new command.
+    Each command is sent with an id: `command_id`, or a new one. It is retried with the same id and growing pauses until
+    its outcome is known or `timeout_s` has passed. Then the client raises `Unavailable` if nothing can have happened,
+    else `InDoubt`, which `resolve` settles. Refusals are raised at once. The market remembers commands that moved
+    tokens for a day, and of all others the last 65,536; a retry after that is a new command.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class AsyncClient(AsyncMarket):
     ) -> None:
         """Ask the market at `url` with the API key `key`, by default CALLMARKET_URL and CALLMARKET_KEY.
 
-        `url` may be several, with commas between: the leader and its standbys, in any order. Over http:// the key goes
-        only to this machine, unless CALLMARKET_ALLOW_PLAIN_HTTP is set. `account` is whom to act for, where the key
-        covers several and the verb names none. Raises `Invalid`; connects at the first call.
+        `url` may be several addresses, separated by commas: the leader and its standbys, in any order. Over http:// the
+        key is sent only to this machine, unless CALLMARKET_ALLOW_PLAIN_HTTP is set. `account` is the account to act for
+        if the key has several and the operation names none. Raises `Invalid`; connects at the first call.
         """
         check_ack(ack)
         if account:
@@ -64,27 +64,27 @@ class AsyncClient(AsyncMarket):
         self._process: Final = OneProcess("client")
         self._settings: Final = wire.settings_of(url, key, timeout_s)
         self._http: Final = httpx2.AsyncClient(**wire.options(self._settings))
-        # Shared by those of `acting_as`: what one of them was told, none of them asks in vain.
+        # Shared with the clients of `acting_as`, so that each reads the writes of all of them.
         self._seen: Final = Seen()
         self.account = account
         self.ack: Ack = ack
 
     def __repr__(self) -> str:
-        """Without the key."""
+        """The addresses and the account, without the key."""
         return f"AsyncClient({','.join(self._settings.endpoints.urls)!r}, account={self.account!r})"
 
     async def __aenter__(self) -> Self:
-        """The client itself."""
+        """Return the client itself."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close."""
+        """Close the client."""
         await self.close()
 
     def acting_as(self, account: str) -> Self:
-        """The same client, on the same connections, acting for this account where a verb names none."""
+        """A client on the same connections that acts for this account if an operation names none."""
         check_actor(account)
         other = copy(self)
         other.account = account
@@ -93,12 +93,13 @@ class AsyncClient(AsyncMarket):
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
         """Place many bids in this order (`place_bid.request` makes each); one outcome for each.
 
-        Neighbours of one market and bidder go together, a thousand at a time; one with a command id of its own alone.
+        Adjacent bids of the same market and bidder are sent together, up to 1,000 in a request. A bid with a command id
+        of its own is sent alone.
         """
         return await self._hold(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
 
     async def resolve(self, error: UnknownOutcome) -> Any:
-        """How it ended that ended in doubt: the verb's result, or what it raises. It is done now, if it was not yet."""
+        """The outcome of a command in doubt: its result or its error. It is done now if it was not done before."""
         if not isinstance(error, InDoubt):
             raise Invalid("error", type(error).__name__, "an InDoubt that a client has raised")
         return await self._hold(error.again())
@@ -111,11 +112,11 @@ class AsyncClient(AsyncMarket):
         kinds: Collection[str] = (),
         bidder_id: str = "",
     ) -> AsyncGenerator[Message, None]:
-        """What becomes durable after this row, by default from now on, without end: each message once, in order.
+        """An endless stream of what becomes durable after this row, by default from now on: each message once, ordered.
 
-        A connection that breaks is made again where it broke. Raises `Unavailable` where that fails for `timeout_s`,
-        `Gone` where the row after which it goes on was lost (HST-1): what was heard since is not so; and `Unauthorized`
-        when the key is revoked or expires.
+        A broken connection is resumed where it broke. Raises `Unavailable` if that fails for `timeout_s`; `Gone` if the
+        row to resume after was lost (HST-1), so that what was received since is invalid; and `Unauthorized` when the
+        key is revoked or expires.
         """
         if after_seq is None:
             after_seq = (await self.markets()).durable_seq
@@ -145,23 +146,23 @@ class AsyncClient(AsyncMarket):
             await asyncio.sleep(step.pause_s if isinstance(step, RetryAfter) else 0.0)
 
     async def close(self) -> None:
-        """Close its connections, also those of `acting_as`. Again: nothing."""
+        """Close the connections, which the clients of `acting_as` share. Idempotent."""
         if self._process.is_here:
             await self._http.aclose()
 
     async def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
-        """The result of one operation with these arguments, which are checked before anything is sent."""
+        """Perform one operation and return its result. The arguments are checked before anything is sent."""
         plan = operation.plan(*args, **kwargs)
         patience_s = plan.wait_s if isinstance(plan, TableQuery) else 0.0
         return await self.send(call_of(operation, operation.given(args, kwargs), self.account, self.ack, patience_s))
 
     async def send(self, call: Call[T]) -> T:
-        """The result of one call, sent as often as it takes."""
+        """Send a call, with retries, and return its result."""
         attempts = self._attempts(call)
         while True:
             outcome = await self._attempt(attempts)
             if isinstance(outcome, Answer):
-                # A refusal tells of the market too: that there is something of this name already.
+                # Refusals count too: they reveal, for example, that a name is taken.
                 self._seen.note(outcome.seq)
             step = attempts.on_response(outcome, time.monotonic())
             if isinstance(step, Done):
@@ -191,7 +192,7 @@ class AsyncClient(AsyncMarket):
             return wire.fault_of(error)
 
     async def _hold(self, plan: Plan[T]) -> T:
-        """The result of a plan. What a call raises is raised where it was made."""
+        """Run a plan and return its result. The error of a call is thrown in where it was yielded."""
         try:
             call = next(plan)
             while True:

@@ -1,7 +1,7 @@
-"""Many bids as few calls.
+"""Sends many bids in few calls.
 
-Rule of this file: no waiting, as in workflows. The order of the bids is the order of history, so only neighbours share
-a call: those of one market and one bidder that bring no id of their own.
+Rule of this file: no waiting. The bids enter the journal in their given order, so only adjacent bids share a call:
+those of one market and one bidder that have no command id of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ Placed = list[PlacedBid | Refused]
 
 
 def calls_of(requests: Sequence[Request], new_id: str, ack: Ack) -> list[Call[Any]]:
-    """The calls that place these bids, in their order. Raises `Invalid` if one is no bid; then none is placed."""
+    """The calls that place these bids, in their order. Raises `Invalid` if one is not a bid; then none is placed."""
     check_bids(requests)
     for request in requests:
         check(request)
@@ -47,14 +47,14 @@ def calls_of(requests: Sequence[Request], new_id: str, ack: Ack) -> list[Call[An
 def place_bids(calls: Sequence[Call[Any]]) -> Plan[Placed]:
     """Make these calls, one after the other; one outcome for each bid.
 
-    Raises what a call raises; where others were made before it, that the outcome is unknown.
+    Raises the error of the first call as it is. An error of a later call raises `InDoubt`: earlier bids were sent.
     """
     placed: Placed = []
     for number, call in enumerate(calls):
         try:
             made = yield call
         except Refused as refused:
-            # Only a bid that goes alone is refused as a whole.
+            # Only a bid that was sent alone raises its refusal; a batch returns refusals.
             placed.append(refused)
         except ExchangeError as error:
             if not number and not isinstance(error, InDoubt):
@@ -78,7 +78,7 @@ def _bid_of(request: Request) -> PlaceBid:
 
 
 def _given(request: Request) -> Mapping[str, Any]:
-    """The arguments with which `place_bid` makes this request."""
+    """The arguments of `place_bid` for this request."""
     bid = _bid_of(request)
     return {
         "market_id": bid.market_id,

@@ -1,6 +1,6 @@
-"""One request to the service, before anybody sends it: derived from the declaration of the operation.
+"""An HTTP request to the service, derived from the declaration of its operation.
 
-Rule of this file: values. Where it is sent, and how often, is not known here, and no operation is.
+Rule of this file: values only. Nothing depends on the address, on retries, or on a particular operation.
 """
 
 import re
@@ -24,7 +24,7 @@ from callmarket.engine.limits import NAME_CHARS_MAX
 T = TypeVar("T")
 
 PREFIX: Final = "/api/v1"
-# The service numbers the bids of a batch behind it, up to "/9999".
+# For a batch the service appends the number of each bid, up to "/9999".
 COMMAND_ID_CHARS_MAX: Final = NAME_CHARS_MAX - len("/9999")
 
 _STEP: Final = re.compile(r"{(\w+)}")
@@ -32,9 +32,9 @@ _STEP: Final = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request and how its answer is read. One with a `command_id` changes the market, once, however often it is sent.
+    """A request, and the function that reads its answer. With a `command_id` it is a change, and is safe to retry.
 
-    `patience_s` is how much longer than usual its answer may take.
+    `patience_s`: the time that its answer may take in addition to the usual time-outs.
     """
 
     method: str
@@ -47,7 +47,7 @@ class Call(Generic[T]):
 
 
 Plan = Generator[Call[Any], Any, T]
-"""What takes one call or several: yields each and is sent its result; an error is thrown in where the call was made."""
+"""A generator of calls. It is sent the result of each; an error of a call is thrown in where it was yielded."""
 
 
 def alone(call: Call[T]) -> Plan[T]:
@@ -59,9 +59,9 @@ def alone(call: Call[T]) -> Plan[T]:
 def call_of(
     operation: Operation[..., T], given: Mapping[str, Any], account: str, ack: Ack = "durable", patience_s: float = 0.0
 ) -> Call[T]:
-    """The call that an operation with these arguments is; for `account` where none of them says for whom.
+    """The call for an operation with these arguments. It acts for `account` if no argument names one.
 
-    Raises `Invalid` for what HTTP cannot carry.
+    Raises `Invalid` for arguments that HTTP cannot carry.
     """
     command_id = given.get("command_id", "") or (uuid.uuid4().hex if operation.is_change else "")
     check_command_id(command_id)
@@ -82,7 +82,7 @@ def call_of(
 
 
 def body_of(operation: Operation[..., Any], given: Mapping[str, Any]) -> bytes | None:
-    """The body, None where the operation has none."""
+    """The JSON body of an operation; None if it has none."""
     if operation.body is None:
         return None
     return msgspec.json.encode(
@@ -91,23 +91,23 @@ def body_of(operation: Operation[..., Any], given: Mapping[str, Any]) -> bytes |
 
 
 def path(template: str, given: Mapping[str, Any]) -> str:
-    """A path with its names in it. Raises `Invalid` for a name that a path cannot hold."""
+    """A path with its parameters filled in and escaped. Raises `Invalid` for a name that does not fit into a path."""
     return PREFIX + _STEP.sub(lambda step: _part(step[1], given[step[1]]), template)
 
 
 def target(path: str, query: Mapping[str, Any]) -> str:
-    """A path with options."""
+    """A path with its query string."""
     return f"{path}?{urlencode({name: _text(value) for name, value in query.items()})}" if query else path
 
 
 @cache
 def reader(kind: Any) -> Callable[[bytes], Any]:
-    """How an answer of this kind is read. Raises `msgspec.MsgspecError` for another."""
+    """The decoder for answers of this type, which raises `msgspec.MsgspecError` for other bodies. Cached."""
     return msgspec.json.Decoder(kind).decode
 
 
 def check_command_id(command_id: str) -> None:
-    """Check an id that goes into a header. Raises `Invalid`."""
+    """Check that a command id fits into its header. Raises `Invalid`."""
     if len(command_id) > COMMAND_ID_CHARS_MAX:
         raise Invalid("command_id", command_id, f"at most {COMMAND_ID_CHARS_MAX} characters over HTTP")
 

@@ -1,6 +1,6 @@
-"""The outcome that a client does not know.
+"""The error for an outcome that a client does not know.
 
-Rule of this file: an error that can be resolved, and nothing that resolves it.
+Rule of this file: the error only; `Client.resolve` and `AsyncClient.resolve` settle it.
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from callmarket.bridge.client.call import Plan
 
 
 class InDoubt(UnknownOutcome):
-    """It may have been done. `client.resolve(error)` asks again, as does the same verb with this `command_id`.
+    """The command may have been done. `client.resolve(error)` retries it, and so does the same call with `command_id`.
 
-    Asking again does it once and returns the result, if that was not known. What moves tokens the market remembers for
-    24 hours, whatever others do meanwhile; an end of an award that names it is refused after its end, and nothing moves
-    twice. Bids, and what moves no tokens, it remembers among the last 65,536 that were done: minutes as a rule, seconds
-    under full load. After that, look (`bids`, `statement`) before anything is sent again. `seqs` are the rows in doubt,
-    as far as the market has named them.
+    A retry does the command if it was not done yet, and returns its result in both cases. The market remembers commands
+    that move tokens for 24 hours, whatever its load. Settling or voiding an award by its id is refused once the award
+    has ended, so nothing moves twice. Bids, and commands that move no tokens, are remembered among the last 65,536 that
+    were done: usually minutes, under full load seconds. After that, check (`bids`, `statement`) before a retry. `seqs`:
+    the rows in doubt, if the market has named them.
     """
 
     def __init__(self, message: str, seqs: range, command_id: str, again: Callable[[], Plan[Any]]) -> None:

@@ -1,6 +1,6 @@
 """All items of a list that comes in pages.
 
-Rule of this file: bounded; whoever wants more says so.
+Rule of this file: bounded by `items_max`, which the caller may raise.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -14,7 +14,7 @@ ITEMS_MAX: Final = 100_000
 
 
 def each(ask: Callable[..., Page[T]], *args: Any, items_max: int = ITEMS_MAX, **options: Any) -> Iterator[T]:
-    """The items of all pages, as `each(client.bids, market_id="agents")`; after `items_max` of them it ends."""
+    """Up to `items_max` items of all pages, for example `each(client.bids, market_id="agents")`."""
     given = 0
     while True:
         page = ask(*args, **options)
@@ -28,7 +28,7 @@ def each(ask: Callable[..., Page[T]], *args: Any, items_max: int = ITEMS_MAX, **
 async def each_async(
     ask: Callable[..., Awaitable[Page[T]]], *args: Any, items_max: int = ITEMS_MAX, **options: Any
 ) -> AsyncIterator[T]:
-    """As `each`, awaited."""
+    """The same as `each`, for an asynchronous client."""
     given = 0
     while True:
         page = await ask(*args, **options)

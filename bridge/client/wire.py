@@ -1,7 +1,7 @@
-"""What both clients share of HTTP: headers, time-outs, bounds, and what a broken connection means.
+"""The parts of HTTP that both clients share: headers, time-outs, bounds, and the meaning of transport errors.
 
-Rule of this file: nothing waits here. The key stands in the connection's own headers and nowhere else, so that it is
-in no text that is printed, logged or raised.
+Rule of this file: nothing waits. The key is in the default headers of the connection and nowhere else, so that it is
+never printed, logged or raised.
 """
 
 import os
@@ -23,9 +23,9 @@ from callmarket.bridge.client.streaming import EVENT_BYTES_MAX, SILENCE_S_MAX
 from callmarket.bridge.config import client_from_environment
 from callmarket.engine.limits import SEQ_MAX
 
-# A round of ten thousand awards with the longest names takes nine.
+# A round of ten thousand awards with the longest names takes 9 MiB.
 ANSWER_BYTES_MAX: Final = 32 * 2**20
-# Calls at a time; more wait for a connection.
+# Concurrent calls; more wait for a connection.
 CONNECTIONS_MAX: Final = 100
 KEY_CHARS_MAX: Final = 200
 TIMEOUT_S: Final = 60.0
@@ -36,29 +36,29 @@ _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeo
 
 @dataclass(frozen=True)
 class Settings:
-    """What a client is made from, checked. It does not show its key."""
+    """The checked settings of a client. Its repr does not show the key."""
 
     endpoints: Endpoints
     headers: Mapping[str, str]
     timeout_s: float
 
     def __repr__(self) -> str:
-        """Without the key."""
+        """The addresses, without the key."""
         return f"Settings({','.join(self.endpoints.urls)})"
 
 
 def settings_of(url: str | None, key: str | None, timeout_s: float) -> Settings:
-    """The settings of a client; what is None is the environment's. Raises `Invalid`, without the key."""
+    """The settings of a client; None is read from the environment. Raises `Invalid`, which never shows the key."""
     config = client_from_environment(os.environ)
     text = config.key if key is None else key
     if not text or len(text) > KEY_CHARS_MAX or not all("!" <= character <= "~" for character in text):
-        raise Invalid("key", "...", "an API key, as cmk_..., given or in CALLMARKET_KEY")
+        raise Invalid("key", "...", "an API key (cmk_...), given or in CALLMARKET_KEY")
     if not 0 < timeout_s <= TIMEOUT_S_MAX:
         raise Invalid("timeout_s", timeout_s, f"more than 0, at most {TIMEOUT_S_MAX:g}")
     headers = {
         "Authorization": f"Bearer {text}",
         "Accept": f"application/json, {MEDIA_TYPE}",
-        # What is unpacked cannot be bounded by what arrives.
+        # No compression: the size of the received bytes would not bound the size of the answer.
         "Accept-Encoding": "identity",
         "User-Agent": "callmarket",
     }
@@ -66,18 +66,18 @@ def settings_of(url: str | None, key: str | None, timeout_s: float) -> Settings:
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """How an HTTP client is made: it follows no redirect with its key, and is bounded."""
+    """The options of the HTTP client: no redirects, which could leak the key, and a bounded number of connections."""
     return {
         "headers": settings.headers,
         "follow_redirects": False,
-        # A proxy of the environment sees what goes over http://; over https:// it sees nothing.
+        # A proxy from the environment could read http:// requests; https:// ones it cannot.
         "trust_env": all(url.startswith("https:") for url in settings.endpoints.urls),
         "limits": httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
     }
 
 
 def headers_of(call: Call[Any], seen_seq: int) -> dict[str, str]:
-    """The headers of one call. A question is answered from what has the row that was seen."""
+    """The headers of one call. A question asks for an answer that reflects at least the row `seen_seq`."""
     headers = {}
     if seen_seq and call.method == "GET":
         headers[MIN_SEQ_HEADER] = str(seen_seq)
@@ -91,7 +91,7 @@ def headers_of(call: Call[Any], seen_seq: int) -> dict[str, str]:
 
 
 def answer_of(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """A whole answer, with what its headers say."""
+    """A complete answer, with the row that its headers name."""
     return Answer(status, body, whole(headers.get(SEQ_HEADER, ""), SEQ_MAX) or 0)
 
 
@@ -101,19 +101,19 @@ def timeouts(within_s: float) -> httpx2.Timeout:
 
 
 def fault_of(error: httpx2.TransportError) -> TransportFailure:
-    """What a failed attempt means: whether the request may have arrived."""
+    """The failure of an attempt, with whether the request may have arrived."""
     return TransportFailure(f"{type(error).__name__} {error}".strip(), not isinstance(error, _NOT_SENT))
 
 
-TOO_LATE: Final = TransportFailure("no whole answer in time", sent=True)
+TOO_LATE: Final = TransportFailure("no complete answer in time", sent=True)
 TOO_LARGE: Final = TransportFailure(f"an answer of more than {ANSWER_BYTES_MAX} bytes", sent=True)
 STREAM_ENDED: Final = TransportFailure("the stream has ended", sent=True)
 
-# A stream that has lived so long was no failure, however it ended.
+# A stream that lasted longer than this counts as a success, however it ended, and resets the retries.
 STEADY_S: Final = 1.0
 
 
 def stream_options() -> dict[str, Any]:
-    """How a stream is asked for: bounded in what one event may take, and in how long nothing may be said."""
+    """The options of a stream: bounds on the size of an event and on the time without one."""
     timeout = httpx2.Timeout(CONNECT_S_MAX, read=SILENCE_S_MAX)
     return {"timeout": timeout, "max_event_size": EVENT_BYTES_MAX}

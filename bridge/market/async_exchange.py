@@ -1,7 +1,7 @@
 """The exchange in this process, for asyncio: the same operations, awaited.
 
-Rule of this file: as `exchange`. Applying a command and reading the live state take microseconds and happen in the
-loop; only the journal and the tables are waited for, so thousands of agents can wait at once.
+Rule of this file: the same as `exchange`. Applying a command and reading the live state take microseconds and happen in
+the event loop; only waits for the journal and the tables are awaited, so thousands of agents can wait at once.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class AsyncExchange(AsyncMarket):
-    """A running market, for asyncio. Made from an open `Exchange`, which is closed as usual."""
+    """A running market, for asyncio. Made from an open `Exchange`, which must still be closed."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -36,54 +36,55 @@ class AsyncExchange(AsyncMarket):
         self._ack: Ack = exchange.ack
 
     def acting_as(self, actor: str) -> "AsyncExchange":
-        """The same market, with every command given by this actor."""
+        """The same market, with this actor for every command."""
         return AsyncExchange(self._exchange.acting_as(actor))
 
     def acknowledging(self, ack: Ack) -> "AsyncExchange":
-        """The same market, with replies as `Exchange.acknowledging` says."""
+        """The same market with another `ack`. See `Exchange.acknowledging`."""
         return AsyncExchange(self._exchange.acknowledging(ack))
 
     @property
     def durable_seq(self) -> int:
-        """Everything up to here is in the journal."""
+        """The last durable row: everything up to it is in the journal."""
         return self._node.durable_seq
 
     def read(self, query: Callable[[State], T]) -> T:
-        """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
+        """Run a read-only query on the live state, at one moment. It must be short, and copy what it returns."""
         return self._node.read(query)
 
     async def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
-        """The result of one operation with these arguments."""
+        """Perform one operation with these arguments and return its result."""
         return await self.carry_out(operation.plan(*args, **kwargs))
 
     async def carry_out(self, plan: Plan[T]) -> T:
-        """The result of a plan."""
+        """Carry out a plan and return its result."""
         result: T = await run_async(plan.steps, self._step) if isinstance(plan, Workflow) else await self._step(plan)
         return result
 
     async def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids at once (`place_bid.request` makes each), 1,000 at most; one outcome for each, one wait.
+        """Place up to 1,000 bids with one wait (`place_bid.request` makes each); one outcome for each.
 
-        They are applied together, with nothing of others between them, so more are several calls and never split here.
+        They are applied together, with no other command between them. So a longer list is refused, not split: call this
+        several times.
         """
         return await self.carry_out(placed_together(requests))
 
     async def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
-        """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised.
+        """Submit up to 1,000 raw requests, in the units of the engine. Refusals are `Rejected` events, not raised.
 
-        Of a slot whose provider is `~`, as operations write it where none is named, the actor's own is meant.
+        The provider `~` of a slot, which operations use as a default, stands for the actor.
         """
         check_all(requests)
         named = [as_actor(request, None) for request in requests]
         return self._noted(await self._node.submit_async(named, ack or self._ack))
 
     async def submit_one(self, request: Request) -> Reply:
-        """One request, as this exchange's actor: the raw way too."""
+        """Submit one raw request as this exchange's actor."""
         check(request)
         return (await self._submit_as_actor([request]))[0]
 
     async def ask(self, question: StateQuery[T] | TableQuery[T]) -> T:
-        """The answer of one question, as the operations make them."""
+        """Answer a question that an operation has made."""
         if not isinstance(question, TableQuery) or not question.wait_s:
             return await self._node.ask_async(question, self._exchange.seen)
         loop = asyncio.get_running_loop()
@@ -96,7 +97,7 @@ class AsyncExchange(AsyncMarket):
             await asyncio.sleep(min(LOOK_S, left_s))
 
     async def change(self, change: Change[T], by: str = "") -> T:
-        """The result of one change of plain tables, made in a thread, in the name of `by` or as `Exchange` does."""
+        """Make one change of plain tables, in a thread. Its name is `by`, else the actor, else this process."""
         return await self._node.change_async(change, by or self._actor or this_process())
 
     async def _step(self, step: Step) -> Any:

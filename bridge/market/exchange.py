@@ -1,7 +1,7 @@
 """The exchange in this process: the operations of the market as calls that return when their effect is durable.
 
-Rule of this file: it only joins. What an operation asks and returns is in `bridge.api`, the order of things in
-`sequencer`, durability in `persistence`.
+Rule of this file: it only connects the parts. Operations are in `bridge.api`, the order of commands is in `sequencer`,
+durability in `persistence`.
 """
 
 import logging
@@ -35,32 +35,32 @@ logger: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Between two looks at tables in which something is waited for.
+# The poll interval of a question that waits for a change of the tables.
 LOOK_S: Final = 0.1
 
 
 class Exchange(Market):
     """A running market, for threads. Open one with `open_exchange`; use it as a context manager.
 
-    Every command is given as whoever would usually give it (the bidder bids, the operator clears); `acting_as` fixes
-    the actor. Commands raise `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`.
+    Each command has its usual actor (the bidder for a bid, the operator for a call); `acting_as` fixes the actor.
+    Commands raise `Refused`, `Invalid`, `Unavailable` or `UnknownOutcome`.
     """
 
     def __init__(self, node: Node, *, actor: str | None = None, ack: Ack = "durable", seen: Seen | None = None) -> None:
         self.node = node
         self.actor = actor
         self.ack: Ack = ack
-        # Shared by all that are made from one: what one of them was told, none of them asks in vain.
+        # Shared by all exchanges derived from one, so that each reads the writes of all of them.
         self.seen: Final = seen or Seen()
 
     def __enter__(self) -> Self:
-        """The exchange itself."""
+        """Return the exchange itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, durably. An error that is under way is not replaced by one of closing: it may say `UnknownOutcome`."""
+        """Close durably. An error of closing does not replace the error in progress, which may be `UnknownOutcome`."""
         try:
             self.close()
         except Unavailable:
@@ -69,54 +69,55 @@ class Exchange(Market):
             logger.exception("closing the exchange failed too")
 
     def acting_as(self, actor: str) -> "Exchange":
-        """The same exchange, with every command given by this actor."""
+        """The same exchange, with this actor for every command."""
         check_actor(actor)
         return Exchange(self.node, actor=actor, ack=self.ack, seen=self.seen)
 
     def acknowledging(self, ack: Ack) -> "Exchange":
-        """The same exchange, replying when `durable` (the default), as soon as `applied`, or when `projected`."""
+        """The same exchange with another `ack`: replies when `durable` (the default), `applied` or `projected`."""
         check_ack(ack)
         return Exchange(self.node, actor=self.actor, ack=ack, seen=self.seen)
 
     def as_of(self, seq: int, archive: Path | None = None) -> Past:
-        """The market as it was after row `seq` of the journal, to be asked; each answer costs a recovery up to there.
+        """The market as it was after row `seq` of the journal, for questions. Each answer costs a recovery up to there.
 
-        `archive` is the folder of rows that have left the journal; without it a row among them raises `Archived`.
+        `archive` is the folder of archived rows; without it, a row that has left the journal raises `Archived`.
         """
         return Past(self.node, seq, archive)
 
     def perform(self, operation: Operation[..., T], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
-        """The result of one operation with these arguments."""
+        """Perform one operation with these arguments and return its result."""
         return self.carry_out(operation.plan(*args, **kwargs))
 
     def carry_out(self, plan: Plan[T]) -> T:
-        """The result of a plan."""
+        """Carry out a plan and return its result."""
         result: T = run(plan.steps, self._step) if isinstance(plan, Workflow) else self._step(plan)
         return result
 
     def place_bids(self, requests: Sequence[Request]) -> list[PlacedBid | Refused]:
-        """Place many bids at once (`place_bid.request` makes each), 1,000 at most; one outcome for each, one wait.
+        """Place up to 1,000 bids with one wait (`place_bid.request` makes each); one outcome for each.
 
-        They are applied together, with nothing of others between them, so more are several calls and never split here.
+        They are applied together, with no other command between them. So a longer list is refused, not split: call this
+        several times.
         """
         return self.carry_out(placed_together(requests))
 
     def submit(self, requests: Sequence[Request], ack: Ack | None = None) -> list[Reply]:
-        """The raw way: 1,000 requests at most in the engine's own terms. Refusals are `Rejected` events, not raised.
+        """Submit up to 1,000 raw requests, in the units of the engine. Refusals are `Rejected` events, not raised.
 
-        Of a slot whose provider is `~`, as operations write it where none is named, the actor's own is meant.
+        The provider `~` of a slot, which operations use as a default, stands for the actor.
         """
         check_all(requests)
         named = [as_actor(request, None) for request in requests]
         return self._noted(self.node.submit(named, ack or self.ack))
 
     def submit_one(self, request: Request) -> Reply:
-        """One request, as this exchange's actor: the raw way too."""
+        """Submit one raw request as this exchange's actor."""
         check(request)
         return self._submit_as_actor([request])[0]
 
     def ask(self, question: StateQuery[T] | TableQuery[T]) -> T:
-        """The answer of one question, as the operations make them."""
+        """Answer a question that an operation has made."""
         if not isinstance(question, TableQuery) or not question.wait_s:
             return self.node.ask(question, self.seen)
         until_s = time.monotonic() + question.wait_s
@@ -128,49 +129,49 @@ class Exchange(Market):
             time.sleep(min(LOOK_S, left_s))
 
     def change(self, change: Change[T]) -> T:
-        """The result of one change of plain tables, in the name of the actor or of this process."""
+        """Make one change of plain tables, in the name of the actor or of this process."""
         return self.node.change(change, self.actor or this_process())
 
     def ensure_schema(self) -> None:
-        """Bring the tables up to date. Opening an exchange has done so already; to call it again changes nothing."""
+        """Migrate the schema of the database. Opening an exchange has done so already. Idempotent."""
         with self.node.connect() as connection:
             ensure_schema(connection)
 
     def verify(self, archive: Path | None = None) -> VerifyReport:
-        """Prove the durable history: chain, gaps, re-execution, tables. O(history), as of one moment.
+        """Verify the durable history at one moment: hash chain, gaps, re-execution, tables. O(history).
 
-        Raises `Archived` if rows have left the journal and their folder is not named.
+        Raises `Archived` if rows have left the journal and `archive` is not given.
         """
         return verify(self.node.url, self.node.shard_id, archive)
 
     @property
     def role(self) -> Role:
-        """Whether this process leads the market, stands by, or has `ended`: then it is to be closed and opened anew."""
+        """Whether this process leads the market, stands by, or has `ended`: then close it and open another."""
         return self.node.role
 
     def wait_until_leading(self, timeout_s: float | None = None) -> bool:
-        """Wait, for `timeout_s` or for ever, until this process leads, and return whether it does.
+        """Wait until this process leads, up to `timeout_s` or forever, and return whether it does.
 
-        Raises `Unavailable` if it never will, because what it follows cannot be followed.
+        Raises `Unavailable` if it never will, because it cannot follow the journal.
         """
         return self.node.wait_until_leading(timeout_s)
 
     def wait_until_over(self, timeout_s: float | None = None) -> str:
-        """Wait, for `timeout_s` or for ever, until this process leads no longer: why not, or empty if it still does."""
+        """Wait until this process stops leading, up to `timeout_s` or forever: the reason; empty if it still leads."""
         return self.node.wait_until_over(timeout_s)
 
     @property
     def recovery(self) -> Report:
-        """What it took to lead."""
+        """The report of the recovery with which this process began to lead."""
         return self.node.recovery
 
     @property
     def durable_seq(self) -> int:
-        """Everything up to here is in the journal."""
+        """The last durable row: everything up to it is in the journal."""
         return self.node.durable_seq
 
     def read(self, query: Callable[[State], T]) -> T:
-        """The answer of a read-only query on the live state, at one moment. It must be short and copy what it gives."""
+        """Run a read-only query on the live state, at one moment. It must be short, and copy what it returns."""
         return self.node.read(query)
 
     def _step(self, step: Step) -> Any:
@@ -186,7 +187,7 @@ class Exchange(Market):
             case IsRetry(request):
                 return self.read(recall.is_retry(as_actor(request, self.actor)))
             case MayDo():
-                # In its own process a market asks nobody for a key.
+                # No keys and no permissions inside the process of the market.
                 return None
             case _ as never:
                 assert_never(never)
@@ -199,9 +200,9 @@ class Exchange(Market):
         return replies
 
     def image(self) -> bytes:
-        """The whole live state as canonical bytes, for comparing and for tests. O(state), under the lock."""
+        """The whole live state as canonical bytes, for comparisons and tests. O(state), under the sequencer's lock."""
         return self.node.read(State.encode)
 
     def close(self) -> None:
-        """Write what is queued and stop. Idempotent."""
+        """Write the queued rows and stop. Idempotent."""
         self.node.close()

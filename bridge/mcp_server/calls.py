@@ -1,7 +1,7 @@
-"""What a tool does: one operation of the served market, as the key's account.
+"""What a tool call does: it performs one operation of the served market as the key's account.
 
-Rule of this file: what is another for a tool than for a program, and nothing of any one tool. Nothing is remembered but
-whose the key is.
+Rule of this file: the differences between calls by tools and by programs; nothing depends on a particular tool. Only
+the account of the key is remembered.
 """
 
 import secrets
@@ -23,7 +23,7 @@ _ACCOUNTS_SHOWN_MAX: Final = 5
 
 
 class KeyInfo(Struct, frozen=True):
-    """Of what the market says about a key, what matters here."""
+    """The fields of the market's description of a key that are used here."""
 
     key_id: str
     accounts: tuple[str, ...]
@@ -33,60 +33,61 @@ _WHOAMI: Final[Call[KeyInfo]] = Call("GET", f"{PREFIX}/me", reader(KeyInfo))
 
 
 class Agent:
-    """Who calls: a key's view of the market, and its account once that is known."""
+    """The caller of tools: the market as its key sees it, and its account once that is known."""
 
     def __init__(self, market: AsyncClient, account: str = "") -> None:
-        """Act with this key, for this account; empty for the only one of the key."""
+        """Act for this account; empty means the only account of the key."""
         self.market: Final = market
         self._account = account
 
     async def account(self) -> str:
-        """The account that acts. Raises `Forbidden` if the key has none, `Invalid` where there is no telling which."""
+        """The account that acts. Raises `Forbidden` if the key has none, `Invalid` if it has several."""
         if not self._account:
             me = await self.market.send(_WHOAMI)
             if not me.accounts:
                 raise Forbidden(f"key {me.key_id} has no account to bid for")
             if len(me.accounts) > 1 or me.accounts == ("*",):
                 shown = ", ".join(me.accounts[:_ACCOUNTS_SHOWN_MAX])
-                raise Invalid("account", "", f"one of {shown}, which whoever runs these tools sets")
+                raise Invalid("account", "", f"one of {shown}, set by the operator of these tools")
             self._account = me.accounts[0]
         return self._account
 
 
-# What a tool is asked with, as its operation has it; `own` is the account of whoever calls.
+# Turns the arguments of a tool into those of its operation, given the account of the caller.
 Adapt = Callable[[dict[str, Any], str], dict[str, Any]]
 
 
 def as_bidder(given: dict[str, Any], own: str) -> dict[str, Any]:
-    """The account is the bidder."""
+    """The caller's account is the bidder."""
     return given | {"bidder_id": own}
 
 
 def as_owner_of_awards(given: dict[str, Any], own: str) -> dict[str, Any]:
-    """The account's awards; a status that is any is none."""
+    """The caller's account is the bidder; the status `any` becomes no filter."""
     return as_bidder(given, own) | {"status": None if given["status"] == "any" else given["status"]}
 
 
 def own_wallet(given: dict[str, Any], own: str) -> dict[str, Any]:
-    """The account's own wallet, where none is named."""
+    """The wallet defaults to the caller's own."""
     return {"account_id": given["account_id"] or own}
 
 
 def as_deep_as_wide(given: dict[str, Any], _: str) -> dict[str, Any]:
-    """As many prices as bids."""
+    """`limit` also bounds the number of price levels."""
     return given | {"depth": given["limit"]}
 
 
 def as_asked(given: dict[str, Any], _: str) -> dict[str, Any]:
-    """Nothing is another for a tool."""
+    """The arguments are passed on unchanged."""
     return given
 
 
 def command_id_of(name: str, asked: inputs.Ask) -> str:
-    """What makes a call safe to repeat; empty for a question.
+    """The command id of a call that changes the market, which makes it safe to repeat.
 
-    An award is settled or voided once and a bid cancelled once, so the same call means the same thing: its arguments
-    are the key. The same bid may be wanted again after it lost, so there a repetition has to say that it is one.
+    An award is settled or voided once, and a bid is cancelled once, so the id is a hash of the arguments: repeating the
+    call is a retry. Placing or amending a bid may be meant anew with the same arguments, for example after the bid
+    lost; there a retry must name the `idempotency_key`.
     """
     if hasattr(asked, "idempotency_key"):
         return asked.idempotency_key or f"mcp-{secrets.token_hex(12)}"
@@ -94,7 +95,7 @@ def command_id_of(name: str, asked: inputs.Ask) -> str:
 
 
 async def called(agent: Agent, operation: Operation[..., Any], asked: inputs.Ask, adapt: Adapt, command_id: str) -> Any:
-    """What the market answers to an operation."""
+    """Perform the operation of a tool and return its result, shortened for a model."""
     given = msgspec.structs.asdict(asked)
     given.pop("idempotency_key", None)
     own = "" if adapt in (as_asked, as_deep_as_wide) or given.get("account_id") else await agent.account()
@@ -105,7 +106,7 @@ async def called(agent: Agent, operation: Operation[..., Any], asked: inputs.Ask
 
 
 def shortened(answer: Any) -> Any:
-    """The first rows of a page. There are never more than a thousand markets, and hardly ever more than a few."""
+    """The first `ROWS_MAX` rows of a page; other results unchanged. Only the list of markets may be longer."""
     if not isinstance(answer, Page):
         return answer
     return msgspec.structs.replace(answer, items=answer.items[: inputs.ROWS_MAX])

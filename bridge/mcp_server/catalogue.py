@@ -1,7 +1,7 @@
-"""The tools: what each is called, says of itself, is asked with and gives, and how a client may treat it.
+"""The tools: names, descriptions, arguments, results, and hints for clients.
 
-Rule of this file: data. The descriptions are for a model that decides by them alone what to call, with what, and what
-it costs; a test keeps their shape from changing unnoticed.
+Rule of this file: data only. A model decides by the descriptions alone which tool to call, with which arguments, and at
+which cost. A test compares all of it with a golden file.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Tool:
-    """One tool. `reads`: it changes nothing. `repeats`: calling it twice is as calling it once."""
+    """One tool. `reads`: it changes nothing. `repeats`: it is idempotent. `destroys`: its effect cannot be undone."""
 
     name: str
     title: str
@@ -33,7 +33,7 @@ class Tool:
 
     @property
     def gives(self) -> Any:
-        """What it gives."""
+        """The type of its result."""
         return self.operation.result
 
     @property
@@ -53,7 +53,7 @@ def _tool(
     repeats: bool = True,
     destroys: bool = False,
 ) -> Tool:
-    # With one type for what is given and told, so that the type checker sees them fit.
+    # One type variable for the result and its rendering, so that the type checker compares them.
     return Tool(name, title, " ".join(sentences), operation, asks, adapt, tell, repeats, destroys)
 
 
@@ -72,8 +72,8 @@ TOOLS: Final = (
         inputs.Quote,
         rendering.quote,
         "Would this price win?",
-        "Say whether a bid of yours at this price would win if the market were called now, what it would pay, and the",
-        "lowest price that would win. Free, binds nobody and promises nothing: others may bid before the call.",
+        "Check whether a bid of yours at this price would win if the market were called now, what it would pay, and",
+        "the lowest price that would win. Free and not binding: others may bid before the call.",
         adapt=calls.as_bidder,
     ),
     _tool(
@@ -81,9 +81,9 @@ TOOLS: Final = (
         markets.get_order_book,
         inputs.ShowOrderBook,
         rendering.order_book,
-        "Look at the order book",
+        "Show the order book",
         "Show the best open bids, the best prices with the number of bids at each, and the first slots on offer.",
-        "To learn whether a price would win, quote is shorter and exact.",
+        "To check whether a price would win, use quote: it is shorter and exact.",
         adapt=calls.as_deep_as_wide,
     ),
     _tool(
@@ -92,11 +92,11 @@ TOOLS: Final = (
         inputs.PlaceBid,
         rendering.placed,
         "Place a bid",
-        "Bid for one slot for one task of yours. The whole max_price_tokens is held from your wallet at once: all",
-        "of it comes back if the bid loses, expires or is cancelled; a winner pays the price of its award, which is",
-        "never more, and gets the rest back. With one task under the default rule first_rejected, and with any",
-        "number under vickrey, it is best to bid exactly what the slot is worth to you. After it, wait with",
-        "my_awards. On FUNDS_INSUFFICIENT bid less, cancel a bid that matters less, or wait for holds to come back.",
+        "Bid for one slot for one task of yours. The whole max_price_tokens is held in your wallet at once. All of it",
+        "is released if the bid loses, expires or is cancelled; a winner pays the price of its award, which is never",
+        "more, and the rest is released. With one task under the default rule first_rejected, and with any number",
+        "of tasks under vickrey, it is best to bid exactly what the slot is worth to you. Then wait with my_awards.",
+        "On FUNDS_INSUFFICIENT bid less, cancel a less important bid, or wait for holds to be released.",
         "A second bid for the same task is refused and costs nothing.",
         repeats=False,
         adapt=calls.as_bidder,
@@ -107,8 +107,8 @@ TOOLS: Final = (
         inputs.AmendBid,
         rendering.amended,
         "Change a bid",
-        "Change the price or the deadline of an open bid of yours; leave out what shall stay. A new price takes a new",
-        "place among equal prices, and a higher one holds more tokens.",
+        "Change the price or the deadline of an open bid of yours; leave out what should stay. A new price loses the",
+        "bid's time priority among equal prices, and a higher one holds more tokens.",
         repeats=False,
     ),
     _tool(
@@ -117,8 +117,8 @@ TOOLS: Final = (
         inputs.CancelBid,
         rendering.cancelled,
         "Cancel a bid",
-        "Take back an open bid of yours: its whole hold is available again at once. A bid that has won cannot be taken",
-        "back: settle its award.",
+        "Cancel an open bid of yours: its whole hold is available again at once. A bid that has won cannot be",
+        "cancelled: settle its award.",
         destroys=True,
     ),
     _tool(
@@ -127,7 +127,7 @@ TOOLS: Final = (
         inputs.MyBids,
         rendering.bids,
         "List my bids",
-        "List your bids and where each stands: open, won, lost, expired, cancelled, settled, voided or lapsed.",
+        "List your bids and their statuses: open, won, lost, expired, cancelled, settled, voided or lapsed.",
         adapt=calls.as_bidder,
     ),
     _tool(
@@ -136,9 +136,9 @@ TOOLS: Final = (
         inputs.MyAwards,
         lambda found: rendering.awards(found, datetime_of(system_clock())),
         "List or await my awards",
-        "List what you have won and still have to settle. With wait_s, where there is nothing yet, wait for the next",
-        "call that you win: cheaper than asking again and again. Each award names its slot (provider_id, slot_id), its",
-        "price, and lease_until: do the work and settle before then, or the award lapses and its price may be lost.",
+        "List the awards that you have won and must still settle. With wait_s, if there is none yet, wait for the next",
+        "one: this is cheaper than polling. Each award names its slot (provider_id, slot_id), its price, and",
+        "lease_until: do the work and settle before then, or the award lapses and its price may be lost.",
         adapt=calls.as_owner_of_awards,
     ),
     _tool(
@@ -147,9 +147,9 @@ TOOLS: Final = (
         inputs.Settle,
         rendering.settled,
         "Settle an award",
-        "Report the work of an award done. You pay the award's price, which is held already, whatever the work cost.",
-        "Has to come before lease_until. It cannot be undone; the same report twice is counted once. In a market that",
-        "pays for impact a bidder may not report it: the provider or an operator does.",
+        "Report that the work of an award is done. You pay the award's price, which is held already, whatever the work",
+        "cost. Call it before lease_until. It cannot be undone; repeating the same report is safe. In a market that",
+        "pays for impact the bidder may not settle: the provider or an operator does.",
         destroys=True,
     ),
     _tool(
@@ -158,8 +158,8 @@ TOOLS: Final = (
         inputs.Void,
         rendering.voided,
         "Void an award",
-        "For providers and operators: report that the slot of an award failed. The bidder gets its whole hold back. It",
-        "cannot be undone.",
+        "For providers and operators: report that the slot of an award failed. The bidder's whole hold is released.",
+        "It cannot be undone.",
         destroys=True,
     ),
     _tool(
@@ -167,9 +167,9 @@ TOOLS: Final = (
         accounts.wallet,
         inputs.ShowWallet,
         rendering.wallet,
-        "Look at a wallet",
-        "Show your tokens: the balance, what is held for open bids and awards, and available_tokens, which is what you",
-        "can bid.",
+        "Show a wallet",
+        "Show your tokens: the balance, the tokens held for open bids and awards, and available_tokens, which you can",
+        "bid.",
         adapt=calls.own_wallet,
     ),
     _tool(
@@ -178,7 +178,7 @@ TOOLS: Final = (
         inputs.Why,
         rendering.why,
         "Why did this bid win or lose?",
-        "Say in words why a bid won, lost or is still open, with the price that decided it.",
+        "Explain why a bid won, lost or is still open, with the price that decided it.",
     ),
 )
 

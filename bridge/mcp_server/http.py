@@ -1,8 +1,8 @@
-"""The tools over streamable HTTP, on this machine alone, for many agents with a key each.
+"""The tools over streamable HTTP, on this machine only, for many agents with a key each.
 
-Rule of this file: no rights of its own. The API key comes with each request and is passed on; a request without one
-gets no further. There are no sessions, which could outlive their key or be taken over. The SDK refuses hosts and
-origins that are not this machine, which keeps web pages from speaking to it.
+Rule of this file: no permissions of its own. Each request carries an API key, which is passed on; a request without one
+is refused. There are no sessions, which could outlive their key or be hijacked. The SDK refuses hosts and origins other
+than this machine, which keeps web pages from calling it.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from callmarket.bridge.server.requests.once import check_once
 from callmarket.bridge.telemetry.access_log import RateLimitFilter
 
 PATH: Final = "/mcp"
-# Anybody else's business is not this server's: it listens here and nowhere else.
+# Loopback only: other machines must not reach it.
 HOST: Final = "127.0.0.1"
-# The longest call is a few names and numbers, and there at once.
+# The longest call is a few names and numbers, and arrives at once.
 BODY_BYTES_MAX: Final = 65_536
 BODY_S_MAX: Final = 10.0
 _WARNINGS_PER_S: Final = 10
@@ -34,7 +34,7 @@ _WARNINGS_PER_S: Final = 10
 
 def serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve the tools until SIGTERM, SIGINT or SIGHUP. Raises `Unavailable` if the port is taken."""
-    # Hosts and origins that are refused: anybody on this machine, and any page in its browsers, can cause them.
+    # Any process on this machine, and any page in its browsers, can cause these warnings about hosts and origins.
     logging.getLogger("mcp.server.transport_security").addFilter(RateLimitFilter(_WARNINGS_PER_S))
     asyncio.run(_serve(url, port, on_ready))
 
@@ -56,27 +56,27 @@ async def _serve(url: str, port: int, on_ready: Callable[[str], None]) -> None:
 
 
 class Running:
-    """An application whose requests can be cut short: some wait for an award, and would keep the server from ending."""
+    """An application whose requests can be cancelled: those that wait for an award would delay the shutdown."""
 
     def __init__(self, app: Application) -> None:
-        """Serve this one."""
+        """Wrap this application."""
         self._app = app
         self._tasks: set[asyncio.Task[object]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; one that is cut has no answer, or a broken one."""
+        """Serve one request. A cancelled one has no answer, or an incomplete one."""
         task = asyncio.create_task(self._serve(scope, receive, send))
         self._tasks.add(task)
         try:
             await task
         except asyncio.CancelledError:
-            # Cut by us, or by a server that has given up.
+            # Cancelled by `cut`, or by the server.
             task.cancel()
         finally:
             self._tasks.discard(task)
 
     def cut(self) -> None:
-        """End all that are under way. What they have sent to the market is safe there."""
+        """Cancel all requests in progress. Commands that they have sent to the market are unaffected."""
         for task in self._tasks:
             task.cancel()
 
@@ -85,9 +85,9 @@ class Running:
 
 
 def keyed(app: Application) -> Application:
-    """The application, for whole requests that carry what looks like a key: if it works is the market's to say.
+    """Wrap the application: only complete POST requests with a well-formed key reach it. The market checks the key.
 
-    Nothing is asked but by POST. Without sessions there is no stream to open (GET), to resume or to end (DELETE).
+    Without sessions there is no stream to open (GET) or to end (DELETE), so other methods are refused.
     """
 
     async def serve_one(scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +98,7 @@ def keyed(app: Application) -> Application:
             await _refuse(send, 401, str(error), (b"www-authenticate", b'Bearer realm="callmarket"'))
             return
         if scope["method"] != "POST":
-            await _refuse(send, 405, "there are no sessions here, and no streams: only POST", (b"allow", b"POST"))
+            await _refuse(send, 405, "only POST: there are no sessions and no streams", (b"allow", b"POST"))
             return
         try:
             async with asyncio.timeout(BODY_S_MAX):
@@ -106,7 +106,7 @@ def keyed(app: Application) -> Application:
         except _TooLarge:
             await _refuse(send, 413, f"the body is larger than {BODY_BYTES_MAX} bytes")
         except TimeoutError:
-            await _refuse(send, 408, f"the body was not there after {BODY_S_MAX:.0f} s")
+            await _refuse(send, 408, f"the body was not complete after {BODY_S_MAX:.0f} s")
         except _Gone:
             pass
         else:
@@ -117,15 +117,15 @@ def keyed(app: Application) -> Application:
 
 
 class _TooLarge(Exception):
-    """The body is over the bound."""
+    """The body exceeds the bound."""
 
 
 class _Gone(Exception):
-    """There is nobody to answer."""
+    """The client has disconnected."""
 
 
 async def _whole(headers: Headers, receive: Receive) -> bytes:
-    """The body. Raises `_TooLarge` or `_Gone`."""
+    """Read the whole body. Raises `_TooLarge` or `_Gone`."""
     if headers.content_length is not None and int(headers.content_length) > BODY_BYTES_MAX:
         raise _TooLarge
     body, more = b"", True
@@ -141,7 +141,7 @@ async def _whole(headers: Headers, receive: Receive) -> bytes:
 
 
 def _name_twice(body: bytes) -> str:
-    """What is wrong if an object of this JSON has a name twice; no JSON the protocol has an answer of its own for."""
+    """The error if an object in this JSON has a duplicate name, else empty. The SDK answers what is not JSON."""
     try:
         check_once(body)
     except Invalid as error:
@@ -152,7 +152,7 @@ def _name_twice(body: bytes) -> str:
 
 
 def _read(body: bytes, receive: Receive) -> Receive:
-    """A `receive` of a body that is there."""
+    """A `receive` that first returns this body."""
     waiting = [body]
 
     async def give() -> Message:
@@ -169,7 +169,7 @@ async def _refuse(send: Send, status: int, words: str, *more: tuple[bytes, bytes
 
 
 def _agent_of(agents: Agents, context: Context) -> AbstractAsyncContextManager[Agent]:
-    """Who makes this request: by its key, for the account that it names if it does."""
+    """The agent of a request, by its key and the account that it names, if any."""
     headers = read_headers(context.request.headers.raw if context.request is not None else ())
     key = key_text.bearer(headers.authorization).decode("ascii", "replace")
     return agents.using(key, account_name(headers.account) if headers.account else "")

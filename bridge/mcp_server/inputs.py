@@ -1,7 +1,7 @@
-"""What each tool is asked with: the arguments of an operation, described for a model that has read nothing else.
+"""The arguments of each tool: those of its operation, described for a model that has read nothing else.
 
-Rule of this file: names, words, and what differs for a model. Types and bounds are those of the declaration. A field
-that is not here is refused, so that a made-up one is not ignored.
+Rule of this file: names, descriptions, and differences for models. Types and bounds come from the declarations. Unknown
+fields are refused, so that an invented one is not ignored.
 """
 
 from types import UnionType
@@ -14,40 +14,44 @@ from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.operations import accounts, awards, bids, markets, slots
 from callmarket.engine.commands import Name
 
-# A model has to read what it gets: a page of twenty rows is some three thousand words of JSON.
+# A model reads every row: a page of twenty rows is some three thousand words of JSON.
 ROWS_MAX: Final = 20
-# Clients of the protocol give up after a minute, often: a wait ends before that.
+# MCP clients often time out after a minute, so a wait ends before that.
 WAIT_S_MAX: Final = 50
 
 _MARKET: Final = "The market's name, as the tool `markets` lists it."
 _TASK: Final = "Your own name for the task. A task has one open bid, and one award, at a time."
-_SLOT: Final = "The slot's name, as the award says it."
-_PROVIDER: Final = "Whose slot it is, as the award says it: providers choose their slots' names."
-_BID: Final = "The bid's id, as place_bid or my_bids gave it."
-_AWARD: Final = "The award's id, as my_awards gave it: it keeps a late report harmless."
-_PRICE: Final = "The most that you would pay, in whole tokens. It is held at once; a winner gets the rest back."
-_DEADLINE: Final = "The bid ends then. ISO 8601 with a time zone: 2030-01-31T12:00:00Z."
-_AFTER: Final = "`next` of the page before, for what follows it."
+_SLOT: Final = "The slot's name, as in the award."
+_PROVIDER: Final = "The slot's provider, as in the award. Each provider chooses the names of its slots."
+_BID: Final = "The bid's id, as returned by place_bid or my_bids."
+_AWARD: Final = "The award's id, as returned by my_awards. It makes a late report harmless."
+_PRICE: Final = (
+    "The highest price that you would pay, in whole tokens. It is held at once; a winner gets the rest back."
+)
+_DEADLINE: Final = "When the bid expires. ISO 8601 with a time zone: 2030-01-31T12:00:00Z."
+_AFTER: Final = "`next` of the previous page, to get the page after it."
 
 
 class Ask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all tools share: a field that is not known is refused."""
+    """The base of all arguments. Unknown fields are refused."""
 
 
 class Needed(NamedTuple):
-    """An argument that a program may leave out, and a model may not."""
+    """An argument that is optional for programs and required for models."""
 
     words: str
 
 
 class Argument(NamedTuple):
-    """An argument that is another for a model than for a program."""
+    """An argument whose type or default for models differs from that for programs."""
 
     kind: Any
     default: Any = REQUIRED
 
 
-LIMIT: Final = Argument(Annotated[int, Meta(ge=1, le=ROWS_MAX, description="How many at most, newest first.")], 10)
+LIMIT: Final = Argument(
+    Annotated[int, Meta(ge=1, le=ROWS_MAX, description="The largest number of rows, newest first.")], 10
+)
 IDEMPOTENCY_KEY: Final = Argument(
     Annotated[
         str,
@@ -55,7 +59,7 @@ IDEMPOTENCY_KEY: Final = Argument(
             min_length=1,
             max_length=100,
             pattern="^[!-~]+$",
-            description="Only to repeat a call whose outcome is unknown: the key that its error named.",
+            description="Only to repeat a call whose outcome is unknown: the key that its error names.",
         ),
     ]
     | None,
@@ -64,7 +68,7 @@ IDEMPOTENCY_KEY: Final = Argument(
 
 
 def asked(name: str, operation: Operation[..., Any], **arguments: str | Needed | Argument) -> type[Ask]:
-    """The arguments of a tool, in this order: those of an operation in words for a model, or others instead."""
+    """The struct of a tool's arguments, in this order: those of the operation, described for a model or replaced."""
     known = {one.name: one for one in operation.parameters}
     fields: list[Any] = []
     for argument, said in arguments.items():
@@ -81,13 +85,13 @@ def asked(name: str, operation: Operation[..., Any], **arguments: str | Needed |
 
 
 def _given(kind: Any) -> Any:
-    """The type of an argument that is there."""
+    """The type of an argument without None."""
     kinds = [one for one in get_args(kind) if one is not type(None)]
     return kinds[0] if get_origin(kind) in (Union, UnionType) and len(kinds) == 1 else kind
 
 
 def _described(kind: Any, words: str) -> Any:
-    """The type with these words."""
+    """The type with this description."""
     if get_origin(kind) in (Union, UnionType):
         return Union[tuple(one if one is type(None) else _described(one, words) for one in get_args(kind))]  # noqa: UP007
     return Annotated[kind, Meta(description=words)]
@@ -100,7 +104,10 @@ ShowOrderBook: Final = asked(
     markets.get_order_book,
     market_id=_MARKET,
     limit=Argument(
-        Annotated[int, Meta(ge=1, le=ROWS_MAX, description="How many bids, prices and slots, best first.")], 10
+        Annotated[
+            int, Meta(ge=1, le=ROWS_MAX, description="The largest number of bids, prices and slots, best first.")
+        ],
+        10,
     ),
 )
 PlaceBid: Final = asked(
@@ -109,8 +116,8 @@ PlaceBid: Final = asked(
     market_id=_MARKET,
     task_id=_TASK,
     max_price_tokens=_PRICE,
-    expected_value_usd="What the work is worth to you. Recorded; it decides nothing.",
-    time_in_force="`round`: it takes part in the next call and ends with it. `gtd`: it rests until ttl_at.",
+    expected_value_usd="The value of the work to you. Recorded; it has no effect.",
+    time_in_force="`round`: the bid is for the next call only. `gtd`: it stays open until ttl_at.",
     ttl_at=_DEADLINE,
     idempotency_key=IDEMPOTENCY_KEY,
 )
@@ -127,7 +134,7 @@ MyBids: Final = asked(
     "MyBids",
     bids.bids,
     market_id=_MARKET,
-    status="Only bids that stand so. Leave it out for all.",
+    status="Only bids with this status. Leave it out for all.",
     limit=LIMIT,
     after=_AFTER,
 )
@@ -138,13 +145,13 @@ MyAwards: Final = asked(
     status=Argument(
         Annotated[
             Literal["awarded", "settled", "voided", "lapsed", "any"],
-            Meta(description="`awarded`: still to be settled. `any`: also those that ended."),
+            Meta(description="`awarded`: still to be settled. `any`: also ended awards."),
         ],
         "awarded",
     ),
     wait_s=Argument(
         Annotated[
-            float, Meta(ge=0, le=WAIT_S_MAX, description="Where there is none, wait so many seconds for one to come.")
+            float, Meta(ge=0, le=WAIT_S_MAX, description="If there is none yet, wait up to this many seconds for one.")
         ],
         0.0,
     ),
@@ -157,8 +164,8 @@ Settle: Final = asked(
     provider_id=Needed(_PROVIDER),
     slot_id=_SLOT,
     award_id=Needed(_AWARD),
-    actual_cost_tokens="What the work really cost. Recorded; you pay the award's price.",
-    actual_impact="What the work achieved, as your market counts it.",
+    actual_cost_tokens="The actual cost of the work. Recorded; you pay the award's price.",
+    actual_impact="The impact of the work, in the unit of your market.",
 )
 Void: Final = asked("Void", slots.void, provider_id=Needed(_PROVIDER), slot_id=_SLOT, award_id=Needed(_AWARD))
 ShowWallet: Final = asked(

@@ -1,7 +1,7 @@
-"""The way from the tools to the served market, for one key or for many.
+"""The clients of the served market, for one key or for many.
 
-Rule of this file: bounded. A key's client is kept while it is used, with whose the key is, since to make one takes
-longer than most calls; it is found by its whole key alone, so nobody meets another's.
+Rule of this file: bounded. The client and the account of a recently used key are kept, since making a client takes
+longer than most calls. They are looked up by the whole key, so keys cannot share a client.
 """
 
 from collections import OrderedDict
@@ -12,24 +12,24 @@ from typing import Final
 from callmarket.bridge.client import AsyncClient
 from callmarket.bridge.mcp_server.calls import Agent
 
-# Clients of the protocol give up after a minute, often; a model that hears nothing by then learns nothing.
+# MCP clients often time out after a minute, after which the model gets no answer at all.
 ANSWER_S_MAX: Final = 8.0
-# Keys whose clients are kept; each costs a megabyte and a few connections. More are served, and made anew each time.
+# Kept clients; each costs a megabyte and a few connections. Further keys get a new client for each call.
 KEYS_KEPT: Final = 64
 
 
 def market_of(url: str, key: str, account: str) -> AsyncClient:
-    """The served market, as this key sees it. Raises `Invalid`."""
+    """A client of the served market with this key and account. Raises `Invalid`."""
     return AsyncClient(url, key, account=account, timeout_s=ANSWER_S_MAX)
 
 
 class Agents:
-    """Whoever calls, by key and account."""
+    """The agents that call, by key and account."""
 
     def __init__(self, url: str) -> None:
-        """For the market that is served there."""
+        """Agents of the market at `url`."""
         self._url = url
-        # The last one used is the last one here.
+        # In order of last use, most recent last.
         self._agents: OrderedDict[tuple[str, str], Agent] = OrderedDict()
         self._calls: dict[tuple[str, str], int] = {}
 
@@ -57,7 +57,7 @@ class Agents:
             await agent.market.close()
 
     async def _shrink(self) -> None:
-        """Let go of those that were not used for the longest time, and are not in use."""
+        """Close surplus agents that are not in use, least recently used first."""
         surplus = len(self._agents) - KEYS_KEPT
         for who in [who for who in self._agents if who not in self._calls][: max(surplus, 0)]:
             await self._agents.pop(who).market.close()

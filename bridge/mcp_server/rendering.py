@@ -1,7 +1,7 @@
-"""What a model reads first: an answer in one or a few sentences, with what to do next.
+"""Answers as text for a model: one or a few sentences, with what to do next.
 
-Rule of this file: pure; bounded by the rows that were asked for. Everything that a next call needs is in the words,
-since some clients show a model nothing else.
+Rule of this file: pure; bounded by the requested rows. The text has everything that the next call needs, since some
+clients show nothing else to a model.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _MINUTE_S: Final = 60
 def markets(found: Page[MarketRow]) -> str:
     """All markets."""
     if not found.items:
-        return "No market is open: an operator opens one."
+        return "No market is open. An operator can open one."
     rows = (
         f"{row.market_id}: {row.slots_offered} slots on offer, {row.bids_open} open bids; rule {row.pricing_rule}, "
         f"lapsed awards: {row.lapse_policy}"
@@ -38,7 +38,7 @@ def _pays_for_impact(row: MarketRow) -> bool:
 
 
 def quote(found: Quote) -> str:
-    """Whether it would win."""
+    """Whether a bid would win, or why it would be refused."""
     if found.refusal is not None:
         meaning = MEANINGS[found.refusal.reason.value.lower().replace("_", "-")]
         bound = f", against {found.refusal.bound}" if found.refusal.bound != "" else ""
@@ -46,7 +46,7 @@ def quote(found: Quote) -> str:
     if found.wins:
         return (
             f"A bid of {found.max_price_tokens} would win if the market were called now, and pay {found.price_tokens}. "
-            "This is no promise: others may bid before the call."
+            "This is not binding: others may bid before the call."
         )
     least = found.winning_price_tokens
     hint = "No price would win now" if least is None else f"The lowest price that would win now is {least}"
@@ -57,7 +57,7 @@ def quote(found: Quote) -> str:
 
 
 def order_book(found: OrderBook) -> str:
-    """The best of the book."""
+    """The best of the order book."""
     prices = ", ".join(f"{level.bids} at {level.price_tokens}" for level in found.levels) or "none"
     return (
         f"{found.market_id}: {found.bids_total} open bids, {found.asks_total} slots on offer. Best prices: {prices}. "
@@ -66,8 +66,8 @@ def order_book(found: OrderBook) -> str:
 
 
 def placed(found: PlacedBid) -> str:
-    """A bid is open."""
-    before = " It was placed before, by the same call." if found.stamp.repeated else ""
+    """A bid was placed."""
+    before = " It was placed by an earlier attempt of this call." if found.stamp.repeated else ""
     return (
         f"Bid {found.bid_id} is placed and {found.held_tokens} tokens are held.{before} Wait for the call of the "
         "market with my_awards and wait_s."
@@ -75,20 +75,20 @@ def placed(found: PlacedBid) -> str:
 
 
 def amended(found: AmendedBid) -> str:
-    """A bid has changed."""
+    """A bid was amended."""
     until = f", until {_time(found.ttl_at)}" if found.ttl_at else ""
-    return f"Bid {found.bid_id} is at {found.max_price_tokens} tokens now{until}."
+    return f"Bid {found.bid_id} is now at {found.max_price_tokens} tokens{until}."
 
 
 def cancelled(_found: Stamp) -> str:
-    """A bid is gone."""
-    return "The bid is cancelled and its whole hold is back."
+    """A bid was cancelled."""
+    return "The bid is cancelled, and its whole hold was released."
 
 
 def bids(found: Page[BidRow]) -> str:
-    """One's own bids."""
+    """The caller's bids."""
     if not found.items:
-        return "No such bids."
+        return "No bids match."
     rows = (
         f"bid {row.bid_id}: {row.status}, task {row.task_id} in {row.market_id}, at most {row.max_price_tokens}"
         + (f", award {row.award_id}" if row.award_id else "")
@@ -98,11 +98,11 @@ def bids(found: Page[BidRow]) -> str:
 
 
 def awards(found: Page[AwardRow], now: datetime) -> str:
-    """One's own awards. A model has no clock: it is told how much time is left."""
+    """The caller's awards. A model has no clock, so the text says how much time is left."""
     if not found.items:
         return (
-            "No such award. If you have an open bid, wait again; my_bids says whether it is still open, and why says "
-            "why it lost."
+            "No awards match. If you have an open bid, wait again; my_bids shows whether it is still open, and why "
+            "explains why it lost."
         )
     return _lines(f"{len(found.items)} awards, newest first:", (_award(row, now) for row in found.items)) + _more(
         found.next
@@ -116,24 +116,24 @@ def _award(row: AwardRow, now: datetime) -> str:
         return f"{about}: {row.status}, price {row.price_tokens}"
     left_s = int((row.lease_until - now).total_seconds())
     if left_s <= 0:
-        return f"{about}: its lease has run out, it cannot be settled any more"
+        return f"{about}: its lease has run out, so it can no longer be settled"
     left = f"{left_s // _MINUTE_S} min" if left_s >= 2 * _MINUTE_S else f"{left_s} s"
     return f"{about}, price {row.price_tokens}: do the work and settle within {left}, before {_time(row.lease_until)}"
 
 
 def settled(found: Settled) -> str:
-    """An award is paid."""
+    """An award was settled."""
     reward = f", and {found.reward_tokens} tokens were earned for its impact" if found.reward_tokens else ""
     return f"Award {found.award_id} is settled: {found.price_tokens} tokens are paid{reward}."
 
 
 def voided(found: Voided) -> str:
-    """An award is void."""
-    return f"Award {found.award_id} is void: {found.released_tokens} tokens went back to its bidder."
+    """An award was voided."""
+    return f"Award {found.award_id} is void: {found.released_tokens} tokens were released to its bidder."
 
 
 def wallet(found: Wallet) -> str:
-    """What there is to spend."""
+    """The balance, held and available tokens of a wallet."""
     return (
         f"{found.account_id} ({found.kind}) can spend {found.available_tokens} tokens: {found.balance_tokens}, of "
         f"which {found.held_tokens} are held for open bids and awards."
@@ -141,7 +141,7 @@ def wallet(found: Wallet) -> str:
 
 
 def why(found: Outcome) -> str:
-    """Why it won or lost."""
+    """Why a bid won or lost."""
     return f"Bid {found.bid_id} ({found.status}): {found.reason}"
 
 

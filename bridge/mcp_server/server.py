@@ -1,9 +1,9 @@
-"""The tools on the protocol: the SDK's server, with our schemas, our checks and our words.
+"""The MCP server: the SDK's low-level server with our own schemas, checks and messages.
 
-The SDK's low-level server, not its decorators: those read arguments and results with pydantic, so that the bounds would
-stand twice, "10" would be taken for 10, and errors would be pydantic's words instead of field, value and bound.
+The SDK's decorators are not used. They parse arguments and results with pydantic, so bounds would be declared twice,
+"10" would be accepted for 10, and errors would be pydantic's instead of field, value and bound.
 
-Rule of this file: from a message to a call and from a result to a message. What a call does is in `calls`.
+Rule of this file: it converts messages to calls and results to messages. `calls` has what a call does.
 """
 
 import logging
@@ -35,14 +35,14 @@ _LOOK_AHEAD: Final = re.compile(r"\(\?![^)]*\)")
 
 RULES_URI: Final = "callmarket://rules"
 INSTRUCTIONS: Final = (
-    "A market where agents buy slots of compute with tokens. The way of a bid: markets, wallet, quote, place_bid, then "
+    "A market where agents buy slots of compute with tokens. To bid, use markets, wallet, quote and place_bid, then "
     "my_awards with wait_s; do the work; settle before the award's lease_until. Bid what the slot is worth to you. All "
     f"amounts are whole tokens, all times UTC. The rules on one page are the resource {RULES_URI}."
 )
 
 
 def tools_server(agent_of: AgentOf) -> Server[Any]:
-    """The server of the tools; `agent_of` says who makes a request."""
+    """The server of the tools. `agent_of` returns the agent of a request."""
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         tool = BY_NAME.get(params.name)
@@ -63,7 +63,7 @@ def tools_server(agent_of: AgentOf) -> Server[Any]:
 
 
 def declared(tool: Tool) -> types.Tool:
-    """A tool as clients are told of it."""
+    """The declaration of a tool for clients."""
     return types.Tool(
         name=tool.name,
         title=tool.title,
@@ -74,18 +74,18 @@ def declared(tool: Tool) -> types.Tool:
             read_only_hint=tool.reads,
             idempotent_hint=tool.repeats,
             destructive_hint=tool.destroys,
-            # All of it happens in one market, which nobody else talks into.
+            # A closed world: tools reach only this market.
             open_world_hint=False,
         ),
     )
 
 
 def schema_of(kind: Any) -> dict[str, Any]:
-    """The JSON Schema of a struct, with an object at its root as the protocol wants it, and only what it refers to."""
+    """The JSON Schema of a struct, with an object at its root as MCP requires, and only the definitions it uses."""
     schema = msgspec.json.schema(kind)
     parts = schema["$defs"]
     root = parts.pop(schema["$ref"].rpartition("/")[2])
-    # Our docstrings are for people who read the code; the tool has its own words.
+    # Docstrings are for readers of the code; the tool has its own description.
     for part in (root, *parts.values()):
         part.pop("title", None)
         part.pop("description", None)
@@ -94,7 +94,7 @@ def schema_of(kind: Any) -> dict[str, Any]:
 
 
 def portable(schema: Any) -> Any:
-    """The same with patterns that every dialect of JSON Schema reads alike: `$` for the end, and no look ahead."""
+    """The schema with patterns that work in every dialect: `$` for the end, and no lookahead."""
     if isinstance(schema, dict):
         return {
             name: _LOOK_AHEAD.sub("", part).replace(r"\Z", "$") if name == "pattern" else portable(part)
@@ -110,7 +110,7 @@ async def _list_tools(_context: Context, _params: types.PaginatedRequestParams |
 async def _answer(
     tool: Tool, arguments: dict[str, Any], entering: Callable[[], AbstractAsyncContextManager[Agent]]
 ) -> types.CallToolResult:
-    """What a call gives, or what is wrong with it, as a model can use it; never a trace."""
+    """The result of a call, or an error message that a model can use; never a traceback."""
     command_id = ""
     try:
         asked = msgspec.convert(arguments, tool.asks)
@@ -145,7 +145,7 @@ async def _list_resources(_context: Context, _params: types.PaginatedRequestPara
         uri=RULES_URI,
         name="rules",
         title="The market on one page",
-        description="How to bid well, what a bid costs, and what to do when something is refused.",
+        description="How to bid well, what a bid costs, and what to do after a refusal.",
         mime_type="text/markdown",
     )
     return types.ListResourcesResult(resources=[rules])

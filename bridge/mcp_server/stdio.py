@@ -1,7 +1,7 @@
-"""The tools on standard input and output, for the one client that has started this process.
+"""The tools on standard input and output, for the client that started this process.
 
-Rule of this file: stdout is the protocol's; logs go to stderr. The process ends when its input does, or when nobody
-reads its output any more.
+Rule of this file: stdout carries the protocol only; logs go to stderr. The process ends when its input ends, or when
+the reader of its output is gone.
 """
 
 import asyncio
@@ -22,17 +22,17 @@ from callmarket.bridge.mcp_server.server import Context, tools_server
 
 def serve(url: str, key: str, account: str) -> None:
     """Serve the tools until input or output end, with this key for this account (empty: the key's only one)."""
-    # There is nothing to save here, and the thread that reads the input could not be interrupted in another way.
+    # Nothing needs saving, and the thread that reads the input cannot be interrupted otherwise.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # A duplicate: the SDK moves the descriptors while it serves.
+    # A duplicate, because the SDK redirects the descriptors while it serves.
     threading.Thread(target=_end_with, args=(os.dup(sys.stdout.fileno()),), name="stdout", daemon=True).start()
     asyncio.run(_serve(url, key, account))
 
 
 def _end_with(output: int) -> None:
-    """End the process when nobody can read this any more: its client is gone, though its input may stay open."""
+    """End the process when the reader of this descriptor is gone. Its input may still be open then."""
     ends = select.poll()
-    # Not for writing: only for what is told unasked, an error or a hang-up.
+    # No events are requested: poll always reports errors and hang-ups.
     ends.register(output, 0)
     ends.poll()
     os._exit(0)

@@ -1,4 +1,4 @@
-"""How an operation is declared: its signature and bounds, its plan, its pages and results.
+"""How operations are declared: signatures with bounds, plans, pages and results.
 
-Rule of this folder: no operation is known here. Pure; nothing waits.
+Rule of this folder: pure; nothing waits, and nothing depends on a particular operation.
 """

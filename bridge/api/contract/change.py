@@ -1,7 +1,6 @@
-"""A change of plain tables: what moves no token and is not journaled.
+"""A change of plain tables: data that moves no tokens and is not journaled.
 
-Rule of this file: no change is known here. What one writes is one transaction, and it may be made again with the same
-result.
+Rule of this file: nothing depends on a particular change. Each change is one transaction, and is idempotent.
 """
 
 from collections.abc import Callable
@@ -18,20 +17,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WriteContext:
-    """Where a change is made, and by whom: what the rows say of it."""
+    """Where a change is made, and in whose name (`by`), which the rows record."""
 
     connection: "psycopg.Connection"
     shard_id: int
     by: str
     positions: Callable[[], tuple[int, int]]
-    """Where the tables stand and where the journal ends, at the moment of asking."""
+    """Returns the row up to which the tables are, and the last row of the journal, when it is called."""
 
 
 @dataclass(frozen=True)
 class Change(Generic[T]):
-    """A change that was checked. `make` raises `NotFound` or `Conflict`, and then has changed nothing.
+    """A checked change. `make` raises `NotFound` or `Conflict`, and then has changed nothing.
 
-    One that decides by what the journal has done to the tables waits until they have all that is durable.
+    With `decides_by_tables` it depends on projected rows, so it waits until the tables have every durable row.
     """
 
     make: Callable[[WriteContext], T]
@@ -39,6 +38,6 @@ class Change(Generic[T]):
 
 
 def check_change(change: object) -> None:
-    """Check that it is one. Raises `Invalid`."""
+    """Check that this is a `Change`. Raises `Invalid`."""
     if not isinstance(change, Change):
         raise Invalid("change", change, "a Change, as the operations of callmarket.bridge.api make it")

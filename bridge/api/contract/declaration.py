@@ -1,7 +1,7 @@
-"""What stands in a signature: where each argument goes over HTTP, how it is written there, and within which bounds.
+"""The signature of an operation as an HTTP request: where each argument goes, its wire format, and its bounds.
 
-Rule of this file: no operation is known here. Bodies, queries, paths and their bounds are read from the annotations of
-a function, once, when it is imported; so there is no second list of them to be kept in step.
+Rule of this file: nothing depends on a particular operation. Bodies, queries, paths and their bounds are derived from
+the annotations of a function, once, at import; so there is no second list to keep in step.
 """
 
 import inspect
@@ -16,28 +16,28 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Where = Literal["path", "query", "body", "account", "header", "server"]
 
 COMMAND_ID: Final = "command_id"
-# When a reply is given: of the whole request, and the server's to read.
+# Which step the reply waits for. It concerns the whole request, and only the server reads it.
 ACK: Final = "ack"
 
 
 class Acting:
-    """Marks the account that acts: over HTTP it is named by the key or a header, and is no field of a body."""
+    """Marks the account that acts. Over HTTP the key or a header names it; it is never a field of a body."""
 
 
 class InQuery:
-    """Marks an argument of a change that stands behind the `?`, not in the body."""
+    """Marks an argument of a change that is a query parameter instead of a field of the body."""
 
 
 @dataclass(frozen=True)
 class InHeader:
-    """Marks an argument that is a header of this name."""
+    """Marks an argument that is sent as the header `name`."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Wire:
-    """How an argument is written outside of Python, where that differs: as this type, under a name with a suffix."""
+    """The wire format of an argument if it differs from Python's: type, conversions, and a suffix of the name."""
 
     kind: Any
     encode: Callable[[Any], Any]
@@ -46,11 +46,11 @@ class Wire:
 
 
 class Body(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all bodies share: a field that is not known is refused, so that a mistyped one is not its default."""
+    """The base of all bodies. Unknown fields are refused: a misspelled one must not silently get its default."""
 
 
 class _Missing(NamedTuple):
-    """The default of what must be given."""
+    """The default of a required argument."""
 
 
 REQUIRED: Final = _Missing()
@@ -58,7 +58,7 @@ REQUIRED: Final = _Missing()
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument, as Python has it (`name`, `default`) and as the wire has it (`wire_name`, `kind`)."""
+    """An argument: in Python (`name`, `default`) and on the wire (`wire_name`, `kind`)."""
 
     name: str
     wire_name: str
@@ -70,27 +70,27 @@ class Parameter:
 
     @property
     def is_required(self) -> bool:
-        """Whether it must be given."""
+        """Whether it has no default."""
         return self.default is REQUIRED
 
     @property
     def kind_if_given(self) -> Any:
-        """Its type where it is given, which is never null."""
+        """Its type without None: a value that is given is never null."""
         kinds = tuple(kind for kind in get_args(self.kind) if kind is not type(None))
         is_union = get_origin(self.kind) in (Union, UnionType)
-        return Union[kinds] if is_union else self.kind  # noqa: UP007 -- made of a tuple
+        return Union[kinds] if is_union else self.kind  # noqa: UP007 -- built from a tuple
 
     def written(self, value: Any) -> Any:
-        """A value as the wire has it."""
+        """The wire format of a Python value."""
         return value if self.encode is None or value is None else self.encode(value)
 
     def read(self, value: Any) -> Any:
-        """A value of the wire as Python has it."""
+        """The Python value of a wire value."""
         return value if self.decode is None or value is None else self.decode(value)
 
 
 class Declaration:
-    """A function's signature as one request over HTTP: its path, its query, its body, and what comes back."""
+    """The signature of a function as an HTTP request: its path, query, headers and body, and its result."""
 
     def __init__(
         self,
@@ -126,9 +126,9 @@ class Declaration:
         self.fields: Final = self._at("body")
         self.body: Final[type[Struct] | None] = self._struct() if self.fields else None
         self.account: Final = next((one for one in self.parameters if one.where == "account"), None)
-        """Who acts. An argument that stands in the path as well is not here."""
+        """The account that acts; None if it is part of the path, or if there is none."""
         self.payer: Final = next((n for n, kind in hints.items() if _marked(kind, Acting) is not None), "")
-        """The name of the argument that says for whom the request is, wherever it stands; empty if there is none."""
+        """The name of the argument that is marked `Acting`, in the path or not; empty if there is none."""
         self.has_command_id: Final = COMMAND_ID in self.signature.parameters
 
     def _at(self, where: Where) -> tuple[Parameter, ...]:
@@ -145,7 +145,7 @@ class Declaration:
             name, kind = name + wire.suffix, wire.kind if default is not None else wire.kind | None
         decode, encode = (None, None) if wire is None else (wire.decode, wire.encode)
         if encode is not None and default not in (REQUIRED, None):
-            # What a reader of the document sees: the default as it would be written.
+            # The OpenAPI document shows the default in its wire format, so it must survive a round trip.
             wire_default = encode(default)
             assert decode is None or decode(wire_default) == default, (self.name, name)
         return Parameter(one.name, name, kind, default, self._where(one.name, annotation), encode, decode)
@@ -164,7 +164,7 @@ class Declaration:
         return "body"
 
     def _struct(self) -> type[Struct]:
-        """The body: the fields that must be there first, as Python wants it of no one else."""
+        """The struct of the body. Its fields are keyword-only, so required ones may follow optional ones."""
         fields = [
             (one.wire_name, one.kind) if one.is_required else (one.wire_name, one.kind, one.written(one.default))
             for one in self.fields
@@ -174,7 +174,7 @@ class Declaration:
         return defstruct(f"{name}Body", fields, bases=(Body,), namespace=namespace, frozen=True, kw_only=True)
 
     def given(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The arguments of a call by name, defaults among them. Raises `TypeError` as the function itself."""
+        """The arguments of a call by name, with defaults. Raises `TypeError` as a call of the function would."""
         bound = self.signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
@@ -185,7 +185,7 @@ def _without(signature: inspect.Signature, given: int) -> inspect.Signature:
 
 
 def _marked(annotation: Any, marker: Any) -> Any:
-    """The mark of this class on an annotation, or inside of its union; None if it has none."""
+    """The mark of this class on an annotation or on a member of its union; None if there is none."""
     for one in _annotated(annotation):
         for mark in get_args(one)[1:]:
             if mark is marker or isinstance(mark, marker):
@@ -201,7 +201,7 @@ def _annotated(annotation: Any) -> list[Any]:
 
 
 def _plain(annotation: Any) -> Any:
-    """The annotation without our marks, which are nobody else's business."""
+    """The annotation without the marks of this module, which msgspec does not know."""
     if get_origin(annotation) is Annotated:
         kind, *marks = get_args(annotation)
         kept = [mark for mark in marks if not isinstance(mark, Wire | InHeader) and mark not in (Acting, InQuery)]
@@ -210,5 +210,5 @@ def _plain(annotation: Any) -> Any:
             inner = Annotated[inner, mark]
         return inner
     if get_origin(annotation) is not None and type(None) in get_args(annotation):
-        return Union[tuple(_plain(one) for one in get_args(annotation))]  # noqa: UP007 -- made of a tuple
+        return Union[tuple(_plain(one) for one in get_args(annotation))]  # noqa: UP007 -- built from a tuple
     return annotation

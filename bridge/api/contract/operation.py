@@ -1,13 +1,13 @@
-"""One operation of the market: declared once, and from that a method of every way to a market.
+"""One operation of the market: declared once, and available through every kind of market.
 
     @operation("PATCH", "/bids/{bid_id}", "Bids", "Amend a bid")
     def amend_bid(bid_id: BidId, *, max_price_tokens: Price | None = None, command_id: str = "") -> Command[AmendedBid]:
         ...
 
-The function says what to do with its arguments: it returns a plan, which has been checked, and does nothing. From its
-signature follow the method of `Exchange`, `AsyncExchange`, `Client` and `AsyncClient`, the route, the entry in the
-OpenAPI document, and the arguments of a tool.
-Rule of this file: no operation is known here, and nothing waits.
+The function checks its arguments and returns a plan; it does not carry it out. From its signature are derived the
+methods of `Exchange`, `AsyncExchange`, `Client` and `AsyncClient`, the route, the entry in the OpenAPI document, and
+the arguments of a tool.
+Rule of this file: nothing depends on a particular operation, and nothing waits.
 """
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -27,16 +27,17 @@ T = TypeVar("T")
 
 
 class Command(Struct, Generic[T], frozen=True):
-    """A request to the engine, checked, and how its reply is read. `read` raises `Refused`."""
+    """A checked request to the engine, and the function that reads its reply. `read` raises `Refused`."""
 
     request: Request
     read: Callable[[Reply], T]
 
 
 class Submit(Struct, frozen=True):
-    """A step of a workflow: some requests at once, of which each is answered by a `Reply`, refused ones too.
+    """A step of a workflow: submit requests together. Its result is one `Reply` for each, refusals included.
 
-    `as_written`: in the names that they have, not in the name of whoever performs the workflow; and always durable.
+    `as_written`: keep the actors of the requests instead of the actor that runs the workflow, and wait until the
+    replies are durable.
     """
 
     requests: Sequence[Request]
@@ -44,19 +45,19 @@ class Submit(Struct, frozen=True):
 
 
 class MayDo(Struct, frozen=True):
-    """A step of a workflow: raise `Forbidden` here if whoever performs it may not make this request."""
+    """A step of a workflow: raise `Forbidden` if the caller may not make this request."""
 
     request: Request
 
 
 class IsRetry(Struct, frozen=True):
-    """A step of a workflow: whether this request was made before, by its command id."""
+    """A step of a workflow: whether a request with this actor and command id was made before."""
 
     request: Request
 
 
 class Workflow(Struct, Generic[T], frozen=True):
-    """Several steps, each of which is sent what came of the one before. An error is thrown in where it belongs."""
+    """A generator of steps. It is sent the result of each; an error of a step is thrown in where it was yielded."""
 
     steps: "Generator[Step, Any, T]"
 
@@ -67,21 +68,21 @@ _KINDS: Final = (Command, StateQuery, TableQuery, Change, Workflow)
 
 
 class Performing(Protocol):
-    """A way to a market, for threads."""
+    """A market that performs operations, for threads."""
 
     def perform(self, operation: "Operation[..., T]", args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
         """The result of one operation with these arguments."""
 
 
 class PerformingAsync(Protocol):
-    """A way to a market, for asyncio."""
+    """A market that performs operations, for asyncio."""
 
     async def perform(self, operation: "Operation[..., T]", args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> T:
         """The result of one operation with these arguments."""
 
 
 class Operation(Declaration, Generic[P, T]):
-    """A declared operation; as an attribute of a market its method, blocking or awaited as the market is."""
+    """A declared operation. As an attribute of a market it is a method, blocking or awaitable as the market is."""
 
     def __init__(
         self,
@@ -101,11 +102,11 @@ class Operation(Declaration, Generic[P, T]):
         self.needs: Final = needs
         kinds = get_args(self.returns) if get_origin(self.returns) not in _KINDS else (self.returns,)
         self.kinds: Final = tuple(get_origin(kind) for kind in kinds)
-        """Which plans it makes."""
+        """The kinds of plans that it may return."""
         self.result: Final[Any] = get_args(kinds[0])[0]
         self.is_change: Final = self.has_command_id or Change in self.kinds or bool(needs)
-        """Whether it changes the market or its tables, and so may be named by an id and sent again."""
-        # What `help` and editors show of a method of an instance.
+        """Whether it changes the market or its tables, so that a retry needs an id."""
+        # For `help` and editors.
         self.__name__ = self.name
         self.__qualname__ = self.name
         self.__doc__ = plan.__doc__
@@ -121,7 +122,7 @@ class Operation(Declaration, Generic[P, T]):
     @overload
     def __get__(self, market: PerformingAsync, owner: type) -> Callable[P, Awaitable[T]]: ...
     def __get__(self, market: Any, owner: type) -> Any:
-        """The method of this market; of its class the operation itself."""
+        """The bound method of a market; for the class, the operation itself."""
         return self if market is None else MethodType(self, market)
 
     def __call__(self, market: Any, *args: Any, **kwargs: Any) -> Any:
@@ -129,13 +130,13 @@ class Operation(Declaration, Generic[P, T]):
         return market.perform(self, args, kwargs)
 
     def request(self, *args: P.args, **kwargs: P.kwargs) -> Request:
-        """The request of a command, for those that are sent together (`place_bids`, `submit`). Raises `Invalid`."""
+        """The request of a command, to be sent together with others (`place_bids`, `submit`). Raises `Invalid`."""
         made = self.plan(*args, **kwargs)
-        assert isinstance(made, Command), f"{self.name} is more, or less, than one request"
+        assert isinstance(made, Command), f"{self.name} is not a single request"
         return made.request
 
     def state_query(self, *args: P.args, **kwargs: P.kwargs) -> StateQuery[T]:
-        """The question of an operation that the live state answers, for whoever has a state. Raises `Invalid`."""
+        """The question of an operation that a live state can answer alone. Raises `Invalid`."""
         made = self.plan(*args, **kwargs)
         assert isinstance(made, StateQuery), f"{self.name} is not answered by the state alone"
         return made
@@ -153,8 +154,8 @@ def operation(
 ) -> Callable[[Callable[P, Plan[T]]], Operation[P, T]]:
     """Declare the function below as an operation of the market.
 
-    `path` is below /api/v1; `problems` are the statuses of HTTP beside those that all of its kind may have; `needs` is
-    the scope without which a key may not perform it, for what no command of the engine decides.
+    `path` is relative to /api/v1. `problems` are the HTTP statuses that it may have besides those of all operations of
+    its kind. `needs` is the scope that a key must have, for operations that no command of the engine authorizes.
     """
 
     def declare(plan: Callable[P, Plan[T]]) -> Operation[P, T]:

@@ -1,7 +1,7 @@
-"""Where a page ends, as an opaque text to hand back for the next one.
+"""Cursors: opaque texts that say where a page ends, to be handed back for the next one.
 
-Rule of this file: a cursor says which list it belongs to, in which order, and the last key; another list's, or one that
-somebody has made up, is refused and never guessed at.
+Rule of this file: a cursor names its list, the order, and the last key. A cursor of another list, or a malformed one,
+is refused.
 """
 
 import base64
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=msgspec.Struct)
 
 Order = Literal["newest", "oldest"]
-"""Which end of a list comes first."""
+"""Whether the newest or the oldest rows of a list come first."""
 
 
 def check_order(order: Order) -> None:
@@ -34,12 +34,12 @@ def check_order(order: Order) -> None:
 
 
 def cursor(kind: str, key: int | str) -> str:
-    """The cursor after a key of a list of this kind."""
+    """The cursor for the rows after `key` in a list of this kind."""
     return base64.urlsafe_b64encode(f"{kind}:{key}".encode()).decode().rstrip("=")
 
 
 def number_after(kind: str, after: str | None) -> int | None:
-    """The number that a cursor of this kind names. Raises `Invalid`."""
+    """The number in a cursor of this kind; None without a cursor. Raises `Invalid`."""
     text = _key(kind, after)
     if text is None:
         return None
@@ -50,7 +50,7 @@ def number_after(kind: str, after: str | None) -> int | None:
 
 
 def name_after(kind: str, after: str | None) -> str | None:
-    """The name that a cursor of this kind names. Raises `Invalid`."""
+    """The name in a cursor of this kind; None without a cursor. Raises `Invalid`."""
     text = _key(kind, after)
     if text is not None:
         try:
@@ -61,7 +61,7 @@ def name_after(kind: str, after: str | None) -> str | None:
 
 
 def names_after(kind: str, after: str | None) -> tuple[str, str] | None:
-    """The two names that a cursor of this kind names, as `two_names` has written them. Raises `Invalid`."""
+    """The two names in a cursor of this kind, written by `two_names`; None without a cursor. Raises `Invalid`."""
     text = _key(kind, after)
     if text is None:
         return None
@@ -75,7 +75,7 @@ def names_after(kind: str, after: str | None) -> tuple[str, str] | None:
 
 
 def two_names(first: str, second: str) -> str:
-    """The key of a list that goes by two names: none has a space."""
+    """The key of a list that is ordered by two names. Names have no spaces."""
     return f"{first} {second}"
 
 
@@ -98,7 +98,7 @@ def _wrong(after: object) -> Invalid:
 
 
 def numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[str, Paging]:
-    """The kind of a list's cursors, and the page to ask for: one row more, which tells whether there is a next one."""
+    """The cursor kind of a list, and the page to query: one row more than `limit`, to see if there is a next page."""
     check_limit(limit)
     check_order(order)
     kind = f"{name}-{order}"
@@ -106,12 +106,12 @@ def numbered(name: str, limit: int, after: str | None, order: Order) -> tuple[st
 
 
 def page_of(rows: Sequence[R], limit: int, kind: str, key: Callable[[R], int | str], at: "Tables") -> Page[R]:
-    """The page of these rows, which are one more than were asked for if there is a next one."""
+    """The page of these rows. One row more than `limit` means that there is a next page."""
     items = tuple(rows[:limit])
     return Page(items, cursor(kind, key(items[-1])) if len(rows) > limit else None, at.seq, at.durable_seq)
 
 
 def number_below(kind: str, after: str | None) -> int:
-    """The number that a page of the newest first begins below. Raises `Invalid`."""
+    """The exclusive upper bound of the numbers of a page, newest first. Raises `Invalid`."""
     number = number_after(kind, after)
     return SEQ_MAX + 1 if number is None else number

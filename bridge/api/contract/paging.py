@@ -1,6 +1,6 @@
-"""All rows of a list that comes in pages, for who wants them all.
+"""All rows of a list that comes in pages.
 
-Rule of this file: it asks for few rows first, because a page weighs what was asked for, and most lists have no more.
+Rule of this file: it asks for a small page first, because a page costs by its limit, and most lists fit in one.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def all_rows(ask: Callable[[str | None, int], Page[T]]) -> Iterator[T]:
-    """The rows of all pages, which are asked for one after the other, as far as somebody reads: `ask(after, limit)`."""
+    """The rows of all pages. Each page is asked for by `ask(after, limit)` when the iteration reaches it."""
     after, limit = None, ROWS_FEW
     while True:
         page = ask(after, limit)

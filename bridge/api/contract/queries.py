@@ -1,7 +1,7 @@
-"""Questions: to the live state, or to the SQL tables. What each is answered from, and what it costs.
+"""Questions, to the live state or to the SQL tables, and what they cost.
 
-Rule of this file: no question is known here; each is beside the operation that asks it. Whatever is asked is checked
-before anybody is asked. Each answer says the `seq` that it saw, and up to where everything is durable.
+Rule of this file: nothing depends on a particular question; each is defined beside its operation. Arguments are checked
+before a question is asked. Each answer has the `seq` that it was read at, and `durable_seq`.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ from callmarket.bridge.api.errors import Invalid
 from callmarket.engine.state import State
 
 if TYPE_CHECKING:
-    # A client asks over HTTP and needs no driver of a database.
+    # A client uses HTTP and does not need a database driver.
     import psycopg
 
 T = TypeVar("T")
 
-# What a question to the tables costs this process, in the units of `weight_of_rows`: to ask anything; one that sums up
-# a period, of which PostgreSQL has a hundred times as much to do.
+# The cost of a question to the tables for this process, in the units of `weight_of_rows`: of any question, and of one
+# that sums up a period, which costs PostgreSQL a hundred times as much.
 ASKING: Final = 4
 SUMMING_UP: Final = 100
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The state at one moment, the last row that is durable then, and what time it is."""
+    """The live state at one moment, the last durable row, and the time."""
 
     state: State
     durable_seq: int
@@ -35,7 +35,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables at one moment, in which they have come to row `seq`; and what an answer may need beside them."""
+    """The tables at one moment, projected up to row `seq`, with the settings that an answer may need."""
 
     connection: "psycopg.Connection"
     shard_id: int
@@ -47,9 +47,9 @@ class Tables:
 
 @dataclass(frozen=True)
 class StateQuery(Generic[T]):
-    """A question to the live state: its answer at a moment, under the sequencer's lock; it copies what it gives.
+    """A question to the live state. `answer` runs under the sequencer's lock and must copy what it returns.
 
-    `weight` is what it costs there (see `weight_of_rows`), in O(1); None for a question that costs the least.
+    `weight` is its cost (see `weight_of_rows`), computed in O(1); None for the smallest cost.
     """
 
     answer: Callable[[Moment], T]
@@ -58,9 +58,9 @@ class StateQuery(Generic[T]):
 
 @dataclass(frozen=True)
 class TableQuery(Generic[T]):
-    """A question to the tables: its answer at one moment of them, and its weight.
+    """A question to the tables. `answer` reads them at one moment; `weight` is its cost.
 
-    With `wait_s`, an answer for which `is_there` is false is asked for again until it is, or so long has passed.
+    With `wait_s` it is a long poll: it is asked again until `is_there` is true of the answer, for up to `wait_s`.
     """
 
     answer: Callable[[Tables], T]
@@ -68,23 +68,23 @@ class TableQuery(Generic[T]):
     wait_s: float = 0.0
     is_there: Callable[[T], bool] = bool
     bidder_id: str = ""
-    """Whose awards are waited for."""
+    """The bidder whose awards a long poll waits for."""
 
 
 def weight_of_rows(rows: int) -> int:
-    """What it costs to give `rows` rows of the state, in units of the least question: some 100 us of the processor.
+    """The cost of returning `rows` rows of the live state, in units of the cheapest question: some 100 us of CPU time.
 
-    From measurements with a thousand markets, 100,000 bids and 10,000 slots on offer, rounded up.
+    Measured with a thousand markets, 100,000 bids and 10,000 slots on offer, and rounded up.
     """
     return 1 + rows // 50
 
 
 def weight_of_page(limit: int) -> int:
-    """What a page of `limit` rows of the tables costs: each is read from a row and told as JSON."""
+    """The cost of a page of `limit` rows of the tables: each is decoded and encoded as JSON."""
     return ASKING + limit // 10
 
 
 def check_table_query(question: object) -> None:
-    """Check that it is one to the tables. Raises `Invalid`."""
+    """Check that this is a `TableQuery`. Raises `Invalid`."""
     if not isinstance(question, TableQuery):
         raise Invalid("question", question, "a question, as the operations of callmarket.bridge.api make it")

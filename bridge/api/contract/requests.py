@@ -1,7 +1,7 @@
-"""Requests to the engine: made and checked.
+"""Requests to the engine: construction and checks.
 
-Rule of this file: pure. Every way to a market makes its requests here, so that they cannot drift apart; what each
-command is made of is beside its operation.
+Rule of this file: pure. Every kind of market makes its requests here, so that their checks cannot differ; commands are
+built beside their operations.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def request(actor: str, command: Command, command_id: str = "", now: datetime | 
 
 
 def check(asked: Request) -> None:
-    """Check a request that was built by hand. Raises as `request`. About 5 us."""
+    """Check a request that was built by hand. Raises `Invalid`. About 5 us."""
     if not isinstance(asked, Request):
         raise Invalid("request", asked, "a Request, as `request` of an operation makes it")
     command = asked.command
@@ -45,7 +45,7 @@ def check(asked: Request) -> None:
 
 
 def check_all(requests: object) -> None:
-    """Check some requests that were built by hand. Raises as `check`."""
+    """Check requests that were built by hand. Raises `Invalid`."""
     if not isinstance(requests, Sequence):
         raise Invalid("requests", requests, "a list of Requests, as `request` of an operation makes them")
     for asked in requests:
@@ -53,7 +53,7 @@ def check_all(requests: object) -> None:
 
 
 def check_bids(requests: object) -> None:
-    """Check that these are requests, and all of them bids. Raises `Invalid`."""
+    """Check that these are requests to place bids. Raises `Invalid`."""
     if not isinstance(requests, Sequence):
         raise Invalid("requests", requests, "a list of bids, made by place_bid.request")
     for asked in requests:
@@ -63,7 +63,7 @@ def check_bids(requests: object) -> None:
 
 
 def check_actor(actor: str, command_id: str = "") -> None:
-    """Check who asks, and the id of what is asked. Raises `Invalid`."""
+    """Check an actor and a command id. Raises `Invalid`."""
     try:
         check_names(actor, command_id)
     except ShapeError as error:
@@ -71,7 +71,10 @@ def check_actor(actor: str, command_id: str = "") -> None:
 
 
 def as_actor(request: Request, actor: str | None) -> Request:
-    """The request with this actor, if an exchange acts for one; about its own slot, if it names no provider."""
+    """The request with this actor, or with its own if `actor` is None; a missing provider is filled in.
+
+    The provider of a slot defaults to the actor, and to the treasury for the operator and the admin.
+    """
     acting = request if actor is None else msgspec.structs.replace(request, actor=actor)
     if not means_its_own(acting):
         return acting
@@ -79,17 +82,17 @@ def as_actor(request: Request, actor: str | None) -> Request:
 
 
 def means_its_own(request: Request) -> bool:
-    """Whether it means a slot and names no provider. For each bid too, so it asks for the field, not for the kind."""
+    """Whether it is about a slot without a provider. Called for every bid, so it tests the field and not the type."""
     return getattr(request.command, "provider_id", "") == OWN
 
 
 def of_provider(request: Request, provider_id: str) -> Request:
-    """The request, of this provider's slot."""
+    """The request with this provider of the slot."""
     return msgspec.structs.replace(request, command=msgspec.structs.replace(request.command, provider_id=provider_id))
 
 
 def _check_reason(command: Command) -> None:
-    """Refuse the reasons that the market writes itself (LED-8). Raises `Invalid`."""
+    """Refuse the reasons that only the market itself writes (LED-8). Raises `Invalid`."""
     reason = getattr(command, "reason", "")
     if reason in RESERVED:
         raise Invalid("reason", reason, f"another reason than {', '.join(sorted(RESERVED))}, which the market writes")

@@ -1,6 +1,6 @@
-"""What results share: their place in history, pages, and how the reply to a command is read.
+"""The parts that results share: stamps, pages, and reading the reply to a command.
 
-Rule of this file: pure, and no command is known here. What each returns is beside the operation that returns it.
+Rule of this file: pure, and nothing depends on a particular command. Result types are defined beside their operations.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class Stamp(Struct, frozen=True):
-    """The place of a command in history, and how far history was durable when the reply was made.
+    """The journal row of a command (`seq`), its time, and the last durable row when the reply was made (`durable_seq`).
 
-    `repeated`: this was done before, under the same `command_id`.
+    `repeated`: the command was done before, under the same `command_id`, and was not done again.
     """
 
     seq: int
@@ -36,7 +36,7 @@ class Stamp(Struct, frozen=True):
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """A part of a list, as it was at `seq`. `next` is handed back as `after` for what follows; None at the end."""
+    """A page of a list, read at `seq`. Hand `next` back as `after` for the next page; None at the end of the list."""
 
     items: tuple[T, ...]
     next: str | None
@@ -45,7 +45,7 @@ class Page(Struct, Generic[T], frozen=True):
 
 
 def stamp(reply: Reply) -> Stamp:
-    """The stamp of a reply, for commands that have nothing else to say. Raises `Refused` if it was refused."""
+    """The stamp of a reply. Raises `Refused` if the command was refused."""
     first = reply.events[0]
     if isinstance(first, Rejected):
         raise Refused(first, reply.seq)
@@ -53,13 +53,13 @@ def stamp(reply: Reply) -> Stamp:
 
 
 def accepted(replies: Sequence[Reply]) -> Sequence[Reply]:
-    """The replies to what `submit` was given, where nothing may be refused. Raises `Refused` for the first that was."""
+    """The replies, for callers of `submit` that expect no refusal. Raises `Refused` for the first refusal."""
     for reply in replies:
         stamp(reply)
     return replies
 
 
 def only(events: Iterable[Event], kind: type[E]) -> E:
-    """The one event of this kind, which the command always causes."""
+    """The only event of this kind. The command must have caused exactly one."""
     (event,) = [event for event in events if isinstance(event, kind)]
     return event

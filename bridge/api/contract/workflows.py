@@ -1,7 +1,7 @@
-"""The two ways of waiting for a workflow: by a thread, and in an event loop.
+"""The two ways of running a workflow: in a thread, and in an event loop.
 
-Rule of this file: no step is known here, and what comes of each is somebody else's. An error is thrown in at the step
-that it belongs to, so that a workflow can say what it means.
+Rule of this file: nothing depends on the kinds of steps; `perform` carries them out. An error is thrown into the
+workflow at the step that caused it, so that the workflow can handle it.
 """
 
 from collections.abc import Awaitable, Callable, Generator
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def run(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
-    """The result of a workflow, blocking."""
+    """Run a workflow to its end, blocking, and return its result."""
     try:
         step = next(steps)
         while True:
@@ -30,7 +30,7 @@ def run(steps: Generator[S, Any, T], perform: Callable[[S], Any]) -> T:
 
 
 async def run_async(steps: Generator[S, Any, T], perform: Callable[[S], Awaitable[Any]]) -> T:
-    """The result of a workflow, awaited."""
+    """Run a workflow to its end, awaiting each step, and return its result."""
     try:
         step = next(steps)
         while True:

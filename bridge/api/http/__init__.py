@@ -1,4 +1,4 @@
-"""What both ends of HTTP share: the names of headers, the shape of a problem, and what each means.
+"""The parts of HTTP that server and client share: header names, problem details, and their explanations.
 
-Rule of this folder: names, shapes and words.
+Rule of this folder: data only.
 """

@@ -1,6 +1,6 @@
-"""The shape of a problem, RFC 9457, as the service writes it and a client reads it.
+"""Problem details (RFC 9457), as the service writes and a client reads them.
 
-Rule of this file: the shape and its names alone, so that a client need not import a server's framework.
+Rule of this file: the struct and its names only, so that a client need not import the server's framework.
 """
 
 from typing import Final
@@ -12,11 +12,11 @@ TYPE_PREFIX: Final = "/problems/"
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """A problem of RFC 9457. Only what is known of a problem is in it.
+    """Problem details (RFC 9457). Members that do not apply are left out.
 
-    `field`, `value` and `bound` say what was wrong and against which limit; `reason` is the market's refusal, which has
-    a row of its own in the journal, `seq`. Of an unknown outcome, `first_seq` and `last_seq` are the rows in doubt: the
-    same request with the same Idempotency-Key says what became of them.
+    `field`, `value` and `bound`: what was wrong, and the limit. `reason`: why the market refused a command; the refusal
+    is the journal row `seq`. `first_seq` and `last_seq`: the rows whose outcome is unknown; send the same request with
+    the same Idempotency-Key to learn it.
     """
 
     type: str

@@ -1,5 +1,5 @@
-"""The operations of the market, a file a subject: what is asked, with which bounds, and what comes back.
+"""The operations of the market, one file per subject: arguments with their bounds, and results.
 
-Rule of this folder: each operation is declared once, and its class at the end of a file lists them as methods. A
-question to the tables is asked in `persistence.queries` or `persistence.stores`; a rule of the market is the engine's.
+Rule of this folder: each operation is declared once, and the class at the end of each file lists its operations as
+methods. SQL is in `persistence.queries` and `persistence.stores`; the rules of the market are in `engine`.
 """

@@ -1,6 +1,6 @@
-"""Accounts and their tokens: opening, minting, burning, paying; and what an account has, did and earned.
+"""Accounts and their tokens: open, mint, burn and transfer; balances, statements and earnings.
 
-Rule of this file: the operations about accounts, with what they return.
+Rule of this file: the operations on accounts and their result types.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class Posted(Struct, frozen=True):
-    """Tokens moved. The balances are those after it."""
+    """The result of a mint, burn or transfer. The balances are those after it."""
 
     transfer_id: int
     amount_tokens: int
@@ -53,7 +53,7 @@ class Posted(Struct, frozen=True):
 
 
 class Wallet(Struct, frozen=True):
-    """An account, as the engine has it at `seq`."""
+    """An account in the live state at `seq`."""
 
     account_id: str
     kind: str
@@ -65,7 +65,7 @@ class Wallet(Struct, frozen=True):
 
 
 class Earnings(Earned, frozen=True):
-    """What an account was credited with, as the tables have it at `seq`: the sums, and the credits page after page."""
+    """What an account was credited with, read from the tables at `seq`: sums by reason, and a page of the credits."""
 
     credits: tuple[MovementRow, ...]
     next: str | None
@@ -80,7 +80,7 @@ def open_account(
     *,
     command_id: str = "",
 ) -> Command[Stamp]:
-    """Open a wallet with nothing in it. Needs the scope `admin`."""
+    """Open a wallet with a balance of 0. Needs the scope `admin`."""
     return Command(request(ADMIN, commands.OpenAccount(account_id, kind), command_id), stamp)
 
 
@@ -95,7 +95,11 @@ def mint(
     *,
     command_id: str = "",
 ) -> Command[Posted]:
-    """Make tokens for an account. An earning with the same reference is paid once. Needs the scope `admin`."""
+    """Create tokens in an account. Needs the scope `admin`.
+
+    A mint whose reason begins with `earn:` needs a `reference_id`, and is done once for each account, reason and
+    reference (LED-4).
+    """
     command = commands.Mint(account_id, amount_tokens, reason, reference_type, reference_id, memo)
     return Command(request(ADMIN, command, command_id), _posted)
 
@@ -111,7 +115,7 @@ def burn(
     *,
     command_id: str = "",
 ) -> Command[Posted]:
-    """Destroy available tokens of an account. Needs the scope `admin`."""
+    """Destroy available tokens of an account; held tokens are not available. Needs the scope `admin`."""
     command = commands.Burn(account_id, amount_tokens, reason, reference_type, reference_id, memo)
     return Command(request(ADMIN, command, command_id), _posted)
 
@@ -119,7 +123,7 @@ def burn(
 @operation("POST", "/wallets/{from_account_id}/transfers", "Wallets", "Pay another account", problems=(402,))
 def transfer(
     from_account_id: ActingPath,
-    to_account_id: Annotated[Named, Meta(description="Who is paid.")],
+    to_account_id: Annotated[Named, Meta(description="The account that is paid.")],
     amount_tokens: Sum,
     reason: Why,
     reference_type: ReferenceKind = "",
@@ -128,7 +132,7 @@ def transfer(
     *,
     command_id: str = "",
 ) -> Command[Posted]:
-    """Pay from one account to another. The payer has to be one of the key's accounts; with the scope `admin`, any."""
+    """Pay from one account to another. The payer must be an account of the key; with the scope `admin`, any account."""
     command = commands.Transfer(
         from_account_id, to_account_id, amount_tokens, reason, reference_type, reference_id, memo
     )
@@ -137,7 +141,7 @@ def transfer(
 
 @operation("GET", "/wallets", "Wallets", "List wallets")
 def wallets(*, limit: Limit = 100, after: After | None = None) -> TableQuery[Page[WalletRow]]:
-    """All wallets by name, with all that they ever earned and spent, page after page."""
+    """All wallets in order of their names, with lifetime totals earned and spent, in pages."""
     check_limit(limit)
     page = Paging(limit + 1, name_after("wallets", after), newest=False)
 
@@ -148,9 +152,9 @@ def wallets(*, limit: Limit = 100, after: After | None = None) -> TableQuery[Pag
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("GET", "/wallets/{account_id}", "Wallets", "Look at a wallet")
+@operation("GET", "/wallets/{account_id}", "Wallets", "Get a wallet")
 def wallet(account_id: PathName) -> StateQuery[Wallet]:
-    """An account at this moment: its balance, what is held of it, and what is available.
+    """The current balance of an account: total, held and available tokens.
 
     Raises `NotFound` if there is no such account.
     """
@@ -172,11 +176,11 @@ def wallet(account_id: PathName) -> StateQuery[Wallet]:
     return StateQuery(answer)
 
 
-@operation("GET", "/wallets/{account_id}/statement", "Wallets", "Its movements")
+@operation("GET", "/wallets/{account_id}/statement", "Wallets", "Account statement")
 def statement(
     account_id: PathName, *, limit: Limit = 100, after: After | None = None, order: Order = "newest"
 ) -> TableQuery[Page[MovementRow]]:
-    """The movements of an account, each with the balances after it, page after page.
+    """The movements of an account, each with the balances after it, in pages.
 
     Raises `NotFound` if there is no such account.
     """
@@ -192,13 +196,13 @@ def statement(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("GET", "/wallets/{account_id}/earnings", "Wallets", "What it earned")
+@operation("GET", "/wallets/{account_id}/earnings", "Wallets", "Account earnings")
 def earnings(
     account_id: PathName, *, limit: Limit = 100, after: After | None = None, order: Order = "newest"
 ) -> TableQuery[Earnings]:
-    """What an account was credited with: sums by reason over a day, a week and thirty days; the credits, in pages.
+    """What an account was credited with: sums by reason over a day, a week and thirty days, and the credits in pages.
 
-    Raises `NotFound` if there is no such account. Costs its credits of the last thirty days.
+    Raises `NotFound` if there is no such account. Cost: reads the credits of the last thirty days.
     """
     check_name("account_id", account_id)
     kind, page = numbered("earnings", limit, after, order)
@@ -221,7 +225,7 @@ def earnings(
 
 
 def found(named: Mapping[str, T], name: object) -> T | None:
-    """What has this name; a list could not even be looked for."""
+    """The entry of this name, if any. A value that is not a string is not looked up: it may be unhashable."""
     return named.get(name) if isinstance(name, str) else None
 
 
@@ -237,7 +241,7 @@ def _posted(reply: Reply) -> Posted:
 
 
 class Accounts:
-    """The operations about accounts, as methods of a market."""
+    """The operations on accounts, as methods of a market."""
 
     open_account = open_account
     mint = mint

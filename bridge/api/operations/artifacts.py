@@ -1,7 +1,7 @@
-"""Artifacts: what is researched, what it is called, and what it is worth.
+"""Artifacts: the subjects of research, with their types, titles and prices.
 
-Rule of this file: the operations about artifacts, with what they return. They are plain tables: every change may be
-made again with the same result.
+Rule of this file: the operations on artifacts and their result types. Artifacts are rows of plain SQL tables, not of
+the journal, and every change to them is idempotent.
 """
 
 from typing import Annotated, Any, Final, TypeVar
@@ -28,28 +28,30 @@ __all__ = ["ArtifactDetail", "ArtifactRow"]
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-# One line of a list.
+# Fits on one line of a list.
 TITLE_CHARS_MAX: Final = 200
-Title = Annotated[str, Meta(max_length=TITLE_CHARS_MAX, pattern=LINE_PATTERN, description="For people, one line.")]
+Title = Annotated[
+    str, Meta(max_length=TITLE_CHARS_MAX, pattern=LINE_PATTERN, description="A one-line title for display.")
+]
 MarketPrice = Annotated[
     Number, Wire(Annotated[float, Meta(ge=0, le=1, description="Kept to six decimal places.")], encode=float)
 ]
 
 
 class ArtifactDetail(ArtifactRow, frozen=True):
-    """An artifact, as the tables have it at `seq`."""
+    """An artifact, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
 
 
-@operation("PUT", "/artifacts/{artifact_id}", "Artifacts", "Put an artifact", needs="operate")
+@operation("PUT", "/artifacts/{artifact_id}", "Artifacts", "Create or update an artifact", needs="operate")
 def put_artifact(
     artifact_id: PathName,
-    artifact_type: Annotated[Named, Meta(description="What kind of thing it is, as `hypothesis`.")],
+    artifact_type: Annotated[Named, Meta(description="The kind of artifact, for example `hypothesis`.")],
     title: Title = "",
 ) -> Change[ArtifactDetail]:
-    """Add an artifact, priced at 0.5 until somebody prices it; or change its type and title."""
+    """Create an artifact, or change its type and title. Its price is 0.5 until it is set. Needs the scope `operate`."""
     check_name("artifact_id", artifact_id)
     check_path_name("artifact_id", artifact_id)
     check_name("artifact_type", artifact_type)
@@ -62,11 +64,12 @@ def put_artifact(
     return Change(make)
 
 
-@operation("PUT", "/artifacts/{artifact_id}/price", "Artifacts", "Price an artifact", needs="operate")
+@operation("PUT", "/artifacts/{artifact_id}/price", "Artifacts", "Set the price of an artifact", needs="operate")
 def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change[ArtifactDetail]:
-    """Say what an artifact is worth, from 0 to 1: one that is neither sure nor hopeless gets most.
+    """Set the price of an artifact, from 0 to 1. Needs the scope `operate`.
 
-    Raises `NotFound` if there is none of this id.
+    The price scales the research budget (BRG-3), which is largest at 0.5 and smallest at 0 and 1. Raises `NotFound` if
+    there is no such artifact.
     """
     check_name("artifact_id", artifact_id)
     price_micros = units.micros("market_price", market_price, most=1)
@@ -80,9 +83,9 @@ def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change
     return Change(make)
 
 
-@operation("GET", "/artifacts/{artifact_id}", "Artifacts", "Look at an artifact")
+@operation("GET", "/artifacts/{artifact_id}", "Artifacts", "Get an artifact")
 def artifact(artifact_id: PathName) -> TableQuery[ArtifactDetail]:
-    """An artifact, with its price and who set that. Raises `NotFound` if there is none of this id."""
+    """An artifact, with its price and who set it. Raises `NotFound` if there is no such artifact."""
     check_name("artifact_id", artifact_id)
 
     def answer(at: Tables) -> ArtifactDetail:
@@ -98,7 +101,7 @@ def artifact(artifact_id: PathName) -> TableQuery[ArtifactDetail]:
 def artifacts(
     artifact_type: Named | None = None, *, limit: Limit = 100, after: After | None = None
 ) -> TableQuery[Page[ArtifactRow]]:
-    """Artifacts of a type, or all, by id, page after page."""
+    """Artifacts of one type, or all, in order of their ids, in pages."""
     if artifact_type is not None:
         check_name("artifact_type", artifact_type)
     check_limit(limit)
@@ -112,12 +115,12 @@ def artifacts(
 
 
 def unknown_artifact(artifact_id: str) -> NotFound:
-    """What to raise for an artifact that there is not."""
-    return NotFound("artifact_id", artifact_id, "an artifact that was put")
+    """The error for an artifact that does not exist."""
+    return NotFound("artifact_id", artifact_id, "an existing artifact")
 
 
 def detail(kind: type[R], row: Any, at: WriteContext) -> R:
-    """A row with the place in history at which it is so."""
+    """The row, with the positions of the tables (`seq`) and of the journal (`durable_seq`) at which it was read."""
     seq, durable_seq = at.positions()
     return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=durable_seq)
 
@@ -126,14 +129,14 @@ def _check_title(title: str) -> None:
     if not isinstance(title, str):
         raise Invalid("title", title, "`str`")
     try:
-        # By way of JSON, which says no to text that no database can hold.
+        # Through JSON, whose encoder rejects text that is not valid Unicode and so cannot be stored.
         msgspec.json.decode(msgspec.json.encode(title), type=Title)
     except (msgspec.ValidationError, TypeError, UnicodeEncodeError) as error:
         raise Invalid("title", title, expected_in_words(str(error))) from None
 
 
 class Artifacts:
-    """The operations about artifacts, as methods of a market."""
+    """The operations on artifacts, as methods of a market."""
 
     put_artifact = put_artifact
     set_market_price = set_market_price

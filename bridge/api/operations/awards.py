@@ -1,6 +1,6 @@
-"""Awards: what was won, and how it ended.
+"""Awards: which bids won which slots, and how the awards ended.
 
-Rule of this file: the operations about awards, with what they return.
+Rule of this file: the operations on awards and their result types.
 """
 
 from typing import Annotated, Final, get_args
@@ -20,10 +20,10 @@ from callmarket.persistence.queries import AwardRow, AwardStatus
 
 __all__ = ["AwardRow", "AwardStatus"]
 
-# Who wants to wait longer asks again.
+# A caller that wants to wait longer repeats the request.
 WAIT_S_MAX: Final = 60.0
 
-WaitS = Annotated[float, Meta(ge=0, le=60, description="Where there is none yet, wait so long for one, in seconds.")]
+WaitS = Annotated[float, Meta(ge=0, le=60, description="If there is none yet, wait up to this many seconds for one.")]
 
 
 @operation("GET", "/awards", "Awards", "List awards")
@@ -38,10 +38,11 @@ def awards(
     order: Order = "newest",
     wait_s: WaitS = 0.0,
 ) -> TableQuery[Page[AwardRow]]:
-    """Awards of a market, of a bidder, of both, or all; a `status` needs one of the two. By id, page after page.
+    """Awards, all or filtered by market and bidder, in order of their ids, in pages.
 
-    All of them are durable. With `since`, those granted then or later. With `wait_s`, up to 60, and a bidder: where
-    there is none yet, the answer comes as soon as there is one, or empty after so long.
+    All of them are durable. `status` needs a `market_id` or a `bidder_id`. With `since`, only awards granted at that
+    time or later. With `wait_s` (up to 60 seconds; needs a `bidder_id`) the request is a long poll: if no award
+    matches yet, the reply comes as soon as one does, or is empty after `wait_s`.
     """
     check_owner(market_id, bidder_id, status, get_args(AwardStatus))
     check_since(since)
@@ -63,6 +64,6 @@ def _check_wait(wait_s: object) -> None:
 
 
 class Awards:
-    """The operations about awards, as methods of a market."""
+    """The operations on awards, as methods of a market."""
 
     awards = awards

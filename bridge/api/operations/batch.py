@@ -1,6 +1,6 @@
-"""Bids that are placed together, as one request over HTTP.
+"""A batch of bids, placed by one HTTP request.
 
-Rule of this file: the bound and the shape of a batch. Where a market is, a batch is a list of requests (`place_bids`).
+Rule of this file: the shape and bound of a batch over HTTP. In Python a batch is a list of requests (`place_bids`).
 """
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from callmarket.bridge.api.operations.bids import place_bid
 
-# One durable wait for all of them, and some ten milliseconds of the market's time.
+# All of them wait for one commit; applying them takes some ten milliseconds of the sequencer's time.
 BIDS_PER_BATCH_MAX: Final = 1_000
 
 if TYPE_CHECKING:
@@ -20,5 +20,5 @@ else:
 
 NewBids = Annotated[
     tuple[NewBid, ...],
-    Meta(min_length=1, max_length=BIDS_PER_BATCH_MAX, description="Each has a result of its own."),
+    Meta(min_length=1, max_length=BIDS_PER_BATCH_MAX, description="The bids. Each is accepted or refused on its own."),
 ]

@@ -1,6 +1,6 @@
-"""Bids: placing, amending and taking back; and why they won or lost.
+"""Bids: place, amend and cancel; and why each won or lost.
 
-Rule of this file: the operations about bids, with what they return.
+Rule of this file: the operations on bids and their result types.
 """
 
 from collections.abc import Generator, Sequence
@@ -43,7 +43,7 @@ __all__ = ["AmendedBid", "BidDetail", "BidRow", "BidStatus", "Outcome", "PlacedB
 
 
 class PlacedBid(Struct, frozen=True):
-    """A bid is open and its price is held."""
+    """The result of placing a bid: it is open, and `held_tokens` of its bidder are held for it."""
 
     bid_id: BidId
     held_tokens: int
@@ -51,7 +51,7 @@ class PlacedBid(Struct, frozen=True):
 
 
 class AmendedBid(Struct, frozen=True):
-    """An open bid has these values now."""
+    """The values of an open bid after an amendment."""
 
     bid_id: BidId
     max_price_tokens: int
@@ -60,14 +60,14 @@ class AmendedBid(Struct, frozen=True):
 
 
 class BidDetail(BidRow, frozen=True):
-    """A bid, as the tables have it at `seq`."""
+    """A bid, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
 
 
 class Outcome(OutcomeRow, frozen=True):
-    """Where a bid stands, and why, as the tables have it at `seq`."""
+    """The status of a bid and the reason for it, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
@@ -77,18 +77,22 @@ class Outcome(OutcomeRow, frozen=True):
 def place_bid(
     market_id: PathName,
     bidder_id: ActingAccount,
-    task_id: Annotated[Named, Meta(description="The task to be run; one open bid for each.")],
+    task_id: Annotated[
+        Named, Meta(description="The task to run. A bidder may have one open bid for each task in a market.")
+    ],
     max_price_tokens: Price,
     *,
     expected_value_usd: Value = 0.0,
     ttl_at: Deadline | None = None,
-    time_in_force: Annotated[TimeInForce, Meta(description="For the next call only, or good till a date.")] = "round",
+    time_in_force: Annotated[
+        TimeInForce, Meta(description="`round`: for the next call only. `gtd`: good till `ttl_at`.")
+    ] = "round",
     command_id: str = "",
 ) -> Command[PlacedBid]:
-    """Bid for one slot for one task. The price is held until the bid wins, loses, expires or is cancelled.
+    """Bid for one slot for one task. `max_price_tokens` is held until the bid wins, loses, expires or is cancelled.
 
-    `ttl_at` may be left out only of a bid for one round. Needs the scope `bid`. Who bids is the key's account, or the
-    one of its accounts that `Callmarket-Account` names.
+    A bid that is good till a date (`gtd`) needs `ttl_at`. Needs the scope `bid`. The bidder is the key's account; a key
+    with several accounts names one in `Callmarket-Account`.
     """
     command = commands.PlaceBid(
         market_id=market_id,
@@ -110,14 +114,18 @@ def amend_bid(
     ttl_at: Deadline | None = None,
     command_id: str = "",
 ) -> Command[AmendedBid]:
-    """Change price or deadline of an open bid. A new price takes a new place in time; a deadline alone keeps it."""
+    """Change the price or the deadline of an open bid.
+
+    A price, even the same one, loses the time priority; a deadline alone keeps it. Only the bidder and the admin may
+    amend a bid (BID-7).
+    """
     ttl_at_us = None if ttl_at is None else units.at_us("ttl_at", ttl_at)
     return Command(request(ADMIN, commands.AmendBid(bid_id, max_price_tokens, ttl_at_us), command_id), _amended)
 
 
 @operation("DELETE", "/bids/{bid_id}", "Bids", "Cancel a bid")
 def cancel_bid(bid_id: WhichBid, *, command_id: str = "") -> Command[Stamp]:
-    """Take back an open bid and get its hold back."""
+    """Cancel an open bid and release its hold. Only the bidder and the admin may cancel a bid (BID-7)."""
     return Command(request(ADMIN, commands.CancelBid(bid_id), command_id), stamp)
 
 
@@ -131,7 +139,10 @@ def bids(
     after: After | None = None,
     order: Order = "newest",
 ) -> TableQuery[Page[BidRow]]:
-    """Bids of a market, of a bidder, of both, or all; a `status` needs one of the two. By id, page after page."""
+    """Bids, all or filtered by market and bidder, in order of their ids, in pages.
+
+    `status` needs a `market_id` or a `bidder_id`.
+    """
     check_owner(market_id, bidder_id, status, get_args(BidStatus))
     kind, page = numbered("bids", limit, after, order)
 
@@ -142,9 +153,9 @@ def bids(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("GET", "/bids/{bid_id}", "Bids", "Look at a bid")
+@operation("GET", "/bids/{bid_id}", "Bids", "Get a bid")
 def bid(bid_id: WhichBid) -> TableQuery[BidDetail]:
-    """A bid and where it stands. Raises `NotFound` if there is no such bid."""
+    """A bid and its status. Raises `NotFound` if there is no such bid."""
     check_id("bid_id", bid_id)
 
     def answer(at: Tables) -> BidDetail:
@@ -156,9 +167,9 @@ def bid(bid_id: WhichBid) -> TableQuery[BidDetail]:
     return TableQuery(answer)
 
 
-@operation("GET", "/bids/{bid_id}/why", "Bids", "Why it won or lost")
+@operation("GET", "/bids/{bid_id}/why", "Bids", "Explain the outcome of a bid")
 def why(bid_id: WhichBid) -> TableQuery[Outcome]:
-    """Why a bid won or lost, in words. Raises `NotFound` if there is no such bid."""
+    """A sentence that says why a bid won, lost or is still open. Raises `NotFound` if there is no such bid."""
     check_id("bid_id", bid_id)
 
     def answer(at: Tables) -> Outcome:
@@ -171,7 +182,7 @@ def why(bid_id: WhichBid) -> TableQuery[Outcome]:
 
 
 def placed_together(requests: Sequence[Request]) -> Workflow[list[PlacedBid | Refused]]:
-    """Place many bids at once; one durable wait for all, one outcome for each. Raises `Invalid` if one is no bid."""
+    """Place many bids with one wait for the journal; one outcome for each. Raises `Invalid` if one is not a bid."""
     check_bids(requests)
     for asked in requests:
         check(asked)
@@ -189,7 +200,7 @@ def placed_bid(reply: Reply) -> PlacedBid:
 
 
 def placed_or_refused(reply: Reply) -> PlacedBid | Refused:
-    """The result of one bid of many: a refusal of one is no error of the others."""
+    """The result of one bid of a batch. A refusal is returned, not raised: it does not concern the other bids."""
     try:
         return placed_bid(reply)
     except Refused as refused:
@@ -197,7 +208,7 @@ def placed_or_refused(reply: Reply) -> PlacedBid | Refused:
 
 
 def all_placed(outcomes: Sequence[PlacedBid | Refused]) -> list[PlacedBid]:
-    """What `place_bids` returned, where nothing may be refused. Raises the first refusal."""
+    """The outcomes of `place_bids`, for callers that expect no refusal. Raises the first `Refused`, if any."""
     placed = []
     for outcome in outcomes:
         if isinstance(outcome, Refused):
@@ -207,7 +218,7 @@ def all_placed(outcomes: Sequence[PlacedBid | Refused]) -> list[PlacedBid]:
 
 
 def check_owner(market_id: str | None, bidder_id: str | None, status: str | None, statuses: Sequence[str]) -> None:
-    """Check whose bids or awards are listed. Raises `Invalid`."""
+    """Check the filters of a list of bids or awards. Raises `Invalid`."""
     check_names_given(market_id=market_id, bidder_id=bidder_id)
     if status is not None:
         check_one_of("status", status, statuses)
@@ -222,7 +233,7 @@ def _amended(reply: Reply) -> AmendedBid:
 
 
 class Bids:
-    """The operations about bids, as methods of a market."""
+    """The operations on bids, as methods of a market."""
 
     place_bid = place_bid
     amend_bid = amend_bid

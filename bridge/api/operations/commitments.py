@@ -1,8 +1,8 @@
 """Tokens committed to artifacts: stakes, and bounties for work on them.
 
-Rule of this file: a stake and a bounty are holds of the market and nothing else, by their reason and reference; so they
-are as durable as any command, and may be ended by whoever placed the hold, and by the admin. A claim reserves the work
-and does not bind the tokens: a bounty that its poster shall not take back is posted by the admin for that account.
+Rule of this file: stakes and bounties are named holds of the market, told apart by their reason and reference. So they
+are as durable as any command, and may be ended by the actor that placed the hold and by the admin. A claim reserves the
+work but does not bind the tokens; a bounty that its account must not take back is posted for it by the admin.
 """
 
 from collections.abc import Generator
@@ -43,7 +43,7 @@ ARTIFACT: Final = "artifact"
 
 
 class BountyDetail(BountyRow, frozen=True):
-    """A bounty and where it stands, as the tables have it at `seq`."""
+    """A bounty and its status, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
@@ -56,14 +56,15 @@ def stake(
     artifact_id: PathName,
     tokens: Sum,
     *,
-    expires_at: Annotated[datetime, Meta(tz=True, description="From then on they are free; ISO 8601 with a zone.")]
+    expires_at: Annotated[datetime, Meta(tz=True, description="When the tokens are released. ISO 8601 with a zone.")]
     | None = None,
     command_id: str = "",
 ) -> Workflow[PlacedHold]:
-    """Commit tokens of an account to an artifact: a tenth of them funds research on it.
+    """Stake tokens of an account on an artifact. A tenth of all stakes counts towards its research budget (BRG-3).
 
-    They are held, and stay its own, until they are taken back. A stake is a hold: it is listed, and looked at, where
-    holds are. Raises `NotFound` if there is no such artifact, `Refused` as `place_hold`.
+    The account keeps its tokens, but they are held until the stake is withdrawn or expires. A stake is a hold with the
+    reason `stake`: read it through the operations on holds. Raises `NotFound` if there is no such artifact, and
+    `Refused` for the same reasons as `place_hold`.
     """
     with told_as(hold_id="stake_id", amount_tokens="tokens"):
         placing = place_hold.plan(
@@ -86,18 +87,18 @@ def stake(
     return Workflow(steps())
 
 
-@operation("DELETE", "/stakes/{account_id}/{stake_id}", "Commitments", "Take a stake back")
+@operation("DELETE", "/stakes/{account_id}/{stake_id}", "Commitments", "Withdraw a stake")
 def unstake(stake_id: PathName, account_id: PathName, *, command_id: str = "") -> Workflow[ReleasedHold]:
-    """Take all of a stake back. By whoever placed it, or the admin.
+    """Withdraw a stake: all of its tokens are released. Only the actor that placed it and the admin may do so.
 
-    Raises `NotFound` if there is no such stake, `Refused` as `release_hold`.
+    Raises `NotFound` if there is no such stake, and `Refused` for the same reasons as `release_hold`.
     """
     with told_as(hold_id="stake_id"):
         releasing = release_hold.plan(stake_id, account_id, command_id=command_id)
 
     def steps() -> Generator[Any, Any, ReleasedHold]:
         with told_as(hold_id="stake_id"):
-            # The name may be another stake's by now.
+            # A retry is not checked: by now the id may belong to another hold.
             if not (yield IsRetry(release_hold.request(stake_id, account_id, command_id=command_id))):
                 check_stake((yield hold.plan(stake_id, account_id)))
             released: ReleasedHold = yield releasing
@@ -113,14 +114,16 @@ def post_bounty(
     artifact_id: PathName,
     tokens: Sum,
     *,
-    expires_at: Annotated[datetime, Meta(tz=True, description="From then on they go back; ISO 8601 with a time zone.")],
-    description: Annotated[Memo, Meta(description="What is to be done, for people.")] = "",
+    expires_at: Annotated[
+        datetime, Meta(tz=True, description="When the tokens are released. ISO 8601 with a time zone.")
+    ],
+    description: Annotated[Memo, Meta(description="The work to be done, as free text.")] = "",
     command_id: str = "",
 ) -> Workflow[PlacedHold]:
-    """Offer tokens of an account for work on an artifact. They are held until it is paid, withdrawn or expires.
+    """Offer tokens of an account for work on an artifact. They are held until the bounty is paid, withdrawn or expires.
 
-    A bounty is a hold. One that the admin posts for an account can be paid and withdrawn by the admin alone. Raises
-    `NotFound` if there is no such artifact, `Refused` as `place_hold`.
+    A bounty is a hold with the reason `bounty`. One that the admin posts for an account can be paid and withdrawn by
+    the admin alone. Raises `NotFound` if there is no such artifact, and `Refused` for the same reasons as `place_hold`.
     """
     told = {"hold_id": "bounty_id", "amount_tokens": "tokens", "memo": "description"}
     with told_as(**told):
@@ -147,10 +150,10 @@ def post_bounty(
 
 @operation("POST", "/bounties/{account_id}/{bounty_id}/claim", "Commitments", "Claim a bounty")
 def claim_bounty(bounty_id: PathName, account_id: PathName, claimant_id: ActingAccount) -> Change[BountyDetail]:
-    """Say that `claimant_id` works for the bounty of an account, so that no other does, until it ends.
+    """Reserve an open bounty for `claimant_id`, until the bounty ends. Idempotent.
 
-    Raises `NotFound` for a bounty or an account that there is not, `Conflict` if the bounty has ended, is the
-    claimant's own, or another has claimed it.
+    Raises `NotFound` if there is no such bounty or claimant, and `Conflict` if the bounty has ended, belongs to the
+    claimant, or is claimed by another account.
     """
     check_name("bounty_id", bounty_id)
     check_name("account_id", account_id)
@@ -174,17 +177,17 @@ def claim_bounty(bounty_id: PathName, account_id: PathName, claimant_id: ActingA
 def pay_bounty(
     bounty_id: PathName,
     account_id: PathName,
-    tokens: Annotated[TokensPositive, Meta(description="Whole tokens; all of it where this is left out.")]
-    | None = None,
+    tokens: Annotated[TokensPositive, Meta(description="Whole tokens; by default all of the bounty.")] | None = None,
     *,
     command_id: str = "",
 ) -> Workflow[CapturedHold]:
-    """Pay a bounty to its claimant, all or a part; the rest goes back. By whoever posted it, or the admin.
+    """Pay all or a part of a bounty to its claimant; the rest is released. Only the poster and the admin may pay it.
 
-    Raises `NotFound`, `Conflict` if nobody has claimed it, `Refused` as `capture_hold`.
+    Raises `NotFound` if there is no such bounty, `Conflict` if it is not claimed, and `Refused` for the same reasons as
+    `capture_hold`.
     """
     told = {"hold_id": "bounty_id", "amount_tokens": "tokens"}
-    # Whom it pays is not known yet; who may release a hold may capture it.
+    # The payee is not known yet, so permission is checked by a release: releasing and capturing need the same right.
     with told_as(**told):
         releasing = release_hold.request(bounty_id, account_id)
 
@@ -200,17 +203,17 @@ def pay_bounty(
 
 @operation("DELETE", "/bounties/{account_id}/{bounty_id}", "Commitments", "Withdraw a bounty")
 def withdraw_bounty(bounty_id: PathName, account_id: PathName, *, command_id: str = "") -> Workflow[ReleasedHold]:
-    """Take back a bounty that nobody has claimed. By whoever posted it, or the admin.
+    """Withdraw a bounty that is not claimed. Only the poster and the admin may withdraw it.
 
-    Raises `NotFound`, `Conflict` if somebody has, `Refused` as `release_hold`. Of a bounty that is claimed in this very
-    moment the claimant learns that it was withdrawn.
+    Raises `NotFound` if there is no such bounty, `Conflict` if it is claimed, and `Refused` for the same reasons as
+    `release_hold`. A claim that is made at the same moment does not stop the withdrawal; its bounty is `withdrawn`.
     """
     with told_as(hold_id="bounty_id"):
         releasing = release_hold.plan(bounty_id, account_id, command_id=command_id)
 
     def steps() -> Generator[Any, Any, ReleasedHold]:
         with told_as(hold_id="bounty_id"):
-            # The name may be another bounty's by now.
+            # A retry is not checked: by now the id may belong to another hold.
             if not (yield IsRetry(release_hold.request(bounty_id, account_id, command_id=command_id))):
                 check_unclaimed((yield bounty.plan(bounty_id, account_id)))
             released: ReleasedHold = yield releasing
@@ -227,7 +230,7 @@ def bounties(
     limit: Limit = 100,
     after: After | None = None,
 ) -> TableQuery[Page[BountyRow]]:
-    """Bounties for an artifact, or all, the newest first, with where each stands; page after page."""
+    """Bounties on one artifact, or all, with the status of each, newest first, in pages."""
     if artifact_id is not None:
         check_name("artifact_id", artifact_id)
     if status is not None:
@@ -242,9 +245,9 @@ def bounties(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("GET", "/bounties/{account_id}/{bounty_id}", "Commitments", "Look at a bounty")
+@operation("GET", "/bounties/{account_id}/{bounty_id}", "Commitments", "Get a bounty")
 def bounty(bounty_id: PathName, account_id: PathName) -> TableQuery[BountyDetail]:
-    """An account's bounty and where it stands. Raises `NotFound` if it has none of this id."""
+    """A bounty of an account, and its status. Raises `NotFound` if the account has no such bounty."""
     check_name("bounty_id", bounty_id)
     check_name("account_id", account_id)
 
@@ -258,7 +261,7 @@ def bounty(bounty_id: PathName, account_id: PathName) -> TableQuery[BountyDetail
 
 
 def unknown_bounty(bounty_id: str, account_id: str) -> NotFound:
-    """What to raise for a bounty that there is not."""
+    """The error for a bounty that does not exist."""
     return NotFound("bounty_id", bounty_id, f"a bounty of {account_id!r} that was posted")
 
 
@@ -269,20 +272,20 @@ def check_stake(found: HoldRow) -> None:
 
 
 def payee_of(found: BountyRow) -> str:
-    """Whom a bounty is to be paid to. Raises `Conflict` where there is nobody; whether it has ended the market says."""
+    """The claimant of a bounty. Raises `Conflict` if it is not claimed. An ended bounty is refused by the engine."""
     if found.claimant_id is None:
         raise Conflict("bounty_id", found.bounty_id, f"a bounty that is claimed: it is {found.status}")
     return found.claimant_id
 
 
 def check_unclaimed(found: BountyRow) -> None:
-    """Check that nobody works for a bounty. Raises `Conflict`; whether it has ended the market says."""
+    """Check that a bounty is not claimed. Raises `Conflict`. An ended bounty is refused by the engine."""
     if found.status == "claimed":
         raise Conflict("bounty_id", found.bounty_id, f"a bounty without a claim: {found.claimant_id!r} has claimed it")
 
 
 def _not_claimed(found: BountyRow, claimant_id: str) -> Invalid:
-    """Why an account did not get a bounty."""
+    """The error for a claim that did not succeed."""
     if found.status == "claimed":
         return Conflict("bounty_id", found.bounty_id, f"an open bounty: {found.claimant_id!r} has claimed it")
     if found.status != "open":
@@ -293,7 +296,7 @@ def _not_claimed(found: BountyRow, claimant_id: str) -> Invalid:
 
 
 class Commitments:
-    """The operations about commitments, as methods of a market."""
+    """The operations on stakes and bounties, as methods of a market."""
 
     stake = stake
     unstake = unstake

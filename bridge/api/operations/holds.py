@@ -1,7 +1,7 @@
-"""Named holds: tokens set aside for a stake, a bounty or whatever the reason says, and how that ended.
+"""Named holds: tokens of an account set aside for a stated reason, such as a stake or a bounty.
 
-Rule of this file: the operations about holds, with what they return. A hold is named by its account and its id, as
-accounts choose ids of their own.
+Rule of this file: the operations on holds and their result types. A hold is identified by its account and its id,
+because each account chooses its own ids.
 """
 
 from datetime import datetime
@@ -42,7 +42,7 @@ __all__ = ["CapturedHold", "HoldDetail", "HoldRow", "PlacedHold", "ReleasedHold"
 
 
 class PlacedHold(Struct, frozen=True):
-    """Tokens are set aside under a name."""
+    """The result of placing a hold: `held_tokens` of the account are held."""
 
     account_id: str
     hold_id: str
@@ -51,7 +51,7 @@ class PlacedHold(Struct, frozen=True):
 
 
 class CapturedHold(Struct, frozen=True):
-    """A named hold has ended: some of it is paid, by the transfer `transfer_id`, and the rest is back."""
+    """The result of a capture: the hold has ended. Part of it was paid by `transfer_id`; the rest was released."""
 
     account_id: str
     hold_id: str
@@ -62,7 +62,7 @@ class CapturedHold(Struct, frozen=True):
 
 
 class ReleasedHold(Struct, frozen=True):
-    """A named hold has ended and all of it is back."""
+    """The result of a release: the hold has ended, and all of its tokens are available again."""
 
     account_id: str
     hold_id: str
@@ -71,13 +71,13 @@ class ReleasedHold(Struct, frozen=True):
 
 
 class HoldDetail(HoldRow, frozen=True):
-    """A named hold, as the tables have it at `seq`."""
+    """A named hold, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
 
 
-@operation("POST", "/holds", "Holds", "Set tokens aside", status=201, problems=(402,))
+@operation("POST", "/holds", "Holds", "Place a hold", status=201, problems=(402,))
 def place_hold(
     hold_id: PathName,
     account_id: ActingAccount,
@@ -86,15 +86,16 @@ def place_hold(
     *,
     reference_type: ReferenceKind = "",
     reference_id: ReferenceName = "",
-    expires_at: Annotated[datetime, Meta(tz=True, description="When it goes back, if it is open then. ISO 8601.")]
+    expires_at: Annotated[datetime, Meta(tz=True, description="When an open hold is released. ISO 8601 with a zone.")]
     | None = None,
     memo: Note = "",
     command_id: str = "",
 ) -> Command[PlacedHold]:
-    """Set tokens of an account aside under a name, until they are captured, released or past `expires_at`.
+    """Hold tokens of an account under an id, until they are captured, released or past `expires_at`.
 
-    Needs the scope `bid`. Whose they are is the key's account, or the one of its accounts that `Callmarket-Account`
-    names; with the scope `admin`, any. Whoever places a hold may end it: what an admin placed, the account cannot end.
+    Needs the scope `bid`. The account is the key's; a key with several accounts names one in `Callmarket-Account`, and
+    one with the scope `admin` may name any. Only the actor that placed a hold and the admin may end it: a hold placed
+    by the admin cannot be ended by its account.
     """
     command = commands.PlaceHold(
         hold_id=hold_id,
@@ -109,27 +110,32 @@ def place_hold(
     return Command(request(account_id, command, command_id), _placed)
 
 
-@operation("POST", "/holds/{account_id}/{hold_id}/capture", "Holds", "Pay from a hold")
+@operation("POST", "/holds/{account_id}/{hold_id}/capture", "Holds", "Capture a hold")
 def capture_hold(
     hold_id: PathName,
     account_id: PathName,
-    to_account_id: Annotated[Named, Meta(description="Who is paid.")],
-    amount_tokens: Annotated[TokensPositive, Meta(description="Whole tokens; left out, all of it.")] | None = None,
+    to_account_id: Annotated[Named, Meta(description="The account that is paid.")],
+    amount_tokens: Annotated[TokensPositive, Meta(description="Whole tokens; by default all of the hold.")]
+    | None = None,
     *,
     command_id: str = "",
 ) -> Command[CapturedHold]:
-    """Pay an account from a hold, all of it or a part; the rest goes back, and the hold ends.
+    """Pay an account all or a part of a hold; the rest is released, and the hold ends.
 
-    By whoever placed it, or with the scope `admin`. The payment has the reason and the reference of the hold.
+    Only the actor that placed it, or a key with the scope `admin`, may capture it. The transfer has the reason, the
+    reference and the memo of the hold.
     """
     _check_holder(account_id)
     command = commands.CaptureHold(hold_id, to_account_id, amount_tokens, account_id)
     return Command(request(ADMIN, command, command_id), _captured)
 
 
-@operation("POST", "/holds/{account_id}/{hold_id}/release", "Holds", "Give a hold back")
+@operation("POST", "/holds/{account_id}/{hold_id}/release", "Holds", "Release a hold")
 def release_hold(hold_id: PathName, account_id: PathName, *, command_id: str = "") -> Command[ReleasedHold]:
-    """End a hold and give all of it back. By whoever placed it, or with the scope `admin`."""
+    """End a hold and release all of its tokens.
+
+    Only the actor that placed it, or a key with the scope `admin`, may release it.
+    """
     _check_holder(account_id)
     return Command(request(ADMIN, commands.ReleaseHold(hold_id, account_id), command_id), _released)
 
@@ -146,11 +152,11 @@ def holds(
     after: After | None = None,
     order: Order = "newest",
 ) -> TableQuery[Page[HoldRow]]:
-    """Holds in the order in which they were placed, page after page: those that all of the filters say, or all.
+    """Holds that match all of the given filters, or all holds, in the order in which they were placed, in pages.
 
-    A reference is named whole; a `status` or a `reference_type` alone needs an account or a reason with it. Costs one
-    walk of an index, which passes over what the others leave out: of the account's holds, else of the reference's, else
-    of those for a reason.
+    `reference_id` needs `reference_type`. `reference_type` without `reference_id` needs `account_id` or `reason`;
+    `status` needs `account_id`, `reason` or a whole reference. Cost: one index scan over the holds of the account if it
+    is given, else of the reference, else of the reason; the other filters are applied to each row of the scan.
     """
     wanted = HoldFilter(account_id, reference_type, reference_id, reason, status)
     _check_filter(wanted)
@@ -163,9 +169,9 @@ def holds(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("GET", "/holds/{account_id}/{hold_id}", "Holds", "Look at a hold")
+@operation("GET", "/holds/{account_id}/{hold_id}", "Holds", "Get a hold")
 def hold(hold_id: PathName, account_id: PathName) -> TableQuery[HoldDetail]:
-    """An account's latest hold of this name, and how it ended. Raises `NotFound` if there is none."""
+    """The latest hold of an account with this id, and how it ended. Raises `NotFound` if there is none."""
     check_name("hold_id", hold_id)
     check_name("account_id", account_id)
 
@@ -179,12 +185,12 @@ def hold(hold_id: PathName, account_id: PathName) -> TableQuery[HoldDetail]:
 
 
 def binding_of(reason: str, reference_type: str, reference_id: str) -> Request:
-    """Let nobody but the admin end the holds for a reason and reference for a while (HLD-8). A step of spending."""
+    """The request that binds the holds of a reason and reference: for a week only the admin may end them (HLD-8)."""
     return request(OPERATOR, commands.BindHolds(reason, reference_type, reference_id))
 
 
 def _check_holder(account_id: str) -> None:
-    """Refuse what the journal takes only in older rows. Raises `Invalid`."""
+    """Refuse an empty account, which only older rows of the journal may have. Raises `Invalid`."""
     if account_id == "":
         raise Invalid("account_id", account_id, "the account whose hold it is")
 
@@ -231,7 +237,7 @@ def _released(reply: Reply) -> ReleasedHold:
 
 
 class Holds:
-    """The operations about holds, as methods of a market."""
+    """The operations on holds, as methods of a market."""
 
     place_hold = place_hold
     capture_hold = capture_hold

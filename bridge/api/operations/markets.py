@@ -1,6 +1,6 @@
-"""Markets: opening one, its rules, its book, and what a bid would get in it.
+"""Markets: open one; its rules and its order book; and a quote for a bid.
 
-Rule of this file: the operations about markets, with what they return. All is answered from the live state.
+Rule of this file: the operations on markets and their result types. Every question is answered from the live state.
 """
 
 from collections.abc import Iterator
@@ -42,22 +42,22 @@ from callmarket.persistence.queries import BookAsk, BookBid
 
 __all__ = ["BookAsk", "BookBid", "BookLevel", "MarketDetail", "MarketRow", "OrderBook", "Quote", "Refusal"]
 
-# A quote reads as many bids as there are slots, 10,000 at most, three times over: 40 ms. Bids that are passed over, for
-# tasks that others have, come to that, and there may be any number.
+# A quote reads as many bids as there are slots, up to 10,000, three times: 40 ms. It also reads the bids that are
+# passed over because their task is taken. Their number has no bound of its own, so the total is bounded here.
 QUOTE_BIDS_MAX: Final = 15_000
 
 _REWARD_NUMBERS: Final = ("reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens")
 
 
 class BookLevel(Struct, frozen=True):
-    """A price with the number of bids at it."""
+    """A price level: a price and the number of open bids at it."""
 
     price_tokens: int
     bids: int
 
 
 class OrderBook(Struct, frozen=True):
-    """The best bids, prices and asks of a market, as the engine has them at `seq`; the totals count all."""
+    """The best bids, asks and price levels of a market in the live state at `seq`. The totals count all of them."""
 
     market_id: str
     bids: tuple[BookBid, ...]
@@ -70,9 +70,10 @@ class OrderBook(Struct, frozen=True):
 
 
 class MarketRow(Struct, frozen=True):
-    """A market: its rules, which never change, and what is in it. The rounds are counted from 1.
+    """A market: its rules, which never change, and counts of its bids, slots and rounds. Rounds are numbered from 1.
 
-    It pays for impact unless one of the three numbers of its rewards is 0.
+    It pays rewards for impact if `reward_tokens_per_impact`, `reward_cap_tokens` and `reward_day_cap_tokens` are all
+    above 0.
     """
 
     market_id: str
@@ -93,14 +94,14 @@ class MarketRow(Struct, frozen=True):
 
 
 class MarketDetail(MarketRow, frozen=True):
-    """A market, as the engine has it at `seq`."""
+    """A market in the live state at `seq`."""
 
     seq: int
     durable_seq: int
 
 
 class Refusal(Struct, frozen=True):
-    """Why a bid would be refused, in the words of `Refused`."""
+    """Why a bid would be refused: the fields of the error `Refused`."""
 
     reason: Reject
     field: str
@@ -109,14 +110,15 @@ class Refusal(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """What a bid would get if the market were called at `at`: no promise, since others may come before the call.
+    """What a bid would get if the market were called at `at`. Not binding: the book may change before the call.
 
-    `wins`: it would be accepted, and win. `refusal` is why it would not be accepted; only known for a named bidder.
-    `price_tokens` is what it would pay, None unless it wins. `rank` is its place among the eligible bids, None where it
-    would be passed over, or is out of reach. `bids_ahead` counts those before it, up to one more than there are slots.
-    `replaces_bid_id` is the bidder's open bid for the task: amend that one. The clearing prices are those of the call
-    with this bid, and without; a bid whose task others want may pay more (`price_tokens`). `winning_price_tokens` is
-    the lowest price that would win now, None where none would.
+    `wins`: the bid would be accepted and win. `refusal`: why it would not be accepted; only if a bidder is named.
+    `price_tokens`: what it would pay; None unless it wins. `rank`: its position among the eligible bids; None if it
+    would be passed over, or is behind the first bid that cannot win. `bids_ahead`: the number of eligible bids before
+    it, counted up to one more than there are slots. `replaces_bid_id`: the open bid of the bidder for this task, to be
+    amended instead. `clearing_price_tokens` and `clearing_price_without_tokens`: the price of the round with and
+    without this bid; a bid with a rival for its task may pay more, which `price_tokens` includes.
+    `winning_price_tokens`: the lowest price that would win; None if no price would.
     """
 
     market_id: str
@@ -143,34 +145,34 @@ def open_market(
     pricing_rule: Annotated[
         PricingRule,
         Meta(
-            description="What winners pay: the best bid that got no slot (first_rejected), the lowest that did "
-            "(last_accepted), each its own (pay_as_bid), or what its slots keep from others (vickrey). Under the first "
-            "two, at least the best bid of another bidder for the same task."
+            description="What winners pay: the best bid that got no slot (first_rejected), the lowest bid that got one "
+            "(last_accepted), their own bid (pay_as_bid), or the value that their slots would have had for others "
+            "(vickrey). Under the first two, a winner pays at least the best bid of another bidder for its task."
         ),
     ] = "first_rejected",
-    reserve_price_tokens: Annotated[Tokens, Meta(description="No slot is sold below it.")] = 0,
-    awards_per_bidder_max: Annotated[Tokens, Meta(description="Awards that a bidder may win in a round; 0: any.")] = 0,
+    reserve_price_tokens: Annotated[Tokens, Meta(description="The reserve of slots that name none.")] = 0,
+    awards_per_bidder_max: Annotated[Tokens, Meta(description="Awards per bidder and round; 0: no limit.")] = 0,
     lease: Lease = timedelta(hours=1),
-    lapse_policy: Annotated[LapsePolicy, Meta(description="What becomes of the price when a lease ends.")] = "charge",
+    lapse_policy: Annotated[LapsePolicy, Meta(description="What happens to the price of a lapsed award.")] = "charge",
     reward_tokens_per_impact: Annotated[
-        int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX, description="Paid for good work; 0: nothing.")
+        int, Meta(ge=0, le=limits.REWARD_TOKENS_PER_IMPACT_MAX, description="Reward per unit of impact; 0: none.")
     ] = 0,
-    reward_cap_tokens: Annotated[Tokens, Meta(description="The most that one award is rewarded with; 0: nothing.")] = 0,
+    reward_cap_tokens: Annotated[Tokens, Meta(description="The highest reward of an award; 0: none.")] = 0,
     task_scope: Annotated[
-        TaskScope, Meta(description="Whose a task id is: one task for all bidders, or one for each of them.")
+        TaskScope, Meta(description="Whether a task id names one task for all bidders, or one for each bidder.")
     ] = "market",
     reward_account_id: Annotated[
-        Named, Meta(description="From whose available tokens rewards are paid. What it has not is not paid.")
+        Named, Meta(description="The account that pays rewards, up to its available tokens.")
     ] = TREASURY,
     reward_day_cap_tokens: Annotated[
-        Tokens, Meta(description="The most that one account is rewarded with in a day (UTC); 0: nothing.")
+        Tokens, Meta(description="The highest reward of an account in a day (UTC); 0: none.")
     ] = 0,
     command_id: str = "",
 ) -> Command[Stamp]:
-    """Open a market with its rules, which stay as they are. Needs the scope `operate`; to pay rewards, `admin`.
+    """Open a market with its rules, which never change. Needs the scope `operate`; to pay rewards, `admin`.
 
-    One that pays for impact names all three numbers: tokens per unit of it, and the bounds of an award and of an
-    account and day. It pays from what `reward_account_id` has available, so somebody has to fund that.
+    A market that rewards impact needs all three numbers: `reward_tokens_per_impact`, `reward_cap_tokens` and
+    `reward_day_cap_tokens`. Rewards are paid from the available tokens of `reward_account_id`, which must be funded.
     """
     command = commands.OpenMarket(
         market_id=market_id,
@@ -185,16 +187,16 @@ def open_market(
         reward_account_id=reward_account_id,
         reward_day_cap_tokens=reward_day_cap_tokens,
     )
-    # Bounds first: what is no number at all is told as that.
+    # Bounds first, so that a value of the wrong type gets the error about its type.
     checked = request(OPERATOR, command, command_id)
     _check_rewards(command)
-    # Rewards spend another account's tokens, to which the operator has no right.
+    # Rewards spend the tokens of another account, which the operator may not do.
     return Command(request(ADMIN, command, command_id) if command.pays_for_impact else checked, stamp)
 
 
 @operation("GET", "/markets", "Markets", "List markets")
 def markets() -> StateQuery[Page[MarketRow]]:
-    """All markets by name, with their rules and what is in them, on one page: there are never more than a thousand."""
+    """All markets in order of their names, with rules and counts, on one page: there are at most a thousand."""
 
     def answer(moment: Moment) -> Page[MarketRow]:
         state = moment.state
@@ -204,9 +206,9 @@ def markets() -> StateQuery[Page[MarketRow]]:
     return StateQuery(answer, lambda state: weight_of_rows(len(state.markets)))
 
 
-@operation("GET", "/markets/{market_id}", "Markets", "Look at a market")
+@operation("GET", "/markets/{market_id}", "Markets", "Get a market")
 def market(market_id: PathName) -> StateQuery[MarketDetail]:
-    """A market: its rules, and what is in it. Raises `NotFound` if there is no such market."""
+    """A market: its rules, and counts of its bids, slots and rounds. Raises `NotFound` if there is no such market."""
 
     def answer(moment: Moment) -> MarketDetail:
         return _row(MarketDetail, market_of(moment.state, market_id), moment.state.seq, moment.durable_seq)
@@ -214,9 +216,9 @@ def market(market_id: PathName) -> StateQuery[MarketDetail]:
     return StateQuery(answer)
 
 
-@operation("GET", "/markets/{market_id}/order-book", "Markets", "Order book")
+@operation("GET", "/markets/{market_id}/order-book", "Markets", "Get the order book")
 def get_order_book(market_id: PathName, limit: Limit = 100, depth: Depth = 20) -> StateQuery[OrderBook]:
-    """The best `limit` bids and first asks, and the best `depth` prices with the number of bids at each.
+    """The best `limit` bids and asks, and the best `depth` price levels with the number of bids at each.
 
     Raises `NotFound` if there is no such market.
     """
@@ -241,11 +243,11 @@ def get_order_book(market_id: PathName, limit: Limit = 100, depth: Depth = 20) -
             durable_seq=moment.durable_seq,
         )
 
-    # The asks are put in order first.
+    # All offers are sorted first.
     return StateQuery(answer, lambda state: weight_of_rows(2 * limit + depth + _offers(state, market_id) // 5))
 
 
-@operation("GET", "/markets/{market_id}/quote", "Markets", "Would I win now?", problems=(409,))
+@operation("GET", "/markets/{market_id}/quote", "Markets", "Get a quote for a bid", problems=(409,))
 def quote(
     market_id: PathName,
     max_price_tokens: Annotated[TokensPositive, Meta(description="Whole tokens.")],
@@ -254,11 +256,11 @@ def quote(
     task_id: Named | None = None,
     at: Instant | None = None,
 ) -> StateQuery[Quote]:
-    """Whether a bid of this price would win if the market were called now, or `at`, and what it would pay.
+    """Whether a bid of this price would win if the market were called now, or at `at`, and what it would pay.
 
-    No promise: others may bid before the call. With a bidder its tokens, its cap of awards and its open bids count;
-    with a task whether that is free. Raises `NotFound` if there is no such market or account, and `Conflict` where a
-    call would have to pass over so many bids that only the call itself is worth it. Costs what two calls cost.
+    Not binding: the book may change before the call. With `bidder_id`, its available tokens, its cap of awards and its
+    open bids are taken into account; with `task_id`, whether the task is free. Raises `NotFound` if there is no such
+    market or account, and `Conflict` if the call would read more bids than a quote may. Costs about two calls.
     """
     if type(max_price_tokens) is not int or not 0 < max_price_tokens <= limits.TOKENS_MAX:
         raise Invalid("max_price_tokens", max_price_tokens, f"a whole number from 1 to {limits.TOKENS_MAX}")
@@ -270,12 +272,12 @@ def quote(
     def answer(moment: Moment) -> Quote:
         return _quoted(moment, market_id, max_price_tokens, bidder_id, task_id, at_us)
 
-    # Each slot is looked at by three walks over the book.
+    # Each slot is visited by three walks over the book.
     return StateQuery(answer, lambda state: weight_of_rows(2 * _offers(state, market_id)))
 
 
 def market_of(state: State, market_id: object) -> Market:
-    """The market of this name. Raises `NotFound`."""
+    """The market of this id. Raises `NotFound`."""
     market = found(state.markets, market_id)
     if market is None:
         raise NotFound("market_id", market_id, "an open market")
@@ -289,7 +291,7 @@ def _quoted(
     market_of(state, market_id)
     if bidder_id is not None and bidder_id not in state.ledger.accounts:
         raise NotFound("bidder_id", bidder_id, "an open account")
-    # A call cannot be earlier than what has happened.
+    # A call cannot be earlier than the latest command.
     when_us = max(state.at_us, at_us or moment.now_us)
     quoted = quotes.quote(state, market_id, max_price_tokens, when_us, bidder_id or "", task_id or "", QUOTE_BIDS_MAX)
     if quoted is None:
@@ -315,7 +317,7 @@ def _quoted(
 
 
 def _check_rewards(command: commands.OpenMarket) -> None:
-    """Refuse some of the numbers without the others: nobody means that. Raises `Invalid`."""
+    """Check that the three numbers of rewards are all 0 or all above 0. Raises `Invalid`."""
     missing = [name for name in _REWARD_NUMBERS if not getattr(command, name)]
     if missing and len(missing) < len(_REWARD_NUMBERS):
         raise Invalid(missing[0], 0, f"1 or more, as rewards need all of {', '.join(_REWARD_NUMBERS)}; or 0 for all")
@@ -352,7 +354,7 @@ def _row(kind: type[M], market: Market, *seqs: int) -> M:
 
 
 def _levels(market: Market) -> Iterator[BookLevel]:
-    """The prices of both books, best first, each once."""
+    """The price levels of both books merged, best first."""
     both = merge(market.resting.levels(), market.round_bids.levels(), key=lambda level: -level[0])
     for price_tokens, levels in groupby(both, key=lambda level: level[0]):
         yield BookLevel(price_tokens, sum(bids for _, bids in levels))
@@ -364,7 +366,7 @@ def _bid(bid: Bid) -> BookBid:
 
 
 class Markets:
-    """The operations about markets, as methods of a market."""
+    """The operations on markets, as methods of a market."""
 
     open_market = open_market
     markets = markets

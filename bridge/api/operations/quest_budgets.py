@@ -1,7 +1,7 @@
-"""What the tables say of a day's budgets, to whoever looks on.
+"""The daily budgets of quests, read from the tables.
 
-Rule of this file: it decides nothing: each worker has a switch of its own
-(`switch`), so who pays now is told by what was paid.
+Rule of this file: read-only. Each worker has its own fallback switch, so which of auction and budget pays at present is
+inferred from what was paid last.
 """
 
 from datetime import date, datetime
@@ -19,7 +19,7 @@ from callmarket.persistence.stores.quest_budgets import AllocationRow, DayTotals
 
 
 class QuestBudget(Struct, frozen=True):
-    """What a quest may spend in a day while the auction cannot be used, what it has, and what is left."""
+    """The part of a quest in a daily budget: allocated, reserved, spent and left, in whole tokens."""
 
     quest: str
     allocated_tokens: int
@@ -30,10 +30,10 @@ class QuestBudget(Struct, frozen=True):
 
 
 class QuestBudgets(Struct, frozen=True):
-    """How a day (UTC) is split, the largest part first; `totals` counts all quests.
+    """The daily budget of a day (UTC) by quest, largest allocation first. `totals` counts all quests.
 
-    `paying` is which of the two gave out work last, the auction or the daily budget, as the two times say; None where
-    neither ever has.
+    `paying`: whether the auction or the daily budget paid for work last, by the later of `last_awarded_at` and
+    `last_reserved_at`; None if neither has yet.
     """
 
     day: date
@@ -46,14 +46,15 @@ class QuestBudgets(Struct, frozen=True):
     durable_seq: int
 
 
-Day = Annotated[date, Meta(description="ISO 8601, in UTC; today by default.")]
+Day = Annotated[date, Meta(description="A date in UTC, ISO 8601; by default today.")]
 
 
-@operation("GET", "/quest-budgets", "Budgets", "Daily budgets")
+@operation("GET", "/quest-budgets", "Budgets", "List the daily budgets of quests")
 def get_quest_budgets(day: Day | None = None, limit: Limit = 100) -> TableQuery[QuestBudgets]:
-    """What each quest may spend in a day while the auction cannot be used, what it has, and which of the two pays.
+    """What each quest may spend in a day while the auction cannot be used, and what it has spent.
 
-    By default of today. A day that was never split has no quests.
+    Also says which of the two gave out work last, the auction or the daily budget. A day without a budget has no
+    quests.
     """
     check_limit(limit)
     if day is not None and type(day) is not date:
@@ -91,6 +92,6 @@ def _budget(row: AllocationRow) -> QuestBudget:
 
 
 class QuestBudgetsOfDays:
-    """The operation about daily budgets, as a method of a market."""
+    """The operation on daily budgets, as a method of a market."""
 
     get_quest_budgets = get_quest_budgets

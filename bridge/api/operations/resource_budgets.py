@@ -1,7 +1,7 @@
-"""What may be spent on research on each artifact, and what was (BRG-3).
+"""Research budgets: what may be spent on each artifact, and what was spent (BRG-3).
 
-Rule of this file: the operations about these budgets, with what they return. What contradicts what is recorded is a
-`Conflict` that says what is there instead.
+Rule of this file: the operations on these budgets and their result types. A request that contradicts what is recorded
+raises a `Conflict` that names what is recorded.
 """
 
 from collections.abc import Generator, Sequence
@@ -32,31 +32,31 @@ __all__ = ["AllocationDetail", "AllocationRow", "ResourceBudget", "ResourceBudge
 
 
 class AllocationDetail(AllocationRow, frozen=True):
-    """Tokens that work on an artifact has cost, as the tables have it at `seq`."""
+    """A recorded spending on an artifact, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
 
 
 class ResourceBudget(BudgetRow, frozen=True):
-    """What may be spent on an artifact, with all parts of BRG-3; `left_llm_tokens` is the rest in a model's tokens."""
+    """The budget of an artifact, with all terms of BRG-3. `left_llm_tokens` is `left_tokens` in tokens of a model."""
 
     llm_tokens_per_token: int
     left_llm_tokens: int
 
 
 class ResourceBudgetDetail(ResourceBudget, frozen=True):
-    """What may be spent on an artifact, as the tables have it at `seq`."""
+    """The budget of an artifact, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
 
 
-@operation("GET", "/artifacts/{artifact_id}/budget", "Artifacts", "What research on it may cost")
+@operation("GET", "/artifacts/{artifact_id}/budget", "Artifacts", "Get a research budget")
 def compute_resource_budget(artifact_id: PathName) -> TableQuery[ResourceBudgetDetail]:
-    """The budget of an artifact, with all parts of its formula, and what is left of it (BRG-3).
+    """The research budget of an artifact, with all terms of its formula, and what is left of it (BRG-3).
 
-    Raises `NotFound` if there is none of this id.
+    Raises `NotFound` if there is no such artifact.
     """
     check_name("artifact_id", artifact_id)
 
@@ -70,13 +70,13 @@ def compute_resource_budget(artifact_id: PathName) -> TableQuery[ResourceBudgetD
     return TableQuery(answer)
 
 
-@operation("GET", "/resource-budgets", "Artifacts", "Rank budgets")
+@operation("GET", "/resource-budgets", "Artifacts", "Rank research budgets")
 def get_resource_budget_rankings(
     artifact_type: Named | None = None, limit: Limit = 100
 ) -> TableQuery[Page[ResourceBudget]]:
-    """The artifacts with most left to spend, of a type or of all, on one page; equals by id.
+    """The artifacts with the most left to spend, of one type or of all, on one page; ties are in order of their ids.
 
-    One that nothing is committed to is not among them. Costs all open stakes and bounties.
+    Artifacts without an open stake or bounty are left out. Cost: reads all open stakes and bounties.
     """
     if artifact_type is not None:
         check_name("artifact_type", artifact_type)
@@ -90,11 +90,11 @@ def get_resource_budget_rankings(
     return TableQuery(answer, SUMMING_UP)
 
 
-@operation("GET", "/artifacts/{artifact_id}/spending", "Artifacts", "What research on it has cost")
+@operation("GET", "/artifacts/{artifact_id}/spending", "Artifacts", "List research spending")
 def resource_allocations(
     artifact_id: PathName, *, limit: Limit = 100, after: After | None = None
 ) -> TableQuery[Page[AllocationRow]]:
-    """What was spent on an artifact, the newest first, page after page. Raises `NotFound` if there is none."""
+    """What was spent on an artifact, newest first, in pages. Raises `NotFound` if there is no such artifact."""
     check_name("artifact_id", artifact_id)
     check_limit(limit)
     before = number_below("resource_allocations", after)
@@ -108,30 +108,33 @@ def resource_allocations(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("POST", "/artifacts/{artifact_id}/spending", "Artifacts", "Record what work has cost", needs="operate")
+@operation("POST", "/artifacts/{artifact_id}/spending", "Artifacts", "Record research spending", needs="operate")
 def record_resource_spending(
     artifact_id: PathName,
-    tokens: Annotated[TokensPositive, Meta(description="Whole tokens, at most what is left of the budget.")],
-    reference_type: Annotated[Named, Meta(description="What kind of work it was, as `task`.")],
-    reference_id: Annotated[Named, Meta(description="Which one; recorded once for each.")],
+    tokens: Annotated[TokensPositive, Meta(description="Whole tokens, up to what is left of the budget.")],
+    reference_type: Annotated[Named, Meta(description="The kind of work, for example `task`.")],
+    reference_id: Annotated[Named, Meta(description="The work; its spending is recorded once.")],
     impact: Impact | None = None,
 ) -> Workflow[AllocationDetail]:
-    """Deduct what work on an artifact has cost from its budget, once for each reference.
+    """Deduct the cost of work on an artifact from its budget, once for each reference. Needs the scope `operate`.
 
-    Beyond what is left it is a conflict; of two at once that would overspend together, one is. Who placed the stakes
-    and bounties that gave the budget can end them when this is a week ago (HLD-8). Raises `NotFound` and `Conflict`.
+    The stakes and bounties that gave the budget are bound: for a week only the admin can end them (HLD-8). Idempotent
+    for the same reference, tokens and impact. Raises `NotFound` if there is no such artifact, and `Conflict` if
+    `tokens` exceeds what is left, or the reference is recorded with other values. Of concurrent requests that would
+    overspend together, one raises `Conflict`.
     """
     spending = _spending(artifact_id, tokens, reference_type, reference_id, impact)
 
     def steps() -> Generator[Any, Any, AllocationDetail]:
-        # Asked first, so that nobody's holds are bound for what is not spent.
+        # Checked first, so that no holds are bound for a spending that is not recorded.
         found: AllocationDetail | None = yield Change(lambda at: _recorded(spending, at), decides_by_tables=True)
         if found is not None:
             return found
-        # Durable, so that nothing can be released after it; the tables, by which it is decided, have it by then.
+        # Durable: from here on only the admin can release these holds. The change below waits until the tables have
+        # these rows.
         bindings = [binding_of(reason, ARTIFACT, artifact_id) for reason in (STAKE, BOUNTY)]
         bound: Sequence[Reply] = accepted((yield Submit(bindings, as_written=True)))
-        # What was placed after them gives nothing.
+        # Holds that were placed after the binding give no budget to this spending.
         bound_seq = min(reply.seq for reply in bound)
         recorded: AllocationDetail = yield Change(lambda at: _record(spending, bound_seq, at), decides_by_tables=True)
         return recorded
@@ -140,7 +143,7 @@ def record_resource_spending(
 
 
 def in_llm_tokens(row: BudgetRow, llm_tokens_per_token: int) -> ResourceBudget:
-    """A budget, and what is left of it at this exchange rate."""
+    """A budget with its rest in tokens of a model, at this exchange rate."""
     return ResourceBudget(
         **msgspec.structs.asdict(row),
         llm_tokens_per_token=llm_tokens_per_token,
@@ -151,7 +154,7 @@ def in_llm_tokens(row: BudgetRow, llm_tokens_per_token: int) -> ResourceBudget:
 def _spending(
     artifact_id: str, tokens: int, reference_type: str, reference_id: str, impact: units.Number | None
 ) -> Spending:
-    """A checked spending. Raises `Invalid`."""
+    """Check the arguments of a spending. Raises `Invalid`."""
     for field, name in (
         ("artifact_id", artifact_id),
         ("reference_type", reference_type),
@@ -165,7 +168,7 @@ def _spending(
 
 
 def _recorded(spending: Spending, at: WriteContext) -> AllocationDetail | None:
-    """What was recorded for a spending; None where it is new and there is budget for it. It changes nothing."""
+    """The recorded spending of this reference; None if there is none and the budget suffices. Read-only."""
     found = resource_budgets.recorded(at.connection, at.shard_id, spending)
     if isinstance(found, int) and found >= spending.tokens:
         return None
@@ -190,7 +193,7 @@ def _allocated(found: AllocationRow | int | None, spending: Spending, at: WriteC
 
 
 class ResourceBudgets:
-    """The operations about research budgets, as methods of a market."""
+    """The operations on research budgets, as methods of a market."""
 
     compute_resource_budget = compute_resource_budget
     get_resource_budget_rankings = get_resource_budget_rankings

@@ -1,6 +1,6 @@
-"""Rounds: calling a market, sweeping what is due; and what calls came to, one by one or in a period.
+"""Rounds: call a market, sweep what is due; and the results of calls, one by one or summed over a period.
 
-Rule of this file: the operations about calls of markets, with what they return.
+Rule of this file: the operations on calls of markets and their result types.
 """
 
 import logging
@@ -33,16 +33,16 @@ __all__ = ["Award", "Candles", "RecentStats", "Round", "RoundRow", "Swept"]
 
 logger: Final = logging.getLogger(__name__)
 
-# A sweep ends 500 things, so this is more than a market can hold: reaching it is a bug.
+# A sweep ends up to 500 items, so this many end more than a market can hold: reaching the bound is a bug.
 SWEEPS_MAX: Final = 10_000
-# Nobody sees less on a chart.
+# Shorter intervals cannot be seen on a chart.
 INTERVAL_US_MIN: Final = 1_000_000
-# A hundred years: far longer ones are beyond what the database can count in.
+# A hundred years. Much longer intervals are beyond the range of the database.
 INTERVAL_US_MAX: Final = 36_525 * 86_400_000_000
 
 
 class Award(Struct, frozen=True, gc=False):
-    """A right to a slot. `award_id` is the fencing token: name it when settling."""
+    """The right to use a slot until `lease_until`. `award_id` is its fencing token: name it when settling."""
 
     award_id: AwardId
     slot_id: str
@@ -58,9 +58,11 @@ class Award(Struct, frozen=True, gc=False):
 
 
 class Round(Struct, frozen=True):
-    """One call of a market. The price is None where nobody won, or where each winner pays a price of its own.
+    """The result of one call of a market.
 
-    What each pays is in its award: where another bidder bid for the same task it may be more than that price.
+    `clearing_price_tokens` is None if nothing was sold, or if the pricing rule gives each winner its own price. The
+    price that a winner pays is in its award; it exceeds the clearing price if a rival bid more for the same task.
+    `losers_remaining` counts the losing bids whose holds a later sweep releases.
     """
 
     market_id: str
@@ -74,7 +76,7 @@ class Round(Struct, frozen=True):
 
 
 class Swept(Struct, frozen=True):
-    """What sweeps ended. `more_due` says that there is more."""
+    """The number of bids, awards and holds that sweeps ended. `more_due`: more are due and were not ended yet."""
 
     bids_lost: int
     bids_expired: int
@@ -85,17 +87,17 @@ class Swept(Struct, frozen=True):
 
 
 class RecentStats(Stats, frozen=True):
-    """What a market did in a period, as the tables have it at `seq`."""
+    """Statistics of a market over a period, read from the tables at `seq`."""
 
     seq: int
     durable_seq: int
 
 
 class Candles(Struct, frozen=True):
-    """What a market did since `since` in parts of equal length, as the tables have it at `seq`.
+    """Statistics of a market since `since` in intervals of equal length, read from the tables at `seq`.
 
-    The oldest part is first, and parts without a call are left out. The first and the last may have begun before
-    `since`, or be under way.
+    Oldest first; intervals without a call are left out. The first may begin before `since`, and the last may not be
+    over yet.
     """
 
     market_id: str
@@ -108,10 +110,10 @@ class Candles(Struct, frozen=True):
 
 @operation("POST", "/markets/{market_id}/clear", "Markets", "Call a market")
 def clear_round(market_id: PathName, now: Now | None = None, *, command_id: str = "") -> Workflow[Round]:
-    """Match bids and slots, price and award, and release the losers, in bounded sweeps that let others in between.
+    """Call a market: match bids and slots, set the prices, grant the awards, and release the losers.
 
-    Needs the scope `operate`. `now` is for who drives the market's time: it may not be ahead of the service's clock by
-    more than a second (BID-4).
+    Needs the scope `operate`. Losers are released in bounded sweeps, between which other commands are applied. `now` is
+    for callers that control the market's time; it may be up to one second ahead of the service's clock.
     """
     call = clear_request(market_id, now, command_id=command_id)
 
@@ -122,19 +124,19 @@ def clear_round(market_id: PathName, now: Now | None = None, *, command_id: str 
             try:
                 yield from _sweeps(sweep_request(now), now)
             except (Unavailable, UnknownOutcome):
-                # The round stands and was acknowledged; its last losers are released by the next sweep.
+                # The round is done and acknowledged. Its remaining losers are released by the next sweep.
                 logger.warning("losers of round %d of %s wait for a sweep", cleared.round_no, market_id, exc_info=True)
         return cleared
 
     return Workflow(steps())
 
 
-@operation("POST", "/sweep", "Markets", "End what is due")
+@operation("POST", "/sweep", "Markets", "Sweep what is due")
 def refund_unfilled(now: Now | None = None, *, command_id: str = "") -> Workflow[Swept]:
     """End bids and holds past their deadline and awards past their lease, and release losers (SET-6).
 
-    Needs the scope `operate`. The service does so by itself; this is for those who cannot wait. The first sweep has the
-    command id; asked again, its result is told again, and what it left is swept.
+    Needs the scope `operate`. The service sweeps by itself; call this to sweep at once. Only the first sweep has the
+    command id: a retry returns the result of that sweep, and goes on with what is still due.
     """
     return Workflow(_sweeps(sweep_request(now, command_id=command_id), now))
 
@@ -148,9 +150,9 @@ def get_rounds(
     after: After | None = None,
     order: Order = "newest",
 ) -> TableQuery[Page[RoundRow]]:
-    """Calls of a market, or of all: supply, demand, price. Page after page; with `since`, those then or later.
+    """Calls of one market, or of all: supply, demand and price, in pages.
 
-    Raises `NotFound` if there is no such market.
+    With `since`, only calls at that time or later. Raises `NotFound` if there is no such market.
     """
     if market_id is not None:
         check_name("market_id", market_id)
@@ -166,14 +168,14 @@ def get_rounds(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("GET", "/markets/{market_id}/stats", "Markets", "Recent figures")
+@operation("GET", "/markets/{market_id}/stats", "Markets", "Recent statistics")
 def get_recent_stats(
     market_id: PathName, period: Period = timedelta(hours=24), *, limit: Limit = ROWS_MAX
 ) -> TableQuery[RecentStats]:
-    """Prices paid, fill rate, and the ten best winning bids beside their impact, of a period up to now.
+    """Prices paid, fill rate, and the ten highest winning bids with their impact, over a period up to now.
 
-    `limit` is how many of its rounds are listed at most, the newest first; the totals count all. Raises `NotFound` if
-    there is no such market. Costs the rounds and awards of the period.
+    Up to `limit` rounds of the period are listed, newest first; the totals count all. Raises `NotFound` if there is no
+    such market. Cost: reads the rounds and awards of the period.
     """
     check_name("market_id", market_id)
     check_limit(limit)
@@ -187,16 +189,16 @@ def get_recent_stats(
     return TableQuery(answer, SUMMING_UP)
 
 
-@operation("GET", "/candles", "Markets", "Figures of a chart")
+@operation("GET", "/candles", "Markets", "Candles of a market")
 def get_candles(
-    market_id: Annotated[Named, Meta(description="Whose figures.")],
+    market_id: Annotated[Named, Meta(description="The market.")],
     period: Period = timedelta(hours=24),
     interval: Period = timedelta(minutes=5),
 ) -> TableQuery[Candles]:
-    """Prices paid, supply and awards of a period up to now, in at most a thousand equal parts: what a chart shows.
+    """Prices paid, supply and awards over a period up to now, in up to a thousand equal intervals, for a chart.
 
-    Parts begin at multiples of `interval` since 1970. Raises `NotFound` if there is no such market. Costs the rounds of
-    the period.
+    Intervals begin at multiples of `interval` since 1970. Raises `NotFound` if there is no such market. Cost: reads the
+    rounds of the period.
     """
     check_name("market_id", market_id)
     period_us = units.duration_us("period", period)
@@ -216,18 +218,18 @@ def get_candles(
 
 
 def check_market(at: Tables, market_id: str) -> None:
-    """Check that there is such a market. Raises `NotFound`."""
+    """Check that a market exists. Raises `NotFound`."""
     if not queries.market_exists(at.connection, at.shard_id, market_id):
         raise NotFound("market_id", market_id, "an open market")
 
 
 def awards_of(events: Iterable[Event]) -> tuple[Award, ...]:
-    """The awards of a call, as its events have them."""
+    """The awards that are granted by the events of a call."""
     granted = [event for event in one_by_one(events) if isinstance(event, AwardGranted)]
-    # All begin at one moment, and most leases are alike: to make dates took longer than all else.
+    # All awards begin at one time, and most leases are equal. Converting each time once matters: it dominated the cost.
     times_us = {event.slot_started_at_us for event in granted} | {event.lease_until_us for event in granted}
     dates = {at_us: datetime_of(at_us) for at_us in times_us}
-    # By position: a call may grant thousands.
+    # Positional arguments are faster, and a call may grant thousands of awards.
     return tuple(
         [
             Award(
@@ -249,7 +251,7 @@ def awards_of(events: Iterable[Event]) -> tuple[Award, ...]:
 
 
 def clear_request(market_id: str, now: datetime | None = None, *, command_id: str = "") -> Request:
-    """The request that calls a market, and no more. Raises `Invalid`."""
+    """The request that calls a market, without the sweeps that follow. Raises `Invalid`."""
     return request(OPERATOR, commands.ClearRound(market_id), command_id, now)
 
 
@@ -259,7 +261,7 @@ def sweep_request(now: datetime | None = None, *, command_id: str = "") -> Reque
 
 
 def _sweeps(sweep: Request, now: datetime | None) -> Generator[Any, Any, Swept]:
-    """Sweep until nothing is due."""
+    """Sweep until nothing is due. Returns the sums of all sweeps."""
     swept: Swept | None = None
     for _ in range(SWEEPS_MAX):
         (reply,) = yield Submit([sweep])
@@ -291,7 +293,7 @@ def _swept(reply: Reply) -> Swept:
 
 
 def _together(one: Swept, two: Swept) -> Swept:
-    """Two sweeps, one after the other, as one."""
+    """The sum of two successive sweeps."""
     return Swept(
         bids_lost=one.bids_lost + two.bids_lost,
         bids_expired=one.bids_expired + two.bids_expired,
@@ -303,12 +305,12 @@ def _together(one: Swept, two: Swept) -> Swept:
 
 
 def _since_1970(period_us: int, now: datetime) -> timedelta:
-    """The period, but not longer than there was anything: dates end in the year 1."""
+    """The period, cut so that it begins in 1970 at the earliest: a `datetime` before the year 1 is an error."""
     return duration_of(min(period_us, units.at_us("now", now)))
 
 
 class Rounds:
-    """The operations about calls, as methods of a market."""
+    """The operations on calls, as methods of a market."""
 
     clear_round = clear_round
     refund_unfilled = refund_unfilled

@@ -1,7 +1,7 @@
-"""Slots: offering, withdrawing, what becomes of their awards; and what is on offer.
+"""Slots: offer and withdraw them, settle and void their awards, and list them.
 
-Rule of this file: the operations about slots, with what they return. A slot is named by its provider and its id, as
-providers choose ids of their own; `~` is the provider for whom the caller offers.
+Rule of this file: the operations on slots and their result types. A slot is identified by its provider and its id,
+because each provider chooses its own ids. `~` stands for the provider that the caller acts for.
 """
 
 from datetime import datetime
@@ -44,7 +44,7 @@ __all__ = ["Settled", "SlotRow", "Voided"]
 
 
 class Settled(Struct, frozen=True):
-    """An award is paid."""
+    """The result of settling an award: its price was paid, cost and impact are recorded."""
 
     award_id: AwardId
     bid_id: BidId
@@ -56,12 +56,12 @@ class Settled(Struct, frozen=True):
 
     @property
     def roi_impact_per_token(self) -> float | None:
-        """Impact per token paid (SET-2); None where nothing was paid."""
+        """Impact per token paid (SET-2); None if the price was 0."""
         return self.actual_impact / self.price_tokens if self.price_tokens else None
 
 
 class Voided(Struct, frozen=True):
-    """An award is void and its whole hold is back."""
+    """The result of voiding an award: its whole hold was released."""
 
     award_id: AwardId
     bid_id: BidId
@@ -73,18 +73,20 @@ class Voided(Struct, frozen=True):
 def offer_slot(
     market_id: PathName,
     slot_id: PathName,
-    available_at: Annotated[datetime, Meta(tz=True, description="When it can be used; ISO 8601 with a time zone.")]
+    available_at: Annotated[datetime, Meta(tz=True, description="When it can be used. ISO 8601 with a time zone.")]
     | None = None,
     *,
-    reserve_price_tokens: Annotated[Tokens, Meta(description="It is not sold below it.")] | None = None,
+    reserve_price_tokens: Annotated[Tokens, Meta(description="Its lowest price; by default the market's.")]
+    | None = None,
     provider_id: Annotated[str, Acting] = OWN,
     lease: Lease | None = None,
     command_id: str = "",
 ) -> Command[Stamp]:
-    """Offer one use of a slot; without `available_at` it is available now.
+    """Offer one use of a slot, from `available_at` on; by default from now on.
 
-    Needs the scope `offer`, which says who is paid, or `operate`: then the treasury is. Here and wherever a slot is
-    meant, the provider is whoever asks unless another is named, the treasury for staff; in paths that is `~`.
+    Needs the scope `offer`, whose account is paid, or `operate`, for which the treasury is paid. In every operation on
+    a slot the provider defaults to the caller, or to the treasury if the caller is an operator or the admin; in a path,
+    `~` stands for this default.
     """
     command = commands.OfferSlot(
         market_id=market_id,
@@ -99,7 +101,7 @@ def offer_slot(
 
 @operation("DELETE", "/slots/{provider_id}/{slot_id}", "Slots", "Withdraw a slot")
 def withdraw_slot(slot_id: PathName, *, provider_id: PathName = OWN, command_id: str = "") -> Command[Stamp]:
-    """Take a slot off sale that is not awarded. By its provider or an operator."""
+    """Withdraw a slot that is not awarded. Only its provider and an operator may do so."""
     return Command(request(OPERATOR, commands.WithdrawSlot(slot_id, provider_id), command_id), stamp)
 
 
@@ -113,10 +115,10 @@ def settle(
     award_id: WhichAward | None = None,
     command_id: str = "",
 ) -> Command[Settled]:
-    """Report the work of an award done: the price of the award is captured, cost and impact are recorded.
+    """Report that the work of an award is done: its price is captured, and cost and impact are recorded.
 
-    By the provider or an operator; by the bidder too where the market pays no reward for impact. Naming the `award_id`
-    keeps a late report from settling somebody else's award.
+    Only the provider and an operator may settle; the bidder too if the market does not reward impact. Name the
+    `award_id`, so that a late report cannot settle a later award of the same slot.
     """
     impact_micros = units.micros("actual_impact", actual_impact)
     command = commands.SettleAward(slot_id, actual_cost_tokens, impact_micros, award_id, provider_id)
@@ -127,7 +129,7 @@ def settle(
 def void(
     slot_id: PathName, *, provider_id: PathName = OWN, award_id: WhichAward | None = None, command_id: str = ""
 ) -> Command[Voided]:
-    """Report that the provider failed: the whole hold is released. By the provider or an operator."""
+    """Report that the provider failed: the whole hold is released. Only the provider and an operator may void."""
     return Command(request(OPERATOR, commands.VoidAward(slot_id, award_id, provider_id), command_id), _voided)
 
 
@@ -135,9 +137,10 @@ def void(
 def slots(
     market_id: PathName, status: SlotStatus | None = None, *, limit: Limit = 100, after: After | None = None
 ) -> StateQuery[Page[SlotRow]] | TableQuery[Page[SlotRow]]:
-    """The slots of a market by name and provider, each with its latest offer, page after page.
+    """The slots of a market in order of id and provider, each with its latest offer, in pages.
 
-    `offered` and `awarded` ones are live; ended ones, or all, durable. Raises `NotFound` if there is no such market.
+    With the status `offered` or `awarded` they are read from the live state; with another, or none, from the tables,
+    where everything is durable. Raises `NotFound` if there is no such market.
     """
     check_name("market_id", market_id)
     if status is not None:
@@ -152,7 +155,7 @@ def slots(
 
     if status not in ("offered", "awarded"):
         return TableQuery(answer, weight_of_page(limit))
-    # The live ones of a market are put in order first.
+    # All live slots of the market are searched for the first of the page.
     return StateQuery(
         lambda moment: _live_page(moment, market_id, status, limit, names),
         lambda state: weight_of_rows(limit + _live_slots(state, market_id) // 5),
@@ -219,7 +222,7 @@ def _voided(reply: Reply) -> Voided:
 
 
 class Slots:
-    """The operations about slots, as methods of a market."""
+    """The operations on slots, as methods of a market."""
 
     offer_slot = offer_slot
     withdraw_slot = withdraw_slot

@@ -20,7 +20,7 @@ def test_time_is_microseconds_since_1970_utc() -> None:
     assert units.at_us("at", datetime(1970, 1, 1, 0, 0, 1, 7, tzinfo=UTC)) == 1_000_007
 
 
-def test_time_zone_is_minded() -> None:
+def test_time_zone_is_respected() -> None:
     east = timezone(timedelta(hours=5, minutes=30))
     assert units.at_us("at", datetime(1970, 1, 1, 5, 30, tzinfo=east)) == 0
 
@@ -81,7 +81,7 @@ def test_number_becomes_millionths(number: units.Number, millionths: int) -> Non
         pytest.param(10**5000, id="huge"),
     ],
 )
-def test_number_that_is_none_is_invalid(number: units.Number) -> None:
+def test_value_that_is_not_a_number_is_invalid(number: units.Number) -> None:
     with pytest.raises(Invalid, match="impact: expected a finite number from 0 to 9007199254, got"):
         units.micros("impact", number)
 
@@ -93,7 +93,7 @@ class Short(float):
         return f"{self:.3g}"
 
 
-def test_what_a_program_has_set_for_its_own_sums_changes_nothing() -> None:
+def test_the_decimal_context_of_a_thread_has_no_effect() -> None:
     """The decimal module's context is the thread's, and whoever computes with few digits means his own numbers."""
     numbers = [1234567.891234, Decimal("1234567.891234"), Short(1234567.891234)]
     for own in (Context(prec=2), Context(prec=2, traps=[Inexact]), Context(rounding=ROUND_UP, Emax=1, Emin=-1)):
@@ -110,7 +110,7 @@ def test_number_there_and_back_is_exact(millionths: int) -> None:
 
 
 @pytest.mark.parametrize("at", [datetime(1969, 12, 31, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)])
-def test_time_that_the_engine_does_not_know_is_invalid(at: datetime) -> None:
+def test_time_outside_the_range_of_the_engine_is_invalid(at: datetime) -> None:
     with pytest.raises(Invalid, match="ttl_at: expected a time from 1970 to 2255-06-05, got"):
         units.at_us("ttl_at", at)
 
@@ -126,7 +126,7 @@ def test_a_lease_may_be_as_short_and_as_long_as_its_bounds() -> None:
         assert units.lease_us("lease", timedelta(microseconds=lease_us)) == lease_us
 
 
-def test_what_goes_wrong_is_told_by_the_callers_names() -> None:
+def test_errors_use_the_callers_field_names() -> None:
     with pytest.raises(Invalid, match="stake_id: expected a name, got 7") as invalid, told_as(hold_id="stake_id"):
         raise Invalid("hold_id", 7, "a name")
     assert invalid.value.field == "stake_id"
@@ -137,7 +137,7 @@ def test_what_goes_wrong_is_told_by_the_callers_names() -> None:
         raise Invalid("limit", 7, "less")
 
 
-def test_a_refusal_tells_times_as_people_write_them() -> None:
+def test_a_refusal_shows_times_in_iso_8601() -> None:
     refused = Refused(Rejected(Reject.TTL_PAST, "ttl_at_us", 978_307_200_000_000, 1_800_000_000_000_000), 7)
     assert (refused.field, refused.value, refused.bound) == ("ttl_at", "2001-01-01T00:00:00Z", "2027-01-15T08:00:00Z")
     assert str(refused) == "TTL_PAST: ttl_at '2001-01-01T00:00:00Z' (against 2027-01-15T08:00:00Z)"

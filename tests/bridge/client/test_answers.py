@@ -98,7 +98,7 @@ def mint(client: Any) -> Any:
     return client.mint("a", 1, "grant:any", command_id="mine")
 
 
-def test_an_answer_that_is_too_long_is_none(server: Scripted, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_is_too_long_is_discarded(server: Scripted, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change that had one may have been made; nobody reads more than the bound."""
     monkeypatch.setattr(wire, "ANSWER_BYTES_MAX", 1_000)
     server.respond = lambda handler: handler.answer(b'"' + b"x" * 10_000_000 + b'"')
@@ -109,7 +109,7 @@ def test_an_answer_that_is_too_long_is_none(server: Scripted, ask: Ask, monkeypa
     assert caught.value.command_id == "mine"
 
 
-def test_an_answer_that_never_ends_is_waited_for_no_longer_than_there_is_time(server: Scripted, ask: Ask) -> None:
+def test_an_endless_answer_is_cut_off_at_the_deadline(server: Scripted, ask: Ask) -> None:
     """Though a byte of it comes all the time, so that no time-out of a single reading is met."""
     over = threading.Event()
 
@@ -122,7 +122,7 @@ def test_an_answer_that_never_ends_is_waited_for_no_longer_than_there_is_time(se
 
     server.respond = dribble
     try:
-        with pytest.raises(Unavailable, match="no whole answer in time"):
+        with pytest.raises(Unavailable, match="no complete answer in time"):
             ask(lambda client: client.wallet("a"), timeout_s=0.3)
         with pytest.raises(InDoubt):
             ask(mint, timeout_s=0.3)
@@ -130,7 +130,7 @@ def test_an_answer_that_never_ends_is_waited_for_no_longer_than_there_is_time(se
         over.set()
 
 
-def test_a_stream_that_something_else_answers_fails_like_any_question(server: Scripted, ask: Ask) -> None:
+def test_a_stream_answered_by_something_else_fails_like_a_question(server: Scripted, ask: Ask) -> None:
     server.respond = lambda handler: handler.answer(b"<html>", 502)
 
     def first(client: Any) -> Any:
@@ -145,7 +145,7 @@ def test_a_stream_that_something_else_answers_fails_like_any_question(server: Sc
         ask(first)
 
 
-def test_a_client_that_is_closed_asks_nobody(server: Scripted, ask: Ask) -> None:
+def test_a_closed_client_sends_nothing(server: Scripted, ask: Ask) -> None:
     async def closed(client: AsyncClient) -> Any:
         await client.close()
         return await client.wallet("a")
@@ -161,13 +161,13 @@ def test_a_client_that_is_closed_asks_nobody(server: Scripted, ask: Ask) -> None
     assert server.asked == []
 
 
-def test_only_what_is_in_doubt_is_resolved(server: Scripted, ask: Ask) -> None:
+def test_only_an_in_doubt_error_can_be_resolved(server: Scripted, ask: Ask) -> None:
     with pytest.raises(Invalid, match="error: expected an InDoubt"):
         ask(lambda client: client.resolve(UnknownOutcome("not durable", range(4, 5))))
     assert server.asked == []
 
 
-def test_a_call_says_when_how_and_by_whom(server: Scripted, ask: Ask) -> None:
+def test_a_call_carries_time_ack_command_id_and_account(server: Scripted, ask: Ask) -> None:
     """The account that the client acts for, unless the verb names one."""
     server.respond = lambda handler: handler.answer(body_of(problem_of(Invalid("x", 1, "y"))), 400)
     for do in (
@@ -184,7 +184,7 @@ def test_a_call_says_when_how_and_by_whom(server: Scripted, ask: Ask) -> None:
     ]
 
 
-def test_bids_that_broke_off_in_the_middle_are_resolved_as_a_whole(server: Scripted, ask: Ask) -> None:
+def test_interrupted_batches_are_resolved_as_a_whole(server: Scripted, ask: Ask) -> None:
     """By the ids of the first time."""
     placed = [PlacedBid(number, 1, Stamp(1, 1, at(START_US), False)) for number in (1, 2)]
     good = msgspec.json.encode(placed)

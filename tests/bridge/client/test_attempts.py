@@ -67,7 +67,7 @@ def pauses(of: Attempts[int], outcome: Answer | TransportFailure) -> tuple[list[
         (LOOK, Answer(502, b""), Unavailable),
     ],
 )
-def test_it_is_sent_again_after_pauses_that_grow_until_the_deadline(call: Any, outcome: Any, ends: type) -> None:
+def test_a_call_is_retried_with_growing_pauses_until_the_deadline(call: Any, outcome: Any, ends: type) -> None:
     found, error = pauses(attempts(call), outcome)
     assert type(error) is ends
     assert found == sorted(found)
@@ -85,14 +85,14 @@ def test_it_is_sent_again_after_pauses_that_grow_until_the_deadline(call: Any, o
         Forbidden("key x may not bid"),
     ],
 )
-def test_what_is_decided_is_raised_at_once_and_as_it_was(error: Exception) -> None:
+def test_a_final_error_is_raised_at_once_and_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         attempts(BID).on_response(problem(error), 0.0)
     shown = {name: value for name, value in vars(error).items() if name != "expected"}
     assert {name: vars(caught.value)[name] for name in shown} == shown
 
 
-def test_a_doubt_ends_with_a_result_or_a_refusal_and_nothing_else() -> None:
+def test_only_a_result_or_a_refusal_ends_a_doubt() -> None:
     """After a reply was lost, `Forbidden` and "nothing happened" are about the retry, not about the first attempt."""
     for outcome in (problem(Forbidden("revoked")), problem(Invalid("x", 1, "y")), Answer(404, b"")):
         one = attempts(BID)
@@ -129,7 +129,7 @@ def test_a_doubt_ends_with_a_result_or_a_refusal_and_nothing_else() -> None:
         Answer(502, b""),
     ],
 )
-def test_no_later_failure_takes_a_doubt_away(lost: Any, seqs: range, later: Any) -> None:
+def test_no_later_failure_ends_a_doubt(lost: Any, seqs: range, later: Any) -> None:
     """That the retries never arrived says nothing of the first attempt; nor are the rows forgotten that it told of."""
     one = attempts(BID)
     one.on_response(lost, 0.0)
@@ -138,14 +138,14 @@ def test_no_later_failure_takes_a_doubt_away(lost: Any, seqs: range, later: Any)
     assert error.seqs == seqs
 
 
-def test_an_answer_that_is_no_result_leaves_a_doubt() -> None:
+def test_an_unreadable_result_leaves_a_doubt() -> None:
     with pytest.raises(InDoubt):
         attempts(BID).on_response(Answer(200, b"<html>"), 0.0)
     with pytest.raises(Unavailable, match="404"):
         attempts(BID).on_response(Answer(404, b"<html>"), 0.0)
 
 
-def test_it_waits_as_long_as_it_is_told_and_not_in_vain() -> None:
+def test_retry_after_is_respected_unless_it_passes_the_deadline() -> None:
     step = attempts(BID).on_response(problem(TooManyRequests("slow down", 7.5)), 0.0)
     assert step == RetryAfter(7.5)
     with pytest.raises(TooManyRequests) as caught:
@@ -153,7 +153,7 @@ def test_it_waits_as_long_as_it_is_told_and_not_in_vain() -> None:
     assert caught.value.retry_after_s == 7.5
 
 
-def test_pauses_double_from_the_first_to_the_longest_and_are_cut_by_chance() -> None:
+def test_pauses_double_up_to_the_longest_with_jitter() -> None:
     """At most by half: clients that were cut off together come back apart, and none comes back at once."""
     whole = pauses(attempts(LOOK), CUT)[0]
     assert whole[:5] == [PAUSE_FIRST_S * 2**number for number in range(5)]
@@ -162,7 +162,7 @@ def test_pauses_double_from_the_first_to_the_longest_and_are_cut_by_chance() -> 
     assert pauses(half, CUT)[0][:5] == [one / 2 for one in whole[:5]]
 
 
-def test_an_attempt_takes_no_longer_than_it_may_or_than_there_is_time() -> None:
+def test_an_attempt_is_bounded_by_its_limit_and_by_the_deadline() -> None:
     """A question that waits has its patience besides; at the deadline an attempt still has a moment."""
     patient = replace(LOOK, patience_s=30.0)
     assert attempts(LOOK).attempt_s(0.0) == ATTEMPT_S_MAX < 60.0
@@ -172,14 +172,14 @@ def test_an_attempt_takes_no_longer_than_it_may_or_than_there_is_time() -> None:
     assert attempts(LOOK).attempt_s(61.0) == 0.001
 
 
-def test_who_is_sent_back_to_where_he_was_told_no_asks_the_next() -> None:
+def test_a_process_that_names_itself_as_leader_is_skipped() -> None:
     """Two processes that each take the other for the leader, or one that takes itself for it, keep nobody."""
     of = attempts(LOOK, endpoints=Endpoints(",".join(URLS), False))
     of.on_response(problem(NotLeader("stands by", URLS[0], 0.2)), 0.0)
     assert of.url == URLS[1]
 
 
-def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_first() -> None:
+def test_after_not_leader_the_other_addresses_are_tried_at_once_the_named_one_first() -> None:
     endpoints = Endpoints(",".join(URLS), False)
     one = attempts(BID, endpoints=endpoints)
     assert one.url == URLS[0]
@@ -195,13 +195,13 @@ def test_who_is_turned_away_asks_the_others_at_once_and_the_one_that_is_named_fi
     assert attempts(LOOK, endpoints=endpoints).url == URLS[1], "the next call begins where one was answered"
 
 
-def test_times_of_any_zone_are_asked_for_as_the_same_moment() -> None:
+def test_times_are_sent_in_utc() -> None:
     zone = timezone(timedelta(hours=5, minutes=30))
     moments = (datetime(2030, 1, 1, 5, 30, tzinfo=zone), datetime(2030, 1, 1, tzinfo=UTC))
     assert [target("/x", {"at": one}) for one in moments] == ["/x?at=2030-01-01T00%3A00%3A00Z"] * 2
 
 
-def test_a_stranger_is_never_asked() -> None:
+def test_an_unknown_address_is_never_used() -> None:
     """The key goes to the addresses that were given, whatever a problem names."""
     one = attempts(BID, endpoints=Endpoints(",".join(URLS), False))
     for _ in range(10):
@@ -244,7 +244,7 @@ def test_plain_http_is_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings_of("http://market.example", "cmk_x", 1.0).endpoints.urls == ("http://market.example",)
 
 
-def test_the_key_is_in_no_text() -> None:
+def test_the_key_is_never_shown() -> None:
     from callmarket import AsyncClient, Client
 
     settings = settings_of("https://a", "cmk_secret", 1.0)
@@ -256,7 +256,7 @@ def test_the_key_is_in_no_text() -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_refusals_of_a_newer_market_are_no_crash() -> None:
+def test_an_unknown_refusal_is_unrecognized() -> None:
     told = msgspec.structs.replace(
         problem_of(Refused(Rejected(Reject.BID_WON, "bid_id", 1, ""), 4)), reason="SOMETHING_NEW"
     )

@@ -22,7 +22,7 @@ from callmarket.engine.reject import Reject
 CALLS: list[Call[Any]] = [Call("POST", f"/{number}", reader(int), command_id=str(number)) for number in range(3)]
 
 
-def test_neighbours_of_one_bidder_and_market_share_a_call() -> None:
+def test_adjacent_bids_of_one_bidder_and_market_share_a_call() -> None:
     """Each call has an id of its own, and bids that bring one go alone."""
     bids = [place_bid.request("m", "a", f"t{number}", 1) for number in range(BIDS_PER_BATCH_MAX + 1)]
     bids += [place_bid.request("m", "b", "t", 1), place_bid.request("n", "b", "t", 1)]
@@ -44,7 +44,7 @@ def test_neighbours_of_one_bidder_and_market_share_a_call() -> None:
         calls_of([*bids, open_account.request("c")], "id", "durable")
 
 
-def test_a_wrong_bid_is_told_before_any_is_sent() -> None:
+def test_an_invalid_bid_is_refused_before_any_is_sent() -> None:
     """Built by hand, as those of a platform may be."""
     right = place_bid.request("m", "a", "t", 1)
     wrong = Request("", PlaceBid("m", "a", "t", -1, 0, None))
@@ -73,7 +73,7 @@ def test_a_first_call_that_fails_has_done_nothing() -> None:
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), UnknownOutcome("not durable", range(4, 9))])
-def test_where_others_were_answered_before_it_all_of_it_is_asked_again(error: Exception) -> None:
+def test_after_a_failed_later_call_all_calls_are_retried(error: Exception) -> None:
     """By the same ids, so that what was placed is placed once."""
     plan = place_bids(CALLS)
     next(plan)
@@ -85,7 +85,7 @@ def test_where_others_were_answered_before_it_all_of_it_is_asked_again(error: Ex
     assert [next(again), again.send(1), again.send(2)] == CALLS
 
 
-def test_a_first_call_in_doubt_leaves_all_of_them_so() -> None:
+def test_after_a_first_call_in_doubt_all_calls_are_retried() -> None:
     plan = place_bids(CALLS)
     first = next(plan)
     with pytest.raises(InDoubt, match="0 bids were answered") as caught:
@@ -96,7 +96,7 @@ def test_a_first_call_in_doubt_leaves_all_of_them_so() -> None:
 
 
 @pytest.mark.parametrize(("items_max", "asked"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (25, 3), (1_000, 3)])
-def test_no_page_is_asked_for_that_is_not_needed(items_max: int, asked: int) -> None:
+def test_only_needed_pages_are_asked_for(items_max: int, asked: int) -> None:
     begun: list[str | None] = []
 
     def ask(name: str, *, limit: int, after: str | None = None) -> Page[int]:

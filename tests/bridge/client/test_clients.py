@@ -53,7 +53,7 @@ def through(line: Proxy) -> str:
     return f"http://127.0.0.1:{line.listener.getsockname()[1]}"
 
 
-def test_a_name_that_http_cannot_have_is_told_as_such(service: Served, market: Exchange) -> None:
+def test_a_name_that_http_cannot_carry_is_invalid(service: Served, market: Exchange) -> None:
     """In a body by the service, in a path by the client: the field, the value, and what is wrong with it."""
     before = last_seq(market)
     with Client(service.url, service.key(admin=True, operate=True, bid=("a",))) as client:
@@ -78,7 +78,7 @@ def test_a_name_that_http_cannot_have_is_told_as_such(service: Served, market: E
 
 
 @pytest.mark.parametrize("moment", ["before", "sent", "answered", "torn"])
-def test_a_lost_reply_is_asked_for_again_and_done_once(
+def test_a_command_with_a_lost_reply_is_retried_and_done_once(
     service: Served, line: Proxy, market: Exchange, moment: Moment
 ) -> None:
     """IDM-1: wherever the line is cut, the bid is placed once and its result comes."""
@@ -105,7 +105,7 @@ def test_a_batch_is_placed_once(service: Served, line: Proxy, market: Exchange) 
     assert market.get_order_book("m").bids_total == 1_500
 
 
-def test_bids_of_many_go_in_their_order(service: Served, market: Exchange) -> None:
+def test_bids_of_several_bidders_keep_their_order(service: Served, market: Exchange) -> None:
     """BID-2: at one price the earlier bid is first, also where a batch is of several bidders, and some have ids."""
     requests = [
         place_bid.request("m", "ab"[number % 4 // 2], f"t{number}", 10, command_id="own" if number == 5 else "")
@@ -120,7 +120,7 @@ def test_bids_of_many_go_in_their_order(service: Served, market: Exchange) -> No
     assert again.stamp.repeated
 
 
-def test_who_hears_nothing_is_in_doubt_and_resolves_it(service: Served, line: Proxy, market: Exchange) -> None:
+def test_a_call_without_a_reply_is_in_doubt_and_can_be_resolved(service: Served, line: Proxy, market: Exchange) -> None:
     """The service has done it, and no reply comes through in time; later it does."""
     key = service.key(bid=("a",))
     with Client(through(line), key) as client, Client(through(line), key, timeout_s=0.7) as hasty:
@@ -142,7 +142,7 @@ def test_who_hears_nothing_is_in_doubt_and_resolves_it(service: Served, line: Pr
         client.place_bid("m", "a", "t2", 10)
 
 
-def test_nobody_there_is_unavailable(unused_url: str) -> None:
+def test_an_address_without_a_service_is_unavailable(unused_url: str) -> None:
     with Client(unused_url, "cmk_any", timeout_s=0.5) as client:
         with pytest.raises(Unavailable, match="ConnectError"):
             client.place_bid("m", "a", "t", 10)
@@ -202,7 +202,7 @@ def test_rates_are_respected(service: Served) -> None:
     assert 20 < (caught.value.retry_after_s or 0) <= 100
 
 
-def test_names_that_no_path_can_hold_go_nowhere(service: Served) -> None:
+def test_names_with_special_characters_are_escaped_or_refused(service: Served) -> None:
     """Not to another route, above all: `/wallets/` is the list of all."""
     with Client(service.url, service.key(admin=True)) as client:
         before = len(service.seen)
@@ -250,7 +250,7 @@ def test_waiting_for_an_award(service: Served, market: Exchange) -> None:
                 client.awards(**wrong)
 
 
-def test_the_stream_goes_on_where_it_broke(service: Served, line: Proxy, market: Exchange) -> None:
+def test_the_stream_resumes_where_it_broke(service: Served, line: Proxy, market: Exchange) -> None:
     """Each bid once, in order, though the connection is cut again and again."""
     with Client(through(line), service.key()) as client:
         heard: list[Any] = []
@@ -267,7 +267,7 @@ def test_the_stream_goes_on_where_it_broke(service: Served, line: Proxy, market:
     assert [one.task_id for one in heard] == [f"t{number}" for number in range(60)]
 
 
-def test_the_stream_begins_now_and_says_no_to_nonsense(service: Served, market: Exchange) -> None:
+def test_the_stream_begins_now_and_refuses_invalid_arguments(service: Served, market: Exchange) -> None:
     market.place_bid("m", "a", "before", 10)
 
     async def listen() -> list[str]:

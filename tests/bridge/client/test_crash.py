@@ -70,7 +70,7 @@ def audit(database_url: str, load: Load) -> None:
     assert dict(rows) == {task_id: placed.bid_id for task_id, placed in load.acknowledged.items()}
 
 
-def test_killed_and_started_again(database_url: str, home: Path) -> None:
+def test_a_client_survives_a_kill_and_restart_of_the_service(database_url: str, home: Path) -> None:
     with ExitStack() as stack:
         service = stack.enter_context(served(database_url, home))
         line = stack.enter_context(Proxy(f"host=127.0.0.1 port={service.port}"))
@@ -91,7 +91,7 @@ def test_killed_and_started_again(database_url: str, home: Path) -> None:
         assert again.end() == 0
 
 
-def test_the_process_that_writes_the_journal_is_killed(database_url: str, home: Path) -> None:
+def test_a_client_survives_a_kill_of_the_writing_process(database_url: str, home: Path) -> None:
     """Again and again: the service starts another, finds out what became of the batch, and goes on."""
     with ExitStack() as stack:
         service = stack.enter_context(served(database_url, home))
@@ -112,7 +112,7 @@ def test_the_process_that_writes_the_journal_is_killed(database_url: str, home: 
         assert "the database is unavailable" in service.log
 
 
-def test_the_standby_is_followed(database_url: str, home: Path) -> None:
+def test_a_client_follows_a_takeover_by_the_standby(database_url: str, home: Path) -> None:
     """Two addresses: the one that leads is found, whichever it is, and found again when it has died."""
     with ExitStack() as stack:
         first = stack.enter_context(served(database_url, home))

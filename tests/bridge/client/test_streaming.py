@@ -37,7 +37,7 @@ def listening(after_seq: int = 0) -> Listening:
     return Listening(after_seq, (), (), "")
 
 
-def test_where_it_goes_on_and_what_it_wants_is_in_its_target() -> None:
+def test_the_target_has_the_position_and_the_filters() -> None:
     assert listening(7).target == "/api/v1/events?after_seq=7"
     wanted = Listening(7, ["m", "a b"], ["round", "award"], "b&c")
     assert wanted.target == (
@@ -46,14 +46,14 @@ def test_where_it_goes_on_and_what_it_wants_is_in_its_target() -> None:
     assert wanted.call().target == wanted.target
 
 
-def test_a_filter_that_is_none_is_refused_before_anybody_is_asked() -> None:
+def test_an_invalid_filter_is_refused_before_connecting() -> None:
     with pytest.raises(Invalid, match="kinds"):
         Listening(0, (), ["nonsense"], "")
     with pytest.raises(Invalid, match="market_ids"):
         Listening(0, [f"m{number}" for number in range(10_000)], (), "")
 
 
-def test_a_row_is_told_when_it_is_whole() -> None:
+def test_a_row_is_delivered_when_it_is_complete() -> None:
     stream = listening()
     for row in ROWS:
         seq = row.messages[0].seq
@@ -66,7 +66,7 @@ def test_a_row_is_told_when_it_is_whole() -> None:
         assert stream.target.endswith(f"after_seq={seq}")
 
 
-def test_what_was_not_whole_is_told_anew() -> None:
+def test_an_incomplete_row_is_delivered_after_a_reconnection() -> None:
     row, stream = LONG[0], listening()
     stream.headers()
     for part in events_of(row)[:-1]:
@@ -76,7 +76,7 @@ def test_what_was_not_whole_is_told_anew() -> None:
     assert told == messages_of(row), "once, and all of it"
 
 
-def test_how_far_all_is_durable_counts_as_seen() -> None:
+def test_a_watermark_counts_as_seen() -> None:
     stream = listening()
     (frame,) = watermark(9)
     (told,) = stream.on_event(event(frame.data.decode(), "9"))
@@ -85,7 +85,7 @@ def test_how_far_all_is_durable_counts_as_seen() -> None:
     assert stream.on_event(event("")) == [], "that it is alive is no news"
 
 
-def test_an_end_is_none_of_the_stream_unless_the_key_has_ended() -> None:
+def test_a_stream_resumes_after_an_end_unless_the_key_has_ended() -> None:
     stream = listening(5)
     for data in ('{"reason":"handed over","resume_after_seq":7}', "no JSON", "{}"):
         assert stream.on_event(event(data, "5", "end")) == []
@@ -94,17 +94,17 @@ def test_an_end_is_none_of_the_stream_unless_the_key_has_ended() -> None:
         stream.on_event(event('{"reason":"revoked","key_ended":true}', "5", "end"))
 
 
-def test_what_is_not_understood_is_one_to_go_on_after() -> None:
+def test_an_unreadable_message_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="not understood"):
         listening().on_event(event('{"type":"nonsense"}', "1"))
 
 
-def test_a_row_without_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_of_too_many_messages_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     row = LONG[0]
     *parts, _ = events_of(row)
     monkeypatch.setattr(streaming, "ROW_MESSAGES_MAX", len(parts))
     stream = listening()
     for part in parts:
         assert stream.on_event(part) == []
-    with pytest.raises(Unavailable, match="without end"):
+    with pytest.raises(Unavailable, match="has more than"):
         stream.on_event(parts[-1])

@@ -43,14 +43,14 @@ CHANGE: Call[int] = Call("POST", "/bids", reader(int), b"{}", "a", "one")
     ],
     ids=lambda error: f"{type(error).__name__}-{error}",
 )
-def test_an_error_is_the_same_for_who_asks_from_afar(error: ExchangeError) -> None:
+def test_an_error_is_the_same_over_http(error: ExchangeError) -> None:
     problem = problem_of(error)
     heard = error_of(Answer(problem.status, body_of(problem)))
     assert type(heard) is type(error)
     assert (str(heard), vars(heard)) == (str(error), vars(error))
 
 
-def test_who_is_to_wait_and_is_not_told_how_long_waits_a_moment() -> None:
+def test_a_missing_retry_after_has_a_default() -> None:
     """Before it asks the same again, or the next."""
     for kind in ("too-many-requests", "not-leader"):
         problem = Problem(type=f"/problems/{kind}", title="", status=503, detail="later")
@@ -60,11 +60,11 @@ def test_who_is_to_wait_and_is_not_told_how_long_waits_a_moment() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"type": "/problems/of-another", "status": 400}'])
-def test_what_is_none_of_the_markets_answers_is_a_puzzle(body: bytes) -> None:
+def test_an_answer_that_is_not_the_markets_is_unrecognized(body: bytes) -> None:
     assert isinstance(error_of(Answer(400, body)), UnrecognizedResponse)
 
 
-def test_only_a_status_of_success_is_a_result() -> None:
+def test_only_a_2xx_status_is_a_result() -> None:
     assert [Answer(status, b"").good for status in (199, 200, 204, 299, 300, 302, 400)] == [
         False,
         True,
@@ -76,7 +76,7 @@ def test_only_a_status_of_success_is_a_result() -> None:
     ]
 
 
-def test_a_question_says_what_was_seen_and_a_change_who_makes_it_and_once() -> None:
+def test_headers_of_questions_and_of_changes() -> None:
     assert headers_of(LOOK, 0) == {}
     assert headers_of(LOOK, 7) == {"Callmarket-Min-Seq": "7"}
     assert headers_of(CHANGE, 7) == {
@@ -87,14 +87,14 @@ def test_a_question_says_what_was_seen_and_a_change_who_makes_it_and_once() -> N
     assert headers_of(replace(LOOK, account="a"), 0) == {"Callmarket-Account": "a"}
 
 
-def test_an_answer_says_up_to_where_it_tells() -> None:
+def test_an_answer_has_the_seq_of_its_header() -> None:
     assert answer_of(200, {"Callmarket-Seq": str(SEQ_MAX)}, b"x") == Answer(200, b"x", SEQ_MAX)
     for text in ("", "-1", "1.5", "seven", str(SEQ_MAX + 1)):
         assert answer_of(200, {"Callmarket-Seq": text}, b"") == Answer(200, b"", 0)
     assert answer_of(200, {}, b"") == Answer(200, b"", 0)
 
 
-def test_what_did_not_leave_this_machine_leaves_no_doubt() -> None:
+def test_a_request_that_was_not_sent_leaves_no_doubt() -> None:
     not_sent: list[type[httpx2.TransportError]] = [
         httpx2.ConnectError,
         httpx2.ConnectTimeout,
@@ -114,12 +114,12 @@ def test_what_did_not_leave_this_machine_leaves_no_doubt() -> None:
     assert fault_of(httpx2.ReadError("it broke")).words == "ReadError it broke"
 
 
-def test_a_host_that_is_not_there_is_waited_for_less_long_than_an_answer() -> None:
+def test_the_connect_timeout_is_shorter_than_that_of_an_answer() -> None:
     assert (timeouts(30.0).connect, timeouts(30.0).read) == (5.0, 30.0)
     assert (timeouts(2.0).connect, timeouts(2.0).read) == (2.0, 2.0)
 
 
-def test_the_key_goes_where_it_was_meant_to_go() -> None:
+def test_the_key_is_not_sent_to_redirects_or_proxies() -> None:
     """It follows no redirect; nor through a proxy of the environment, unless all that the proxy sees is sealed."""
     for urls, trusts in (
         ("https://a,https://b", True),
@@ -146,13 +146,13 @@ def test_the_key_goes_where_it_was_meant_to_go() -> None:
         ({"url": ",".join(["https://a"] * (PLACES_MAX + 1))}, "url"),
     ],
 )
-def test_wrong_settings_of_a_client_are_named(said: dict[str, Any], field: str) -> None:
+def test_an_invalid_setting_of_a_client_is_named(said: dict[str, Any], field: str) -> None:
     with pytest.raises(Invalid) as caught:
         settings_of(**{"url": "https://a", "key": KEY, "timeout_s": 1.0} | said)
     assert caught.value.field == field
 
 
-def test_settings_of_a_client_may_be_as_large_as_their_bounds() -> None:
+def test_settings_of_a_client_may_reach_their_bounds() -> None:
     urls = [f"https://a{number}" for number in range(PLACES_MAX)]
     settings = settings_of(" , ".join(urls), "!" * 100 + "~" * 100, 86_400.0)
     assert settings.endpoints.urls == tuple(urls)
@@ -162,7 +162,7 @@ def test_settings_of_a_client_may_be_as_large_as_their_bounds() -> None:
         check_command_id("c" * 124)
 
 
-def test_an_address_is_known_however_it_ends() -> None:
+def test_a_trailing_slash_of_an_address_does_not_matter() -> None:
     endpoints = Endpoints("https://a/,https://b/market", False)
     assert endpoints.urls == ("https://a", "https://b/market")
     assert [endpoints.index_of(url) for url in ("https://a", "https://a/", "https://b/market/", "https://b")] == [

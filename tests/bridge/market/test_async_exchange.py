@@ -90,7 +90,7 @@ async def test_async_methods_raise_the_errors_of_the_blocking_ones(market: Excha
 
 
 @awaited
-async def test_acknowledging_and_acting_are_taken_over(market: Exchange) -> None:
+async def test_acknowledging_and_acting_carry_over(market: Exchange) -> None:
     furnish(market, "a", "b")
     exchange = AsyncExchange(market.acting_as("b").acknowledging("applied"))
     with pytest.raises(Refused) as caught:
@@ -101,7 +101,7 @@ async def test_acknowledging_and_acting_are_taken_over(market: Exchange) -> None
 
 
 @awaited
-async def test_thousand_agents_at_once(market: Exchange) -> None:
+async def test_a_thousand_agents_wait_at_once(market: Exchange) -> None:
     """BID-2: all are answered, durably, each with a seq of its own; one loop waits for all of them together."""
     furnish(market, "a", tokens=1_000_000)
     exchange = AsyncExchange(market)

@@ -221,7 +221,7 @@ def test_invalid_request_is_not_recorded(market: Exchange) -> None:
     assert market.open_account("fine").seq == before + 1
 
 
-def test_no_text_that_is_let_in_can_harm_the_journal(market: Exchange) -> None:
+def test_no_accepted_text_can_harm_the_journal(market: Exchange) -> None:
     """Every character that a name or a memo may hold comes back from PostgreSQL as it went in (digest chain whole)."""
     name = "".join(map(chr, range(ord("!"), ord("~") + 1)))
     # What is named in URLs has no slash.
@@ -300,7 +300,7 @@ def test_clear_round_releases_all_losers(market: Exchange) -> None:
     market.read(State.check)
 
 
-def test_retried_call_releases_what_the_first_could_not(market: Exchange) -> None:
+def test_retried_call_releases_the_remaining_losers(market: Exchange) -> None:
     """IDM-1, BID-4: the caller died between the call and its sweeps; the retry is the same round, and ends them."""
     furnish(market, "a", tokens=10_000)
     all_placed(market.place_bids([place_bid.request("m", "a", f"t{number}", 10) for number in range(150)]))
@@ -433,7 +433,7 @@ BY_HAND = (
 )  # type: ignore[arg-type]
 
 
-def test_an_argument_that_is_no_request_is_refused_and_breaks_nothing(market: Exchange) -> None:
+def test_an_argument_that_is_not_a_request_is_refused_without_effect(market: Exchange) -> None:
     """Built by hand it may be anything: the engine, which would stop at it for good, never sees it."""
     furnish(market, "a")
     image = market.image()
@@ -448,7 +448,7 @@ def test_an_argument_that_is_no_request_is_refused_and_breaks_nothing(market: Ex
     assert market.submit_one(open_account.request("b")).seq == 4
 
 
-def test_an_argument_that_is_no_question_or_change_is_refused(market: Exchange) -> None:
+def test_an_argument_that_is_not_a_question_or_change_is_refused(market: Exchange) -> None:
     for wrong in (None, "wallet", wallet.plan, open_account.request("b"), lambda _: 5):
         with pytest.raises(Invalid, match="question: expected a question"):
             market.ask(wrong)  # type: ignore[arg-type]
@@ -471,7 +471,7 @@ def test_asyncio_refuses_the_same_requests(market: Exchange) -> None:
     asyncio.run(run())
 
 
-def test_threads_that_share_an_exchange_do_not_keep_each_other_from_its_tables(market: Exchange) -> None:
+def test_a_read_does_not_wait_for_rows_that_other_threads_see_meanwhile(market: Exchange) -> None:
     """What one is told while another asks is not what that one waits for."""
     furnish(market, "a")
     stop, failed = threading.Event(), []

@@ -16,7 +16,7 @@ CALLS = [
 ]
 
 
-def test_what_is_done_once_has_an_id_that_follows_from_it() -> None:
+def test_the_id_of_a_one_time_call_is_derived_from_its_arguments() -> None:
     for name, asked in CALLS:
         command_id = command_id_of(name, asked)
         assert command_id

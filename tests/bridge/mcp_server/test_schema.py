@@ -24,7 +24,7 @@ from callmarket.engine.reject import Reject
 from tests.support.tools_golden import PATH, tools_text
 
 
-def test_the_tools_are_what_they_were() -> None:
+def test_the_tools_equal_the_golden_file() -> None:
     assert tools_text() == PATH.read_text(encoding="utf-8")
 
 
@@ -41,7 +41,7 @@ def test_every_argument_is_described_and_bounded(tool: object) -> None:
         assert bounds & (set(kind) | {key for one in kind.get("anyOf", ()) for key in one}), name
 
 
-def test_words_name_only_tools_that_there_are() -> None:
+def test_texts_name_only_existing_tools() -> None:
     rules = Path("bridge/mcp_server/rules.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b[a-z]+_(?:bid|bids|awards|book)\b", " ".join([rules, INSTRUCTIONS, tools_text()])))
     assert named - {"replaces_bid", "winning_bid"} <= set(BY_NAME)
@@ -49,24 +49,24 @@ def test_words_name_only_tools_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("reason", list(Reject))
-def test_every_refusal_is_told_with_what_to_do(reason: Reject) -> None:
+def test_every_refusal_says_what_to_do(reason: Reject) -> None:
     words = render_error(Refused(Rejected(reason, "task_id", "t", 5), 17))
     assert words.startswith(f"{reason.value}: task_id 't' (against 5). ")
     assert words.endswith(".")
     assert "Idempotency-Key" not in words
 
 
-def test_other_errors_are_told_with_what_to_do() -> None:
+def test_other_errors_say_what_to_do() -> None:
     assert render_error(InDoubt("who knows", range(1), "k-1", lambda: None), "k-1").count("idempotency_key='k-1'") == 1  # type: ignore[arg-type,return-value]
     assert "Wait 0.2 s" in render_error(TooManyRequests("slow down", 0.2))
     assert "NOT_LEADER" in render_error(NotLeader("there", "http://other:1", 0.2))
     assert "UNAVAILABLE: away. " in render_error(Unavailable("away"))
-    assert "tell whoever runs you" in render_error(Forbidden("no")).lower()
+    assert "tell your operator" in render_error(Forbidden("no")).lower()
     assert "price" in render_error(Invalid("price", -1, "1 or more"))
     assert "hunter2" not in render_error(RuntimeError("password=hunter2"))
 
 
-def test_a_report_repeats_itself_and_a_bid_does_not() -> None:
+def test_the_ids_of_reports_repeat_and_those_of_bids_do_not() -> None:
     report = Settle(provider_id="p", slot_id="s", award_id=1, actual_cost_tokens=2, actual_impact=3)
     other = msgspec.structs.replace(report, actual_impact=4)
     assert command_id_of("settle", report) == command_id_of("settle", report) != command_id_of("settle", other)

@@ -134,7 +134,7 @@ async def test_a_bid_is_repeated_by_its_key_and_placed_anew_without(served: Serv
         first, _ = await use(client, "place_bid", **asked, idempotency_key="k-1")
         again, words = await use(client, "place_bid", **asked, idempotency_key="k-1")
         assert (first["bid_id"], again["stamp"]["repeated"]) == (again["bid_id"], True)
-        assert "placed before" in words
+        assert "earlier attempt" in words
         await asyncio.to_thread(served.admin.clear_round, m)
         new, _ = await use(client, "place_bid", **asked)
         assert (new["bid_id"] != first["bid_id"], new["stamp"]["repeated"]) == (True, False), "it lost: bid again"
@@ -163,7 +163,7 @@ async def test_errors_say_what_to_do(served: Served, tools_url: str) -> None:
 
 @WAYS
 @awaited
-async def test_a_key_does_what_it_may_and_no_more(way: str, served: Served, tools_url: str) -> None:
+async def test_a_key_is_limited_to_its_scopes(way: str, served: Served, tools_url: str) -> None:
     m, a, b = served.market("a", "b")
     async with (
         connected(way, served, tools_url, served.key()) as reader,
@@ -185,7 +185,7 @@ async def test_a_key_does_what_it_may_and_no_more(way: str, served: Served, tool
 
 
 @awaited
-async def test_only_a_provider_reports_impact_that_is_paid_for(served: Served, tools_url: str) -> None:
+async def test_only_a_provider_settles_where_impact_is_rewarded(served: Served, tools_url: str) -> None:
     m, a = served.market("a")
     await asyncio.to_thread(
         lambda: served.admin.open_market(
@@ -208,7 +208,7 @@ async def test_only_a_provider_reports_impact_that_is_paid_for(served: Served, t
 
 
 @awaited
-async def test_a_market_that_is_away_is_told_as_such(served: Served) -> None:
+async def test_an_unavailable_market_is_reported(served: Served) -> None:
     async with over_stdio("http://127.0.0.1:9", served.key()) as client:
         words = await fail(client, "markets")
         assert words.startswith("UNAVAILABLE")
@@ -233,7 +233,7 @@ async def test_a_bid_in_doubt_can_be_repeated(served: Served, tools_url: str) ->
 
 
 @awaited
-async def test_a_call_that_is_cancelled_lets_go_of_the_market(served: Served) -> None:
+async def test_a_cancelled_call_closes_its_request_to_the_market(served: Served) -> None:
     _, a = served.market("a")
     began, ended = asyncio.Event(), asyncio.Event()
     async with market_of(served.url, served.key(bid=[a]), a) as market:
@@ -256,7 +256,7 @@ async def test_a_call_that_is_cancelled_lets_go_of_the_market(served: Served) ->
 
 
 @awaited
-async def test_http_lets_in_only_who_brings_a_key_and_comes_from_here(served: Served, tools_url: str) -> None:
+async def test_http_accepts_only_local_requests_with_a_key(served: Served, tools_url: str) -> None:
     ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
     good = {"Authorization": f"Bearer {served.key()}", "Accept": "application/json, text/event-stream"}
     async with httpx2.AsyncClient(timeout=60) as http:
@@ -277,7 +277,7 @@ async def test_http_lets_in_only_who_brings_a_key_and_comes_from_here(served: Se
 
 
 @awaited
-async def test_http_answers_posts_alone_and_reads_each_name_once(served: Served, tools_url: str) -> None:
+async def test_http_accepts_only_post_and_no_duplicate_names(served: Served, tools_url: str) -> None:
     """No sessions: so there is no stream to open, to resume (Last-Event-ID) or to end. And an offer is passed over."""
     good = {"Authorization": f"Bearer {served.key()}", "Accept": "application/json, text/event-stream"}
     async with httpx2.AsyncClient(headers=good, timeout=60) as http:
@@ -302,7 +302,7 @@ async def test_http_answers_posts_alone_and_reads_each_name_once(served: Served,
 
 
 @awaited
-async def test_a_number_is_a_number(served: Served, tools_url: str) -> None:
+async def test_a_tool_refuses_values_of_the_wrong_type_or_range(served: Served, tools_url: str) -> None:
     m, a = served.market("a")
     async with over_http(tools_url, served.key(bid=[a])) as client:
         for odd in ("5", " 5", "1e3", "0x10", True, None, 5.0, 5.5, 1e3, [5], -1, 2**53):
@@ -319,7 +319,7 @@ async def test_a_number_is_a_number(served: Served, tools_url: str) -> None:
         assert (await use(client, "wallet"))[0]["held_tokens"] == 0
 
 
-def test_stdio_ends_when_nobody_reads_its_output(served: Served) -> None:
+def test_stdio_ends_when_its_reader_is_gone(served: Served) -> None:
     """Though its input stays open: a client that died may have left that to another process."""
     settings = environment(CALLMARKET_URL=served.url, CALLMARKET_KEY=served.key())
     command = [sys.executable, "-m", "callmarket", "mcp"]
@@ -373,7 +373,7 @@ async def test_clients_of_keys_are_bounded_and_never_closed_in_use(monkeypatch: 
 
 
 @awaited
-async def test_the_tools_end_in_order_while_a_call_waits(served: Served) -> None:
+async def test_the_tools_shut_down_cleanly_while_a_call_waits(served: Served) -> None:
     """The wait is cut short: nobody waits a minute for a server that was told to end."""
     _, a = served.market("a")
     process = start("mcp", "--http", "--port", "0", CALLMARKET_URL=served.url)
@@ -391,7 +391,7 @@ async def test_the_tools_end_in_order_while_a_call_waits(served: Served) -> None
 
 @pytest.mark.parametrize("way", ["http", "stdio"])
 @awaited
-async def test_a_wait_ends_with_its_key(served: Served, tools_url: str, way: str) -> None:
+async def test_a_wait_ends_when_its_key_is_revoked(served: Served, tools_url: str, way: str) -> None:
     """A call that waits for an award is told that its key was taken away, and so is every call after it."""
     _, a = served.market("a")
     key = served.key(bid=[a])
@@ -407,7 +407,7 @@ async def test_a_wait_ends_with_its_key(served: Served, tools_url: str, way: str
         assert (await fail(client, "wallet")).startswith("UNAUTHORIZED")
 
 
-def test_a_key_after_the_body_is_none(tools_url: str) -> None:
+def test_a_key_in_a_trailer_is_ignored(tools_url: str) -> None:
     """A trailer counts for nothing here either: a proxy that keeps rules about headers has not seen it."""
     asked = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'
     place = httpx2.URL(tools_url)
@@ -429,7 +429,7 @@ def test_a_key_after_the_body_is_none(tools_url: str) -> None:
         assert int(told.split()[1]) in statuses, (parts, told)
 
 
-def test_what_is_refused_is_logged_as_all_the_rest(tmp_path: Path) -> None:
+def test_refused_requests_are_logged_in_the_usual_format(tmp_path: Path) -> None:
     """In JSON where no person reads it, whatever stands in a stranger's header."""
     log = tmp_path / "log"
     with log.open("wb") as errors:

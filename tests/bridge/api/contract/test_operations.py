@@ -41,20 +41,20 @@ def test_every_command_of_the_engine_has_an_operation() -> None:
     assert set(get_args(commands.Command)) - made == NOT_ASKED_FOR - {BindHolds}
 
 
-def test_each_is_in_the_list_once() -> None:
+def test_each_operation_is_listed_once() -> None:
     assert len(BY_NAME) == len(OPERATIONS)
     places = [(one.method, re.sub(r"{\w+}", "{}", one.path)) for one in OPERATIONS]
     assert len(set(places)) == len(places)
 
 
 @each
-def test_every_way_to_a_market_has_it_by_the_one_declaration(operation: Operation[..., Any]) -> None:
+def test_every_kind_of_market_shares_the_one_declaration(operation: Operation[..., Any]) -> None:
     for way in (Exchange, AsyncExchange, Client, AsyncClient, Market, AsyncMarket):
         assert getattr(way, operation.name) is operation
 
 
 @each
-def test_who_acts_is_no_field_of_a_body(operation: Operation[..., Any]) -> None:
+def test_the_acting_account_is_not_a_field_of_a_body(operation: Operation[..., Any]) -> None:
     """The key says it, or a header."""
     for one in operation.fields:
         assert one.name != operation.payer
@@ -62,7 +62,7 @@ def test_who_acts_is_no_field_of_a_body(operation: Operation[..., Any]) -> None:
 
 
 @each
-def test_every_argument_has_a_bound_where_it_is_sent(operation: Operation[..., Any]) -> None:
+def test_every_argument_has_a_bound_on_the_wire(operation: Operation[..., Any]) -> None:
     for one in operation.parameters:
         if one.where in ("path", "query", "body"):
             text = str(msgspec.json.schema(one.kind))
@@ -70,14 +70,14 @@ def test_every_argument_has_a_bound_where_it_is_sent(operation: Operation[..., A
 
 
 @each
-def test_it_says_what_it_does_and_what_it_raises_in_plain_sentences(operation: Operation[..., Any]) -> None:
+def test_every_operation_is_documented_in_sentences(operation: Operation[..., Any]) -> None:
     assert operation.summary
     assert operation.doc.partition("\n")[0].strip()
     assert operation.__doc__ == operation.plan.__doc__
 
 
 @each
-def test_its_method_shows_its_signature(operation: Operation[..., Any]) -> None:
+def test_a_method_shows_the_signature_of_its_operation(operation: Operation[..., Any]) -> None:
     """For `help` and editors: the arguments of the declaration, and what comes back."""
 
     class Way(Market):
@@ -139,7 +139,7 @@ def test_where_each_argument_goes() -> None:
             msgspec.json.decode(wrong, type=made.body)
 
 
-def test_who_acts_may_stand_in_the_path() -> None:
+def test_the_acting_account_may_be_in_the_path() -> None:
     def do(thing_id: Annotated[str, Acting], other: Annotated[str, Acting] = "~") -> None:
         """Do it."""
 
@@ -171,8 +171,8 @@ def test_a_plan_is_checked_and_does_nothing() -> None:
         BY_NAME["mint"].plan("a", 0, "grant:x")
 
 
-def test_what_is_more_than_one_request_is_no_request() -> None:
-    with pytest.raises(AssertionError, match="clear_round is more"):
+def test_a_workflow_is_not_a_single_request() -> None:
+    with pytest.raises(AssertionError, match="clear_round is not a single request"):
         BY_NAME["clear_round"].request("m")
 
 
@@ -195,7 +195,7 @@ async def _as_async(perform: Any, step: Any) -> Any:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_an_error_is_thrown_in_at_its_step_by_both_ways_of_waiting(fails: bool) -> None:
+def test_run_and_run_async_throw_an_error_in_at_its_step(fails: bool) -> None:
     def perform(step: str) -> str:
         if fails and step == "two":
             raise Failed(step)

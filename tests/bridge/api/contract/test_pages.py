@@ -17,7 +17,7 @@ def made(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def test_what_was_given_is_read() -> None:
+def test_a_cursor_is_read_back() -> None:
     for number in (0, 1, 12_345, SEQ_MAX):
         assert number_after("bids", cursor("bids", number)) == number
     # Lengths of all remainders, and signs that base64 has two ways for.
@@ -33,7 +33,7 @@ def test_what_was_given_is_read() -> None:
     "wrong",
     ["", "=", "?", "x", "é", "a b", 5, b"YmlkczoxMg", made("bids"), made("bids:"), made(":5"), made("awards:5")],
 )
-def test_what_no_list_has_given_is_refused(kind: str, wrong: Any) -> None:
+def test_a_made_up_cursor_is_refused(kind: str, wrong: Any) -> None:
     with pytest.raises(Invalid, match="after: expected a cursor that the same list gave") as caught:
         READ[kind]("bids", wrong)
     assert (caught.value.field, caught.value.value) == ("after", wrong)
@@ -57,6 +57,6 @@ def test_what_no_list_has_given_is_refused(kind: str, wrong: Any) -> None:
         ("names", f"a {'x' * 129}"),
     ],
 )
-def test_a_key_of_another_kind_is_refused(kind: str, key: str) -> None:
+def test_a_cursor_whose_key_has_another_type_is_refused(kind: str, key: str) -> None:
     with pytest.raises(Invalid, match="after: expected a cursor"):
         READ[kind]("bids", made(f"bids:{key}"))

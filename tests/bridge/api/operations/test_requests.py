@@ -82,11 +82,11 @@ REQUESTS: list[tuple[Request, Request]] = [
 
 
 @pytest.mark.parametrize(("built", "expected"), REQUESTS)
-def test_verb_builds_its_request(built: Request, expected: Request) -> None:
+def test_operation_builds_its_request(built: Request, expected: Request) -> None:
     assert built == expected
 
 
-def test_every_command_has_a_verb() -> None:
+def test_every_command_is_built_by_an_operation() -> None:
     built = {type(built.command) for built, _ in REQUESTS}
     # What rows were lost is said on the command line, while nobody leads.
     assert built == set(commands.Command.__args__) - {commands.BeginHistory}
@@ -138,7 +138,7 @@ INVALID: list[tuple[str, Callable[[], Request], str]] = [
 
 
 @pytest.mark.parametrize(("field", "build", "expected"), INVALID)
-def test_request_that_makes_no_sense_names_its_field(field: str, build: Callable[[], Request], expected: str) -> None:
+def test_invalid_request_names_its_field(field: str, build: Callable[[], Request], expected: str) -> None:
     with pytest.raises(Invalid) as caught:
         build()
     assert caught.value.field == field
@@ -170,7 +170,7 @@ def test_hand_made_request_must_hold_a_command_and_a_whole_time(market: Exchange
     assert market.open_account("a").seq == 1
 
 
-def test_look_alike_of_text_never_gets_in(market: Exchange) -> None:
+def test_only_plain_str_is_accepted_as_text(market: Exchange) -> None:
     """BID-5: a UUID is journaled as its text; live it would be another task than that text, and recovery diverge."""
     market.open_account("a")
     market.mint("a", 100, "grant:x")
