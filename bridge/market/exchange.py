@@ -152,7 +152,7 @@ class Exchange(Market):
     def wait_until_leading(self, timeout_s: float | None = None) -> bool:
         """Wait until this process leads, up to `timeout_s` or forever, and return whether it does.
 
-        Raises `Unavailable` if it never will, because it cannot follow the journal.
+        Raises `Unavailable` if it never will, because it cannot follow the journal, or `AccessDenied`.
         """
         return self.node.wait_until_leading(timeout_s)
 

@@ -133,7 +133,10 @@ class Node:
         return NodeStatus(self.role, 0, seq, seq, 0, 0, 0.0, 0.0)
 
     def wait_until_leading(self, timeout_s: float | None) -> bool:
-        """Whether this process leads, at the latest when the time has passed. Raises `Unavailable` if it never will."""
+        """Whether this process leads, at the latest when the time has passed.
+
+        Raises `Unavailable` if it never will, or `AccessDenied` if its role lacks a right.
+        """
         self._process.check()
         self._decided.wait(timeout_s)
         if self._failure is not None:

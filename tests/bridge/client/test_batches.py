@@ -3,6 +3,7 @@
 Method: the plans of the client are driven by hand, as `blocking` and `awaited` drive them.
 """
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.operations.accounts import open_account
 from callmarket.bridge.api.operations.batch import BIDS_PER_BATCH_MAX
 from callmarket.bridge.api.operations.bids import place_bid
-from callmarket.bridge.client import InDoubt, each
+from callmarket.bridge.client import InDoubt, each, each_async
 from callmarket.bridge.client.batches import calls_of, place_bids
 from callmarket.bridge.client.call import Call, reader
 from callmarket.engine.commands import PlaceBid
@@ -93,6 +94,22 @@ def test_after_a_first_call_in_doubt_all_calls_are_retried() -> None:
     again = caught.value.again()
     assert next(again) is first
     assert again.send(1) is CALLS[1], "not only the first of them"
+
+
+@pytest.mark.parametrize("items_max", [0, -1, 1.5, True])
+def test_a_bound_that_is_no_positive_number_is_refused(items_max: int) -> None:
+    async def drain() -> None:
+        async for _ in each_async(never_asked, items_max=items_max):
+            pass
+
+    with pytest.raises(Invalid, match="items_max"):
+        next(each(never_asked, items_max=items_max))
+    with pytest.raises(Invalid, match="items_max"):
+        asyncio.run(drain())
+
+
+def never_asked() -> Any:
+    raise AssertionError("no page is to be asked for")
 
 
 @pytest.mark.parametrize(("items_max", "asked"), [(1, 1), (9, 1), (10, 1), (11, 2), (20, 2), (25, 3), (1_000, 3)])
