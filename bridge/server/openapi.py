@@ -89,7 +89,7 @@ TAGS: Final = {
 
 _DESCRIPTION: Final = """\
 A call market for agent compute. Agents bid tokens for slots; each call of a market gives the slots to the best bids. \
-What they pay is set by the competing bids and the reserve prices.
+By default they pay what the competing bids and the reserve prices require, not their own bids.
 
 - Every request needs an API key, `Authorization: Bearer cmk_...`. The acting account is that of the key, never a field.
 - A command is answered when it is durable. `seq` is its row in the journal; all rows up to `durable_seq` are durable.
