@@ -1,6 +1,6 @@
-"""The command about budgets for research: `budgets`.
+"""The command that shows resource budgets: `budgets`.
 
-Rule of this file: it only reads what is committed.
+Rule of this file: it reads only committed data.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def budgets(
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show which artifacts have most left to spend on research, and how that comes about."""
+    """Show the artifacts with the most budget left for research, and what each budget is made of."""
     check_names_given(artifact_type=artifact_type or None)
     check_limit(rows)
     config = config_of(url)

@@ -1,7 +1,7 @@
 """The command about time: `clock`.
 
-Rule of this file: it shows what the clocks say, and records what an operator says; who leads, or would, hears it and
-compares it with its own machine's clock. Nothing in the journal changes.
+Rule of this file: it shows the clocks, and records the time that an operator confirms. The leader and the standbys
+read that record and compare it with the clocks of their own machines. Nothing in the journal changes.
 """
 
 from datetime import datetime
@@ -23,15 +23,17 @@ from callmarket.bridge.timekeeping.opening import lead_of
 from callmarket.persistence.journal.lease import this_process
 from callmarket.persistence.leadership import market_time, register
 
-# Who says what time it is looks at a clock, and types: that takes so long at most.
+# The operator reads a clock and types the time, so it may be this far from the machine's clock.
 TYPED_US_MAX: Final = 90_000_000
 REASON_CHARACTERS_MAX: Final = 500
 
 
 class ClockView(Struct, frozen=True):
-    """What the clocks say at one moment, and the market's time; times to the second.
+    """The clocks at one moment, and the market's time. Times are to the second.
 
-    `market_ahead_s`: by how much the last row is ahead of the machine's clock and the market's lead together.
+    `database_ahead_s`: how far the database's clock is ahead of this machine's; negative if it is behind.
+    `market_leads_by_s`: the lead of the market's time that an operator has accepted.
+    `market_ahead_s`: how far the last row is ahead of this machine's clock plus that lead.
     """
 
     shard_id: int
@@ -46,25 +48,25 @@ class ClockView(Struct, frozen=True):
 
     @property
     def wrong(self) -> bool:
-        """Whether some process takes nothing because of its clock."""
+        """Whether the clock of the leader keeps it from taking commands, or that of a standby keeps it from leading."""
         return bool(self.leader_fault or self.standby_faults)
 
 
 def clock(
     accept: Annotated[
-        str, typer.Option("--accept", help="Say that this is the time, with its zone: 2026-11-30T12:00:00Z.")
+        str, typer.Option("--accept", help="Confirm that this is the time, with its zone: 2026-11-30T12:00:00Z.")
     ] = "",
-    reason: Annotated[str, typer.Option("--reason", help="Why, for those who come after you.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why it is accepted; recorded for later readers.")] = "",
     database_is_wrong: Annotated[
-        bool, typer.Option("--database-is-wrong", help="Say so although the database's clock says another time.")
+        bool, typer.Option("--database-is-wrong", help="Accept it although the database's clock shows another time.")
     ] = False,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show what the clocks say and what is wrong with them; or say what time it is, where they cannot.
+    """Show the clocks and what is wrong with them; or confirm the time where the clocks do not agree.
 
-    Where the market's time stands in the future, it goes on from there after that. Exit code 1 if a process takes
-    nothing because of its clock.
+    If the market's time is in the future, it continues from there once the time is accepted. Exit code 1 if the clock
+    of the leader keeps it from taking commands, or that of a standby keeps it from leading.
     """
     config = config_of(url)
     if not accept and (reason or database_is_wrong):
@@ -82,7 +84,7 @@ def clock(
 def _accept(
     connection: psycopg.Connection, shard_id: int, typed: str, reason: str, bound_us: int, *, database_is_wrong: bool
 ) -> None:
-    """Record the word. Raises `Invalid`, and nothing is recorded, unless the time is this machine's."""
+    """Record that the time was accepted. Raises `Invalid` and records nothing unless it is this machine's time."""
     try:
         said_us = at_us("accept", datetime.fromisoformat(typed))
     except ValueError:
@@ -95,7 +97,7 @@ def _accept(
         raise Invalid(
             "accept",
             typed,
-            f"the time of this machine's clock ({messages.shown(now_us)}): set it right, or say what it says",
+            f"the time of this machine's clock ({messages.shown(now_us)}): correct the clock, or give its time",
         )
     if abs(view.database_us - now_us) > bound_us and not database_is_wrong:
         raise Invalid(
@@ -131,7 +133,7 @@ def _look(connection: psycopg.Connection, shard_id: int, *, accepted: bool) -> C
 def _shown(row: ClockView) -> RenderableType:
     lines = [
         f"shard {row.shard_id}: this machine's clock says {row.machine_at}",
-        f"  the database's is {row.database_ahead_s + 0.0:+.1f} s from it",
+        f"  the database's clock differs by {row.database_ahead_s + 0.0:+.1f} s",
         f"  the last row was stamped at {row.last_row_at}" if row.last_row_at else "  there is no row yet",
     ]
     if row.market_leads_by_s:
@@ -139,10 +141,10 @@ def _shown(row: ClockView) -> RenderableType:
     if row.market_ahead_s:
         lines.append(f"  the market's time is ahead by {messages.long(int(row.market_ahead_s * 1_000_000))}")
     if row.leader_fault:
-        lines.append(f"  the leader takes nothing: {row.leader_fault}")
+        lines.append(f"  the leader takes no commands: {row.leader_fault}")
     lines += [f"  standby {address} would not lead: {fault}" for address, fault in row.standby_faults.items()]
     if row.accepted:
         lines.append(
-            "  accepted: who leads, or would, hears it within a second, and goes on if its clock says the same"
+            "  accepted: the leader and the standbys read it within a second, and go on if their clocks agree with it"
         )
     return Group(*(Text(line) for line in lines))

@@ -1,7 +1,8 @@
-"""The command `callmarket`: the demo, and questions to a market that is running or not.
+"""The command `callmarket`: the demo, and commands on a market, whether it is running or not.
 
-Rule of this file: arguments in, tables or JSON out. Reading commands use only what is committed, never take the place
-of the engine, and can be run beside it. Exit codes: 0 fine, 1 found wrong, 2 asked wrong, 3 not done.
+Rule of this file: arguments in, tables or JSON out. Commands that read use only committed data, never take the place
+of the engine, and can run beside it. Exit codes: 0 success; 1 something was not found, or a check failed; 2 invalid
+arguments; 3 it could not be done.
 """
 
 import os
@@ -92,7 +93,7 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Run the command line; errors of the market are one line on stderr and an exit code."""
+    """Run the command line. An error of the market becomes one line on stderr and an exit code."""
     open_what_is_closed()
     try:
         with printing_anything(), forgetting_what_nobody_reads():
@@ -108,7 +109,7 @@ def main() -> None:
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
-    """Bytes that are no text cannot be looked for in the tables. Raises `Invalid`."""
+    """Refuse arguments that are not text, which no table can be searched for. Raises `Invalid`."""
     for argument in arguments:
         try:
             argument.encode()
@@ -117,13 +118,13 @@ def _check_arguments(arguments: Sequence[str]) -> None:
 
 
 def _run() -> None:
-    """Understand the command line and do it. What is not understood is told by typer, or, to a program, as JSON."""
+    """Parse the command line and run it. Typer prints parse errors, unless JSON is asked for."""
     if not json_is_asked_for(sys.argv[1:]):
         app()
     try:
         code = app(standalone_mode=False)
     except Exception as error:
-        # Typer has no public name for what its parser raises.
+        # Typer has no public name for the errors of its parser.
         if not hasattr(error, "format_message"):
             raise
         fail(error.format_message(), EXIT_USAGE)
@@ -138,22 +139,24 @@ def settings_file(
 ) -> None:
     """A call market for agent compute: agents bid tokens for slots, and the best bids win."""
     if config is not None:
-        # Where the processes that this one starts look too.
+        # Processes that this one starts read it there too.
         os.environ[FILE_VARIABLE] = str(config.absolute())
 
 
 @app.command(epilog="Example: callmarket demo --seed 7 --report report.html")
 def demo(
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = SEED,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = SEED,
     minutes: Annotated[int, typer.Option(min=1, max=MINUTES_MAX, help="Minutes of the trace to use.")] = MINUTES_MAX,
-    slots: Annotated[int | None, typer.Option(min=1, help="Slots to share. Default: what makes the load 1.6.")] = None,
-    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("callmarket-demo.html"),
-    no_kill: Annotated[bool, typer.Option("--no-kill", help="Leave the engine alive throughout.")] = False,
+    slots: Annotated[
+        int | None, typer.Option(min=1, help="Slots to share. Default: as many as make the load 1.6.")
+    ] = None,
+    report: Annotated[Path, typer.Option(help="Where to write the HTML report.")] = Path("callmarket-demo.html"),
+    no_kill: Annotated[bool, typer.Option("--no-kill", help="Do not kill the engine.")] = False,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
     """Run the market on a real trace, kill its engine in the middle, recover, and compare it with other policies."""
-    # Only here: numpy takes a tenth of a second that no other command should pay.
+    # Imported here: numpy takes a tenth of a second to import, which no other command should pay.
     from callmarket.bridge.studies.demo.run import run_demo  # noqa: PLC0415
 
     config = config_of(url)
@@ -166,7 +169,7 @@ def demo(
         home=config.home_path,
         url=config.database_url or None,
     )
-    # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
+    # With --json the tables go to stderr, so that stdout has only the result.
     result = run_demo(options, console(to_stderr=as_json))
     if as_json:
         print_json(result)
@@ -176,7 +179,7 @@ def demo(
 
 @app.command(epilog="Example: callmarket book scidex-agent --rows 20")
 def book(
-    market: Annotated[str, typer.Argument(help="The market; may be left out if there is only one.")] = "",
+    market: Annotated[str, typer.Argument(help="The market. Optional if there is only one.")] = "",
     rows: RowsMax = 20,
     as_of_seq: AsOfSeq = None,
     archive: ArchiveFolder = None,
@@ -196,7 +199,7 @@ def book(
 
 @app.command(epilog="Example: callmarket wallet quest-alpha")
 def wallet(
-    account: Annotated[str, typer.Argument(help="The account; left out, the richest are listed.")] = "",
+    account: Annotated[str, typer.Argument(help="The account. Default: list the richest.")] = "",
     rows: RowsMax = 20,
     as_of_seq: AsOfSeq = None,
     archive: ArchiveFolder = None,
@@ -221,14 +224,14 @@ def wallet(
 
 @app.command(epilog="Example: callmarket rounds scidex-agent --rows 50")
 def rounds(
-    market: Annotated[str, typer.Argument(help="The market; left out, all of them.")] = "",
+    market: Annotated[str, typer.Argument(help="The market. Default: all markets.")] = "",
     rows: RowsMax = 20,
     as_of_seq: AsOfSeq = None,
     archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show the latest rounds: supply, demand, awards and price."""
+    """Show the latest rounds with supply, demand, awards and price."""
     if as_of_seq is not None:
         rounds_then(config_of(url), archive, market, rows, as_of_seq, as_json=as_json)
         return
@@ -244,7 +247,7 @@ def why(
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say why a bid won or lost."""
+    """Show the status of a bid and why it won or lost."""
     with connected(url) as (connection, shard_id):
         found = queries.outcome(connection, shard_id, BidId(bid))
     if found is None:
@@ -254,7 +257,7 @@ def why(
 
 @app.command(epilog="Example: callmarket verify --json")
 def verify(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
-    """Prove the history: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it is wrong."""
+    """Verify the journal: digest chain, gaps, re-execution, SQL tables against the state. Exit code 1 if it fails."""
     config = config_of(url)
     with market_database(config) as resolved:
         report = verify_journal(resolved, config.shard_id, archive)
@@ -268,21 +271,23 @@ def verify(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False
 def snapshot(
     every: Annotated[
         float | None,
-        typer.Option("--every", min=0.1, max=86_400, help="Go on till SIGTERM, one each so many seconds."),
+        typer.Option(
+            "--every", min=0.1, max=86_400, help="Run until SIGTERM and take one at this interval, in seconds."
+        ),
     ] = None,
     attached: Annotated[
-        bool, typer.Option("--attached", help="End when standard input ends: whoever started this is gone.")
+        bool, typer.Option("--attached", help="End when standard input ends, as when the parent process ends.")
     ] = False,
     archive: ArchiveFolder = None,
     shard: Annotated[
-        int | None, typer.Option("--shard", min=0, max=2**31 - 1, help="Of which shard. Default: CALLMARKET_SHARD_ID.")
+        int | None, typer.Option("--shard", min=0, max=2**31 - 1, help="The shard. Default: CALLMARKET_SHARD_ID.")
     ] = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Keep the state, so that recovery need not begin at the first row. An engine may run beside it, and never waits.
+    """Take a snapshot, so that recovery need not begin at the first row. An engine may run and never waits for it.
 
-    It recovers as the engine would, read-only, writes the state, reads it back and compares.
+    It recovers as the engine would, read-only, then writes the state, reads it back and compares.
     """
     config = with_changes(config_of(url), {} if shard is None else {"shard_id": shard})
 
@@ -296,7 +301,7 @@ def snapshot(
     if every is None:
         show_taken(take_one(config, archive))
     else:
-        # Only here: it takes a tenth of a second that no other command should pay.
+        # Imported here: it takes a tenth of a second to import, which no other command should pay.
         from callmarket.bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
 
         configure_logs(config)
@@ -305,20 +310,22 @@ def snapshot(
 
 @app.command(epilog="Example: callmarket snapshots --json")
 def snapshots(url: Url = "", as_json: AsJson = False) -> None:
-    """List the snapshots: how far behind the journal, how old, how large, and, as each is read, whether it is good."""
+    """List the snapshots: rows behind the journal, age and size. Each is read to check that it is good."""
     rows = listed(config_of(url))
     show({"snapshots": rows}, as_json, lambda: tables.snapshots(rows, datetime_of(system_clock())))
 
 
 @app.command(epilog="Example: callmarket recover --dry-run")
 def recover(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Required: to open an exchange is to recover.")] = False,
-    whole: Annotated[bool, typer.Option("--whole", help="Use no snapshot: from the first row.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Required: an exchange recovers by itself when it is opened.")
+    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Use no snapshot; begin at the first row.")] = False,
     archive: ArchiveFolder = None,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Do all of a recovery, read-only and beside the engine if it runs, and report. Exit code 1 if it fails."""
+    """Rehearse a whole recovery, read-only, and report. An engine may run. Exit code 1 if it fails."""
     if not dry_run:
         raise Invalid("recover", "", "--dry-run: an exchange recovers by itself when it is opened")
     found = rehearsed(config_of(url), archive, whole=whole)
@@ -327,7 +334,7 @@ def recover(
 
 @app.command(epilog="Example: callmarket status --json")
 def status(url: Url = "", as_json: AsJson = False) -> None:
-    """Show who leads and who stands by, and when recovery was last proved. Exit code 1 if nobody leads."""
+    """Show the leader, the standbys, and when recovery was last proved. Exit code 1 if there is no live leader."""
     with connected(url, asks_tables=False) as (connection, shard_id):
         found = shard_status(connection, shard_id)
     show(found, as_json, lambda: tables.status(found))
@@ -337,11 +344,13 @@ def status(url: Url = "", as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: callmarket handover --wait 30")
 def handover(
-    wait: Annotated[float, typer.Option("--wait", min=0.1, max=3_600, help="Seconds to wait for it.")] = 60.0,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.1, max=3_600, help="How many seconds to wait for the new leader.")
+    ] = 60.0,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Let a standby lead, and end the leader: it drains, commits and lets go. Exit code 3 if nobody stands by."""
+    """Hand over to a standby: the leader drains, commits, releases its lease, ends. Exit code 3 without a standby."""
     with connected(url, writes=True, asks_tables=False) as (connection, shard_id):
         done = hand_over(connection, shard_id, wait)
     show(done, as_json, lambda: tables.handover(done))
@@ -349,7 +358,7 @@ def handover(
 
 @app.command(epilog="Example: callmarket migrate --url postgresql://localhost/market")
 def migrate(url: Url = "", as_json: AsJson = False) -> None:
-    """Create or bring up to date the tables. Does nothing if they are."""
+    """Create the tables or bring them up to date. Idempotent."""
     with database_url(config_of(url)) as resolved, connect(resolved, CLI_NAME) as connection:
         names = pending(connection)
         ensure_schema(connection)

@@ -1,6 +1,7 @@
-"""The command about when markets are called: `cycle`.
+"""The command that sets when markets are called: `cycle`.
 
-Rule of this file: it reads and writes the setting; whoever leads reads it within a second. It calls nothing itself.
+Rule of this file: it reads and writes the setting, and calls no market itself. The leader reads the setting within a
+second.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from callmarket.persistence.stores.market_cycles import Cycle, CycleRow, Mode, r
 
 
 class CycleView(Struct, frozen=True):
-    """When a market is called, for people and programs."""
+    """When a market is called. `period_s` is None unless `mode` is `every`."""
 
     market_id: str
     mode: Mode
@@ -31,14 +32,14 @@ class CycleView(Struct, frozen=True):
 
 
 def cycle(
-    market: Annotated[str, typer.Argument(help="The market; left out, all of them are shown.")] = "",
+    market: Annotated[str, typer.Argument(help="The market. Default: show all markets.")] = "",
     every: Annotated[str, typer.Option("--every", help="Call it at each multiple of this: 500ms, 60s, 5m, 1h.")] = "",
     on_offer: Annotated[bool, typer.Option("--on-offer", help="Call it at once when a slot is offered.")] = False,
-    asked: Annotated[bool, typer.Option("--asked", help="Call it only when somebody asks.")] = False,
+    asked: Annotated[bool, typer.Option("--asked", help="Call it only on request.")] = False,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show or set when a market is called by the process that serves it. What is set holds within a second."""
+    """Show or set when the process that serves a market calls it. A new setting takes effect within a second."""
     wanted = _wanted(every, on_offer=on_offer, asked=asked)
     if wanted is not None and not market:
         raise Invalid("market", "", "the market to set this for")
@@ -53,7 +54,7 @@ def cycle(
 
 
 def _wanted(every: str, *, on_offer: bool, asked: bool) -> Cycle | None:
-    """What the options ask for; None for nothing. Raises `Invalid`."""
+    """The setting that the options ask for; None if they ask for none. Raises `Invalid` if they ask for several."""
     if bool(every) + on_offer + asked > 1:
         raise Invalid("cycle", "several", "one of --every, --on-offer and --asked")
     if every:

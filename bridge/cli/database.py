@@ -1,7 +1,7 @@
-"""The database of the command line: which one, and whether a market is in it.
+"""Connections of the command line to its database, which must have a market.
 
-Rule of this file: it opens. A command that only reads says so to PostgreSQL, so that a replica or a role without more
-rights is enough for it.
+Rule of this file: a command that only reads opens a read-only connection, so that a replica or a role that may only
+read is enough for it.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,16 @@ from callmarket.persistence.snapshots.store import SnapshotStore
 
 NO_MARKET: Final = "this database has no market yet: run `callmarket migrate`, or open an exchange on it"
 CLI_NAME: Final = "callmarket cli"
-# They follow within milliseconds, where somebody leads.
+# While there is a leader, the tables follow the journal within milliseconds.
 _TABLES_S_MAX: Final = 2.0
 
 
 @contextmanager
 def connected(url: str, *, writes: bool = False, asks_tables: bool = True) -> Iterator[tuple[psycopg.Connection, int]]:
-    """A connection to the market's database, for reading alone unless the command writes; and the shard.
+    """A connection to the market's database, and the shard. The connection is read-only unless `writes`.
 
-    Where the tables are asked, they are waited for, and where they do not follow that is said on stderr.
+    With `asks_tables` it first waits, for up to 2 s, until the tables have what is durable by now, and prints a line
+    on stderr if they do not. Raises `Unavailable` if the database has no market or an earlier schema.
     """
     config = config_of(url)
     with database_url(config) as resolved, connect(resolved, CLI_NAME, read_only=not writes) as connection:
@@ -46,9 +47,9 @@ def connected(url: str, *, writes: bool = False, asks_tables: bool = True) -> It
 def reading(
     config: Config, archive: Path | None = None, *, writes: bool = False
 ) -> Iterator[tuple[str, Journal, SnapshotStore]]:
-    """The database, its journal as a reader, with the rows of an archive if its folder is named, and the snapshots.
+    """The URL of the database, a reader of its journal, with the rows of `archive` if it is given, and its snapshots.
 
-    `writes` says that the command will write by other ways. Raises `Unavailable` if there is no market.
+    `writes`: the command will write through connections of its own. Raises `Unavailable` if there is no market.
     """
     with (
         market_database(config, writes=writes) as url,
@@ -60,9 +61,9 @@ def reading(
 
 @contextmanager
 def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
-    """The database, which must have a market. Raises `Unavailable`.
+    """The URL of the database. Raises `Unavailable` if it has no market.
 
-    A role without rights is told here what the whole command needs, so this connection is of its kind.
+    The check uses the kind of connection that the command needs, so that a role without the rights is refused here.
     """
     with database_url(config) as url:
         with connect(url, CLI_NAME, read_only=not writes) as connection:
@@ -71,11 +72,11 @@ def market_database(config: Config, *, writes: bool = False) -> Iterator[str]:
 
 
 def wait_for_tables(connection: psycopg.Connection, shard_id: int) -> None:
-    """Let the tables come along what is durable by now; where they do not, say so on stderr."""
+    """Wait, for up to 2 s, until the tables have what is durable by now; if they do not, print a line on stderr."""
     last_seq = postgres.read_position(connection, shard_id).last_seq
     mark = postgres.wait_for_tables(connection, shard_id, last_seq, _TABLES_S_MAX)
     if mark < last_seq:
-        words = f"the SQL tables stand at row {mark} of {last_seq}: who leads the market brings them along"
+        words = f"the SQL tables stand at row {mark} of {last_seq}: the leader of the market brings them along"
         console(to_stderr=True).print(words, soft_wrap=True)
 
 

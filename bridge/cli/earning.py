@@ -1,6 +1,6 @@
-"""The command about earning: what an account earned, and what work pays.
+"""The command that shows earnings, and the rates of work: `earnings`.
 
-Rule of this file: it reads, from the tables and from the settings, and pays nobody.
+Rule of this file: it reads the tables and the settings, and moves no tokens.
 """
 
 from typing import Annotated
@@ -18,12 +18,12 @@ from callmarket.persistence.queries import Paging
 
 
 def earnings(
-    account: Annotated[str, typer.Argument(help="The account; left out, what each kind of work pays.")] = "",
+    account: Annotated[str, typer.Argument(help="The account. Default: show what each kind of work pays.")] = "",
     rows: RowsMax = 20,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show what an account earned, by reason and period; or the table of what work pays (`earnings_file`)."""
+    """Show what an account earned, by reason and period; or the rates of each kind of work (`earnings_file`)."""
     if not account:
         rates = configured_rates(config_of(url))
         show(rates, as_json, lambda: tables.rates(rates))

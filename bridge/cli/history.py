@@ -1,6 +1,6 @@
 """The commands about the past: `--as-of-seq` of `book`, `wallet` and `rounds`, `rebuild-projections`, and `prune`.
 
-Rule of this file: the past is shown in the shapes of today: what a state knows, as the live market tells it.
+Rule of this file: the past has the same shapes as the present. A past state is read by the queries of the live market.
 """
 
 from collections.abc import Iterator
@@ -31,23 +31,25 @@ from callmarket.persistence.time_travel import rounds_at, statement_at
 
 AsOfSeq = Annotated[
     int | None,
-    typer.Option("--as-of-seq", max=SEQ_MAX, help="As it was after this row of the journal, by executing it again."),
+    typer.Option("--as-of-seq", max=SEQ_MAX, help="Show the state after this row of the journal, by re-execution."),
 ]
 
 
 ArchiveFolder = Annotated[
     Path | None,
-    typer.Option("--archive", file_okay=False, help="The folder of rows that have left the journal (prune)."),
+    typer.Option("--archive", file_okay=False, help="The folder of rows that `prune` moved out of the journal."),
 ]
 
 
 def prune(
     archive: Annotated[
-        Path, typer.Option("--archive", file_okay=False, help="The folder that the rows go to. Keep it, and copies.")
+        Path, typer.Option("--archive", file_okay=False, help="The folder to move the rows to. Keep it, and copies.")
     ],
-    keep_rows: Annotated[int, typer.Option("--keep-rows", min=0, max=SEQ_MAX, help="Let so many rows stay.")] = 0,
+    keep_rows: Annotated[
+        int, typer.Option("--keep-rows", min=0, max=SEQ_MAX, help="Keep at least this many rows in the database.")
+    ] = 0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Prove and say what would be moved; move nothing.")
+        bool, typer.Option("--dry-run", help="Check, and show what would be moved; move nothing.")
     ] = False,
     url: Url = "",
     as_json: AsJson = False,
@@ -55,19 +57,19 @@ def prune(
     """Move old rows of the journal out of the database into files: those before the oldest snapshot that is good.
 
     First the snapshot is proved: the rows before it lead to it, and it leads to the journal's end. Each file is on the
-    disk, read back and compared before its rows are deleted. An engine may run. Later `verify`, `rebuild-projections`
-    and whatever looks back beyond these rows need the folder: --archive. Let a day of rows stay: what was done is told
-    again from them to whoever asks again (without them he hears which row it was).
+    disk, read back and compared before its rows are deleted. An engine may run. From then on `verify`,
+    `rebuild-projections` and commands that look back beyond these rows need the folder: --archive. Keep a day of rows:
+    the reply to a retry is read from them. Without them the client learns only which row it was.
     """
     config = config_of(url)
-    # With --json stdout is the result alone.
+    # With --json stdout has only the result.
     told = console(to_stderr=as_json)
 
     def show_file(one: Archive) -> None:
         told.print(tables.archived(one), soft_wrap=True)
 
     with reading(config, archive, writes=True) as (resolved, journal, store):
-        # Rows that the tables do not have yet stay.
+        # Rows that the tables do not have yet are not moved.
         with connect(resolved, CLI_NAME, read_only=True) as connection:
             wait_for_tables(connection, config.shard_id)
         todo = plan(journal, store, config.shard_id, keep_rows)
@@ -80,7 +82,7 @@ def prune(
 
 
 def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
-    """What was planned and done, for programs."""
+    """What was planned and done, as JSON."""
     todo = pruned.plan
     return {
         "shard_id": todo.shard_id,
@@ -105,10 +107,10 @@ def _told(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
 
 
 def rebuild_projections(archive: ArchiveFolder = None, url: Url = "", as_json: AsJson = False) -> None:
-    """Delete the rows of the SQL tables and make them again from the journal: all of them, or nothing is changed.
+    """Delete the rows of the SQL tables and rebuild them from the journal, in one transaction.
 
-    For tables that somebody has changed, also while an engine writes: the tables then follow from there. Then run
-    `callmarket verify`.
+    For tables that were changed by hand. An engine may write meanwhile; the tables then follow the journal from there.
+    Run `callmarket verify` afterwards.
     """
     config = config_of(url)
     with reading(config, archive, writes=True) as (resolved, journal, _):
@@ -128,7 +130,7 @@ def book_then(config: Config, archive: Path | None, market: str, rows: int, as_o
 def wallet_then(
     config: Config, archive: Path | None, account: str, rows: int, as_of_seq: int, *, as_json: bool
 ) -> None:
-    """Show a wallet of the past with the movements before it, or the wallets that were the richest."""
+    """Show a wallet of the past with its movements up to then, or the wallets that were the richest."""
     with _past(config, archive, as_of_seq) as (connection, shard_id, state):
         accounts = state.ledger.accounts
         if not account:
@@ -166,12 +168,12 @@ def _past(config: Config, archive: Path | None, as_of_seq: int) -> Iterator[tupl
 
 
 def _then(state: State) -> dict[str, object]:
-    """What every answer about the past begins with."""
+    """The fields that every answer about the past begins with."""
     return {"as_of_seq": state.seq, "at": datetime_of(state.at_us)}
 
 
 def _one_market(state: State, market: str) -> Market:
-    """The market of this name, or the only one where none is named."""
+    """The market of this name, or the only market if none is named."""
     return state.markets[one_market(market, sorted(state.markets), f" as of row {state.seq}")]
 
 
@@ -180,5 +182,5 @@ def _wallet(state: State, account_id: str) -> Wallet:
 
 
 def _moment(state: State) -> Moment:
-    """The state of then, when all that it saw was durable."""
+    """A past state as a query needs it: all of it is durable."""
     return Moment(state, state.seq, state.at_us)

@@ -1,7 +1,7 @@
 """The commands about API keys: `keys create`, `keys list`, `keys revoke`.
 
-Rule of this file: they work on the database itself, beside the servers or without any; who can reach it is its admin. A
-key is printed once, to stdout; servers that run hear of what is done here within a second.
+Rule of this file: the commands work on the database itself, with or without servers running. Write access to the
+database is the only authorization. A key is printed once, to stdout. Running servers notice a change within a second.
 """
 
 import re
@@ -28,35 +28,33 @@ keys = typer.Typer(
 )
 
 _UNITS_US: Final = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-# More than a person wants to see of those that are meant; the others are not needed to know that it was not one.
+# Keys that are listed when several match; the others are not needed to see that it was not one.
 _SHOWN_MAX: Final = 10
-# A name may stand on many keys that were revoked, and one that was not is wanted.
+# Many revoked keys may have the same name, and the one that still works is wanted.
 _MATCHES_MAX: Final = 1_000
 _DURATION: Final = re.compile(r"([0-9]{1,6})([mhd])")
 
 
 @keys.command(epilog="Example: callmarket keys create --name lab --bid alpha --bid beta --expires 30d")
 def create(
-    name: Annotated[str, typer.Option("--name", help="What you call it.")],
+    name: Annotated[str, typer.Option("--name", help="A name for it.")],
     bid: Annotated[
-        list[str] | None, typer.Option("--bid", help="It may bid for this account; * is any. Repeat.")
+        list[str] | None, typer.Option("--bid", help="It may bid for this account; * means any. Repeatable.")
     ] = None,
     offer: Annotated[
-        list[str] | None, typer.Option("--offer", help="It may offer slots of this account; * is any. Repeat.")
+        list[str] | None, typer.Option("--offer", help="It may offer slots of this account; * means any. Repeatable.")
     ] = None,
     operate: Annotated[
-        bool, typer.Option("--operate", help="It may run the market: open, call, settle, void.")
+        bool, typer.Option("--operate", help="It may operate markets: open, call, settle, void.")
     ] = False,
     admin: Annotated[bool, typer.Option("--admin", help="It may do everything, and make keys.")] = False,
-    expires: Annotated[str, typer.Option("--expires", help="After 90m, 12h or 30d it works no longer.")] = "",
+    expires: Annotated[str, typer.Option("--expires", help="It expires after this: 90m, 12h or 30d.")] = "",
     rate: Annotated[int, typer.Option("--rate", help="Requests and bids a second.")] = 1_000,
-    burst: Annotated[
-        int, typer.Option("--burst", help="Requests at once, and the bids of a batch, which are 1,000 at most.")
-    ] = 2_000,
+    burst: Annotated[int, typer.Option("--burst", help="Requests at once, and bids of a batch (up to 1,000).")] = 2_000,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it, this once. It may read everything, and what is named here."""
+    """Create a key and print it, only this once. It may read everything, and do what the options name."""
     now_us = system_clock()
     fields: dict[str, object] = {
         "name": name,
@@ -80,7 +78,7 @@ def create(
 
 @keys.command("list", epilog="Example: callmarket keys list --json")
 def list_keys(rows: RowsMax = 100, url: Url = "", as_json: AsJson = False) -> None:
-    """List the keys, newest first, and what they may do; not the keys themselves, which are nowhere."""
+    """List the keys, newest first, and what they may do. The keys themselves are stored nowhere."""
     with connected(url, asks_tables=False) as (connection, shard_id):
         found = _views(api_keys.latest(connection, shard_id, rows))
     show({"keys": found}, as_json, lambda: tables.keys(found))
@@ -95,7 +93,7 @@ def revoke(
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Take a key away for good. Servers refuse it within a second. Again: nothing changes."""
+    """Revoke a key for good. Servers refuse it within a second. Idempotent."""
     with connected(url, writes=True, asks_tables=False) as (connection, shard_id):
         key_id = _the_one(key, api_keys.matching(connection, shard_id, key, _MATCHES_MAX))
         row = api_keys.revoke(connection, shard_id, key_id)
@@ -105,22 +103,22 @@ def revoke(
 
 
 def _the_one(text: str, matches: list[api_keys.KeyRow]) -> str:
-    """The id of the key that is meant: of those that still work, or, where none does, of those that did.
+    """The id of the only key that matches: among those that were not revoked or, if there are none, among the revoked.
 
-    What was typed may be a whole key or a part of its secret, so it is shown only where it is found.
+    The text may be a whole key or part of its secret, so an error repeats it only if it matches a key.
     """
     if any(row.key_id == text for row in matches):
         return text
     meant = [row for row in matches if row.revoked_at is None] or matches
     if not meant:
         fail(
-            "no key of this id or name, nor one whose id begins so (four characters or more): see `keys list`",
+            "no key has this id or name, or an id that begins with it (four characters or more): see `keys list`",
             EXIT_WRONG,
         )
     if len(meant) > 1:
         listed = ", ".join(f"{row.key_id} ({row.name})" for row in meant[:_SHOWN_MAX])
         more = ", ..." if len(meant) > _SHOWN_MAX else ""
-        raise Invalid("key", text, f"one key, by its id, and it fits {listed}{more}")
+        raise Invalid("key", text, f"the id of one key; this matches {listed}{more}")
     return meant[0].key_id
 
 

@@ -1,7 +1,7 @@
-"""The commands about who leads: `status`, `handover`.
+"""The commands about leadership: `status`, `handover`.
 
-Rule of this file: it reads the register of leaders, and asks in it for a handover; what is done about that is the
-leader's. `cli` gives the commands their arguments and prints what they return.
+Rule of this file: it reads the register of leaders and requests a handover in it; the leader carries that out.
+`commands` gives these functions their arguments and prints what they return.
 """
 
 import time
@@ -21,9 +21,9 @@ _POLL_S: Final = 0.05
 
 
 class LeaderView(Struct, frozen=True):
-    """Who leads, and whether it seems to be well: `alive`, `released`, `expired` or `disconnected`.
+    """The leader of a shard. `sign` is `alive`, `released`, `expired` or `disconnected`.
 
-    `clock_fault`: why it takes nothing, where its machine's clock is not believed.
+    `clock_fault`: why it takes no commands, if the clock of its machine is not trusted; else empty.
     """
 
     address: str
@@ -35,7 +35,7 @@ class LeaderView(Struct, frozen=True):
 
 
 class StandbyView(Struct, frozen=True):
-    """Who stands by. `loss`: why it does not lead, where the journal lacks what was acknowledged."""
+    """A standby. `clock_fault` and `loss` say why it would not lead: an untrusted clock, or lost acknowledged rows."""
 
     address: str
     applied_seq: int
@@ -69,12 +69,12 @@ class Status(Struct, frozen=True):
 
     @property
     def led(self) -> bool:
-        """Whether somebody leads who seems to be well."""
+        """Whether there is a leader that seems to be alive."""
         return self.leader is not None and self.leader.sign == "alive"
 
 
 class Handover(Struct, frozen=True):
-    """Who led, who leads now, and how long it took from the asking."""
+    """The addresses of the leaders before and after, and how long the handover took from the request."""
 
     shard_id: int
     before: str
@@ -84,7 +84,7 @@ class Handover(Struct, frozen=True):
 
 
 def status(connection: psycopg.Connection, shard_id: int) -> Status:
-    """Who leads a shard, who stands by, and when recovery was last proved."""
+    """The leader and the standbys of a shard, and when recovery was last proved."""
     position = read_position(connection, shard_id)
     leader = register.look(connection, shard_id)
     proof = register.last_proof(connection, shard_id)
@@ -111,14 +111,15 @@ def status(connection: psycopg.Connection, shard_id: int) -> Status:
 def hand_over(connection: psycopg.Connection, shard_id: int, timeout_s: float) -> Handover:
     """Ask the leader to drain and let a standby lead, and wait until one does.
 
-    Raises `Unavailable` if nobody leads, nobody stands by, or nobody leads within the time: then the request stands.
+    Raises `Unavailable` if there is no leader or no standby, or no new leader within `timeout_s`. In the last case the
+    request stays in force.
     """
     began_s = time.monotonic()
     before = register.look(connection, shard_id)
     if before is None or before.sign != "alive":
-        raise Unavailable(f"nobody leads shard {shard_id}: there is nothing to hand over")
+        raise Unavailable(f"shard {shard_id} has no leader: there is nothing to hand over")
     if not register.request_handover(connection, shard_id):
-        raise Unavailable(f"nobody stands by for shard {shard_id}: start a standby first, else nobody would lead")
+        raise Unavailable(f"shard {shard_id} has no standby: start one first, else there would be no leader")
     while time.monotonic() - began_s < timeout_s:
         after = register.look(connection, shard_id)
         if after is not None and after.epoch > before.epoch and after.sign == "alive":

@@ -1,7 +1,7 @@
 """The commands about rows that were acknowledged and are lost: `accept-loss`, `replay-lost`.
 
-Rule of this file: it looks before it changes, and what it changes has been named: the first row that is lost, or the
-file of those that somebody still had.
+Rule of this file: it checks before it changes anything, and the operator names what is changed: the first lost row, or
+a file of lost rows that some process still had.
 """
 
 import time
@@ -38,9 +38,10 @@ _POLL_S: Final = 0.1
 
 
 class LossView(Struct, frozen=True):
-    """What a journal lacks of what was acknowledged; `first_lost_seq` is 0 where nothing is known to be lost.
+    """The acknowledged rows that a journal lacks. `first_lost_seq` is 0 if none are known to be lost.
 
-    Where its last row accepts a loss, `history_seq` is that row, and `accepted_from_seq` the first that was lost.
+    If its last row accepts a loss, `history_seq` is that row and `accepted_from_seq` the first lost one; else both
+    are 0.
     """
 
     shard_id: int
@@ -64,25 +65,25 @@ class Replayed(Struct, frozen=True):
     rows: int
     endings: dict[str, int]
     told: tuple[Outcome, ...]
-    """Those that were refused, or came out otherwise."""
+    """The rows that were refused or had another outcome."""
 
 
 def accept_loss(
     first: Annotated[
-        int, typer.Option("--from", min=0, max=SEQ_MAX, help="The first row that is lost: accept it. Without: look.")
+        int, typer.Option("--from", min=0, max=SEQ_MAX, help="Accept the loss from this row on. Default: only show.")
     ] = 0,
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show which acknowledged rows the journal lacks; or accept that they are lost, and let history go on.
+    """Show which acknowledged rows the journal lacks; or accept that they are lost, and let the history go on.
 
-    Whoever led this journal, or would, then leads it: every row, bid and award that comes has a number that no lost one
-    had. Bring the database back as it was instead, if you can. Exit code 1 if rows are lost and not accepted.
+    A process can lead again after that. Every new row, bid and award has a number that no lost one had. If you can,
+    bring the database back as it was instead. Exit code 1 if rows are lost and the loss is not accepted.
     """
     config = config_of(url)
     with market_database(config, writes=bool(first)) as resolved, closing(high_water(config)) as marks:
         found = _look(config, resolved, marks)
-        # Again: nothing, so that whoever was interrupted may ask once more.
+        # Idempotent, so that an operator who was interrupted may run it again.
         if first and first != found.accepted_from_seq:
             _accept(config, resolved, marks, found, first)
             found = _look(config, resolved, marks)
@@ -92,14 +93,16 @@ def accept_loss(
 
 
 def replay_lost(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="What a standby or a leader has written.")],
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="The file that a standby or a leader has written.")
+    ],
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Do the rows of a file of lost rows again, with their actors and ids, on the history that goes on without them.
+    """Execute the rows of a file of lost rows again, with their actors and ids, on the history without them.
 
-    It leads the market meanwhile: whoever does is asked to hand over, and leads again afterwards if it stands by. Run
-    again, it does nothing twice. Exit code 1 if a row was refused or came out otherwise; it is told which.
+    This process leads the market meanwhile: the leader is asked to hand over, and may lead again afterwards if it
+    stands by. Idempotent. Exit code 1 if a row was refused or had another outcome; each such row is shown.
     """
     config = config_of(url)
     try:
@@ -155,7 +158,7 @@ def _accept(config: Config, url: str, marks: HighWater, found: LossView, first: 
 
 @contextmanager
 def _leading(config: Config) -> Iterator[Exchange]:
-    """The market, led by this process, under its own name: whose settings it shares may lead too."""
+    """The market, led by this process. It has an address of its own, as a server may run with the same settings."""
     config = msgspec.structs.replace(config, address=this_process())
     with open_with(config, standby=True) as market:
         deadline_s = time.monotonic() + _LEAD_S_MAX
@@ -165,7 +168,7 @@ def _leading(config: Config) -> Iterator[Exchange]:
                 raise Unavailable(f"this process cannot lead shard {config.shard_id}: {reason}")
             with connect(market.node.url, CLI_NAME) as connection:
                 leader = register.look(connection, config.shard_id)
-                # By its epoch, for this process may lead by the time at which it asks.
+                # Only of that epoch: by now this process may be the leader.
                 if leader is not None and leader.sign == "alive" and leader.address != config.address:
                     register.request_handover(connection, config.shard_id, leader.epoch)
         yield market
@@ -178,7 +181,7 @@ def _replay(market: Exchange, market_id: str, rows: list[lost_rows.LostRow]) -> 
         if request is None:
             outcomes.append(replaying.left_out(row))
             continue
-        # All of them are waited for when the market is closed; one is enough where this process dies: it is run again.
+        # `applied` is enough: closing the market waits until all are durable. If this process dies, it is run again.
         (reply,) = market.submit([request], ack="applied")
         outcomes.append(replaying.on_reply(row, reply))
     return outcomes
@@ -193,10 +196,10 @@ def _shown(row: LossView) -> RenderableType:
         lines.append(f"  {row.words}")
         lines.append(f"  to accept it: callmarket accept-loss --from {row.first_lost_seq}")
     else:
-        lines.append("  it lacks nothing that is known here to have been acknowledged")
+        lines.append("  it lacks no row that is known here to have been acknowledged")
     if row.leader:
         lines.append(f"  led by {row.leader}")
-    lines += [f"  rows that somebody still had: {path}" for path in row.files]
+    lines += [f"  file of lost rows: {path}" for path in row.files]
     return Group(*map(Text, lines))
 
 

@@ -1,6 +1,6 @@
 """The command that gives language models the market as tools: `mcp`.
 
-Rule of this file: it says where the market is and how to begin. On standard output there is nothing but the protocol.
+Rule of this file: it checks the settings and starts a server. Standard output has only the protocol.
 """
 
 import os
@@ -17,15 +17,15 @@ PORT: Final = 8322
 
 def mcp(
     http: Annotated[
-        bool, typer.Option("--http", help="Speak HTTP on this machine, to many; each sends a key of its own.")
+        bool, typer.Option("--http", help="Serve many clients over HTTP on this machine; each sends its own key.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="With --http: the port. 0: a free one.")] = PORT,
-    account: Annotated[str, typer.Option(help="Whom to act for, if the key has several accounts.")] = "",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port, with --http. 0: any free port.")] = PORT,
+    account: Annotated[str, typer.Option(help="The account to act for, if the key has several.")] = "",
 ) -> None:
     """Give a language model the market as tools (Model Context Protocol), over stdin and stdout or HTTP.
 
-    CALLMARKET_URL says where the market is served, CALLMARKET_KEY with which API key. Over HTTP the key comes with each
-    request as Authorization: Bearer, and the account, if one has to be named, as Callmarket-Account.
+    CALLMARKET_URL is the URL of the served market, and CALLMARKET_KEY the API key. Over HTTP each request brings the
+    key as Authorization: Bearer and, if the key has several accounts, the account as Callmarket-Account.
     """
     config = client_from_environment(os.environ)
     if http and (config.key or account):
@@ -36,9 +36,9 @@ def mcp(
         raise Invalid("CALLMARKET_KEY", "", "an API key, as `callmarket keys create` makes it")
     from callmarket.bridge.telemetry.logs import configure as configure_logs  # noqa: PLC0415
 
-    # Before anything is opened, so that what is logged on the way is told as all the rest.
+    # Before anything is opened, so that all log lines have the same form.
     configure_logs(config_of(""))
-    # Only here: the SDK takes a second that no other command should pay.
+    # Imported here: the SDK takes a second to import, which no other command should pay.
     if http:
         from callmarket.bridge.mcp_server.http import serve as serve_http  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
-"""What all commands of the command line share: options, settings, and how results and errors are told.
+"""Shared by all commands: options, settings, and the output of results and errors.
 
-Rule of this file: results go to stdout, as tables or as JSON alone; errors are one line on stderr and an exit code,
-with `--json` in JSON too. Names come from strangers: here, and nowhere else, it is said that text is only text.
+Rule of this file: results go to stdout, as tables or as JSON alone. An error is one line on stderr, in JSON with
+`--json`, and an exit code. Names are untrusted: the console that prints them as plain text is made only here.
 """
 
 import os
@@ -24,31 +24,31 @@ EXIT_UNAVAILABLE: Final = 3
 JSON_OPTION: Final = "--json"
 
 Url = Annotated[
-    str, typer.Option("--url", help="PostgreSQL to use. Default: CALLMARKET_DATABASE_URL, else the private one.")
+    str, typer.Option("--url", help="The PostgreSQL URL. Default: CALLMARKET_DATABASE_URL, else a private server.")
 ]
-AsJson = Annotated[bool, typer.Option(JSON_OPTION, help="Print JSON, for programs: errors too, on stderr.")]
-RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="How many rows at most.")]
+AsJson = Annotated[bool, typer.Option(JSON_OPTION, help="Print JSON; errors too, on stderr.")]
+RowsMax = Annotated[int, typer.Option("--rows", min=1, max=10_000, help="The maximum number of rows.")]
 
-# Wider than any table: a row of it is a line, whoever reads the pipe.
+# Wider than any table, so that a row is one line in a pipe.
 _PIPE_COLUMNS: Final = 10_000
-# The narrowest in which every table has room for what must stay in one piece; a narrower terminal wraps by itself.
+# The narrowest width in which every table can show its unbreakable cells; a narrower terminal wraps lines by itself.
 _COLUMNS_MIN: Final = 72
 _KIND_OF_CODE: Final = {EXIT_WRONG: "not-found", EXIT_USAGE: "usage", EXIT_UNAVAILABLE: "unavailable"}
 
 
 def config_of(url: str) -> Config:
-    """The settings of the environment, with the database that the command line names, if it does."""
+    """The settings of the environment, with the database `url` if it is given."""
     config = from_environment(os.environ)
     return msgspec.structs.replace(config, database_url=url) if url else config
 
 
 def console(*, to_stderr: bool = False, columns: int | None = None) -> Console:
-    """Where a person reads: no name is taken for markup, for an emoji, or for something to be coloured."""
+    """A console that prints plain text: no name is read as markup or an emoji, or highlighted."""
     return Console(stderr=to_stderr, markup=False, emoji=False, highlight=False, width=columns)
 
 
 def show(data: object, as_json: bool, render: Callable[[], RenderableType]) -> None:
-    """Print a result, for a program or for a person; in a pipe it is as wide as it needs to be."""
+    """Print a result as JSON, or as `render` gives it. In a pipe, lines are not wrapped."""
     if as_json:
         print_json(data)
         return
@@ -58,9 +58,9 @@ def show(data: object, as_json: bool, render: Callable[[], RenderableType]) -> N
 
 
 def print_json(data: object) -> None:
-    """Print a result for a program, which may wait for it at the other end of a pipe while this process goes on.
+    """Print a result as JSON and flush it: a program may wait for it in a pipe while this process goes on.
 
-    JSON is UTF-8 (RFC 8259), whatever the locale says of this machine's text.
+    JSON is UTF-8 (RFC 8259), whatever the locale.
     """
     with _writing():
         sys.stdout.flush()
@@ -69,20 +69,20 @@ def print_json(data: object) -> None:
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Within this block a result is written. One that finds no room is not one that is wrong: it has another code."""
+    """Within this block a result is written. A failed write (disk full) ends with `EXIT_UNAVAILABLE`."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        raise  # nobody reads it any more, as behind `| head`
+        raise  # the reader has gone, as with `| head`
     except OSError as error:
-        # What is left of it is tried once more when the process ends, and would change the code again.
+        # Python flushes the rest again when the process ends; that would fail again and change the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         fail(f"the result cannot be written to stdout: {error.strerror}", EXIT_UNAVAILABLE)
 
 
 def open_what_is_closed() -> None:
-    """Where a process is started without stdin, stdout or stderr (`>&-`), nothing else takes the place of one."""
+    """Open the null device as stdin, stdout or stderr if it is closed (`>&-`), so that nothing else takes its place."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
@@ -90,19 +90,19 @@ def open_what_is_closed() -> None:
 
 @contextmanager
 def forgetting_what_nobody_reads() -> Iterator[None]:
-    """Lines of the log that have no reader any more, as on a terminal that has closed, change no exit code."""
+    """Within this block log lines that cannot be written, as on a closed terminal, do not change the exit code."""
     try:
         yield
     finally:
         try:
             sys.stderr.flush()
         except OSError:
-            # What is left of them is tried once more when the process ends.
+            # Python flushes the rest again when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def json_is_asked_for(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for JSON: known before it is understood, for its errors are told so too."""
+    """Whether a command line asks for JSON. Known before it is parsed, as parse errors are printed as JSON too."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     return JSON_OPTION in options
 
@@ -121,7 +121,7 @@ def fail(error: object, code: int) -> NoReturn:
 
 @contextmanager
 def printing_anything() -> Iterator[None]:
-    """Within this block a text that the locale cannot show is shown by its numbers, instead of failing the command."""
+    """Within this block characters that the locale cannot encode are printed as escapes instead of an error."""
     streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, "reconfigure")]
     before = [stream.errors for stream in streams]
     for stream in streams:
@@ -134,7 +134,10 @@ def printing_anything() -> Iterator[None]:
 
 
 def one_market(market: str, market_ids: Sequence[str], when: str = "") -> str:
-    """The market of this name, or the only one where none is named; ends or raises `Invalid` where that is none."""
+    """The market of this name, or the only market if none is named.
+
+    Ends the process if there is no market of this name. Raises `Invalid` if none is named and there is not just one.
+    """
     if market:
         if market not in market_ids:
             fail(f"no market {market!r}{when}", EXIT_WRONG)
@@ -145,7 +148,7 @@ def one_market(market: str, market_ids: Sequence[str], when: str = "") -> str:
 
 
 def _told(error: object, line: str, code: int) -> dict[str, object]:
-    """An error for a program: what kind it is, its words, and, where they are known, the field, value and bound."""
+    """An error as JSON: its type, its message and, where they are known, the field, value and bound."""
     kind = type(error).__name__ if isinstance(error, Exception) else ""
     slug = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in kind).lstrip("-")
     told: dict[str, object] = {"type": slug or _KIND_OF_CODE[code], "message": line, "exit_code": code}

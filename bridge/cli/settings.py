@@ -1,6 +1,6 @@
 """The command that shows the settings: `config`.
 
-Rule of this file: what is shown is what every other command would use, without secrets.
+Rule of this file: it shows the settings that every other command would use, without secrets.
 """
 
 import os
@@ -15,7 +15,7 @@ from callmarket.bridge.config import Config, load, shown
 
 
 class Setting(Struct):
-    """One setting as it is now."""
+    """One setting, with where its value comes from."""
 
     name: str
     value: object
@@ -23,7 +23,7 @@ class Setting(Struct):
 
 
 def print_settings(as_json: AsJson = False) -> None:
-    """Show every setting, and where its value comes from: a variable, a line of the file, or the default."""
+    """Show every setting, and whether its value comes from a variable, a line of the file or the default."""
     loaded = load(os.environ)
     settings = [
         Setting(name, shown(name, getattr(loaded.config, name)), loaded.sources.get(name, "default"))

@@ -1,8 +1,8 @@
 """The commands about snapshots and recovery: `snapshot`, `snapshots`, `recover --dry-run`.
 
-Rule of this file: each opens the journal as a reader, which PostgreSQL itself keeps from writing, so it can be run
-beside a live engine at any time; besides snapshots it writes only when recovery was last proved. `cli` gives them their
-arguments and prints what they return.
+Rule of this file: each opens the journal read-only, which PostgreSQL enforces, so it can run beside a live engine at
+any time. Besides snapshots and the high-water mark beside them it writes only when recovery was last proved.
+`commands` gives these functions their arguments and prints what they return.
 """
 
 import contextlib
@@ -35,12 +35,12 @@ from callmarket.persistence.snapshots.store import Info, belongs, check_readable
 logger: Final = logging.getLogger(__name__)
 
 _STANDARD_INPUT: Final = 0
-# Far enough behind the usual 0 to get what others leave, and before what an administrator calls the background.
+# Well below the usual 0, but above what an administrator runs in the background (19).
 _NICENESS: Final = 10
 
 
 class SnapshotRow(Struct, frozen=True):
-    """One snapshot for a person: `fault` is empty where it is good."""
+    """One snapshot. `fault` is empty if it is good."""
 
     name: str
     seq: int
@@ -63,15 +63,15 @@ class Rehearsal(Struct, frozen=True):
 
 
 def lower_priority() -> None:
-    """Let the engine and its database have the processors first: a snapshot can take longer, a live command should not.
+    """Give the engine and its database priority for the CPU: a snapshot may take longer, a live command should not.
 
-    For the whole process, and for good.
+    It lowers the priority of the whole process, for good.
     """
     os.nice(_NICENESS)
 
 
 def end_with_standard_input() -> None:
-    """End this process, as by SIGTERM, when its standard input ends: a pipe does also when its writer is killed."""
+    """End this process, as by SIGTERM, when its standard input ends. A pipe ends even if its writer is killed."""
 
     def watch() -> None:
         # Not `sys.stdin`: a thread that waits inside it holds its lock, without which the interpreter cannot end.
@@ -90,9 +90,9 @@ def take_one(config: Config, archive: Path | None) -> Taken | None:
 
 
 def take_forever(config: Config, archive: Path | None, every_s: float, show: Callable[[Taken], None]) -> None:
-    """Take a snapshot now and then, whenever there is something new, and show it; return at SIGTERM or SIGINT.
+    """Take a snapshot every `every_s` seconds if there are new rows, and show it. Returns at SIGTERM or SIGINT.
 
-    A database that is away is waited for; a journal that is wrong raises.
+    While the database is unavailable it keeps trying. Raises if the journal is corrupt.
     """
     with _ending_on_signals() as ended, _following(config, archive) as follower:
         while not ended.is_set():
@@ -107,7 +107,7 @@ def take_forever(config: Config, archive: Path | None, every_s: float, show: Cal
 
 
 def taken_row(row: Taken) -> dict[str, object]:
-    """A snapshot that was taken, for programs."""
+    """A snapshot that was taken, as JSON."""
     info = row.info
     return {
         "name": info.name,
@@ -152,7 +152,7 @@ def listed(config: Config) -> list[SnapshotRow]:
 
 
 def rehearsed(config: Config, archive: Path | None, *, whole: bool) -> Rehearsal:
-    """Do all of a recovery, from the newest good snapshot or from the first row, and claim nothing."""
+    """Rehearse a recovery, from the newest good snapshot or from the first row, without claiming the journal."""
     with reading(config, archive) as (_, journal, store):
         recovered, _ = rehearse(journal, None if whole else store)
     epoch, seq, digest = recovered.position
@@ -168,10 +168,10 @@ def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
                 publish_proof(connection, config.shard_id, info.seq, seconds)
                 market_id = read_market_id(connection, config.shard_id)
             if config.snapshots_folder:
-                # Who has the snapshots, and not what a leader has kept, sees by this what a journal lacks.
+                # By this mark a process with the snapshots, but not a leader's marks, sees what a journal lacks.
                 with closing(HighWater(in_home("snapshots_folder", config.snapshots_folder), config.shard_id)) as mark:
                     if loss := lost_since(journal, mark.highest(market_id)):
-                        logger.warning("the mark beside the snapshots stays as it is: %s", loss)
+                        logger.warning("the mark beside the snapshots is left unchanged: %s", loss)
                     else:
                         mark.begin(market_id, info.seq, info.digest)
 
@@ -179,16 +179,16 @@ def _following(config: Config, archive: Path | None) -> Iterator[Follower]:
 
 
 class _Ended(BaseException):
-    """A signal has asked this process to end. Like KeyboardInterrupt, no handler of errors may take it for one."""
+    """A signal has asked this process to end. A `BaseException`, as no handler of errors may catch it."""
 
 
 @contextmanager
 def _ending_on_signals() -> Iterator[threading.Event]:
-    """Leave the block at the next SIGTERM or SIGINT, wherever it is: what is half done is undone by its own rules."""
+    """Leave the block at the next SIGTERM or SIGINT, wherever it is. Context managers undo unfinished work."""
     ended = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        # Once is enough: a second signal must not interrupt the undoing.
+        # Only once: a second signal must not interrupt that cleanup.
         if not ended.is_set():
             ended.set()
             raise _Ended

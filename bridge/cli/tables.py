@@ -1,6 +1,6 @@
-"""What a person sees in the terminal.
+"""Results as tables and lines for the terminal.
 
-Rule of this file: rich renderables from rows; nothing is asked or decided here.
+Rule of this file: rows in, rich renderables out; it reads no data and decides nothing.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ Renderable = RenderableType
 
 
 def then(state: State, shown: Renderable) -> Renderable:
-    """Something of the past, with its row and time."""
+    """A view of the past, headed by its row and time."""
     return Group(Text(f"as of row {state.seq:,}, {datetime_of(state.at_us):%Y-%m-%d %H:%M:%S} UTC"), Text(), shown)
 
 
 def book(market_id: str, bids: Sequence[BookBid], asks: Sequence[BookAsk]) -> Renderable:
-    """The two sides of a market."""
+    """The order book of a market: its best bids and its slots on offer."""
     demand = table(f"{market_id}: best bids", "#bid", "bidder", "task", "#max price", "in force", "until")
     for bid in bids:
         demand.add_row(
@@ -58,7 +58,7 @@ def book(market_id: str, bids: Sequence[BookBid], asks: Sequence[BookAsk]) -> Re
 
 
 def wallets(rows: Sequence[WalletRow | Wallet]) -> Renderable:
-    """Many accounts."""
+    """A table of accounts and their balances."""
     shown = table("wallets", "account", "kind", "#balance", "#held", "#available")
     for row in rows:
         shown.add_row(
@@ -88,7 +88,7 @@ def wallet(row: WalletRow | Wallet, movements: Sequence[MovementRow]) -> Rendera
 
 
 def earned(found: Earned, credited: Sequence[MovementRow]) -> Renderable:
-    """What an account was credited with, by reason and period, and the latest credits."""
+    """Credits of an account, summed by reason and period, and the latest of them."""
     sums = table("earned", "reason", "#24 hours", "#7 days", "#30 days", "#times")
     for one in found.by_reason:
         periods = (one.day_tokens, one.week_tokens, one.month_tokens)
@@ -103,7 +103,7 @@ def earned(found: Earned, credited: Sequence[MovementRow]) -> Renderable:
 
 
 def rates(found: Rates) -> Renderable:
-    """What work pays."""
+    """The rates of each kind of work."""
     shown = table("what work pays", "action", "#base", *(f"#x {name}" for name in FACTORS), "#at most")
     for action, rate in found.actions.items():
         multipliers = (getattr(rate.factors, name) for name in FACTORS)
@@ -114,7 +114,7 @@ def rates(found: Rates) -> Renderable:
 
 
 def rounds(rows: Sequence[RoundRow]) -> Renderable:
-    """Calls of markets."""
+    """A table of rounds."""
     shown = table("rounds, newest first", "market", "#round", "called", "#slots", "#bids", "#awards", "#price")
     for row in rows:
         price = "-" if row.clearing_price_tokens is None else _tokens(row.clearing_price_tokens)
@@ -131,7 +131,7 @@ def rounds(rows: Sequence[RoundRow]) -> Renderable:
 
 
 def outcome(row: OutcomeRow) -> Renderable:
-    """Where one bid stands, and why."""
+    """The status of one bid, and the reason."""
     return Text.assemble(
         (f"bid {row.bid_id}", "bold"),
         f" of {row.bidder_id} for {row.task_id}, at most {_tokens(row.max_price_tokens)}: ",
@@ -141,17 +141,17 @@ def outcome(row: OutcomeRow) -> Renderable:
 
 
 def verification(report: VerifyReport) -> Renderable:
-    """What was proved."""
+    """The report of `verify`."""
     return Text(str(report))
 
 
 def taken(row: Taken | None) -> Renderable:
-    """A snapshot that was taken."""
+    """A snapshot that was taken; None if the journal is empty."""
     return Text("the journal is empty: there is nothing to keep" if row is None else str(row))
 
 
 def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
-    """All snapshots."""
+    """A table of snapshots; `now` is what their ages are counted from."""
     shown = table("snapshots, newest first", "name", "#row", "#rows behind", "#age", "#bytes", "#stored", "good")
     for row in rows:
         shown.add_row(
@@ -168,17 +168,17 @@ def snapshots(rows: Sequence[SnapshotRow], now: datetime) -> Renderable:
 
 
 def rehearsal(row: Rehearsal) -> Renderable:
-    """What a recovery would do."""
+    """The report of a rehearsed recovery."""
     return Text(f"shard {row.shard_id} recovers to row {row.seq:,}, read-only: {row.report}")
 
 
 def rebuilt(row: Rebuilt) -> Renderable:
-    """What was made again."""
+    """The report of a rebuild of the tables."""
     return Text(str(row))
 
 
 def planned(row: Plan, folder: Path) -> Renderable:
-    """What pruning is about to move."""
+    """Which rows pruning is about to move, and which snapshot proves them."""
     if row.snapshot is None or not row.rows:
         return Text(f"shard {row.shard_id}: nothing to move, the journal begins at row {row.first_seq:,}")
     lines = [
@@ -192,12 +192,12 @@ def planned(row: Plan, folder: Path) -> Renderable:
 
 
 def archived(row: Archive) -> Renderable:
-    """One file that was written, and whose rows are no longer in the database."""
+    """One file that was written; its rows are no longer in the database."""
     return Text(f"moved rows {row.first_seq:,} to {row.last_seq:,}: {row.file_name}, {row.file_bytes:,} bytes")
 
 
 def pruned(row: Pruned, folder: Path) -> Renderable:
-    """What was moved in all."""
+    """How many rows were moved in all."""
     if not row.archives:
         return Text("nothing was moved")
     return Text(
@@ -208,9 +208,9 @@ def pruned(row: Pruned, folder: Path) -> Renderable:
 
 
 def status(row: Status) -> Renderable:
-    """A shard and its processes."""
+    """A shard, its leader and its standbys, and the last proved recovery."""
     if row.leader is None:
-        led = "led by nobody yet"
+        led = "no leader yet"
     else:
         leader = row.leader
         led = f"led by {leader.address} ({leader.sign}, lease renewed {leader.renewed_s_ago:.1f} s ago)"
@@ -220,12 +220,12 @@ def status(row: Status) -> Renderable:
     if rows_behind := rows_after(row.projected_seq, row.last_seq):
         lines.append(Text(f"  the SQL tables stand at row {row.projected_seq:,}, {rows_behind:,} rows behind"))
     if row.leader is not None and row.leader.clock_fault:
-        lines.append(Text(f"  it takes nothing: {row.leader.clock_fault}"))
+        lines.append(Text(f"  it takes no commands: {row.leader.clock_fault}"))
     for one in row.standbys:
         lines.append(Text(f"  standby {one.address}: {one.rows_behind:,} rows behind, seen {one.seen_s_ago:.1f} s ago"))
         lines += [Text(f"    it would not lead: {fault}") for fault in (one.clock_fault, one.loss) if fault]
     if not row.standbys:
-        lines.append(Text("  nobody stands by"))
+        lines.append(Text("  no standby"))
     proof = row.last_proven_restore
     if proof is None:
         lines.append(Text("  recovery was never proved here: callmarket snapshot"))
@@ -241,17 +241,17 @@ def status(row: Status) -> Renderable:
 
 
 def handover(row: Handover) -> Renderable:
-    """Who leads now."""
+    """The leaders before and after a handover, and how long it took."""
     return Text(f"shard {row.shard_id}: from {row.before} to {row.after}, epoch {row.epoch}, {row.seconds:.2f} s")
 
 
 def new_key(row: KeyView) -> Renderable:
-    """What a new key may do; the key itself is printed as it is, because a table would fold it."""
+    """What a new key may do. The key itself is not in the table, which would wrap it."""
     return Group(Text("Keep it now: it is shown this once and stored nowhere."), keys([row]))
 
 
 def keys(rows: Sequence[KeyView]) -> Renderable:
-    """Keys, without their secrets. A terminal has room for days; the times and rates are in the JSON."""
+    """Keys, without their secrets. A terminal has room for dates only; times and rates are in the JSON."""
     shown = table("keys, newest first", "!key", "name", "may", "!made", "!expires", "works")
     for row in rows:
         may = [scope for scope in row.scopes if scope not in ("bid", "offer")]
@@ -264,14 +264,14 @@ def keys(rows: Sequence[KeyView]) -> Renderable:
 
 
 def migrated(names: Sequence[str]) -> Renderable:
-    """What was applied."""
+    """The migrations that were applied."""
     return Text(f"applied {', '.join(names)}" if names else "the tables are up to date")
 
 
 def table(title: str, *columns: str) -> Table:
-    """A table; a column whose name begins with # holds numbers, and one with ! what must stay in one piece.
+    """A table. A column whose name begins with # has numbers; one with ! has cells that are never broken.
 
-    What is too wide goes on in the next line: a name that is cut is another name.
+    Other cells that are too wide continue on the next line, for a truncated name would be another name.
     """
     shown = Table(
         title=title,
@@ -279,7 +279,7 @@ def table(title: str, *columns: str) -> Table:
         title_style="bold",
         header_style="dim",
         box=box.SIMPLE_HEAD,
-        # Its title is a name too.
+        # The title contains a name too, so it must not be cut.
         min_width=len(title) + 2,
     )
     for name in columns:

@@ -1,5 +1,5 @@
-"""The market over HTTP: who asks is found in `gateway`, what is asked in `routes`; the market is `bridge.market`'s.
+"""The market over HTTP: `gateway` finds out who the caller is, `endpoint` and `routes` what the request asks for.
 
-Rule of this folder: it translates and bounds. It decides nothing about the market, and imports neither the engine's
-state nor persistence.
+Rule of this folder: it translates requests and bounds them. It decides nothing about the market, which is in
+`bridge.market`, and imports neither the engine's state nor persistence.
 """

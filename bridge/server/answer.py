@@ -1,6 +1,6 @@
-"""Answers as they are sent.
+"""Responses as bytes and headers.
 
-Rule of this file: bytes and headers, nothing else.
+Rule of this file: it encodes and sends; what a response says is decided elsewhere.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,18 @@ from callmarket.bridge.server.http.asgi import Send
 from callmarket.bridge.server.problems import body_of, headers_of, problem_of
 
 _JSON: Final = b"application/json"
-# What whoever finds no room hears. The server's own bound would say no without saying when to come back, and counts
-# what is answered already.
+# Sent to a client that connects while the server is full. Uvicorn's own limit sends no Retry-After, and it counts
+# requests that are answered already.
 FULL: Final = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _LINE_END: Final = b"\r\n"
-# In a time in which there is none to make more of.
-_CROWDED: Final = problem_of(Unavailable("more requests wait already than can be served soon", RETRY_AFTER_S))
+# Made in advance: it is sent when there is no time to make one.
+_CROWDED: Final = problem_of(Unavailable("too many requests are waiting already", RETRY_AFTER_S))
 _CROWDED_BODY: Final = body_of(_CROWDED)
 _CLOSES: Final = b"connection: close\r\n\r\n"
 
 
 async def answer_whole(send: Send, answer: Answer, *, is_head: bool = False) -> None:
-    """An answer; of one to HEAD its head."""
+    """Send a response; for HEAD only its headers."""
     headers = [
         (b"content-type", _JSON if answer.media_type is JSON else answer.media_type.encode()),
         (b"content-length", b"%d" % len(answer.body)),
@@ -38,7 +38,7 @@ async def answer_whole(send: Send, answer: Answer, *, is_head: bool = False) -> 
 
 
 async def answer_problem(send: Send, problem: Problem, allow: Sequence[str] = ()) -> None:
-    """A problem; with what could be done instead, where the method was none."""
+    """Send a problem. `allow`: the methods for the Allow header, if the method was the problem."""
     body = body_of(problem)
     headers = [
         (b"content-type", MEDIA_TYPE.encode()),
@@ -51,15 +51,18 @@ async def answer_problem(send: Send, problem: Problem, allow: Sequence[str] = ()
 
 
 class Crowded:
-    """What whoever is turned away hears. Made once a second, when the server's own headers change, but for an id."""
+    """The response to requests that are turned away unread.
+
+    It is encoded once a second, when the server's default headers change; only the request id differs in each.
+    """
 
     def __init__(self) -> None:
-        """Nobody was turned away yet."""
+        """Nothing is encoded until the first response."""
         self._headers: object = None
         self._head = b""
 
     def answer(self, headers: Iterable[tuple[bytes, bytes]], request_id: str) -> bytes:
-        """The answer, with these headers first."""
+        """The bytes of the response, beginning with these headers."""
         if headers is not self._headers:
             self._headers = headers
             whole = problem_bytes(_CROWDED, headers, closes=False)
@@ -68,7 +71,7 @@ class Crowded:
 
 
 def problem_bytes(problem: Problem, headers: Iterable[tuple[bytes, bytes]], *, closes: bool) -> bytes:
-    """A problem as the server would send it, with these headers first; for who has no application to say it."""
+    """A problem as the server would send it, beginning with these headers; for responses made outside of ASGI."""
     body = body_of(problem)
     lines = [b"%b: %b\r\n" % header for header in headers]
     lines += [f"{name.lower()}: {value}\r\n".encode() for name, value in headers_of(problem).items()]

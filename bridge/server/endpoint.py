@@ -1,7 +1,7 @@
-"""One request, one answer: what stands behind a path, made from a declaration.
+"""One request, one response: the handler of a path, derived from a declaration.
 
-Rule of this file: it translates and bounds; what is done is the service's, or a route's. Every check that holds for all
-operations is made here, so that none can forget it.
+Rule of this file: it translates and bounds; the service or a route does the work. Checks that hold for all operations
+are made here, so that no operation can forget one.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class Answer(Struct, frozen=True):
-    """A whole answer."""
+    """A whole response."""
 
     body: bytes
     status: int = HTTPStatus.OK
@@ -38,13 +38,13 @@ class Answer(Struct, frozen=True):
 
 
 class Asked(Struct):
-    """A request that was let in."""
+    """A request that was admitted."""
 
     scope: Scope
     values: Mapping[str, str]
-    """The names in its path."""
+    """The parameters of its path, by name."""
     caller: Caller | None
-    """None where anybody may ask."""
+    """None if the path is public."""
     body: bytes = b""
 
 
@@ -53,20 +53,20 @@ Perform = Callable[[Service, Caller | None, dict[str, Any], Ack], Awaitable[Any]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """What stands at one path, for one method."""
+    """The handler of one path and method."""
 
     declaration: Declaration
     perform: Perform
     is_keyed: bool = False
-    """Whether an Idempotency-Key means something here."""
+    """Whether it takes an Idempotency-Key."""
     takes_ack: bool = False
     media_type: str = JSON
     more: Mapping[int, Any] = field(default_factory=dict)
-    """Answers with other statuses that are no problems, by their shape."""
+    """Other statuses that it may respond with and that are not problems, with their descriptions."""
     is_public: bool = False
 
     def __post_init__(self) -> None:
-        """Prepare what can be."""
+        """Derive what is needed for each request, once."""
         object.__setattr__(self, "arguments", Arguments(self.declaration, takes_ack=self.takes_ack))
         path = self.declaration.path
         whole = self.is_public or path.startswith("/api/") or self.declaration.tag == "Metrics"
@@ -78,12 +78,12 @@ class Endpoint:
     method: str = field(init=False)
 
     async def serve(self, service: Service, asked: Asked) -> Answer | Application:
-        """The answer. Raises what the market raises, and `HttpError`."""
+        """The response, or an ASGI application that streams one. Raises as the market does, and `HttpError`."""
         arguments, caller = self.arguments, asked.caller
         if caller is not None:
             self._check(caller)
         elif not self.is_public:
-            # A second lock: `gateway` has let nobody in without a key, however the path was spelled.
+            # A second check: `gateway` admits no request without a key, however its path was spelled.
             raise Unauthorized("an API key is needed: Authorization: Bearer cmk_...")
         given = arguments.read_path(asked.values)
         ack: Ack = "durable"
@@ -102,7 +102,7 @@ class Endpoint:
         try:
             answer = await self.perform(service, caller, given, ack)
         except (Invalid, Refused) as error:
-            # As it was sent.
+            # By the name under which it was sent.
             error.field = arguments.wire_names.get(error.field, error.field)
             raise
         if isinstance(answer, Answer):
@@ -113,13 +113,13 @@ class Endpoint:
         return Answer(encode(answer), self.declaration.status)
 
     def _check(self, caller: Caller) -> None:
-        """What holds for every operation, before anything of it is read. Raises `Forbidden` and `Invalid`."""
+        """The checks of every operation, before its arguments are read. Raises `Forbidden` and `Invalid`."""
         asks = self.method == "GET"
         if not (asks or caller.principal.may_change):
             raise Forbidden(f"key {caller.principal.key_id} may only read")
-        # Whoever sends an Idempotency-Key counts on it: where it would mean nothing it is refused.
+        # A caller that sends an Idempotency-Key relies on it, so it is refused where it would have no effect.
         if caller.command_id and not (self.is_keyed or asks):
-            raise Invalid(IDEMPOTENCY_HEADER, caller.command_id, "none: it is not remembered here")
+            raise Invalid(IDEMPOTENCY_HEADER, caller.command_id, "no such header: this operation does not remember it")
 
 
 def endpoint_of(operation: Operation[..., Any]) -> Endpoint:

@@ -1,7 +1,7 @@
-"""A live stream as an answer: bytes until the client goes or does not keep up, or the exchange or its key ends.
+"""A live stream as a response. It ends when the client leaves or is too slow, its key ends, or the exchange is closed.
 
-Rule of this file: nobody waits for a slow reader. Its connection is closed when its queue is full, whether it reads the
-last words or not.
+Rule of this file: nothing waits for a slow reader. Its connection is closed when its queue is full, whether or not it
+reads the last event.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from callmarket.bridge.feed.subscription import Subscription
 from callmarket.bridge.server.fairness.shares import Share
 from callmarket.bridge.server.http.asgi import Receive, Scope, Send
 
-# What a stream that was ended gets to take its last words.
+# How long the client of an ended stream has to read the last event.
 LAST_WORDS_S_MAX: Final = 2.0
 
 
@@ -23,18 +23,18 @@ class EventStream:
     """An ASGI application that answers with a stream."""
 
     def __init__(self, subscription: Subscription, stay: AbstractContextManager[None], share: Share) -> None:
-        """The stream of this subscription; with it the key's share is closed. Its reader is there within `stay`."""
+        """Stream this subscription. When the stream ends, `share` is closed; `stay` is entered while it lasts."""
         self._subscription = subscription
         self._stay = stay
         self._share = share
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until one of the three happens."""
+        """Send until all is sent, the client has gone, or the subscription has ended."""
         assert scope["type"] == "http", scope["type"]
         headers = [
             (b"content-type", sse.MEDIA_TYPE.encode()),
             (b"cache-control", b"no-store"),
-            # Proxies that collect answers before they pass them on are told not to.
+            # Tells proxies not to buffer the response.
             (b"x-accel-buffering", b"no"),
         ]
         with self._share, self._subscription, self._stay:

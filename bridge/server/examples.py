@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document: bodies and values of one small story, which work as they stand.
+"""Examples for the OpenAPI document: request bodies and parameter values that work together, one after the other.
 
 Rule of this file: values only, by operation; a test sends every one of them to a market.
 """

@@ -1,7 +1,7 @@
-"""The process that takes snapshots while this one leads, started again when it ends.
+"""The process that takes snapshots while this one leads. It is restarted when it ends.
 
-Rule of this file: it is a child that can be killed at any time, and that ends with its parent, however that ends. Its
-failing is logged and never stops the market: snapshots are a cache.
+Rule of this file: it is a child process that can be killed at any time and that ends when its parent ends, in whatever
+way. Its failures are logged and never stop the market: snapshots are a cache.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from typing import Final
 
 logger: Final = logging.getLogger(__name__)
 
-# After it has ended by itself: a database that is away, or a journal that has to be looked at.
+# Between two starts, if it has ended by itself: the database is unavailable, or the journal is damaged.
 RESTART_S_MIN: Final = 5.0
 RESTART_S_MAX: Final = 300.0
-# What it gets to undo what is half done.
+# How long it has to undo unfinished work after SIGTERM.
 _END_S_MAX: Final = 10.0
 
 
@@ -24,7 +24,7 @@ async def take_snapshots(
     shard_id: int, every_s: float, environment: Mapping[str, str], leads: Callable[[], bool]
 ) -> None:
     """Keep `callmarket snapshot --every` running for a shard, once this process leads, until this task is cancelled."""
-    while not leads():  # noqa: ASYNC110 -- nothing wakes whoever waits for this, and a second is soon enough
+    while not leads():  # noqa: ASYNC110 -- nothing signals this, and within a second is soon enough
         await asyncio.sleep(1.0)
     pause_s = RESTART_S_MIN
     while True:
@@ -50,7 +50,7 @@ async def take_snapshots(
             await _end(child)
         lived_s = asyncio.get_running_loop().time() - began_s
         pause_s = RESTART_S_MIN if lived_s > RESTART_S_MAX else min(2 * pause_s, RESTART_S_MAX)
-        logger.warning("the process that takes snapshots has ended (exit code %d), again in %.0f s", code, pause_s)
+        logger.warning("the process that takes snapshots has ended (exit code %d), restart in %.0f s", code, pause_s)
         await asyncio.sleep(pause_s)
 
 

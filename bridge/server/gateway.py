@@ -1,9 +1,9 @@
-"""The front: every HTTP request passes here, and none gets further without a good key, unless its path is public.
+"""The gateway: every HTTP request passes here, and needs a valid key to go further, unless its path is public.
 
-A request that changes something shows its key, then that it may change anything, then all of its body; then it takes a
-place, and has it until it is answered. So who sends half of a request keeps nobody from anything.
-Rule of this file: closed by default. A new route needs a key without saying so. What is done behind it is the
-endpoint's.
+A request that changes something must show a valid key that may change something, and then send all of its body. Only
+then does it take a place, which it keeps until it is answered. So a client that sends half a request blocks no other.
+Rule of this file: closed by default. A new route needs a key without declaring that. Behind the gateway, the endpoint
+does the work.
 """
 
 import itertools
@@ -48,53 +48,53 @@ from callmarket.bridge.server.service import Service
 
 logger: Final = logging.getLogger(__name__)
 
-# What anybody may ask: is it alive, is it ready, what can it do, and the pages without what they show.
+# Paths that need no key: liveness, readiness, problem types, the API document, and the pages without their data.
 PUBLIC: Final = ("/healthz", "/readyz", "/problems", DOCUMENT_PATH, PAGE_PATH, RESOURCES_PATH)
 _BELOW_PUBLIC: Final = tuple(path + "/" for path in PUBLIC)
 
 _HEADER: Final = REQUEST_ID_HEADER.lower().encode()
 _SEQ: Final = SEQ_HEADER.lower().encode()
 LOOKING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
-# Bodies of one key that are under way. Agents send a request in one piece; each that does not holds a connection for as
-# long as a body may take.
+# Incomplete bodies of one key. Agents send a request in one piece; a body in several pieces holds a connection for up
+# to `BODY_S_MAX`.
 BODIES_PER_KEY_MAX: Final = 64
 
 
 class RequestObserver(Protocol):
-    """Whoever counts and logs requests."""
+    """Counts and logs requests."""
 
     def __call__(self, scope: Scope, caller: Caller | None, status: int, seconds: float, request_id: str) -> None:
-        """One request was answered with this status after so long; 0 if nobody was there to answer."""
+        """One request was answered with this status after `seconds`. Status 0: the client had gone."""
 
 
 class Gateway:
     """The ASGI application that the server runs."""
 
     def __init__(self, service: Service, seen: RequestObserver, changes_waiting_max: int = CHANGES_WAITING_MAX) -> None:
-        """Stand in front of a service. At most `changes_waiting_max` requests that change something are under way."""
+        """Serve a service. Up to `changes_waiting_max` requests that change something are under way at a time."""
         self._router = router()
         self._service = service
         self._seen = seen
         self.turned_away = 0
         self.places: Final = Places(changes_waiting_max)
-        self._bodies = Shares("bodies that are not whole", BODIES_PER_KEY_MAX, retry_after_s=1.0)
-        # No other process gives such ids, and they cost no system call each.
+        self._bodies = Shares("incomplete bodies", BODIES_PER_KEY_MAX, retry_after_s=1.0)
+        # A random prefix and a counter: ids that no other process gives, without a system call for each.
         self._process = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; the server's own messages go straight through."""
+        """Serve one HTTP request. WebSockets are refused."""
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
         else:
-            # No WebSockets here: to close before accepting is a 403.
-            await send({"type": "websocket.close", "code": 1008, "reason": "there are no WebSockets here"})
+            # Closing it before accepting it is answered with 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": "WebSockets are not supported"})
 
     def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:
-        """Find whose a request is and, if it is whole, its place; else what to answer, in place of beginning it.
+        """Find the principal of a request and, if it is whole, take a place for it. None if it may begin.
 
-        What cannot be decided in some microseconds is for `__call__` to decide: keys that are not known, bodies that
-        are not there.
+        If there is no place, the problem to answer with. Whatever takes more than some microseconds is left to
+        `__call__`: keys that are not in memory, and bodies that are not complete.
         """
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         if len(values) != 1:
@@ -116,14 +116,14 @@ class Gateway:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether a key may have to be told that it gets no place."""
+        """Whether some key may get no more places."""
         return self.places.is_crowded
 
     def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:
-        """Whether a change for which there is no place, or anything that comes when much is unread, is not read.
+        """Whether a request is refused unread: a change without a free place, or any request that comes too late.
 
-        The staff's is, and that of who shows nothing like a key. The key's secret is not looked at, for
-        nothing but a refusal can come of it.
+        Requests of staff, and those that show nothing like a key, are always read. The secret of the key is not
+        checked, as the only result can be a refusal.
         """
         key_id, is_of_staff = self._service.authenticator.shown(glanced.authorization)
         is_full = glanced.is_change and not self.places.has_room_for(key_id)
@@ -133,7 +133,7 @@ class Gateway:
         return True
 
     def new_id(self) -> str:
-        """The id of a request that has none."""
+        """A new id, for a request without one."""
         return f"{self._process}-{next(self._numbers):x}"
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,20 +154,20 @@ class Gateway:
             headers = read_headers(scope["headers"])
             if headers.request_id:
                 request_id = request_id_of(headers.request_id) or request_id
-            # Every line that is logged on the way has it.
+            # So that every log line of this request has it.
             bind_contextvars(request_id=request_id)
             check_path(scope["raw_path"])
             if not _is_public(scope["path"]):
                 caller = await self._admit(headers, scope, request_id)
                 check_length(headers.content_length)
-            # What the answer to a request has begun, as the next of a pipeline, has that request's context.
+            # A pipelined request may be started in the context of the one before it, so the variable is reset.
             ASKING.set(None)
-            # A key that may change nothing hears so from the endpoint, which reads no body then.
+            # A key that may change nothing is refused by the endpoint, before any body is read.
             if caller is None or scope["method"] in LOOKING or not caller.principal.may_change:
                 ASKING.set(caller)
                 await self._answer(scope, caller, b"", Bounded(receive), answer)
                 return
-            # What changes something begins when all of it is there: what is refused for its end has then done nothing.
+            # A change begins only when its whole body is there, so one that is refused for its body has done nothing.
             body = await self._whole_body(caller, receive, is_there=taken is not None)
             self._service.still_lets_in(caller)
             taken = taken or self.places.take(caller.principal, scope["path"])
@@ -179,7 +179,7 @@ class Gateway:
         except Exception as error:
             if status:
                 logger.exception("a request failed")
-                raise  # it was half answered: the server has to cut the connection
+                raise  # part of the response is sent: the server has to close the connection
             await self._refuse(error, request_id, answer)
         finally:
             if taken is not None:
@@ -187,7 +187,7 @@ class Gateway:
             self._seen(scope, caller, status, time.perf_counter() - began_s, request_id)
 
     async def _answer(self, scope: Scope, caller: Caller | None, body: bytes, receive: Receive, send: Send) -> None:
-        """What stands at the path answers. HEAD is a GET whose answer ends with its head."""
+        """Send the response of the endpoint at the path. HEAD is served as GET, without the body."""
         is_head = scope["method"] == "HEAD"
         endpoint, values = self._router.find("GET" if is_head else scope["method"], scope["path"])
         scope["path_template"] = endpoint.template
@@ -204,7 +204,7 @@ class Gateway:
         await answer_problem(send, problem, error.allow if isinstance(error, HttpError) else ())
 
     async def _whole_body(self, caller: Caller, receive: Receive, *, is_there: bool) -> bytes:
-        """The body of a change; if it is not there yet, among a bounded number of its key.
+        """The body of a change. Unless it is there already, it is one of up to `BODIES_PER_KEY_MAX` of its key.
 
         Raises `TooManyRequests`, and as `whole_body`.
         """
@@ -229,7 +229,7 @@ class Gateway:
         )
 
     def _known(self, min_seq: bytes | None) -> int:
-        """The row that a caller says it knows of. Raises `Invalid` for one that is not durable here."""
+        """The row that the caller's Callmarket-Min-Seq names. Raises `Invalid` if it is not durable here."""
         if min_seq is None:
             return 0
         seq, durable_seq = min_seq_of(min_seq), self._service.durable_seq()
@@ -239,7 +239,7 @@ class Gateway:
 
 
 def _only_head(send: Send) -> Send:
-    """Send the head of what is sent, and say that it was all."""
+    """A `send` that sends the head of a response and ends it."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -250,7 +250,7 @@ def _only_head(send: Send) -> Send:
 
 
 def _more(caller: Caller | None, request_id: str) -> list[tuple[bytes, bytes]]:
-    """The headers that all answers have: which request it was, and up to which row it tells of what is durable."""
+    """The headers of every response: the request id and, if known, the row up to which the response is complete."""
     more = [(_HEADER, request_id.encode())]
     if caller is not None and caller.seen.seq:
         more.append((_SEQ, b"%d" % caller.seen.seq))

@@ -1,6 +1,6 @@
-"""All that is served, by its path.
+"""Everything that is served, by path: the operations, the routes and the files of the pages.
 
-Rule of this file: it only joins.
+Rule of this file: it only puts them together.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _ROUTES: Final = (batch, cycles, keys, events, platform, metrics, public)
 
 
 def endpoints() -> Iterator[Endpoint]:
-    """All that the document is about: the operations of the market, and the routes."""
+    """All endpoints that the OpenAPI document describes: the operations of the market, and the routes."""
     yield from map(endpoint_of, all_operations())
     for module in _ROUTES:
         yield from module.ENDPOINTS
@@ -27,7 +27,7 @@ def endpoints() -> Iterator[Endpoint]:
 
 @cache
 def router() -> Router[Any]:
-    """All that is served. Made once for a process, some 50 ms."""
+    """The router of all endpoints and files. Made once for a process; about 50 ms."""
     found = document()
     served: list[Endpoint | StaticRoute] = [
         *found.endpoints,
@@ -39,5 +39,5 @@ def router() -> Router[Any]:
 
 @cache
 def document() -> Document:
-    """The OpenAPI document, made from the declarations themselves."""
+    """The OpenAPI document, derived from the declarations. Made once for a process."""
     return Document(tuple(endpoints()))

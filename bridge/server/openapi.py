@@ -1,7 +1,7 @@
-"""The OpenAPI document: what the declarations say, completed by what is true of all of them.
+"""The OpenAPI document, derived from the declarations and completed by what holds for all operations.
 
-Rule of this file: nothing is said here that the code does not do. Paths, parameters and bodies come from declarations,
-shapes from the very structs that are decoded and encoded, so that there is no second list to be kept in step.
+Rule of this file: the document describes what the code does. Paths, parameters and bodies come from the declarations,
+schemas from the structs that are decoded and encoded, so that there is no second list to keep in step.
 """
 
 import inspect
@@ -34,81 +34,83 @@ Node = dict[str, Any]
 _REF: Final = "#/components/schemas/"
 _PAGE: Final = re.compile(r"\bPage_(\w+)_$")
 _VISIBLE: Final = "^[!-~]+$"
-# Things that one of several accounts of a key may own; elsewhere the account is in the path or does not matter.
+# Tags whose operations act for one of the key's accounts; elsewhere the account is in the path or does not matter.
 _OWNED: Final = ("Bids", "Slots", "Commitments")
-# How long a text can be that is a time or a day: what is longer is none.
+# The longest texts that can be a time or a date.
 _CHARS_MAX: Final = {"date-time": 40, "date": 10}
 
-# What an operation may answer with, besides its result: any with a key, a question, a change.
+# Problems that an operation may respond with: any with a key, a query, a change, and one without a key.
 _ALWAYS: Final = (400, 401, 403, 429, 500, 503)
 _QUESTION: Final = (404,)
 _CHANGE: Final = (404, 408, 409, 413, 422, 504)
 _PUBLIC: Final = (400, 500)
 _PROBLEMS: Final = {
     400: "A field has the wrong type, range or pattern. Nothing happened.",
-    401: "No API key, or none that is good.",
+    401: "The API key is missing or not valid.",
     402: "The available balance does not cover the bid or the payment.",
     403: "The key may not do this.",
-    404: "There is nothing of this name.",
-    408: "The body came too slowly.",
+    404: "There is nothing with this name or id.",
+    408: "The body was sent too slowly.",
     409: "The market's state does not allow it; `reason` says why.",
-    410: "The row after which it goes on was acknowledged and is lost: begin anew.",
+    410: "The row to resume after was acknowledged, but is lost: begin a new stream.",
     413: "The body is too large.",
-    422: "The request contradicts itself, or its Idempotency-Key was used for another one.",
-    429: "More requests than this key may make; see Retry-After.",
-    500: "An error of the service.",
-    503: "Nothing happened: the database is away, the queue is full, or another process leads; see Retry-After.",
+    422: "The request contradicts itself, or its Idempotency-Key was used for a different request.",
+    429: "The key is over its rate or one of its limits; see Retry-After.",
+    500: "An internal error of the service.",
+    503: "Nothing happened: the database is unavailable, a queue is full, or another process leads; see Retry-After.",
     504: "It was applied but is not known to be durable. Send it again with the same Idempotency-Key.",
 }
 _ACK: Final = Parameter(ACK, ACK, Ack, "durable", "query")
 _ACK_WORDS: Final = (
-    "Reply when it is `durable`, or as soon as it is `applied`: then it may still be lost; or when the tables have it "
-    "too (`projected`)."
+    "When to reply: once it is `durable`; as soon as it is `applied`, when it may still be lost; or once the tables "
+    "have it too (`projected`)."
 )
 _STREAMS: Final = {
-    "text/event-stream": "Server-sent events, until somebody ends it.",
-    "text/plain": "The exposition format 0.0.4.",
+    "text/event-stream": "Server-sent events, until the client or the service ends the stream.",
+    "text/plain": "The Prometheus text exposition format 0.0.4.",
 }
 
 TAGS: Final = {
-    "Markets": "Markets, their books, quotes and figures; calling them, and when they are called.",
-    "Slots": "What is sold: offering, withdrawing, and what became of the award.",
-    "Bids": "Placing, changing and taking back bids, and why they won or lost.",
-    "Awards": "What was won.",
+    "Markets": "Markets, their order books, quotes and statistics; calling a market, and when it is called.",
+    "Slots": "Slots for sale: offering and withdrawing them, and settling or voiding their awards.",
+    "Bids": "Placing, amending and cancelling bids, and why they won or lost.",
+    "Awards": "Slots that were won.",
     "Wallets": "Accounts and their tokens.",
-    "Budgets": "What quests may spend in a day while the auction cannot be used.",
-    "Artifacts": "What is researched: what it is worth, what work on it may cost, and what it has.",
+    "Budgets": "What quests may spend in a day while the auction is unavailable.",
+    "Artifacts": "What research is about: its price, its budget for work, and what was spent on it.",
     "Commitments": "Tokens committed to artifacts: stakes, and bounties for work on them.",
-    "Holds": "Tokens set aside for a stake, a bounty or whatever the reason says, and how that ended.",
-    "Keys": "API keys, and what one's own may do.",
-    "Events": "What becomes durable, as a live stream.",
-    "Platform": "Second paths to the same answers, for who moves over from the auction of an agent platform.",
-    "Metrics": "What this process counts, for Prometheus.",
-    "Service": "Is it alive, is it ready, and what do its problems mean. Without a key.",
+    "Holds": "Tokens set aside for a stake, a bounty or another reason, and how each hold ended.",
+    "Keys": "API keys, and what the key of the request may do.",
+    "Events": "Durable events as a live stream.",
+    "Platform": "Aliases of other operations, under the paths of an agent platform's own auction.",
+    "Metrics": "Metrics of this process, for Prometheus.",
+    "Service": "Liveness, readiness, and the meaning of problem types. No key is needed.",
 }
 
 _DESCRIPTION: Final = """\
-A call market for agent compute. Agents bid tokens for slots; each call of a market gives the slots to the best bids, \
-which pay what others force them to.
+A call market for agent compute. Agents bid tokens for slots; each call of a market gives the slots to the best bids. \
+By default they pay what the competing bids and the reserve prices require, not their own bids.
 
-- Every request needs an API key, `Authorization: Bearer cmk_...`. Who acts is the key's account, never a field.
-- A command is answered when it is durable. `seq` is its row in the journal; everything up to `durable_seq` is safe.
-- A command with an `Idempotency-Key` can be sent again, and is done once: within a day if it moves tokens, otherwise \
-among the last 65,536 commands that were done. Where that would not be so, the key is refused.
-- Every error is a problem of RFC 9457: decide by `type`, which is a path here that says what to do about it.
-- A key has a rate: a question takes from it what it costs, a batch what its bids do. `429` says when to come back.
-- Some answers come from tables that follow the journal within milliseconds: their `seq` is how far. A question with \
-`Callmarket-Min-Seq` waits for them. Send the `Callmarket-Seq` of the last answer, and you see what you did.
-- Lists are pages: hand `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens whole.
+- Every request needs an API key, `Authorization: Bearer cmk_...`. The acting account is that of the key, never a field.
+- A command is answered when it is durable. `seq` is its row in the journal; all rows up to `durable_seq` are durable.
+- A command with an `Idempotency-Key` can be sent again, and is carried out once: within a day if it moves tokens, \
+otherwise among the last 65,536 commands that were carried out. An operation that cannot promise this refuses the key.
+- Every error is a problem (RFC 9457). Decide by its `type`: a path of this service that explains what to do about it.
+- A key has a rate. A query charges it by its cost, a batch by the number of its bids. With `429`, `Retry-After` says \
+when to try again.
+- Some answers come from tables that follow the journal within milliseconds; their `seq` is the row that the tables \
+have reached. A query with `Callmarket-Min-Seq` waits until they have that row: send the `Callmarket-Seq` of your last \
+answer to see your own changes.
+- Lists are paged: send `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens integers.
 - A field or a parameter that is not in this document is refused.
 """
 
 
 class Document:
-    """The document as bytes, and what follows from it."""
+    """The document as bytes and as a tree, and the query parameters of each operation."""
 
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        """Describe these. Some 50 ms."""
+        """Describe these endpoints. About 50 ms."""
         self.endpoints: Final = endpoints
         types = _types(endpoints)
         found, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
@@ -126,22 +128,22 @@ class Document:
         self.body: Final = msgspec.json.encode(_polished(tree))
         """The document as JSON."""
         self.tree: Final[Node] = msgspec.json.decode(self.body)
-        """The document as a reader has it."""
+        """The document as decoded JSON."""
         self.options: Final[Mapping[str, Mapping[str, Option]]] = {
             endpoint.declaration.name: endpoint.arguments.options for endpoint in endpoints
         }
-        """The parameters of each operation's query."""
+        """The query parameters of each operation, by operation and name."""
 
 
 def operations(tree: Node) -> Iterator[tuple[str, str, Node]]:
-    """All operations of a document: method, path, and what is said of it."""
+    """All operations of a document: method, path and description of each."""
     for path, item in tree["paths"].items():
         for method, operation in item.items():
             yield method.upper(), path, operation
 
 
 def _head() -> Node:
-    """What the document says of the service as a whole."""
+    """The parts of the document about the service as a whole."""
     key = {
         "type": "http",
         "scheme": "bearer",
@@ -158,7 +160,7 @@ def _head() -> Node:
 
 
 def _operation(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
-    """All that is said of one operation."""
+    """The description of one operation."""
     declaration = endpoint.declaration
     said: Node = {
         "operationId": declaration.name,
@@ -183,7 +185,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
 
 
 def statuses_of(endpoint: Endpoint) -> tuple[int, ...]:
-    """The problems that an operation may answer with."""
+    """The statuses of the problems that an operation may respond with."""
     declaration = endpoint.declaration
     if endpoint.is_public:
         return tuple(sorted({*_PUBLIC, *declaration.problems}))
@@ -219,7 +221,7 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
 
 
 def _types(endpoints: Iterable[Endpoint]) -> list[Any]:
-    """All that goes in or out, each once and in the order of the operations."""
+    """The types of all results and bodies, each once, in the order of the operations."""
     types: dict[str, Any] = {repr(Problem): Problem}
     for endpoint in endpoints:
         body = endpoint.declaration.body
@@ -229,7 +231,7 @@ def _types(endpoints: Iterable[Endpoint]) -> list[Any]:
 
 
 def _returned(declaration: Declaration) -> Any:
-    """What an operation returns: of an answer with a status of its own, what is in it."""
+    """The type of an operation's result; of an `Answer`, the type that its body encodes."""
     if isinstance(declaration, Operation):
         return declaration.result
     annotation = declaration.returns
@@ -238,24 +240,24 @@ def _returned(declaration: Declaration) -> Any:
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
-    """The types that a result is made of. Of a list whose items are one of several, those."""
+    """The structs of a result: the members of a union; of a list, those of its items; none for a stream or a text."""
     if get_origin(annotation) is list:
         return _parts(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
         return get_args(annotation)
     kind = get_origin(annotation) or annotation
-    # Anything else is a stream, or a text of its own, which is no JSON.
+    # Anything else is a stream or a text, not JSON.
     is_shape = inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not Answer
     return (annotation,) if is_shape else ()
 
 
 def _words(annotation: Any) -> str:
-    """What a result is, in its own first line."""
+    """The first line of the docstring of a result's type."""
     return (inspect.getdoc(get_origin(annotation) or annotation) or "").partition("\n")[0]
 
 
 def _tell_times(annotation: Any, components: Node) -> None:
-    """Say that times are times: of those that might have no zone the encoder says nothing, and all of ours have one."""
+    """Mark times as `date-time`. Msgspec omits the format for types that allow no zone; all times here have one."""
     waiting, known = [msgspec.inspect.type_info(annotation)], set()
     while waiting:
         match waiting.pop():
@@ -288,7 +290,7 @@ def _schema(annotation: Any, schemas: Mapping[str, Node]) -> Node:
 
 
 def _parameter(parameter: Parameter, where: str) -> Node:
-    """A parameter: one that is left out has its default; none is ever null."""
+    """A parameter. An omitted one has its default; null is never a value."""
     schema = msgspec.json.schema(parameter.kind_if_given)
     if "enum" in schema:
         schema = {"type": "string"} | schema
@@ -305,21 +307,21 @@ def _parameter(parameter: Parameter, where: str) -> Node:
 
 
 def _headers_read(endpoint: Endpoint) -> list[Node]:
-    """The headers that an operation listens to: a change, or a question."""
+    """The request headers of an operation: those of a change, or that of a query."""
     if endpoint.is_public:
         return []
     if not endpoint.is_keyed:
         return [_min_seq_read()]
-    words = "Names this request. Sent again with the same key it is done once, and answered with what was done."
+    words = "Identifies this request. If it is sent again with the same key, it is carried out once and answered alike."
     read = [_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words)]
     if endpoint.declaration.tag in _OWNED:
-        words = "For whom the request is, where the key has several accounts. It has to be one of the key's."
+        words = "The account that the request acts for, if the key has several. It must be one of them."
         read.append(_header_read(ACCOUNT_HEADER, NAME_CHARS_MAX, words))
     return read
 
 
 def _min_seq_read() -> Node:
-    words = f"The answer has what this row of the journal did. From a `{SEQ_HEADER}` that this caller was given before."
+    words = f"The answer includes all rows of the journal up to this one: the `{SEQ_HEADER}` of an earlier answer."
     schema = {"type": "integer", "minimum": 0, "maximum": SEQ_MAX}
     return {"name": MIN_SEQ_HEADER, "in": "header", "required": False, "schema": schema, "description": words}
 
@@ -332,16 +334,18 @@ def _header_read(name: str, chars_max: int, words: str) -> Node:
 def _headers_sent(status: int, *, problem: bool, has_key: bool) -> Node:
     sent = {
         REQUEST_ID_HEADER: _header_sent(
-            "Names this request in the log of the service: what it named itself, or else a new name."
+            "Identifies this request in the log of the service: the id that the client sent, or else a new one."
         )
     }
     if not problem and has_key:
-        words = f"It tells of what is durable up to this row; as `{MIN_SEQ_HEADER}` the next question is sure of it."
+        words = (
+            f"The answer includes all durable rows up to this one. Send it as `{MIN_SEQ_HEADER}` with the next query."
+        )
         sent[SEQ_HEADER] = _header_sent(words, "integer", required=False)
     if problem and status in (429, 503, 504):
-        sent["Retry-After"] = _header_sent("In how many seconds to ask again.", "integer")
+        sent["Retry-After"] = _header_sent("After how many seconds to try again.", "integer")
     if problem and status == 503:
-        sent["Callmarket-Leader"] = _header_sent("Who leads, where that is another process.", required=False)
+        sent["Callmarket-Leader"] = _header_sent("The address of the leader, if it is another process.", required=False)
     if status == 401:
         sent["WWW-Authenticate"] = _header_sent("`Bearer`: an API key is needed.")
     return sent
@@ -352,7 +356,7 @@ def _header_sent(words: str, kind: str = "string", *, required: bool = True) -> 
 
 
 def _share_problems(responses: Node, shared: Node) -> None:
-    """Put what is the same for many operations in one place."""
+    """Move problem responses into the components, where operations share them."""
     for status, response in responses.items():
         if MEDIA_TYPE in response["content"]:
             name = f"Problem{status}" if "401" in responses else f"PublicProblem{status}"
@@ -361,15 +365,15 @@ def _share_problems(responses: Node, shared: Node) -> None:
 
 
 def _links() -> Node:
-    """What can be done with a bid that was placed."""
+    """The operations on a bid that was placed."""
     bid_id = {"bid_id": "$response.body#/bid_id"}
     return {name: {"operationId": name, "parameters": bid_id} for name in ("bid", "why", "amend_bid", "cancel_bid")}
 
 
 def _polished(value: Any, key: str = "") -> Any:
-    """The same with names that people read, patterns that every JSON Schema knows, and text without indentation."""
+    """The same with readable schema names, patterns that JSON Schema knows, and descriptions without indentation."""
     if isinstance(value, dict):
-        # That format is the one of RFC 3339, in which seconds have no fraction; ours have, as ISO 8601 allows.
+        # The format `duration` is that of RFC 3339, without fractions of seconds; ours have them, as ISO 8601 allows.
         told = {name: item for name, item in value.items() if (name, item) != ("format", "duration")}
         return {_renamed(name): _polished(item, name) for name, item in told.items()}
     if isinstance(value, list):
@@ -380,7 +384,7 @@ def _polished(value: Any, key: str = "") -> Any:
         case "$ref":
             return _renamed(value)
         case "pattern":
-            # Python's word for the end; elsewhere `$` is the end, and no line break may come after it.
+            # Python's notation for the end of the text; in JSON Schema `$` means just that, without a line break.
             return value.replace(r"\Z", "$")
         case "description":
             return inspect.cleandoc(value)

@@ -1,7 +1,7 @@
-"""Errors as RFC 9457 problem details: what went wrong, in one shape for every route.
+"""Errors as RFC 9457 problem details, in one shape for every route.
 
 Rule of this file: pure; from an exception to a status, a body and headers. A client decides by `type` and by the
-fields, never by the words. Nothing that is not the caller's own is told: no traces, no URLs of databases.
+fields, never by the message. Nothing internal is disclosed: no traces, no database URLs.
 """
 
 import math
@@ -31,12 +31,12 @@ from callmarket.bridge.api.http.problem import TYPE_PREFIX, Problem
 from callmarket.bridge.server.http.http_error import HttpError
 from callmarket.engine.reject import Reject
 
-# What a caller sent is shown back in short.
+# A value that the caller sent is repeated up to this length.
 _VALUE_CHARS_MAX: Final = 200
-# What every reader of JSON has exactly.
+# The largest whole number that every JSON parser reads exactly.
 _INT_MAX: Final = 2**53 - 1
 
-DATABASE_DENIED: Final = "the database does not let the service do this: its log says which right is missing"
+DATABASE_DENIED: Final = "the database refuses this to the service: its log says which privilege is missing"
 
 _NOT_FOUND: Final = {
     Reject.MARKET_UNKNOWN,
@@ -45,7 +45,7 @@ _NOT_FOUND: Final = {
     Reject.BID_UNKNOWN,
     Reject.HOLD_UNKNOWN,
 }
-# The request contradicts itself, whatever the market's state: to send it again is useless.
+# The request contradicts itself, whatever the state of the market: sending it again is useless.
 _UNPROCESSABLE: Final = {
     Reject.COMMAND_ID_REUSED,
     Reject.NAME_RESERVED,
@@ -58,7 +58,7 @@ _UNPROCESSABLE: Final = {
 
 
 def status_of(reason: Reject) -> HTTPStatus:
-    """The status of a refusal."""
+    """The HTTP status of a refusal."""
     if reason in _NOT_FOUND:
         return HTTPStatus.NOT_FOUND
     if reason is Reject.NOT_PERMITTED:
@@ -71,7 +71,7 @@ def status_of(reason: Reject) -> HTTPStatus:
 
 
 def problem_of(error: Exception, request_id: str = "", durable_seq: int | None = None) -> Problem:
-    """The problem that an exception is. What nobody foresaw is an internal error without words of its own."""
+    """The problem of an exception. An unexpected exception becomes an internal error that does not show its message."""
     problem = _problem(error)
     return msgspec.structs.replace(problem, request_id=request_id, durable_seq=durable_seq)
 
@@ -123,7 +123,7 @@ def _problem(error: Exception) -> Problem:
         case Forbidden():
             return _own("forbidden", HTTPStatus.FORBIDDEN, str(error))
         case AccessDenied():
-            # Its words name the database's role, tables and schema: they are for the log, not for every caller.
+            # Its message names the database's role, tables and schema: that is for the log, not for callers.
             return _own("database-access-denied", HTTPStatus.INTERNAL_SERVER_ERROR, DATABASE_DENIED)
         case TooManyRequests():
             return _own("too-many-requests", HTTPStatus.TOO_MANY_REQUESTS, str(error), error.retry_after_s)
@@ -145,7 +145,7 @@ def _problem(error: Exception) -> Problem:
             return Problem("about:blank", error.status.phrase, int(error.status), error.detail)
         case _:
             assert not isinstance(error, ExchangeError), error
-            return _own("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "an error of the service: the log has it")
+            return _own("internal", HTTPStatus.INTERNAL_SERVER_ERROR, "an internal error: see the log of the service")
 
 
 def _refusal(error: Refused) -> Problem:

@@ -1,7 +1,7 @@
-"""The market as the routes use it: one command of one caller in, its reply out.
+"""The market as the routes use it: one operation of one caller in, its result out.
 
-Rule of this file: whatever changes the market goes through here, where `access` says as whom the caller may do it. So
-no route can forget to ask.
+Rule of this file: every change of the market goes through here, where `access` decides as which actor the caller may
+make it. So no route can forget that check.
 """
 
 import asyncio
@@ -41,26 +41,26 @@ from callmarket.engine.ids import NO_AWARD
 T = TypeVar("T")
 
 Scrape = Callable[[], Awaitable[tuple[bytes, str]]]
-"""The metrics of this process, and what their format is called."""
+"""Returns the metrics of this process and their media type."""
 
-# Live streams of one key: each is handed what all others do, and may read the journal from its beginning.
+# Live streams of one key. Each receives all rows, and may read the journal from its beginning.
 STREAMS_PER_KEY_MAX: Final = 16
-# Requests of one key that wait for an award, each on a connection of its own: a fleet that shares one.
+# Requests of one key that wait for an award, each on its own connection: enough for a fleet that shares a key.
 WAITS_PER_KEY_MAX: Final = 1_024
-# What streams cost when they begin; and the text of the metrics of a thousand markets, a megabyte.
+# Weights, in units of the cheapest query: of a new stream; and of the metrics, a megabyte for a thousand markets.
 STREAM_WEIGHT: Final = 10
 METRICS_WEIGHT: Final = 10
-# For what staff alone may do, which must not be behind others in a queue.
+# For the work of staff, which must not queue behind that of others.
 _STAFF_THREADS: Final = 4
 
 
 class Service:
-    """What every route is given."""
+    """The market, the keys and the metrics of this process, for every route."""
 
     def __init__(
         self, exchange: Exchange, authenticator: Authenticator, keyring: Keyring, calls: CycleCaller, scrape: Scrape
     ) -> None:
-        """Serve this market, of this process, to those who have these keys."""
+        """Serve the market of this process to the holders of the keys in `keyring`."""
         self.node: Final = exchange.node
         self.market: Final = ReadMarket(exchange, authenticator)
         self.authenticator: Final = authenticator
@@ -75,12 +75,12 @@ class Service:
     async def carry_out(
         self, caller: Caller, operation: Operation[..., Any], given: Mapping[str, Any], ack: Ack = "durable"
     ) -> Any:
-        """The result of an operation of the market, done as whoever the caller may be for it. Raises `Forbidden`."""
+        """The result of an operation, carried out as the actor that the caller may be for it. Raises `Forbidden`."""
         if operation.needs:
             require(caller.principal, Scope(operation.needs))
         plan = operation.plan(**given)
         if isinstance(plan, Command):
-            # Most of what is asked, and the market's own speed.
+            # Most requests; this path is as fast as the market itself.
             return plan.read(await self.submit(caller, plan.request, ack))
 
         async def step(one: Step) -> Any:
@@ -116,14 +116,14 @@ class Service:
         return replies
 
     async def submit(self, caller: Caller, request: Request, ack: Ack = "durable") -> Reply:
-        """The reply to one request, made as whoever the caller may be for it. Raises `Forbidden`."""
+        """The reply to one request, made as the actor that the caller may be for it. Raises `Forbidden`."""
         reply = (await self.node.submit_async([self._acting(caller, request)], ack))[0]
         caller.note(reply.seq, reply.durable_seq)
         return reply
 
     async def place_bids(self, caller: Caller, requests: Sequence[Request], ack: Ack) -> list[PlacedBid | Problem]:
-        """The result of each bid, with one wait for all. Raises `Forbidden` if any of them is; then none is placed."""
-        # One was counted at the door.
+        """The result of each bid, with one wait for all. Raises `Forbidden` if any is; then none is placed."""
+        # The first was charged when the request was admitted.
         self.authenticator.charge(caller.principal, len(requests) - 1)
         replies = await self._submit_all(caller, requests, ack)
         outcomes = [placed_or_refused(reply) for reply in replies]
@@ -133,12 +133,12 @@ class Service:
         ]
 
     async def _awaited(self, caller: Caller, question: TableQuery[Any]) -> Any:
-        """Awards, where there is none yet as soon as there is one.
+        """A page of awards; if there are none yet, as soon as there is one, or empty after `question.wait_s`.
 
-        Raises `Unauthorized` where the caller's key ends while it waits. Each look that finds none yet weighs as one
-        question, and the rows, which are told once, as those of a page.
+        Raises `Unauthorized` if the caller's key ends while it waits. Each further look weighs one query; the rows,
+        which are returned once, weigh as those of any page.
         """
-        # The first look has paid for the rows. One more than it weighs, for the one that was counted at the door.
+        # The first look has paid for the rows. Plus one, for `weigh` deducts the one charged at admission.
         again = dataclasses.replace(question, weight=1 + ASKING)
         loop = asyncio.get_running_loop()
         until_s = loop.time() + question.wait_s
@@ -146,7 +146,7 @@ class Service:
         def leave(why: str) -> None:
             watch.finish(Unauthorized(why))
 
-        # Noticed before it is read, so that nothing falls between.
+        # The watch begins before the first look, so that no award is missed in between.
         with (
             self._waits.one(caller.principal.key_id),
             self.node.feed.awards_of(question.bidder_id) as watch,
@@ -156,9 +156,9 @@ class Service:
             caller.seen.note(watch.seq)
             page = await self.market.ask(question)
             while not question.is_there(page) and await watch.wait(seen_award_id, until_s - loop.time()):
-                # It may be another market's, or have ended in another way: then the next one is waited for.
+                # That award may be of another market, or have ended already: then wait for the next one.
                 seen_award_id = watch.latest_award_id
-                # What is durable, and was noticed, may not be in the tables yet.
+                # The award is durable, but may not be in the tables yet.
                 caller.seen.note(watch.seq)
                 page = await self.market.ask(again)
                 if loop.time() >= until_s:
@@ -166,11 +166,14 @@ class Service:
         return page
 
     def still_lets_in(self, caller: Caller) -> None:
-        """Look at the caller's key once more: its body may have been long on its way. Raises `Unauthorized`."""
+        """Check the caller's key again, as receiving the body may have taken long. Raises `Unauthorized`."""
         caller.principal = self.keyring.present(caller.principal)
 
     async def subscribe(self, caller: Caller, wanted: Filter, after_seq: int | None) -> tuple[Subscription, Share]:
-        """A live stream, and the key's share in them, which is to be closed with it. Raises as `Feed.subscribe`."""
+        """A live stream, and the key's share of streams, to be closed with it. Raises as `Feed.subscribe`.
+
+        Also raises `TooManyRequests`, over the key's rate or with `STREAMS_PER_KEY_MAX` streams open.
+        """
         self.authenticator.weigh(caller.principal, STREAM_WEIGHT)
         share = self._streams.one(caller.principal.key_id)
         try:
@@ -180,21 +183,21 @@ class Service:
             raise
 
     async def metrics(self, caller: Caller) -> tuple[bytes, str]:
-        """The metrics of this process, and what their format is called. Raises `TooManyRequests`."""
+        """The metrics of this process, and their media type. Raises `TooManyRequests`."""
         self.authenticator.weigh(caller.principal, METRICS_WEIGHT)
         return await self.scrape()
 
     def bidder(self, caller: Caller) -> str:
-        """The account that the caller bids with. Raises `Forbidden`, or `Invalid` where there is no telling which."""
+        """The account that the caller bids for. Raises `Forbidden`, or `Invalid` if it has several and names none."""
         return acting_account(caller.principal, Scope.BID, caller.account)
 
     async def cycle(self, market_id: str) -> CycleStatus:
-        """When a market is called, and how that goes. Raises `NotFound`."""
+        """When a market is called, and the status of its schedule. Raises `NotFound`."""
         await self.market.market(market_id)
         try:
             return self._calls.status(market_id)
         except NotFound:
-            # It has just been opened.
+            # It has just been opened, so the scheduler does not know it yet.
             await self.node.tables_have(self.node.durable_seq)
             await self._calls.read_settings()
             return self._calls.status(market_id)
@@ -208,35 +211,35 @@ class Service:
             with self.node.connect() as connection:
                 set_cycle(connection, self.node.shard_id, market_id, cycle, _name_of(caller))
 
-        # A market that has just been opened is one.
+        # The setting refers to the tables, which may not have a market that has just been opened.
         await self.node.tables_have(self.node.durable_seq)
         await self.in_thread(store)
         await self._calls.read_settings()
         return self._calls.status(market_id)
 
     def durable_seq(self) -> int | None:
-        """How far history is durable; None where this process does not lead."""
+        """The last durable row; None if this process does not lead."""
         try:
             return self.market.durable_seq
         except ExchangeError:
             return None
 
     def position(self) -> tuple[int, int]:
-        """The last row that this process has applied, and how far history is durable. A standby applies what is."""
+        """The last row that this process has applied, and the last durable one; a standby applies only durable rows."""
         applied_seq = self.node.applied_seq
         durable_seq = self.durable_seq()
         return applied_seq, applied_seq if durable_seq is None else durable_seq
 
     def close(self) -> None:
-        """Let its threads end, once nobody is served any more. Again: nothing."""
+        """End its threads, once no request is served any more. Idempotent."""
         self._staff.shutdown(wait=False, cancel_futures=True)
 
     async def in_thread(self, ask: Callable[[], T]) -> T:
-        """What staff asks of the database, without keeping others waiting, or waiting for them."""
+        """Run `ask`, which queries the database for staff, in a thread of its own pool, apart from other callers."""
         return await asyncio.wrap_future(self._staff.submit(ask))
 
     def _acting(self, caller: Caller, request: Request) -> Request:
-        """The request as that actor. Its verb has checked the rest of it already."""
+        """The request with the actor that the caller may be for it. Its operation has checked the rest already."""
         principal, account = caller.principal, caller.account
         if means_its_own(request):
             account = own_provider(principal, request.command, account)
@@ -249,5 +252,5 @@ class Service:
 
 
 def _name_of(caller: Caller) -> str:
-    """Who changed something, for the row that says so."""
+    """The caller as the author of a change, for the row that records it."""
     return f"key {caller.principal.key_id}"

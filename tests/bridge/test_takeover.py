@@ -106,7 +106,7 @@ class Pair:
                 old.process.terminate()
             case "handed over":
                 handed = callmarket(self.url, "handover", "--json")
-                if "nobody leads" in handed.stderr:
+                if "has no leader" in handed.stderr:
                     # Its lease has just run out by itself, see `end`.
                     old.wait_for("over")
                     self.replaced += 1

@@ -1,4 +1,4 @@
 """The commands that run studies.
 
-Rule of this folder: that of its parent. What a study needs is imported when it is run.
+Rule of this folder: that of its parent. A study's imports are made when it is run.
 """

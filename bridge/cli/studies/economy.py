@@ -1,4 +1,4 @@
-"""The command that plays an economy: `economy`.
+"""The command that simulates an economy: `economy`.
 
 Rule of this file: options in, the result out; the simulation is in `bridge.studies.economy`.
 """
@@ -13,17 +13,17 @@ from callmarket.bridge.studies.economy.options import DAYS, DAYS_MAX, DEMURRAGE_
 
 
 def economy(
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = SEED,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random numbers.")] = SEED,
     days: Annotated[int, typer.Option(min=1, max=DAYS_MAX, help="How many days.")] = DAYS,
     demurrage_ppm: Annotated[
-        int, typer.Option(min=0, max=1_000_000, help="Millionths of what lies idle, a day; 0: idling is free.")
+        int, typer.Option(min=0, max=1_000_000, help="Millionths of idle tokens charged a day. 0: no demurrage.")
     ] = DEMURRAGE_PPM,
-    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path("callmarket-economy.html"),
+    report: Annotated[Path, typer.Option(help="Where to write the HTML report.")] = Path("callmarket-economy.html"),
     url: Url = "",
     as_json: AsJson = False,
 ) -> None:
-    """Play weeks of an economy on the real market: wallets priced out, good work, the way back, and the supply."""
-    # Only here: what reads PostgreSQL and draws takes a while that no other command should pay.
+    """Simulate weeks of an economy on the real market: wallets priced out, earning a way back, and the token supply."""
+    # Imported here: it takes a while to import, which no other command should pay.
     from callmarket.bridge.studies.economy.run import run_economy  # noqa: PLC0415
 
     config = config_of(url)
@@ -35,7 +35,7 @@ def economy(
         home=config.home_path,
         url=config.database_url or None,
     )
-    # The tables are for people: with --json they go to stderr, so that stdout is the result alone.
+    # With --json the tables go to stderr, so that stdout has only the result.
     result = run_economy(options, console(to_stderr=as_json))
     if as_json:
         print_json(result)

@@ -1,4 +1,4 @@
-"""So many of each thing at a time, and keys in turns, so that nobody starves another.
+"""Limits on what is under way at a time, and turns for the keys, so that no key starves another.
 
-Rule of this folder: it decides when, never what.
+Rule of this folder: it decides when a request is served, never what the answer is.
 """

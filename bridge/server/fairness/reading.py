@@ -1,12 +1,13 @@
-"""The market as routes read it: each question weighed in its key's rate, and the dear ones in turns.
+"""The market as routes read it: each query is charged to its key's rate by its weight, and expensive ones take turns.
 
-What a question costs is told by the question itself, in units of the least one. A key pays for each with that much of
-its rate, so a thousand a second are a thousand wallets or ten quotes of a full market. What is read from the state is
-read in the loop, where all others wait meanwhile: so of the dear ones there is one at a time, keys one after the other,
-and after each the loop is left to others four times as long. What is read from the tables costs threads and PostgreSQL,
-so many at a time in all and for each key.
-Each caller is answered from tables that have what it knows of; what the service decides by, from tables that have all.
-Rule of this file: it decides when, never what. Only who is known is weighed; the service's own questions are not.
+A query says what it weighs, in units of the cheapest one. A key pays that much of its rate for it, so a rate of a
+thousand a second is a thousand wallets or ten quotes of a full market. Queries of the state run in the event loop and
+block it: so expensive ones run one at a time, with the keys taking turns, and after each the loop is left to other work
+for four times as long. Queries of the tables cost threads and PostgreSQL, so their number at a time is limited, in all
+and for each key.
+Each caller is answered from tables that have the rows that it knows of; the service decides by tables that have all
+rows.
+Rule of this file: it decides when a query runs, never what it answers. Queries of the service itself are not weighed.
 """
 
 from contextvars import ContextVar
@@ -22,34 +23,34 @@ from callmarket.bridge.server.requests.caller import Caller
 
 T = TypeVar("T")
 
-# Who asks, in the task of a request.
+# The caller, in the task of a request; None for the service itself.
 ASKING: Final[ContextVar[Caller | None]] = ContextVar("asking", default=None)
 
-# After a dear question nothing dear is begun for so many times as long as it took.
+# After an expensive query, none is begun for this many times as long as it took.
 _REST: Final = 4.0
-# Of one key. Who asks more at once is told to come back.
+# Expensive queries of one key that may wait; more are refused with `TooManyRequests`.
 DEAR_WAITING_EACH: Final = 8
-# As many as there are connections to the tables: half of them for one key.
+# As many as there are connections to the tables. One key may use half of them.
 TABLES_AT_A_TIME: Final = 4
 TABLES_EACH: Final = 2
 TABLES_WAITING_EACH: Final = 64
 
 
 class ReadMarket(AsyncExchange):
-    """The market, for the questions of keys."""
+    """The market for the queries of requests. It has the methods of `AsyncExchange`."""
 
     def __init__(self, exchange: Exchange, authenticator: Authenticator) -> None:
-        """Take what a question weighs from its key's rate at this door."""
+        """Charge queries to the rates of their keys in this authenticator."""
         super().__init__(exchange)
         self._authenticator: Final = authenticator
         self._dear: Final = Turns(in_all=1, each=1, waiting_each=DEAR_WAITING_EACH, rest=_REST)
         self._tables: Final = Turns(in_all=TABLES_AT_A_TIME, each=TABLES_EACH, waiting_each=TABLES_WAITING_EACH)
 
     async def ask(self, question: StateQuery[T] | TableQuery[T]) -> T:
-        """The answer, in its turn. Raises `TooManyRequests` too."""
+        """The answer, in its turn. Raises `TooManyRequests` besides what the query raises."""
         asking = ASKING.get()
         if asking is None:
-            # The service decides by it, so it is to be what is true now.
+            # The service decides by the answer, so it must include all durable rows.
             durable_seq = self.durable_seq
             if isinstance(question, TableQuery):
                 await self._node.tables_have(durable_seq)
@@ -57,7 +58,7 @@ class ReadMarket(AsyncExchange):
         key_id, seen = asking.principal.key_id, asking.seen
         if isinstance(question, TableQuery):
             self._authenticator.weigh(asking.principal, question.weight)
-            # Before it takes anybody's turn.
+            # Before it takes a turn, which others could use meanwhile.
             await self._node.tables_have(seen.seq)
             async with self._tables.turn(key_id):
                 return await self._node.ask_async(question, seen, caught_up=True)

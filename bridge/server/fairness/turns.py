@@ -1,7 +1,7 @@
-"""Turns for what is dear: so much at a time, and keys one after the other, whatever each of them asks for.
+"""Turns for expensive work: a limited number at a time, with the keys taking turns, however much each of them asks for.
 
-Rule of this file: for one event loop. Who waits is asked for in the order in which keys come round, not in that of the
-questions: a key that asks a hundred is behind one that asks a first. What a turn is for is not known here.
+Rule of this file: for one event loop. Keys are served round robin, not in the order of their requests: the hundredth
+request of one key comes after the first of another. What a turn is used for is not known here.
 """
 
 import asyncio
@@ -14,15 +14,18 @@ from typing import Final
 from callmarket.bridge.api.errors import TooManyRequests
 
 RETRY_AFTER_S: Final = 1.0
-# What loops can measure.
+# The resolution of an event loop's timers.
 _TICK_S: Final = 0.001
 
 
 class Turns:
-    """So many turns at a time in all, and for each key; after a turn a rest in proportion to it."""
+    """A limited number of turns at a time, in all and for each key; after each, a rest in proportion to its length."""
 
     def __init__(self, *, in_all: int, each: int, waiting_each: int, rest: float = 0.0) -> None:
-        """`rest` is how many times a turn's own length nothing begins after it; `waiting_each` wait for each key."""
+        """Up to `in_all` turns at a time and `each` of one key; up to `waiting_each` requests of a key wait.
+
+        `rest`: no turn begins for this many times the length of the turn that has ended.
+        """
         assert 0 < each <= in_all and waiting_each > 0, (each, in_all, waiting_each)
         self._in_all: Final = in_all
         self._each: Final = each
@@ -31,14 +34,14 @@ class Turns:
         self._running = 0
         self._rests_until_s = 0.0
         self._of_key: Final[Counter[str]] = Counter()
-        # Keys with somebody who waits, the one whose turn it is first.
+        # The waiting requests of each key; the key whose turn is next is first.
         self._waiting: Final[OrderedDict[str, deque[asyncio.Future[None]]]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, key_id: str) -> AsyncIterator[None]:
-        """One turn, once it is this key's. Raises `TooManyRequests` if too many of it wait."""
+        """One turn, once it is this key's turn. Raises `TooManyRequests` if too many of this key wait."""
         await self._begin(key_id)
-        # Not the loop's time, which stands still as long as nothing is awaited.
+        # Not the loop's time, which stands still until the next await.
         began_s = time.monotonic()
         try:
             yield
@@ -50,7 +53,7 @@ class Turns:
     async def _begin(self, key_id: str) -> None:
         queue = self._waiting.setdefault(key_id, deque())
         if len(queue) >= self._waiting_each:
-            raise TooManyRequests(f"{len(queue)} questions of key {key_id} wait already", RETRY_AFTER_S)
+            raise TooManyRequests(f"{len(queue)} queries of key {key_id} wait already", RETRY_AFTER_S)
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(mine)
         self._go_on()
@@ -60,12 +63,12 @@ class Turns:
             if mine.cancelled():
                 self._forget(key_id, mine)
             else:
-                # Asked for and gone in the same moment.
+                # It was given the turn and cancelled in the same iteration of the loop.
                 self._leave(key_id)
             raise
 
     def _go_on(self) -> None:
-        """Begin what can be begun. While it rests, somebody who waits sees to it that this is looked at again."""
+        """Begin the turns that can begin. During a rest, call this again at its end."""
         if not self._waiting:
             return
         left_s = self._rests_until_s - time.monotonic()
@@ -85,9 +88,9 @@ class Turns:
             mine = queue.popleft()
         del self._waiting[key_id]
         if queue:
-            # Behind all others.
+            # Behind all other keys.
             self._waiting[key_id] = queue
-        # Those that were cancelled in this moment have not had the time to leave the queue.
+        # A request cancelled in this iteration of the loop has not left the queue yet.
         if not mine.done():
             self._running += 1
             self._of_key[key_id] += 1

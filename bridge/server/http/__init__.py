@@ -1,4 +1,4 @@
-"""Connections and messages: what is read, how much, how long, and what is refused before it is a request.
+"""Connections and messages: bounds on what is read, and the refusal of bytes that are no valid request.
 
-Rule of this folder: HTTP alone. Nothing of the market is known here; who may begin is asked of `admission`.
+Rule of this folder: only HTTP. Nothing of the market is known here; `admission` decides which requests may begin.
 """

@@ -1,10 +1,10 @@
-"""New connections, some in each turn of the loop.
+"""New connections, a bounded number in each iteration of the loop.
 
-The loop's own way takes one in a turn (uvloop) or all there are (asyncio). Under load a turn takes a tenth of a second,
-so that with the first those who connect wait for minutes with their requests sent, and with the second whoever
-connects often keeps all others waiting.
-Rule of this file: sockets up to their first byte. Whether there is room is the table's to say; who finds none hears it
-before it has asked anything.
+The event loops accept one connection in an iteration (uvloop) or all that there are (asyncio). Under load an iteration
+takes a tenth of a second: with the first, clients that have sent their requests wait for minutes; with the second, a
+client that connects often keeps all others waiting.
+Rule of this file: sockets up to their first byte. The table decides whether there is room; if there is none, the client
+is told so before it has sent a request.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from callmarket.bridge.server.http.connection_table import ConnectionTable
 
 logger: Final = logging.getLogger(__name__)
 
-# Connections that wait to be accepted.
+# How many connections may wait to be accepted.
 BACKLOG: Final = 2_048
-# Each takes some 100 us: so many are a few milliseconds.
+# Each takes about 100 us: a few milliseconds in all.
 ACCEPTS_PER_TURN: Final = 32
-# Where the process has no descriptors left, others have to end first.
+# If the process has no file descriptors left, other connections must end first.
 _PAUSE_S: Final = 0.5
 
 
 class Acceptor:
-    """Takes the connections of one socket, until it is closed."""
+    """Accepts the connections of one socket until it is closed."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Acceptor:
         table: ConnectionTable,
         make: Callable[[], Connection],
     ) -> None:
-        """Listen from now on: whoever connects is served."""
+        """Listen from now on. `make` creates the protocol object of each connection."""
         self._loop: Final = loop
         self._listening: Final = listening
         self._table: Final = table
@@ -49,13 +49,13 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Take no more."""
+        """Accept no more connections."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listening)
 
     async def wait_closed(self) -> None:
-        """Those that were taken are connected, or gone."""
+        """Wait until the connections that were accepted are set up, or have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _resume(self) -> None:
@@ -69,9 +69,9 @@ class Acceptor:
             except (BlockingIOError, InterruptedError):
                 return
             except ConnectionError:
-                continue  # it has hung up already
+                continue  # the client has disconnected already
             except OSError as error:
-                logger.warning("no connection can be taken for %g s: %s", _PAUSE_S, error.strerror)
+                logger.warning("no connection can be accepted for %g s: %s", _PAUSE_S, error.strerror)
                 self._loop.remove_reader(self._listening)
                 self._pause = self._loop.call_later(_PAUSE_S, self._resume)
                 return
@@ -93,15 +93,15 @@ class Acceptor:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await self._loop.connect_accepted_socket(lambda: connection, accepted)
         except OSError:
-            # It has hung up meanwhile.
+            # The client has disconnected meanwhile.
             self._table.remove(connection)
             accepted.close()
 
 
 def _turn_away(accepted: socket.socket) -> None:
-    """Say that there is no room."""
+    """Tell a client that there is no room, and close the connection."""
     with accepted:
         try:
             accepted.send(FULL)
         except OSError:
-            return  # it has hung up
+            return  # the client has disconnected

@@ -1,6 +1,6 @@
-"""Whether a request may begin: what the connections of a server ask before they begin with one.
+"""Admission: the connections of a server ask it before they begin a request.
 
-Rule of this file: the question alone. Who answers it for the market is `gateway`.
+Rule of this file: only the interface. `gateway` implements it for the market.
 """
 
 from typing import Protocol
@@ -11,41 +11,44 @@ from callmarket.bridge.server.http.glance import Glanced
 
 
 class Admission(Protocol):
-    """Where requests are let in, or told to come back."""
+    """Decides which requests may begin, and which are refused and told to try again later."""
 
     def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:
-        """Whether a request may begin, given whether all of it is there; else what to answer. It notes whose it is."""
+        """None if a request may begin; else the problem to answer with. `is_whole`: all of its body is there.
+
+        It stores the principal and the place of the request in `scope`, if they are known.
+        """
 
     @property
     def is_crowded(self) -> bool:
-        """Whether somebody who comes now may be turned away, so that it pays to look before reading."""
+        """Whether some requests may be turned away now, so that it pays to glance at them before parsing."""
 
     def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:
-        """Whether a request is not to be read, but told to come back.
+        """Whether a request is refused without being parsed.
 
-        `is_late`: more waits to be read than there is time for.
+        `is_late`: more bytes wait to be read than there is time for.
         """
 
     def new_id(self) -> str:
-        """The id of a request that has none."""
+        """A new id, for a request without one."""
 
 
 class AdmitAll:
     """Lets every request begin."""
 
     def admit(self, scope: Scope, *, is_whole: bool) -> Problem | None:  # noqa: ARG002 -- as `Admission`
-        """Nothing is known of it, and it may."""
+        """None: every request may begin."""
         return None
 
     @property
     def is_crowded(self) -> bool:
-        """Never."""
+        """False: no request is turned away."""
         return False
 
     def turns_away(self, glanced: Glanced, *, is_late: bool) -> bool:  # noqa: ARG002 -- as `Admission`
-        """It is read."""
+        """False: every request is read."""
         return False
 
     def new_id(self) -> str:
-        """None is needed."""
+        """An empty id, as no request is turned away."""
         return ""

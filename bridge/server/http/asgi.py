@@ -1,6 +1,6 @@
 """The types of ASGI, the protocol between the server and what it serves.
 
-Rule of this file: names for the shapes of the specification (https://asgi.readthedocs.io), nothing else.
+Rule of this file: only names for the types of the specification (https://asgi.readthedocs.io).
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -12,6 +12,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# What is known of a request before the application begins with it: whose key it shows, and which place it has.
+# Keys of a scope, set before the application begins: the principal of the request's key, and the place that it has.
 PRINCIPAL: Final = "callmarket.principal"
 PLACE: Final = "callmarket.place"

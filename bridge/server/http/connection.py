@@ -1,8 +1,8 @@
 """One connection of the HTTP server: where each message ends, and bounds in number, in time and in size.
 
-Rule of this file: a message ends where the standard says (RFC 9112), and nothing of one is ever taken for another. What
-cannot be told apart is answered once and hung up on; behind answers that are owed, it is hung up on after them. Who
-sends nothing, or a head in bits and pieces, costs a file descriptor for some seconds and then nothing more.
+Rule of this file: a message ends where the standard says (RFC 9112), and no part of one is ever taken for another. If
+its end is not certain, the connection is closed after one error response, or after the responses that are still owed.
+A client that sends nothing, or a head in small pieces, costs a file descriptor for some seconds and then nothing.
 """
 
 import asyncio
@@ -23,26 +23,27 @@ from callmarket.bridge.server.http.heads import BadMessage, Framing
 from callmarket.bridge.server.http.inbox import Inbox
 from callmarket.bridge.server.http.one_write import OneWrite
 
-# From the first byte of a head, or the beginning of the connection, to the head's end.
+# From the start of the connection, or the first byte of a head, to the head's end.
 HEAD_S_MAX: Final = 10.0
 HEAD_BYTES_MAX: Final = heads.HEAD_BYTES_MAX
-# Requests that wait for the answers before theirs. Each costs some kB.
+# Pipelined requests that wait for the responses before theirs. Each costs some kB.
 PIPELINE_MAX: Final = 64
-# Of one connection, while others are read: as much as of a body that nobody has asked for yet.
+# Unparsed bytes of one connection in the inbox, beyond which reading from the socket is paused: the same bound as
+# uvicorn's for a body that the application has not read yet.
 UNREAD_BYTES_MAX: Final = 65_536
-# What is read away of a body that nobody wants any more, in place of closing the connection.
+# A body whose request is answered already is read and discarded up to this size; beyond it the connection is closed.
 UNWANTED_BYTES_MAX: Final = 65_536
-# An answer that ends a connection is lost if the client is reset while it still sends: it is listened to for so long.
+# If a client is reset while it still sends, it may lose the last response. So its bytes are discarded for this long.
 LINGER_S_MAX: Final = 2.0
 _HEAD_END: Final = b"\r\n\r\n"
 _crowded: Final = Crowded()
 
 
 class Connection(HttpToolsProtocol):
-    """A connection of uvicorn that holds each message to its bounds."""
+    """A connection of uvicorn that enforces the bounds of each message."""
 
     def __init__(self, *args: Any, table: ConnectionTable, inbox: Inbox, admission: Admission, **options: Any) -> None:
-        """As uvicorn makes it; one of a table, and nothing begins on it that is not let in."""
+        """As uvicorn creates it. It is in `table`, is read through `inbox`, and begins only what `admission` admits."""
         super().__init__(*args, **options)
         self._table = table
         self._inbox = inbox
@@ -51,38 +52,38 @@ class Connection(HttpToolsProtocol):
         self.unread_bytes = 0
         self._is_held = False
         self._turned_away_s = -math.inf
-        # The client has closed its half, behind what is not read yet.
+        # The client has closed its half of the connection, after bytes that are not parsed yet.
         self._has_ended = False
         self._is_lost = False
         self.url = b""
-        # Begins when what has come is parsed, so that it is known whether all of it is there.
+        # A request that begins once all received bytes are parsed, when it is known whether its body is complete.
         self._due: tuple[RequestResponseCycle, Any] | None = None
         self._is_parsing = False
         self._deadline: asyncio.TimerHandle | None = None
         self._one_write: OneWrite | None = None
-        # Bytes that belong to no request that is under way: of a head, or of a body that was answered already.
+        # Bytes that belong to no request under way: those of a head, or of a body that is answered already.
         self._loose_bytes = 0
         self._in_head = False
         self._in_body = False
         self._framing = Framing()
         self._bad: BadMessage | None = None
         self._running: RequestResponseCycle | None = None
-        # Nothing more is read: the connection ends after the answers that are owed.
+        # No more requests are read: the connection ends after the responses that are owed.
         self._is_ending = False
         self._has_heard_all = False
         self._is_lingering = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Begin to wait for a head, for up to `HEAD_S_MAX`."""
         self._one_write = OneWrite(transport, self._close)
         super().connection_made(self._one_write)  # type: ignore[arg-type]
         self._deadline = self.loop.call_later(HEAD_S_MAX, self._hang_up)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a head that is not whole by then has a bound in time and in bytes."""
+        """Put the bytes into the inbox, which calls `read`; or refuse the request unread if too much waits there."""
         if self._is_ending:
             if not self._is_lingering:
-                # What comes now is for nobody: it stays with the client, whose answers are on their way.
+                # No request is read any more: leave the bytes in the socket while responses are sent.
                 self.flow.pause_reading()
             return
         if self._inbox.is_late_for(self.key_id) and self._turns_away(data, is_late=True):
@@ -94,7 +95,7 @@ class Connection(HttpToolsProtocol):
             self.transport.pause_reading()
 
     def _turns_away(self, data: bytes, *, is_late: bool) -> bool:
-        """Whether this was a request that is not to be read, and is answered: a fifth of the cost of reading it."""
+        """Refuse a request unread, if admission says so, at a fifth of the cost of parsing it. Whether it did."""
         if self._in_head or self._in_body or self._loose_bytes or self.flow.write_paused or not self.is_idle:
             return False
         glanced = glance(data)
@@ -111,9 +112,9 @@ class Connection(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def read(self, data: bytes) -> None:
-        """Parse what has come, in its turn."""
+        """Parse bytes from the inbox."""
         if self._is_lost or self._is_ending or self.transport.is_closing():
-            return  # there is nobody, or nothing more is read
+            return  # the client has gone, or no more requests are read
         if self._is_held and not self.unread_bytes:
             self._is_held = False
             if not self.flow.read_paused:
@@ -124,7 +125,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _parse(self, data: bytes) -> None:
-        # Set anew, where an answer has ended while this waited.
+        # A response that ended while these bytes waited has set the time-out again.
         self._unset_keepalive_if_required()
         wrong: BadMessage | None = None
         self._is_parsing = True
@@ -142,9 +143,9 @@ class Connection(HttpToolsProtocol):
             self._bound_what_is_loose(len(data))
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client has said all that it will say: who is owed an answer gets it.
+        """The client has closed its half of the connection. It still gets the responses that it is owed.
 
-        A stream is for who still listens, and most who close one half have closed both.
+        A stream is ended: most clients that close one half have closed both.
         """
         if self.unread_bytes:
             self._has_ended = True
@@ -152,7 +153,7 @@ class Connection(HttpToolsProtocol):
         return self._end_of_requests()
 
     def _end_of_requests(self) -> bool:
-        """End with the answers that are owed. Returns whether there are any."""
+        """End the connection after the responses that are owed. Returns whether there are any."""
         last = self._last_owed()
         if self._is_lingering or last is None or self._is_streaming():
             return False
@@ -162,11 +163,11 @@ class Connection(HttpToolsProtocol):
         return True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or what stands after a body as if it were one: a proxy has not seen that, so it counts nowhere."""
+        """A header. Trailers, which follow a chunked body, are refused: a proxy may not have checked them."""
         if not self._in_head:
             self._bad = heads.wrong("trailers", name, "none")
             raise self._bad
-        # Spaces and tabs around a value are no part of it (RFC 9110, 5.5); the parser takes off those before it only.
+        # Spaces and tabs around a value are no part of it (RFC 9110, 5.5); the parser strips only those before it.
         super().on_header(name, value.rstrip(b" \t"))
 
     def on_message_begin(self) -> None:
@@ -175,7 +176,7 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """The head is whole: what follows has bounds of its own. Raises `BadMessage` for one that cannot be served."""
+        """The head is complete; the body has bounds of its own. Raises `BadMessage` for a head that is refused."""
         try:
             self._framing = self._check_head()
         except BadMessage as bad:
@@ -190,21 +191,21 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """A message is whole."""
+        """A message is complete."""
         if self.parser.should_upgrade():
             return
         self._in_body = False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """An answer has ended."""
+        """A response has ended."""
         assert self._one_write is not None
         self._one_write.flush()
         if not self._is_lingering:
             super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Over, for all requests that are under way or wait."""
+        """The connection has ended, for all requests on it that are under way or wait."""
         self._wait_no_longer()
         self._is_lost = True
         self._table.remove(self)
@@ -214,10 +215,10 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing was asked for long. Who has not even taken its last answer is not waited for."""
+        """No request has come for the keep-alive time. A client that has not read its last response is cut off."""
         left_s = self._turned_away_s + self.timeout_keep_alive - self.loop.time()
         if left_s > 0:
-            # Asked, and told to come back: the timer was left alone then.
+            # A request was turned away meanwhile, which did not reset the timer.
             self._wait_for_more(left_s)
         elif self.transport.get_write_buffer_size():
             self.transport.abort()
@@ -226,11 +227,11 @@ class Connection(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for an answer on it. One that is not connected yet has only come."""
+        """Whether no request on it waits for a response. False until the connection is made."""
         return self._one_write is not None and not self._owed() and not self.unread_bytes
 
     def evict(self) -> None:
-        """End it at once, for another one."""
+        """Close it at once, to make room for another one."""
         self.transport.abort()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -241,7 +242,7 @@ class Connection(HttpToolsProtocol):
             self._begin(cycle, app)
 
     def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begin a request; or answer it at once, which costs a fifth of beginning one to refuse it."""
+        """Begin a request; or refuse it here, which costs a fifth of a refusal by the application."""
         scope: Scope = cycle.scope  # type: ignore[assignment]
         problem = self._admission.admit(scope, is_whole=not cycle.more_body)
         principal = scope.get(PRINCIPAL)
@@ -249,7 +250,7 @@ class Connection(HttpToolsProtocol):
             self.key_id = principal.key_id
             if not self._table.prove(self, principal):
                 cycle.keep_alive = False
-        # Who does not read its answers is refused by the application, which waits until they are taken.
+        # If the client does not read its responses, the application refuses it, as that waits until they are read.
         if problem is not None and not self.flow.write_paused:
             self._answer_at_once(cycle, problem)
             return
@@ -257,7 +258,7 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, _closing(cycle, app) if is_long else app)
 
     def _answer_at_once(self, cycle: RequestResponseCycle, problem: Problem) -> None:
-        """Without the application, as the server would."""
+        """Answer without the application, as the server would."""
         headers, closes = self.server_state.default_headers, not cycle.keep_alive
         self.transport.write(problem_bytes(problem, headers, closes=closes))
         cycle.response_started = cycle.response_complete = True
@@ -273,13 +274,13 @@ class Connection(HttpToolsProtocol):
         return heads.check_head(self.parser.get_http_version(), self.url, self.headers, HEAD_BYTES_MAX)
 
     def _feed(self, data: bytes) -> None:
-        """Parse it. No other protocol is spoken here, so an offer to change to one is passed over (RFC 9110, 7.8)."""
+        """Parse it. No other protocol is supported, so an Upgrade header is ignored (RFC 9110, 7.8)."""
         while data:
             try:
                 self.parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as offer:
-                # The parser takes all that follows for the other protocol. A new one reads the same head without it.
+                # The parser takes all that follows for the other protocol. A new one parses the head without the offer.
                 data = self._head_without_offer() + data[offer.args[0] :]
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -299,25 +300,25 @@ class Connection(HttpToolsProtocol):
         elif self._loose_bytes > UNWANTED_BYTES_MAX:
             self._linger()
         elif is_answered and self._deadline is None:
-            # Uvicorn's own time-out ended with the first byte, which may be the beginning of no request at all.
+            # Uvicorn's own time-out ended with the first byte, which may not be the beginning of a request.
             self._deadline = self.loop.call_later(HEAD_S_MAX, self._hang_up)
 
     def _owed(self) -> list[RequestResponseCycle]:
-        """Who has no whole answer yet, in the order of the answers."""
+        """The requests without a complete response, in order."""
         running = [] if self._running is None or self._running.response_complete else [self._running]
         return running + [cycle for cycle, _ in reversed(self.pipeline)]
 
     def _last_owed(self) -> RequestResponseCycle | None:
-        """The last whole request that has no whole answer yet."""
+        """The last complete request without a complete response."""
         owed = [cycle for cycle in self._owed() if not (self._in_body and cycle is self.cycle)]
         return owed[-1] if owed else None
 
     def _is_streaming(self) -> bool:
-        """Whether the answer that is under way has no known end."""
+        """Whether a response under way has no known end."""
         return any(cycle.chunked_encoding for cycle in self._owed())
 
     def _drop_what_is_not_whole(self) -> None:
-        """Whoever waits for the rest of a request is told that there is nobody; one that has not begun never does."""
+        """Disconnect an incomplete request from its client, as its rest will not come. It does not begin any more."""
         if not self._in_body:
             return
         if self.pipeline and self.pipeline[0][0] is self.cycle:
@@ -327,12 +328,12 @@ class Connection(HttpToolsProtocol):
         self.cycle.message_event.set()
 
     def _end_after(self, last: RequestResponseCycle) -> None:
-        """End the connection with this answer."""
+        """End the connection after this response."""
         self._is_ending = True
         last.keep_alive = False
 
     def _refuse(self, bad: BadMessage) -> None:
-        """Answer what is no request, unless answers are owed before that, and end the connection."""
+        """Answer invalid bytes, unless responses are owed before that, and end the connection."""
         self.logger.warning("Invalid HTTP request received: %s", bad)
         last = self._last_owed()
         is_begun = last is not None or (self._in_body and self.cycle.response_started)
@@ -347,7 +348,7 @@ class Connection(HttpToolsProtocol):
         self._linger()
 
     def _close(self) -> None:
-        """Close, after an answer that may be lost if the client still sends: then with patience."""
+        """Close. If the client may still be sending, so that it could lose the last response, linger first."""
         assert self._one_write is not None
         is_sent_to = self._is_ending or (self._in_body and _is_long(self._framing))
         if is_sent_to and not (self._is_lingering or self._has_heard_all or self.transport.is_closing()):
@@ -356,7 +357,7 @@ class Connection(HttpToolsProtocol):
             self._one_write.hang_up()
 
     def _linger(self) -> None:
-        """Send no more, and read away what still comes, for a moment."""
+        """Send no more, and discard what still arrives for up to `LINGER_S_MAX`; then close."""
         self._is_ending = self._is_lingering = True
         self._wait_no_longer()
         self._unset_keepalive_if_required()
@@ -381,12 +382,12 @@ class Connection(HttpToolsProtocol):
 
 
 def _is_long(framing: Framing) -> bool:
-    """Whether a body is better not read away when it is refused; one that waits to be sent may never come."""
+    """Whether the rest of a refused body is not worth discarding, or may never come (Expect: 100-continue)."""
     return framing.chunked or framing.continues or framing.body_bytes > UNWANTED_BYTES_MAX
 
 
 def _closing(cycle: RequestResponseCycle, app: Any) -> Any:
-    """The application, for a request with a long body: an answer before its end says that it is the last one."""
+    """The application for a request with a long body: a response before its end has `Connection: close`."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:

@@ -1,10 +1,10 @@
-"""Who is connected: how many, from where, and which of them goes when there is no room.
+"""The table of connections: how many there are, from where, and which one is evicted when there is no room.
 
-A connection is proven once a request on it has shown a key that works. Where there is no room, the oldest goes that is
-not and that nobody waits for an answer on; then the oldest idle one of a key that has more than its share. So whoever
-only holds connections holds them against nobody who has a key. The latest to come have a hall beside, where each has
-the time to show its key, however many come after it in that moment.
-Rule of this file: it counts and says who goes; sockets are not known here. All of it is for one event loop.
+A connection is proven once a request on it has shown a valid key. If there is no room, the oldest idle connection that
+is not proven is evicted; if there is none, the oldest idle one of a key that has more than its share. So a client that
+only holds connections cannot keep out a client with a key. Beyond the limit there is a hall of extra connections for
+the newest, so that each has the time to show its key, however many connect after it.
+Rule of this file: it counts and chooses which connection to evict; it knows no sockets. It is for one event loop.
 """
 
 from collections import Counter
@@ -15,14 +15,14 @@ from typing import Final, Protocol
 from callmarket.bridge.access.principal import Principal
 from callmarket.bridge.access.sites import site_of
 
-# Connections at a time: each costs some 50 kB. Agents share connections, or a proxy does it for them.
+# Connections at a time: each costs about 50 kB. Agents share connections, or a proxy does that for them.
 CONNECTIONS_MAX: Final = 4_096
-# So many more, for the head of one request, where hardly anybody else could go. Who then shows a key stays in the place
-# of one that has to go; if there is none, only the staff stays.
+# This many more, for the head of one request, while few others could be evicted. One that then shows a key stays, in
+# place of another that is evicted; if none can be, only staff stays.
 HALL_MAX: Final = 64
-# Of an address, or of a key where there is no room.
+# Connections of one address; and of one key, once there is no room.
 SHARE_MAX: Final = CONNECTIONS_MAX // 4
-# How many are looked at to find one that is idle: those that are not wait for an answer, which takes milliseconds.
+# How many are checked to find an idle one. The others wait for a response, which takes milliseconds.
 _LOOKS_MAX: Final = 64
 
 
@@ -31,10 +31,10 @@ class Connected(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits for an answer on it."""
+        """Whether no request on it waits for a response."""
 
     def evict(self) -> None:
-        """End it at once."""
+        """Close it at once."""
 
 
 class ConnectionTable:
@@ -46,24 +46,24 @@ class ConnectionTable:
         per_site_max: int = SHARE_MAX,
         is_proxy: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """So many in all, and from one address but for those of proxies, behind which others are."""
+        """Up to `connections_max` in all and `per_site_max` from one address, except from the addresses of proxies."""
         self._connections_max: Final = connections_max
         self._per_site_max: Final = per_site_max
         self._per_key_max: Final = max(1, connections_max // 4)
         self._is_proxy: Final = is_proxy
         self._site_of: Final[dict[Connected, str]] = {}
         self._of_site: Final[Counter[str]] = Counter()
-        # Each in the order in which they came.
+        # Each in the order in which they connected.
         self._unproven: Final[dict[Connected, None]] = {}
         self._key_of: Final[dict[Connected, str]] = {}
         self._of_key: Final[dict[str, dict[Connected, None]]] = {}
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many connections there are."""
         return len(self._site_of)
 
     def has_room_for(self, peer: str) -> bool:
-        """Whether one more may come from this address; another one may have been ended for it."""
+        """Whether this address may have one more connection. Another one may be evicted for it."""
         if self._is_full_of(peer):
             return False
         has_hall = len(self) < self._connections_max + HALL_MAX
@@ -72,14 +72,14 @@ class ConnectionTable:
         return self._makes_room() or has_hall
 
     def add(self, connection: Connected, peer: str) -> None:
-        """It is there."""
+        """Add a connection from this address, not proven yet."""
         site = "" if self._is_proxy(peer) else site_of(peer)
         self._site_of[connection] = site
         self._of_site[site] += 1
         self._unproven[connection] = None
 
     def prove(self, connection: Connected, principal: Principal) -> bool:
-        """A request on it has shown this key. Returns whether it may stay."""
+        """Note that a request on it has shown this key. Returns whether the connection may stay."""
         key_id = principal.key_id
         if self._key_of.get(connection) == key_id or connection not in self._site_of:
             return True
@@ -92,7 +92,7 @@ class ConnectionTable:
         return True
 
     def remove(self, connection: Connected) -> None:
-        """It is gone. Again: nothing."""
+        """Remove a connection. Idempotent."""
         site = self._site_of.pop(connection, None)
         if site is None:
             return
@@ -113,7 +113,7 @@ class ConnectionTable:
         return victim is not None
 
     def _one_to_go(self) -> Connected | None:
-        """O(keys) where all are proven; no more than three of them have more than their share."""
+        """The connection to evict, if there is one. O(keys): up to three of them can have more than their share."""
         groups = [self._unproven, *(own for own in self._of_key.values() if len(own) > self._per_key_max)]
         for group in groups:
             for connection in islice(group, _LOOKS_MAX):

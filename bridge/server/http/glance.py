@@ -1,32 +1,33 @@
-"""A look at the bytes of a request without parsing them, for a time when there is too much to parse.
+"""A look at the bytes of a request without parsing them, for times when there is too much to parse.
 
-It is for refusing alone: whose key a request shows, if these bytes are just one whole request by any reading.
-Rule of this file: pure, some microseconds; where there is any doubt about where the request ends it says nothing, and
-the parser decides.
+It serves only to refuse requests: it finds the key that a request shows, if the bytes are exactly one whole request by
+any reading.
+Rule of this file: pure, some microseconds. If it is not certain where the request ends, it returns None, and the parser
+decides.
 """
 
 import re
 from typing import Final, NamedTuple
 
 _REQUEST_LINE: Final = re.compile(rb"(GET|POST|PUT|PATCH|DELETE) /[!-~]* HTTP/1\.1\r\n")
-# A name, a colon, a value, and no signs that somebody reads as the end of a line.
+# A name, a colon and a value, without characters that some parsers read as the end of a line.
 _HEADERS: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(0|[1-9][0-9]{0,6})\r\n")
 _AUTHORIZATION: Final = re.compile(rb"\r\n(?i:authorization): ?(Bearer [!-~]+)\r\n")
-# With any of these it ends elsewhere, or something is to be done before it ends. To keep the connection is no more than
-# saying nothing, and most libraries say it.
+# With any of these the request ends elsewhere, or something must be done before its end. `Connection: keep-alive` is
+# the default and changes nothing, and most libraries send it.
 _DOUBTFUL: Final = re.compile(rb"transfer-encoding|\r\nconnection(?!: keep-alive\r\n)|\r\nexpect|\r\nupgrade")
 
 
 class Glanced(NamedTuple):
-    """What is seen of a request."""
+    """What is seen of a request: its Authorization header, and whether it is a change (not a GET)."""
 
     authorization: bytes
     is_change: bool
 
 
 def glance(data: bytes) -> Glanced | None:
-    """The one whole request that these bytes are; None if there is a doubt, or no key."""
+    """What is seen of these bytes if they are surely one whole request with a key; else None."""
     end = data.find(b"\r\n\r\n")
     line = _REQUEST_LINE.match(data)
     if end < 0 or line is None:

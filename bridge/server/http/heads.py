@@ -1,8 +1,8 @@
-"""The head of a request, held to the standard where two servers might read it differently (RFC 9110, RFC 9112).
+"""Checks of a request's head where two servers might read it differently (RFC 9110, RFC 9112).
 
-The parser knows the grammar of lines; what a head may say is checked here: which version, which target, one Host, and
-where the body ends.
-Rule of this file: pure. A head is accepted as it is or refused; nothing is guessed and nothing repaired.
+The parser knows the grammar of the lines; the version, the target, the one Host and the end of the body are checked
+here.
+Rule of this file: pure. A head is accepted unchanged or refused; nothing is guessed and nothing repaired.
 """
 
 import re
@@ -16,22 +16,22 @@ from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.http.problem import TYPE_PREFIX, Problem
 from callmarket.bridge.api.spelling import whole
 
-# Ours are some hundred bytes; proxies add cookies and traces.
+# Clients of the market send a few hundred bytes; proxies add cookies and traces.
 HEAD_BYTES_MAX: Final = 65_536
 
 # A name or an address, and perhaps a port: no user, no path (RFC 3986, 3.2.2).
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
-# No body comes near it; beyond it the parser would not know the number.
+# No body comes near it; the parser cannot represent a greater number.
 _LENGTH_MAX: Final = 2**63 - 1
-# Of each line, beside its name and value: a colon, a space and the line's end.
+# Bytes of each line besides its name and value: a colon, a space and the end of the line.
 _LINE_BYTES: Final = 4
 _CHECKED: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 _VALUE_CHARS_MAX: Final = 200
 
 
 class BadMessage(Exception):
-    """Bytes that are no request by the standard, or none that is served. What follows them cannot be told apart."""
+    """Bytes that are not a valid request, or one that is not supported. Where the next message begins is not known."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -42,17 +42,17 @@ class Framing(Struct, frozen=True):
     """Where the body of a request ends."""
 
     body_bytes: int = 0
-    """As its head says; 0 for one in chunks, whose end is in the last of them."""
+    """The Content-Length; 0 for a chunked body, which ends with its last chunk."""
     chunked: bool = False
     continues: bool = False
-    """The client sends the body when it is told to go on (Expect: 100-continue)."""
+    """Whether the client waits for 100 Continue before it sends the body (Expect: 100-continue)."""
 
 
 _NO_BODY: Final = Framing()
 
 
 def wrong(field: str, value: bytes | str, expected: str) -> BadMessage:
-    """A head with something wrong in it."""
+    """The error of a head with an invalid field."""
     text = value if isinstance(value, str) else value[:_VALUE_CHARS_MAX].decode("latin-1")
     words = str(Invalid(field, text, expected))
     status = int(HTTPStatus.BAD_REQUEST)
@@ -62,7 +62,7 @@ def wrong(field: str, value: bytes | str, expected: str) -> BadMessage:
 
 
 def unserved(status: HTTPStatus, words: str) -> BadMessage:
-    """A message that means something, but nothing here."""
+    """The error of a valid message that is not supported."""
     return BadMessage(Problem("about:blank", status.phrase, int(status), words))
 
 
@@ -72,9 +72,9 @@ TOO_LARGE: Final = unserved(
 
 
 def origin_form(method: bytes, target: bytes) -> bytes:
-    """The path and query of a target. Raises `BadMessage`."""
+    """The path and query of a request target. Raises `BadMessage`."""
     if method == b"CONNECT":
-        raise unserved(HTTPStatus.NOT_IMPLEMENTED, "there are no tunnels here")
+        raise unserved(HTTPStatus.NOT_IMPLEMENTED, "CONNECT is not supported")
     if b"#" in target:
         raise wrong("target", target, "a path and a query, without a fragment")
     if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
@@ -87,7 +87,7 @@ def origin_form(method: bytes, target: bytes) -> bytes:
 
 
 def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes]], bytes_max: int) -> Framing:
-    """Where the body of this request ends. Names of headers are in lower case. Raises `BadMessage`.
+    """Check a head, and find where the body ends. Header names are in lower case. Raises `BadMessage`.
 
     About 1 us for the headers of an agent.
     """
@@ -102,7 +102,7 @@ def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes
     if size > bytes_max:
         raise TOO_LARGE
     if version not in ("1.1", "1.0"):
-        raise unserved(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "HTTP/1.1 is spoken here")
+        raise unserved(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.1 and HTTP/1.0 are supported")
     _check_host(version, found.get(b"host"))
     if len(found) == (b"host" in found):
         return _NO_BODY
@@ -127,7 +127,7 @@ def _length(value: bytes) -> int:
 
 def _continues(expectation: bytes | None) -> bool:
     if expectation is not None and expectation.lower() != b"100-continue":
-        raise unserved(HTTPStatus.EXPECTATION_FAILED, "Expect: nothing but 100-continue is understood")
+        raise unserved(HTTPStatus.EXPECTATION_FAILED, "Expect: only 100-continue is supported")
     return expectation is not None
 
 
@@ -139,5 +139,5 @@ def _is_chunked(version: str, coding: bytes | None, length: bytes | None) -> boo
     if length is not None:
         raise wrong("Content-Length", length, "none beside Transfer-Encoding")
     if coding.lower() != b"chunked":
-        raise unserved(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding: nothing but chunked is understood")
+        raise unserved(HTTPStatus.NOT_IMPLEMENTED, "Transfer-Encoding: only chunked is supported")
     return True

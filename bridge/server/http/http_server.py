@@ -1,6 +1,6 @@
-"""The HTTP server of one process: it listens, and ends in order.
+"""The HTTP server of one process: it listens, and shuts down in order.
 
-Rule of this file: sockets, signals and time-outs. What is served is handed in.
+Rule of this file: sockets, signals and time-outs. The application is passed in.
 """
 
 import asyncio
@@ -24,18 +24,18 @@ from callmarket.bridge.server.http.inbox import Inbox
 
 logger: Final = logging.getLogger(__name__)
 
-# A connection without a request is closed after so long; clients open a new one by themselves.
+# A connection without a request is closed after this time; clients open a new one by themselves.
 IDLE_S_MAX: Final = 75
-# What is under way when the server ends gets so long to be answered; the journal's own bound is shorter.
+# On shutdown, requests that are under way have this long to be answered; the journal's own limit is shorter.
 DRAIN_S_MAX: Final = 35
-# How exactly the end of the last connection is seen.
+# How often shutdown checks whether the last connection has ended.
 _LOOK_S: Final = 0.01
-# As often as the server brings its `Date` along.
+# How often the server does its periodic work, such as the `Date` header.
 _TICK_S: Final = 0.1
 
 
 class Server(uvicorn.Server):
-    """Serves until it is told to end. Signals are the process's business, not the server's."""
+    """Serves until `end` is called. It handles no signals; the process does."""
 
     def __init__(
         self,
@@ -46,10 +46,10 @@ class Server(uvicorn.Server):
         admission: Admission | None = None,
         table: ConnectionTable | None = None,
     ) -> None:
-        """Serve this application; `on_ending` ends what would never end by itself, as streams.
+        """Serve this application. `on_ending` ends what would never end by itself, such as streams.
 
-        `on_ready` is called once whoever connects is served. The gate says which requests may begin, and the table
-        who may be connected.
+        `on_ready` is called once clients that connect are served. `admission` decides which requests may begin, and
+        `table` which clients may be connected. By default, all may.
         """
         super().__init__(
             uvicorn.Config(
@@ -68,16 +68,16 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
         self._admission = AdmitAll() if admission is None else admission
         self._table = ConnectionTable() if table is None else table
-        # Where it serves, and what wakes it there to end; None before it does.
+        # The loop in which it serves, and the event that ends it there; None before it serves.
         self._serving: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """None: whoever runs the server has its own."""
+        """Capture none: the process that runs the server handles them."""
         yield
 
     def end(self) -> None:
-        """Take no more connections, answer what is under way, and return from `serve`. From any thread."""
+        """Accept no more connections, answer the requests under way, and return from `serve`. From any thread."""
         self.should_exit = True
         if self._serving is not None:
             loop, ending = self._serving
@@ -85,7 +85,7 @@ class Server(uvicorn.Server):
                 loop.call_soon_threadsafe(ending.set)
 
     def shutdown_now(self) -> None:
-        """End, and wait for no answer any more: who has none is hung up on, and knows that it knows nothing."""
+        """End without waiting for answers: connections are closed, and their clients see an unknown outcome."""
         self.force_exit = True
         self.end()
         for connection in list(self.server_state.connections):
@@ -93,23 +93,23 @@ class Server(uvicorn.Server):
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """How many connections are open."""
         return len(self.server_state.connections)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so. As the server's own, but that many connections are taken in a turn of the loop."""
+        """Listen, then call `on_ready`. Unlike uvicorn's, it accepts many connections in one iteration of the loop."""
         assert sockets is not None, "the sockets are the caller's"
         loop = asyncio.get_running_loop()
         self._serving = loop, asyncio.Event()
         make = partial(self._connection, loop, Inbox(loop))
         acceptors = [Acceptor(loop, listening, self._table, make) for listening in sockets]
-        # It closes an acceptor as it would a server.
+        # Uvicorn closes an acceptor as it would close a server.
         self.servers = cast(list[asyncio.Server], acceptors)
         self.started = True
         self._on_ready()
 
     async def main_loop(self) -> None:
-        """As the server's own, but told to end it does so at once, not at its next look."""
+        """As uvicorn's, but it ends at once when it is told to, not at the next tick."""
         assert self._serving is not None
         _, ending = self._serving
         for tick in itertools.count():
@@ -130,8 +130,8 @@ class Server(uvicorn.Server):
         )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End in order, as soon as the last answer is sent; the server's own waits for a tenth of a second at least."""
-        # Who was taken already is connected first, so that those connections are told too.
+        """Shut down in order, as soon as the last response is sent. Uvicorn's own takes a tenth of a second or more."""
+        # Connections that were accepted already are set up first, so that they are shut down too.
         for acceptor in self.servers:
             acceptor.close()
             await acceptor.wait_closed()
@@ -146,13 +146,13 @@ class Server(uvicorn.Server):
                 while (state.connections or state.tasks) and not self.force_exit:  # noqa: ASYNC110 -- sets, no event
                     await asyncio.sleep(_LOOK_S)
         except TimeoutError:
-            logger.warning("requests that took longer than %d s to end were cut: %d", DRAIN_S_MAX, len(state.tasks))
+            logger.warning("requests that were not answered within %d s: %d, cancelled", DRAIN_S_MAX, len(state.tasks))
             for task in state.tasks:
                 task.cancel()
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that listens at this address. Raises `Invalid` for a host that is none, `Unavailable` if it is taken."""
+    """A socket bound to this address. Raises `Invalid` for an unknown host, `Unavailable` if it cannot be bound."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError:
@@ -169,16 +169,16 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def url_of(listening: socket.socket) -> str:
-    """The way to a listening socket, for a client on this machine."""
+    """The URL of a listening socket, for a client on this machine."""
     host, port = listening.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 -- it is only recognised here
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- it is only compared
         host = "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.asynccontextmanager
 async def ending_on(signals: tuple[int, ...], end: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `end` at each of these signals, inside the block."""
+    """Within this block, call `end` at each of these signals."""
     loop = asyncio.get_running_loop()
     for number in signals:
         loop.add_signal_handler(number, end)

@@ -1,21 +1,22 @@
-"""What has come and is not read yet: so much is read in a turn of the loop, the oldest first.
+"""Bytes that were received and are not parsed yet. Some are parsed in each iteration of the loop, oldest first.
 
-The loop hands over all that the sockets have before it does anything else. Of thousands of connections that takes a
-tenth of a second, in which nobody is answered and no place becomes free: nearly all that is read then is refused.
-Keys share the room here as they share places: one of them may have as much unread as there is room left. Who has not
-shown a key yet stands in a line of its own, of which one is read after three of the others.
-Rule of this file: bytes of a connection stay in order; how many requests they are is for the connection to see.
+The event loop hands over everything that the sockets have before it does anything else. With thousands of connections
+parsing all of that takes a tenth of a second, in which no request is answered and no place becomes free, so nearly all
+of them would be refused.
+Keys share the room here as they share places: one of them may have as much unread as there is room left. Connections
+that have not shown a key yet have a queue of their own, from which one item is read after three of the others.
+Rule of this file: the bytes of a connection stay in order; how many requests they are is for the connection to find.
 """
 
 import asyncio
 from collections import Counter, deque
 from typing import Final, Protocol
 
-# Some milliseconds; then those are answered whose bids have become durable meanwhile, and their places are free.
+# Some milliseconds. Then requests that have become durable meanwhile are answered, and their places become free.
 READS_PER_TURN: Final = 64
-# Of those who have a key: some tens of milliseconds.
+# Of connections that have shown a key: some tens of milliseconds.
 UNREAD_MAX: Final = 256
-# One of so many is of who has shown no key, if there are such.
+# One in this many reads is of a connection that has shown no key, if such are waiting.
 _STRANGERS_EVERY: Final = 4
 
 
@@ -23,24 +24,24 @@ class Reader(Protocol):
     """A connection as the inbox sees it."""
 
     key_id: str
-    """The key that was shown on it; empty if none was."""
+    """The id of the key that was shown on it; empty if none was."""
     unread_bytes: int
     """How many of its bytes wait here."""
     waits_as: str
-    """The key that had been shown on it when they came."""
+    """The `key_id` of the queue in which they wait: the key that had been shown when they came."""
 
     def read(self, data: bytes) -> None:
-        """Read on."""
+        """Parse these bytes."""
 
 
 Line = deque[tuple[Reader, bytes, str]]
 
 
 class Inbox:
-    """For the connections of one loop."""
+    """The unread bytes of all connections of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing has come yet."""
+        """An empty inbox that schedules its reads in this loop."""
         self._loop: Final = loop
         self._known: Final[Line] = deque()
         self._strangers: Final[Line] = deque()
@@ -49,17 +50,17 @@ class Inbox:
         self._is_armed = False
 
     def is_late_for(self, key_id: str) -> bool:
-        """Whether so much of a key waits that it is better told to come back."""
+        """Whether the key has its share of unread items here, so that more of it should be refused."""
         return key_id != "" and self._of_key[key_id] >= UNREAD_MAX - len(self._known)
 
     def put(self, reader: Reader, data: bytes) -> None:
-        """Let a connection read this: now, or when it is its turn."""
+        """Let a connection read these bytes: now, or when it is their turn."""
         self._arm()
         if self._left and not (self._known or self._strangers):
             self._left -= 1
             reader.read(data)
             return
-        # Whoever shows a key while it has something here stays in its line until that is read.
+        # A connection that shows a key while bytes of it wait stays in the same queue until they are read, for order.
         key_id = reader.waits_as if reader.unread_bytes else reader.key_id
         reader.waits_as = key_id
         (self._known if key_id else self._strangers).append((reader, data, key_id))

@@ -1,6 +1,6 @@
 """Request bodies, bounded in bytes and in time.
 
-Rule of this file: a body is whole, or the request is refused; nobody holds memory or a connection for ever.
+Rule of this file: a body is complete, or the request is refused; no client holds memory or a connection for ever.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 # A thousand bids of the longest names take some 700 kB.
 BODY_BYTES_MAX: Final = 1_048_576
-# A body of that size at 100 kB/s. Agents do not send theirs in bits and pieces.
+# A body of that size at 100 kB/s. Agents send their bodies in one piece.
 BODY_S_MAX: Final = 10.0
 
 
@@ -29,18 +29,18 @@ class BodyTooLarge(HttpError):
 
 
 class BodyTooSlow(HttpError):
-    """The body did not come in time."""
+    """The body was not complete in time."""
 
     def __init__(self) -> None:
-        super().__init__(HTTPStatus.REQUEST_TIMEOUT, f"the body was not there after {BODY_S_MAX:.0f} s")
+        super().__init__(HTTPStatus.REQUEST_TIMEOUT, f"the body was not complete after {BODY_S_MAX:.0f} s")
 
 
 class Gone(Exception):
-    """The client hung up before its request was whole. There is nobody to answer."""
+    """The client disconnected before its request was complete, so there is nothing to answer."""
 
 
 def check_length(content_length: bytes | None) -> None:
-    """Raise `BodyTooLarge` for a body that says so, before any of it is read or asked for."""
+    """Raise `BodyTooLarge` if the Content-Length is over the bound, before any of the body is read."""
     if content_length is not None and int(content_length) > BODY_BYTES_MAX:
         raise BodyTooLarge
 
@@ -56,17 +56,17 @@ async def whole_body(receive: Receive) -> bytes:
 
 
 class Bounded:
-    """A `receive` for a stream, with the same bounds. After the body it waits as long as the stream lasts."""
+    """A `receive` for a stream, with the same bounds. After the body it waits, without bound, until the client goes."""
 
     def __init__(self, receive: Receive) -> None:
-        """Bound this one."""
+        """Wrap this `receive`."""
         self._receive = receive
         self._bytes = 0
         self._whole = False
         self._until_s = 0.0
 
     async def __call__(self) -> Message:
-        """The next message."""
+        """The next message. Raises `BodyTooLarge`, `BodyTooSlow` or, before the end of the body, `Gone`."""
         if self._whole:
             return await self._receive()
         now_s = asyncio.get_running_loop().time()
@@ -96,7 +96,7 @@ async def _rest(receive: Receive, first: bytes, until_s: float) -> bytes:
 
 
 async def _next(receive: Receive, within_s: float) -> Message:
-    # Its first step without a time-out, which would cost more than to read the body: that is there already, as a rule.
+    # The first step runs without a time-out, which would cost more than reading the body: usually it is there already.
     begun = receive().__await__()
     try:
         waits_for = next(begun)
@@ -115,11 +115,11 @@ async def _next(receive: Receive, within_s: float) -> Message:
 
 @types.coroutine
 def _rest_of(begun: Generator[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
-    """The rest of something awaited whose first step was done, and said what it waits for."""
+    """Await the rest of an awaitable whose first step has run and has yielded `waits_for`."""
     while True:
         try:
             yield waits_for
-        except BaseException as error:  # noqa: BLE001 -- it belongs to whoever is awaited, as a cancellation does
+        except BaseException as error:  # noqa: BLE001 -- it is passed on to the awaitable, as a cancellation must be
             step = functools.partial(begun.throw, error)
         else:
             step = functools.partial(next, begun)

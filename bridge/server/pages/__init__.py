@@ -1,4 +1,4 @@
-"""The pages for people: the document to try, and what an operator of a fleet looks at.
+"""The web pages: the API document to try out, and the live view for operators of a fleet.
 
-Rule of this folder: files and headers; what a page shows it asks of the API, with a key of its reader.
+Rule of this folder: files and headers. A page gets its data from the API, with its reader's key.
 """

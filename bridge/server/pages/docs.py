@@ -1,8 +1,8 @@
-"""The OpenAPI document and the page to try it on, which works without any other host.
+"""The OpenAPI document and the page to try it out on, which needs no other host.
 
-The page is Swagger UI, kept in `swagger_ui` beside its licences; its README says which version and where it is from.
+The page is Swagger UI, kept in `swagger_ui` beside its licences; the README there says which version and from where.
 
-Rule of this file: what is sent is fixed when the service starts, and the page may load nothing from elsewhere.
+Rule of this file: the files are fixed when the service starts, and the page may load nothing from other hosts.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from callmarket.bridge.server.pages.static_files import CSS, HTML, JAVASCRIPT, J
 DOCUMENT_PATH: Final = "/api/openapi.json"
 PAGE_PATH: Final = "/api/docs"
 
-# Swagger UI writes styles into its elements.
+# Swagger UI uses inline styles.
 _POLICY: Final = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 _PAGE: Final = f"""\
@@ -35,7 +35,7 @@ _PAGE: Final = f"""\
 </html>
 """
 
-# Without the validator, which would send the document's address to another host. A key is forgotten with the page.
+# Without the validator, which would send the document's URL to another host. The page does not store the key.
 _SCRIPT: Final = f"""\
 SwaggerUIBundle({{
   url: "{DOCUMENT_PATH}",
@@ -49,12 +49,12 @@ SwaggerUIBundle({{
 }});
 """
 
-# Of the files that are kept compressed.
+# The files that are kept compressed, with their media types.
 _ASSETS: Final = {"swagger-ui-bundle.js": JAVASCRIPT, "swagger-ui.css": CSS}
 
 
 def static_routes(document: bytes) -> Sequence[StaticRoute]:
-    """Document and page. They are not in the document: they are about it."""
+    """The routes of the document and the page. The document does not list them."""
     kept = files("callmarket.bridge.server.pages") / "swagger_ui"
     return (
         StaticRoute(DOCUMENT_PATH, StaticFile.of(document, JSON, _POLICY)),

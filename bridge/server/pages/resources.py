@@ -1,8 +1,8 @@
-"""The page `/resources`: what an operator of a fleet looks at. Its files are in `resources_ui`.
+"""The page `/resources`: the live view of a market for operators of a fleet. Its files are in `resources_ui`.
 
-It asks the routes of `/api` with a key that the reader gives it, and has no route of its own for what it shows.
+The page gets its data from the routes of `/api` with a key that its reader enters. It has no data route of its own.
 
-Rule of this file: it serves the page's files and says what the page may do. No markup, no script, no style here.
+Rule of this file: it serves the page's files and sets their security policy. No markup, script or style is here.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from callmarket.bridge.server.pages.static_files import CSS, HTML, JAVASCRIPT, P
 RESOURCES_PATH: Final = "/resources"
 
 _MEDIA_TYPES: Final = {".css": CSS, ".html": HTML, ".mjs": JAVASCRIPT}
-# Nothing in the page makes markup of text, and a browser that knows Trusted Types holds it to that.
+# The page never makes markup of text, and a browser with Trusted Types enforces that.
 _POLICY: Final = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
 
 
 def static_routes() -> Sequence[StaticRoute]:
-    """The files of the page."""
+    """The routes of the page's files."""
     found = []
     for file in (files("callmarket.bridge.server.pages") / "resources_ui").iterdir():
         stem, dot, ending = file.name.rpartition(".")

@@ -1,9 +1,9 @@
-"""Files that are the same for everybody as long as the service runs: what a page is made of.
+"""Static files: the parts of the pages, which are the same for all clients while the service runs.
 
-They are public, so nothing of the market is in them. A browser may keep them, and asks each time whether they are still
-the same, because a new version of the service has new ones.
+They are public, so they contain no data of the market. A browser may cache them and revalidates them on each use, as a
+new version of the service has new files.
 
-Rule of this file: bytes and headers; which pages there are, and what they may load, is theirs to say.
+Rule of this file: bytes and headers; the modules of the pages decide which files there are and what they may load.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ HTML: Final = "text/html; charset=utf-8"
 JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 JSON: Final = "application/json"
 
-# Nothing but what a page names is loaded, run or sent, and only from here. Who frames a page could make somebody click.
+# A page loads, runs and sends nothing except from and to this host. It may not be framed, against clickjacking.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -29,31 +29,31 @@ POLICY: Final = (
 
 
 class StaticFile:
-    """One file, held compressed as well."""
+    """One file, held in memory compressed and, once it is needed, uncompressed."""
 
     def __init__(self, compressed: bytes, media_type: str, policy: str = POLICY) -> None:
-        """A file that was compressed with gzip. `policy` is its Content-Security-Policy."""
+        """A file that is already compressed with gzip. `policy` is its Content-Security-Policy."""
         self._compressed: Final = compressed
         self._media_type: Final = media_type
         self._policy: Final = policy
 
     @classmethod
     def of(cls, body: bytes, media_type: str, policy: str = POLICY) -> "StaticFile":
-        """A file as it is."""
+        """A file from its uncompressed bytes."""
         return cls(compress(body, mtime=0), media_type, policy)
 
     @cached_property
     def body(self) -> bytes:
-        """As it is."""
+        """The uncompressed bytes."""
         return decompress(self._compressed)
 
     @cached_property
     def tag(self) -> str:
-        """Names its content; weak, because it is the same whether compressed or not (RFC 9110, 8.8.3)."""
+        """The ETag of its content; weak, because it is the same with and without compression (RFC 9110, 8.8.3)."""
         return f'W/"{sha256(self.body).hexdigest()[:32]}"'
 
     def answer(self, if_none_match: str, accept_encoding: str) -> Answer:
-        """The file, or that it is what the browser has."""
+        """The response with the file, or 304 if the browser has this content already."""
         headers = [
             ("Content-Security-Policy", self._policy),
             ("X-Content-Type-Options", "nosniff"),
@@ -78,7 +78,7 @@ class StaticRoute:
     method: str = "GET"
 
     async def serve(self, _: Service, asked: Asked) -> Answer:
-        """The file."""
+        """The response with the file."""
         headers = dict(asked.scope["headers"])
         wanted, takes = headers.get(b"if-none-match", b""), headers.get(b"accept-encoding", b"")
         return self.file.answer(wanted.decode("latin-1"), takes.decode("latin-1"))

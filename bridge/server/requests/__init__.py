@@ -1,4 +1,4 @@
 """From the bytes of one request to its endpoint, its caller and its arguments.
 
-Rule of this folder: pure and strict. One thing has one spelling, and what is wrong is told by field, value and bound.
+Rule of this folder: pure and strict. Every value has one spelling, and an error names field, value and bound.
 """

@@ -1,7 +1,7 @@
-"""From what was sent to the arguments of an operation, held to the bounds of its declaration.
+"""From a request to the arguments of an operation, checked against the bounds of its declaration.
 
-Rule of this file: pure, and strict. A number has one spelling, a parameter is there once, and what is wrong is told by
-the name that it was sent under, with its value and what was expected.
+Rule of this file: pure and strict. A number has one spelling, and a parameter occurs once. An error has the name under
+which the argument was sent, its value and what was expected.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,40 +19,40 @@ from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.spelling import whole
 from callmarket.bridge.server.requests.strict import EXPECTED, decoded, in_short
 
-# Far more than any operation has; a longer query is not taken apart.
+# Far more than any operation has; a query with more is not parsed.
 QUERY_FIELDS_MAX: Final = 1_000
-# Of each part of a path that is a name.
+# How many parsed values are cached for each path parameter.
 NAMES_KEPT: Final = 256
 
 
 class Option:
-    """A parameter of a path, a query or a header: what it may be, and how it is read."""
+    """A parameter of a path, a query or a header: its allowed values, and how it is parsed."""
 
     def __init__(self, parameter: Parameter) -> None:
-        """Look at its type, once."""
+        """Inspect its type, once."""
         self._parameter: Final = parameter
         self.name: Final = parameter.wire_name
-        # One that is left out is not there; nobody writes "null".
+        # An optional parameter is omitted, not sent as "null".
         self._kind: Final = parameter.kind_if_given
         kinds = _plain(shapes.type_info(self._kind))
         self.several: Final = any(isinstance(kind, shapes.ListType) for kind in kinds)
-        """It may be given several times."""
+        """Whether it may be given several times."""
         numbers = [kind for kind in kinds if isinstance(kind, shapes.IntType)]
         self.bounds: Final = (int(numbers[0].ge or 0), int(numbers[0].le or 0)) if numbers else None
-        """Of a whole number, the least and the most."""
+        """The least and the greatest value of a whole number; None for other types."""
         self.words: Final = tuple(
             str(word) for kind in kinds if isinstance(kind, shapes.LiteralType) for word in kind.values
         )
-        """Those that it may be, if not all."""
+        """The allowed words; empty if it is not one of a fixed set."""
         days = any(isinstance(kind, shapes.DateType) for kind in kinds)
-        # A number is text in a query; a time that is a number would be read as one of 1970.
+        # A query has numbers as text, so floats are read leniently. Times are not: a number would be a time of 1970.
         self._is_number: Final = any(isinstance(kind, shapes.FloatType) for kind in kinds)
         self._expected: Final = "a day, as 2026-01-31" if days else ""
-        # The same markets and accounts are named again and again, and to match a pattern takes a microsecond.
+        # The same markets and accounts are named again and again, and matching a pattern takes a microsecond.
         self.of_path: Final[Callable[[str], Any]] = lru_cache(NAMES_KEPT)(lambda text: self.read((text,)))
 
     def read(self, values: Sequence[str]) -> Any:
-        """The argument that these values are. Raises `Invalid`."""
+        """Parse the values that were sent for it, of which there is at least one. Raises `Invalid`."""
         if self.several:
             return self._convert(list(values), values[-1])
         if len(values) > 1:
@@ -76,39 +76,40 @@ class Option:
 
 
 class Arguments:
-    """How the arguments of one declaration are read."""
+    """Parses the arguments of one declaration."""
 
     def __init__(self, declaration: Declaration, *, takes_ack: bool) -> None:
-        """Prepare what can be."""
+        """Derive what is needed for each request, once. `takes_ack` adds the query parameter `ack`."""
         self._declaration: Final = declaration
         self._paths: Final = {one.name: Option(one) for one in declaration.paths}
         self.options: Final = {one.wire_name: Option(one) for one in declaration.queries}
-        """The parameters of the query by name."""
+        """The query parameters by name."""
         if takes_ack:
             self.options[ACK] = Option(Parameter(ACK, ACK, Ack, "durable", "query"))
         self._headers: Final = {one.wire_name.lower().encode(): one for one in declaration.headers}
         self._decoder: Final = None if declaration.body is None else msgspec.json.Decoder(declaration.body)
         self._required: Final = [one.wire_name for one in declaration.queries if one.is_required]
         self.has_query: Final = bool(self._required)
-        """Whether there is a parameter without which nothing can be asked."""
+        """Whether some query parameter is required."""
         self.has_body: Final = declaration.body is not None
         self.has_headers: Final = bool(declaration.headers)
         self.has_command_id: Final = declaration.has_command_id
         account = declaration.account
         self.acting: Final = account.name if account is not None and account.is_required else ""
-        """The argument that is the account of whoever asks; empty if there is none, or it may be left out."""
-        # Most bodies are their arguments as they are.
+        """The argument that is the caller's account; empty if there is none, or if it is optional."""
+        # Most bodies need no conversion.
         self._is_plain: Final = all(one.name == one.wire_name and one.decode is None for one in declaration.fields)
         self._python_names: Final = {one.wire_name: one.name for one in declaration.queries}
         self.wire_names: Final = {
             one.name: one.wire_name for one in declaration.parameters if one.name != one.wire_name
         }
-        """Those that are called otherwise where they are sent."""
+        """The names under which arguments are sent, where these differ."""
 
     def read_query(self, query_string: bytes) -> dict[str, Any]:
-        """The arguments of the query, and `ack` where it is given.
+        """The arguments of the query, and `ack` if it is given.
 
-        A mistyped parameter is not silently its default, and of two values neither counts. Raises `Invalid`.
+        Raises `Invalid`, also for an unknown parameter, so that a mistyped one is not silently ignored, and for one
+        that is given twice.
         """
         found: dict[str, list[str]] = {}
         try:
@@ -153,7 +154,7 @@ class Arguments:
 
 
 def _plain(kind: shapes.Type) -> list[shapes.Type]:
-    """The types that a parameter may have, without what is said about them."""
+    """The types that a parameter may have, without their constraints."""
     match kind:
         case shapes.Metadata(type=described):
             return _plain(described)

@@ -1,6 +1,6 @@
-"""Who makes a request, and how: the key's holder, the account it acts for, and what makes a retry safe.
+"""The caller of a request: its key, the account it acts for, and the key that makes a retry safe.
 
-Rule of this file: from headers to values, once per request. What the holder may do is for `bridge.access`.
+Rule of this file: from headers to values, once per request. `bridge.access` decides what the caller may do.
 """
 
 import re
@@ -27,7 +27,7 @@ _VISIBLE: Final = re.compile("[!-~]*")
 
 
 class Headers(Struct):
-    """What the market reads of a request's headers. Values are as they came."""
+    """The headers of a request that the market reads. Values are the raw bytes; None if there is no such header."""
 
     authorization: bytes | None = None
     account: bytes | None = None
@@ -39,26 +39,26 @@ class Headers(Struct):
 
 
 class Caller(Struct):
-    """Somebody with a good key, in one request."""
+    """A client with a valid key, in one request."""
 
     principal: Principal
     account: str
-    """The account that the header names; empty where it names none."""
+    """The account that the header Callmarket-Account names; empty if there is none."""
     command_id: str
-    """The Idempotency-Key; empty where there is none, and then a retry is a new command."""
+    """The Idempotency-Key. Empty if there is none; then a retry is a new command."""
     request_id: str
     seen: Seen = msgspec.field(default_factory=Seen)
-    """The highest row that is durable and that the caller knows of, by its header and by what it is told here."""
+    """The highest durable row that the caller knows of, from its header and from the response."""
     seq: int = 0
     """The last row that the request made, for the log; 0 if it made none."""
 
     def note(self, seq: int, durable_seq: int) -> None:
-        """The request made this row, with so much durable."""
+        """Note that the request made the row `seq` while rows up to `durable_seq` were durable."""
         self.seq = seq
         self.seen.note(min(seq, durable_seq))
 
 
-# What is in all words for it: UUIDs, ULIDs, trace ids, the request ids of proxies.
+# The characters of UUIDs, ULIDs, trace ids and the request ids of proxies.
 _REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z._:/+=-]{1,128}")
 
 _FIELDS: Final = {
@@ -73,7 +73,7 @@ _FIELDS: Final = {
 
 
 def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers that matter. Raises `Invalid` where one stands twice: which of them counts would be a guess."""
+    """The headers that the market reads. Raises `Invalid` if one occurs twice: which one counts would be a guess."""
     headers = Headers()
     for name, value in raw:
         field = _FIELDS.get(name)
@@ -85,12 +85,12 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
 
 
 def idempotency_key(value: bytes) -> str:
-    """The command id of an Idempotency-Key. Raises `Invalid`, for an empty one too: who sends it means to be safe."""
+    """The command id of an Idempotency-Key. Raises `Invalid`, also if it is empty: the client means to rely on it."""
     return _visible(IDEMPOTENCY_HEADER, value, IDEMPOTENCY_KEY_CHARS_MAX)
 
 
 def request_id_of(value: bytes) -> str:
-    """The id that a caller gives its request; empty if it gives none, or one that is not fit to be logged."""
+    """The id that a client gave its request; empty if it is not fit to be logged."""
     fits = _REQUEST_ID.fullmatch(value)
     return value.decode("ascii") if fits else ""
 

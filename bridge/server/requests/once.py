@@ -1,7 +1,7 @@
-"""JSON in which each name of an object stands once.
+"""Check that no JSON object has a duplicate name.
 
-Of two values parsers take the first, the last, or both, so a proxy or a log might see another request than the market.
-Rule of this file: it is only asked whether; what the JSON means is decoded elsewhere.
+Of two values, parsers take the first, the last or both, so a proxy or a log might see another request than the market.
+Rule of this file: it only checks; the JSON is decoded elsewhere.
 """
 
 import json
@@ -14,10 +14,10 @@ from callmarket.bridge.api.errors import Invalid
 
 
 def check_once(body: bytes) -> None:
-    """Check that no object of this JSON has a key twice: which of the values counts would be a guess. Raises `Invalid`.
+    """Check that no object of this JSON has a name twice: which value counts would be a guess. Raises `Invalid`.
 
-    Written again, without what stood twice, it has fewer quotation marks; unless some of them are escaped, where it has
-    to be read slowly.
+    Decoding drops duplicates, so the JSON that is encoded again has fewer quotation marks. If the body has escapes,
+    this does not hold, and it is parsed by a slower parser that sees each pair.
     """
     if b"\\" in body or body.count(b'"') != msgspec.json.encode(msgspec.json.decode(body)).count(b'"'):
         json.loads(body, object_pairs_hook=_once)

@@ -1,7 +1,7 @@
-"""Which endpoint a path belongs to.
+"""The endpoint of a path and method.
 
-Rule of this file: paths only. A step of a path is a word or a name in braces; a word comes before a name. A lookup
-costs a dictionary for each step, whatever number of paths there are.
+Rule of this file: paths only. A step of a path is a fixed word or a parameter in braces; a word is preferred to a
+parameter. A lookup costs one dictionary access for each step, however many paths there are.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,30 +11,30 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from callmarket.bridge.server.http.http_error import HttpError
 
-# A longer path is nobody's.
+# More than any path has.
 STEPS_MAX: Final = 16
-# How many are remembered, and how long one may be.
+# How many lookups are cached, and how long the path of one may be.
 PATHS_KEPT: Final = 1_024
 PATH_CHARS_KEPT: Final = 256
 
 
 class Placed(Protocol):
-    """What stands at a path."""
+    """An object that is served at a path."""
 
     @property
     def method(self) -> str:
-        """How it is asked."""
+        """Its HTTP method."""
 
     @property
     def template(self) -> str:
-        """Its path, with names in braces."""
+        """Its path, with parameters in braces."""
 
 
 E = TypeVar("E", bound=Placed)
 
 
 class _Node(Generic[E]):
-    """A step: what may follow it, and what stands here by method."""
+    """A step of a path: the steps that may follow it, and the endpoints whose path ends here, by method."""
 
     def __init__(self) -> None:
         self.words: Final[dict[str, _Node[E]]] = {}
@@ -46,12 +46,12 @@ class Router(Generic[E]):
     """Endpoints by path and method."""
 
     def __init__(self, endpoints: Iterable[E]) -> None:
-        """Place them. No two have the same path and method."""
+        """Route to these. No two have the same path and method."""
         self.endpoints: Final = tuple(endpoints)
         self._root: Final[_Node[E]] = _Node()
         for endpoint in self.endpoints:
             self._add(endpoint)
-        # The same paths are asked for again and again.
+        # The same paths are requested again and again.
         self._kept: Final = lru_cache(PATHS_KEPT)(self._find)
 
     def _add(self, endpoint: E) -> None:
@@ -67,7 +67,7 @@ class Router(Generic[E]):
         node.here[endpoint.method] = endpoint, tuple(names)
 
     def find(self, method: str, path: str) -> tuple[E, Mapping[str, str]]:
-        """What stands at a path, and the names in it. Raises `HttpError`: there is nothing, or not by this method."""
+        """The endpoint of a path, and its parameters by name. Raises `HttpError`: 404, or 405 for another method."""
         return self._kept(method, path) if len(path) <= PATH_CHARS_KEPT else self._find(method, path)
 
     def _find(self, method: str, path: str) -> tuple[E, Mapping[str, str]]:
@@ -89,7 +89,7 @@ class Router(Generic[E]):
             following = node.words.get(step)
             if following is not None:
                 if node.name is not None:
-                    # A word that stands where a name may stand, too.
+                    # A parameter may stand here too: try the word first.
                     found = self._walk(following, steps[at + 1 :], values)
                     if found is not None:
                         return found

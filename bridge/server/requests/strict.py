@@ -1,6 +1,6 @@
-"""How bodies are read: strictly.
+"""Strict decoding of request bodies.
 
-Rule of this file: a number is a number, a field is there once, and what is wrong is told by field, value and bound.
+Rule of this file: no type is coerced, a field occurs once, and an error names field, value and what was expected.
 """
 
 import re
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _FIELD: Final = re.compile("Object (missing required|contains unknown) field `(.*)`", re.DOTALL)
 _STEP: Final = re.compile(r"\.?([^.\[\]]+)|\[(\d+)\]")
-# What the decoder says of a value that is not what its field takes, as what it takes.
+# From the decoder's messages to what the field expects.
 EXPECTED: Final = {
     "Invalid RFC3339 encoded datetime": AN_INSTANT,
     "`datetime` with a timezone component": AN_INSTANT,
@@ -28,9 +28,9 @@ EXPECTED: Final = {
 
 
 def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """What a body says. Raises `Invalid`, or `msgspec.DecodeError` and `UnicodeDecodeError` for what is no JSON.
+    """The decoded body. Raises `Invalid`, or `msgspec.DecodeError` and `UnicodeDecodeError` if it is not JSON.
 
-    Costs two decodings and an encoding.
+    It costs two decodings and one encoding.
     """
     try:
         value = decoder.decode(body)
@@ -41,7 +41,7 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
-    """What is wrong with a body, by the name that it has there."""
+    """The error of a body, with the path of the field in the body."""
     words, at, path = str(error).rpartition(" - at `$")
     if not at:
         words, path = path, ""
@@ -58,13 +58,13 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
 
 
 def in_short(words: str) -> str:
-    """What the decoder expected, from what it says is wrong, as a person says it."""
+    """What the decoder expected, in plain words, from its error message."""
     expected = expected_in_words(words)
     return EXPECTED.get(expected, expected)
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:
-    """The words that a field takes."""
+    """The words that the field at this path accepts."""
     found = [msgspec.inspect.type_info(kind)]
     for name, _ in _STEP.findall(path):
         found = [inner for one in found for inner in _inside(one, name)]
@@ -74,7 +74,7 @@ def _choices(kind: Any, path: str) -> Iterator[str]:
 
 
 def _inside(kind: msgspec.inspect.Type, name: str) -> Sequence[msgspec.inspect.Type]:
-    """What a step of a path leads to: a field, or where there is no name, an item."""
+    """The types that a step of a path leads to: those of the field or, if it has no name, of the items."""
     match kind:
         case msgspec.inspect.StructType(fields=fields):
             inner = [field.type for field in fields if field.encode_name == name]
@@ -86,7 +86,7 @@ def _inside(kind: msgspec.inspect.Type, name: str) -> Sequence[msgspec.inspect.T
 
 
 def _plain(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
-    """The types that a field may have, without what is said about them."""
+    """The types that a field may have, without their constraints."""
     match kind:
         case msgspec.inspect.Metadata(type=described):
             yield from _plain(described)
@@ -98,7 +98,7 @@ def _plain(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
 
 
 def _value_at(path: str, body: bytes) -> Any:
-    """What a body has there; None where that cannot be told."""
+    """The value at a path of a body; None if there is none."""
     try:
         value: Any = msgspec.json.decode(body)
         for name, index in _STEP.findall(path):

@@ -1,5 +1,5 @@
-"""What is asked over HTTP and is no operation of the market: keys, cycles, batches, the stream, metrics, health.
+"""Routes that are not operations of the market: keys, cycles, batches, the stream, metrics, health.
 
-Rule of this folder: each function is a route; its signature, behind the service and the caller, is what is
-sent. A route translates and asks the service; an operation of the market needs none.
+Rule of this folder: each function is a route. Its parameters after the service and the caller are the arguments of the
+request. A route translates and calls the service; an operation of the market needs no route.
 """

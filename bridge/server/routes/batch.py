@@ -20,10 +20,11 @@ from callmarket.bridge.server.service import Service
 async def place_bids(
     service: Service, caller: Caller, market_id: PathName, bids: NewBids, *, command_id: str = "", ack: Ack
 ) -> list[PlacedBid | Problem]:
-    """Place bids for many tasks at once, in their order and with nothing in between, with one durable wait for all.
+    """Place bids for many tasks at once, in their order and with no other command in between.
 
-    The results are in the order of the bids: each is a placed bid, or the problem that it met. With an Idempotency-Key
-    the whole batch may be sent again.
+    The response comes once all of them are durable, with one wait for all, or as `ack` says.
+    The results are in the order of the bids: each is a placed bid, or the problem why it was refused. With an
+    Idempotency-Key the whole batch may be sent again.
     """
     bidder_id = service.bidder(caller)
     made: Sequence[NewBid] = bids

@@ -1,4 +1,4 @@
-"""When markets are called by the service.
+"""Routes that show and set when the service calls a market.
 
 Rule of this file: that of its folder.
 """
@@ -17,7 +17,7 @@ from callmarket.bridge.server.service import Service
 
 
 class CycleDetail(CycleStatus, frozen=True):
-    """When a market is called and how that goes, at `seq` of the market's history."""
+    """When a market is called, and the status of its calls, at `seq` of the market's history."""
 
     seq: int
     durable_seq: int
@@ -25,7 +25,7 @@ class CycleDetail(CycleStatus, frozen=True):
 
 @route("GET", "/markets/{market_id}/cycle", "Markets", "When it is called", problems=(404,))
 async def cycle(service: Service, _: Caller, market_id: PathName) -> CycleDetail:
-    """When a market is called, when next, and how that went since this process leads."""
+    """Show when a market is called, when it is called next, and how that went since this process leads."""
     return _detail(await service.cycle(market_id), service)
 
 
@@ -34,12 +34,12 @@ async def set_cycle(
     service: Service,
     caller: Caller,
     market_id: PathName,
-    mode: Annotated[Literal["every", "on_offer", "asked"], Meta(description="What makes the market be called.")],
-    period: Annotated[timedelta, Meta(description="ISO 8601, as PT30S. For the mode `every` alone.")] | None = None,
+    mode: Annotated[Literal["every", "on_offer", "asked"], Meta(description="When the market is called.")],
+    period: Annotated[timedelta, Meta(description="ISO 8601, as PT30S. Only with the mode `every`.")] | None = None,
 ) -> CycleDetail:
     """Set when a market is called: `every` period, `on_offer` as soon as a slot can be sold, or only when `asked`.
 
-    From now on. Needs the scope `operate`.
+    It takes effect at once. Needs the scope `operate`.
     """
     return _detail(await service.set_cycle(caller, market_id, mode, period), service)
 

@@ -1,4 +1,4 @@
-"""The live stream of what becomes durable.
+"""The route of the live stream of durable events.
 
 Rule of this file: that of its folder.
 """
@@ -18,18 +18,16 @@ from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 from callmarket.engine.limits import SEQ_MAX
 
-AfterSeq = Annotated[
-    int, Meta(ge=0, le=SEQ_MAX, description="Everything after this row; without it, what comes from now on.")
-]
+AfterSeq = Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Begin after this row. Default: only events from now on.")]
 Kinds = Annotated[
     list[str],
-    Meta(max_length=10, description="Of `round`, `award`, `bid`, `slot`, `market`, `watermark`; else all."),
+    Meta(max_length=10, description="Any of `round`, `award`, `bid`, `slot`, `market`, `watermark`. Default: all."),
 ]
-Markets = Annotated[list[str], Meta(max_length=100, description="These markets only; else all.")]
+Markets = Annotated[list[str], Meta(max_length=100, description="Only these markets. Default: all.")]
 LastEventId = Annotated[
     str,
     InHeader("Last-Event-ID"),
-    Meta(max_length=20, description="As browsers send it to resume: the last `id`."),
+    Meta(max_length=20, description="The last `id` that was received, as browsers send it to resume."),
 ]
 
 
@@ -43,13 +41,13 @@ async def events(
     bidder_id: Named | None = None,
     last_event_id: LastEventId | None = None,
 ) -> EventStream:
-    """Rounds, awards, changes of the book and the durable watermark, as server-sent events, each once it is durable.
+    """Stream rounds, awards, changes of the book and the durable watermark as server-sent events, once durable.
 
-    The `id` of an event is its row: send it back as `Last-Event-ID`, or as `after_seq`, and the stream goes on without
-    a gap. Where both are given the header counts: browsers resume at the address that they began with. Who reads too
-    slowly is cut off with an event `end` that says where to go on. Where `key_ended` is true in it, the key was revoked
-    or has expired, and goes on nowhere. With 0 it begins at the first row. After a row that was lost it does not go on,
-    and says so (410). Wallets and refusals are not in it.
+    The `id` of an event is its row: send it as `Last-Event-ID`, or as `after_seq`, to resume without a gap. If both are
+    given, the header counts, as browsers resume with the URL that they began with. `after_seq` 0 begins at the first
+    row. A stream cannot resume after a row that was lost (410). A client that reads too slowly is disconnected with an
+    event `end` that says after which row to resume. If `key_ended` is true in that event, the key was revoked or has
+    expired and cannot resume. Wallets and refusals are not in the stream.
     """
     resumed_seq = sse.after_seq_of(last_event_id or "")
     with told_as(market_ids="market_id", kinds="kind"):

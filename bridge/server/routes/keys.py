@@ -1,4 +1,4 @@
-"""API keys: making, listing and revoking them, and what one's own may do.
+"""Routes of API keys: creating, listing and revoking them, and what the key of a request may do.
 
 Rule of this file: that of its folder.
 """
@@ -33,14 +33,14 @@ class Me(Struct, frozen=True):
 
 
 class NewKeyIssued(Issued, frozen=True):
-    """A new key. `key` is shown this once: nobody can read it anywhere afterwards."""
+    """A new key. `key` is shown only here: it is stored nowhere and cannot be read again."""
 
     seq: int
     durable_seq: int
 
 
 class KeyDetail(KeyView, frozen=True):
-    """A key as its owner and the admin see it, at `seq` of the market's history, which keys are no part of."""
+    """A key without its secret. `seq` is the row of the market's history at that moment; keys are not part of it."""
 
     seq: int
     durable_seq: int
@@ -48,7 +48,7 @@ class KeyDetail(KeyView, frozen=True):
 
 @route("GET", "/me", "Keys", "What this key may do", problems=(404,))
 async def whoami(service: Service, caller: Caller) -> Me:
-    """What the key of this request may do."""
+    """Show what the key of this request may do."""
     principal = caller.principal
     seq, durable_seq = service.position()
     return Me(
@@ -64,7 +64,7 @@ async def whoami(service: Service, caller: Caller) -> Me:
     )
 
 
-@route("POST", "/keys", "Keys", "Make a key", status=201, problems=(408, 413))
+@route("POST", "/keys", "Keys", "Create a key", status=201, problems=(408, 413))
 async def create_key(
     service: Service,
     caller: Caller,
@@ -77,7 +77,7 @@ async def create_key(
     rate_per_s: Rate = RATE_PER_S,
     burst: Rate = BURST,
 ) -> NewKeyIssued:
-    """Make a key: with the scope `read`, and those that are named. Its text is in this answer and nowhere else.
+    """Create a key with the scope `read` and those that are named. Its text is in this response and nowhere else.
 
     Needs the scope `admin`.
     """
@@ -98,7 +98,10 @@ async def create_key(
 
 @route("GET", "/keys", "Keys", "List keys", problems=(404,))
 async def list_keys(service: Service, caller: Caller, limit: Limit = 100) -> Page[KeyView]:
-    """The newest keys, also those that work no longer; not their texts, and no page after. Needs the scope `admin`."""
+    """List the newest keys, also revoked and expired ones, without their texts. There is only one page.
+
+    Needs the scope `admin`.
+    """
     require(caller.principal, Scope.ADMIN)
     views = await service.in_thread(lambda: service.keyring.views(limit))
     return Page(views, None, *service.position())
@@ -106,7 +109,7 @@ async def list_keys(service: Service, caller: Caller, limit: Limit = 100) -> Pag
 
 @route("DELETE", "/keys/{key_id}", "Keys", "Revoke a key", problems=(404,))
 async def revoke_key(service: Service, caller: Caller, key_id: PathName) -> KeyDetail:
-    """Take a key away, for good: here at once, in other processes within a second. Needs the scope `admin`."""
+    """Revoke a key for good: in this process at once, in others within a second. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
     view = await service.in_thread(lambda: service.keyring.revoke(key_id))
     seq, durable_seq = service.position()

@@ -1,6 +1,6 @@
-"""The metrics of this process, for Prometheus.
+"""The route of the metrics, for Prometheus.
 
-Rule of this file: that of its folder. They are those of the process, not of the market: each process has its own.
+Rule of this file: that of its folder. Metrics are those of one process, not of the market.
 """
 
 from callmarket.bridge.server.endpoint import Answer
@@ -11,9 +11,9 @@ from callmarket.bridge.server.service import Service
 
 @route("GET", "/metrics", "Metrics", "Metrics", media_type="text/plain")
 async def metrics(service: Service, caller: Caller) -> Answer:
-    """Counters, histograms and gauges of this process, as Prometheus reads them, for any key with `read`.
+    """Counters, histograms and gauges of this process in the Prometheus format, for any key with the scope `read`.
 
-    Who asks more often waits: making them takes a twentieth of the process at most, whoever asks.
+    Frequent requests wait: producing the metrics takes up to a twentieth of the time of the process, for all clients.
     """
     text, content_type = await service.metrics(caller)
     return Answer(text, media_type=f"{content_type}; charset=utf-8")

@@ -1,6 +1,6 @@
-"""Second paths to the same answers, under the names that an agent platform's own auction had.
+"""Aliases of operations, under the paths of an agent platform's own auction.
 
-Rule of this file: no answer of its own. Each route asks what an operation of `/api/v1` asks, and needs a key like all.
+Rule of this file: no logic of its own. Each route does what an operation of `/api/v1` does, and needs a key like all.
 """
 
 from datetime import timedelta
@@ -22,11 +22,11 @@ from callmarket.bridge.server.service import Service
 async def auction_order_book(
     service: Service, _: Caller, market_id: Named | None = None, limit: Limit = 100, depth: Depth = 20
 ) -> OrderBook:
-    """As `get_order_book`. The market may be left out where there is only one."""
+    """The same as `get_order_book`. `market_id` is optional if there is only one market."""
     return await service.market.get_order_book(_market(service, market_id), limit, depth)
 
 
-@route("GET", "/api/compute-auction/stats", "Platform", "Recent figures", problems=(404,))
+@route("GET", "/api/compute-auction/stats", "Platform", "Recent statistics", problems=(404,))
 async def auction_stats(
     service: Service,
     _: Caller,
@@ -34,7 +34,7 @@ async def auction_stats(
     period: Period = timedelta(hours=24),
     limit: Limit = ROWS_MAX,
 ) -> RecentStats:
-    """As `get_recent_stats`. The market may be left out where there is only one."""
+    """The same as `get_recent_stats`. `market_id` is optional if there is only one market."""
     return await service.market.get_recent_stats(_market(service, market_id), period, limit=limit)
 
 
@@ -42,11 +42,11 @@ async def auction_stats(
 async def platform_wallets(
     service: Service, _: Caller, limit: Limit = 100, after: After | None = None
 ) -> Page[WalletRow]:
-    """As `wallets`."""
+    """The same as `wallets`."""
     return await service.market.wallets(limit=limit, after=after)
 
 
-@route("GET", "/api/token/earnings/{account_id}", "Platform", "What it earned", problems=(404,))
+@route("GET", "/api/token/earnings/{account_id}", "Platform", "Earnings of an account", problems=(404,))
 async def token_earnings(
     service: Service,
     _: Caller,
@@ -55,7 +55,7 @@ async def token_earnings(
     after: After | None = None,
     order: Order = "newest",
 ) -> Earnings:
-    """As `earnings`."""
+    """The same as `earnings`."""
     return await service.market.earnings(account_id, limit=limit, after=after, order=order)
 
 
@@ -63,18 +63,18 @@ async def token_earnings(
 async def platform_resource_budgets(
     service: Service, _: Caller, artifact_type: Named | None = None, limit: Limit = 100
 ) -> Page[ResourceBudget]:
-    """As `get_resource_budget_rankings`."""
+    """The same as `get_resource_budget_rankings`."""
     return await service.market.get_resource_budget_rankings(artifact_type, limit)
 
 
 def _market(service: Service, market_id: str | None) -> str:
-    """The market that is meant. Raises `Invalid` where there is no telling."""
+    """The market that the request names, or the only market. Raises `Invalid` if none is named and there is not one."""
     if market_id is not None:
         return market_id
     markets, only = service.market.read(lambda state: (len(state.markets), next(iter(state.markets), "")))
     if markets == 1:
         return only
-    raise Invalid("market_id", "", f"the market that is meant: there are {markets}")
+    raise Invalid("market_id", "", f"a market: there are {markets}")
 
 
 ENDPOINTS = (auction_order_book, auction_stats, platform_wallets, token_earnings, platform_resource_budgets)

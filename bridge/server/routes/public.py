@@ -1,4 +1,4 @@
-"""What anybody may ask without a key: is it alive, is it ready, and what do its problems mean.
+"""Routes that need no key: liveness, readiness and the meaning of problem types.
 
 Rule of this file: that of its folder.
 """
@@ -21,41 +21,41 @@ Slug = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
 class Alive(Struct, frozen=True):
-    """The process answers."""
+    """The process responds."""
 
     alive: bool = True
 
 
 class ProblemType(Struct, frozen=True):
-    """One kind of problem."""
+    """One type of problem."""
 
     type: str
     status: int
     meaning: str
 
 
-@public_route("/healthz", "Is it alive")
+@public_route("/healthz", "Liveness")
 async def healthz(_: Service) -> Alive:
-    """Whether the process answers. It says nothing about the database: a restart would not help that."""
+    """Whether the process responds. It does not check the database, which a restart would not repair."""
     return Alive()
 
 
-@public_route("/readyz", "Is it ready", more={HTTPStatus.SERVICE_UNAVAILABLE: "It does not, and says why."})
+@public_route("/readyz", "Readiness", more={HTTPStatus.SERVICE_UNAVAILABLE: "It takes no commands; `reason` says why."})
 async def readyz(service: Service) -> Annotated[Answer, Readiness]:
-    """Whether this process takes commands: it leads, and its journal is not behind. 503 where it does not."""
+    """Whether this process takes commands: it leads, and its journal is not behind. Responds 503 if it does not."""
     readiness = service.node.readiness()
     return Answer(encode(readiness), HTTPStatus.OK if readiness.ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-@public_route(TYPE_PREFIX.rstrip("/"), "All problems")
+@public_route(TYPE_PREFIX.rstrip("/"), "List problem types")
 async def problem_types(_: Service) -> list[ProblemType]:
-    """Every kind of problem that this service tells, with its status."""
+    """List all problem types of this service with their statuses and meanings."""
     return [ProblemType(TYPE_PREFIX + slug, status, MEANINGS[slug]) for slug, status in every_type().items()]
 
 
-@public_route(TYPE_PREFIX + "{slug}", "One problem", problems=(404,))
+@public_route(TYPE_PREFIX + "{slug}", "Explain a problem type", problems=(404,))
 async def problem_type(_: Service, slug: Slug) -> ProblemType:
-    """What a problem's `type` means."""
+    """The status and the meaning of a problem's `type`."""
     status = every_type().get(slug)
     if status is None:
         raise NotFound("slug", slug, "one of the types that /problems lists")

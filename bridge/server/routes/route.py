@@ -1,7 +1,7 @@
-"""How a function becomes a route.
+"""Decorators that make a function a route.
 
-Rule of this file: as `bridge.api.contract.operation`: no route is known here, and what is sent follows from a
-signature.
+Rule of this file: as of `bridge.api.contract.operation`: no route is known here, and the arguments of a request follow
+from the function's signature.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,9 +25,9 @@ def route(
     is_keyed: bool = False,
     media_type: str = JSON,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
-    """Serve the function below at this path: given the service, who asks, and then what was sent.
+    """Serve a function at this path. It is called with the service, the caller and the arguments of the request.
 
-    One that `is_keyed` takes a `command_id` and an `ack`.
+    With `is_keyed` these include a `command_id` and an `ack`.
     """
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Endpoint:
@@ -44,7 +44,7 @@ def route(
 def public_route(
     path: str, summary: str, *, problems: tuple[int, ...] = (), more: Mapping[int, Any] | None = None
 ) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
-    """Serve the function below to anybody: given the service, and then what was sent."""
+    """Serve a function at this path, without a key. It is called with the service and the arguments of the request."""
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Endpoint:
         declaration = Declaration(function, "GET", path, "Service", summary, problems=problems, given=1)

@@ -112,7 +112,7 @@ def used_url(postgres_server: TestServer, template_database: str) -> Iterator[st
         yield url
 
 
-def test_book(used_url: str) -> None:
+def test_book_shows_the_best_bids_and_the_slots_on_offer(used_url: str) -> None:
     found = as_json("book", "agents", url=used_url)
     assert found["market_id"] == "agents"
     assert [(bid["bidder_id"], bid["task_id"], bid["max_price_tokens"]) for bid in found["bids"]] == [
@@ -209,12 +209,12 @@ def test_url_option_comes_before_the_environment(used_url: str) -> None:
     assert as_json("why", "1", "--url", used_url, url="postgresql://127.0.0.1:1/x")["bidder_id"] == "alpha"
 
 
-def test_what_is_not_there_is_code_1(used_url: str) -> None:
+def test_an_unknown_account_market_or_bid_is_exit_code_1(used_url: str) -> None:
     for ran in run_all([["book", "none"], ["wallet", "none"], ["rounds", "none"], ["why", "99"]], url=used_url):
         assert "callmarket: no " in complaint(ran, 1)
 
 
-def test_wrong_questions_are_code_2(database_url: str, used_url: str) -> None:
+def test_invalid_arguments_are_exit_code_2(database_url: str, used_url: str) -> None:
     assert "an open market" in complaint(run("book", url=database_url), 2)
     asked = [["nonsense"], ["why", "much"], ["why", "0"], ["why", "9" * 20], ["book", "--rows", "0"], ["wallet", "--a"]]
     for ran in run_all(asked, url=used_url):
@@ -222,20 +222,20 @@ def test_wrong_questions_are_code_2(database_url: str, used_url: str) -> None:
         assert "Try 'python -m callmarket" in ran.stderr
 
 
-def test_several_markets_must_be_told_apart(market: Exchange, database_url: str) -> None:
+def test_a_market_must_be_named_if_there_are_several(market: Exchange, database_url: str) -> None:
     for market_id in ("one", "two"):
         market.open_market(market_id)
     assert "one of the markets one, two" in complaint(run("book", url=database_url), 2)
 
 
-def test_wrong_settings_are_code_2(used_url: str) -> None:
+def test_invalid_settings_are_exit_code_2(used_url: str) -> None:
     assert "CALLMARKET_SHARD_ID: expected `int` >= 0" in complaint(
         run("verify", url=used_url, CALLMARKET_SHARD_ID="-1"), 2
     )
     assert "'CALLMARKET_SHRAD'" in complaint(run("verify", url=used_url, CALLMARKET_SHRAD="1"), 2)
 
 
-def test_database_that_is_not_there_is_code_3_and_shows_no_secret() -> None:
+def test_an_unavailable_database_is_exit_code_3_and_shows_no_secret() -> None:
     for ran in run_all([*READING, ["migrate"]], url="postgresql://me:secret@127.0.0.1:1/market"):
         said = complaint(ran, 3)
         assert "127.0.0.1" in said
@@ -243,7 +243,7 @@ def test_database_that_is_not_there_is_code_3_and_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])
-def test_a_result_that_finds_no_room_is_not_one_that_is_wrong(used_url: str, options: list[str]) -> None:
+def test_a_result_that_cannot_be_written_is_exit_code_3(used_url: str, options: list[str]) -> None:
     """On a full disk `verify` would else end as if the history were damaged."""
     ran = redirected(["verify", *options], "> /dev/full", used_url)
     assert (ran.returncode, ran.stderr.count("\n")) == (3, 1), ran
@@ -266,18 +266,18 @@ def test_mistyped_url_shows_no_secret() -> None:
         assert "secret" not in complaint(ran, 2)
 
 
-def test_empty_database_is_code_3_and_says_what_to_do(empty_database_url: str) -> None:
+def test_a_database_without_a_market_is_exit_code_3_and_says_what_to_do(empty_database_url: str) -> None:
     for ran in run_all([*READING, ["clock"]], url=empty_database_url):
         assert "run `callmarket migrate`" in complaint(ran, 3)
 
 
-def test_help_has_an_example() -> None:
+def test_the_help_of_each_command_has_an_example() -> None:
     assert "Example: callmarket why" in run("why", "--help").stdout
     for command in COMMANDS:
         assert_helps(command)
 
 
-def test_no_command_shows_all_of_them() -> None:
+def test_without_a_command_the_help_lists_all_commands() -> None:
     ran = run()
     assert ran.returncode == 2
     for command in COMMANDS:

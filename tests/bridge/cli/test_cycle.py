@@ -27,7 +27,7 @@ def test_markets_are_called_when_asked_until_something_is_set(url: str) -> None:
     assert shown == [{"market_id": "one", **unset}, {"market_id": "two", **unset}]
 
 
-def test_what_is_set_is_shown(url: str) -> None:
+def test_a_setting_is_shown_after_it_is_set(url: str) -> None:
     (done,) = as_json("cycle", "one", "--every", "1.5m", url=url)["cycles"]
     assert (done["market_id"], done["mode"], done["period_s"]) == ("one", "every", 90.0)
     assert done["updated_by"].startswith("process ")

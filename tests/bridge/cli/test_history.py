@@ -26,7 +26,7 @@ def answers(market: Market) -> tuple[object, ...]:
     )
 
 
-def test_answers_of_the_past_are_those_of_then(market: Exchange) -> None:
+def test_answers_about_a_past_row_are_those_given_then(market: Exchange) -> None:
     furnish(market, "a", "b")
     then: dict[int, tuple[object, ...]] = {}
     for number in range(6):
@@ -41,7 +41,7 @@ def test_answers_of_the_past_are_those_of_then(market: Exchange) -> None:
     assert [call.round_no for call in market.get_rounds("m", 2).items] == [3, 2]
 
 
-def test_a_row_that_is_not_there_is_refused_by_its_bound(market: Exchange) -> None:
+def test_a_row_beyond_the_journal_is_refused_with_the_bound(market: Exchange) -> None:
     with pytest.raises(Invalid, match="the journal is empty"):
         market.as_of(1).get_rounds()
     furnish(market, "a")
@@ -57,7 +57,7 @@ def test_a_row_that_is_not_there_is_refused_by_its_bound(market: Exchange) -> No
         market.get_rounds(limit=0)
 
 
-def test_the_market_goes_on_meanwhile(market: Exchange) -> None:
+def test_the_market_takes_commands_while_the_past_is_read(market: Exchange) -> None:
     """Askers of the past and bidders at once: nobody waits for another, and each gets what is right."""
     furnish(market, "a", tokens=10**6)
     seq = market.durable_seq
@@ -108,7 +108,7 @@ ASKED = {
 }
 
 
-def test_the_commands_say_what_they_said(lived: tuple[str, int, dict[str, Any]]) -> None:
+def test_commands_with_as_of_seq_show_what_they_showed_then(lived: tuple[str, int, dict[str, Any]]) -> None:
     """The same JSON as then, without the columns that only tables keep."""
     url, seq, was = lived
     for name, ask in ASKED.items():
@@ -137,7 +137,7 @@ def subset(part: Any, whole: Any) -> Any:
     return whole
 
 
-def test_wrong_questions_to_the_past(lived: tuple[str, int, dict[str, Any]]) -> None:
+def test_invalid_arguments_with_as_of_seq_are_refused(lived: tuple[str, int, dict[str, Any]]) -> None:
     url, seq, _ = lived
     last = seq + 3
     for ask in ("book", "wallet", "rounds"):

@@ -47,7 +47,7 @@ def test_a_key_is_made_listed_and_revoked(server: Keyring, database_url: str) ->
     assert as_json("keys", "list", "--rows", "1", url=database_url)["keys"] == [revoked]
 
 
-def test_a_person_sees_the_key_once(database_url: str) -> None:
+def test_a_new_key_is_printed_once(database_url: str) -> None:
     """On a line of its own, however narrow the terminal; later lists show all but the secret."""
     ran = run("keys", "create", "--name", "[bold]lab", "--bid", "*", url=database_url, COLUMNS="40")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -64,7 +64,7 @@ def test_a_person_sees_the_key_once(database_url: str) -> None:
         assert key[17:] not in text
 
 
-def test_wrong_questions_are_code_2(database_url: str) -> None:
+def test_invalid_arguments_are_exit_code_2(database_url: str) -> None:
     asked = {
         "name": ["--name", "two\nlines"],
         "bid": ["--name", "x", "--bid", "admin"],
@@ -81,7 +81,7 @@ def test_wrong_questions_are_code_2(database_url: str) -> None:
     assert as_json("keys", "list", url=database_url) == {"keys": []}
 
 
-def test_a_key_that_is_not_there_is_code_1(database_url: str) -> None:
+def test_an_unknown_key_is_exit_code_1(database_url: str) -> None:
     assert "no key" in complaint(run("keys", "revoke", "0" * 12, url=database_url), 1)
 
 
@@ -105,7 +105,7 @@ def test_a_key_is_revoked_by_its_name_or_the_beginning_of_its_id(database_url: s
     assert as_json("keys", "revoke", old, url=database_url)["key_id"] == old, "again: nothing changes"
     for none in (other[:3], "twic", other[1:8], "%", "_" * 12, ""):
         said = complaint(run("keys", "revoke", none, url=database_url), 1)
-        assert "no key of this id or name" in said
+        assert "no key has this id or name" in said
     assert revoked() == {lab, old, new}
     same = create(other)
     assert as_json("keys", "revoke", other, url=database_url)["key_id"] == other, "an id comes before a name"
@@ -113,17 +113,17 @@ def test_a_key_is_revoked_by_its_name_or_the_beginning_of_its_id(database_url: s
     assert same not in revoked()
 
 
-def test_a_whole_key_that_is_pasted_is_not_repeated(database_url: str) -> None:
+def test_an_error_does_not_repeat_a_whole_key(database_url: str) -> None:
     key = as_json("keys", "create", "--name", "x", url=database_url)["key"]
     assert key[17:] not in complaint(run("keys", "revoke", key, url=database_url), 1)
 
 
-def test_a_database_without_a_market_is_code_3(empty_database_url: str) -> None:
+def test_a_database_without_a_market_is_exit_code_3(empty_database_url: str) -> None:
     for ran in run_all([["keys", "list"], ["keys", "create", "--name", "x"]], url=empty_database_url):
         assert "callmarket migrate" in complaint(ran, 3)
 
 
-def test_help_has_an_example() -> None:
+def test_the_help_of_each_keys_command_has_an_example() -> None:
     for command in ("create", "list", "revoke"):
         assert_helps("keys", command)
     shown = run()

@@ -43,7 +43,7 @@ def test_status_shows_leader_standby_and_proof(database_url: str, monkeypatch: p
         assert words in " ".join(shown.stdout.split()), shown.stdout
 
 
-def test_status_without_a_leader_is_code_1(database_url: str) -> None:
+def test_status_without_a_leader_is_exit_code_1(database_url: str) -> None:
     never = answer(callmarket(database_url, "status", "--json"), 1)
     assert (never["leader"], never["epoch"]) == (None, 0)
     open_exchange(database_url).close()
@@ -52,7 +52,7 @@ def test_status_without_a_leader_is_code_1(database_url: str) -> None:
     shown = callmarket(database_url, "status")
     assert shown.returncode == 1
     assert "released" in shown.stdout
-    assert "nobody stands by" in shown.stdout
+    assert "no standby" in shown.stdout
 
 
 def refused(url: str, words: str) -> None:
@@ -73,15 +73,15 @@ def test_handover_lets_the_standby_lead(database_url: str) -> None:
         assert (done["before"], done["after"], done["epoch"]) == ("http://one", "http://two", 2)
         assert (one.role, two.role) == ("ended", "leader")
         # The one that leads now has nobody behind it: it is not taken away.
-        refused(database_url, "nobody stands by for shard 0")
+        refused(database_url, "shard 0 has no standby")
         assert two.open_account("a").seq == 1
 
 
 def test_handover_without_a_standby_is_refused_and_changes_nothing(market: Exchange, database_url: str) -> None:
-    refused(database_url, "nobody stands by for shard 0")
+    refused(database_url, "shard 0 has no standby")
     assert market.open_account("a").seq == 1
     assert market.role == "leader"
 
 
 def test_handover_without_a_leader_is_refused(database_url: str) -> None:
-    refused(database_url, "nobody leads shard 0")
+    refused(database_url, "shard 0 has no leader")

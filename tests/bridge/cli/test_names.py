@@ -77,7 +77,7 @@ def shown(*arguments: str, url: str, **environment: str) -> str:
     return ran.stdout
 
 
-def test_a_pipe_gets_every_name_whole(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_complete_in_a_pipe(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On one line each, so that `grep` finds it."""
     # Who runs the tests side by side sets it, and it asks for tables of that width.
     monkeypatch.delenv("COLUMNS", raising=False)
@@ -99,7 +99,7 @@ def test_a_pipe_gets_every_name_whole(url: str, monkeypatch: pytest.MonkeyPatch)
     assert MEMO in keys
 
 
-def test_an_account_is_asked_for_by_its_name(url: str) -> None:
+def test_an_account_is_found_by_any_name(url: str) -> None:
     asked = [("wallet", "--", name) for name in NAMES]
     for name, ran in zip(NAMES, run_all(asked, url=url), strict=True):
         assert (ran.returncode, ran.stderr) == (0, ""), ran
@@ -107,7 +107,7 @@ def test_an_account_is_asked_for_by_its_name(url: str) -> None:
 
 
 @pytest.mark.parametrize("columns", ["80", "40"])
-def test_a_narrow_terminal_cuts_nothing(url: str, columns: str) -> None:
+def test_a_narrow_terminal_truncates_no_name(url: str, columns: str) -> None:
     """What has no room goes on below: all of its letters are there, and no dots for those that are not."""
     for arguments in (["book", MARKET], ["wallet"], ["keys", "list"]):
         text = shown(*arguments, url=url, COLUMNS=columns)
@@ -120,7 +120,7 @@ def test_a_narrow_terminal_cuts_nothing(url: str, columns: str) -> None:
 
 
 @pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONIOENCODING": "latin-1"}])
-def test_a_locale_that_cannot_show_a_text_stops_no_command(url: str, locale: dict[str, str]) -> None:
+def test_a_locale_that_cannot_encode_a_name_fails_no_command(url: str, locale: dict[str, str]) -> None:
     """JSON is UTF-8 wherever it is printed; a table shows what it cannot print by its number."""
     for arguments in (["wallet", "--json", LONG], ["keys", "list", "--json"]):
         found = in_bytes(*arguments, url=url, **locale).stdout
@@ -177,7 +177,7 @@ def test_errors_are_json_where_results_are(url: str) -> None:
     assert (told["field"], told["value"]) == ("recover", "")
 
 
-def test_no_hint_is_given_twice() -> None:
+def test_an_error_gives_no_hint_twice() -> None:
     """What is wrong once, then the next step; libpq asks the same question for each address."""
     said = complaint(run("wallet", url="postgresql://127.0.0.1:1,127.0.0.1:2/m"), 3)
     assert "Is the server running" not in said
@@ -185,7 +185,7 @@ def test_no_hint_is_given_twice() -> None:
     assert "Start its server" in said
 
 
-def test_a_server_that_says_no_is_not_to_be_started(url: str) -> None:
+def test_a_database_server_that_refuses_is_not_reported_as_down(url: str) -> None:
     said = complaint(run("wallet", url=make_conninfo(url, dbname="nowhere")), 3)
     assert (
         'database "nowhere" does not exist. A server answers there: mend what it says, or name another: --url' in said
@@ -193,7 +193,7 @@ def test_a_server_that_says_no_is_not_to_be_started(url: str) -> None:
     assert "Start its server" not in said
 
 
-def test_an_argument_that_is_no_text_is_code_2(url: str) -> None:
+def test_an_argument_that_is_not_text_is_exit_code_2(url: str) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "callmarket", "wallet", b"\xff", "--url", url],
         cwd=ROOT,
@@ -210,7 +210,7 @@ NEVER = ("*", "~", ".", "..", "a/b", "/")
 
 
 @pytest.mark.parametrize("name", NEVER)
-def test_what_could_not_be_named_afterwards_is_not_made(market: Exchange, name: str) -> None:
+def test_reserved_and_unusable_names_are_refused(market: Exchange, name: str) -> None:
     """By no way: not by the verbs, not by a request made by hand. Nothing is recorded."""
     begun = market.read(lambda state: state.seq)
     with pytest.raises(Invalid, match="account_id: expected"):
@@ -229,7 +229,7 @@ def test_what_could_not_be_named_afterwards_is_not_made(market: Exchange, name: 
     assert market.read(lambda state: state.seq) == begun
 
 
-def test_what_can_be_made_can_be_named_over_http(url: str) -> None:
+def test_every_valid_name_works_in_a_url(url: str) -> None:
     """In paths, in queries, in keys of their own, and as a label of a metric."""
     with served(url) as service:
         service.until(lambda told: told.status_code == 200)

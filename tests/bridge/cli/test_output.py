@@ -12,7 +12,7 @@ from callmarket.bridge.serve import Ready
 from tests.support.victim import ROOT
 
 
-def test_a_result_stands_behind_what_was_written_before_it() -> None:
+def test_a_result_is_written_after_earlier_output() -> None:
     """Into a pipe, where text waits in a buffer of its own."""
     code = (
         "import sys; from callmarket.bridge.cli.output import print_json\n"
@@ -24,7 +24,7 @@ def test_a_result_stands_behind_what_was_written_before_it() -> None:
     assert done.stdout == 'before\n{\n  "a": 1\n}\n'
 
 
-def test_what_is_to_be_pasted_gives_a_shell_the_address_and_the_key(
+def test_the_printed_export_line_sets_the_url_and_the_key_in_a_shell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Wherever the key lies."""
@@ -41,7 +41,7 @@ def test_what_is_to_be_pasted_gives_a_shell_the_address_and_the_key(
     assert "cmk_secret" not in "".join(lines), "it is in the file alone"
 
 
-def test_where_no_key_was_made_it_says_how_to_make_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_serve_without_a_key_file_says_how_to_create_a_key(capsys: pytest.CaptureFixture[str]) -> None:
     _welcome(Ready("http://127.0.0.1:8321", ""))
     told = capsys.readouterr().out
     assert "callmarket keys create --admin" in told

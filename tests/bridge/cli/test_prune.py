@@ -46,7 +46,7 @@ def rows_left(url: str) -> tuple[int, int]:
         return connection.execute("SELECT min(seq), count(*) FROM journal").fetchone()
 
 
-def test_it_says_what_it_will_do_and_what_it_did(used_url: str, archive: str) -> None:
+def test_prune_prints_its_plan_and_its_result(used_url: str, archive: str) -> None:
     """First proved and planned, with --dry-run no more than that; then moved, and told file by file."""
     ran = run("prune", "--archive", archive, "--dry-run", url=used_url, COLUMNS="250")
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -68,7 +68,7 @@ def test_it_says_what_it_will_do_and_what_it_did(used_url: str, archive: str) ->
     assert "nothing was moved" in ran.stdout
 
 
-def test_for_programs(used_url: str, archive: str) -> None:
+def test_prune_as_json(used_url: str, archive: str) -> None:
     ran = run("prune", "--archive", archive, "--keep-rows", "60", "--json", url=used_url)
     assert ran.returncode == 0
     assert "go to" in ran.stderr, "never silently: what it will do is said beside the JSON"
@@ -89,7 +89,7 @@ def test_for_programs(used_url: str, archive: str) -> None:
     }
 
 
-def test_the_other_commands_with_and_without_the_folder(used_url: str, archive: str) -> None:
+def test_other_commands_need_the_archive_for_pruned_rows(used_url: str, archive: str) -> None:
     was = {seq: as_json("wallet", "--as-of-seq", seq, url=used_url) for seq in ("50", "100")}
     as_json("prune", "--archive", archive, url=used_url)
     assert as_json("wallet", "--as-of-seq", "100", url=used_url) == was["100"]
@@ -132,7 +132,9 @@ def complaint_after_warnings(ran: Any) -> str:
     return ran.stderr.splitlines()[-1]
 
 
-def test_it_refuses(used_url: str, archive: str, tmp_path: Path) -> None:
+def test_prune_refuses_invalid_arguments_and_a_journal_without_a_good_snapshot(
+    used_url: str, archive: str, tmp_path: Path
+) -> None:
     assert "Missing option '--archive'" in run("prune", url=used_url).stderr
     file = tmp_path / "file"
     file.write_text("x", encoding="utf-8")
@@ -144,7 +146,7 @@ def test_it_refuses(used_url: str, archive: str, tmp_path: Path) -> None:
     assert rows_left(used_url) == (1, 121)
 
 
-def test_snapshots_in_a_folder(used_url: str, archive: str, tmp_path: Path) -> None:
+def test_prune_with_snapshots_in_a_folder(used_url: str, archive: str, tmp_path: Path) -> None:
     settings = {"CALLMARKET_SNAPSHOTS_FOLDER": str(tmp_path / "kept")}
     as_json("snapshot", url=used_url, **settings)
     found = as_json("prune", "--archive", archive, url=used_url, **settings)

@@ -74,7 +74,7 @@ def url(own_server: OwnServer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield one
 
 
-def test_every_command_is_tried() -> None:
+def test_every_command_is_tried_without_rights() -> None:
     """So that a new one is tried too."""
     command = typer.main.get_command(app)
     names = set(getattr(command, "commands"))  # noqa: B009 -- typer's type does not say that it is a group
@@ -88,7 +88,7 @@ def test_every_command_is_tried() -> None:
     } | OTHERS == names
 
 
-def test_a_role_without_rights(url: str, tmp_path: Path) -> None:
+def test_a_role_without_rights_is_told_what_to_grant(url: str, tmp_path: Path) -> None:
     asked = [*READING, *WRITING, ("prune", "--archive", str(tmp_path)), ("migrate",)]
     with role_on(url) as denied:
         ran = run_all(asked, url=denied)
@@ -120,7 +120,7 @@ def test_the_grant_that_is_named_is_enough(url: str, tmp_path: Path) -> None:
                 assert "lacks a right" not in one.stderr
 
 
-def test_a_role_that_was_taken_is_granted_what_is_named(own_url: str, empty_database_url: str) -> None:
+def test_a_session_with_another_role_is_granted_what_is_named(own_url: str, empty_database_url: str) -> None:
     """ALTER ROLE ... SET role: the session has the rights of that role, and a grant to its login would change nothing.
 
     What is named is granted: for tables, for a schema that is closed, and for one without tables.
@@ -171,7 +171,7 @@ def test_a_role_that_may_not_enter_the_schema(url: str) -> None:
 
 
 @pytest.mark.parametrize("only_reads", ["default_transaction_read_only = on"])
-def test_a_session_that_only_reads(url: str, tmp_path: Path, only_reads: str) -> None:
+def test_commands_in_a_read_only_session(url: str, tmp_path: Path, only_reads: str) -> None:
     """Reading commands work; the others say so in one line, and nothing of a failover that would pass."""
     rights = (f"SELECT, INSERT, UPDATE, DELETE {ALL_TABLES}",)
     with role_on(url, *rights, settings=only_reads) as reader:
@@ -239,7 +239,7 @@ def test_migrate_says_what_it_needs(own_server: OwnServer) -> None:
                 opening(denied)
 
 
-def test_who_plays_needs_a_database_of_his_own(url: str, tmp_path: Path) -> None:
+def test_a_simulation_needs_a_database_of_its_own(url: str, tmp_path: Path) -> None:
     with role_on(url) as denied:
         for arguments in (["economy", "--days", "1"], ["demo", "--minutes", "1"]):
             ran = run(*arguments, "--report", str(tmp_path / "x.html"), "--json", url=denied)
@@ -265,7 +265,7 @@ def test_only_the_owner_changes_tables(url: str) -> None:
             connection.execute("INSERT INTO schema_migrations VALUES (%s, %s, %s)", last)
 
 
-def test_programs_are_told_what_no_second_try_mends(url: str) -> None:
+def test_missing_rights_are_not_reported_as_retryable(url: str) -> None:
     """`Unavailable` promises that it may help to come back; this is none."""
     assert not issubclass(AccessDenied, Unavailable)
     with role_on(url) as denied:
@@ -283,7 +283,7 @@ def test_programs_are_told_what_no_second_try_mends(url: str) -> None:
         open_exchange(reader)
 
 
-def test_a_right_that_is_taken_away_while_a_market_runs(own_url: str) -> None:
+def test_a_right_that_is_revoked_while_a_market_runs(own_url: str) -> None:
     """Questions say so, and the market goes on with what it may do still."""
     rights = (f"SELECT, INSERT, UPDATE, DELETE {ALL_TABLES}",)
     with role_on(own_url, *rights) as url, open_exchange(url) as market:
@@ -299,7 +299,7 @@ def test_a_right_that_is_taken_away_while_a_market_runs(own_url: str) -> None:
         assert market.open_account("b").durable
 
 
-def test_json_says_it_too(url: str) -> None:
+def test_missing_rights_are_reported_as_json_too(url: str) -> None:
     with role_on(url) as denied:
         ran = run("verify", "--json", url=denied)
     assert (ran.returncode, ran.stdout) == (3, "")
@@ -318,7 +318,7 @@ def test_clients_of_a_service_without_a_right_are_told_once(own_url: str) -> Non
             client.open_account("a")
             with psycopg.connect(own_url, autocommit=True) as connection:
                 connection.execute(f"REVOKE SELECT ON token_ledger FROM {name}".encode())
-            with pytest.raises(AccessDenied, match="its log says which right is missing"):
+            with pytest.raises(AccessDenied, match="its log says which privilege is missing"):
                 client.statement("a")
             assert client.wallet("a").balance_tokens == 0
         told = [

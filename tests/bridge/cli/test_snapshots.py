@@ -71,7 +71,7 @@ def test_a_snapshot_is_taken_listed_and_used(used_url: str) -> None:
         assert (market.recovery.from_seq, market.recovery.rows) == (121, 0)
 
 
-def test_a_store_that_gives_back_something_else_is_found_out_and_its_snapshot_is_gone(used_url: str) -> None:
+def test_a_snapshot_that_reads_back_differently_is_an_error_and_is_removed(used_url: str) -> None:
     """What was asked for was done, and is wrong: code 1, as for a journal that is damaged."""
     execute(
         used_url,
@@ -86,7 +86,7 @@ def test_a_store_that_gives_back_something_else_is_found_out_and_its_snapshot_is
     assert as_json(used_url, "snapshots")["snapshots"] == []
 
 
-def test_what_a_person_sees(used_url: str) -> None:
+def test_snapshots_are_shown_as_a_table(used_url: str) -> None:
     assert "snapshot 1 of row 121" in " ".join(run(used_url, "snapshot").stdout.split())
     execute(used_url, "UPDATE snapshots SET format = 99")
     run(used_url, "snapshot")
@@ -98,7 +98,7 @@ def test_what_a_person_sees(used_url: str) -> None:
     assert "after the snapshot of row 121" in shown
 
 
-def test_what_takes_snapshots_gives_way_to_the_engine(used_url: str) -> None:
+def test_taking_snapshots_has_a_lower_cpu_priority(used_url: str) -> None:
     """On a busy machine a snapshot may take longer, but the commands that come meanwhile should not."""
     process = subprocess.Popen(
         [sys.executable, "-m", "callmarket", "snapshot", "--every", "60"],
@@ -147,7 +147,7 @@ def test_a_dry_run_that_fails_says_so(used_url: str) -> None:
     assert as_json(used_url, "snapshots") == {"snapshots": []}
 
 
-def test_nothing_is_claimed(used_url: str) -> None:
+def test_snapshots_and_rehearsals_do_not_claim_the_journal(used_url: str) -> None:
     """Beside an open exchange: its epoch stays, and it goes on writing."""
     with open_exchange(used_url, clock=ManualClock()) as market:
         epoch = as_json(used_url, "recover", "--dry-run")["epoch"]
@@ -165,26 +165,28 @@ def test_nothing_is_claimed(used_url: str) -> None:
         (("snapshots", "more"), 2),
     ],
 )
-def test_wrong_questions(used_url: str, arguments: tuple[str, ...], code: int) -> None:
+def test_invalid_arguments_have_their_exit_codes(used_url: str, arguments: tuple[str, ...], code: int) -> None:
     ran = run(used_url, *arguments)
     assert (ran.returncode, ran.stdout) == (code, ""), ran
 
 
-def test_wrong_settings(used_url: str) -> None:
+def test_invalid_snapshot_settings_are_refused(used_url: str) -> None:
     ran = run(used_url, "snapshot", CALLMARKET_SNAPSHOTS_KEPT="0")
     assert ran.returncode == 2
     assert "CALLMARKET_SNAPSHOTS_KEPT" in ran.stderr
 
 
 @pytest.mark.parametrize("command", [("snapshot",), ("snapshots",), ("recover", "--dry-run")])
-def test_no_database_or_no_market(empty_database_url: str, command: tuple[str, ...]) -> None:
+def test_an_unavailable_database_or_one_without_a_market_is_exit_code_3(
+    empty_database_url: str, command: tuple[str, ...]
+) -> None:
     assert run("postgresql://localhost:1/none", *command).returncode == 3
     ran = run(empty_database_url, *command)
     assert ran.returncode == 3
     assert "no market yet" in ran.stderr
 
 
-def test_a_folder_may_keep_them(used_url: str, tmp_path: Path) -> None:
+def test_snapshots_may_be_kept_in_a_folder(used_url: str, tmp_path: Path) -> None:
     settings = {"CALLMARKET_SNAPSHOTS_FOLDER": str(tmp_path / "kept"), "CALLMARKET_SNAPSHOTS_KEPT": "1"}
     for _ in range(2):
         as_json(used_url, "snapshot", **settings)
@@ -198,7 +200,7 @@ def test_a_folder_may_keep_them(used_url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_goes_on_until_it_is_told_to_end(used_url: str, tmp_path: Path, number: signal.Signals) -> None:
+def test_snapshot_every_runs_until_it_gets_a_signal(used_url: str, tmp_path: Path, number: signal.Signals) -> None:
     """A follower: each snapshot replays what is new, none is taken where nothing is, and a signal ends it cleanly."""
     said = tmp_path / "said.json"
     with (

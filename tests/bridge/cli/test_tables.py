@@ -33,7 +33,7 @@ def seen(shown: RenderableType) -> list[list[str]]:
     return [re.split(r"\s{2,}", line) for line in lines]
 
 
-def test_both_sides_of_a_book() -> None:
+def test_an_order_book_as_tables() -> None:
     bids = [
         BookBid(7, "alpha", "t7", 1_234, AT, "gtd"),
         BookBid(8, "beta", "t8", 5, None, "round"),
@@ -54,7 +54,7 @@ def test_both_sides_of_a_book() -> None:
     ]
 
 
-def test_a_wallet_and_what_it_paid_and_was_paid() -> None:
+def test_a_wallet_and_its_movements_as_tables() -> None:
     account = WalletRow("a", "agent", 1_000, 250, 750, 9_001, 9_002, AT)
     movements = [
         MovementRow(2, NEXT_DAY, "a", "b", 11, "gift:any", "task", "t1", "memo", 1_111, 2_222),
@@ -71,7 +71,7 @@ def test_a_wallet_and_what_it_paid_and_was_paid() -> None:
     ]
 
 
-def test_what_was_earned() -> None:
+def test_earnings_as_tables() -> None:
     found = Earned(9_999, 111, 222, 333, (EarnedRow("earn:review", 1, 2, 3, 4),))
     credit = MovementRow(1, AT, "issuance", "a", 17, "earn:review", "review", "r-1", "memo", 5, 6)
     assert seen(tables.earned(found, [credit])) == [
@@ -86,7 +86,7 @@ def test_what_was_earned() -> None:
     ]
 
 
-def test_what_work_pays() -> None:
+def test_rates_of_work_as_a_table() -> None:
     rate = Rate(10, 300, Factors(quality=(0.5, 2.0), impact=(1.0, 3.0)))
     shown = seen(tables.rates(Rates({"review": rate}, 5_000)))
     assert shown == [
@@ -121,7 +121,7 @@ def test_snapshots() -> None:
     assert seen(tables.taken(None)) == [["the journal is empty: there is nothing to keep"]]
 
 
-def test_keys_and_what_they_may() -> None:
+def test_keys_and_their_scopes_as_a_table() -> None:
     def key(name: str, scopes: tuple[str, ...], works: bool, **ends: datetime | None) -> KeyView:
         ends = {"expires_at": None, "revoked_at": None} | ends
         return KeyView(
@@ -157,7 +157,7 @@ def test_keys_and_what_they_may() -> None:
     ]
 
 
-def test_who_leads_and_who_stands_by() -> None:
+def test_leader_and_standbys_in_status() -> None:
     leader = LeaderView("http://one", "process 1", "alive", 0.25, False, "")
     standby = StandbyView("http://two", 90, 10, 1.5, "", "")
     proof = ProofView(70, 30, 2.5, AT, 3_661.2, "me")
@@ -171,22 +171,22 @@ def test_who_leads_and_who_stands_by() -> None:
     assert seen(tables.status(Status(3, 4, 100, 60, leader, (standby,), None))) == [
         ["shard 3 at row 100, epoch 4: led by http://one (expired, lease renewed 9.0 s ago), asked to hand over"],
         ["the SQL tables stand at row 60, 40 rows behind"],
-        ["it takes nothing: it leapt"],
+        ["it takes no commands: it leapt"],
         ["standby http://two: 10 rows behind, seen 1.5 s ago"],
         ["it would not lead: its clock"],
         ["it would not lead: rows are lost"],
         ["recovery was never proved here: callmarket snapshot"],
     ]
     assert seen(tables.status(Status(3, 4, 100, 100, None, (), None)))[:2] == [
-        ["shard 3 at row 100, epoch 4: led by nobody yet"],
-        ["nobody stands by"],
+        ["shard 3 at row 100, epoch 4: no leader yet"],
+        ["no standby"],
     ]
     assert seen(tables.handover(Handover(3, "http://one", "http://two", 5, 0.125))) == [
         ["shard 3: from http://one to http://two, epoch 5, 0.12 s"]
     ]
 
 
-def test_what_was_moved_and_made() -> None:
+def test_pruning_and_migrations_in_words() -> None:
     folder = Path("/old")
     archives = (
         Archive(1, 10, 1, 1, b"", b"", "one", 1_000, b""),
@@ -203,7 +203,7 @@ def test_what_was_moved_and_made() -> None:
     assert seen(tables.migrated([])) == [["the tables are up to date"]]
 
 
-def test_the_past_says_when_it_was() -> None:
+def test_a_view_of_the_past_begins_with_its_row_and_time() -> None:
     state = State()
     state.seq, state.at_us = 1_234, 1_800_000_000_000_000
     assert seen(tables.then(state, "a wallet")) == [["as of row 1,234, 2027-01-15 08:00:00 UTC"], ["a wallet"]]

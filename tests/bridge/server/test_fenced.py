@@ -196,7 +196,7 @@ def test_of_four_that_start_at_once_one_leads_and_the_others_stand_by(empty_data
 
 
 @pytest.mark.timeout(300)
-def test_the_database_may_be_away_when_it_stands_by_again(database_url: str, tmp_path: Path) -> None:
+def test_the_database_may_be_unavailable_when_it_stands_by_again(database_url: str, tmp_path: Path) -> None:
     """Who has led waits for it, as any standby does; who begins for the first time is told that it is not there."""
     with (
         Proxy(database_url) as proxy,
@@ -220,7 +220,7 @@ def test_the_database_may_be_away_when_it_stands_by_again(database_url: str, tmp
 
 
 @pytest.mark.timeout(300)
-def test_what_nobody_else_mends_ends_the_process(database_url: str, tmp_path: Path) -> None:
+def test_a_journal_that_stops_without_a_successor_ends_the_process(database_url: str, tmp_path: Path) -> None:
     """A journal that stops for another reason than a successor: exit code 3, and the reason on stderr."""
     with served(database_url, tmp_path) as service:
         service.until(is_ready)

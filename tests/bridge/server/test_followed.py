@@ -86,7 +86,7 @@ def until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_who_did_something_sees_it_and_others_wait_for_nothing(
+def test_a_caller_sees_its_own_changes_and_others_do_not_wait(
     url: str, service: ServiceProcess, market: Client
 ) -> None:
     with held_back(projected(url)) as blocker, Client(service.url, service.key) as other:
@@ -104,7 +104,7 @@ def test_who_did_something_sees_it_and_others_wait_for_nothing(
         assert also_mine.ended() == placed.bid_id
 
 
-def test_who_has_read_something_is_told_no_less_afterwards(url: str, service: ServiceProcess, market: Client) -> None:
+def test_reads_of_a_caller_never_go_backwards(url: str, service: ServiceProcess, market: Client) -> None:
     """By the live state, by the stream, or by another client whose row it was given."""
 
     async def heard(seq: int) -> int:
@@ -133,7 +133,7 @@ def raw(service: ServiceProcess, min_seq: object) -> httpx2.Response:
         return client.get("/api/v1/bids")
 
 
-def test_who_waits_in_vain_is_told_so_and_keeps_nobody_waiting(
+def test_a_wait_for_tables_that_times_out_is_an_error_and_delays_no_other(
     url: str, service: ServiceProcess, market: Client
 ) -> None:
     """More wait than there are connections to the tables; who knows nothing newer is answered meanwhile."""
@@ -151,13 +151,13 @@ def test_who_waits_in_vain_is_told_so_and_keeps_nobody_waiting(
 
 
 @pytest.mark.parametrize("given", ["x", "-1", "1.0", "", str(2**60)])
-def test_a_row_that_is_none_is_refused(service: ServiceProcess, given: str) -> None:
+def test_a_min_seq_that_is_no_row_number_is_refused(service: ServiceProcess, given: str) -> None:
     told = raw(service, given)
     assert told.status_code == 400
     assert told.json()["field"] == "Callmarket-Min-Seq"
 
 
-def test_a_row_that_is_not_durable_is_refused_by_the_bound(service: ServiceProcess, market: Client) -> None:
+def test_a_min_seq_that_is_not_durable_is_refused_with_the_bound(service: ServiceProcess, market: Client) -> None:
     durable_seq = market.wallet("a").durable_seq
     told = raw(service, durable_seq + 1_000_000)
     assert (told.status_code, told.json()["field"]) == (400, "Callmarket-Min-Seq")
@@ -201,9 +201,7 @@ def test_a_reply_that_is_to_be_projected_comes_when_the_tables_have_it(url: str,
         assert found == ("awarded",)
 
 
-def test_what_is_decided_by_tables_is_decided_by_all_that_is_durable(
-    url: str, service: ServiceProcess, market: Client
-) -> None:
+def test_decisions_by_tables_use_all_durable_rows(url: str, service: ServiceProcess, market: Client) -> None:
     """A stake that was taken back gives no budget, though the tables do not know yet; and what is new can be ended."""
     market.put_artifact("paper", "paper")
     stake(market, "of-a", "a", "paper", 1_000)

@@ -78,7 +78,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
 @pytest.mark.parametrize(
     ("lived_s", "pauses_s"), [(300.0, [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0]), (300.1, [5.0] * 7)]
 )
-def test_it_begins_where_its_process_leads_and_again_after_pauses_that_grow(
+def test_snapshots_begin_once_the_process_leads_and_restart_after_growing_pauses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lived_s: float, pauses_s: list[float]
 ) -> None:
     """One that has lived for long begins anew after the shortest."""
@@ -105,7 +105,9 @@ def test_it_begins_where_its_process_leads_and_again_after_pauses_that_grow(
 
 
 @pytest.mark.parametrize("does", [STAYS, STUBBORN], ids=["in order", "not in order"])
-def test_whoever_lets_it_go_has_ended_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str) -> None:
+def test_cancelling_the_follower_ends_its_child_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
     started = Started(tmp_path, does)
     monkeypatch.setattr(follower, "sys", SimpleNamespace(executable=str(started.program)))
     monkeypatch.setattr(follower, "_END_S_MAX", 0.2)

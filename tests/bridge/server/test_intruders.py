@@ -1,7 +1,7 @@
 """Getting in where one does not belong: every route, by everybody who should not, and nothing has changed after it.
 
 The table of routes is the OpenAPI document's, which is the application's: a new route is tried without being named
-here, and it fails `test_every_route_says_who_may` until somebody has said who may use it.
+here, and it fails `test_every_route_has_a_rule_of_access` until somebody has said who may use it.
 """
 
 import asyncio
@@ -143,7 +143,7 @@ def at(town: Town, case: Case) -> str:
     )
 
 
-def test_every_route_says_who_may() -> None:
+def test_every_route_has_a_rule_of_access() -> None:
     """A new route that changes something has to be put into the table."""
     assert {case.operation_id for case in CASES if case.changes} <= set(MAY)
     assert set(MAY) <= set(BY_ID)
@@ -201,7 +201,7 @@ def test_no_scope_does_what_another_is_for(town: Town) -> None:
     town.untouched()
 
 
-def test_nobody_touches_what_is_anothers(town: Town) -> None:
+def test_no_key_changes_what_belongs_to_another(town: Town) -> None:
     """AUC-21: bids, awards, slots and wallets of others, by their id, by header, by field and by parameter."""
     bid = {"task_id": "t", "max_price_tokens": 5}
     done = {"actual_cost_tokens": 1, "actual_impact": 1.0}
@@ -290,7 +290,7 @@ def test_nobody_acts_as_the_market_itself(town: Town, name: str) -> None:
     town.untouched()
 
 
-def test_a_header_that_stands_twice_is_no_choice(town: Town) -> None:
+def test_a_duplicate_header_is_refused(town: Town) -> None:
     good, other = f"Bearer {town.owner}".encode(), f"Bearer {town.keys['read']}".encode()
     bid = {"json": {"task_id": "t", "max_price_tokens": 5}}
     pairs = {
@@ -356,7 +356,7 @@ TWICE: dict[str, tuple[str, bytes]] = {
 
 
 @pytest.mark.parametrize("name", TWICE)
-def test_a_field_that_stands_twice_is_no_choice(town: Town, name: str) -> None:
+def test_a_duplicate_field_is_refused(town: Town, name: str) -> None:
     """At any depth, and however it is written: JSON parsers take the first, the last or both."""
     field, body = TWICE[name]
     for path in ("/markets/m/bids", "/markets/m/bids?ack=durable"):
@@ -370,7 +370,7 @@ def test_a_field_that_stands_twice_is_no_choice(town: Town, name: str) -> None:
     town.refused(told, 400)
 
 
-def test_marks_in_a_name_are_no_second_field(served: Served) -> None:
+def test_quotes_in_a_name_are_no_second_field(served: Served) -> None:
     for number, task_id in enumerate(('a"b', '":"', "\\", '\\"', '"max_price_tokens":5')):
         body = {"task_id": task_id, "max_price_tokens": 5 + number}
         told = served.ask("POST", "/api/v1/markets/m/bids", key=served.key(bid=("a",)), json=body)

@@ -105,7 +105,7 @@ def test_a_stream_ends_with_its_key(service: ServiceProcess, module_database_url
 
 
 @pytest.mark.parametrize(("end", "why"), ENDS)
-def test_who_waits_for_an_award_is_told_that_its_key_has_ended(
+def test_a_wait_for_an_award_ends_with_its_key(
     service: ServiceProcess, module_database_url: str, end: End, why: str
 ) -> None:
     key, key_id = key_of(service, bid=["a"])
@@ -197,7 +197,7 @@ def test_a_bid_whose_body_outlives_its_key_is_not_placed(
     assert f"late-{key_id}" not in [row["task_id"] for row in rows]
 
 
-def test_a_key_that_is_revoked_makes_no_other(service: ServiceProcess, module_database_url: str) -> None:
+def test_a_revoked_key_creates_no_other(service: ServiceProcess, module_database_url: str) -> None:
     """Else who has an admin's key keeps what it may do: a body sent slowly outlives the revocation by ten seconds."""
     key, key_id = key_of(service, admin=True)
     half = Half(service, key, "POST", "/api/v1/keys", json.dumps({"name": "heir", "admin": True}).encode())
@@ -208,7 +208,7 @@ def test_a_key_that_is_revoked_makes_no_other(service: ServiceProcess, module_da
         assert "heir" not in [one["name"] for one in admin.get("/api/v1/keys").json()["items"]]
 
 
-def test_a_body_that_outlives_a_scope_is_done_with_what_is_left(
+def test_a_body_that_outlives_a_scope_is_carried_out_with_the_remaining_scopes(
     service: ServiceProcess, module_database_url: str
 ) -> None:
     """Scopes may be taken away by hand; what counts is what the key may do when the request is whole."""

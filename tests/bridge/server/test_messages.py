@@ -160,9 +160,7 @@ OFFERS = {
 
 @pytest.mark.parametrize("name", OFFERS)
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_an_offer_of_another_protocol_is_passed_over(
-    service: ServiceProcess, name: str, chunked: bool, seed: int
-) -> None:
+def test_an_upgrade_header_is_ignored(service: ServiceProcess, name: str, chunked: bool, seed: int) -> None:
     """RFC 9110 7.8. The body belongs to its request, and what follows it is the next."""
     rng = random.Random(f"{seed}{name}")
     for number in range(3):
@@ -182,7 +180,7 @@ def test_an_offer_of_another_protocol_is_passed_over(
 
 
 @pytest.mark.parametrize("name", OFFERS)
-def test_a_body_behind_an_offer_is_never_the_next_request(service: ServiceProcess, name: str) -> None:
+def test_a_body_after_an_upgrade_header_is_never_the_next_request(service: ServiceProcess, name: str) -> None:
     inner = ASKING + key_of(service) + b"Connection: close\r\n\r\n"
     close = tuple(line.replace("Connection: ", "Connection: close, ") for line in OFFERS[name])
     head = posting(service, *close, f"Content-Length: {len(inner)}") + b"\r\n"
@@ -339,7 +337,7 @@ def test_blanks_around_a_value_are_no_part_of_it(service: ServiceProcess, blank:
 
 
 @pytest.mark.parametrize("field", ["Authorization", "Callmarket-Account", "Idempotency-Key", "Host", "Content-Length"])
-def test_what_stands_after_a_body_counts_for_nothing(service: ServiceProcess, field: str, seed: int) -> None:
+def test_trailers_after_a_body_have_no_effect(service: ServiceProcess, field: str, seed: int) -> None:
     """Trailers: a proxy that keeps rules about headers has not seen them. Not for this request, nor for the next."""
     value = {"Authorization": f"Bearer {service.key}", "Callmarket-Account": "b", "Content-Length": "5"}.get(field, "x")
     task = f"trailer-{field}"
@@ -356,7 +354,7 @@ def test_what_stands_after_a_body_counts_for_nothing(service: ServiceProcess, fi
     assert task not in tasks(service)
 
 
-def test_what_changes_something_begins_when_all_of_it_is_there(service: ServiceProcess) -> None:
+def test_a_change_begins_when_its_body_is_complete(service: ServiceProcess) -> None:
     """Also where no body is asked for: what is refused for its end has done nothing."""
     with service.client() as client:
         before = client.get("/api/v1/me").json()["seq"]
@@ -392,7 +390,7 @@ def test_answers_that_are_owed_come_before_the_end(service: ServiceProcess, seed
         assert set(statuses[3:]) <= {400}, (seed, number, told)
 
 
-def test_only_so_many_wait_for_the_answer_before_theirs(service: ServiceProcess) -> None:
+def test_the_number_of_pipelined_requests_is_bounded(service: ServiceProcess) -> None:
     """Who sends a thousand at once has the first answered, and may send the rest again on another line."""
     waiting = ASKING.replace(b"/api/v1/me", b"/api/v1/awards?bidder_id=a&wait_s=0.3") + key_of(service) + b"\r\n"
     with Line(service) as line:
@@ -402,7 +400,7 @@ def test_only_so_many_wait_for_the_answer_before_theirs(service: ServiceProcess)
     assert b"connection: close" in told[-1].head
 
 
-def test_who_has_said_all_it_will_say_is_answered(service: ServiceProcess, seed: int) -> None:
+def test_a_client_that_closes_its_half_is_answered(service: ServiceProcess, seed: int) -> None:
     """Half-close: a client that shuts its side down after its request, as `nc -N` does."""
     for number in range(3):
         body = bid(f"half-close-{number}")
@@ -427,7 +425,7 @@ def test_a_request_that_is_not_whole_when_its_client_leaves_is_not_executed(serv
     assert "left" not in tasks(service, "a")
 
 
-def test_who_leaves_the_stream_frees_it_whatever_it_has_sent_behind(service: ServiceProcess) -> None:
+def test_a_client_that_leaves_a_stream_frees_it_whatever_it_sent_after_the_request(service: ServiceProcess) -> None:
     """A second request behind the one for the stream: both are over when the client is."""
 
     def listening() -> float:
@@ -447,7 +445,7 @@ def test_who_leaves_the_stream_frees_it_whatever_it_has_sent_behind(service: Ser
         time.sleep(0.02)
 
 
-def test_a_browser_resumes_at_the_address_that_it_began_with(service: ServiceProcess) -> None:
+def test_a_browser_resumes_with_the_url_that_it_began_with(service: ServiceProcess) -> None:
     """WHATWG HTML 9.2: an EventSource that began with `after_seq` sends the last id as a header to the same address."""
     with service.client() as client:
         placing = {"headers": {"Callmarket-Account": "a"}, "json": {"task_id": "resumed", "max_price_tokens": 5}}
@@ -468,7 +466,7 @@ def test_a_browser_resumes_at_the_address_that_it_began_with(service: ServicePro
 
 @pytest.mark.parametrize("size", [70_000, 140_000, 1_000_000])
 @pytest.mark.parametrize("behind", [False, True], ids=["first", "behind another"])
-def test_a_head_has_a_bound_however_it_comes(service: ServiceProcess, size: int, behind: bool) -> None:
+def test_a_head_is_bounded_however_it_is_sent(service: ServiceProcess, size: int, behind: bool) -> None:
     first = ASKING + key_of(service) + b"\r\n" if behind else b""
     head = (
         ASKING + key_of(service) + b"".join(b"X-%d: %b\r\n" % (at, b"x" * 990) for at in range(size // 1_000)) + b"\r\n"
@@ -480,7 +478,7 @@ def test_a_head_has_a_bound_however_it_comes(service: ServiceProcess, size: int,
     assert told[-1].status == 431 or behind
 
 
-def test_a_head_of_many_short_lines_is_as_large_as_it_is(service: ServiceProcess) -> None:
+def test_the_size_of_a_head_counts_short_lines_too(service: ServiceProcess) -> None:
     """What stands between a name and a value, and behind it, counts too: here that is half of it."""
     with Line(service) as line:
         told = line.answers(ASKING + key_of(service) + b"X: y\r\n" * 12_000 + b"\r\n")
@@ -518,7 +516,7 @@ def test_a_body_that_will_be_refused_is_not_asked_for(service: ServiceProcess, d
     assert b"connection: close" in split(told)[0].head
 
 
-def test_who_has_no_key_is_told_so_before_it_sends_a_body(service: ServiceProcess) -> None:
+def test_a_client_without_a_key_is_refused_before_it_sends_a_body(service: ServiceProcess) -> None:
     head = f"POST {BIDS} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\nExpect: 100-continue\r\n\r\n".encode()
     with Line(service) as line:
         line.send(head)
@@ -581,7 +579,7 @@ def test_head_is_get_without_its_body(service: ServiceProcess) -> None:
         assert client.head("/api/v1/me").status_code == 401
 
 
-def test_a_method_that_is_not_for_a_path_is_told_which_are(service: ServiceProcess) -> None:
+def test_the_response_to_a_wrong_method_lists_the_allowed_ones(service: ServiceProcess) -> None:
     with service.client() as client:
         for method, path, allowed in (
             ("PATCH", "/healthz", {"GET", "HEAD"}),
@@ -597,7 +595,7 @@ def test_a_method_that_is_not_for_a_path_is_told_which_are(service: ServiceProce
             assert set(told.headers["allow"].split(", ")) == allowed
 
 
-def test_the_address_of_a_target_is_passed_over_and_its_path_counts(service: ServiceProcess) -> None:
+def test_the_host_of_an_absolute_target_is_ignored(service: ServiceProcess) -> None:
     """RFC 9112 3.2.2: what a proxy sends, which this is not; so the host is nobody's."""
     for target in ("http://elsewhere/api/v1/me", "HTTP://Elsewhere:80/api/v1/me", "https://[::1]:1/api/v1/me"):
         with Line(service) as line:
@@ -637,13 +635,13 @@ def test_a_path_has_one_step_for_each_slash(service: ServiceProcess, path: str) 
         assert told.problem["field"] == "path"
 
 
-def test_a_name_that_is_written_in_another_way_is_the_same_name(service: ServiceProcess) -> None:
+def test_a_name_with_escapes_is_the_same_name(service: ServiceProcess) -> None:
     """RFC 3986 6.2.2: `%61` is `a` for everybody."""
     with service.client() as client:
         assert client.get("/api/v1/wallets/%61").json()["account_id"] == "a"
 
 
-def test_http_1_0_is_answered_and_ends(service: ServiceProcess) -> None:
+def test_an_http_1_0_request_is_answered_and_the_connection_closed(service: ServiceProcess) -> None:
     for more in (b"", b"Connection: keep-alive\r\n", b"Host: x\r\n"):
         with Line(service) as line:
             told = line.answers(b"GET /api/v1/me HTTP/1.0\r\n" + more + key_of(service) + b"\r\n")

@@ -26,11 +26,11 @@ def scraped(served: Served) -> dict[str, Series]:
     return found
 
 
-def test_it_needs_a_key_as_everything(served: Served) -> None:
+def test_metrics_need_a_key(served: Served) -> None:
     assert served.ask("GET", "/metrics").status_code == 401
 
 
-def test_figures_are_those_of_the_market(served: Served) -> None:
+def test_metrics_match_the_market(served: Served) -> None:
     market = served.exchange
     market.offer_slot("m", "s1")
     market.offer_slot("m", "s2")
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_market(served: Served) -> None:
     assert after["process_open_fds"][()] > 0
 
 
-def test_demurrage_is_told(served: Served) -> None:
+def test_metrics_have_demurrage(served: Served) -> None:
     told = served.demurrage
     told.charges, told.tokens, told.refused, told.failures = 3, 40, 2, 1
     found = scraped(served)
@@ -84,7 +84,7 @@ def test_the_age_of_the_last_proven_restore_is_known_once_there_is_one(served: S
     assert 0 <= told["proven_restore_age_seconds"][()] < 60
 
 
-def test_nobody_outside_can_make_series(served: Served) -> None:
+def test_requests_cannot_create_time_series(served: Served) -> None:
     key = served.key(bid=("a",))
     for number in range(20):
         served.ask("GET", f"/api/v1/markets/m{number}", key=key)
@@ -102,7 +102,7 @@ def test_nobody_outside_can_make_series(served: Served) -> None:
     assert scraped(served)["commands_total"]["place_bid", "MARKET_UNKNOWN"] == 20
 
 
-def test_both_ways_of_a_bid_are_one_route(served: Served) -> None:
+def test_a_route_with_and_without_a_query_has_one_label(served: Served) -> None:
     key = served.key(bid=("a",))
     for number, query in enumerate(("", "?ack=durable", "?ack=applied")):
         bid = {"task_id": f"t{number}", "max_price_tokens": 1}
@@ -110,7 +110,7 @@ def test_both_ways_of_a_bid_are_one_route(served: Served) -> None:
     assert scraped(served)["http_requests_total"] == {("POST", "/api/v1/markets/{market_id}/bids", "201"): 3}
 
 
-def test_it_tells_how_full_is_what_may_not_be_forgotten(served: Served) -> None:
+def test_metrics_show_how_full_the_permanent_records_are(served: Served) -> None:
     """LED-4, IDM-1: full means refuse, so whoever runs the market sees it come, each beside its bound."""
     market = served.exchange
     market.mint("a", 1, "earn:review", "paper", "p1")

@@ -60,14 +60,14 @@ def shapes(node: Any) -> Iterator[dict[str, Any]]:
 # --- complete ------------------------------------------------------------------------------------------------------
 
 
-def test_it_is_served_to_anybody(served: Served) -> None:
+def test_the_document_needs_no_key(served: Served) -> None:
     told = served.ask("GET", DOCUMENT_PATH)
     assert (told.status_code, told.headers["content-type"]) == (200, "application/json")
     assert told.json() == TREE
     assert TREE["openapi"].startswith("3.1")
 
 
-def test_every_route_is_in_it(served: Served) -> None:
+def test_the_document_has_every_route(served: Served) -> None:
     routes = {
         (endpoint.method, endpoint.template)
         for endpoint in router().endpoints
@@ -111,7 +111,7 @@ def test_every_parameter_has_bounds_or_choices() -> None:
             assert re.search('"(maxLength|maximum|enum|maxItems)"', text), (case.operation_id, parameter)
 
 
-def test_names_and_patterns_are_for_every_reader() -> None:
+def test_names_and_patterns_are_valid_for_other_tools() -> None:
     for name in TREE["components"]["schemas"]:
         assert re.fullmatch("[A-Za-z0-9]+", name), name
     assert {"BidRowPage", "MarketRowPage"} <= set(TREE["components"]["schemas"])
@@ -274,14 +274,14 @@ def test_lists_are_pages(case: Case) -> None:
         assert set(shape["properties"]) == {"items", "next", "seq", "durable_seq"}
 
 
-def test_times_are_times() -> None:
+def test_times_have_the_format_date_time() -> None:
     for inner in TREE["components"]["schemas"].values():
         for name, field in inner.get("properties", {}).items():
             if re.search("(^|_)(at|until)$", name):
                 assert "date-time" in json.dumps(field), (inner["title"], name)
 
 
-def test_examples_are_what_the_bodies_are(served: Served) -> None:
+def test_examples_match_the_bodies(served: Served) -> None:
     bodies = {one.declaration.name: one.declaration.body for one in endpoints() if one.declaration.body is not None}
     assert sorted(bodies) == sorted(BODIES)
     for name, example in BODIES.items():
@@ -311,7 +311,7 @@ def test_a_parameter_given_twice_is_refused_unless_it_is_a_list(served: Served) 
     }
 
 
-def test_a_method_that_is_none_is_told_which_there_are(served: Served) -> None:
+def test_a_405_response_lists_the_allowed_methods(served: Served) -> None:
     key = served.key()
     for method in ("PUT", "OPTIONS", "TRACE", "PROPFIND"):
         told = served.ask(method, "/api/v1/bids/7", key=key)
@@ -319,7 +319,7 @@ def test_a_method_that_is_none_is_told_which_there_are(served: Served) -> None:
         assert set(told.headers["allow"].split(", ")) == {"GET", "HEAD", "PATCH", "DELETE"}, method
 
 
-def test_an_empty_idempotency_key_is_not_taken_for_none(served: Served) -> None:
+def test_an_empty_idempotency_key_is_refused(served: Served) -> None:
     bid = {"json": {"task_id": "t", "max_price_tokens": 10}, "headers": {"Idempotency-Key": ""}}
     for path in ("/api/v1/markets/m/bids", "/api/v1/markets/m/bids?ack=durable"):
         told = served.ask("POST", path, key=served.key(bid=("a",)), **bid)
@@ -375,7 +375,7 @@ def test_the_page_is_not_allowed_to_load_anything_from_elsewhere(served: Served)
 
 
 @pytest.mark.parametrize("name", ["swagger-ui-bundle.js", "swagger-ui.css"])
-def test_what_is_bundled_is_what_its_readme_says(served: Served, name: str) -> None:
+def test_bundled_files_match_their_readme(served: Served, name: str) -> None:
     for encoding in ("gzip", "identity"):
         told = served.ask("GET", f"{PAGE_PATH}/{name}", headers={"Accept-Encoding": encoding})
         assert told.headers.get("content-encoding", "identity") == encoding

@@ -49,7 +49,7 @@ def town(served: Served) -> Served:
     return served
 
 
-def test_a_strangers_slot_is_not_the_owners(town: Served) -> None:
+def test_a_slot_with_the_same_id_of_another_owner_is_separate(town: Served) -> None:
     """SLT-1: offered, sold, listed, settled, voided and withdrawn, each on its own."""
     stranger, owner, bidder = Told(town, offer=("q",)), Told(town, offer=("p",)), Told(town, bid=("a",))
     staff = Told(town, operate=True)
@@ -116,7 +116,7 @@ def test_a_key_that_names_no_provider_means_its_own(town: Served, scopes: Any, a
     assert town.exchange.verify().ok
 
 
-def test_a_key_with_no_slots_of_its_own_is_told(town: Served) -> None:
+def test_a_key_with_no_single_provider_account_is_refused(town: Served) -> None:
     """SLT-1: by what is missing, before anything happens."""
     many = Told(town, offer=("p", "q"))
     assert many.refused(400, "DELETE", "/slots/~/s") == ""
@@ -126,7 +126,7 @@ def test_a_key_with_no_slots_of_its_own_is_told(town: Served) -> None:
     assert bidder.refused(404, "POST", "/slots/~/s/settle", DONE) == "SLOT_UNKNOWN"
 
 
-def test_a_strangers_hold_is_not_the_owners(town: Served) -> None:
+def test_a_hold_with_the_same_id_of_another_owner_is_separate(town: Served) -> None:
     """HLD-1: placed, looked at, captured and released, each on its own."""
     stranger, owner = Told(town, bid=("b",)), Told(town, bid=("a",))
     name, words = "bounty-for-h1", {"hold_id": "bounty-for-h1", "reason": "bounty"}
@@ -183,7 +183,7 @@ def test_stakes_and_bounties_of_one_name_live_side_by_side(town: Served) -> None
     assert owner.ok("DELETE", "/stakes/a/belief")["released_tokens"] == 800
 
 
-def test_retries_are_told_by_the_owner_too(town: Served) -> None:
+def test_retries_are_distinguished_by_owner_too(town: Served) -> None:
     """IDM-1: one Idempotency-Key for the ends of two slots of one name are two commands under one id."""
     staff = Told(town, operate=True)
     for provider_id in ("p", "q"):

@@ -55,7 +55,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_each_request_is_answered_as_it_has_to_be(served: Served, name: str) -> None:
+def test_each_request_to_place_a_bid_has_its_status(served: Served, name: str) -> None:
     """With its status; and where a field is wrong, by its name."""
     status, field = ANSWERS[name]
     told = served.ask("POST", BIDS, key=served.key(bid=("a",)), **REQUESTS[name])
@@ -65,7 +65,7 @@ def test_each_request_is_answered_as_it_has_to_be(served: Served, name: str) -> 
 
 
 @pytest.mark.parametrize("market_id", ["m%20x", "%00", "%C3%A9", "x" * 129, "x" * 128, "..", "~"])
-def test_a_market_that_there_is_not_is_told(served: Served, market_id: str) -> None:
+def test_an_unknown_market_is_not_found(served: Served, market_id: str) -> None:
     told = served.ask(
         "POST",
         f"/api/v1/markets/{market_id}/bids",

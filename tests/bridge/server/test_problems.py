@@ -67,7 +67,7 @@ def test_each_error_has_its_status_and_type(error: Exception, status: int, slug:
     assert b"hunter2" not in body_of(problem), "what nobody foresaw is not told to strangers"
 
 
-def test_headers_say_when_to_come_back_and_where_to_go() -> None:
+def test_headers_say_when_to_retry_and_where_the_leader_is() -> None:
     assert headers_of(problem_of(TooManyRequests("slow down", 0.2))) == {"Retry-After": "1"}
     assert headers_of(problem_of(NotLeader("ask there", "http://other:1", 0.2))) == {
         "Retry-After": "1",
@@ -76,12 +76,12 @@ def test_headers_say_when_to_come_back_and_where_to_go() -> None:
     assert "WWW-Authenticate" in headers_of(problem_of(Unauthorized("no key")))
 
 
-def test_rows_in_doubt_are_named() -> None:
+def test_an_unknown_outcome_names_its_rows() -> None:
     problem = problem_of(UnknownOutcome("who knows", range(5, 8)))
     assert (problem.first_seq, problem.last_seq) == (5, 7)
 
 
-def test_what_was_sent_is_shown_back_in_short() -> None:
+def test_long_values_are_shortened() -> None:
     body = msgspec.json.decode(body_of(problem_of(Invalid("memo", "x" * 10_000, "less"))))
     assert len(body["value"]) == 200
 

@@ -79,7 +79,9 @@ def test_after_a_handover_the_old_leader_stands_by(url: str, tmp_path: Path) -> 
         assert first.process.poll() is None
 
 
-def test_while_the_database_is_away_it_is_alive_and_not_ready(server: OwnServer, url: str, tmp_path: Path) -> None:
+def test_while_the_database_is_unavailable_it_is_alive_and_not_ready(
+    server: OwnServer, url: str, tmp_path: Path
+) -> None:
     with served(url, tmp_path) as service:
         service.until(is_ready)
         with service.client() as client:

@@ -22,13 +22,13 @@ PASSWORD = "no-0ne-may-see-this"
 
 
 @pytest.mark.parametrize("given", ["a", "x" * 128, "01J-aZ.9_:/+=", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0b"])
-def test_an_id_of_the_caller_is_kept(served: Served, given: str) -> None:
+def test_a_request_id_of_the_caller_is_kept(served: Served, given: str) -> None:
     told = served.ask("GET", "/api/v1/markets", key=served.key(), headers={"Request-Id": given})
     assert told.headers["request-id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "a b", 'a"b', "a{b", "ä", "a\tb"])
-def test_one_that_is_not_fit_for_a_log_is_replaced(served: Served, given: str) -> None:
+def test_a_request_id_that_is_not_fit_for_the_log_is_replaced(served: Served, given: str) -> None:
     headers = {"Request-Id": given.encode("latin-1")}
     told = served.ask("GET", "/api/v1/markets", key=served.key(), headers=headers)
     assert told.status_code == 200
@@ -46,13 +46,13 @@ def test_one_that_is_not_fit_for_a_log_is_replaced(served: Served, given: str) -
         ("DELETE", "/api/v1/markets"),
     ],
 )
-def test_every_problem_has_it(served: Served, method: str, path: str) -> None:
+def test_every_problem_has_the_request_id(served: Served, method: str, path: str) -> None:
     told = served.ask(method, path, key=served.key(), headers={"Request-Id": "mine"})
     assert told.status_code >= 400
     assert (told.headers["request-id"], told.json()["request_id"]) == ("mine", "mine")
 
 
-def test_one_without_a_key_has_it_too(served: Served) -> None:
+def test_a_problem_without_a_key_has_the_request_id_too(served: Served) -> None:
     told = served.ask("GET", "/api/v1/markets", headers={"Request-Id": "mine"})
     assert (told.status_code, told.json()["request_id"]) == (401, "mine")
 
@@ -89,7 +89,7 @@ def test_the_log_has_every_request_and_no_secret(database_url: str, tmp_path: Pa
     assert quote(PASSWORD) not in log
 
 
-def test_a_database_that_refuses_is_told_without_its_password(database_url: str, tmp_path: Path) -> None:
+def test_an_error_of_the_database_does_not_show_its_password(database_url: str, tmp_path: Path) -> None:
     """The loudest line is the one about a URL that does not work."""
     url = with_password(database_url).replace("dbname=", "dbname=none_of_ours_")
     told = run(

@@ -31,7 +31,7 @@ def forget(served: Served) -> None:
 
 
 @pytest.mark.parametrize("receipts_max", [65_536, 1])
-def test_a_bounty_that_was_withdrawn_is_told_so_whoever_claims_its_name(
+def test_a_retry_of_withdrawing_a_bounty_repeats_the_reply_though_its_name_is_in_use_again(
     forgetful: Served, monkeypatch: pytest.MonkeyPatch, receipts_max: int
 ) -> None:
     """IDM-1: not `conflict`, which would say that it was not withdrawn; and nothing happens to the new one."""
@@ -55,7 +55,7 @@ def test_a_bounty_that_was_withdrawn_is_told_so_whoever_claims_its_name(
     assert market.bounty("b1", "a").status == "claimed"
 
 
-def test_a_stake_that_was_taken_back_is_told_so_whatever_has_its_name(forgetful: Served) -> None:
+def test_a_retry_of_releasing_a_stake_repeats_the_reply_though_its_name_is_in_use_again(forgetful: Served) -> None:
     """IDM-1: by now the name is that of a bounty."""
     market, key = forgetful.exchange, forgetful.key(bid=("a",))
     stake(market, "s1", "a", "h1", 50)

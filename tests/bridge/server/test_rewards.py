@@ -51,7 +51,7 @@ def test_a_key_that_holds_both_sides_is_paid_nothing(paying: Served) -> None:
     assert paying.exchange.wallet(ISSUANCE).balance_tokens == before
 
 
-def test_friends_get_no_more_than_a_day_allows_and_nothing_is_made(paying: Served) -> None:
+def test_colluding_keys_get_no_more_than_the_daily_cap_and_no_tokens_are_made(paying: Served) -> None:
     """SET-3: 20 reports of an absurd impact: 500, 500, 200, and then nothing until the next day."""
     seller = paying.key(offer=("mal2",))
     before = paying.exchange.wallet(ISSUANCE).balance_tokens
@@ -62,7 +62,7 @@ def test_friends_get_no_more_than_a_day_allows_and_nothing_is_made(paying: Serve
     assert paying.exchange.wallet(ISSUANCE).balance_tokens == before
 
 
-def test_who_may_open_a_market_may_not_spend_an_account_by_it(paying: Served) -> None:
+def test_opening_a_market_does_not_allow_spending_another_account(paying: Served) -> None:
     """SET-3: a market that pays rewards is opened by the admin alone."""
     body = {"market_id": "mine", "reward_tokens_per_impact": 1, "reward_cap_tokens": 9, "reward_day_cap_tokens": 9}
     body["reward_account_id"] = "a"  # type: ignore[assignment]
@@ -75,7 +75,7 @@ def test_who_may_open_a_market_may_not_spend_an_account_by_it(paying: Served) ->
 
 
 @pytest.mark.parametrize("left_out", ["reward_tokens_per_impact", "reward_cap_tokens", "reward_day_cap_tokens"])
-def test_rewards_with_a_number_left_out_are_told_which(paying: Served, left_out: str) -> None:
+def test_incomplete_reward_settings_name_the_missing_number(paying: Served, left_out: str) -> None:
     """Nobody means a market that says it rewards, and rewards nothing."""
     numbers = {"reward_tokens_per_impact": 1, "reward_cap_tokens": 9, "reward_day_cap_tokens": 9}
     del numbers[left_out]

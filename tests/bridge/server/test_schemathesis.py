@@ -131,7 +131,7 @@ def raw(service: ServiceProcess, request: bytes) -> bytes:
     return answer
 
 
-def test_no_spelling_of_a_path_and_no_method_gets_past_the_door(service: ServiceProcess) -> None:
+def test_no_spelling_of_a_path_and_no_method_gets_past_the_gateway(service: ServiceProcess) -> None:
     for method in METHODS:
         for target in TARGETS:
             request = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()

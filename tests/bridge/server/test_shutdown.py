@@ -70,7 +70,7 @@ def placed(url: str) -> dict[int, str]:
         return {row[0]: row[1] for row in connection.execute("SELECT id, task_id FROM compute_auction_bids")}
 
 
-def test_what_was_answered_under_load_is_there_after_sigterm(url: str, seed: int) -> None:
+def test_commands_answered_under_load_are_there_after_sigterm(url: str, seed: int) -> None:
     rng = random.Random(seed)
     with served(url) as service:
         furnish(service)
@@ -106,7 +106,7 @@ def test_what_was_answered_under_load_is_there_after_sigterm(url: str, seed: int
     assert service.process.returncode == 0
 
 
-def test_who_waits_for_the_database_is_answered_before_the_end(server: OwnServer, url: str) -> None:
+def test_requests_waiting_for_the_database_are_answered_before_the_end(server: OwnServer, url: str) -> None:
     with served(url) as service, ThreadPoolExecutor(WAITING) as pool:
         furnish(service)
         with server.frozen():
@@ -121,7 +121,7 @@ def test_who_waits_for_the_database_is_answered_before_the_end(server: OwnServer
     assert {one.json()["bid_id"] for one in told} == set(placed(url))
 
 
-def test_a_second_signal_waits_for_no_caller_but_for_the_journal(server: OwnServer, url: str) -> None:
+def test_after_a_second_signal_only_the_journal_is_waited_for(server: OwnServer, url: str) -> None:
     with served(url) as service, ThreadPoolExecutor(WAITING) as pool:
         furnish(service)
         with server.frozen():
@@ -147,7 +147,7 @@ def test_a_signal_ends_a_standby_too(url: str, tmp_path: Path) -> None:
         assert leader.ready().status_code == 200
 
 
-def test_a_hang_up_ends_it_in_order_too(url: str, tmp_path: Path) -> None:
+def test_sighup_shuts_down_in_order_too(url: str, tmp_path: Path) -> None:
     """SIGHUP, as when a terminal closes: the standby need not wait for the lease, and nothing is left to clear up."""
     with served(url, tmp_path) as leader, served(url, tmp_path) as standby:
         leader.until(lambda told: told.status_code == 200)
@@ -160,7 +160,7 @@ def test_a_hang_up_ends_it_in_order_too(url: str, tmp_path: Path) -> None:
             assert connection.execute("SELECT released_at FROM engine_leader").fetchone() == (None,)
 
 
-def test_a_hang_up_is_left_alone_where_it_was_ignored(url: str, tmp_path: Path) -> None:
+def test_sighup_is_left_ignored_if_it_was_ignored(url: str, tmp_path: Path) -> None:
     """`nohup callmarket serve` is to outlive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -175,7 +175,7 @@ def test_a_hang_up_is_left_alone_where_it_was_ignored(url: str, tmp_path: Path) 
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_terminal_that_closes_ends_it_in_order(url: str, tmp_path: Path) -> None:
+def test_closing_the_terminal_shuts_down_in_order(url: str, tmp_path: Path) -> None:
     """All of its processes get the signal, and nobody reads its log any more."""
     environment = clean() | {"CALLMARKET_DATABASE_URL": url, "CALLMARKET_HOME": str(tmp_path)}
     pid, terminal = pty.fork()

@@ -124,7 +124,7 @@ def test_a_leaping_clock_ends_nothing_and_is_reported(database_url: str, clock: 
         assert metric(service, "clock_leaps_total") == 1.0
         assert abs(metric(service, "clock_ahead_seconds") - leap_us / SECOND_US) < 5
         shown = callmarket(database_url, "status")
-        assert "it takes nothing" in " ".join(shown.stdout.split())
+        assert "it takes no commands" in " ".join(shown.stdout.split())
         assert callmarket(database_url, "clock").returncode == 1
         # The cycle looks four times a second, the collector once.
         time.sleep(1.5)

@@ -35,7 +35,7 @@ def taken_by(places: Places, principal: Principal, path: str = PATH) -> list[Pla
     return taken
 
 
-def test_greedy_keys_leave_a_part_to_the_next() -> None:
+def test_greedy_keys_leave_places_to_the_next_key() -> None:
     """One gets half; each that follows finds some, and as many stay free as it got."""
     places = Places(256)
     counts = [len(taken_by(places, key(f"k{number}"))) for number in range(8)]
@@ -51,7 +51,7 @@ def test_greedy_keys_leave_a_part_to_the_next() -> None:
     assert set(had.values()) == {32}
 
 
-def test_in_any_order_nobody_is_shut_out_and_nothing_is_lost(seed: int) -> None:
+def test_in_any_order_no_key_is_shut_out_and_no_place_is_lost(seed: int) -> None:
     draw = random.Random(seed)
     for places_max in (1, 2, 7, 64):
         places, held = Places(places_max), dict[str, list[Place]]()
@@ -78,7 +78,7 @@ def test_in_any_order_nobody_is_shut_out_and_nothing_is_lost(seed: int) -> None:
         assert places.take(key("last"), PATH).key_id == "last"
 
 
-def test_who_gets_no_place_is_told_whose_requests_wait() -> None:
+def test_a_refusal_for_want_of_places_says_whose_requests_wait() -> None:
     """Its own, where it has some; who has none is told of all."""
     places = Places(4)
     taken_by(places, key("a"))
@@ -107,7 +107,7 @@ def test_staff_has_places_of_its_own_and_keys_have_too() -> None:
     assert len(taken_by(places, admin, KEYS_PATH + "/abc")) == KEYS_MAX
 
 
-def test_staff_may_have_of_the_others_too() -> None:
+def test_staff_may_take_ordinary_places_too() -> None:
     places = Places(100)
     assert len(taken_by(places, key("o", Scope.OPERATE))) == STAFF_MAX + 50
 
@@ -132,7 +132,7 @@ async def asked(turns: Turns, key_id: str, order: list[str], go: asyncio.Event) 
         await go.wait()
 
 
-def test_keys_come_one_after_the_other_whatever_each_asks_for() -> None:
+def test_keys_take_turns_however_much_each_asks_for() -> None:
     async def run() -> None:
         turns, order, go = Turns(in_all=1, each=1, waiting_each=8), list[str](), asyncio.Event()
         tasks = [asyncio.create_task(asked(turns, who, order, go)) for who in "aaaaaaaabbc"]
@@ -144,13 +144,13 @@ def test_keys_come_one_after_the_other_whatever_each_asks_for() -> None:
     asyncio.run(run())
 
 
-def test_a_key_has_so_many_at_a_time_and_so_many_wait() -> None:
+def test_turns_and_waiting_requests_of_a_key_are_bounded() -> None:
     async def run() -> None:
         turns, order, go = Turns(in_all=4, each=2, waiting_each=3), list[str](), asyncio.Event()
         tasks = [asyncio.create_task(asked(turns, "a", order, go)) for _ in range(5)]
         await asyncio.sleep(0)
         assert order == ["a", "a"]
-        with pytest.raises(TooManyRequests, match="3 questions of key a"):
+        with pytest.raises(TooManyRequests, match="3 queries of key a"):
             await asked(turns, "a", order, go)
         tasks += [asyncio.create_task(asked(turns, who, order, go)) for who in "bb"]
         await asyncio.sleep(0)
@@ -161,7 +161,7 @@ def test_a_key_has_so_many_at_a_time_and_so_many_wait() -> None:
     asyncio.run(run())
 
 
-def test_who_gives_up_waiting_leaves_no_turn_behind(seed: int) -> None:
+def test_a_cancelled_wait_leaves_no_turn_behind(seed: int) -> None:
     """Cancelled while it waits, at the moment of its turn, or in it."""
 
     async def run() -> None:
@@ -182,7 +182,7 @@ def test_who_gives_up_waiting_leaves_no_turn_behind(seed: int) -> None:
     asyncio.run(run())
 
 
-def test_who_gives_up_as_a_turn_ends_hands_it_to_the_next_of_its_key() -> None:
+def test_a_request_cancelled_as_a_turn_ends_passes_it_to_the_next_of_its_key() -> None:
     async def run() -> None:
         turns, order, go = Turns(in_all=1, each=1, waiting_each=8), list[str](), asyncio.Event()
         running, first, second = (asyncio.create_task(asked(turns, "a", order, go)) for _ in range(3))
@@ -195,7 +195,7 @@ def test_who_gives_up_as_a_turn_ends_hands_it_to_the_next_of_its_key() -> None:
     asyncio.run(run())
 
 
-def test_a_turn_that_is_given_to_somebody_who_has_just_gone_is_given_on() -> None:
+def test_a_turn_given_to_a_request_just_cancelled_is_passed_on() -> None:
     async def run() -> None:
         turns, order, go = Turns(in_all=1, each=1, waiting_each=8), list[str](), asyncio.Event()
         go.set()
@@ -235,7 +235,7 @@ def test_a_rest_is_counted_from_the_end_of_a_turn(monkeypatch: pytest.MonkeyPatc
     asyncio.run(run())
 
 
-def test_after_a_dear_turn_the_loop_is_left_to_others() -> None:
+def test_after_an_expensive_turn_the_loop_is_left_to_others() -> None:
     """As many times as long as it took: here for ever."""
 
     async def run() -> None:

@@ -34,7 +34,7 @@ def test_a_quote_that_would_read_too_many_bids_is_a_conflict(served: Served, mon
     assert "fewer than 3 bids" in told.json()["bound"]
 
 
-def test_metrics_are_made_in_slices_and_once_for_all_who_wait(served: Served) -> None:
+def test_metrics_are_made_in_slices_and_once_for_all_waiting_requests(served: Served) -> None:
     for number in range(30):
         served.exchange.open_market(f"market-{number}")
 
@@ -60,7 +60,7 @@ def test_metrics_are_made_in_slices_and_once_for_all_who_wait(served: Served) ->
     assert b'callmarket_bids_open{market="late"}' in asyncio.run(served.metrics.text())
 
 
-def test_whoever_gives_up_leaves_the_metrics_to_the_others(served: Served) -> None:
+def test_a_cancelled_request_leaves_the_metrics_to_the_others(served: Served) -> None:
     async def run() -> bytes:
         first = asyncio.create_task(served.metrics.text())
         second = asyncio.create_task(served.metrics.text())
@@ -71,7 +71,7 @@ def test_whoever_gives_up_leaves_the_metrics_to_the_others(served: Served) -> No
     assert b"callmarket_ready 1.0" in asyncio.run(run())
 
 
-def test_a_change_weighs_on_nobody_who_asked_before_it(served: Served) -> None:
+def test_a_change_is_not_charged_to_earlier_requests(served: Served) -> None:
     """As the next of a pipeline it is begun by the answer to a question, and in that one's context."""
     before = Caller(
         served.service.authenticator.known(f"Bearer {served.key(rate_per_s=1, burst=4)}".encode()), "", "", ""
@@ -83,7 +83,7 @@ def test_a_change_weighs_on_nobody_who_asked_before_it(served: Served) -> None:
     assert told.status_code == 404, told.text
 
 
-def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(served: Served) -> None:
+def test_a_wait_for_an_award_of_one_market_is_not_ended_by_that_of_another(served: Served) -> None:
     """It has come, and is none that was asked for: then the next is waited for, until the time is up."""
     service, exchange = served.service, AsyncExchange(served.exchange)
     caller = Caller(service.authenticator.known(f"Bearer {served.key()}".encode()), "", "", "")
@@ -114,7 +114,7 @@ def test_who_waits_for_an_award_of_one_market_is_not_kept_by_that_of_another(ser
 
 
 @pytest.mark.parametrize(("burst", "is_refused"), [(103 + 20 * 4, False), (103, True)])
-def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: int, is_refused: bool) -> None:
+def test_a_wait_for_an_award_is_charged_for_the_rows_once(served: Served, burst: int, is_refused: bool) -> None:
     """And for each time that it was looked in vain: awards of another market, which anybody may make come."""
     service, exchange = served.service, AsyncExchange(served.exchange)
     key = served.key(rate_per_s=1, burst=burst)
@@ -160,7 +160,7 @@ def test_who_waits_for_an_award_pays_for_the_rows_once(served: Served, burst: in
         assert looks >= 13
 
 
-def test_a_key_has_so_many_dear_questions_at_a_time(served: Served) -> None:
+def test_expensive_queries_of_a_key_at_a_time_are_bounded(served: Served) -> None:
     """One that asks for more is told to come back; another key is asked for next, and cheap questions do not wait."""
     market = served.service.market
     greedy, modest = (

@@ -79,7 +79,7 @@ def until(met: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("scopes", [{}, {"bid": ("a",)}])
-def test_half_sent_requests_keep_nobody_from_anything(market: tuple[Served, Exchange], scopes: dict[str, Any]) -> None:
+def test_half_sent_requests_block_no_other_client(market: tuple[Served, Exchange], scopes: dict[str, Any]) -> None:
     """A1: 300 requests of one key whose bodies never come, on every kind of route that has one."""
     serving, _ = market
     attacker, modest, admin = serving.key(**scopes), serving.key(bid=("b",)), serving.key(admin=True)
@@ -137,7 +137,7 @@ def test_a_greedy_key_leaves_places_to_others_and_the_staff_has_its_own(
     assert owner.wallet("b").held_tokens in (0, 1)
 
 
-def test_what_is_refused_for_want_of_places_is_answered_in_order_on_a_connection_that_stays(
+def test_refusals_for_want_of_places_are_in_order_and_keep_the_connection(
     market: tuple[Served, Exchange], database_url: str
 ) -> None:
     """The answer is a problem with `Retry-After`, behind those that are owed, and the next request is served."""
@@ -189,7 +189,7 @@ def received(sock: socket.socket, count: int) -> list[bytes]:
     return answers
 
 
-def test_who_hangs_up_gives_its_place_back(market: tuple[Served, Exchange], database_url: str) -> None:
+def test_a_client_that_disconnects_gives_its_place_back(market: tuple[Served, Exchange], database_url: str) -> None:
     """While it waits for the journal; and before its request has begun, when nobody is answered at all (status 0)."""
     serving, _ = market
     key = serving.key(bid=("a",))
@@ -224,7 +224,7 @@ async def gone(serving: Served, path: str, key: str) -> None:
     await serving.front(scope, receive, send)
 
 
-def test_questions_of_one_key_do_not_take_all_that_is_asked_of_the_tables(
+def test_queries_of_one_key_do_not_take_all_table_connections(
     market: tuple[Served, Exchange], database_url: str
 ) -> None:
     """A key whose questions hang, on a table that somebody has locked, leaves threads and connections to others."""
@@ -253,7 +253,7 @@ def waiting_for_locks(database_url: str) -> int:
     return int(row[0])
 
 
-def test_changes_of_tables_that_hang_keep_no_key_from_being_revoked(
+def test_hanging_changes_of_tables_do_not_prevent_revoking_a_key(
     market: tuple[Served, Exchange], database_url: str
 ) -> None:
     """Claims that wait for each other's row take threads of their own."""

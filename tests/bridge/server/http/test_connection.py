@@ -180,7 +180,7 @@ async def sends_a_head_without_end(connect: Connect) -> None:
 @pytest.mark.parametrize(
     "check", [says_nothing, says_half, drips, sends_empty_lines, sends_half_of_a_second_one, sends_a_head_without_end]
 )
-def test_who_sends_no_head_is_hung_up_on(check: Meet) -> None:
+def test_a_client_that_sends_no_head_is_disconnected(check: Meet) -> None:
     meet(check)
 
 
@@ -190,7 +190,7 @@ def test_a_head_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -
     meet(sends_a_head_without_end)
 
 
-def test_all_requests_of_a_connection_that_is_lost_hear_of_it() -> None:
+def test_all_requests_of_a_lost_connection_are_disconnected() -> None:
     """Also the one that is under way while another of the same connection waits for its turn."""
 
     async def check(connect: Connect) -> None:
@@ -246,7 +246,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_patient")
-def test_who_only_holds_connections_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_without_a_key_give_way_to_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest without a key goes; one with a key stays, also if it is older."""
     monkeypatch.setattr(connection_table, "HALL_MAX", 0)
 
@@ -267,7 +267,7 @@ def test_who_only_holds_connections_gives_way_to_the_next(monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("_patient")
-def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_connections_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody goes who waits for an answer, or has a key and no more than its share."""
     monkeypatch.setattr(connection_table, "HALL_MAX", 0)
 
@@ -291,7 +291,7 @@ def test_there_are_only_so_many_connections(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("_patient")
-def test_a_key_with_more_than_its_share_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_connections_of_a_key_over_its_share_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_table, "HALL_MAX", 0)
 
     async def check(connect: Connect) -> None:
@@ -307,7 +307,7 @@ def test_a_key_with_more_than_its_share_gives_way(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("_patient")
-def test_the_staff_finds_room_where_all_have_keys() -> None:
+def test_staff_finds_room_when_all_connections_have_keys() -> None:
     async def check(connect: Connect) -> None:
         for number in range(3):
             await is_served(connect, key=f"k{number}")
@@ -323,7 +323,7 @@ def test_the_staff_finds_room_where_all_have_keys() -> None:
 
 
 @pytest.mark.usefixtures("_patient")
-def test_a_crowd_that_comes_at_once_finds_no_more_room_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_made_at_once_do_not_exceed_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor do they put each other out before they are even connected, unseen by the table."""
     monkeypatch.setattr(connection_table, "HALL_MAX", 2)
 
@@ -343,7 +343,7 @@ def test_a_crowd_that_comes_at_once_finds_no_more_room_than_there_is(monkeypatch
 
 
 @pytest.mark.usefixtures("_patient")
-def test_who_shows_a_key_takes_the_place_of_one_that_has_none() -> None:
+def test_a_connection_with_a_key_takes_the_place_of_one_without() -> None:
     async def check(connect: Connect) -> None:
         silent = [await is_served(connect) for _ in range(2)]
         await is_served(connect, key="k1")
@@ -355,7 +355,7 @@ def test_who_shows_a_key_takes_the_place_of_one_that_has_none() -> None:
     meet(check)
 
 
-def test_who_is_owed_an_answer_before_what_is_no_request_gets_it_though_it_says_no_more() -> None:
+def test_a_half_closed_connection_gets_the_answers_owed_before_invalid_bytes() -> None:
     async def check(connect: Connect) -> None:
         reader, writer = await connect()
         writer.write(HEAD.replace(b"/ ", b"/slow ") + b"\r\nwhatever\r\n\r\n")
@@ -367,7 +367,7 @@ def test_who_is_owed_an_answer_before_what_is_no_request_gets_it_though_it_says_
 
 
 @pytest.mark.usefixtures("_patient")
-def test_a_stream_is_for_who_still_listens() -> None:
+def test_a_stream_ends_when_its_client_closes_its_half() -> None:
     """Most who close one half have closed both, and a stream would never be the last answer that is owed."""
     WAITS.clear()
 
@@ -383,7 +383,7 @@ def test_a_stream_is_for_who_still_listens() -> None:
 
 
 @pytest.mark.usefixtures("_patient")
-def test_an_address_has_so_many_connections_unless_it_is_a_proxy() -> None:
+def test_connections_of_an_address_are_bounded_unless_it_is_a_proxy() -> None:
     async def check(connect: Connect) -> None:
         held = [await is_served(connect) for _ in range(2)]
         await is_turned_away(connect)
@@ -399,7 +399,7 @@ def test_an_address_has_so_many_connections_unless_it_is_a_proxy() -> None:
     meet(check_of_proxy, connections_max=10, per_site_max=2, proxies="127.0.0.0/8")
 
 
-def test_who_connects_does_not_wait_for_a_turn_of_the_loop_each() -> None:
+def test_many_connections_are_accepted_in_one_turn_of_the_loop() -> None:
     """Under load a turn takes a tenth of a second: with one connection in each, thousands wait for minutes."""
     connecting = 96
 
@@ -431,7 +431,7 @@ class Closed(AdmitAll):
         return True
 
 
-def test_who_is_turned_away_and_says_no_more_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_closed_connection_ends_after_a_request_was_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end comes while what it said still waits to be read."""
     monkeypatch.setattr(inbox, "READS_PER_TURN", 1)
 
@@ -456,7 +456,7 @@ def test_who_is_turned_away_and_says_no_more_is_let_go(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("more", [b"G", HEAD], ids=["a byte", "most of a head"])
-def test_who_is_turned_away_and_begins_anew_has_no_longer_than_anybody(more: bytes) -> None:
+def test_a_head_begun_after_a_request_was_turned_away_has_the_usual_time_limit(more: bytes) -> None:
     """Its first request was answered without being read, so that it has had none."""
 
     async def run() -> None:
@@ -480,7 +480,7 @@ def test_who_is_turned_away_and_begins_anew_has_no_longer_than_anybody(more: byt
 
 
 @pytest.mark.usefixtures("_patient")
-def test_who_takes_no_answer_is_not_kept_for_ever() -> None:
+def test_a_client_that_does_not_read_its_answer_is_cut_off() -> None:
     """A connection whose last answer nobody reads is ended when it has been idle for long, not flushed for ever."""
 
     async def large(scope: Scope, receive: Receive, send: Send) -> None:

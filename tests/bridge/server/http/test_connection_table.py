@@ -46,7 +46,7 @@ def come(table: ConnectionTable, peer: str, principal: Principal | None = None) 
     return one
 
 
-def test_an_address_gets_back_what_its_connections_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_connections_make_room_for_their_address(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch, per_site=2)
     for _ in range(3):
         first, second = (come(table, "10.0.0.1") for _ in range(2))
@@ -59,7 +59,7 @@ def test_an_address_gets_back_what_its_connections_have_left(monkeypatch: pytest
             table.remove(one)
 
 
-def test_who_has_shown_no_key_goes_before_who_has_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_a_key_is_evicted_before_one_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch)
     many = [come(table, "10.0.0.1", key("a")) for _ in range(MAX - 1)]
     stranger = come(table, "10.0.0.2")
@@ -77,7 +77,7 @@ def full_of_busy(table: ConnectionTable) -> list[Fake]:
     return busy
 
 
-def test_where_nobody_has_to_go_so_many_may_show_a_key_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hall_is_bounded_when_none_can_be_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch)
     busy = full_of_busy(table)
     hall = [come(table, "10.0.0.1") for _ in range(connection_table.HALL_MAX)]
@@ -91,7 +91,7 @@ def test_where_nobody_has_to_go_so_many_may_show_a_key_and_no_more(monkeypatch: 
     assert len(table) == MAX + connection_table.HALL_MAX - 1
 
 
-def test_who_shows_a_key_where_nobody_has_to_go_stays_if_it_is_staff(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_the_hall_only_staff_stays_when_none_can_be_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch)
     busy = full_of_busy(table)
     for _ in range(connection_table.HALL_MAX):
@@ -103,7 +103,7 @@ def test_who_shows_a_key_where_nobody_has_to_go_stays_if_it_is_staff(monkeypatch
     assert table.prove(busy[0], key("k0")), "who has stayed before stays"
 
 
-def test_who_shows_a_key_stays_in_the_place_of_one_that_has_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_shows_a_key_in_the_hall_evicts_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only where there are too many; and what is gone may do as it likes."""
     table = table_of(monkeypatch)
     busy = full_of_busy(table)
@@ -121,7 +121,7 @@ def test_who_shows_a_key_stays_in_the_place_of_one_that_has_to_go(monkeypatch: p
     assert len(table) == MAX
 
 
-def test_a_key_that_has_more_than_its_share_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_of_a_key_over_its_share_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter each; the first to go is the one that came first and waits for nothing."""
     table = table_of(monkeypatch)
     many = [come(table, "proxy", key("many")) for _ in range(MAX // 4 + 1)]
@@ -134,14 +134,14 @@ def test_a_key_that_has_more_than_its_share_makes_room(monkeypatch: pytest.Monke
     assert not any(one.evicted for one in others)
 
 
-def test_who_shows_another_key_counts_for_that_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_shows_another_key_counts_for_that_key(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch)
     one = come(table, "proxy", key("a"))
     assert table.prove(one, key("b"))
     assert {name: list(own) for name, own in table._of_key.items()} == {"b": [one]}
 
 
-def test_behind_proxies_are_others_and_so_they_have_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_have_no_bound_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of(monkeypatch, per_site=2)
     there = [come(table, "proxy") for _ in range(MAX)]
     assert not any(one.evicted for one in there), "there is room for all of them"
@@ -149,9 +149,7 @@ def test_behind_proxies_are_others_and_so_they_have_no_bound(monkeypatch: pytest
     assert table.has_room_for("10.0.0.1")
 
 
-def test_whoever_comes_and_goes_the_counts_are_those_of_who_is_there(
-    monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
+def test_counts_match_the_connections_after_any_changes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Never more than there is room for, nor of one address; nobody goes who waits for an answer."""
     rng = random.Random(seed)
     table = table_of(monkeypatch, per_site=PER_SITE)

@@ -83,7 +83,7 @@ def made(draw: random.Random) -> bytes:
     return data[: draw.randrange(len(data))] if draw.random() < 0.1 else data + b"x" * (draw.random() < 0.1)
 
 
-def test_what_it_is_sure_of_the_parser_sees_too(seed: int) -> None:
+def test_a_glanced_request_is_one_whole_request_to_the_parser(seed: int) -> None:
     draw = random.Random(seed)
     seen = 0
     for _ in range(20_000):
@@ -109,12 +109,12 @@ def test_what_it_is_sure_of_the_parser_sees_too(seed: int) -> None:
 
 
 @pytest.mark.parametrize("header", [one for one in ODD_HEADERS if one[:6] not in (b"Host: ", b"")])
-def test_a_doubt_is_left_to_the_parser(header: bytes) -> None:
+def test_doubtful_bytes_are_left_to_the_parser(header: bytes) -> None:
     good = b"POST /x HTTP/1.1\r\nHost: x\r\nAuthorization: " + KEY + b"\r\nContent-Length: 3\r\n"
     assert glance(good + b"\r\nabc") == Glanced(KEY, is_change=True)
     assert glance(good + header + b"\r\n\r\nabc") is None
 
 
-def test_what_most_libraries_send_is_no_doubt() -> None:
+def test_requests_of_common_libraries_are_not_doubtful() -> None:
     lines = [b"GET /x HTTP/1.1", b"Host: x", b"Connection: keep-alive", b"Authorization: " + KEY]
     assert glance(b"\r\n".join(lines) + b"\r\n\r\n") == Glanced(KEY, is_change=False)

@@ -32,7 +32,7 @@ def meet(check: Callable[[Inbox, list[tuple[str, bytes]]], Awaitable[None]]) -> 
     asyncio.run(run())
 
 
-def test_so_much_is_read_at_once_and_in_each_turn() -> None:
+def test_reads_at_once_and_in_each_turn_are_bounded() -> None:
     async def check(inbox: Inbox, notes: list[tuple[str, bytes]]) -> None:
         readers = [Noting(notes, f"c{number}", "k") for number in range(3 * READS_PER_TURN)]
         for reader in readers:
@@ -66,7 +66,7 @@ def test_a_flood_of_one_key_leaves_room_to_others() -> None:
     meet(check)
 
 
-def test_strangers_keep_nobody_with_a_key_waiting() -> None:
+def test_connections_without_a_key_do_not_delay_those_with_one() -> None:
     async def check(inbox: Inbox, notes: list[tuple[str, bytes]]) -> None:
         for number in range(5_000):
             inbox.put(Noting(notes, f"stranger {number}"), b"x")
@@ -85,7 +85,7 @@ def test_strangers_keep_nobody_with_a_key_waiting() -> None:
     meet(check)
 
 
-def test_strangers_alone_are_read_as_fast_as_anybody() -> None:
+def test_connections_without_a_key_alone_are_read_at_full_speed() -> None:
     async def check(inbox: Inbox, notes: list[tuple[str, bytes]]) -> None:
         for number in range(4 * READS_PER_TURN):
             inbox.put(Noting(notes, f"stranger {number}"), b"x")

@@ -115,7 +115,7 @@ async def test_a_body_that_is_too_large_is_refused_without_the_rest_of_it(
 @at_once
 @pytest.mark.parametrize("messages", [[GONE], [piece(b"0123", more=True), GONE]])
 @awaited
-async def test_who_hangs_up_before_it_is_whole_is_gone(
+async def test_a_client_that_disconnects_before_its_body_is_whole_raises_gone(
     read: Callable[[Any], Awaitable[bytes]], waits: bool, messages: list[Message]
 ) -> None:
     with pytest.raises(Gone):
@@ -137,7 +137,7 @@ async def test_a_body_that_does_not_come_in_time_is_refused_and_waited_for_no_mo
 
 @ways
 @awaited
-async def test_all_pieces_together_have_so_long(
+async def test_the_time_limit_is_for_all_pieces_of_a_body_together(
     read: Callable[[Any], Awaitable[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who sends a byte now and then is no better off."""
@@ -165,7 +165,7 @@ async def test_a_reader_that_is_cancelled_cancels_what_it_waits_for(read: Callab
 
 
 @awaited
-async def test_after_the_body_it_is_waited_as_long_as_anybody_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_the_body_there_is_no_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """That somebody hangs up is heard for as long as the answer takes."""
     monkeypatch.setattr(intake, "BODY_S_MAX", 0.0)
     for receive in (Bounded(Pieces(piece(b"01"), GONE)),):

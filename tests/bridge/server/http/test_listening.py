@@ -47,7 +47,9 @@ serve("http://127.0.0.1:1", 0, ready)
 
 
 @pytest.mark.parametrize("script", [SERVE, TOOLS], ids=["serve", "mcp"])
-def test_who_connects_at_the_word_is_taken(database_url: str, tmp_path: object, script: str) -> None:
+def test_a_client_that_connects_when_ready_is_announced_is_served(
+    database_url: str, tmp_path: object, script: str
+) -> None:
     settings = {"CALLMARKET_DATABASE_URL": database_url, "CALLMARKET_HOME": str(tmp_path), "CALLMARKET_PORT": "0"}
     done = subprocess.run(
         [sys.executable, "-c", script],

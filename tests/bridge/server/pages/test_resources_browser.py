@@ -153,7 +153,7 @@ def test_the_key_is_asked_for_and_kept_for_the_tab_only(page: Browser, town: Tow
     assert "Priced out" not in page.text()
 
 
-def test_a_key_that_is_revoked_is_told_so(page: Browser, town: Town) -> None:
+def test_a_revoked_key_is_reported(page: Browser, town: Town) -> None:
     town.key, kept = town.service.key(), town.key
     try:
         enter(page, town)
@@ -179,7 +179,7 @@ def test_the_auction_is_shown_with_its_figures(page: Browser, town: Town) -> Non
     assert [row[2:4] for row in cells(page, "The latest calls, newest first")][-1] == ["1,200", "1"]
 
 
-def test_what_happens_is_seen_as_it_happens(page: Browser, town: Town) -> None:
+def test_events_of_the_market_are_shown_live(page: Browser, town: Town) -> None:
     enter(page, town)
     page.sees("1,205")
     number = next(town.numbers)
@@ -192,7 +192,7 @@ def test_what_happens_is_seen_as_it_happens(page: Browser, town: Town) -> None:
     page.until(f"document.querySelector('[aria-label=\"{WINS}\"]').textContent.includes('7.25')")
 
 
-def test_the_stream_comes_back_by_itself_with_its_last_id(page: Browser, town: Town) -> None:
+def test_the_stream_reconnects_with_its_last_id(page: Browser, town: Town) -> None:
     with Proxy(f"host=127.0.0.1 port={urlsplit(town.service.url).port}") as line:
         enter(page, town, at=line)
         town.call(44_000)
@@ -210,7 +210,7 @@ def test_the_stream_comes_back_by_itself_with_its_last_id(page: Browser, town: T
     page.messages.clear()  # the browser complains of the line
 
 
-def test_a_service_that_does_not_answer_is_told_in_words_and_the_old_stays(page: Browser, town: Town) -> None:
+def test_if_the_service_does_not_respond_the_page_says_so_and_keeps_the_old_data(page: Browser, town: Town) -> None:
     with Proxy(f"host=127.0.0.1 port={urlsplit(town.service.url).port}") as line:
         enter(page, town, at=line)
         page.sees("1,205")
@@ -226,7 +226,7 @@ def test_a_service_that_does_not_answer_is_told_in_words_and_the_old_stays(page:
     page.messages.clear()  # the browser complains of the line
 
 
-def test_a_service_that_has_not_answered_yet_is_no_blank_page(page: Browser, town: Town) -> None:
+def test_the_page_is_not_blank_before_the_first_response(page: Browser, town: Town) -> None:
     with Proxy(f"host=127.0.0.1 port={urlsplit(town.service.url).port}") as line:
         page.open(f"http://127.0.0.1:{line.listener.getsockname()[1]}/resources")
         line.refusing = True
@@ -242,7 +242,7 @@ def test_a_service_that_has_not_answered_yet_is_no_blank_page(page: Browser, tow
     page.messages.clear()  # the browser complains of the line
 
 
-def test_nothing_is_asked_while_nobody_looks(page: Browser, town: Town) -> None:
+def test_a_hidden_page_sends_no_requests(page: Browser, town: Town) -> None:
     enter(page, town)
     page.sees("1,205")
     hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
@@ -322,7 +322,7 @@ def test_wallets_show_who_is_priced_out(page: Browser, town: Town) -> None:
     assert [row[-1] for row in rows[1:]] == [""] * (len(rows) - 1)
 
 
-def test_names_of_strangers_are_text_everywhere(page: Browser, town: Town) -> None:
+def test_untrusted_names_are_plain_text_everywhere(page: Browser, town: Town) -> None:
     """A market, a bidder, a task, a slot, a quest and a title that look like markup make no element and run nothing."""
     enter(page, town, "#auction/m")
     for name in TABS:
@@ -353,7 +353,7 @@ def test_an_empty_market_says_so_in_words(page: Browser, town: Town) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_fits_a_phone(page: Browser, town: Town, dark: bool) -> None:
+def test_the_page_fits_a_phone(page: Browser, town: Town, dark: bool) -> None:
     enter(page, town)
     page.resize(360, 740, dark=dark, phone=True)
     for name in TABS:

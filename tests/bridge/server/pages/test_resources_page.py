@@ -34,7 +34,7 @@ def get(served: Served, path: str, **headers: str) -> httpx2.Response:
 
 
 @pytest.mark.parametrize("path", [RESOURCES_PATH, *PARTS])
-def test_every_part_is_public_and_tightly_held(served: Served, path: str) -> None:
+def test_every_file_of_the_page_is_public_with_a_strict_policy(served: Served, path: str) -> None:
     told = get(served, path)
     assert told.status_code == 200
     assert told.headers["content-type"] == TYPES[re.split("[/.]", path)[-1]] + "; charset=utf-8"
@@ -74,12 +74,12 @@ def test_no_script_makes_markup_of_text_or_keeps_the_key(path: str) -> None:
     assert "sessionStorage" not in text or path.endswith("/main.mjs")
 
 
-def test_what_looks_dangerous_would_be_found() -> None:
+def test_the_check_for_dangerous_scripts_finds_planted_ones() -> None:
     assert DANGEROUS.search("one.innerHTML = name")
     assert DANGEROUS.search('localStorage.setItem("key", key)')
 
 
-def test_a_browser_that_has_a_part_is_not_sent_it_again(served: Served) -> None:
+def test_a_cached_file_is_answered_with_304(served: Served) -> None:
     first = get(served, PARTS[0], accept_encoding="identity")
     packed = get(served, PARTS[0], accept_encoding="gzip")
     assert (packed.headers["content-encoding"], packed.content) == ("gzip", first.content)
@@ -92,7 +92,7 @@ def test_a_browser_that_has_a_part_is_not_sent_it_again(served: Served) -> None:
     assert StaticFile.of(b"a", "text/css").tag != StaticFile.of(b"b", "text/css").tag
 
 
-def test_what_is_not_part_of_it_is_not_there(served: Served) -> None:
+def test_no_other_files_are_served(served: Served) -> None:
     """The folder is no door to other files, and the page takes nothing."""
     for path in ("/resources/index.html", "/resources/none.mjs", "/resources/front.py"):
         assert get(served, path).status_code == 404, path
@@ -101,7 +101,7 @@ def test_what_is_not_part_of_it_is_not_there(served: Served) -> None:
 
 
 @pytest.mark.skipif(NODE is None, reason="the pure parts of the page are tried with node, which is not here")
-def test_the_pure_parts_of_the_page() -> None:
+def test_the_javascript_tests_of_the_page_pass() -> None:
     """Numbers, times, scales, the stream's text and what it changes, when a part is asked for: `node --test`."""
     assert NODE
     done = subprocess.run(

@@ -65,7 +65,7 @@ def test_an_id_of_a_request_is_one_that_a_log_can_hold() -> None:
         assert request_id_of(value) == ""
 
 
-def test_what_is_to_be_seen_is_a_row() -> None:
+def test_min_seq_is_a_row_number() -> None:
     assert [min_seq_of(str(seq).encode()) for seq in (0, 1, SEQ_MAX)] == [0, 1, SEQ_MAX]
     for value in (b"", b"-1", b"+1", b" 1", b"1 ", b"1.0", b"1e3", b"0x1", b"\xb2", str(SEQ_MAX + 1).encode()):
         with pytest.raises(Invalid, match=f"Callmarket-Min-Seq: expected a whole number up to {SEQ_MAX}"):

@@ -99,7 +99,7 @@ def test_a_number_in_a_body_is_a_number(served: Served, path: str) -> None:
     assert served.exchange.wallet("a").held_tokens == 0
 
 
-def test_both_routes_tell_what_is_wrong_in_the_same_words(served: Served) -> None:
+def test_single_bids_and_batches_report_errors_alike(served: Served) -> None:
     """By the name that the sender gave it, with its value and its bound."""
     key = served.key(bid=("a",))
     good: dict[str, Any] = {"task_id": "t", "max_price_tokens": 5}
@@ -133,7 +133,7 @@ def test_both_routes_tell_what_is_wrong_in_the_same_words(served: Served) -> Non
 
 
 @pytest.mark.parametrize("name", ["a b", "a/b", ".", "..", "ü", ""])
-def test_what_a_new_name_may_be_is_told_in_words(served: Served, name: str) -> None:
+def test_the_error_of_a_new_name_says_which_are_valid(served: Served, name: str) -> None:
     """Not as the pattern that it is checked by; of an account as of a market."""
     key = served.key(admin=True)
     for path, field in (("/api/v1/wallets", "account_id"), ("/api/v1/markets", "market_id")):
@@ -182,7 +182,7 @@ def test_a_whole_number_has_one_spelling() -> None:
         assert whole(text, SEQ_MAX) is None, text
 
 
-def test_what_is_wrong_with_a_parameter_is_told_by_its_own_name(served: Served) -> None:
+def test_the_error_of_a_parameter_has_the_name_that_was_sent(served: Served) -> None:
     """Not by that of the Python API, and not by that of a header where it was a parameter."""
     key = served.key()
     for path, field in (
