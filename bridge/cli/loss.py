@@ -164,7 +164,7 @@ def _leading(config: Config) -> Iterator[Exchange]:
         deadline_s = time.monotonic() + _LEAD_S_MAX
         while not market.wait_until_leading(_POLL_S):
             reason = market.node.readiness().reason
-            if time.monotonic() > deadline_s or "lost" in reason or market.role == "ended":
+            if time.monotonic() > deadline_s or market.node.sees_loss or market.role == "ended":
                 raise Unavailable(f"this process cannot lead shard {config.shard_id}: {reason}")
             with connect(market.node.url, CLI_NAME) as connection:
                 leader = register.look(connection, config.shard_id)

@@ -113,6 +113,11 @@ class Node:
         """
         return self._session is not None and (self._session.lost or bool(self._session.loss))
 
+    @property
+    def sees_loss(self) -> bool:
+        """Whether it stands by and may not lead, as the journal lacks rows that were acknowledged."""
+        return self._standby is not None and bool(self._standby.loss)
+
     def readiness(self) -> Readiness:
         """What a client needs to know to send requests here, or elsewhere. Never waits."""
         role, session = self.role, self._session

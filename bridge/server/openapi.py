@@ -199,7 +199,7 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
     responses: Node = {}
     parts = _parts(returned)
     if parts:
-        answer = {"description": _words(parts[0]), "content": {JSON: {"schema": _schema(returned, schemas)}}}
+        answer = {"description": _answered(returned, parts), "content": {JSON: {"schema": _schema(returned, schemas)}}}
     else:
         described = {"schema": {"type": "string"}}
         answer = {"description": _STREAMS[endpoint.media_type], "content": {endpoint.media_type: described}}
@@ -249,6 +249,12 @@ def _parts(annotation: Any) -> tuple[Any, ...]:
     # Anything else is a stream or a text, not JSON.
     is_shape = inspect.isclass(kind) and issubclass(kind, msgspec.Struct) and kind is not Answer
     return (annotation,) if is_shape else ()
+
+
+def _answered(returned: Any, parts: tuple[Any, ...]) -> str:
+    """What a result is, in a sentence for each shape that it may have."""
+    words = " Or: ".join(_words(part) for part in parts)
+    return f"For each in its order: {words}" if get_origin(returned) is list else words
 
 
 def _words(annotation: Any) -> str:

@@ -29,8 +29,7 @@ from callmarket.bridge.feed.filters import Filter
 from callmarket.bridge.feed.subscription import Subscription
 from callmarket.bridge.market import recall
 from callmarket.bridge.market.exchange import Exchange
-from callmarket.bridge.scheduler.clearing import ClearingScheduler as CycleCaller
-from callmarket.bridge.scheduler.clearing import CycleStatus
+from callmarket.bridge.scheduler.clearing import ClearingScheduler, CycleStatus
 from callmarket.bridge.scheduler.settings import cycle_of, set_cycle
 from callmarket.bridge.server.fairness.reading import ReadMarket
 from callmarket.bridge.server.fairness.shares import Share, Shares
@@ -58,7 +57,12 @@ class Service:
     """The market, the keys and the metrics of this process, for every route."""
 
     def __init__(
-        self, exchange: Exchange, authenticator: Authenticator, keyring: Keyring, calls: CycleCaller, scrape: Scrape
+        self,
+        exchange: Exchange,
+        authenticator: Authenticator,
+        keyring: Keyring,
+        calls: ClearingScheduler,
+        scrape: Scrape,
     ) -> None:
         """Serve the market of this process to the holders of the keys in `keyring`."""
         self.node: Final = exchange.node

@@ -38,7 +38,7 @@ class Option:
         self.several: Final = any(isinstance(kind, shapes.ListType) for kind in kinds)
         """Whether it may be given several times."""
         numbers = [kind for kind in kinds if isinstance(kind, shapes.IntType)]
-        self.bounds: Final = (int(numbers[0].ge or 0), int(numbers[0].le or 0)) if numbers else None
+        self.bounds: Final = _bounds_of(numbers[0]) if numbers else None
         """The least and the greatest value of a whole number; None for other types."""
         self.words: Final = tuple(
             str(word) for kind in kinds if isinstance(kind, shapes.LiteralType) for word in kind.values
@@ -86,7 +86,7 @@ class Arguments:
         """The query parameters by name."""
         if takes_ack:
             self.options[ACK] = Option(Parameter(ACK, ACK, Ack, "durable", "query"))
-        self._headers: Final = {one.wire_name.lower().encode(): one for one in declaration.headers}
+        self._headers: Final = {one.wire_name.lower().encode(): (one.name, Option(one)) for one in declaration.headers}
         self._decoder: Final = None if declaration.body is None else msgspec.json.Decoder(declaration.body)
         self._required: Final = [one.wire_name for one in declaration.queries if one.is_required]
         self.has_query: Final = bool(self._required)
@@ -134,11 +134,12 @@ class Arguments:
 
     def read_headers(self, headers: Sequence[tuple[bytes, bytes]]) -> dict[str, Any]:
         """The arguments that are headers. Raises `Invalid`."""
-        given = {name: value for name, value in headers if name in self._headers}
-        return {
-            self._headers[name].name: Option(self._headers[name]).read([value.decode("latin-1")])
-            for name, value in given.items()
-        }
+        given: dict[str, Any] = {}
+        for header, value in headers:
+            if header in self._headers:
+                name, option = self._headers[header]
+                given[name] = option.read([value.decode("latin-1")])
+        return given
 
     def read_body(self, body: bytes) -> dict[str, Any]:
         """The arguments of the body. Raises `Invalid`, `msgspec.DecodeError` and `UnicodeDecodeError`."""
@@ -151,6 +152,11 @@ class Arguments:
 
     def _known(self) -> str:
         return f"one of {', '.join(sorted(self.options))}" if self.options else "no parameters"
+
+
+def _bounds_of(number: shapes.IntType) -> tuple[int, int]:
+    assert number.ge is not None and number.le is not None, "a number in a path or a query has both bounds"
+    return number.ge, number.le
 
 
 def _plain(kind: shapes.Type) -> list[shapes.Type]:
