@@ -5,6 +5,7 @@ and what is not installed is told with what to install; the source distribution 
 same wheel. Method: the wheel is built and installed by pip, and its own interpreter is run, from another folder.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -98,7 +99,7 @@ def test_the_source_distribution_makes_the_same_wheel(wheel: Path, tmp_path: Pat
 
 
 def test_a_zip_of_the_repository_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    """As pip reads one, or a checkout on Windows: the links in `callmarket/` are files with the name of their folder."""
+    """As pip reads one, or a checkout on Windows: the links in `callmarket/` are files that name their folder."""
     copy = tmp_path / "zip"
     for name in ("callmarket", "engine", "persistence", "bridge"):
         links = [link.name for link in (ROOT / name).iterdir() if link.is_symlink()]
@@ -138,8 +139,18 @@ def test_its_command_says_its_version_and_what_is_to_be_installed(python: Path) 
     told = run(python.parent / "callmarket", "--version")
     assert (told.returncode, told.stdout) == (0, run(python, "-m", "callmarket", "--version").stdout)
     assert told.stdout.startswith("callmarket 0.")
-    for command in ("serve", "demo", "wallet"):
+    wanted = {"serve": "server", "wallet": "server", "demo": "studies", "economy": "studies", "mcp": "mcp"}
+    for command, extra in wanted.items():
         told = run(python.parent / "callmarket", command)
         assert told.returncode == 2, told
-        assert "pip install 'callmarket[server]'" in told.stderr
+        assert f"pip install 'callmarket[{extra}]'" in told.stderr
         assert "Traceback" not in told.stderr
+    told = run(python.parent / "callmarket", "wallet", "a", "--json")
+    assert "callmarket[server]" in json.loads(told.stderr)["error"]["message"]
+
+
+def test_a_public_name_that_needs_an_extra_says_which(python: Path) -> None:
+    for name in ("open_exchange", "Exchange", "AsyncExchange"):
+        told = run(python, "-c", f"from callmarket import {name}")
+        last = told.stderr.splitlines()[-1]
+        assert last == "ModuleNotFoundError: psycopg is not installed: pip install 'callmarket[server]'"
