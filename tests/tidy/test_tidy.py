@@ -26,7 +26,7 @@ LAYERS = {
     "engine": {"engine"},
     "persistence": {"engine", "persistence"},
     "bridge": {"engine", "persistence", "bridge"},
-    PACKAGE: {"bridge", "engine"},
+    PACKAGE: {PACKAGE, "bridge", "engine"},
     "examples": {PACKAGE, "bridge", "examples"},
     "benchmarks": {PACKAGE, "engine", "persistence", "bridge", "benchmarks"},
     "tests": {PACKAGE, "engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
@@ -551,12 +551,7 @@ PLANTED: list[tuple[Check, str, str, str]] = [
     (imports_point_one_way, "examples/x.py", "import persistence.journal", "import bridge.client"),
     (imports_point_one_way, "benchmarks/x.py", "import tests.support", "import bridge.market.exchange"),
     (imports_point_one_way, "bridge/x.py", "from callmarket import Client", "from callmarket.bridge import client"),
-    (
-        imports_point_one_way,
-        "callmarket/x.py",
-        "from callmarket.persistence import x",
-        "import callmarket.bridge.client",
-    ),
+    (imports_point_one_way, "callmarket/x.py", "from callmarket.persistence import x", "import callmarket.bridge.api"),
     (imports_point_one_way, "dev.py", "import engine", "import subprocess"),
     (ours_is_imported_by_its_one_name, "tests/x.py", "from engine.book import Book", "from callmarket.engine import x"),
     (
