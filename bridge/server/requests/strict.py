@@ -32,6 +32,8 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
     Costs two decodings and an encoding.
     """
+    if not body:
+        raise Invalid("body", "", "a JSON object")
     try:
         value = decoder.decode(body)
     except msgspec.ValidationError as error:
