@@ -13,7 +13,10 @@ a program that only wants a client loads no database driver and no web framework
 """
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from callmarket.extras import advice
 
 if TYPE_CHECKING:
     from callmarket.bridge.api.clock import ManualClock, system_clock
@@ -97,17 +100,27 @@ _FROM = {
 
 
 def __getattr__(name: str) -> Any:
-    """The public name, imported on its first use."""
+    """The public name, imported on its first use. A missing extra is a `ModuleNotFoundError` that names it."""
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 -- most programs never ask
 
         value: Any = version("callmarket")
     elif name in __all__:
-        value = getattr(import_module(_FROM.get(name, _ERRORS)), name)
+        value = getattr(_module(_FROM.get(name, _ERRORS)), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _module(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        line = advice(error)
+        if line is None:
+            raise
+        raise ModuleNotFoundError(line, name=error.name, path=error.path) from error
 
 
 def __dir__() -> list[str]:

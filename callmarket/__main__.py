@@ -6,34 +6,46 @@ command line's.
 
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Final
 
-# What a module that is not there belongs to: the extras of pyproject.toml.
-EXTRAS: Final = {
-    "mcp": "mcp",
-    "mcp_types": "mcp",
-    "matplotlib": "studies",
-}
-SERVER: Final = "server"
+from callmarket.extras import MODULE_OF_COMMAND, advice
+
 EXIT_USAGE: Final = 2
 
 
 def main() -> None:
     """Run the command line."""
-    if sys.argv[1:] == ["--version"]:
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
         sys.stdout.write(f"callmarket {version('callmarket')}\n")
         return
     try:
+        _look_for_extra(arguments)
         from callmarket.bridge.cli.commands import main as run  # noqa: PLC0415 -- it may not be installed
 
         run()
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("", "callmarket"):
+        line = advice(error)
+        if line is None:
             raise
-        extra = EXTRAS.get(missing, SERVER)
-        sys.stderr.write(f"callmarket: {missing} is not installed: pip install 'callmarket[{extra}]'\n")
+        sys.stderr.write(_as_json(line) if "--json" in arguments else f"callmarket: {line}\n")
         sys.exit(EXIT_USAGE)
+
+
+def _look_for_extra(arguments: list[str]) -> None:
+    """Raise `ModuleNotFoundError` for what the command would find missing only at its end."""
+    command = next((one for one in arguments if not one.startswith("-")), "")
+    module = MODULE_OF_COMMAND.get(command)
+    asks_for_help = "--help" in arguments or "-h" in arguments
+    if module is not None and not asks_for_help and find_spec(module) is None:
+        raise ModuleNotFoundError(name=module)
+
+
+def _as_json(line: str) -> str:
+    import json  # noqa: PLC0415 -- only here
+
+    return json.dumps({"error": {"type": "usage", "message": line, "exit_code": EXIT_USAGE}}) + "\n"
 
 
 if __name__ == "__main__":

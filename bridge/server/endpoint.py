@@ -92,7 +92,8 @@ class Endpoint:
             ack = given.pop(ACK, ack)
         if arguments.has_headers:
             given |= arguments.read_headers(asked.scope["headers"])
-        if arguments.has_body:
+        # Where no field is known, any that is sent is refused: it was meant for something.
+        if arguments.has_body or asked.body:
             given |= arguments.read_body(asked.body)
         if caller is not None:
             if arguments.acting:

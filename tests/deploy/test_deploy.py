@@ -109,12 +109,20 @@ def test_what_is_copied_is_there_and_is_all_that_is_installed() -> None:
     sources = [source for line in values("COPY") if "--from" not in line for source in line.split()[:-1]]
     assert [one for one in sources if not (ROOT / one).exists()] == []
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    # The links in a package, and where they lead.
-    linked = [link.resolve().name for package in packages for link in (ROOT / package).iterdir() if link.is_symlink()]
-    assert len(linked) == 3
-    needed = {*packages, *linked, project["project"]["readme"]}
+    folders = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    # The links in the package lead to the other folders.
+    linked = {link.resolve().name for link in (ROOT / "callmarket").iterdir() if link.is_symlink()}
+    assert linked == {*folders} - {"callmarket"}
+    needed = {*folders, project["project"]["readme"]}
     assert needed | {*project["project"]["license-files"], "pyproject.toml", "constraints.txt"} == set(sources)
+
+
+def test_what_the_readme_installs_can_serve() -> None:
+    """The base installation is a client: `callmarket serve` needs the extra."""
+    readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    installs = re.findall(r"pip install .*", readme)
+    assert installs
+    assert all("[server]" in one for one in installs)
 
 
 def test_the_container_is_pinned_not_root_and_has_the_python_of_the_pins() -> None:

@@ -1,10 +1,13 @@
 """What a stranger installs: the wheel, in an environment of its own that has nothing but what the wheel asks for.
 
 Goal: one package under one name; an agent's environment has a client and no database driver, no web server, no numpy;
-and what is not installed is told with what to install. Method: the wheel is built and installed by pip, and its own
-interpreter is run, from another folder.
+and what is not installed is told with what to install; the source distribution and a zip of the repository make the
+same wheel. Method: the wheel is built and installed by pip, and its own interpreter is run, from another folder.
 """
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -22,15 +25,29 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(300)
 
 
+def pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", *map(str, arguments), "-q", "-c", str(ROOT / "constraints.txt")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def wheel_of(source: Path, folder: Path) -> Path:
+    """The wheel that pip builds of a folder or of a source distribution."""
+    pip("wheel", "--no-deps", "-w", folder, source)
+    (found,) = folder.glob("callmarket-*.whl")
+    return found
+
+
+def files_of(wheel: Path) -> dict[str, int]:
+    """The name and checksum of each file but the list of them, which is in another order."""
+    kept = zipfile.ZipFile(wheel).infolist()
+    return {one.filename: one.CRC for one in kept if not one.filename.endswith("/RECORD")}
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-c", "constraints.txt", "-w", str(folder), "."]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stderr
-    (found,) = folder.glob("callmarket-*.whl")
-    return found
+    return wheel_of(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +87,30 @@ def test_it_has_one_package_and_all_of_its_files(wheel: Path) -> None:
     assert missing == set()
 
 
+def test_the_source_distribution_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    backend, made = tmp_path / "backend", tmp_path / "made"
+    pip("install", "--target", backend, "hatchling")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(made)]
+    environment = {**os.environ, "PYTHONPATH": str(backend)}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    (source,) = made.glob("callmarket-*.tar.gz")
+    assert files_of(wheel_of(source, tmp_path)) == files_of(wheel)
+
+
+def test_a_zip_of_the_repository_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    """As pip reads one, or a checkout on Windows: the links in `callmarket/` are files that name their folder."""
+    copy = tmp_path / "zip"
+    for name in ("callmarket", "engine", "persistence", "bridge"):
+        links = [link.name for link in (ROOT / name).iterdir() if link.is_symlink()]
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", *links))
+        for link in links:
+            (copy / name / link).write_text(f"../{link}", encoding="utf-8")
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, copy)
+    assert files_of(wheel_of(copy, tmp_path)) == files_of(wheel)
+
+
 def test_a_client_needs_nothing_of_a_server(python: Path) -> None:
     code = """
 import importlib.util as found
@@ -98,8 +139,18 @@ def test_its_command_says_its_version_and_what_is_to_be_installed(python: Path) 
     told = run(python.parent / "callmarket", "--version")
     assert (told.returncode, told.stdout) == (0, run(python, "-m", "callmarket", "--version").stdout)
     assert told.stdout.startswith("callmarket 0.")
-    for command in ("serve", "demo", "wallet"):
+    wanted = {"serve": "server", "wallet": "server", "demo": "studies", "economy": "studies", "mcp": "mcp"}
+    for command, extra in wanted.items():
         told = run(python.parent / "callmarket", command)
         assert told.returncode == 2, told
-        assert "pip install 'callmarket[server]'" in told.stderr
+        assert f"pip install 'callmarket[{extra}]'" in told.stderr
         assert "Traceback" not in told.stderr
+    told = run(python.parent / "callmarket", "wallet", "a", "--json")
+    assert "callmarket[server]" in json.loads(told.stderr)["error"]["message"]
+
+
+def test_a_public_name_that_needs_an_extra_says_which(python: Path) -> None:
+    for name in ("open_exchange", "Exchange", "AsyncExchange"):
+        told = run(python, "-c", f"from callmarket import {name}")
+        last = told.stderr.splitlines()[-1]
+        assert last == "ModuleNotFoundError: psycopg is not installed: pip install 'callmarket[server]'"

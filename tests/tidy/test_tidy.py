@@ -26,7 +26,7 @@ LAYERS = {
     "engine": {"engine"},
     "persistence": {"engine", "persistence"},
     "bridge": {"engine", "persistence", "bridge"},
-    PACKAGE: {"bridge", "engine"},
+    PACKAGE: {PACKAGE, "bridge", "engine"},
     "examples": {PACKAGE, "bridge", "examples"},
     "benchmarks": {PACKAGE, "engine", "persistence", "bridge", "benchmarks"},
     "tests": {PACKAGE, "engine", "persistence", "bridge", "examples", "benchmarks", "tests"},

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import inspect as shapes
 
-from callmarket.bridge.api.contract.declaration import ACK, Declaration, Parameter
+from callmarket.bridge.api.contract.declaration import ACK, Body, Declaration, Parameter
 from callmarket.bridge.api.contract.fields import AN_INSTANT
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.messages import Ack
@@ -87,7 +87,7 @@ class Arguments:
         if takes_ack:
             self.options[ACK] = Option(Parameter(ACK, ACK, Ack, "durable", "query"))
         self._headers: Final = {one.wire_name.lower().encode(): (one.name, Option(one)) for one in declaration.headers}
-        self._decoder: Final = None if declaration.body is None else msgspec.json.Decoder(declaration.body)
+        self._decoder: Final = msgspec.json.Decoder(declaration.body or Body)
         self._required: Final = [one.wire_name for one in declaration.queries if one.is_required]
         self.has_query: Final = bool(self._required)
         """Whether some query parameter is required."""
@@ -143,8 +143,6 @@ class Arguments:
 
     def read_body(self, body: bytes) -> dict[str, Any]:
         """The arguments of the body. Raises `Invalid`, `msgspec.DecodeError` and `UnicodeDecodeError`."""
-        if self._decoder is None:
-            return {}
         value = decoded(body, self._decoder)
         if self._is_plain:
             return msgspec.structs.asdict(value)

@@ -32,6 +32,8 @@ def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
     It costs two decodings and one encoding.
     """
+    if not body:
+        raise Invalid("body", "", "a JSON object")
     try:
         value = decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -49,7 +49,7 @@ ANSWERS = {
     "a list": (400, "body"),
     "not JSON": (400, ""),
     "not UTF-8": (400, ""),
-    "nothing": (400, ""),
+    "nothing": (400, "body"),
     "too large": (413, ""),
 }
 

@@ -7,6 +7,8 @@ Method: the declarations themselves, beside the engine's union of commands and t
 import asyncio
 import inspect
 import re
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import msgspec
@@ -14,6 +16,7 @@ import pytest
 from msgspec import Meta
 
 from callmarket import AsyncClient, AsyncExchange, Client, Exchange, Invalid
+from callmarket.bridge.api import operations
 from callmarket.bridge.api.contract.declaration import REQUIRED, Acting, Body, Declaration, InQuery, Wire
 from callmarket.bridge.api.contract.operation import Command, Operation, Submit, Workflow
 from callmarket.bridge.api.contract.workflows import run, run_async
@@ -39,6 +42,14 @@ def made_by(operation: Operation[..., Any]) -> set[type]:
 def test_every_command_of_the_engine_has_an_operation() -> None:
     made = set().union(*(made_by(operation) for operation in OPERATIONS))
     assert set(get_args(commands.Command)) - made == NOT_ASKED_FOR - {BindHolds}
+
+
+def test_each_that_is_declared_is_in_the_list() -> None:
+    """One that its file forgot to name as a method would be offered by no way, with all else in place."""
+    folder = Path(operations.__file__).parent
+    modules = [import_module(f"{operations.__name__}.{file.stem}") for file in sorted(folder.glob("[!_]*.py"))]
+    declared = {one.name for module in modules for one in vars(module).values() if isinstance(one, Operation)}
+    assert declared == set(BY_NAME)
 
 
 def test_each_operation_is_listed_once() -> None:
