@@ -96,13 +96,13 @@ class AsyncClient(AsyncMarket):
         Adjacent bids of the same market and bidder are sent together, up to 1,000 in a request. A bid with a command id
         of its own is sent alone.
         """
-        return await self._hold(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
+        return await self._run(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
 
     async def resolve(self, error: UnknownOutcome) -> Any:
         """The outcome of a command in doubt: its result or its error. It is done now if it was not done before."""
         if not isinstance(error, InDoubt):
             raise Invalid("error", type(error).__name__, "an InDoubt that a client has raised")
-        return await self._hold(error.again())
+        return await self._run(error.again())
 
     async def events(
         self,
@@ -191,7 +191,7 @@ class AsyncClient(AsyncMarket):
         except httpx2.TransportError as error:
             return wire.fault_of(error)
 
-    async def _hold(self, plan: Plan[T]) -> T:
+    async def _run(self, plan: Plan[T]) -> T:
         """Run a plan and return its result. The error of a call is thrown in where it was yielded."""
         try:
             call = next(plan)

@@ -95,13 +95,13 @@ class Client(Market):
         Adjacent bids of the same market and bidder are sent together, up to 1,000 in a request. A bid with a command id
         of its own is sent alone.
         """
-        return self._hold(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
+        return self._run(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
 
     def resolve(self, error: UnknownOutcome) -> Any:
         """The outcome of a command in doubt: its result or its error. It is done now if it was not done before."""
         if not isinstance(error, InDoubt):
             raise Invalid("error", type(error).__name__, "an InDoubt that a client has raised")
-        return self._hold(error.again())
+        return self._run(error.again())
 
     def events(
         self,
@@ -189,7 +189,7 @@ class Client(Market):
         except httpx2.TransportError as error:
             return wire.fault_of(error)
 
-    def _hold(self, plan: Plan[T]) -> T:
+    def _run(self, plan: Plan[T]) -> T:
         """Run a plan and return its result. The error of a call is thrown in where it was yielded."""
         try:
             call = next(plan)

@@ -107,10 +107,7 @@ class Node:
 
     @property
     def lost(self) -> bool:
-        """Whether it has led and leads no longer, while this process is well: others do, or the journal went back.
-
-        Then it may stand by again; whatever else ended it has to be looked at, or begun anew.
-        """
+        """Whether it has led, leads no longer, and may stand by again: others lead, or the journal went back."""
         return self._session is not None and (self._session.lost or bool(self._session.loss))
 
     @property
@@ -138,10 +135,7 @@ class Node:
         return NodeStatus(self.role, 0, seq, seq, 0, 0, 0.0, 0.0)
 
     def wait_until_leading(self, timeout_s: float | None) -> bool:
-        """Whether this process leads, at the latest when the time has passed.
-
-        Raises `Unavailable` if it never will, or `AccessDenied` if its role lacks a right.
-        """
+        """Whether this process leads, within `timeout_s`. Raises `Unavailable` or `AccessDenied` if it never will."""
         self._process.check()
         self._decided.wait(timeout_s)
         if self._failure is not None:

@@ -25,7 +25,7 @@ from callmarket.bridge.api.http.headers import (
 from callmarket.bridge.api.http.problem import MEDIA_TYPE, Problem
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.server.endpoint import JSON, Answer, Endpoint
-from callmarket.bridge.server.examples import BODIES, VALUES
+from callmarket.bridge.server.examples import VALUES
 from callmarket.bridge.server.requests.arguments import Option
 from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
 
@@ -41,6 +41,7 @@ _CHARS_MAX: Final = {"date-time": 40, "date": 10}
 
 # Problems that an operation may respond with: any with a key, a query, a change, and one without a key.
 _ALWAYS: Final = (400, 401, 403, 429, 500, 503)
+_ERRORS: Final = {"NotFound": "404", "Conflict": "409", "Refused": "with a refusal"}
 _QUESTION: Final = (404,)
 _CHANGE: Final = (404, 408, 409, 413, 422, 504)
 _PUBLIC: Final = (400, 500)
@@ -166,7 +167,7 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
         "operationId": declaration.name,
         "tags": [declaration.tag],
         "summary": declaration.summary,
-        "description": declaration.doc,
+        "description": _over_http(declaration.doc),
         "responses": _responses(endpoint, schemas),
     }
     parameters = [_parameter(one, one.where) for one in (*declaration.paths, *declaration.queries)]
@@ -177,11 +178,18 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
     if parameters:
         said["parameters"] = parameters
     if declaration.body is not None:
-        media = {"schema": schemas[repr(declaration.body)], "example": BODIES[declaration.name]}
+        media = {"schema": schemas[repr(declaration.body)], "example": declaration.example}
         said["requestBody"] = {"required": True, "content": {JSON: media}}
     if endpoint.is_public:
         said["security"] = []
     return said
+
+
+def _over_http(doc: str) -> str:
+    """The docstring of an operation, with statuses for the errors that it raises in Python."""
+    for error, status in _ERRORS.items():
+        doc = doc.replace(f"`{error}`", status)
+    return doc.replace("Raises ", "Answers ").replace(" raises ", " answers ")
 
 
 def statuses_of(endpoint: Endpoint) -> tuple[int, ...]:

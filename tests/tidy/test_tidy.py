@@ -225,6 +225,8 @@ def folders_import_downwards(source: Source) -> Complaints:
                 yield line, f"{room} imports {other}"
             elif name.startswith(f"{source.layer}.") and other not in order:
                 yield line, f"{other} has no place in the order"
+    elif order and room not in ("__init__", "__main__"):
+        yield 1, f"{room} has no place in the order"
 
 
 def _room(module: str, layer: str) -> str:

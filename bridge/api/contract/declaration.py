@@ -102,6 +102,7 @@ class Declaration:
         *,
         status: int = 200,
         problems: tuple[int, ...] = (),
+        example: Mapping[str, Any] | None = None,
         given: int = 0,
     ) -> None:
         """`path` is below /api/v1, or whole if it begins with `/api/`. The first `given` arguments are the server's."""
@@ -113,6 +114,8 @@ class Declaration:
         self.summary: Final = summary
         self.status: Final = status
         self.problems: Final = problems
+        self.example: Final = example
+        """A body that is right."""
         self.doc: Final = inspect.getdoc(function) or ""
         self.signature: Final = _without(inspect.signature(function), given)
         hints = get_type_hints(function, include_extras=True)

@@ -95,9 +95,10 @@ class Operation(Declaration, Generic[P, T]):
         status: int = 200,
         problems: tuple[int, ...] = (),
         needs: str = "",
+        example: Mapping[str, Any] | None = None,
     ) -> None:
         """See `operation`."""
-        super().__init__(plan, method, path, tag, summary, status=status, problems=problems)
+        super().__init__(plan, method, path, tag, summary, status=status, problems=problems, example=example)
         self.plan: Final = plan
         self.needs: Final = needs
         kinds = get_args(self.returns) if get_origin(self.returns) not in _KINDS else (self.returns,)
@@ -151,14 +152,18 @@ def operation(
     status: int = 200,
     problems: tuple[int, ...] = (),
     needs: str = "",
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[Callable[P, Plan[T]]], Operation[P, T]]:
     """Declare the function below as an operation of the market.
 
     `path` is relative to /api/v1. `problems` are the HTTP statuses that it may have besides those of all operations of
     its kind. `needs` is the scope that a key must have, for operations that no command of the engine authorizes.
+    `example` is a body that is right, for those that have one.
     """
 
     def declare(plan: Callable[P, Plan[T]]) -> Operation[P, T]:
-        return Operation(plan, method, path, tag, summary, status=status, problems=problems, needs=needs)
+        return Operation(
+            plan, method, path, tag, summary, status=status, problems=problems, needs=needs, example=example
+        )
 
     return declare

@@ -73,7 +73,7 @@ class Earnings(Earned, frozen=True):
     durable_seq: int
 
 
-@operation("POST", "/wallets", "Wallets", "Open a wallet", status=201)
+@operation("POST", "/wallets", "Wallets", "Open a wallet", status=201, example={"account_id": "alpha"})
 def open_account(
     account_id: NewAccountName,
     kind: Annotated[AccountKind, Meta(description="Agents and quests bid; providers offer.")] = "agent",
@@ -84,7 +84,13 @@ def open_account(
     return Command(request(ADMIN, commands.OpenAccount(account_id, kind), command_id), stamp)
 
 
-@operation("POST", "/wallets/{account_id}/mint", "Wallets", "Mint tokens")
+@operation(
+    "POST",
+    "/wallets/{account_id}/mint",
+    "Wallets",
+    "Mint tokens",
+    example={"amount_tokens": 1_000, "reason": "grant:initial", "memo": "to begin with"},
+)
 def mint(
     account_id: PathName,
     amount_tokens: Sum,
@@ -104,7 +110,14 @@ def mint(
     return Command(request(ADMIN, command, command_id), _posted)
 
 
-@operation("POST", "/wallets/{account_id}/burn", "Wallets", "Burn tokens", problems=(402,))
+@operation(
+    "POST",
+    "/wallets/{account_id}/burn",
+    "Wallets",
+    "Burn tokens",
+    problems=(402,),
+    example={"amount_tokens": 1_000, "reason": "grant:initial", "memo": "to begin with"},
+)
 def burn(
     account_id: PathName,
     amount_tokens: Sum,
@@ -120,7 +133,14 @@ def burn(
     return Command(request(ADMIN, command, command_id), _posted)
 
 
-@operation("POST", "/wallets/{from_account_id}/transfers", "Wallets", "Pay another account", problems=(402,))
+@operation(
+    "POST",
+    "/wallets/{from_account_id}/transfers",
+    "Wallets",
+    "Pay another account",
+    problems=(402,),
+    example={"to_account_id": "beta", "amount_tokens": 50, "reason": "payment:review"},
+)
 def transfer(
     from_account_id: ActingPath,
     to_account_id: Annotated[Named, Meta(description="The account that is paid.")],

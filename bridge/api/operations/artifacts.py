@@ -45,7 +45,14 @@ class ArtifactDetail(ArtifactRow, frozen=True):
     durable_seq: int
 
 
-@operation("PUT", "/artifacts/{artifact_id}", "Artifacts", "Create or update an artifact", needs="operate")
+@operation(
+    "PUT",
+    "/artifacts/{artifact_id}",
+    "Artifacts",
+    "Create or update an artifact",
+    needs="operate",
+    example={"artifact_type": "hypothesis", "title": "Sleep clears amyloid"},
+)
 def put_artifact(
     artifact_id: PathName,
     artifact_type: Annotated[Named, Meta(description="The kind of artifact, for example `hypothesis`.")],
@@ -64,7 +71,14 @@ def put_artifact(
     return Change(make)
 
 
-@operation("PUT", "/artifacts/{artifact_id}/price", "Artifacts", "Set the price of an artifact", needs="operate")
+@operation(
+    "PUT",
+    "/artifacts/{artifact_id}/price",
+    "Artifacts",
+    "Set the price of an artifact",
+    needs="operate",
+    example={"market_price": 0.4},
+)
 def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change[ArtifactDetail]:
     """Set the price of an artifact, from 0 to 1. Needs the scope `operate`.
 

@@ -73,7 +73,15 @@ class Outcome(OutcomeRow, frozen=True):
     durable_seq: int
 
 
-@operation("POST", "/markets/{market_id}/bids", "Bids", "Place a bid", status=201, problems=(402,))
+@operation(
+    "POST",
+    "/markets/{market_id}/bids",
+    "Bids",
+    "Place a bid",
+    status=201,
+    problems=(402,),
+    example={"task_id": "task-1", "max_price_tokens": 300, "expected_value_usd": 1.5},
+)
 def place_bid(
     market_id: PathName,
     bidder_id: ActingAccount,
@@ -106,7 +114,7 @@ def place_bid(
     return Command(request(bidder_id, command, command_id), placed_bid)
 
 
-@operation("PATCH", "/bids/{bid_id}", "Bids", "Amend a bid", problems=(402,))
+@operation("PATCH", "/bids/{bid_id}", "Bids", "Amend a bid", problems=(402,), example={"max_price_tokens": 350})
 def amend_bid(
     bid_id: WhichBid,
     *,

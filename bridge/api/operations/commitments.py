@@ -49,7 +49,15 @@ class BountyDetail(BountyRow, frozen=True):
     durable_seq: int
 
 
-@operation("POST", "/artifacts/{artifact_id}/stakes", "Commitments", "Stake tokens", status=201, problems=(402,))
+@operation(
+    "POST",
+    "/artifacts/{artifact_id}/stakes",
+    "Commitments",
+    "Stake tokens",
+    status=201,
+    problems=(402,),
+    example={"stake_id": "belief-1", "tokens": 200},
+)
 def stake(
     stake_id: PathName,
     account_id: ActingAccount,
@@ -107,7 +115,20 @@ def unstake(stake_id: PathName, account_id: PathName, *, command_id: str = "") -
     return Workflow(steps())
 
 
-@operation("POST", "/artifacts/{artifact_id}/bounties", "Commitments", "Post a bounty", status=201, problems=(402,))
+@operation(
+    "POST",
+    "/artifacts/{artifact_id}/bounties",
+    "Commitments",
+    "Post a bounty",
+    status=201,
+    problems=(402,),
+    example={
+        "bounty_id": "bounty-1",
+        "tokens": 100,
+        "expires_at": "2100-01-01T00:00:00Z",
+        "description": "Repeat the second experiment",
+    },
+)
 def post_bounty(
     bounty_id: PathName,
     account_id: ActingAccount,
@@ -173,7 +194,7 @@ def claim_bounty(bounty_id: PathName, account_id: PathName, claimant_id: ActingA
     return Change(make, decides_by_tables=True)
 
 
-@operation("POST", "/bounties/{account_id}/{bounty_id}/pay", "Commitments", "Pay a bounty")
+@operation("POST", "/bounties/{account_id}/{bounty_id}/pay", "Commitments", "Pay a bounty", example={"tokens": 60})
 def pay_bounty(
     bounty_id: PathName,
     account_id: PathName,

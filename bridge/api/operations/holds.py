@@ -77,7 +77,21 @@ class HoldDetail(HoldRow, frozen=True):
     durable_seq: int
 
 
-@operation("POST", "/holds", "Holds", "Place a hold", status=201, problems=(402,))
+@operation(
+    "POST",
+    "/holds",
+    "Holds",
+    "Place a hold",
+    status=201,
+    problems=(402,),
+    example={
+        "hold_id": "stake-1",
+        "amount_tokens": 40,
+        "reason": "stake",
+        "reference_type": "artifact",
+        "reference_id": "paper-7",
+    },
+)
 def place_hold(
     hold_id: PathName,
     account_id: ActingAccount,
@@ -110,7 +124,13 @@ def place_hold(
     return Command(request(account_id, command, command_id), _placed)
 
 
-@operation("POST", "/holds/{account_id}/{hold_id}/capture", "Holds", "Capture a hold")
+@operation(
+    "POST",
+    "/holds/{account_id}/{hold_id}/capture",
+    "Holds",
+    "Capture a hold",
+    example={"to_account_id": "beta", "amount_tokens": 30},
+)
 def capture_hold(
     hold_id: PathName,
     account_id: PathName,

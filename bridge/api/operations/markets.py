@@ -138,7 +138,9 @@ class Quote(Struct, frozen=True):
     durable_seq: int
 
 
-@operation("POST", "/markets", "Markets", "Open a market", status=201)
+@operation(
+    "POST", "/markets", "Markets", "Open a market", status=201, example={"market_id": "agents", "lease": "PT1800S"}
+)
 def open_market(
     market_id: PathName,
     *,

@@ -108,7 +108,14 @@ def resource_allocations(
     return TableQuery(answer, weight_of_page(limit))
 
 
-@operation("POST", "/artifacts/{artifact_id}/spending", "Artifacts", "Record research spending", needs="operate")
+@operation(
+    "POST",
+    "/artifacts/{artifact_id}/spending",
+    "Artifacts",
+    "Record research spending",
+    needs="operate",
+    example={"tokens": 20, "reference_type": "task", "reference_id": "task-1", "impact": 0.7},
+)
 def record_resource_spending(
     artifact_id: PathName,
     tokens: Annotated[TokensPositive, Meta(description="Whole tokens, up to what is left of the budget.")],

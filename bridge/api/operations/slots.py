@@ -69,7 +69,14 @@ class Voided(Struct, frozen=True):
     stamp: Stamp
 
 
-@operation("POST", "/markets/{market_id}/slots", "Slots", "Offer a slot", status=201)
+@operation(
+    "POST",
+    "/markets/{market_id}/slots",
+    "Slots",
+    "Offer a slot",
+    status=201,
+    example={"slot_id": "slot-1", "reserve_price_tokens": 100},
+)
 def offer_slot(
     market_id: PathName,
     slot_id: PathName,
@@ -105,7 +112,13 @@ def withdraw_slot(slot_id: PathName, *, provider_id: PathName = OWN, command_id:
     return Command(request(OPERATOR, commands.WithdrawSlot(slot_id, provider_id), command_id), stamp)
 
 
-@operation("POST", "/slots/{provider_id}/{slot_id}/settle", "Slots", "Settle an award")
+@operation(
+    "POST",
+    "/slots/{provider_id}/{slot_id}/settle",
+    "Slots",
+    "Settle an award",
+    example={"actual_cost_tokens": 180, "actual_impact": 0.7},
+)
 def settle(
     slot_id: PathName,
     actual_cost_tokens: Cost,
@@ -125,7 +138,7 @@ def settle(
     return Command(request(OPERATOR, command, command_id), _settled)
 
 
-@operation("POST", "/slots/{provider_id}/{slot_id}/void", "Slots", "Void an award")
+@operation("POST", "/slots/{provider_id}/{slot_id}/void", "Slots", "Void an award", example={})
 def void(
     slot_id: PathName, *, provider_id: PathName = OWN, award_id: WhichAward | None = None, command_id: str = ""
 ) -> Command[Voided]:

@@ -16,7 +16,14 @@ from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
 
 
-@route("POST", "/markets/{market_id}/bids/batch", "Bids", "Place many bids", is_keyed=True)
+@route(
+    "POST",
+    "/markets/{market_id}/bids/batch",
+    "Bids",
+    "Place many bids",
+    is_keyed=True,
+    example={"bids": [{"task_id": "task-2", "max_price_tokens": 90}, {"task_id": "task-3", "max_price_tokens": 90}]},
+)
 async def place_bids(
     service: Service, caller: Caller, market_id: PathName, bids: NewBids, *, command_id: str = "", ack: Ack
 ) -> list[PlacedBid | Problem]:

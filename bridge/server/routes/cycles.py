@@ -29,7 +29,14 @@ async def cycle(service: Service, _: Caller, market_id: PathName) -> CycleDetail
     return _detail(await service.cycle(market_id), service)
 
 
-@route("PUT", "/markets/{market_id}/cycle", "Markets", "Set when it is called", problems=(404, 408, 413))
+@route(
+    "PUT",
+    "/markets/{market_id}/cycle",
+    "Markets",
+    "Set when it is called",
+    problems=(404, 408, 413),
+    example={"mode": "every", "period": "PT30S"},
+)
 async def set_cycle(
     service: Service,
     caller: Caller,

@@ -64,7 +64,15 @@ async def whoami(service: Service, caller: Caller) -> Me:
     )
 
 
-@route("POST", "/keys", "Keys", "Create a key", status=201, problems=(408, 413))
+@route(
+    "POST",
+    "/keys",
+    "Keys",
+    "Create a key",
+    status=201,
+    problems=(408, 413),
+    example={"name": "alpha's agent", "bid": ["alpha"]},
+)
 async def create_key(
     service: Service,
     caller: Caller,

@@ -22,6 +22,7 @@ def route(
     *,
     status: int = 200,
     problems: tuple[int, ...] = (),
+    example: Mapping[str, Any] | None = None,
     is_keyed: bool = False,
     media_type: str = JSON,
 ) -> Callable[[Callable[..., Awaitable[Any]]], Endpoint]:
@@ -31,7 +32,9 @@ def route(
     """
 
     def declare(function: Callable[..., Awaitable[Any]]) -> Endpoint:
-        declaration = Declaration(function, method, path, tag, summary, status=status, problems=problems, given=2)
+        declaration = Declaration(
+            function, method, path, tag, summary, status=status, problems=problems, example=example, given=2
+        )
 
         async def perform(service: Service, caller: Caller | None, given: dict[str, Any], ack: Ack) -> Any:
             return await function(service, caller, **given, **({"ack": ack} if is_keyed else {}))
