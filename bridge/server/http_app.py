@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from callmarket.bridge.api.market import all_operations
 from callmarket.bridge.server.endpoint import Endpoint, endpoint_of
-from callmarket.bridge.server.openapi import Document
+from callmarket.bridge.server.openapi.document import Document
 from callmarket.bridge.server.pages import docs, resources
 from callmarket.bridge.server.pages.static_files import StaticRoute
 from callmarket.bridge.server.requests.routing import Router

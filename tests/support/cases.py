@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from callmarket.bridge.server.http_app import document
-from callmarket.bridge.server.openapi import operations
+from callmarket.bridge.server.openapi.document import operations
 
 
 @dataclass(frozen=True)

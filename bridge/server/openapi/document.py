@@ -14,28 +14,16 @@ import msgspec
 
 from callmarket.bridge.api.contract.declaration import ACK, Declaration, Parameter
 from callmarket.bridge.api.contract.operation import Operation
-from callmarket.bridge.api.http.headers import (
-    ACCOUNT_HEADER,
-    IDEMPOTENCY_HEADER,
-    IDEMPOTENCY_KEY_CHARS_MAX,
-    MIN_SEQ_HEADER,
-    REQUEST_ID_HEADER,
-    SEQ_HEADER,
-)
 from callmarket.bridge.api.http.problem import MEDIA_TYPE, Problem
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.server.endpoint import JSON, Answer, Endpoint
-from callmarket.bridge.server.examples import VALUES
+from callmarket.bridge.server.openapi.examples import VALUES
+from callmarket.bridge.server.openapi.headers import Node, headers_read, headers_sent
+from callmarket.bridge.server.openapi.words import ACK_WORDS, DESCRIPTION, PROBLEMS, STREAMS, TAGS
 from callmarket.bridge.server.requests.arguments import Option
-from callmarket.engine.limits import NAME_CHARS_MAX, SEQ_MAX
-
-Node = dict[str, Any]
 
 _REF: Final = "#/components/schemas/"
 _PAGE: Final = re.compile(r"\bPage_(\w+)_$")
-_VISIBLE: Final = "^[!-~]+$"
-# Tags whose operations act for one of the key's accounts; elsewhere the account is in the path or does not matter.
-_OWNED: Final = ("Bids", "Slots", "Commitments")
 # The longest texts that can be a time or a date.
 _CHARS_MAX: Final = {"date-time": 40, "date": 10}
 
@@ -45,66 +33,7 @@ _ERRORS: Final = {"NotFound": "404", "Conflict": "409", "Refused": "with a refus
 _QUESTION: Final = (404,)
 _CHANGE: Final = (404, 408, 409, 413, 422, 504)
 _PUBLIC: Final = (400, 500)
-_PROBLEMS: Final = {
-    400: "A field has the wrong type, range or pattern. Nothing happened.",
-    401: "The API key is missing or not valid.",
-    402: "The available balance does not cover the bid or the payment.",
-    403: "The key may not do this.",
-    404: "There is nothing with this name or id.",
-    408: "The body was sent too slowly.",
-    409: "The market's state does not allow it; `reason` says why.",
-    410: "The row to resume after was acknowledged, but is lost: begin a new stream.",
-    413: "The body is too large.",
-    422: "The request contradicts itself, or its Idempotency-Key was used for a different request.",
-    429: "The key is over its rate or one of its limits; see Retry-After.",
-    500: "An internal error of the service.",
-    503: "Nothing happened: the database is unavailable, a queue is full, or another process leads; see Retry-After.",
-    504: "It was applied but is not known to be durable. Send it again with the same Idempotency-Key.",
-}
 _ACK: Final = Parameter(ACK, ACK, Ack, "durable", "query")
-_ACK_WORDS: Final = (
-    "When to reply: once it is `durable`; as soon as it is `applied`, when it may still be lost; or once the tables "
-    "have it too (`projected`)."
-)
-_STREAMS: Final = {
-    "text/event-stream": "Server-sent events, until the client or the service ends the stream.",
-    "text/plain": "The Prometheus text exposition format 0.0.4.",
-}
-
-TAGS: Final = {
-    "Markets": "Markets, their order books, quotes and statistics; calling a market, and when it is called.",
-    "Slots": "Slots for sale: offering and withdrawing them, and settling or voiding their awards.",
-    "Bids": "Placing, amending and cancelling bids, and why they won or lost.",
-    "Awards": "Slots that were won.",
-    "Wallets": "Accounts and their tokens.",
-    "Budgets": "What quests may spend in a day while the auction is unavailable.",
-    "Artifacts": "What research is about: its price, its budget for work, and what was spent on it.",
-    "Commitments": "Tokens committed to artifacts: stakes, and bounties for work on them.",
-    "Holds": "Tokens set aside for a stake, a bounty or another reason, and how each hold ended.",
-    "Keys": "API keys, and what the key of the request may do.",
-    "Events": "Durable events as a live stream.",
-    "Platform": "Aliases of other operations, under the paths of an agent platform's own auction.",
-    "Metrics": "Metrics of this process, for Prometheus.",
-    "Service": "Liveness, readiness, and the meaning of problem types. No key is needed.",
-}
-
-_DESCRIPTION: Final = """\
-A call market for agent compute. Agents bid tokens for slots; each call of a market gives the slots to the best bids. \
-By default they pay what the competing bids and the reserve prices require, not their own bids.
-
-- Every request needs an API key, `Authorization: Bearer cmk_...`. The acting account is that of the key, never a field.
-- A command is answered when it is durable. `seq` is its row in the journal; all rows up to `durable_seq` are durable.
-- A command with an `Idempotency-Key` can be sent again, and is carried out once: within a day if it moves tokens, \
-otherwise among the last 65,536 commands that were carried out. An operation that cannot promise this refuses the key.
-- Every error is a problem (RFC 9457). Decide by its `type`: a path of this service that explains what to do about it.
-- A key has a rate. A query charges it by its cost, a batch by the number of its bids. With `429`, `Retry-After` says \
-when to try again.
-- Some answers come from tables that follow the journal within milliseconds; their `seq` is the row that the tables \
-have reached. A query with `Callmarket-Min-Seq` waits until they have that row: send the `Callmarket-Seq` of your last \
-answer to see your own changes.
-- Lists are paged: send `next` back as `after`. Times are ISO 8601 with a zone, durations ISO 8601, tokens integers.
-- A field or a parameter that is not in this document is refused.
-"""
 
 
 class Document:
@@ -153,7 +82,7 @@ def _head() -> Node:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "callmarket", "version": "1", "description": _DESCRIPTION},
+        "info": {"title": "callmarket", "version": "1", "description": DESCRIPTION},
         "security": [{"apiKey": []}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "components": {"securitySchemes": {"apiKey": key}},
@@ -172,9 +101,9 @@ def _operation(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
     }
     parameters = [_parameter(one, one.where) for one in (*declaration.paths, *declaration.queries)]
     if endpoint.takes_ack:
-        parameters.append(_parameter(_ACK, "query") | {"description": _ACK_WORDS})
+        parameters.append(_parameter(_ACK, "query") | {"description": ACK_WORDS})
     parameters += [_parameter(one, one.where) for one in declaration.headers]
-    parameters += _headers_read(endpoint)
+    parameters += headers_read(endpoint)
     if parameters:
         said["parameters"] = parameters
     if declaration.body is not None:
@@ -210,20 +139,20 @@ def _responses(endpoint: Endpoint, schemas: Mapping[str, Node]) -> Node:
         answer = {"description": _answered(returned, parts), "content": {JSON: {"schema": _schema(returned, schemas)}}}
     else:
         described = {"schema": {"type": "string"}}
-        answer = {"description": _STREAMS[endpoint.media_type], "content": {endpoint.media_type: described}}
-    answer["headers"] = _headers_sent(endpoint.declaration.status, problem=False, has_key=has_key)
+        answer = {"description": STREAMS[endpoint.media_type], "content": {endpoint.media_type: described}}
+    answer["headers"] = headers_sent(endpoint.declaration.status, problem=False, has_key=has_key)
     if endpoint.declaration.name == "place_bid":
         answer["links"] = _links()
     responses[str(endpoint.declaration.status)] = answer
     for status, description in endpoint.more.items():
         content = {JSON: {"schema": _schema(returned, schemas)}}
-        headers = _headers_sent(int(status), problem=False, has_key=has_key)
+        headers = headers_sent(int(status), problem=False, has_key=has_key)
         responses[str(int(status))] = {"description": description, "content": content, "headers": headers}
     for status in statuses_of(endpoint):
         responses[str(status)] = {
-            "description": _PROBLEMS[status],
+            "description": PROBLEMS[status],
             "content": {MEDIA_TYPE: {"schema": schemas[repr(Problem)]}},
-            "headers": _headers_sent(status, problem=True, has_key=has_key),
+            "headers": headers_sent(status, problem=True, has_key=has_key),
         }
     return dict(sorted(responses.items()))
 
@@ -318,55 +247,6 @@ def _parameter(parameter: Parameter, where: str) -> Node:
     if said["required"]:
         said["example"] = VALUES[parameter.wire_name]
     return said | {"schema": schema}
-
-
-def _headers_read(endpoint: Endpoint) -> list[Node]:
-    """The request headers of an operation: those of a change, or that of a query."""
-    if endpoint.is_public:
-        return []
-    if not endpoint.is_keyed:
-        return [_min_seq_read()]
-    words = "Identifies this request. If it is sent again with the same key, it is carried out once and answered alike."
-    read = [_header_read(IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_CHARS_MAX, words)]
-    if endpoint.declaration.tag in _OWNED:
-        words = "The account that the request acts for, if the key has several. It must be one of them."
-        read.append(_header_read(ACCOUNT_HEADER, NAME_CHARS_MAX, words))
-    return read
-
-
-def _min_seq_read() -> Node:
-    words = f"The answer includes all rows of the journal up to this one: the `{SEQ_HEADER}` of an earlier answer."
-    schema = {"type": "integer", "minimum": 0, "maximum": SEQ_MAX}
-    return {"name": MIN_SEQ_HEADER, "in": "header", "required": False, "schema": schema, "description": words}
-
-
-def _header_read(name: str, chars_max: int, words: str) -> Node:
-    schema = {"type": "string", "minLength": 1, "maxLength": chars_max, "pattern": _VISIBLE}
-    return {"name": name, "in": "header", "required": False, "schema": schema, "description": words}
-
-
-def _headers_sent(status: int, *, problem: bool, has_key: bool) -> Node:
-    sent = {
-        REQUEST_ID_HEADER: _header_sent(
-            "Identifies this request in the log of the service: the id that the client sent, or else a new one."
-        )
-    }
-    if not problem and has_key:
-        words = (
-            f"The answer includes all durable rows up to this one. Send it as `{MIN_SEQ_HEADER}` with the next query."
-        )
-        sent[SEQ_HEADER] = _header_sent(words, "integer", required=False)
-    if problem and status in (429, 503, 504):
-        sent["Retry-After"] = _header_sent("After how many seconds to try again.", "integer")
-    if problem and status == 503:
-        sent["Callmarket-Leader"] = _header_sent("The address of the leader, if it is another process.", required=False)
-    if status == 401:
-        sent["WWW-Authenticate"] = _header_sent("`Bearer`: an API key is needed.")
-    return sent
-
-
-def _header_sent(words: str, kind: str = "string", *, required: bool = True) -> Node:
-    return {"description": words, "required": required, "schema": {"type": kind}}
 
 
 def _share_problems(responses: Node, shared: Node) -> None:
