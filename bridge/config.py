@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.names import expected_in_words
 from callmarket.engine.limits import BIDS_PER_BIDDER_MAX, TOKENS_MAX
 
 PREFIX: Final = "CALLMARKET_"
@@ -329,7 +330,7 @@ def _wrong(error: msgspec.ValidationError, values: Mapping[str, object], name_of
     words, _, path = str(error).partition(" - at `$.")
     # Of a value that has parts, the setting.
     field = re.split(r"[.\[]", path.rstrip("`"), maxsplit=1)[0]
-    expected = words.removeprefix("Expected ").partition(", got ")[0]
+    expected = expected_in_words(words)
     if words.startswith("Invalid enum value"):
         choices = msgspec.json.schema(Config)["$defs"]["Config"]["properties"][field]["enum"]
         expected = f"one of {', '.join(choices)}"

@@ -53,6 +53,19 @@ _IN_WORDS: Final = {
     LINE_PATTERN: "a text of one line, without control characters",
 }
 
+_KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "a time",
+    "timedelta": "a duration",
+}
+# One of them, or several of which it may be any, as the decoder writes them.
+_KIND: Final = re.compile("`((?:{0})(?: \\| (?:{0}))*)`".format("|".join((*_KINDS, "null"))))
+
 
 def in_words(told: str) -> str:
     """A message of the decoder with its patterns replaced by their meanings; other text is unchanged."""
@@ -63,9 +76,18 @@ def in_words(told: str) -> str:
     return told
 
 
+def expected(told: str) -> str:
+    """What was expected, as a message of the decoder says it. The type it got is cut off: `Invalid` shows the value."""
+    return told.removeprefix("Expected ").partition(", got ")[0]
+
+
 def expected_in_words(told: str) -> str:
-    """What was expected, from a message of the decoder. The type it got is cut off: `Invalid` shows the value."""
-    return in_words(told.removeprefix("Expected ").partition(", got ")[0])
+    """What was expected, in words, from a message of the decoder."""
+    return _KIND.sub(_kinds_in_words, in_words(expected(told)))
+
+
+def _kinds_in_words(match: re.Match[str]) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in match[1].split(" | "))
 
 
 def check_new(command: Command) -> None:

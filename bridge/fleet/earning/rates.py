@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.names import expected_in_words
 from callmarket.bridge.api.units import Number, micros
 from callmarket.bridge.config import Config, in_home
 
@@ -157,7 +158,7 @@ def _converted(where: str, values: dict[str, Any], kind: type[T]) -> T:
         for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", path):
             value = value[key] if key else value[int(index)]
         place = (where + path.lstrip(".")).rstrip("`.: ")
-        raise Invalid(place, value, words.removeprefix("Expected ").partition(", got ")[0]) from None
+        raise Invalid(place, value, expected_in_words(words)) from None
 
 
 def _judgement(name: str, judgement: Number) -> int:

@@ -11,7 +11,7 @@ import msgspec
 
 from callmarket.bridge.api.contract.fields import AN_INSTANT
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.api.names import expected_in_words
+from callmarket.bridge.api.names import expected, expected_in_words
 from callmarket.bridge.server.requests.once import check_once
 
 T = TypeVar("T")
@@ -51,18 +51,17 @@ def _wrong(error: msgspec.ValidationError, body: bytes, kind: Any) -> Invalid:
     about = _FIELD.fullmatch(words)
     if about is not None:
         path += f".{about[2]}" if path else about[2]
-        expected = "a value: it is required" if about[1] == "missing required" else "no field of this name"
+        wanted = "a value: it is required" if about[1] == "missing required" else "no field of this name"
     elif words.startswith("Invalid enum value"):
-        expected = f"one of {', '.join(_choices(kind, path))}"
+        wanted = f"one of {', '.join(_choices(kind, path))}"
     else:
-        expected = in_short(words)
-    return Invalid(path or "body", _value_at(path, body), expected)
+        wanted = in_short(words)
+    return Invalid(path or "body", _value_at(path, body), wanted)
 
 
 def in_short(words: str) -> str:
     """What the decoder expected, in plain words, from its error message."""
-    expected = expected_in_words(words)
-    return EXPECTED.get(expected, expected)
+    return EXPECTED.get(expected(words)) or expected_in_words(words)
 
 
 def _choices(kind: Any, path: str) -> Iterator[str]:

@@ -229,7 +229,7 @@ def test_a_market_must_be_named_if_there_are_several(market: Exchange, database_
 
 
 def test_invalid_settings_are_exit_code_2(used_url: str) -> None:
-    assert "CALLMARKET_SHARD_ID: expected `int` >= 0" in complaint(
+    assert "CALLMARKET_SHARD_ID: expected a whole number >= 0" in complaint(
         run("verify", url=used_url, CALLMARKET_SHARD_ID="-1"), 2
     )
     assert "'CALLMARKET_SHRAD'" in complaint(run("verify", url=used_url, CALLMARKET_SHRAD="1"), 2)

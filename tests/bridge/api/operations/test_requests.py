@@ -95,8 +95,8 @@ def test_every_command_is_built_by_an_operation() -> None:
 INVALID: list[tuple[str, Callable[[], Request], str]] = [
     ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 0), ">= 1"),
     ("max_price_tokens", lambda: place_bid.request("m", "a", "t", limits.TOKENS_MAX + 1), "<= 9007199254740991"),
-    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 5.0), "`int`"),  # type: ignore[arg-type]
-    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", True), "`int`"),
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 5.0), "a whole number"),  # type: ignore[arg-type]
+    ("max_price_tokens", lambda: place_bid.request("m", "a", "t", True), "a whole number"),
     ("max_price_tokens", lambda: place_bid.request("m", "a", "t", 10**5000), "JSON"),
     ("max_price_tokens", lambda: place_bid.request("m", "a", "t", Stamp(5)), "JSON"),
     ("task_id", lambda: place_bid.request("m", "a", "", 5), "length >= 1"),
@@ -106,7 +106,7 @@ INVALID: list[tuple[str, Callable[[], Request], str]] = [
     ("task_id", lambda: place_bid.request("m", "a", "\ud800", 5), "JSON"),
     ("task_id", lambda: place_bid.request("m", "a", uuid.UUID(int=7), 5), "a plain str"),  # type: ignore[arg-type]
     ("task_id", lambda: place_bid.request("m", "a", b"bytes", 5), "a plain str"),  # type: ignore[arg-type]
-    ("bidder_id", lambda: place_bid.request("m", None, "t", 5), "`str`"),  # type: ignore[arg-type]
+    ("bidder_id", lambda: place_bid.request("m", None, "t", 5), "a text"),  # type: ignore[arg-type]
     ("expected_value_usd", lambda: place_bid.request("m", "a", "t", 5, expected_value_usd=float("nan")), "finite"),
     ("expected_value_usd", lambda: place_bid.request("m", "a", "t", 5, expected_value_usd=-1), "from 0 to"),
     ("time_in_force", lambda: place_bid.request("m", "a", "t", 5, time_in_force="ever"), "one of round, gtd"),  # type: ignore[arg-type]
