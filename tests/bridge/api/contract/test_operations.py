@@ -26,6 +26,8 @@ from callmarket.engine import commands
 from callmarket.engine.commands import BeginHistory, BindHolds
 
 OPERATIONS = list(all_operations())
+CONTRACT_TESTS = Path(__file__).parents[3] / "contract"
+CONTRACT = "\n".join(path.read_text(encoding="utf-8") for path in CONTRACT_TESTS.glob("test_*.py"))
 BY_NAME = {one.name: one for one in OPERATIONS}
 # What no caller asks for by itself: binding is a step of spending, and a history is begun by `callmarket accept-loss`.
 NOT_ASKED_FOR = {BindHolds, BeginHistory}
@@ -50,6 +52,12 @@ def test_each_that_is_declared_is_in_the_list() -> None:
     modules = [import_module(f"{operations.__name__}.{file.stem}") for file in sorted(folder.glob("[!_]*.py"))]
     declared = {one.name for module in modules for one in vars(module).values() if isinstance(one, Operation)}
     assert declared == set(BY_NAME)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_each_operation_is_called_by_a_test_of_the_contract(name: str) -> None:
+    """So that what is new is tried in a process and over HTTP, blocking and awaited."""
+    assert re.search(rf"\.{name}\b|\b{name}\(", CONTRACT)
 
 
 def test_each_operation_is_listed_once() -> None:
