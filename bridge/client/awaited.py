@@ -17,7 +17,8 @@ import httpx2
 from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.contract.queries import TableQuery
 from callmarket.bridge.api.contract.requests import check_actor
-from callmarket.bridge.api.errors import ExchangeError, Invalid, Refused, Unavailable, UnknownOutcome
+from callmarket.bridge.api.contract.workflows import run_async
+from callmarket.bridge.api.errors import Invalid, Refused, Unavailable, UnknownOutcome
 from callmarket.bridge.api.market import AsyncMarket
 from callmarket.bridge.api.messages import Ack, Request, check_ack
 from callmarket.bridge.api.one_process import OneProcess
@@ -26,7 +27,7 @@ from callmarket.bridge.api.seen import Seen
 from callmarket.bridge.client import batches, wire
 from callmarket.bridge.client.answers import Answer, TransportFailure
 from callmarket.bridge.client.attempts import ATTEMPT_S_MAX, Attempts, Done, RetryAfter
-from callmarket.bridge.client.call import Call, Plan, call_of
+from callmarket.bridge.client.call import Call, call_of
 from callmarket.bridge.client.doubt import InDoubt
 from callmarket.bridge.client.streaming import Listening
 from callmarket.bridge.feed.messages import Message
@@ -96,13 +97,13 @@ class AsyncClient(AsyncMarket):
         Adjacent bids of the same market and bidder are sent together, up to 1,000 in a request. A bid with a command id
         of its own is sent alone.
         """
-        return await self._run(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)))
+        return await run_async(batches.place_bids(batches.calls_of(requests, uuid.uuid4().hex, self.ack)), self.send)
 
     async def resolve(self, error: UnknownOutcome) -> Any:
         """The outcome of a command in doubt: its result or its error. It is done now if it was not done before."""
         if not isinstance(error, InDoubt):
             raise Invalid("error", type(error).__name__, "an InDoubt that a client has raised")
-        return await self._run(error.again())
+        return await run_async(error.again(), self.send)
 
     async def events(
         self,
@@ -190,21 +191,6 @@ class AsyncClient(AsyncMarket):
                 return await _whole(response, now_s + within_s)
         except httpx2.TransportError as error:
             return wire.fault_of(error)
-
-    async def _run(self, plan: Plan[T]) -> T:
-        """Run a plan and return its result. The error of a call is thrown in where it was yielded."""
-        try:
-            call = next(plan)
-            while True:
-                try:
-                    result = await self.send(call)
-                except ExchangeError as error:
-                    call = plan.throw(error)
-                else:
-                    call = plan.send(result)
-        except StopIteration as end:
-            value: T = end.value
-            return value
 
 
 async def _whole(response: httpx2.Response, until_s: float) -> Answer | TransportFailure:

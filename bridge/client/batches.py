@@ -6,7 +6,7 @@ those of one market and one bidder that have no command id of their own.
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,8 +21,6 @@ from callmarket.bridge.client.answers import UnrecognizedResponse, refusal_of
 from callmarket.bridge.client.call import Call, Plan, body_of, call_of, check_command_id, path, target
 from callmarket.bridge.client.doubt import InDoubt
 from callmarket.engine.commands import PlaceBid
-
-T = TypeVar("T")
 
 Placed = list[PlacedBid | Refused]
 

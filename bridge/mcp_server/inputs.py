@@ -75,19 +75,13 @@ def asked(name: str, operation: Operation[..., Any], **arguments: str | Needed |
         if isinstance(said, Argument):
             kind, default = said
         elif isinstance(said, Needed):
-            kind, default = _described(_given(known[argument].kind), said.words), REQUIRED
+            kind, default = _described(known[argument].kind_if_given, said.words), REQUIRED
         else:
             kind, default = _described(known[argument].kind, said), known[argument].default
         fields.append((argument, kind) if default is REQUIRED else (argument, kind, default))
     made = defstruct(name, fields, bases=(Ask,), frozen=True, kw_only=True)
     assert issubclass(made, Ask)
     return made
-
-
-def _given(kind: Any) -> Any:
-    """The type of an argument without None."""
-    kinds = [one for one in get_args(kind) if one is not type(None)]
-    return kinds[0] if get_origin(kind) in (Union, UnionType) and len(kinds) == 1 else kind
 
 
 def _described(kind: Any, words: str) -> Any:

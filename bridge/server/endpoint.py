@@ -6,6 +6,7 @@ are made here, so that no operation can forget one.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -65,17 +66,22 @@ class Endpoint:
     """Other statuses that it may respond with and that are not problems, with their descriptions."""
     is_public: bool = False
 
-    def __post_init__(self) -> None:
-        """Derive what is needed for each request, once."""
-        object.__setattr__(self, "arguments", Arguments(self.declaration, takes_ack=self.takes_ack))
-        path = self.declaration.path
-        whole = self.is_public or path.startswith("/api/") or self.declaration.tag == "Metrics"
-        object.__setattr__(self, "template", path if whole else PREFIX + path)
-        object.__setattr__(self, "method", self.declaration.method)
+    @cached_property
+    def arguments(self) -> Arguments:
+        """How its arguments are read. Derived once."""
+        return Arguments(self.declaration, takes_ack=self.takes_ack)
 
-    arguments: Arguments = field(init=False)
-    template: str = field(init=False)
-    method: str = field(init=False)
+    @cached_property
+    def template(self) -> str:
+        """Its whole path, with parameters in braces."""
+        path = self.declaration.path
+        is_whole = self.is_public or path.startswith("/api/") or self.declaration.tag == "Metrics"
+        return path if is_whole else PREFIX + path
+
+    @property
+    def method(self) -> str:
+        """The HTTP method."""
+        return self.declaration.method
 
     async def serve(self, service: Service, asked: Asked) -> Answer | Application:
         """The response, or an ASGI application that streams one. Raises as the market does, and `HttpError`."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from callmarket.bridge.api.errors import Refused
 from callmarket.bridge.api.messages import Reply
@@ -15,6 +16,7 @@ from callmarket.bridge.api.units import datetime_of
 from callmarket.engine.events import Event, Rejected
 
 E = TypeVar("E")
+R = TypeVar("R", bound=Struct)
 T = TypeVar("T")
 
 
@@ -42,6 +44,11 @@ class Page(Struct, Generic[T], frozen=True):
     next: str | None
     seq: int
     durable_seq: int
+
+
+def detail(kind: type[R], row: Struct, seq: int, durable_seq: int) -> R:
+    """A row as a result of this type, with the positions of the tables and of the journal when it was read."""
+    return kind(**asdict(row), seq=seq, durable_seq=durable_seq)
 
 
 def stamp(reply: Reply) -> Stamp:

@@ -1,5 +1,6 @@
 """The two ways of running a workflow: in a thread, and in an event loop.
 
+The steps of an operation's workflow are plans, those of a client's are calls.
 Rule of this file: nothing depends on the kinds of steps; `perform` carries them out. An error is thrown into the
 workflow at the step that caused it, so that the workflow can handle it.
 """

@@ -4,7 +4,7 @@ Rule of this file: the operations on artifacts and their result types. Artifacts
 the journal, and every change to them is idempotent.
 """
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -17,7 +17,7 @@ from callmarket.bridge.api.contract.fields import After, Limit, Named, PathName
 from callmarket.bridge.api.contract.operation import operation
 from callmarket.bridge.api.contract.pages import name_after, page_of
 from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
-from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.api.contract.results import Page, detail
 from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.names import LINE_PATTERN, check_path_name, expected_in_words
 from callmarket.bridge.api.units import Number
@@ -26,7 +26,6 @@ from callmarket.persistence.stores.artifacts import ArtifactRow
 
 __all__ = ["ArtifactDetail", "ArtifactRow"]
 
-R = TypeVar("R", bound=msgspec.Struct)
 
 # Fits on one line of a list.
 TITLE_CHARS_MAX: Final = 200
@@ -66,7 +65,7 @@ def put_artifact(
 
     def make(at: WriteContext) -> ArtifactDetail:
         row = rows_of.put_artifact(at.connection, at.shard_id, artifact_id, artifact_type, title, at.by)
-        return detail(ArtifactDetail, row, at)
+        return detail(ArtifactDetail, row, *at.positions())
 
     return Change(make)
 
@@ -92,7 +91,7 @@ def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change
         row = rows_of.set_market_price(at.connection, at.shard_id, artifact_id, price_micros, at.by)
         if row is None:
             raise unknown_artifact(artifact_id)
-        return detail(ArtifactDetail, row, at)
+        return detail(ArtifactDetail, row, *at.positions())
 
     return Change(make)
 
@@ -106,7 +105,7 @@ def artifact(artifact_id: PathName) -> TableQuery[ArtifactDetail]:
         found = rows_of.artifact(at.connection, at.shard_id, artifact_id)
         if found is None:
             raise unknown_artifact(artifact_id)
-        return ArtifactDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+        return detail(ArtifactDetail, found, at.seq, at.durable_seq)
 
     return TableQuery(answer)
 
@@ -133,15 +132,9 @@ def unknown_artifact(artifact_id: str) -> NotFound:
     return NotFound("artifact_id", artifact_id, "an existing artifact")
 
 
-def detail(kind: type[R], row: Any, at: WriteContext) -> R:
-    """The row, with the positions of the tables (`seq`) and of the journal (`durable_seq`) at which it was read."""
-    seq, durable_seq = at.positions()
-    return kind(**msgspec.structs.asdict(row), seq=seq, durable_seq=durable_seq)
-
-
 def _check_title(title: str) -> None:
     if not isinstance(title, str):
-        raise Invalid("title", title, "`str`")
+        raise Invalid("title", title, "a text")
     try:
         # Through JSON, whose encoder rejects text that is not valid Unicode and so cannot be stored.
         msgspec.json.decode(msgspec.json.encode(title), type=Title)

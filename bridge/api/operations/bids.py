@@ -7,7 +7,6 @@ from collections.abc import Generator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, get_args
 
-import msgspec
 from msgspec import Meta, Struct
 
 from callmarket.bridge.api import units
@@ -28,7 +27,7 @@ from callmarket.bridge.api.contract.operation import Command, Submit, Workflow, 
 from callmarket.bridge.api.contract.pages import numbered, page_of
 from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
 from callmarket.bridge.api.contract.requests import check, check_bids, request
-from callmarket.bridge.api.contract.results import Page, Stamp, only, stamp
+from callmarket.bridge.api.contract.results import Page, Stamp, detail, only, stamp
 from callmarket.bridge.api.errors import Invalid, NotFound, Refused
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.bridge.api.units import datetime_of
@@ -170,7 +169,7 @@ def bid(bid_id: WhichBid) -> TableQuery[BidDetail]:
         found = queries.bid(at.connection, at.shard_id, bid_id)
         if found is None:
             raise NotFound("bid_id", bid_id, "a bid that was accepted")
-        return BidDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+        return detail(BidDetail, found, at.seq, at.durable_seq)
 
     return TableQuery(answer)
 
@@ -184,7 +183,7 @@ def why(bid_id: WhichBid) -> TableQuery[Outcome]:
         found = queries.outcome(at.connection, at.shard_id, bid_id)
         if found is None:
             raise NotFound("bid_id", bid_id, "a bid that was accepted")
-        return Outcome(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+        return detail(Outcome, found, at.seq, at.durable_seq)
 
     return TableQuery(answer)
 

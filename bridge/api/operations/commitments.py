@@ -9,7 +9,6 @@ from collections.abc import Generator
 from datetime import datetime
 from typing import Annotated, Any, Final, get_args
 
-import msgspec
 from msgspec import Meta
 
 from callmarket.bridge.api.checks import check_limit, check_name, check_one_of
@@ -18,9 +17,9 @@ from callmarket.bridge.api.contract.fields import ActingAccount, After, Limit, N
 from callmarket.bridge.api.contract.operation import IsRetry, MayDo, Workflow, operation
 from callmarket.bridge.api.contract.pages import number_below, page_of
 from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
-from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.api.contract.results import Page, detail
 from callmarket.bridge.api.errors import Conflict, Invalid, NotFound, told_as
-from callmarket.bridge.api.operations.artifacts import artifact, detail
+from callmarket.bridge.api.operations.artifacts import artifact
 from callmarket.bridge.api.operations.holds import (
     CapturedHold,
     HoldRow,
@@ -189,7 +188,7 @@ def claim_bounty(bounty_id: PathName, account_id: PathName, claimant_id: ActingA
             raise unknown_bounty(bounty_id, account_id)
         if found.claimant_id != claimant_id:
             raise _not_claimed(found, claimant_id)
-        return detail(BountyDetail, found, at)
+        return detail(BountyDetail, found, *at.positions())
 
     return Change(make, decides_by_tables=True)
 
@@ -276,7 +275,7 @@ def bounty(bounty_id: PathName, account_id: PathName) -> TableQuery[BountyDetail
         found = artifacts.bounty(at.connection, at.shard_id, bounty_id, account_id)
         if found is None:
             raise unknown_bounty(bounty_id, account_id)
-        return BountyDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+        return detail(BountyDetail, found, at.seq, at.durable_seq)
 
     return TableQuery(answer)
 

@@ -7,7 +7,6 @@ because each account chooses its own ids.
 from datetime import datetime
 from typing import Annotated, get_args
 
-import msgspec
 from msgspec import Meta, Struct
 
 from callmarket.bridge.api import units
@@ -29,7 +28,7 @@ from callmarket.bridge.api.contract.operation import Command, operation
 from callmarket.bridge.api.contract.pages import numbered, page_of
 from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
 from callmarket.bridge.api.contract.requests import request
-from callmarket.bridge.api.contract.results import Page, Stamp, only, stamp
+from callmarket.bridge.api.contract.results import Page, Stamp, detail, only, stamp
 from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.engine import commands
@@ -199,7 +198,7 @@ def hold(hold_id: PathName, account_id: PathName) -> TableQuery[HoldDetail]:
         found = queries.hold(at.connection, at.shard_id, hold_id, account_id)
         if found is None:
             raise NotFound("hold_id", hold_id, f"a hold of {account_id!r} that was placed")
-        return HoldDetail(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+        return detail(HoldDetail, found, at.seq, at.durable_seq)
 
     return TableQuery(answer)
 

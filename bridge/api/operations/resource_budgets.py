@@ -17,10 +17,10 @@ from callmarket.bridge.api.contract.fields import After, Impact, Limit, Named, P
 from callmarket.bridge.api.contract.operation import Submit, Workflow, operation
 from callmarket.bridge.api.contract.pages import number_below, page_of
 from callmarket.bridge.api.contract.queries import SUMMING_UP, TableQuery, Tables, weight_of_page
-from callmarket.bridge.api.contract.results import Page, accepted
+from callmarket.bridge.api.contract.results import Page, accepted, detail
 from callmarket.bridge.api.errors import Conflict, Invalid
 from callmarket.bridge.api.messages import Reply
-from callmarket.bridge.api.operations.artifacts import detail, unknown_artifact
+from callmarket.bridge.api.operations.artifacts import unknown_artifact
 from callmarket.bridge.api.operations.commitments import ARTIFACT, BOUNTY, STAKE
 from callmarket.bridge.api.operations.holds import binding_of
 from callmarket.engine.commands import TokensPositive
@@ -64,8 +64,8 @@ def compute_resource_budget(artifact_id: PathName) -> TableQuery[ResourceBudgetD
         found = resource_budgets.budget(at.connection, at.shard_id, artifact_id)
         if found is None:
             raise unknown_artifact(artifact_id)
-        budget = msgspec.structs.asdict(in_llm_tokens(found, at.llm_tokens_per_token))
-        return ResourceBudgetDetail(**budget, seq=at.seq, durable_seq=at.durable_seq)
+        budget = in_llm_tokens(found, at.llm_tokens_per_token)
+        return detail(ResourceBudgetDetail, budget, at.seq, at.durable_seq)
 
     return TableQuery(answer)
 
@@ -196,7 +196,7 @@ def _allocated(found: AllocationRow | int | None, spending: Spending, at: WriteC
     if (found.tokens, impact) != (spending.tokens, spending.impact_micros):
         there = f"a reference that is not recorded yet: it is, with {found.tokens} tokens and impact {found.impact}"
         raise Conflict("reference_id", spending.reference_id, there)
-    return detail(AllocationDetail, found, at)
+    return detail(AllocationDetail, found, *at.positions())
 
 
 class ResourceBudgets:

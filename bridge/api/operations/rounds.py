@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterable
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from callmarket.bridge.api import units
@@ -18,7 +17,7 @@ from callmarket.bridge.api.contract.operation import Submit, Workflow, operation
 from callmarket.bridge.api.contract.pages import numbered, page_of
 from callmarket.bridge.api.contract.queries import SUMMING_UP, TableQuery, Tables, weight_of_page
 from callmarket.bridge.api.contract.requests import request
-from callmarket.bridge.api.contract.results import Page, Stamp, only, stamp
+from callmarket.bridge.api.contract.results import Page, Stamp, detail, only, stamp
 from callmarket.bridge.api.errors import Invalid, NotFound, Unavailable, UnknownOutcome
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.bridge.api.units import datetime_of, duration_of
@@ -184,7 +183,7 @@ def get_recent_stats(
     def answer(at: Tables) -> RecentStats:
         check_market(at, market_id)
         found = queries.stats(at.connection, at.shard_id, market_id, at.now, _since_1970(period_us, at.now), limit)
-        return RecentStats(**msgspec.structs.asdict(found), seq=at.seq, durable_seq=at.durable_seq)
+        return detail(RecentStats, found, at.seq, at.durable_seq)
 
     return TableQuery(answer, SUMMING_UP)
 

@@ -13,11 +13,10 @@ import msgspec
 from msgspec import inspect as shapes
 
 from callmarket.bridge.api.contract.declaration import ACK, Body, Declaration, Parameter
-from callmarket.bridge.api.contract.fields import AN_INSTANT
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.spelling import whole
-from callmarket.bridge.server.requests.strict import EXPECTED, decoded, in_short
+from callmarket.bridge.server.requests.strict import decoded, in_short, plain
 
 # Far more than any operation has; a query with more is not parsed.
 QUERY_FIELDS_MAX: Final = 1_000
@@ -34,7 +33,7 @@ class Option:
         self.name: Final = parameter.wire_name
         # An optional parameter is omitted, not sent as "null".
         self._kind: Final = parameter.kind_if_given
-        kinds = _plain(shapes.type_info(self._kind))
+        kinds = list(plain(shapes.type_info(self._kind)))
         self.several: Final = any(isinstance(kind, shapes.ListType) for kind in kinds)
         """Whether it may be given several times."""
         numbers = [kind for kind in kinds if isinstance(kind, shapes.IntType)]
@@ -155,17 +154,3 @@ class Arguments:
 def _bounds_of(number: shapes.IntType) -> tuple[int, int]:
     assert number.ge is not None and number.le is not None, "a number in a path or a query has both bounds"
     return number.ge, number.le
-
-
-def _plain(kind: shapes.Type) -> list[shapes.Type]:
-    """The types that a parameter may have, without their constraints."""
-    match kind:
-        case shapes.Metadata(type=described):
-            return _plain(described)
-        case shapes.UnionType(types=types):
-            return [plain for one in types for plain in _plain(one)]
-        case _:
-            return [kind]
-
-
-assert AN_INSTANT in EXPECTED.values()

@@ -83,17 +83,17 @@ def _inside(kind: msgspec.inspect.Type, name: str) -> Sequence[msgspec.inspect.T
             inner = [item]
         case _:
             inner = []
-    return [plain for one in inner for plain in _plain(one)]
+    return [kind for one in inner for kind in plain(one)]
 
 
-def _plain(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
-    """The types that a field may have, without their constraints."""
+def plain(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
+    """The types that a field or a parameter may have, without their constraints."""
     match kind:
         case msgspec.inspect.Metadata(type=described):
-            yield from _plain(described)
+            yield from plain(described)
         case msgspec.inspect.UnionType(types=types):
             for one in types:
-                yield from _plain(one)
+                yield from plain(one)
         case _:
             yield kind
 

@@ -6,10 +6,10 @@ Rule of this file: that of its folder.
 from datetime import timedelta
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from callmarket.bridge.api.contract.fields import PathName
+from callmarket.bridge.api.contract.results import detail
 from callmarket.bridge.scheduler.clearing import CycleStatus
 from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
@@ -52,8 +52,7 @@ async def set_cycle(
 
 
 def _detail(status: CycleStatus, service: Service) -> CycleDetail:
-    seq, durable_seq = service.position()
-    return CycleDetail(**msgspec.structs.asdict(status), seq=seq, durable_seq=durable_seq)
+    return detail(CycleDetail, status, *service.position())
 
 
 ENDPOINTS = (cycle, set_cycle)

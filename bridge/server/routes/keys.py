@@ -6,13 +6,12 @@ Rule of this file: that of its folder.
 from datetime import datetime
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct
 
 from callmarket.bridge.access.issue import BURST, RATE_PER_S, Accounts, Issued, KeyName, KeyView, NewKey, Rate
 from callmarket.bridge.access.principal import Scope, require
 from callmarket.bridge.api.contract.fields import Limit, PathName
-from callmarket.bridge.api.contract.results import Page
+from callmarket.bridge.api.contract.results import Page, detail
 from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
@@ -120,8 +119,7 @@ async def revoke_key(service: Service, caller: Caller, key_id: PathName) -> KeyD
     """Revoke a key for good: in this process at once, in others within a second. Needs the scope `admin`."""
     require(caller.principal, Scope.ADMIN)
     view = await service.in_thread(lambda: service.keyring.revoke(key_id))
-    seq, durable_seq = service.position()
-    return KeyDetail(**msgspec.structs.asdict(view), seq=seq, durable_seq=durable_seq)
+    return detail(KeyDetail, view, *service.position())
 
 
 ENDPOINTS = (whoami, create_key, list_keys, revoke_key)

@@ -6,7 +6,7 @@ Rule of this file: bytes and their form. One request is under way at a time, and
 import socket
 import struct
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -25,8 +25,6 @@ from callmarket.persistence.errors import (
 )
 from callmarket.persistence.journal.protocol import Position, StoredRow
 from callmarket.persistence.tables.table_writer import Progress
-
-T = TypeVar("T")
 
 # A batch is 16 MB of journal, or one row of any size: a call of ten thousand slots is 5 MB.
 MESSAGE_BYTES_MAX: Final = 256 * 2**20
