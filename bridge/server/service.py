@@ -83,14 +83,13 @@ class Service:
         if operation.needs:
             require(caller.principal, Scope(operation.needs))
         plan = operation.plan(**given)
-        if isinstance(plan, Command):
-            # Most requests; this path is as fast as the market itself.
-            return plan.read(await self.submit(caller, plan.request, ack))
+        if not isinstance(plan, Workflow):
+            return await self._step(caller, plan, ack)
 
         async def step(one: Step) -> Any:
             return await self._step(caller, one, ack)
 
-        return await run_async(plan.steps, step) if isinstance(plan, Workflow) else await self._step(caller, plan, ack)
+        return await run_async(plan.steps, step)
 
     async def _step(self, caller: Caller, step: Step, ack: Ack) -> Any:
         match step:

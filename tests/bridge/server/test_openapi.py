@@ -15,6 +15,7 @@ import pytest
 from callmarket.bridge import server
 from callmarket.bridge.api.http.problem import MEDIA_TYPE
 from callmarket.bridge.server.http_app import document, endpoints, router
+from callmarket.bridge.server.openapi.document import operations
 from callmarket.bridge.server.pages.docs import DOCUMENT_PATH, PAGE_PATH
 from callmarket.bridge.server.pages.resources import RESOURCES_PATH
 from tests.bridge.server.conftest import Served
@@ -91,6 +92,13 @@ def test_every_operation_says_what_it_does_and_how_it_can_end(case: Case) -> Non
             assert list(told["content"]) == [MEDIA_TYPE]
     if case.changes and "504" in said["responses"]:
         assert "Idempotency-Key" in [parameter["name"] for parameter in said["parameters"]]
+
+
+def test_descriptions_speak_of_statuses_and_not_of_errors_of_python() -> None:
+    for _, path, said in operations(TREE):
+        assert not re.search(r"\b[Rr]aises\b|`(NotFound|Conflict|Refused|Invalid|Forbidden)`", said["description"]), (
+            path
+        )
 
 
 @each(*(case for case in CASES if case.body))
