@@ -16,9 +16,9 @@ from callmarket.bridge.api.operations.markets import get_order_book
 from callmarket.engine.core import Engine
 from callmarket.engine.events import RoundCleared
 from callmarket.engine.state import State
-from callmarket.persistence import queries
+from callmarket.persistence import queries, time_travel
 from callmarket.persistence.database.connections import connect
-from callmarket.persistence.errors import Corrupt, Diverged
+from callmarket.persistence.errors import Corrupt, Diverged, Unavailable
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.snapshots.postgres import PostgresSnapshots
 from callmarket.persistence.snapshots.store import Snapshot
@@ -207,3 +207,24 @@ def test_movements_that_are_not_so_are_not_shown(lived, journal: PostgresJournal
         assert connection.execute(change.format(select)).rowcount == 1
         with pytest.raises(Diverged, match="rebuild the tables"):
             statement_at(connection, 0, state, account_id, 10_000)
+
+
+def test_tables_that_lack_the_row_are_not_asked(
+    lived, journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may yet come to it; what they had then would be taken for all there was."""
+    url, told, _ = lived
+    monkeypatch.setattr(time_travel, "_WAIT_S_MAX", 0.1)
+    state, account_id = state_at(journal, None, ROWS), told.rows[0].entry.command.account_id
+    with connect(url, "test") as connection:
+        for mark in (ROWS, ROWS - 1):
+            connection.execute("UPDATE projections SET seq = %s", (mark,))
+            for ask in (
+                lambda: rounds_at(connection, 0, state, None, 1_000),
+                lambda: statement_at(connection, 0, state, account_id, 10),
+            ):
+                if mark == ROWS:
+                    ask()
+                else:
+                    with pytest.raises(Unavailable, match=f"stand at row {ROWS - 1} and do not have row {ROWS} yet"):
+                        ask()

@@ -287,6 +287,30 @@ def test_a_change_between_plan_and_prune_is_noticed(place: Place) -> None:
 
 
 @pytest.mark.parametrize("place", ["database"], indirect=True)
+@pytest.mark.parametrize(("missing", "stays"), [(1, 1), (35, 1), (70, 1), (71, 1), (140, 71), (141, 71), (299, 281)])
+def test_a_row_that_goes_missing_between_plan_and_prune_is_named(place: Place, missing: int, stays: int) -> None:
+    """First, within and last of its file, and the first of the next; what was moved before it stays moved."""
+    with place.journal() as journal:
+        todo = plan(journal, place.snapshots, 0)
+        place.execute(f"DELETE FROM journal WHERE seq = {missing}", behind=True)
+        with pytest.raises(Corrupt, match=rf"Row {missing} is missing") as caught:
+            carry_out(place.url, journal, place.snapshots, todo, place.folder, lambda _: None)
+    assert caught.value.seq == missing
+    with place.journal() as journal:
+        assert sum(archive.last_seq - archive.first_seq + 1 for archive in journal.archived()) == stays - 1
+    with psycopg.connect(place.url) as connection:
+        assert connection.execute("SELECT count(*) FROM journal").fetchone() == (ROWS - stays,)
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
+def test_a_prune_without_its_connection_moves_nothing(place: Place) -> None:
+    with connect(place.url, "test") as connection:
+        connection.close()
+        with pytest.raises(Unavailable, match="The database does not answer"):
+            prune._alone(connection, 0).__enter__()
+
+
+@pytest.mark.parametrize("place", ["database"], indirect=True)
 def test_rows_whose_archive_reads_back_differently_are_not_deleted(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -244,3 +244,16 @@ def test_killed_in_the_middle_it_has_changed_nothing(database_url: str, seed: in
         assert contents(database_url) == good
     print("ended before, after:", ends)  # noqa: T201
     assert verify(database_url, 0).ok
+
+
+def test_tables_that_cannot_be_rebuilt_are_as_they_were(database_url: str) -> None:
+    write(database_url, bids(30))
+    before = contents(database_url)
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute("ALTER TABLE compute_auction_rounds RENAME TO hidden")
+        with pytest.raises(Unavailable, match=r"were not rebuilt and are as they were: .*compute_auction_rounds"):
+            again(database_url)
+        owner.execute("ALTER TABLE hidden RENAME TO compute_auction_rounds")
+    assert contents(database_url) == before
+    rebuilt = again(database_url)
+    assert rebuilt.table_rows == rebuilt.table_rows_before == sum(map(len, before.values()))
