@@ -434,6 +434,24 @@ def test_a_folder_that_cannot_be_used_is_unavailable(tmp_path: Path) -> None:
     assert FolderSnapshots(tmp_path / "nowhere", 0).list() == []
 
 
+@pytest.mark.parametrize("operation", ["list", "read", "delete", "make_room"])
+def test_a_folder_in_the_place_of_a_snapshot_is_no_snapshot(tmp_path: Path, operation: str) -> None:
+    """Each operation says so as an error of the store, and none as an error of the operating system."""
+    store = FolderSnapshots(tmp_path, 0)
+    written = store.write(snapshot(1))
+    (tmp_path / written.name).unlink()
+    (tmp_path / written.name).mkdir()
+    ask = {
+        "list": store.list,
+        "read": lambda: store.read(written),
+        "delete": lambda: store.delete(written),
+        "make_room": lambda: store.make_room(1),
+    }
+    with pytest.raises(Unavailable, match=r"The folder of snapshots cannot be used: .*[Dd]irectory"):
+        ask[operation]()
+    assert (tmp_path / written.name).is_dir()
+
+
 def test_an_image_packs_smaller(database_url: str) -> None:
     """Images are of names and numbers, so the compression pays."""
     from callmarket.engine.core import Engine
