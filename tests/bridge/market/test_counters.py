@@ -4,12 +4,15 @@ Goal: what Prometheus is told is what happened. Method: a market whose history i
 """
 
 import threading
+from datetime import timedelta
 
 import pytest
 
 from callmarket import Exchange, Invalid, ManualClock, Refused, open_exchange
+from callmarket.bridge.api.operations.bids import all_placed, place_bid
 from callmarket.bridge.market.counters import APPLY_BOUNDS_S, CommandCounters
 from callmarket.bridge.market.histogram import Histogram
+from tests.support.small_market import at
 
 
 def counts(counters: CommandCounters) -> dict[tuple[str, str], int]:
@@ -39,6 +42,35 @@ def test_commands_are_counted_by_kind_and_by_how_they_ended(database_url: str, c
         first = counters.rounds["m"]
         assert (first.rounds, first.slots_available, first.bids_open, first.awards_granted) == (2, 2, 4, 2)
         assert first.clearing_price_tokens == 20, "the second call sold nothing, so the first one's price stands"
+
+
+def test_what_sweeps_end_is_counted_by_its_kind(database_url: str, clock: ManualClock) -> None:
+    """One award, two bids that expire, three holds, and four bids that lost beyond those that the call itself ends."""
+    with open_exchange(database_url, clock=clock) as market:
+        market.open_market("m", lease=timedelta(minutes=30))
+        for name in "abcdefgh":
+            market.open_account(name)
+            market.mint(name, 10_000, "grant:initial")
+        counters = market.node.counters
+
+        def found() -> tuple[int, int, int, int]:
+            return counters.awards_lapsed, counters.bids_expired, counters.holds_expired, counters.bids_lost
+
+        for times in (1, 2):
+            soon = at(clock()) + timedelta(hours=1)
+            market.offer_slot("m", f"s{times}")
+            market.place_bid("m", "a", f"won{times}", 900)
+            all_placed(market.place_bids([place_bid.request("m", "b", f"lost{times}-{i}", 10) for i in range(104)]))
+            market.clear_round("m")
+            for name in "fg":
+                market.place_bid("m", name, f"later{times}{name}", 20, time_in_force="gtd", ttl_at=soon)
+            for name in "fgh":
+                market.place_hold(f"hold{times}{name}", name, 5, "stake:any", expires_at=soon)
+            market.refund_unfilled()
+            assert found() == (times - 1, 2 * times - 2, 3 * times - 3, 4 * times), "nothing else is due yet"
+            clock.set_us(clock() + 2 * 3_600_000_000)
+            market.refund_unfilled()
+            assert found() == (times, 2 * times, 3 * times, 4 * times)
 
 
 def test_what_was_not_applied_is_counted_apart(database_url: str, clock: ManualClock) -> None:
