@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from callmarket.persistence import durable_file
+from callmarket.persistence.archive.files import write_archive
 from callmarket.persistence.durable_file import appearing, is_full, remove_unfinished
+from callmarket.persistence.errors import NoRoom, Unavailable
+from callmarket.persistence.journal.protocol import Archive, StoredRow
+from callmarket.persistence.snapshots.folder import FolderSnapshots
+from callmarket.persistence.snapshots.store import Snapshot
+from tests.support.sealed import bids
 
 
 def test_all_bytes_are_on_the_disk_before_the_name_and_then_the_name(
@@ -96,3 +102,26 @@ def test_no_room_is_distinguished_from_other_failures() -> None:
         name for name in ("ENOSPC", "EDQUOT", "EIO", "EACCES", "EROFS") if is_full(OSError(getattr(errno, name), ""))
     ]
     assert full == ["ENOSPC", "EDQUOT"]
+
+
+@pytest.mark.parametrize("name", ["ENOSPC", "EDQUOT", "EIO"])
+@pytest.mark.parametrize("kind", ["archive", "snapshot"])
+def test_who_writes_files_says_whether_there_was_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str
+) -> None:
+    """On the disk, or within a quota; of any other failure the folder is named as well, and nothing is left."""
+    end = StoredRow.of(bids(0)[-1], 1)
+    archive = Archive(end.seq, end.seq, 1, end.at_us, bytes(32), end.digest, "", 0, b"")
+
+    def fail(_: int) -> None:
+        raise OSError(getattr(errno, name), "as asked")
+
+    monkeypatch.setattr(durable_file.os, "fsync", fail)
+    write = {
+        "archive": lambda: write_archive(tmp_path / "kept", 0, [[end]], archive),
+        "snapshot": lambda: FolderSnapshots(tmp_path / "kept", 0).write(Snapshot(1, 1, bytes(32), b"image")),
+    }[kind]
+    with pytest.raises(Unavailable, match="cannot be used" if name == "EIO" else "There is no room") as caught:
+        write()
+    assert type(caught.value) is (Unavailable if name == "EIO" else NoRoom)
+    assert list((tmp_path / "kept").iterdir()) == []
