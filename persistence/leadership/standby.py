@@ -292,7 +292,8 @@ class Standby:
 
     def _deregister(self) -> None:
         try:
-            with self._connection.use() as connection:
+            # Not on the connection that is in use: whoever closes this has just interrupted that one.
+            with connect(self._url, f"callmarket standby {self._shard_id}", answer_s_max=self._lease_s) as connection:
                 register.stand_down(connection, self._shard_id, self._address)
-        except Unavailable as error:
+        except (PersistenceError, psycopg.Error) as error:
             logger.debug("the standby of shard %d could not say goodbye: %s", self._shard_id, error)
