@@ -258,6 +258,37 @@ def test_tables_are_brought_along_by_a_process_of_their_own(database_url: str, e
         assert not is_there(tables._child.pid)
 
 
+def test_a_waiting_caller_comes_before_the_tables(database_url: str, epoch: int) -> None:
+    """Where there is too little of a processor they have it: only the process of the tables is nice."""
+    with WriterProcesses() as processes:
+        writer, tables = processes.open(database_url, 0, epoch), processes.open_tables(database_url, 0, epoch)
+        tables.project()
+        ours, theirs, aside = (
+            os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, writer._child.pid, tables._child.pid)
+        )
+        assert theirs == ours
+        assert aside == min(19, ours + 5)
+        writer.close()
+        tables.close()
+
+
+def test_each_process_has_one_work(database_url: str, epoch: int) -> None:
+    """A mistake of the caller's is told as one, and no outage, which it would try to sit out."""
+    with WriterProcesses() as processes:
+        writer, tables = processes.open(database_url, 0, epoch), processes.open_tables(database_url, 0, epoch)
+        for line, wrong, said in (
+            (writer, wire.Project(), "This process writes one journal"),
+            (tables, wire.Look(), "This process brings the tables of one journal along"),
+        ):
+            with pytest.raises(PersistenceError, match=said) as caught:
+                line._ask(wrong)
+            assert type(caught.value) is PersistenceError
+        assert writer.position().epoch == epoch
+        assert tables.project() == (0, False)
+        writer.close()
+        tables.close()
+
+
 def test_the_password_is_not_among_the_arguments(database_url: str) -> None:
     """Everybody on a machine can read them."""
     with WriterProcesses() as processes:
