@@ -30,6 +30,7 @@ class Platform:
         self.reserved: dict[int, str] = {}
         self._ids = count(1)
         self.spent: list[tuple[str, int]] = []
+        self.asked: list[int] = []
 
     def usable(self) -> bool:
         return self.is_usable
@@ -46,6 +47,7 @@ class Platform:
         return reservation_id
 
     def spend(self, reservation_id: int, cost_tokens: int) -> None:
+        self.asked.append(reservation_id)
         task_id = self.reserved.pop(reservation_id, None)
         if task_id is not None:
             self.purse_tokens += 100 - cost_tokens
@@ -234,3 +236,22 @@ def test_after_a_restart_the_reservation_is_given_back(stage: Stage) -> None:
         until(lambda: platform.spent == [(task_id, 0)])
     assert labour.begun == []
     assert stage.source.tasks([task_id])[task_id].status == "open"
+
+
+def test_only_a_reservation_is_given_back_after_a_crash(stage: Stage) -> None:
+    """Of two claims that a dead worker has left, the one that an award pays is none of the budget's."""
+    won, paid = stage.task(1), stage.task(2)
+    award_id = stage.award(won)
+    platform = Platform()
+    platform.is_usable = True
+    worker_id = stage.settings("w").worker_id
+    assert stage.source.claim(won, worker_id, "auction", award_id=award_id) is not None
+    reservation_id = platform.reserve(stage.source.tasks([paid])[paid], worker_id)
+    assert stage.source.claim(paid, worker_id, "budget", reservation_id=reservation_id) is not None
+    with running(worker(stage, Labour(), platform)) as raised:
+        stage.until_award(award_id, "voided")
+        until(lambda: platform.asked)
+    assert raised == []
+    assert platform.asked == [reservation_id]
+    assert platform.spent == [(paid, 0)]
+    assert platform.purse_tokens == 1_000

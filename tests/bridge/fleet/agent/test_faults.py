@@ -119,8 +119,9 @@ def test_a_worker_ends_when_told_though_the_market_is_unavailable(stage: Stage) 
     assert labour.award_ids == [award_id]
 
 
+@pytest.mark.parametrize("error", [AWAY, LOST])
 def test_a_worker_that_is_told_to_end_before_its_source_has_answered_ends(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """It has begun nothing, so there is nothing to raise."""
     monkeypatch.setattr("callmarket.bridge.fleet.agent.backoff._TRIES_ENDING_MAX", 1)
@@ -131,7 +132,7 @@ def test_a_worker_that_is_told_to_end_before_its_source_has_answered_ends(
     def away() -> None:
         nonlocal tries
         tries = next(asked)
-        raise AWAY
+        raise error
 
     between.before["claims"] = away
     with running(one := worker(stage, labour)) as raised:

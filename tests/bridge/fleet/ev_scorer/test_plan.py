@@ -165,6 +165,9 @@ def test_a_deadline_is_moved_when_half_of_it_is_over() -> None:
     now = START + TTL / 2 + timedelta(microseconds=1)
     (change,) = changes(plan_of([task(1)], wallet.read(), now))
     assert (change.action, change.reason, change.price_tokens, change.ttl_at) == ("amend", "deadline", None, now + TTL)
+    (change,) = changes(plan_of([task(1, 2.0)], wallet.read(), now))
+    assert (change.action, change.reason, change.ttl_at) == ("amend", "price", now + TTL), "the price is why it moves"
+    assert change.price_tokens is not None
 
 
 def test_a_bid_past_its_deadline_counts_for_nothing() -> None:

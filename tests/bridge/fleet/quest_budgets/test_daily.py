@@ -11,12 +11,13 @@ from datetime import date
 import psycopg
 import pytest
 
-from callmarket import Invalid, ManualClock, NotFound, Unavailable
+from callmarket import AccessDenied, Invalid, ManualClock, NotFound, Unavailable
 from callmarket.bridge.fleet.ev_scorer import persist_allocations
 from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
-from callmarket.engine.limits import TOKENS_MAX
+from callmarket.engine.limits import SEQ_MAX, TOKENS_MAX
 from callmarket.persistence.stores.quest_budgets import AllocationRow, SpendingRow
 from tests.bridge.conftest import START_US
+from tests.support.roles import role_on
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -225,3 +226,26 @@ def test_the_tables_refuse_to_spend_more_than_a_quest_has(
         for change in ("spent_tokens = 11", "reserved_tokens = 11", "allocated_tokens = -1", "spent_tokens = -1"):
             with pytest.raises(psycopg.errors.CheckViolation):
                 connection.execute(f"UPDATE quest_budget_allocations SET {change} WHERE shard_id = {shard_id}")
+
+
+def test_a_role_without_a_right_is_told_so_by_every_question(module_database_url: str) -> None:
+    """In the words of this interface, and not as an outage, which is waited for."""
+    with role_on(module_database_url) as url, DailyBudgets(url) as budgets:
+        for ask in (
+            budgets.allocations,
+            lambda: budgets.allocate({"q": 1}),
+            lambda: budgets.reserve("t", "q", 1, "w"),
+            lambda: budgets.spend(1, 1),
+        ):
+            with pytest.raises(AccessDenied, match=r"lacks a right: permission denied for table quest_budget_.*GRANT"):
+                ask()
+
+
+@pytest.mark.parametrize("reservation_id", [0, -1, SEQ_MAX + 1, True, "1", None])
+def test_what_is_no_reservation_is_named(budgets: DailyBudgets, reservation_id: object) -> None:
+    with pytest.raises(Invalid, match=rf"reservation_id: expected 1 to {SEQ_MAX}") as caught:
+        budgets.spend(reservation_id, 1)  # type: ignore[arg-type]
+    assert not isinstance(caught.value, NotFound)
+    for unknown in (1_000_000, SEQ_MAX):
+        with pytest.raises(NotFound, match="one that was made"):
+            budgets.spend(unknown, 1)

@@ -139,6 +139,23 @@ def test_tables_that_cannot_be_made_are_an_error_with_its_reason(empty_database_
     assert refused.value.retry_after_s
 
 
+def test_a_role_without_a_right_is_told_so_by_every_question(module_database_url: str) -> None:
+    """In the words of this interface, and not as an outage, which is waited for."""
+    with role_on(module_database_url) as url, WorkTables(url) as work:
+        for ask in (
+            work.quests,
+            lambda: list(work.open_tasks()),
+            lambda: work.tasks(["t0"]),
+            lambda: work.claim("t0", "w", "budget", reservation_id=1),
+            work.claims,
+            lambda: work.done("t0"),
+            work.counts,
+            lambda: work.put_quests([Quest("q", "wallet-q")]),
+        ):
+            with pytest.raises(AccessDenied, match=r"lacks a right: permission denied for table work_.*GRANT"):
+                ask()
+
+
 def test_a_closed_source_is_unavailable(module_database_url: str) -> None:
     work = WorkTables(module_database_url)
     work.quests()
