@@ -8,8 +8,10 @@ from typing import Final
 
 from callmarket.bridge.api.errors import (
     AccessDenied,
+    Conflict,
     ExchangeError,
     Forbidden,
+    Gone,
     Invalid,
     NotFound,
     NotLeader,
@@ -74,6 +76,10 @@ def _slug(error: ExchangeError) -> str:
             return error.reason.value.lower().replace("_", "-")
         case NotFound():
             return "not-found"
+        case Conflict():
+            return "conflict"
+        case Gone():
+            return "gone"
         case Invalid():
             return "invalid"
         case Unauthorized():

@@ -112,10 +112,20 @@ def test_cancelling_the_follower_ends_its_child_process(
     monkeypatch.setattr(follower, "sys", SimpleNamespace(executable=str(started.program)))
     monkeypatch.setattr(follower, "_END_S_MAX", 0.2)
 
+    children: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def starting(*given: Any, **options: Any) -> asyncio.subprocess.Process:
+        children.append(await start(*given, **options))
+        return children[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", starting)
+
     async def run() -> None:
         task = take_snapshots()
         await until(lambda: bool(started.calls()))
         await cancelled(task)
+        assert children[0].returncode is not None, "whoever waits for the end of the follower waits for its child"
 
     asyncio.run(run())
     assert len(started.calls()) == 1

@@ -126,6 +126,18 @@ def test_a_share_is_closed_once() -> None:
     assert isinstance(shares.one("a"), Share)
 
 
+def test_a_key_that_has_nothing_any_more_is_not_remembered() -> None:
+    """Names that come and go would fill the memory of a service that runs for years."""
+    shares = Shares("streams", 2, retry_after_s=3.0)
+    for number in range(1_000):
+        with shares.one(f"key{number}"), shares.one(f"key{number}"), pytest.raises(TooManyRequests):
+            shares.one(f"key{number}")
+    kept = shares.one("key7")
+    assert dict(shares._of_key) == {"key7": 1}
+    kept.close()
+    assert (dict(shares._of_key), len(shares)) == ({}, 0)
+
+
 async def asked(turns: Turns, key_id: str, order: list[str], go: asyncio.Event) -> None:
     async with turns.turn(key_id):
         order.append(key_id)
