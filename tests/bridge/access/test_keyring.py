@@ -15,10 +15,11 @@ import pytest
 
 from callmarket import ManualClock
 from callmarket.bridge.access import key_text, keyring
-from callmarket.bridge.access.issue import Issued, NewKey
+from callmarket.bridge.access.issue import Issued, NewKey, issue
 from callmarket.bridge.access.keyring import Keyring
 from callmarket.bridge.api.errors import Invalid, Unauthorized, Unavailable
 from callmarket.bridge.api.units import datetime_of
+from callmarket.persistence.database.connections import connect
 from callmarket.persistence.stores import api_keys
 from tests.bridge.conftest import START_US
 from tests.support.own_server import OwnServer
@@ -369,3 +370,13 @@ def test_a_secret_is_in_no_table_log_error_or_repr(
     for text in shown:
         assert secret not in text
         assert secret[:20] not in text
+
+
+def test_a_key_is_added_while_nobody_else_changes_keys(database_url: str) -> None:
+    """Else two that add the last key for which there is room would both find it."""
+    row = issue(NewKey(name="test"), "a test", START_US)[1]
+    with connect(database_url, "one") as one, connect(database_url, "two") as two:
+        two.execute("SET lock_timeout = '50ms'")
+        with api_keys.changing(one, 0), pytest.raises(psycopg.errors.LockNotAvailable):
+            keyring.insert(two, 0, row)
+        keyring.insert(two, 0, row)

@@ -209,3 +209,33 @@ def test_the_exchange_refuses_to_run_without_assertions(arguments: list[str]) ->
     )
     assert ran.returncode != 0
     assert "python -O removes the assertions that guard the tokens" in ran.stderr
+
+
+@pytest.mark.parametrize("objection", ["", "its clock is wrong"])
+def test_the_clock_is_read_before_the_database_is_asked_for_its_own(
+    monkeypatch: pytest.MonkeyPatch, objection: str
+) -> None:
+    """So the time that the question takes counts against a clock that is behind, and for none that is ahead."""
+    done: list[object] = []
+
+    class Keeper:
+        def asking(self) -> int:
+            done.append("read")
+            return 17
+
+        def objection(self, asked_us: int, view: object) -> str:
+            done.append((asked_us, view))
+            return objection
+
+    def look(*_: object) -> str:
+        done.append("asked")
+        return "what it said"
+
+    monkeypatch.setattr(app.market_time, "look", look)
+    insist = lambda: app._insist_on_the_time(Keeper(), None, 3)  # type: ignore[arg-type]  # noqa: E731
+    if objection:
+        with pytest.raises(PersistenceError, match="shard 3: its clock is wrong"):
+            insist()
+    else:
+        insist()
+    assert done == ["read", "asked", (17, "what it said")]

@@ -497,3 +497,16 @@ def test_a_read_does_not_wait_for_rows_that_other_threads_see_meanwhile(market: 
     for thread in writers:
         thread.join(60)
     assert failed == []
+
+
+def test_whoever_is_derived_from_an_exchange_reads_what_the_others_have_written(market: Exchange) -> None:
+    """And remembers as who, and how, it was derived."""
+    a = market.acting_as("a")
+    quick = a.acknowledging("applied")
+    assert (a.actor, a.ack, quick.actor, quick.ack) == ("a", "durable", "a", "applied")
+    assert (market.actor, market.ack) == (None, "durable")
+    assert a.seen is quick.seen is market.seen
+    written = market.open_account("b").seq
+    assert quick.seen.seq == written
+    assert AsyncExchange(quick).acting_as("c")._exchange.seen is market.seen
+    assert Exchange(market.node).seen is not market.seen, "another one begins anew"

@@ -194,6 +194,13 @@ def test_without_the_archive_each_reader_says_what_it_lacks(place: Place) -> Non
                 ask()
             assert "shard0-" in str(caught.value)
         assert [row.entry for row in journal.read(299)] == [row.entry for row in place.told.rows[299:]]
+        for seq in (1, 2, 298, 299):
+            with pytest.raises(Archived, match=f"Row {seq} of shard 0 is in the archive"):
+                journal.row_at(seq)
+            with pytest.raises(Archived, match=f"Row {seq} of shard 0 is in the archive"):
+                next(journal.scan(seq - 1))
+        assert [row.seq for row in (journal.row_at(300), journal.row_at(ROWS)) if row is not None] == [300, ROWS]
+        assert [journal.row_at(seq) for seq in (-1, 0, ROWS + 1)] == [None] * 3
     place.assert_whole()
 
 
