@@ -5,7 +5,7 @@ Goal: an award ends once, in the right way, for the right price. Method: one scr
 
 import pytest
 
-from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, TransferPosted
+from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, SweepFinished, TransferPosted
 from callmarket.engine.limits import TOKENS_MAX
 from tests.support.script import play
 
@@ -313,3 +313,28 @@ def test_until_the_sweep_the_task_of_an_expired_lease_is_still_awarded() -> None
     bid b t1 5 -> bid 3
     """
     )
+
+
+def test_each_lapse_is_followed_by_what_it_moves() -> None:
+    """SET-5, SET-6: in one sweep, award by award, so that a reader who stops in the middle has whole ones."""
+    script = play(
+        awarded("lease=50")
+        + """
+    slot s2 provider=p
+    bid a t3 70 -> bid 3
+    bid b t4 60 -> bid 4
+    clear -> price 60: 3@s2, lost 4
+    t=50 sweep -> lapsed 1@s1=92 3@s2=60, done
+    """
+    )
+    swept = script.events[-5:]
+    told = [
+        event.award_id if isinstance(event, AwardLapsed) else int(event.reference_id)
+        for event in swept
+        if isinstance(event, AwardLapsed | TransferPosted)
+    ]
+    assert [type(event) for event in swept] == [
+        *(AwardLapsed, TransferPosted, AwardLapsed, TransferPosted),
+        SweepFinished,
+    ]
+    assert told[0] == told[1] < told[2] == told[3]
