@@ -354,3 +354,15 @@ def test_any_memo_is_stored_where_it_can_be(
     monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
     with database_of(postgres_server, encoding) as url:
         assert_market_is_sound(url)
+
+
+def test_commits_that_wait_for_this_server_alone_are_named_only_where_there_are_others(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`local` says nothing where no standby is asked for: a warning that is always there is read by nobody."""
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(f'ALTER DATABASE "{owner.info.dbname}" SET synchronous_commit = local')
+    with connect(database_url, "test", writer=True) as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("local",), "what people chose is kept"
+        assert connection.execute("SHOW synchronous_standby_names").fetchone() == ("",)
+    assert [record.message for record in caplog.records if "synchronous" in record.message] == []
