@@ -292,7 +292,7 @@ class Standby:
 
     def _deregister(self) -> None:
         try:
-            # Not on the connection that is in use: whoever closes this has just interrupted that one.
+            # Not on the connection that is in use: a caller that closes this has just interrupted that one.
             with connect(self._url, f"callmarket standby {self._shard_id}", answer_s_max=self._lease_s) as connection:
                 register.stand_down(connection, self._shard_id, self._address)
         except (PersistenceError, psycopg.Error) as error:

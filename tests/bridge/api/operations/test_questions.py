@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from callmarket import Exchange, ManualClock, open_exchange
+from callmarket import Exchange, ManualClock, NotFound, open_exchange
 from callmarket.bridge.api.contract.queries import (
     ASKING,
     SUMMING_UP,
@@ -122,3 +122,39 @@ def test_asking_weighs_what_the_answer_costs(lived: Exchange, name: str) -> None
 def test_a_page_weighs_by_its_length() -> None:
     assert [weight_of_page(limit) for limit in (1, 9, 10, 100, LIMIT)] == [4, 4, 5, 14, 104]
     assert (ASKING, SUMMING_UP) == (4, 100)
+
+
+UNKNOWN = {
+    **dict.fromkeys(
+        ("market", "get_order_book", "quote", "get_recent_stats", "get_candles", "slots"),
+        ({"market_id": "none"}, "market_id: expected an open market, got 'none'"),
+    ),
+    **dict.fromkeys(("bid", "why"), ({"bid_id": 10**6}, "bid_id: expected a bid that was accepted, got 1000000")),
+    **dict.fromkeys(
+        ("wallet", "statement", "earnings"),
+        ({"account_id": "none"}, "account_id: expected an open account, got 'none'"),
+    ),
+    **dict.fromkeys(
+        ("artifact", "compute_resource_budget", "resource_allocations"),
+        ({"artifact_id": "none"}, "artifact_id: expected an existing artifact, got 'none'"),
+    ),
+    "hold": ({"hold_id": "none"}, "hold_id: expected a hold of 'a' that was placed, got 'none'"),
+    "bounty": ({"bounty_id": "none"}, "bounty_id: expected a bounty of 'a' that was posted, got 'none'"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_there_is_named_with_what_would_be(lived: Exchange, name: str) -> None:
+    """A question about one thing, or about what one has, does not answer as if that were there and had nothing."""
+    given, words = UNKNOWN[name]
+    with pytest.raises(NotFound) as caught:
+        getattr(lived, name)(**QUESTIONS[name] | given)
+    assert str(caught.value) == words
+
+
+def test_lists_of_what_may_not_be_there_are_empty() -> None:
+    """All other questions are about everything, or find nothing to name."""
+    assert set(QUESTIONS) - set(UNKNOWN) == {
+        *("markets", "get_rounds", "bids", "awards", "wallets", "holds", "get_quest_budgets", "artifacts"),
+        *("get_resource_budget_rankings", "bounties"),
+    }
