@@ -50,7 +50,14 @@ def end(app: Waiting) -> Iterator[Callable[[], None]]:
     with listening_socket("127.0.0.1", 0) as listening:
         ready = threading.Event()
         server = Server(app, lambda: told.append("ending"), ready.set)
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
+
+        async def serve() -> None:
+            await server.serve(sockets=[listening])
+            # Before the loop ends, which would cancel whatever is left: a service closes its market first.
+            await asyncio.sleep(0)
+            app.ended.append("the server has ended")
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
         thread.start()
         assert ready.wait(WAIT_S_MAX)
         with socket.create_connection(listening.getsockname(), WAIT_S_MAX) as client:
@@ -70,7 +77,7 @@ def test_a_request_under_way_is_answered(app: Waiting, end: Callable[[], None]) 
     end()
     assert app.ended == []
     app.may_go.set()
-    until(lambda: app.ended == ["answered"])
+    until(lambda: app.ended == ["answered", "the server has ended"])
 
 
 def test_a_request_that_takes_too_long_is_cancelled_and_the_server_ends(
@@ -80,5 +87,6 @@ def test_a_request_that_takes_too_long_is_cancelled_and_the_server_ends(
     monkeypatch.setattr(http_server, "DRAIN_S_MAX", 0.05)
     with caplog.at_level(logging.WARNING):
         end()
-        until(lambda: app.ended == ["cancelled"])
+        until(lambda: len(app.ended) == 2)
+    assert app.ended == ["cancelled", "the server has ended"]
     assert "requests that were not answered within 0 s: 1, cancelled" in caplog.text
