@@ -372,11 +372,26 @@ def test_a_secret_is_in_no_table_log_error_or_repr(
         assert secret[:20] not in text
 
 
-def test_a_key_is_added_while_nobody_else_changes_keys(database_url: str) -> None:
-    """Else two that add the last key for which there is room would both find it."""
-    row = issue(NewKey(name="test"), "a test", START_US)[1]
+def test_of_two_that_add_the_last_key_one_finds_no_room(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks for room only once the other has said whether its key stays."""
+    monkeypatch.setattr(api_keys, "KEYS_MAX", 1)
+    first, second = (issue(NewKey(name=name), "a test", START_US)[1] for name in ("first", "second"))
     with connect(database_url, "one") as one, connect(database_url, "two") as two:
-        two.execute("SET lock_timeout = '50ms'")
-        with api_keys.changing(one, 0), pytest.raises(psycopg.errors.LockNotAvailable):
-            keyring.insert(two, 0, row)
-        keyring.insert(two, 0, row)
+        waits = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s"
+        raised: list[BaseException] = []
+
+        def add_second() -> None:
+            try:
+                keyring.insert(two, 0, second)
+            except Unavailable as error:
+                raised.append(error)
+
+        with one.transaction():
+            keyring.insert(one, 0, first)
+            adding = threading.Thread(target=add_second, daemon=True)
+            adding.start()
+            with connect(database_url, "three") as three:
+                until(lambda: three.execute(waits, (two.info.backend_pid,)).fetchone() == (True,))
+        adding.join(WAIT_S_MAX)
+        assert [str(error) for error in raised] == ["1 keys work already: revoke some first"]
+        assert [row.name for row in api_keys.working(one, 0, datetime_of(START_US))] == ["first"]
