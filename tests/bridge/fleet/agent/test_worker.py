@@ -316,6 +316,18 @@ def test_a_slot_that_is_not_free_is_offered_again_after_pauses_that_grow(
         assert most_s * 0.499 <= pause_s <= most_s * 1.001
 
 
+def test_a_slot_that_may_not_be_on_offer_waits_for_no_award(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it has been offered again none may come, and a long poll would only keep it from being offered."""
+    loop = worker(stage, Labour(), poll_s=30.0).slot(stage.slot_id)
+    monkeypatch.setattr("callmarket.bridge.fleet.agent.slot.time", SimpleNamespace(monotonic=lambda: 100.0))
+    asked: list[float] = []
+    monkeypatch.setattr(loop._poller, "wait", lambda: asked.append(loop._offer_at_s))
+    for offer_at_s, pause_s in ((0.0, 0.0), (100.0, 0.0), (107.5, 7.5), (1_000.0, 30.0), (math.inf, 30.0)):
+        loop._offer_at_s = offer_at_s
+        assert loop._wait_for_award() == pause_s
+    assert asked == [107.5, 1_000.0, math.inf]
+
+
 def test_a_wait_that_is_refused_is_made_again_when_the_market_says_so(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
