@@ -62,6 +62,7 @@ def test_each_request_to_place_a_bid_has_its_status(served: Served, name: str) -
     assert (told.status_code, told.json().get("field", "")) == (status, field), told.text
     held = {"a bid": 10, "all fields": 10}.get(name, 0)
     assert served.exchange.wallet("a").held_tokens == held
+    assert len(served.app.places) == 0, "whatever became of it, its place is free again"
 
 
 @pytest.mark.parametrize("market_id", ["m%20x", "%00", "%C3%A9", "x" * 129, "x" * 128, "..", "~"])
@@ -107,3 +108,13 @@ def test_a_batch_answers_for_each_bid_and_can_be_sent_again(served: Served) -> N
         assert [one["stamp"]["repeated"], three["stamp"]["repeated"]] == [repeated, repeated]
         assert (two["status"], two["reason"]) == (402, "FUNDS_INSUFFICIENT")
     assert served.exchange.wallet("a").held_tokens == 10_000
+
+
+@pytest.mark.parametrize(("count", "status"), [(0, 400), (1, 200), (1_000, 200), (1_001, 400)])
+def test_a_batch_has_bids_and_not_too_many(served: Served, count: int, status: int) -> None:
+    bids = [{"task_id": f"t{number}", "max_price_tokens": 1} for number in range(count)]
+    answer = served.ask("POST", f"{BIDS}/batch", key=served.key(bid=("a",)), json={"bids": bids})
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["field"] == "bids"
+        assert f"length {'>= 1' if count == 0 else '<= 1000'}" in answer.json()["detail"]

@@ -186,6 +186,20 @@ def test_an_award_that_another_has_ended_counts_as_what_it_is(
         assert end(stage.market, award, None) == told, "what was never begun is as what has failed"
 
 
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_the_end_of_an_award_ends_no_later_one_of_its_slot(stage: Stage, succeeded: bool) -> None:
+    """Whoever comes back late finds the slot sold again, and may be another worker's by now."""
+    first_task, second_task = stage.task(1), stage.task(2)
+    first_id = stage.award(first_task)
+    claim = left_in_hand(stage, first_task, first_id)
+    completion = stage.source.complete(claim, 60, 1.5) if succeeded else stage.source.fail(claim, "no")
+    first = stage.award_row(first_id)
+    stage.owner.void(stage.slot_id, provider_id=stage.provider_id, award_id=first_id)
+    second_id = stage.award(second_task)
+    assert end(stage.market, first, completion) == "lost"
+    assert stage.award_row(second_id).status == "awarded"
+
+
 def test_a_refusal_that_does_not_end_an_award_is_raised(stage: Stage) -> None:
     """It was refused for something that only a person can mend, and the award is still there."""
     between = between_market(stage)
