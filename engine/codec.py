@@ -10,8 +10,9 @@ from typing import Annotated, Final, Literal, NoReturn, Protocol, Union, get_arg
 import msgspec
 from msgspec import Struct
 
-from callmarket.engine.commands import Command, Entry, Name
+from callmarket.engine.commands import Command, Entry
 from callmarket.engine.events import Event, Events
+from callmarket.engine.fields import Name
 from callmarket.engine.limits import RULES
 
 GENESIS_DIGEST: Final = bytes(32)

@@ -11,25 +11,22 @@ from typing import Annotated, Final, Literal, final
 from msgspec import Meta, Struct
 
 from callmarket.engine import limits
+from callmarket.engine.capital.commands import ESCROW, SUBSIDY_POOL, CapitalCommand
+from callmarket.engine.fields import (
+    AtUs,
+    CommandBase,
+    LeaseUs,
+    Memo,
+    Micros,
+    Name,
+    Owner,
+    Reason,
+    Reference,
+    Seq,
+    Tokens,
+    TokensPositive,
+)
 from callmarket.engine.ids import AwardId, BidId
-
-# Visible ASCII without spaces: survives URLs, logs, SQL and shells unharmed, and has one spelling.
-Name = Annotated[str, Meta(min_length=1, max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]+\Z")]
-Reason = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX, pattern=r"^[a-z][a-z0-9_.-]*(:[a-z0-9_.-]+)*\Z")]
-# A NUL cannot be stored in a PostgreSQL text.
-Memo = Annotated[str, Meta(max_length=limits.MEMO_CHARS_MAX, pattern=r"^[^\x00]*\Z")]
-# Empty where there is no reference; otherwise a name.
-Reference = Annotated[str, Meta(max_length=limits.NAME_CHARS_MAX, pattern=r"^[!-~]*\Z")]
-# Empty in a row of rules 2, where the id of a hold was enough; otherwise a name.
-Owner = Reference
-
-TokensPositive = Annotated[int, Meta(ge=1, le=limits.TOKENS_MAX)]
-Tokens = Annotated[int, Meta(ge=0, le=limits.TOKENS_MAX)]
-AtUs = Annotated[int, Meta(ge=0, le=limits.AT_US_MAX)]
-LeaseUs = Annotated[int, Meta(ge=1, le=limits.LEASE_US_MAX)]
-Micros = Annotated[int, Meta(ge=0, le=limits.MICROS_MAX)]
-Identity = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
-Seq = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
 
 AccountKind = Literal["agent", "quest", "provider"]
 PricingRule = Literal["first_rejected", "last_accepted", "pay_as_bid", "vickrey"]
@@ -43,11 +40,10 @@ OPERATOR: Final = "operator"
 # The accounts that every ledger begins with (LED-3).
 ISSUANCE: Final = "issuance"
 TREASURY: Final = "treasury"
-RESERVED_NAMES: Final = (ADMIN, OPERATOR, ISSUANCE, TREASURY)
-
-
-class CommandBase(Struct, frozen=True, gc=False, tag_field="type", forbid_unknown_fields=True):
-    """Common encoding of all commands: an object with its tag under `type`, no unknown fields."""
+SYSTEM_ACCOUNTS: Final = (ISSUANCE, TREASURY, ESCROW, SUBSIDY_POOL)
+RESERVED_NAMES: Final = (ADMIN, OPERATOR, *SYSTEM_ACCOUNTS)
+# What these two have moves by the rules alone: nobody pays them or from them, holds or sells in their name.
+NO_PARTIES: Final = (ISSUANCE, ESCROW)
 
 
 class OpenAccount(CommandBase, frozen=True, gc=False, tag="open_account"):
@@ -273,6 +269,7 @@ Command = (
     | ReleaseHold
     | BeginHistory
     | BindHolds
+    | CapitalCommand
 )
 
 

@@ -10,16 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Literal, cast, final
 
-from msgspec import Struct
-
+from callmarket.engine.capital.events import CapitalEvent
 from callmarket.engine.columns import spread
 from callmarket.engine.commands import TREASURY, AccountKind, LapsePolicy, PricingRule, TaskScope, TimeInForce
+from callmarket.engine.fields import EventBase
 from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.reject import Reject
-
-
-class EventBase(Struct, frozen=True, gc=False, tag_field="type"):
-    """Common encoding of all events: an object with its tag under `type`."""
 
 
 class Rejected(EventBase, frozen=True, gc=False, tag="rejected"):
@@ -288,6 +284,8 @@ class SweepFinished(EventBase, frozen=True, gc=False, tag="sweep_finished"):
     awards_lapsed: int
     more_due: bool
     holds_expired: int = 0
+    orders_ended: int = 0
+    positions_paid: int = 0
 
 
 class HoldPlaced(EventBase, frozen=True, gc=False, tag="hold_placed"):
@@ -376,6 +374,7 @@ SingleEvent = (
     | HoldsExpired
     | HistoryBegun
     | HoldsBound
+    | CapitalEvent
 )
 Event = SingleEvent | AwardsGranted
 Events = tuple[Event, ...]

@@ -11,6 +11,8 @@ from typing import Final, assert_never
 
 from callmarket.engine import limits
 from callmarket.engine.book import Bid, Book
+from callmarket.engine.capital.events import CapitalEventBase
+from callmarket.engine.capital.evolve import evolve as evolve_capital
 from callmarket.engine.columns import spread
 from callmarket.engine.commands import ISSUANCE
 from callmarket.engine.events import (
@@ -64,6 +66,9 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
     if type(event) is BidCancelled:
         _bid_ended(state, event.bid_id)
         return
+    if isinstance(event, CapitalEventBase):
+        evolve_capital(state.capital, state.ledger, state.at_us, event)
+        return
     match event:
         case AwardsGranted():
             _awards_granted(state, event)
@@ -105,7 +110,7 @@ def evolve(state: State, event: Event) -> None:  # noqa: C901 -- one flat, exhau
                 _hold_ended(state, key, "expired")
         case HistoryBegun():
             # Every bid had a row of its own and every award a bid, so no id that was lost is beyond the seqs that were.
-            state.bids_placed = state.awards_granted = state.seq
+            state.bids_placed = state.awards_granted = state.capital.orders_placed = state.seq
         case HoldsBound():
             binding = Binding(event.reason, event.reference_type, event.reference_id, event.bound_seq, event.until_us)
             state.holds.bind(binding, state.at_us)

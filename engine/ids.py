@@ -8,6 +8,9 @@ from typing import Final, NewType
 
 BidId = NewType("BidId", int)
 AwardId = NewType("AwardId", int)
+# A position has the id of the order that opened it.
+OrderId = NewType("OrderId", int)
+PositionId = NewType("PositionId", int)
 
 # Of what has none; the first that are given are 1.
 NO_BID: Final = BidId(0)

@@ -11,6 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from callmarket.engine.book import Bid, Book
+from callmarket.engine.capital.image import CapitalImage, image_of
+from callmarket.engine.capital.image import restore as restore_capital
 from callmarket.engine.codec import decode_command, decode_events
 from callmarket.engine.codec import encode as encode_json
 from callmarket.engine.digests import Digests
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     # For the annotations alone: a state is handed in, so the two modules need no circle at run time.
     from callmarket.engine.state import State
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 """Version of these bytes. A change of any row below, or of the fields of a record in one, raises it."""
 
 
@@ -68,7 +70,7 @@ class _Head(Struct, frozen=True, array_like=True):
 
 
 class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    format: Literal[4]
+    format: Literal[5]
     seq: int
     at_us: int
     bids_placed: int
@@ -84,6 +86,7 @@ class _Image(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     holds: list[NamedHold]
     holds_ended: list[NamedHold]
     hold_bindings: list[Binding]
+    capital: CapitalImage
     receipts: list[ReceiptRow]
     retries: list[_GenerationImage]
 
@@ -127,6 +130,7 @@ def encode(state: "State") -> bytes:
         holds=[hold for _, hold in sorted(state.holds.open.items())],
         holds_ended=list(state.holds.ended.values()),
         hold_bindings=list(state.holds.bindings.values()),
+        capital=image_of(state.capital),
         receipts=[
             (row.actor, row.command_id, row.seq, row.at_us, encode_json(row.command), encode_json(row.events))
             for row in state.receipts
@@ -179,6 +183,7 @@ def _restore(state: "State", image: _Image) -> None:
     state.bid_deadlines.fill([(bid.ttl_at_us, bid.bid_id) for bid in state.bids.values() if bid.ttl_at_us is not None])
     _restore_supply(state, image)
     _restore_holds(state, image)
+    restore_capital(state.capital, image.capital)
     _restore_replies(state, image)
 
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from callmarket.engine.commands import ISSUANCE, TREASURY, AccountKind
+from callmarket.engine.commands import ISSUANCE, SYSTEM_ACCOUNTS, AccountKind
 from callmarket.engine.digests import Digests, digest_of
 from callmarket.engine.limits import TOKENS_MAX
 
@@ -47,11 +47,11 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        """Begin with issuance and treasury, both at zero (LED-3)."""
+        """Begin with the system's accounts, all at zero (LED-3, CAP-1)."""
         self.accounts: Final[dict[str, Account]] = {}
         self.earnings: Final = Digests()
         self.transfers_posted: int = 0
-        for account_id in (ISSUANCE, TREASURY):
+        for account_id in SYSTEM_ACCOUNTS:
             self.accounts[account_id] = Account(account_id, "system", 0, 0)
 
     @property

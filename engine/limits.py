@@ -8,7 +8,7 @@ decided again.
 from typing import Final
 
 # The version of the rules that `decide` implements. Journaled with every row; see `Engine.apply` and `Engine.fold`.
-RULES: Final = 3
+RULES: Final = 4
 
 # 2**53 - 1 is the largest integer that JSON readers, JavaScript and float64 columns all keep exactly. It bounds the
 # whole supply, therefore every balance, hold and sum of balances, so no intermediate sum needs a check of its own.

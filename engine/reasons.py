@@ -9,10 +9,14 @@ from typing import Final
 SETTLE: Final = "settle:slot"
 LAPSE: Final = "lapse:slot"
 REWARD: Final = "reward:impact"
+# What moves between wallets and the escrow of artifact markets (CAP-3).
+CAPITAL_TRADE: Final = "capital:trade"
+CAPITAL_SETTLE: Final = "capital:settle"
+CAPITAL_SUBSIDY: Final = "capital:subsidy"
 # What a provider was paid for its slots.
 SALES: Final = frozenset((SETTLE, LAPSE))
 # Nobody gives these, the admin neither.
-RESERVED: Final = SALES | {REWARD}
+RESERVED: Final = SALES | {REWARD, CAPITAL_TRADE, CAPITAL_SETTLE, CAPITAL_SUBSIDY}
 
 # What idle tokens are charged with, which the admin does. Paid work begins with `earn:` and is the admin's too (LED-4).
 DEMURRAGE: Final = "demurrage"

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from callmarket.engine import limits
+from callmarket.engine.capital.commands import ClosePosition, DecaySubsidy, OpenPosition
 from callmarket.engine.codec import encode
 from callmarket.engine.commands import (
     ADMIN,
@@ -35,7 +36,10 @@ VALUE_BYTES: Final = _SEQ_BYTES + _COMMAND_BYTES
 STAFF: Final = (ADMIN, OPERATOR)
 # What moves tokens, sets them aside or gives them back, and would do so again. Bids are not among them: they are most
 # of all commands, their ids never come again, and BID-5 and BID-6 keep a task from having two.
-_MOVING: Final = frozenset((Mint, Burn, Transfer, PlaceHold, CaptureHold, ReleaseHold, ClearRound))
+# An order that is sent again is another order.
+_MOVING: Final = frozenset(
+    (Mint, Burn, Transfer, PlaceHold, CaptureHold, ReleaseHold, ClearRound, OpenPosition, ClosePosition, DecaySubsidy)
+)
 
 
 def is_kept(command: Command) -> bool:

@@ -7,6 +7,8 @@ from collections import OrderedDict
 
 from callmarket.engine import image, limits
 from callmarket.engine.book import Bid, Book
+from callmarket.engine.capital.commands import ESCROW
+from callmarket.engine.capital.state import Capital
 from callmarket.engine.commands import ISSUANCE, TimeInForce
 from callmarket.engine.deadlines import Deadlines
 from callmarket.engine.holds import NamedHolds
@@ -30,6 +32,7 @@ class State:
         "bid_deadlines",
         "bids",
         "bids_placed",
+        "capital",
         "holds",
         "ledger",
         "markets",
@@ -63,6 +66,7 @@ class State:
         self.awards_granted = 0
         self.award_leases = Deadlines()
         self.holds = NamedHolds()
+        self.capital = Capital()
         self.receipts = Receipts()
         self.retries = Retries()
 
@@ -90,6 +94,7 @@ class State:
         self._check_awards()
         self._check_slots()
         self._check_held()
+        self.capital.check(self.ledger.accounts[ESCROW].balance_tokens)
 
     def _check_bids(self) -> None:
         # A recovery waits for this: each bid is looked at once, and found in all that must know it. Equal counts then
@@ -140,7 +145,7 @@ class State:
 
     def _check_held(self) -> None:
         # What an account has held is the sum of its bids, each in full (BID-1), of its awards at their price (CLR-6),
-        # and of its named holds (HLD-1): nothing is held for anything else (LED-5).
+        # of its named holds (HLD-1), and of its resting orders (ORD-6): nothing is held for anything else (LED-5).
         held_tokens = dict.fromkeys(self.ledger.accounts, 0)
         for bid in self.bids.values():
             assert bid.max_price_tokens > 0, bid
@@ -152,6 +157,8 @@ class State:
             # It belongs to an account that owns tokens, and was placed by now.
             assert hold.amount_tokens > 0 and hold.account_id != ISSUANCE and hold.placed_seq <= self.seq, hold
             held_tokens[hold.account_id] += hold.amount_tokens
+        for order in self.capital.orders.values():
+            held_tokens[order.account_id] += order.held_tokens
         for account_id, account in self.ledger.accounts.items():
             assert account.held_tokens == held_tokens[account_id], (account, held_tokens[account_id])
 

@@ -6,6 +6,7 @@ first event, in the order of `Reject`; what is returned otherwise must succeed.
 
 from typing import assert_never
 
+from callmarket.engine.capital.commands import CapitalCommandBase
 from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
@@ -29,6 +30,7 @@ from callmarket.engine.commands import (
     WithdrawSlot,
 )
 from callmarket.engine.decide import accounts, awards, bids, histories, holds, rounds, slots, sweeps
+from callmarket.engine.decide.capital import decide_capital
 from callmarket.engine.events import Events
 from callmarket.engine.state import State
 
@@ -41,6 +43,8 @@ def decide(state: State, entry: Entry) -> Events:  # noqa: C901 -- one flat, exh
         return bids.place(state, entry, command)
     if type(command) is CancelBid:
         return bids.cancel(state, entry, command)
+    if isinstance(command, CapitalCommandBase):
+        return decide_capital(state, entry, command)
     match command:
         case AmendBid():
             return bids.amend(state, entry, command)

@@ -6,7 +6,17 @@ Rule of this file: what may move tokens outside the auction. LED rules.
 from typing import Final
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ADMIN, ISSUANCE, RESERVED_NAMES, Burn, Entry, Mint, OpenAccount, Transfer
+from callmarket.engine.commands import (
+    ADMIN,
+    ISSUANCE,
+    NO_PARTIES,
+    RESERVED_NAMES,
+    Burn,
+    Entry,
+    Mint,
+    OpenAccount,
+    Transfer,
+)
 from callmarket.engine.decide.refusals import refused
 from callmarket.engine.events import AccountOpened, Events, TransferPosted
 from callmarket.engine.holds import NamedHold
@@ -42,7 +52,7 @@ def mint(state: State, entry: Entry, command: Mint) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if refusal := refuse_reason(entry.actor, command.reason):
         return refusal
-    if account_id == ISSUANCE:
+    if account_id in NO_PARTIES:
         return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if refusal := refuse_earning(ledger, account_id, command):
         return refusal
@@ -61,7 +71,7 @@ def burn(state: State, entry: Entry, command: Burn) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if refusal := refuse_reason(entry.actor, command.reason):
         return refusal
-    if account_id == ISSUANCE:
+    if account_id in NO_PARTIES:
         return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if tokens > account.available_tokens:
         return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", tokens, account.available_tokens)
@@ -80,8 +90,9 @@ def transfer(state: State, entry: Entry, command: Transfer) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, payer_id)
     if refusal := refuse_reason(entry.actor, command.reason):
         return refusal
-    if ISSUANCE in (payer_id, payee_id):
-        return refused(Reject.ACCOUNT_KIND, "account_id", ISSUANCE, ACCOUNT_KINDS)
+    for account_id in (payer_id, payee_id):
+        if account_id in NO_PARTIES:
+            return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if payer_id == payee_id:
         return refused(Reject.SAME_ACCOUNT, "to_account_id", payee_id)
     if refusal := refuse_earning(ledger, payee_id, command):

@@ -6,7 +6,16 @@ Rule of this file: tokens set aside outside the auction, ended once (LED-6). HLD
 from collections.abc import Sequence
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, Entry, PlaceHold, ReleaseHold
+from callmarket.engine.commands import (
+    ADMIN,
+    NO_PARTIES,
+    OPERATOR,
+    BindHolds,
+    CaptureHold,
+    Entry,
+    PlaceHold,
+    ReleaseHold,
+)
 from callmarket.engine.decide.accounts import ACCOUNT_KINDS, posted, refuse_earning, refuse_reason
 from callmarket.engine.decide.refusals import is_staff, refused
 from callmarket.engine.events import Events, HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired
@@ -35,7 +44,7 @@ def place(state: State, entry: Entry, command: PlaceHold) -> Events:
         return refusal
     if (earlier := holds.get(account_id, hold_id)) is not None:
         return refused(Reject.HOLD_EXISTS, "hold_id", hold_id, earlier.status)
-    if account_id == ISSUANCE:
+    if account_id in NO_PARTIES:
         return refused(Reject.ACCOUNT_KIND, "account_id", account_id, ACCOUNT_KINDS)
     if is_earning(command.reason) and not command.reference_id:
         return refused(Reject.REFERENCE_MISSING, "reference_id", "", f"a reference for {command.reason}")
@@ -76,7 +85,7 @@ def capture(state: State, entry: Entry, command: CaptureHold) -> Events:
     # Of one that was placed under older rules, when these were anybody's words.
     if refusal := refuse_reason(hold.placed_by, hold.reason):
         return refusal
-    if payee_id == ISSUANCE:
+    if payee_id in NO_PARTIES:
         return refused(Reject.ACCOUNT_KIND, "to_account_id", payee_id, ACCOUNT_KINDS)
     if payee_id == hold.account_id:
         return refused(Reject.SAME_ACCOUNT, "to_account_id", payee_id)

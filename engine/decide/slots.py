@@ -4,7 +4,8 @@ Rule of this file: what may be sold, before anyone buys it. SLT rules.
 """
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ADMIN, ISSUANCE, OPERATOR, TREASURY, Entry, OfferSlot, OpenMarket, WithdrawSlot
+from callmarket.engine.commands import ADMIN, NO_PARTIES, OPERATOR, TREASURY, Entry, OfferSlot, OpenMarket, WithdrawSlot
+from callmarket.engine.decide.accounts import ACCOUNT_KINDS
 from callmarket.engine.decide.refusals import is_staff, refused
 from callmarket.engine.events import Events, MarketOpened, SlotOffered, SlotWithdrawn
 from callmarket.engine.reject import Reject
@@ -47,8 +48,8 @@ def open_market(state: State, entry: Entry, command: OpenMarket) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, ADMIN)
     if market_id in state.markets:
         return refused(Reject.MARKET_EXISTS, "market_id", market_id)
-    if command.reward_account_id == ISSUANCE:
-        return refused(Reject.ACCOUNT_KIND, "reward_account_id", ISSUANCE, "agent, quest, provider or treasury")
+    if command.reward_account_id in NO_PARTIES:
+        return refused(Reject.ACCOUNT_KIND, "reward_account_id", command.reward_account_id, ACCOUNT_KINDS)
     if len(state.markets) >= limits.MARKETS_MAX:
         return refused(Reject.MARKETS_FULL, "market_id", market_id, limits.MARKETS_MAX)
     return (opened,)
@@ -66,8 +67,8 @@ def offer(state: State, entry: Entry, command: OfferSlot) -> Events:
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, command.provider_id)
     if slot is not None and slot.status in ("offered", "awarded"):
         return refused(Reject.SLOT_EXISTS, "slot_id", command.slot_id, slot.status)
-    if command.provider_id == ISSUANCE:
-        return refused(Reject.ACCOUNT_KIND, "provider_id", ISSUANCE, "agent, quest, provider or treasury")
+    if command.provider_id in NO_PARTIES:
+        return refused(Reject.ACCOUNT_KIND, "provider_id", command.provider_id, ACCOUNT_KINDS)
     of_provider = market.slots_by_provider.get(command.provider_id, 0)
     if of_provider >= limits.SLOTS_PER_PROVIDER_MAX and command.provider_id != TREASURY:
         bound = limits.SLOTS_PER_PROVIDER_MAX

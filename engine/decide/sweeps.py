@@ -11,6 +11,7 @@ from callmarket.engine.book import Bid
 from callmarket.engine.commands import OPERATOR, Entry
 from callmarket.engine.decide import holds
 from callmarket.engine.decide.awards import lapsed
+from callmarket.engine.decide.capital.settlement import swept
 from callmarket.engine.decide.refusals import is_staff, refused
 from callmarket.engine.decide.rounds import expired, released
 from callmarket.engine.events import BidsLost, Event, Events, SweepFinished
@@ -20,7 +21,7 @@ from callmarket.engine.state import State
 
 
 def expire_due(state: State, entry: Entry) -> Events:
-    """End losers, awards, bids and named holds that are due, in this order, up to the bound. O(ended + log n)."""
+    """End what is due, in the order of SET-6, up to the bound. O(ended + log n)."""
     if not is_staff(entry.actor):
         return refused(Reject.NOT_PERMITTED, "actor", entry.actor, OPERATOR)
     items_max = limits.SWEEP_ITEMS_MAX
@@ -41,8 +42,20 @@ def expire_due(state: State, entry: Entry) -> Events:
         events.append(expired(past))
     if over:
         events.append(holds.expired(over))
+    artifacts, artifacts_due = swept(state, entry.at_us, room - len(over), events)
+    events += artifacts.events
     lost = sum(len(event.bid_ids) for event in loser_ends if isinstance(event, BidsLost))
-    events.append(SweepFinished(lost, losers - lost + len(past), len(awards), more_due, len(over)))
+    events.append(
+        SweepFinished(
+            lost,
+            losers - lost + len(past),
+            len(awards),
+            more_due or artifacts_due,
+            len(over),
+            artifacts.orders,
+            artifacts.positions,
+        )
+    )
     return tuple(events)
 
 
