@@ -272,7 +272,8 @@ def test_the_digest_is_the_documented_formula() -> None:
     text = (
         b"7|1234567|9|alice|k-1|"
         b'{"type":"expire_due"}'
-        b'[{"type":"sweep_finished","bids_lost":1,"bids_expired":2,"awards_lapsed":3,"more_due":false,"holds_expired":0},'
+        b'[{"type":"sweep_finished","bids_lost":1,"bids_expired":2,"awards_lapsed":3,"more_due":false,"holds_expired":0,'
+        b'"orders_ended":0,"positions_paid":0},'
         b'{"type":"repeated","first_seq":4}]'
     )
     assert row.digest == hashlib.sha256(previous + text).digest()

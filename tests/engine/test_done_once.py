@@ -25,6 +25,11 @@ market m
 account a agent 100
 account b agent 100
 """
+ARTIFACT = """
+mint lmsr_subsidy_pool 5
+artifact x 2 closes=9000000000000 exposure=1000000 fee=0 decay=1000000
+"""
+CALM = f"bound DECAY_PRICES 1\nbound DECAY_INTERVAL_US 0{ARTIFACT}open x a long 1 limit=500001 -> order 1: 11 for 6"
 # What each is set up with, and the row that it is.
 MOVES = {
     "mint a 5 id=k": "",
@@ -35,6 +40,9 @@ MOVES = {
     "release h id=k -> released 5": "hold h a 5",
     "clear id=k -> no sale, lost 1": "bid a t 5 -> bid 1",
     "settle s id=k -> moved nothing": "slot s\nbid a t 5 -> bid 1\nclear -> price 0: 1@s",
+    "open x a long 1 id=k -> order 1: 1741204 for 999999": ARTIFACT,
+    "close 1 id=k -> order 2: 1741204 for 999999": f"{ARTIFACT}\nopen x a long 1 -> order 1: 1741204 for 999999",
+    "decay x id=k -> subsidy 1000000, back 999997": CALM,
     "void s id=k -> released 0": "slot s\nbid a t 5 -> bid 1\nclear -> price 0: 1@s",
 }
 
@@ -56,6 +64,7 @@ def test_every_command_that_moves_tokens_is_among_them() -> None:
     """IDM-1: the others are bids, whose ids never come again, what moves no tokens, and ends of a named award."""
     kept = {type(command).__name__ for command in COMMANDS if is_kept(command)}
     moving = {"Mint", "Burn", "Transfer", "PlaceHold", "CaptureHold", "ReleaseHold", "ClearRound"}
+    moving |= {"OpenPosition", "ClosePosition", "DecaySubsidy"}
     assert moving <= kept <= moving | {"SettleAward", "VoidAward"}
     others = {kind.__name__ for kind in get_args(Command)} - moving - {"SettleAward", "VoidAward"}
     assert others == {
@@ -69,6 +78,12 @@ def test_every_command_that_moves_tokens_is_among_them() -> None:
         "ExpireDue",
         "BeginHistory",
         "BindHolds",
+        # A market is opened and settled once, an order ends once, and the last two move nothing.
+        "OpenArtifactMarket",
+        "SettleArtifact",
+        "CancelOrder",
+        "FreezeArtifact",
+        "UnfreezeArtifact",
     }
 
 

@@ -20,7 +20,9 @@ from tests.support.script import play
 
 # The places of some parts in the list of the image, as `image._Image` declares them.
 FORMAT_AT, ACCOUNTS_AT, MARKETS_AT, LOSING_AT, SLOTS_AT, ENDED_AT, AWARDS_AT = 0, 6, 8, 9, 10, 11, 12
-HOLDS_AT, HOLDS_ENDED_AT, RECEIPTS_AT = 13, 14, 16
+HOLDS_AT, HOLDS_ENDED_AT, CAPITAL_AT, RECEIPTS_AT = 13, 14, 16, 17
+# Within the part of artifact markets.
+ORDERS_AT, POSITIONS_AT = 3, 4
 FLIPS = 3_000
 
 
@@ -174,6 +176,11 @@ DAMAGES: dict[str, Callable[[list[Any]], None]] = {
     "a named hold with a column too few": lambda rows: rows[HOLDS_AT][0].pop(),
     "a named hold of nobody": lambda rows: rows[HOLDS_AT][0].__setitem__(2, "nobody"),
     "an ended hold of no status": lambda rows: rows[HOLDS_ENDED_AT][0].__setitem__(10, "lost"),
+    "an artifact market of no status": lambda rows: rows[CAPITAL_AT][1][0][1].__setitem__(0, "shut"),
+    "an artifact market without a maker": lambda rows: rows[CAPITAL_AT][1][0].__setitem__(2, []),
+    "an order of a market that is not there": lambda rows: rows[CAPITAL_AT][ORDERS_AT][0].__setitem__(1, "none"),
+    "a position of a market that is not there": lambda rows: rows[CAPITAL_AT][POSITIONS_AT][0].__setitem__(1, "none"),
+    "a position with a column too few": lambda rows: rows[CAPITAL_AT][POSITIONS_AT][0].pop(),
     "a receipt of a command that is none": lambda rows: rows[RECEIPTS_AT][0].__setitem__(4, b"{}"),
     "a receipt of events that are none": lambda rows: rows[RECEIPTS_AT][0].__setitem__(5, b"[{}]"),
     "a receipt that is not text": lambda rows: rows[RECEIPTS_AT][0].__setitem__(4, b'{"type":"\xff"}'),

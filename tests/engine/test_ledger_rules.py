@@ -6,6 +6,7 @@ itself checks after each line that balances are the sum of the transfers, and th
 
 import pytest
 
+from callmarket.engine.capital.commands import ESCROW, SUBSIDY_POOL
 from callmarket.engine.commands import ISSUANCE, RESERVED_NAMES, TREASURY
 from callmarket.engine.core import Engine
 from callmarket.engine.events import TransferPosted
@@ -80,12 +81,14 @@ def test_available_is_balance_less_held_and_neither_is_ever_negative() -> None:
     assert script.engine.state.ledger.accounts["a"].available_tokens == 0
 
 
-def test_every_ledger_begins_with_issuance_and_treasury() -> None:
-    """LED-3: the two system accounts exist before the first command, at zero."""
+def test_every_ledger_begins_with_its_own_accounts() -> None:
+    """LED-3: the four system accounts exist before the first command, at zero."""
     accounts = Engine().state.ledger.accounts
     assert {name: (one.kind, one.balance_tokens, one.held_tokens) for name, one in accounts.items()} == {
         ISSUANCE: ("system", 0, 0),
         TREASURY: ("system", 0, 0),
+        ESCROW: ("system", 0, 0),
+        SUBSIDY_POOL: ("system", 0, 0),
     }
 
 
@@ -139,8 +142,8 @@ def test_issuance_is_no_party_to_what_callers_ask() -> None:
 
 @pytest.mark.parametrize("name", RESERVED_NAMES)
 def test_the_markets_own_names_cannot_be_opened(name: str) -> None:
-    """LED-3, Precisely: `admin`, `operator`, `issuance`, `treasury` cannot be opened (`NAME_RESERVED`)."""
-    assert len(RESERVED_NAMES) == 4
+    """LED-3, Precisely: `admin`, `operator` and the four system accounts cannot be opened (`NAME_RESERVED`)."""
+    assert len(RESERVED_NAMES) == 6
     play(f"account {name} agent -> NAME_RESERVED account_id={name} bound=")
 
 

@@ -12,7 +12,7 @@ import pytest
 from callmarket.engine.commands import Command
 from tests.support.script import VERBS, Script, play
 
-ACTORS = ("admin", "operator", "bidder", "provider", "payer", "other", "unknown", "treasury", "issuance")
+ACTORS = ("admin", "operator", "bidder", "provider", "payer", "other", "unknown", "treasury", "issuance", "judge")
 
 WORLD = """
 market m lease=1000
@@ -28,6 +28,14 @@ slot free provider=provider
 slot own
 hold its payer 5
 hold kept payer 5 by admin
+account judge agent 100
+mint lmsr_subsidy_pool 20
+bound DECAY_PRICES 1
+bound DECAY_INTERVAL_US 0
+artifact x 2 closes=900 exposure=1000000 fee=0 decay=1000000 arbiter=judge
+artifact frozen 2 closes=900 arbiter=judge
+freeze frozen until=900
+open x bidder long 2 limit=700000 gtd until=900 -> order 1: 2444784 for 1473931, rests 526069
 """
 
 # The line, and who may do it besides the admin.
@@ -54,6 +62,14 @@ TABLE = [
     ("capture kept other", set()),
     ("release its", {"payer"}),
     ("release kept", set()),
+    ("artifact new 2 closes=900", {"operator"}),
+    ("open x payer short 2", {"payer"}),
+    ("close 1", {"bidder"}),
+    ("pull 1", {"bidder"}),
+    ("freeze x until=900", {"operator", "judge"}),
+    ("unfreeze frozen", {"operator", "judge"}),
+    ("judge x void", {"operator", "judge"}),
+    ("decay x", {"operator"}),
     ("history", set()),
 ]
 

@@ -12,6 +12,7 @@ import pytest
 
 from callmarket.engine.commands import Command
 from callmarket.engine.reject import Reject
+from tests.engine.capital import chains
 from tests.support.script import VERBS, play
 
 ORDER = [reason.value for reason in Reject]
@@ -222,7 +223,7 @@ CHAINS = {
         slot s2 -> SLOTS_FULL
         """,
     "account": """
-        bound ACCOUNTS_MAX 5
+        bound ACCOUNTS_MAX 7
         account treasury agent by b -> NOT_PERMITTED
         account treasury agent -> NAME_RESERVED
         account a agent -> ACCOUNT_EXISTS
@@ -357,7 +358,7 @@ CHAINS = {
         history by operator -> NOT_PERMITTED
         history after=5 -> HISTORY_CONTINUES
         """,
-}
+} | chains.CHAINS
 
 
 def runs_of_reasons(chain: str) -> list[list[str]]:
@@ -401,8 +402,8 @@ def test_a_reused_id_comes_before_everything() -> None:
 
 
 def test_funds_come_last() -> None:
-    """LED-7, IDM-1: whoever is told `FUNDS_INSUFFICIENT` could have done it with more tokens, or without an id."""
-    assert ORDER[-2:] == ["FUNDS_INSUFFICIENT", "RETRIES_FULL"]
+    """LED-7, LMSR-1, IDM-1: whoever is told of money could have done it with more tokens, or without an id."""
+    assert ORDER[-3:] == ["FUNDS_INSUFFICIENT", "SUBSIDY_EXHAUSTED", "RETRIES_FULL"]
 
 
 def test_every_refusal_stands_in_a_chain() -> None:

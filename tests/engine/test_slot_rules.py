@@ -363,12 +363,12 @@ def test_live_slots_of_a_provider_are_bounded() -> None:
 
 
 def test_accounts_and_markets_are_bounded() -> None:
-    """SLT-1, LED-3: `ACCOUNTS_FULL` counts the two system accounts too; `MARKETS_FULL`."""
+    """SLT-1, LED-3: `ACCOUNTS_FULL` counts the four system accounts too; `MARKETS_FULL`."""
     play("""
-    bound ACCOUNTS_MAX 3
+    bound ACCOUNTS_MAX 5
     bound MARKETS_MAX 1
     account a agent
-    account b agent -> ACCOUNTS_FULL account_id=b bound=3
+    account b agent -> ACCOUNTS_FULL account_id=b bound=5
     market m
     market n -> MARKETS_FULL market_id=n bound=1
     """)

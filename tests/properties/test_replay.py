@@ -111,8 +111,8 @@ def test_recovery_mixes_snapshot_fold_and_apply(recordings: list[Recording], see
     rng = random.Random(seed)
     for recording in recordings:
         start = rng.randrange(COMMANDS)
-        engine = Engine(State.decode(recording.states[start]))
         with bounds(recording.bounds):
+            engine = Engine(State.decode(recording.states[start]))
             for row in recording.rows[start + 1 :]:
                 if rng.random() < 0.5:
                     engine.fold(row.entry, row.events)

@@ -38,15 +38,19 @@ from callmarket.engine.events import (
 )
 from callmarket.engine.limits import TOKENS_MAX
 from callmarket.engine.reject import Reject
+from tests.support import artifact_situations
+from tests.support.artifact_situations import ArtifactObserver
 from tests.support.naive import NaiveMarket
 from tests.support.naive.retries import is_remembered_for_a_day
 from tests.support.streams import Stream, bounds
-from tests.support.swarms import lingering_swarm, rewarding_swarm
+from tests.support.swarms import capital_swarm, lingering_swarm, rewarding_swarm, swinging_swarm
 
 SEEDS = range(240)
 # Seeds of worlds in which due things wait long for a sweep.
 LINGERING = range(60)
 REWARDING = range(30)
+TRADING = range(150)
+SWINGING = range(30)
 COMMANDS = 300
 
 SITUATIONS = {
@@ -265,14 +269,17 @@ def counted() -> Counter[object]:
     streams = [Stream(seed) for seed in SEEDS]
     streams += [Stream(seed, choose_swarm=lingering_swarm) for seed in LINGERING]
     streams += [Stream(seed, choose_swarm=rewarding_swarm) for seed in REWARDING]
+    streams += [Stream(seed, choose_swarm=capital_swarm) for seed in TRADING]
+    streams += [Stream(seed, choose_swarm=swinging_swarm) for seed in SWINGING]
     for stream in streams:
-        naive, observer = NaiveMarket(), Observer()
+        naive, observer, artifacts = NaiveMarket(), Observer(), ArtifactObserver()
         with bounds(stream.swarm.bounds):
             for _ in range(COMMANDS):
                 entry = stream.next_entry()
                 events = naive.apply(entry)
                 stream.observe(entry, events)
                 counts.update(observer.situations(entry, events))
+                counts.update(artifacts.situations(entry, events))
                 counts.update(type(event) for event in events)
                 counts.update(event.reason for event in events if isinstance(event, Rejected))
     return counts
@@ -290,12 +297,14 @@ def test_streams_reach_every_event(counted: Counter[object]) -> None:
 
 
 def test_streams_reach_the_rare_situations(counted: Counter[object]) -> None:
-    assert sorted(name for name in SITUATIONS if counted[name] < 3) == []
+    wanted = SITUATIONS | artifact_situations.SITUATIONS
+    assert sorted(name for name in wanted if counted[name] < 3) == []
 
 
 def test_streams_do_not_drown_in_refusals(counted: Counter[object]) -> None:
     """At least a third of all commands change something, or the rare successes would hide what follows them."""
-    assert counted[Rejected] + counted[Repeated] < (len(SEEDS) + len(LINGERING) + len(REWARDING)) * COMMANDS * 2 / 3
+    streams = len(SEEDS) + len(LINGERING) + len(REWARDING) + len(TRADING) + len(SWINGING)
+    assert counted[Rejected] + counted[Repeated] < streams * COMMANDS * 2 / 3
 
 
 def test_a_stream_follows_from_its_seed(seed: int) -> None:

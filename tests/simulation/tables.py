@@ -6,6 +6,7 @@ and rows in one transaction, at one moment, where mark and epoch are those that 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec.structs import asdict
 
@@ -16,6 +17,7 @@ from callmarket.persistence.tables.following import Following
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import TABLES
 from callmarket.persistence.tables.statements import changed_rows, new_rows
+from callmarket.persistence.tables.table import Table
 from callmarket.persistence.tables.table_writer import Progress, TablesDatabase, TableSteps, TableWriter
 from tests.simulation.options import Options
 from tests.simulation.store import Store, take_step
@@ -87,17 +89,28 @@ def changed(rows: Rows, changes: Changes) -> Rows:
             for column, value in change.items():
                 if column in table.added:
                     row[column] += value
-                elif value is not None:
+                elif value is not None or (column in table.of_status and change["status"] is not None):
                     row[column] = value
             after[table.name][key] = row
     for table, new in new_rows(changes):
         for row in map(asdict, new):
             key = _key([row[column] for column in table.key])
-            # Only a slot is offered again.
-            if key in after[table.name] and table.name != "compute_auction_slots":
+            if key not in after[table.name]:
+                after[table.name][key] = row
+            elif not table.replaces:
                 raise Diverged(f"{table.name} has {key} already")
-            after[table.name][key] = row
+            else:
+                after[table.name][key] = {**row, **_added(table, after[table.name][key], row)}
     return after
+
+
+def _added(table: Table, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What of an old row stays where a new one has its key: where columns are added, all that no change sets."""
+    if not table.added:
+        return {}
+    changing = {column for kind in table.changes for column in kind.__struct_fields__}
+    kept = {column: value for column, value in old.items() if column not in changing or new[column] is None}
+    return kept | {column: old[column] + new[column] for column in table.added}
 
 
 def _key(names: Sequence[object]) -> object:

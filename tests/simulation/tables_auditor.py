@@ -7,7 +7,8 @@ plainest way, and folds nothing.
 from types import SimpleNamespace
 from typing import Any
 
-from callmarket.persistence.tables.rows import POSTGRES_EPOCH_US, TABLES, Table
+from callmarket.persistence.tables.rows import TABLES
+from callmarket.persistence.tables.table import POSTGRES_EPOCH_US, Table
 from tests.simulation.auditor import Auditor
 from tests.simulation.world import Life
 from tests.support.sql_model import SqlModel, at

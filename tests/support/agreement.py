@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from callmarket.engine.capital.commands import ESCROW, CancelOrder, ClosePosition, OpenPosition
+from callmarket.engine.capital.events import OrderRested, SharesTraded
 from callmarket.engine.commands import AmendBid, CancelBid, Entry
 from callmarket.engine.core import Engine
 from callmarket.engine.events import BidPlaced, Events, RoundCleared
@@ -31,10 +33,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Step:
-    """One entry of a stream, and the bid that it placed, if it did."""
+    """One entry of a stream, and the bid or the order that it placed, if it did."""
 
     entry: Entry
     bid_id: int | None
+    order_id: int | None = None
 
 
 class Pair:
@@ -63,7 +66,10 @@ class Pair:
             return f"balances and holds\nnaive:  {self.naive.balances()}\nengine: {balances}"
         if sum(balance for balance, _ in balances.values()) != 0:
             return f"LED-1: the sum of all balances is not zero: {balances}"
+        if (engine_has := artifact_state(self.engine)) != (naive_has := naive_artifact_state(self.naive)):
+            return f"artifact markets\nnaive:  {naive_has}\nengine: {engine_has}"
         try:
+            self.naive.capital.check(balances[ESCROW][0])
             self.engine.state.check()
         except AssertionError as error:
             return f"check() failed: {error!r}"
@@ -73,6 +79,24 @@ class Pair:
         """Return balance and held of each account of the engine."""
         accounts = self.engine.state.ledger.accounts
         return {name: (account.balance_tokens, account.held_tokens) for name, account in accounts.items()}
+
+
+ArtifactState = tuple[dict[str, int], dict[int, tuple[int, int]], dict[int, int]]
+
+
+def artifact_state(engine: Engine) -> ArtifactState:
+    """Return purses, shares and costs of the positions, and what is left of the resting orders."""
+    capital = engine.state.capital
+    positions = {key: (one.microshares, one.cost_microtokens) for key, one in capital.positions.items()}
+    return capital.purses, positions, {key: order.left for key, order in capital.orders.items()}
+
+
+def naive_artifact_state(naive: NaiveMarket) -> ArtifactState:
+    """Return the same of the naive market."""
+    capital = naive.capital
+    purses = {account: purse for account, purse in capital.purses.items() if purse}
+    positions = {key: (one.shares, one.cost) for key, one in capital.positions.items()}
+    return purses, positions, {key: order.left for key, order in capital.orders.items()}
 
 
 def bids_visited(events: Events) -> int:
@@ -88,32 +112,48 @@ def assert_agreement(stream: Stream, count: int, check_every: int, context: str)
         for index in range(count):
             entry = stream.next_entry()
             events, what = pair.apply(entry)
-            placed = [event.bid_id for event in events if isinstance(event, BidPlaced)]
-            steps.append(Step(entry, placed[0] if placed else None))
+            steps.append(Step(entry, *placed(entry, events)))
             stream.observe(entry, events)
             what = what or (pair.check() if index % check_every == check_every - 1 else "")
             if what:
                 raise AssertionError(_report(Difference(index, entry, what), steps, stream, context))
 
 
+def placed(entry: Entry, events: Events) -> tuple[int | None, int | None]:
+    """Return the bid and the order that an entry placed; ids of orders stand in what it said of its own."""
+    bids = [event.bid_id for event in events if isinstance(event, BidPlaced)]
+    orders: list[int] = []
+    if isinstance(entry.command, OpenPosition | ClosePosition):
+        orders = [event.order_id for event in events if isinstance(event, SharesTraded | OrderRested)]
+    return bids[0] if bids else None, orders[0] if orders else None
+
+
 def first_difference(steps: Sequence[Step]) -> Difference | None:
     """Run both over given steps, checking after each. Return where they first differ.
 
-    Bids that other steps name are found again under the ids that they get this time.
+    Bids and orders that other steps name are found again under the ids that they get this time.
     """
     pair = Pair()
     bid_ids: dict[int, int] = {}
+    order_ids: dict[int, int] = {}
     for index, step in enumerate(steps):
         command = step.entry.command
         if isinstance(command, AmendBid | CancelBid):
             command = msgspec.structs.replace(command, bid_id=bid_ids.get(command.bid_id, SEQ_MAX))
+        if isinstance(command, CancelOrder):
+            command = msgspec.structs.replace(command, order_id=order_ids.get(command.order_id, SEQ_MAX))
+        if isinstance(command, ClosePosition):
+            command = msgspec.structs.replace(command, position_id=order_ids.get(command.position_id, SEQ_MAX))
         entry = msgspec.structs.replace(step.entry, seq=index + 1, command=command)
         events, what = pair.apply(entry)
         what = what or pair.check()
         if what:
             return Difference(index, entry, what)
-        if step.bid_id is not None and isinstance(events[0], BidPlaced):
-            bid_ids[step.bid_id] = events[0].bid_id
+        bid_id, order_id = placed(entry, events)
+        if step.bid_id is not None and bid_id is not None:
+            bid_ids[step.bid_id] = bid_id
+        if step.order_id is not None and order_id is not None:
+            order_ids[step.order_id] = order_id
     return None
 
 

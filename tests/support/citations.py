@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ID = re.compile(r"\b[A-Z]{3}-\d+\b")
+ID = re.compile(r"\b[A-Z]{3,4}-\d+\b")
 
-_ENTRY = re.compile(r"^- \*\*([A-Z]{3}-\d+)\*\*", re.MULTILINE)
+_ENTRY = re.compile(r"^- \*\*([A-Z]{3,4}-\d+)\*\*", re.MULTILINE)
 
 
 def entries(page: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from callmarket.engine.codec import GENESIS_DIGEST, SealedRow, seal
 from callmarket.engine.core import Engine
 from tests.support.streams import Stream, bounds
-from tests.support.swarms import lingering_swarm, small_swarm
+from tests.support.swarms import capital_swarm, lingering_swarm, small_swarm
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Recording:
 
 def record(seed: int, count: int) -> Recording:
     """Run `count` commands of a stream and keep everything."""
-    stream = Stream(seed, choose_swarm=lingering_swarm if seed % 2 else small_swarm)
+    stream = Stream(seed, choose_swarm=(small_swarm, lingering_swarm, capital_swarm)[seed % 3])
     engine = Engine()
     recording = Recording(stream.swarm.bounds)
     digest = GENESIS_DIGEST

@@ -4,6 +4,31 @@ Rule of this file: what stands here is in `tests/golden/`, so an instance is nev
 added, and a new field gets its value in a new instance.
 """
 
+from callmarket.engine.capital.commands import (
+    CancelOrder,
+    ClosePosition,
+    DecaySubsidy,
+    FreezeArtifact,
+    OpenArtifactMarket,
+    OpenPosition,
+    SettleArtifact,
+    UnfreezeArtifact,
+)
+from callmarket.engine.capital.events import (
+    ArtifactFrozen,
+    ArtifactMarketClosed,
+    ArtifactMarketOpened,
+    ArtifactSettled,
+    ArtifactUnfrozen,
+    OrderMatched,
+    OrderRested,
+    OrdersEnded,
+    PositionsPaid,
+    PursesSet,
+    SettlementAnnounced,
+    SharesTraded,
+    SubsidyDecayed,
+)
 from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
@@ -54,6 +79,7 @@ from callmarket.engine.events import (
     SweepFinished,
     TransferPosted,
 )
+from callmarket.engine.ids import OrderId, PositionId
 from callmarket.engine.reject import Reject
 
 COMMANDS: tuple[Command, ...] = (
@@ -83,6 +109,15 @@ COMMANDS: tuple[Command, ...] = (
     VoidAward("s1", 32, "carol"),
     CaptureHold("h1", "bob", 35, "alice"),
     ReleaseHold("h1", "alice"),
+    # From rules 4 on.
+    OpenArtifactMarket("x-7", 136, 137, 138, 139, 140, 141, 142, "carol"),
+    OpenPosition("x-7", "alice", "short", 143, 1_144, "gtd", 145),
+    ClosePosition(PositionId(146), 147, 1_148, "fok", 149),
+    CancelOrder(OrderId(150)),
+    FreezeArtifact("x-7", 151),
+    UnfreezeArtifact("x-7"),
+    SettleArtifact("x-7", "flagged", 152),
+    DecaySubsidy("x-7"),
 )
 
 EVENTS: tuple[Event, ...] = (
@@ -129,6 +164,30 @@ EVENTS: tuple[Event, ...] = (
         "m1", 126, 127, "t2", 128, ("s1", "s2"), (129, 130), ("alice", "bob"), ("t1", "t3"), (131, 132), (133,),
         ("carol",), (134, 135),
     ),
+    # From rules 4 on.
+    SweepFinished(104, 105, 106, True, 107, 153, 154),
+    ArtifactMarketOpened("x-7", 155, 156, 157, 158, 159, 160, 161, "carol"),
+    SharesTraded(
+        "x-7", OrderId(162), "alice", PositionId(163), "short", "close", (0, 164), (165, 166), (167, 168), 169, -170,
+        171, 172, 173, 174, 175, 176, 177, 178, 179, 180,
+    ),
+    OrderMatched(
+        OrderId(181), "x-7", "bob", PositionId(182), "long", "open", 183, 184, 185, 186, 187, 188, 189
+    ),
+    OrderRested(OrderId(190), "x-7", "bob", PositionId(191), "long", "close", 192, 193, 194),
+    OrdersEnded(
+        "self_trade", (OrderId(195), OrderId(196)), ("x-7", "y"), ("alice", "bob"), ("open", "close"), (197, 198)
+    ),
+    PursesSet(("alice", "bob"), (199, 0)),
+    ArtifactFrozen("x-7", 200, 201),
+    ArtifactUnfrozen("x-7"),
+    SettlementAnnounced("x-7", "void", None, 202),
+    ArtifactSettled("x-7", "listed", 203, 204, 205, 206, 207, 208),
+    PositionsPaid(
+        "x-7", "void", None, (PositionId(209), PositionId(210)), ("alice", "bob"), (211, 212), (-213, 214)
+    ),
+    ArtifactMarketClosed("x-7", 215),
+    SubsidyDecayed("x-7", 216, 217, 0, 218, 219),
 )  # fmt: skip
 
 # A script whose state has something in every row of its image.
@@ -166,4 +225,18 @@ clear r                            -> price 0: 7@r1
 settle r1 impact=9000000           -> reward 3
 bind bounty artifact x
 slot s2 provider=p at=99
+account j agent
+mint lmsr_subsidy_pool 30
+artifact x 10 closes=900 exposure=1000000 arbiter=j
+artifact y 5 closes=910 window=20
+artifact z 5 closes=920
+artifact w 5 closes=930
+open x a long 10                       -> order 1: 15849623 for 9999999
+open x q short 4 limit=300000 gtd until=800 -> order 2: 3625698 for 995356, rests 3004644
+close 1 shares=5000 limit=999000 gtd until=810 -> order 3: rests 5000
+open z a long 1                        -> order 4: 1878096 for 999999
+bound SWEEP_ITEMS_MAX 0
+judge z validated                      -> settled validated 1000000
+judge y flagged                        -> announced until 60
+freeze w until=70
 """

@@ -31,6 +31,7 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | hold H A TOKENS [reason= type= ref= memo= until=]                     by A
             | capture H A [amount= of=] | release H [of=]                           by who placed H
             | bind REASON TYPE REF                                                  by operator
+            | those of `tests.support.artifact_script`, which has questions and results too
     result  = ok | bid N | released TOKENS | repeated SEQ
             | REASON                                 any refusal for this reason
             | REASON FIELD=VALUE bound=BOUND         that refusal
@@ -38,7 +39,7 @@ Grammar. `[x]` may be left out, `#` begins a comment, and a line without an arro
             | [PRICES = price P: BID@SLOT ... | prices: BID@SLOT=P ... | no sale]
             | moved nothing | paid TOKENS to A [, reward TOKENS]                    settle
             | paid TOKENS to A [, released TOKENS]                                  capture
-            | [ENDS,] done|more                      sweep
+            | [ENDS,] done|more                      sweep; ENDS of bids and slots before those of artifacts
             | [ENDS = lost BID ... | expired BID ... | lapsed BID@SLOT=CHARGED ... | freed H ..., joined by ", "]
     question = wallet A -> balance N held N
             | book [M] -> PRICE:BID,BID PRICE:BID | empty       best first, without losers
@@ -53,6 +54,7 @@ last, and a hold that of the account for which one of its id was placed last, wh
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
@@ -60,6 +62,9 @@ import msgspec
 
 from callmarket.engine import limits
 from callmarket.engine.book import best_first
+from callmarket.engine.capital import limits as capital_limits
+from callmarket.engine.capital.commands import CancelOrder, ClosePosition
+from callmarket.engine.capital.events import OrdersEnded, PositionsPaid
 from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
@@ -111,6 +116,7 @@ from callmarket.engine.events import (
     one_by_one,
 )
 from callmarket.engine.holds import HoldKey
+from tests.support import artifact_script
 from tests.support.streams import bounds
 
 E = TypeVar("E", bound=Event)
@@ -197,6 +203,9 @@ VERBS = {
     "release": Verb(ReleaseHold, ("hold_id",), {"of": "account_id"}, actor="@hold_id"),
     # Without `after` it is the row with which history goes on after a loss.
     "history": Verb(BeginHistory, (), {"after": "after_seq", "lost": "lost_seq"}, actor=ADMIN),
+} | {
+    word: Verb(command, positional, options, flags, actor=actor)
+    for word, (command, positional, options, flags, actor) in artifact_script.WORDS.items()
 }
 
 
@@ -213,6 +222,8 @@ class Script:
         self._balances: dict[str, int] = defaultdict(int)
         # Whose a bid is, and who placed a named hold.
         self._owners: dict[int | HoldKey, str] = {}
+        # Whose an order or a position is.
+        self._traders: dict[int, str] = {}
         # Whose the slot and the hold of an id are that were offered and placed last.
         self._providers: dict[str, str] = {}
         self._holders: dict[str, str] = {}
@@ -222,6 +233,10 @@ class Script:
             "slot?": self._slot,
             "hold?": self._hold,
             "round": self._round,
+            **{
+                question: partial(self._of_artifacts, question)
+                for question in ("purse", "position", "order?", "price", "pool")
+            },
         }
 
     def run(self, text: str) -> "Script":
@@ -295,6 +310,9 @@ class Script:
                 return self._owners.get(command.bid_id, ADMIN)
             case CaptureHold() | ReleaseHold():
                 return self._owners.get((command.account_id, command.hold_id), ADMIN)
+            case ClosePosition() | CancelOrder():
+                of_order = command.position_id if isinstance(command, ClosePosition) else command.order_id
+                return self._traders.get(of_order, ADMIN)
             case _:
                 named: str = getattr(command, verb.actor.removeprefix("@"))
                 return named
@@ -309,6 +327,7 @@ class Script:
             if isinstance(event, HoldPlaced):
                 self._owners[event.account_id, event.hold_id] = event.placed_by
                 self._holders[event.hold_id] = event.account_id
+            self._traders.update(artifact_script.owners(event))
             if isinstance(event, SlotOffered):
                 self._providers[event.slot_id] = event.provider_id
             if isinstance(event, TransferPosted):
@@ -322,8 +341,10 @@ class Script:
             assert account.balance_tokens == self._balances[account_id], f"transfers do not explain {account}"
 
     def _set_bound(self, words: list[str]) -> str:
-        if len(words) != 2 or not hasattr(limits, words[0]):
-            raise ScriptError("expected: bound NAME NUMBER, with a name of callmarket.engine.limits")
+        if len(words) != 2 or not (hasattr(limits, words[0]) or hasattr(capital_limits, words[0])):
+            raise ScriptError(
+                "expected: bound NAME NUMBER, with a name of callmarket.engine.limits or its part capital"
+            )
         self._bounds[words[0]] = _number(words[1])
         return "ok"
 
@@ -355,6 +376,10 @@ class Script:
             return str(bid.max_price_tokens)
         award = state.awards_by_bid.get(int(hold_id))
         return str(award.price_tokens) if award else "none"
+
+    def _of_artifacts(self, question: str, words: list[str]) -> str:
+        with bounds(self._bounds):
+            return artifact_script.answers(self.engine.state, question, _only(words))
 
     def _round(self, words: list[str]) -> str:
         if words or not self.all(RoundCleared):
@@ -396,6 +421,8 @@ def shown(events: Events) -> str:
         return _shown_round(events)
     if isinstance(events[-1], SweepFinished):
         return _shown_sweep(events[:-1], events[-1])
+    if told := artifact_script.shown_of_artifacts(events):
+        return told
     assert len(events) == 1, events
     return "ok"
 
@@ -434,8 +461,11 @@ def _shown_sweep(ends: Events, finished: SweepFinished) -> str:
         sum(len(event.hold_ids) for event in ends if isinstance(event, HoldsExpired)),
     ]
     told = [finished.bids_lost, finished.bids_expired, finished.awards_lapsed, finished.holds_expired]
-    assert counts == told, (ends, finished)
-    return ", ".join([*_shown_ends(ends), "more" if finished.more_due else "done"])
+    counts.append(sum(len(event.order_ids) for event in ends if isinstance(event, OrdersEnded)))
+    counts.append(sum(len(event.position_ids) for event in ends if isinstance(event, PositionsPaid)))
+    assert counts == [*told, finished.orders_ended, finished.positions_paid], (ends, finished)
+    of_artifacts = artifact_script.shown_ends(list(ends))
+    return ", ".join([*_shown_ends(ends), *of_artifacts, "more" if finished.more_due else "done"])
 
 
 def _shown_ends(events: Events) -> Iterator[str]:

@@ -20,9 +20,11 @@ AT_US = 1_700_000_000_000_001
 class Sealer:
     """An engine whose every command is stamped and sealed."""
 
-    def __init__(self) -> None:
-        self.engine = Engine()
-        self.rows: list[SealedRow] = []
+    def __init__(self, engine: Engine | None = None, rows: Sequence[SealedRow] = ()) -> None:
+        self.engine = engine or Engine()
+        self.rows = list(rows)
+        # Of the latest row. Whoever wants time to pass sets it.
+        self.at_us = self.engine.state.at_us or AT_US
 
     def apply(self, entry: Entry) -> SealedRow:
         """Apply a stamped command and seal it."""
@@ -33,8 +35,8 @@ class Sealer:
 
     def do(self, actor: str, command: Command, command_id: str = "") -> SealedRow:
         """Stamp a command, a microsecond or so after the one before, and apply it."""
-        seq = len(self.rows) + 1
-        return self.apply(Entry(seq, AT_US + 3 * seq, actor, command, command_id))
+        self.at_us += 3
+        return self.apply(Entry(len(self.rows) + 1, self.at_us, actor, command, command_id))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, get_args
 
 from callmarket.engine import limits
+from callmarket.engine.capital import limits as capital_limits
 from callmarket.engine.commands import (
     ADMIN,
     ISSUANCE,
@@ -41,27 +42,28 @@ from callmarket.engine.commands import (
     WithdrawSlot,
 )
 from callmarket.engine.events import Events
+from tests.support.artifact_streams import GHOST, ArtifactCommands
 from tests.support.seen import Seen
-from tests.support.swarms import WEIGHTS, Swarm, small_swarm
+from tests.support.swarms import CAPITAL_WEIGHTS, WEIGHTS, Swarm, small_swarm
 
 PRICING_RULES: tuple[PricingRule, ...] = get_args(PricingRule)
-GHOST = "ghost"
 
 
 @contextmanager
 def bounds(overrides: dict[str, int]) -> Iterator[None]:
-    """Give `engine.limits` other numbers for a while. The engine and the naive market look there at every use."""
-    before = {name: getattr(limits, name) for name in overrides}
+    """Give bounds of the engine other numbers for a while. The engine and the naive market look there at every use."""
+    homes = {name: limits if hasattr(limits, name) else capital_limits for name in overrides}
+    before = {name: getattr(home, name) for name, home in homes.items()}
     try:
         for name, value in overrides.items():
-            setattr(limits, name, value)
+            setattr(homes[name], name, value)
         yield
     finally:
         for name, value in before.items():
-            setattr(limits, name, value)
+            setattr(homes[name], name, value)
 
 
-class Stream:
+class Stream(ArtifactCommands):
     """An endless stream of stamped commands: ask for `next_entry`, then `observe` what it caused."""
 
     def __init__(
@@ -88,8 +90,9 @@ class Stream:
         # So few that each is soon several accounts', and used again, and so many that some are forgotten before.
         self.hold_names = [f"hold{i}" for i in range(8)]
         self.opening = deque(self._opening())
-        self.makers: list[Callable[[], tuple[str, Any]]] = [getattr(self, f"_{name}") for name in WEIGHTS]
-        self.maker_weights = [swarm.weights[name] for name in WEIGHTS]
+        commands = (*WEIGHTS, *CAPITAL_WEIGHTS)
+        self.makers: list[Callable[[], tuple[str, Any]]] = [getattr(self, f"_{name}") for name in commands]
+        self.maker_weights = [swarm.weights.get(name, 0.0) for name in commands]
 
     def next_entry(self) -> Entry:
         """Make the next command and stamp it."""
@@ -163,7 +166,9 @@ class Stream:
             reason = self.rng.choice(("earn:debate", "earn:review"))
             return {"reason": reason, "reference_type": self.rng.choice(("", "task")), "reference_id": reference}
         reasons = (
-            ("settle:slot", "lapse:slot", "reward:impact") if self._wrong() else ("earn", "grant:weekly", "demurrage")
+            ("settle:slot", "lapse:slot", "reward:impact", "capital:trade")
+            if self._wrong()
+            else ("earn", "grant:weekly", "demurrage")
         )
         if self._chance(0.6):
             return {"reason": "stake", "reference_id": f"ref{self.rng.randrange(3)}"}
@@ -228,6 +233,7 @@ class Stream:
             yield ADMIN, OpenMarket(market, **self._market_rules())
         # What rewards are paid from, most often; it may be too little.
         yield ADMIN, Mint(TREASURY, self.rng.randint(1, self.swarm.mint_max), "fund:rewards")
+        yield from self._artifact_opening()
 
     def _market_rules(self) -> dict[str, Any]:
         rich = self.swarm.rich

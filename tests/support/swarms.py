@@ -6,6 +6,9 @@ everything equally often gets nowhere in particular. Bounds are made small: one 
 
 import random
 from dataclasses import dataclass, field
+from typing import get_args
+
+from callmarket.engine.capital.commands import SettledAs
 
 # How often each command is asked for, before a seed multiplies it by one of FACTORS.
 WEIGHTS = {
@@ -28,6 +31,18 @@ WEIGHTS = {
     "release_hold": 1.0,
     "begin_history": 0.5,
     "bind_holds": 2.0,
+}
+# The same of artifact markets, for the swarms that have some.
+CAPITAL_WEIGHTS = {
+    "open_position": 60.0,
+    "close_position": 30.0,
+    "cancel_order": 4.0,
+    "open_artifact_market": 2.0,
+    "freeze_artifact": 1.0,
+    "unfreeze_artifact": 1.5,
+    "settle_artifact": 1.0,
+    "decay_subsidy": 8.0,
+    "fund_liquidity": 1.0,
 }
 FACTORS = (0.2, 1.0, 1.0, 3.0)
 # The bounds that a stream may lower, and to what.
@@ -58,6 +73,17 @@ SMALL_RETRY_BOUNDS = {
     "RETRIES_PER_ACCOUNT_MAX": (1, 3),
     "RETRIES_OF_ACCOUNTS_MAX": (1, 6),
 }
+# The bounds of artifact markets that a stream may lower.
+SMALL_CAPITAL_BOUNDS = {
+    "ORDER_FILLS_MAX": (1, 4),
+    "ORDERS_PER_ACCOUNT_MAX": (1, 3),
+    "ORDERS_MAX": (1, 6),
+    "POSITIONS_PER_ACCOUNT_MAX": (1, 5),
+    "POSITIONS_PER_ARTIFACT_MAX": (1, 6),
+    "POSITIONS_MAX": (1, 10),
+    "ARTIFACT_MARKETS_MAX": (1, 3),
+    "FREEZE_US_MAX": (1, 100),
+}
 
 
 @dataclass
@@ -79,6 +105,16 @@ class Swarm:
     leases_us: tuple[int, ...]
     weights: dict[str, float]
     bounds: dict[str, int] = field(default_factory=dict)
+    # Of artifact markets: how many there are at first, the largest subsidy, how often an order names no limit.
+    artifacts: int = 0
+    subsidy_max: int = 1
+    market_order_chance: float = 0.5
+    fees_ppm: tuple[int, ...] = (50_000,)
+    exposures_ppm: tuple[int, ...] = (10**6, 10**6, 500_000, 100_000)
+    windows_us: tuple[int, ...] = (0, 0, 0, 5, 50)
+    # Closes what has won, where anything has.
+    takes_profits: bool = False
+    settled_as: tuple[SettledAs, ...] = get_args(SettledAs)
 
 
 def small_swarm(rng: random.Random) -> Swarm:
@@ -129,6 +165,42 @@ def rewarding_swarm(rng: random.Random) -> Swarm:
         "clear_round": 10.0,
         "settle_award": 30.0,
     }
+    return swarm
+
+
+def capital_swarm(rng: random.Random) -> Swarm:
+    """Choose a small world that trades in artifacts, beside a little of all else."""
+    swarm = small_swarm(rng)
+    swarm.accounts, swarm.rich = rng.randint(3, 7), False
+    swarm.artifacts = rng.randint(1, 3)
+    swarm.subsidy_max = rng.choice((1, 5, 70, 70, 5_000, 10**9))
+    swarm.mint_max = swarm.subsidy_max * rng.choice((4, 40))
+    swarm.fees_ppm = rng.choice(((0,), (50_000,), (0, 50_000, 333_333, 10**6)))
+    swarm.market_order_chance = rng.choice((0.1, 0.5))
+    swarm.weights = {name: weight * 0.1 for name, weight in swarm.weights.items()}
+    swarm.weights |= {name: weight * rng.choice(FACTORS) for name, weight in CAPITAL_WEIGHTS.items()}
+    swarm.weights["expire_due"] = rng.choice((3.0, 12.0))
+    swarm.bounds |= {name: rng.randint(*ends) for name, ends in SMALL_CAPITAL_BOUNDS.items() if rng.random() < 0.15}
+    if rng.random() < 0.2:
+        swarm.bounds["SIDE_MICROSHARES_MAX"] = rng.choice((1, 3)) * swarm.subsidy_max * 10**6
+    # A stream lasts some milliseconds.
+    swarm.bounds |= {
+        "DECAY_PRICES": rng.choice((2, 5, 50)),
+        "DECAY_INTERVAL_US": rng.choice((0, 0, 10, 100)),
+        "AVERAGE_HALF_LIFE_US": rng.choice((1, 7, 1_000, 10**9)),
+    }
+    return swarm
+
+
+def swinging_swarm(rng: random.Random) -> Swarm:
+    """Choose a small world in which a few accounts push prices from edge to edge, and win more than the subsidy."""
+    swarm = capital_swarm(rng)
+    swarm.wrong_chance, swarm.gtd_chance, swarm.market_order_chance = 0.0, 0.1, 0.95
+    swarm.fees_ppm, swarm.artifacts, swarm.subsidy_max = (0,), 1, 5
+    swarm.mint_max, swarm.bounds = 4_000, {}
+    swarm.exposures_ppm, swarm.windows_us, swarm.settled_as = (10**6,), (0,), ("void",)
+    swarm.takes_profits = True
+    swarm.weights = {"open_position": 60.0, "close_position": 30.0, "settle_artifact": 3.0, "open_artifact_market": 1.0}
     return swarm
 
 

@@ -8,6 +8,7 @@ from callmarket.engine.commands import ADMIN, OPERATOR, ExpireDue, SettleAward, 
 from callmarket.engine.events import AwardLapsed, AwardSettled, AwardVoided, BidsExpired, SlotStatus, SweepFinished
 from callmarket.engine.reject import Reject
 from tests.support.naive.calls import release_losers, released
+from tests.support.naive.capital import settlement
 from tests.support.naive.holds import expire_holds
 from tests.support.naive.shard import SLOT_ENDS, Award, Market, Shard, Slot, permit
 from tests.support.naive.slots import pays_rewards
@@ -119,7 +120,7 @@ def refuse_expire_due(shard: Shard, command: ExpireDue, actor: str) -> Iterator[
 
 
 def expire_due(shard: Shard, command: ExpireDue) -> None:
-    """SET-6: losers, then awards, then bids, then named holds, SWEEP_ITEMS_MAX in all."""
+    """SET-6: losers, awards, bids, named holds, then what is due of artifact markets, SWEEP_ITEMS_MAX in all."""
     budget = limits.SWEEP_ITEMS_MAX
     losers = shard.losers_due()[:budget]
     awards = shard.awards_due()[: budget - len(losers)]
@@ -135,8 +136,12 @@ def expire_due(shard: Shard, command: ExpireDue) -> None:
     if bids:
         shard.say(BidsExpired(*released(bids)))
     expire_holds(shard, holds)
+    orders, positions = settlement.sweep(shard, budget - len(losers) - len(awards) - len(bids) - len(holds))
+    settlement.finish_sweep(shard)
     more_due = bool(shard.losers_due() or shard.awards_due() or shard.bids_due() or shard.holds_due())
-    shard.say(SweepFinished(lost, len(losers) - lost + len(bids), len(awards), more_due, len(holds)))
+    more_due = more_due or settlement.is_due(shard)
+    expired = len(losers) - lost + len(bids)
+    shard.say(SweepFinished(lost, expired, len(awards), more_due, len(holds), orders, positions))
 
 
 def lapse(shard: Shard, name: tuple[str, str]) -> None:

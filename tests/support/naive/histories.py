@@ -18,5 +18,5 @@ def refuse_begin_history(shard: Shard, command: BeginHistory, actor: str) -> Ite
 def begin_history(shard: Shard, command: BeginHistory) -> None:
     """HST-1."""
     assert command.after_seq == shard.before, command
-    shard.bids_ever = shard.awards_ever = shard.seq
+    shard.bids_ever = shard.awards_ever = shard.capital.orders_ever = shard.seq
     shard.say(HistoryBegun(command.after_seq, command.lost_seq))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ADMIN, ISSUANCE, OPERATOR, BindHolds, CaptureHold, PlaceHold, ReleaseHold
+from callmarket.engine.commands import ADMIN, NO_PARTIES, OPERATOR, BindHolds, CaptureHold, PlaceHold, ReleaseHold
 from callmarket.engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldsBound, HoldsExpired, HoldStatus
 from callmarket.engine.reject import Reject
 from tests.support.naive.shard import NamedHold, Shard, drop_oldest, permit
@@ -19,7 +19,7 @@ def refuse_place_hold(shard: Shard, command: PlaceHold, actor: str) -> Iterator[
     name = command.account_id, command.hold_id
     if name in shard.holds or name in shard.holds_ended:
         yield Reject.HOLD_EXISTS
-    if command.account_id == ISSUANCE:
+    if command.account_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     if command.reason.startswith("earn:") and not command.reference_id:
         yield Reject.REFERENCE_MISSING
@@ -100,7 +100,7 @@ def refuse_capture_hold(shard: Shard, command: CaptureHold, actor: str) -> Itera
     yield from refuse_hold_end(shard, name, actor)
     if command.to_account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
-    if command.to_account_id == ISSUANCE:
+    if command.to_account_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     hold = shard.holds.get(name)
     ended = shard.holds_ended.get(name)

@@ -8,6 +8,16 @@ from typing import Any
 
 import msgspec
 
+from callmarket.engine.capital.commands import (
+    CancelOrder,
+    ClosePosition,
+    DecaySubsidy,
+    FreezeArtifact,
+    OpenArtifactMarket,
+    OpenPosition,
+    SettleArtifact,
+    UnfreezeArtifact,
+)
 from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
@@ -33,6 +43,7 @@ from callmarket.engine.commands import (
 from callmarket.engine.events import Event, Events, Rejected, Repeated, RoundCleared
 from callmarket.engine.reject import Reject
 from tests.support.naive import awards, bids, calls, histories, holds, retries, slots, tokens
+from tests.support.naive.capital import markets, orders, settlement
 from tests.support.naive.shard import Shard
 
 PRECEDENCE = tuple(Reject)
@@ -56,6 +67,14 @@ PLANS: dict[type, tuple[Any, Any]] = {
     ReleaseHold: (holds.refuse_release_hold, holds.release_hold),
     BindHolds: (holds.refuse_bind_holds, holds.bind_holds),
     ExpireDue: (awards.refuse_expire_due, awards.expire_due),
+    OpenArtifactMarket: (markets.refuse_open_artifact_market, markets.open_artifact_market),
+    OpenPosition: (orders.refuse_open_position, orders.take_order),
+    ClosePosition: (orders.refuse_close_position, orders.take_order),
+    CancelOrder: (orders.refuse_cancel_order, orders.cancel_order),
+    FreezeArtifact: (markets.refuse_freeze_artifact, markets.freeze_artifact),
+    UnfreezeArtifact: (markets.refuse_unfreeze_artifact, markets.unfreeze_artifact),
+    SettleArtifact: (settlement.refuse_settle_artifact, settlement.settle_artifact),
+    DecaySubsidy: (markets.refuse_decay_subsidy, markets.decay_subsidy),
     BeginHistory: (histories.refuse_begin_history, histories.begin_history),
 }
 

@@ -8,7 +8,10 @@ from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Shard, drop_oldest
 
 STAFF = (ADMIN, OPERATOR)
-MOVES_TOKENS = ("Mint", "Burn", "Transfer", "PlaceHold", "CaptureHold", "ReleaseHold", "ClearRound")
+MOVES_TOKENS = (
+    *("Mint", "Burn", "Transfer", "PlaceHold", "CaptureHold", "ReleaseHold", "ClearRound"),
+    *("OpenPosition", "ClosePosition", "DecaySubsidy"),
+)
 
 
 def first_use(shard: Shard, entry: Entry) -> tuple[int, Command] | None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ADMIN, ISSUANCE, TREASURY, Command, OpenMarket, PlaceHold
+from callmarket.engine.commands import ADMIN, ISSUANCE, SYSTEM_ACCOUNTS, Command, OpenMarket, PlaceHold
 from callmarket.engine.events import Event, HoldStatus, SlotStatus, TransferPosted
 from callmarket.engine.reject import Reject
+from tests.support.naive.capital.state import Capital
 
 SLOT_ENDS = {
     "withdrawn": Reject.SLOT_WITHDRAWN,
@@ -114,9 +115,7 @@ class Shard:
     seq: int = 0
     now: int = 0
     actor: str = ""
-    accounts: dict[str, Account] = field(
-        default_factory=lambda: {ISSUANCE: Account("system"), TREASURY: Account("system")}
-    )
+    accounts: dict[str, Account] = field(default_factory=lambda: {name: Account("system") for name in SYSTEM_ACCOUNTS})
     markets: dict[str, Market] = field(default_factory=dict)
     # By provider and id (SLT-1), and holds by account and id (HLD-1).
     slots: dict[tuple[str, str], Slot] = field(default_factory=dict)
@@ -134,15 +133,17 @@ class Shard:
     refusals: dict[tuple[str, str], tuple[int, Command]] = field(default_factory=dict)
     # What moved tokens within the last periods, oldest first: when, whose, under which id, the row, and what it was.
     moved: list[tuple[int, str, str, int, Command]] = field(default_factory=list)
+    capital: Capital = field(default_factory=Capital)
     bids_ever: int = 0
     awards_ever: int = 0
     transfers_ever: int = 0
     said: list[Event] = field(default_factory=list)
 
     def held(self, account_id: str) -> int:
-        """Return what bids, awards and named holds set aside (LED-2)."""
+        """Return what bids, awards, named holds and resting orders set aside (LED-2)."""
         named = sum(hold.place.amount_tokens for hold in self.holds_of(account_id))
-        return named + sum(bid.hold for bid in self.bids.values() if bid.bidder == account_id)
+        bids = sum(bid.hold for bid in self.bids.values() if bid.bidder == account_id)
+        return named + bids + self.capital.held(account_id)
 
     def holds_of(self, account_id: str) -> list[NamedHold]:
         """Return the open named holds of an account."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ISSUANCE, OPERATOR, TREASURY, OfferSlot, OpenMarket, WithdrawSlot
+from callmarket.engine.commands import NO_PARTIES, OPERATOR, TREASURY, OfferSlot, OpenMarket, WithdrawSlot
 from callmarket.engine.events import MarketOpened, SlotOffered, SlotWithdrawn
 from callmarket.engine.reject import Reject
 from tests.support.naive.shard import SLOT_ENDS, Market, Shard, Slot, permit
@@ -16,7 +16,7 @@ def refuse_open_market(shard: Shard, command: OpenMarket, actor: str) -> Iterato
     yield from permit(actor, *([] if pays_rewards(command) else [OPERATOR]))
     if command.market_id in shard.markets:
         yield Reject.MARKET_EXISTS
-    if command.reward_account_id == ISSUANCE:
+    if command.reward_account_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     if len(shard.markets) >= limits.MARKETS_MAX:
         yield Reject.MARKETS_FULL
@@ -43,7 +43,7 @@ def refuse_offer_slot(shard: Shard, command: OfferSlot, actor: str) -> Iterator[
     yield from permit(actor, command.provider_id, OPERATOR)
     if (command.provider_id, command.slot_id) in shard.slots:
         yield Reject.SLOT_EXISTS
-    if command.provider_id == ISSUANCE:
+    if command.provider_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     of_provider = shard.count_slots_of(command.market_id, command.provider_id)
     if command.provider_id != TREASURY and of_provider >= limits.SLOTS_PER_PROVIDER_MAX:

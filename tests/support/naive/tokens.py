@@ -3,15 +3,29 @@
 from collections.abc import Iterator
 
 from callmarket.engine import limits
-from callmarket.engine.commands import ISSUANCE, RESERVED_NAMES, Burn, Mint, OpenAccount, PlaceHold, Transfer
+from callmarket.engine.commands import (
+    ISSUANCE,
+    NO_PARTIES,
+    RESERVED_NAMES,
+    Burn,
+    Mint,
+    OpenAccount,
+    PlaceHold,
+    Transfer,
+)
 from callmarket.engine.events import AccountOpened
 from callmarket.engine.reject import Reject
 from tests.support.naive.shard import Account, Shard, permit
 
+WRITTEN_BY_THE_MARKET = (
+    *("settle:slot", "lapse:slot", "reward:impact"),
+    *("capital:trade", "capital:settle", "capital:subsidy"),
+)
+
 
 def refuse_reason(reason: str) -> Iterator[Reject]:
     """LED-8: what the market writes, nobody else does."""
-    if reason in ("settle:slot", "lapse:slot", "reward:impact"):
+    if reason in WRITTEN_BY_THE_MARKET:
         yield Reject.REASON_RESERVED
 
 
@@ -38,7 +52,7 @@ def refuse_mint(shard: Shard, command: Mint, actor: str) -> Iterator[Reject]:
         yield Reject.ACCOUNT_UNKNOWN
     yield from permit(actor)
     yield from refuse_reason(command.reason)
-    if command.account_id == ISSUANCE:
+    if command.account_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     yield from refuse_earning(shard, command, command.account_id)
     if shard.supply() + command.amount_tokens > limits.TOKENS_MAX:
@@ -55,7 +69,7 @@ def refuse_burn(shard: Shard, command: Burn, actor: str) -> Iterator[Reject]:
     """LED-3, LED-5."""
     yield from permit(actor)
     yield from refuse_reason(command.reason)
-    if command.account_id == ISSUANCE:
+    if command.account_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     if command.account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
@@ -74,7 +88,7 @@ def refuse_transfer(shard: Shard, command: Transfer, actor: str) -> Iterator[Rej
     yield from refuse_reason(command.reason)
     if command.to_account_id not in shard.accounts:
         yield Reject.ACCOUNT_UNKNOWN
-    if ISSUANCE in (command.from_account_id, command.to_account_id):
+    if command.from_account_id in NO_PARTIES or command.to_account_id in NO_PARTIES:
         yield Reject.ACCOUNT_KIND
     if command.from_account_id == command.to_account_id:
         yield Reject.SAME_ACCOUNT
