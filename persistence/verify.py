@@ -12,10 +12,10 @@ so it may run beside a writer, and while the tables follow. Three questions, eac
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from msgspec import Struct
@@ -25,7 +25,6 @@ from psycopg.types.numeric import Int8BinaryLoader
 
 from callmarket.engine.core import Engine
 from callmarket.engine.events import SlotOffered
-from callmarket.engine.state import State
 from callmarket.persistence.archive.files import read_archive
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.database.single_use import FILES_DAMAGED
@@ -33,8 +32,11 @@ from callmarket.persistence.errors import Corrupt, Diverged, Unavailable
 from callmarket.persistence.journal.postgres import is_archived, read_archives, read_chunk, read_mark, read_position
 from callmarket.persistence.journal.protocol import Chain, StoredRow
 from callmarket.persistence.recovery import check_end, replay
+from callmarket.persistence.tables.agreement import disagreements
 from callmarket.persistence.tables.projections import Changes
-from callmarket.persistence.tables.rows import ACCOUNTS, BIDS, CLEARS, HOLDS, LEDGER, MARKETS, ROUNDS, SLOTS, Table
+from callmarket.persistence.tables.rows import SLOTS
+from callmarket.persistence.tables.statements import new_rows
+from callmarket.persistence.tables.table import Table
 
 # After this many differences the next ones say nothing new.
 DIFFERENCES_MAX: Final = 20
@@ -152,7 +154,7 @@ class _Verifier:
             return
         yield from self._wrong_mark()
         yield from self.disagreements
-        for table, rows in _all_rows(self.changes):
+        for table, rows in new_rows(self.changes):
             yield from self._compare(table, rows)
         yield from self._sums()
 
@@ -247,115 +249,23 @@ class _Verifier:
                       WHERE shard_id = %(shard)s AND status = 'awarded')
                    - (SELECT coalesce(sum(amount), 0) FROM token_holds
                       WHERE shard_id = %(shard)s AND status = 'open')
+                   - (SELECT coalesce(sum(left_micros / 1000000), 0) FROM market_orders
+                      WHERE shard_id = %(shard)s AND status = 'open' AND effect = 'open'),
+                   (SELECT coalesce(sum(difference_micros), 0) FROM capital_escrow WHERE shard_id = %(shard)s)
             """,
             {"shard": self.shard_id},
         ).fetchone()
         assert found is not None, "SELECT without FROM returns one row"
-        balances, holds = found
+        balances, holds, escrow = found
         if balances != 0:
             yield f"token_accounts: the balances sum to {balances}, not to zero"
         if holds != 0:
-            yield f"token_accounts: what is held differs by {holds} from the open bids, live awards and named holds"
-
-
-def disagreements(state: State, changes: Changes) -> Iterator[str]:
-    """Compare the engine's state with the rows that its events make: two paths from the same journal. O(state)."""
-    ledger = state.ledger
-    yield from _unlike(
-        "accounts",
-        {account.account_id: (account.kind, account.balance, account.held) for account in changes.accounts.values()},
-        {
-            account_id: (account.kind, account.balance_tokens, account.held_tokens)
-            for account_id, account in ledger.accounts.items()
-        }
-        # Before the first row the two system accounts have no rows yet.
-        if state.seq
-        else {},
-    )
-    yield from _bids_and_awards(state, changes)
-    yield from _unlike(
-        "named holds",
-        {
-            (hold.account_id, hold.hold_id): (hold.placed_seq, hold.placed_by, hold.amount, hold.reason)
-            for hold in changes.holds.new.values()
-            if hold.status == "open"
-        },
-        {
-            key: (hold.placed_seq, hold.placed_by, hold.amount_tokens, hold.reason)
-            for key, hold in state.holds.open.items()
-        },
-    )
-    # The engine forgets old slots that have ended: compare those that it knows.
-    yield from _unlike(
-        "slots",
-        {key: (slot.market_id, slot.status) for key, slot in changes.slots.new.items() if key in state.slots},
-        {key: (slot.market_id, slot.status) for key, slot in state.slots.items()},
-    )
-    rounds = dict.fromkeys((market.market_id for market in changes.markets), 0)
-    for call in changes.rounds:
-        rounds[call.market_id] = max(rounds[call.market_id], call.round_no)
-    called = {market_id: market.rounds_called for market_id, market in state.markets.items()}
-    yield from _unlike("markets and rounds", rounds, called)
-    # Where rows were lost, ids go on from the row that says so.
-    begun = changes.history_seq
-    last_bid_id, last_award_id = (begun + sum(one > begun for one in ids) for ids in (changes.bids, changes.clears))
-    counts = (last_bid_id, last_award_id, len(changes.ledger))
-    counted = (state.bids_placed, state.awards_granted, ledger.transfers_posted)
-    if counts != counted:
-        yield f"bids, awards and transfers: the events make {counts}, the engine counted {counted}"
-
-
-def _bids_and_awards(state: State, changes: Changes) -> Iterator[str]:
-    yield from _unlike(
-        "open bids",
-        {
-            bid.id: (bid.market_id, bid.bidder_id, bid.task_id, bid.max_price_tokens, bid.priority_seq)
-            for bid in changes.bids.values()
-            if bid.status == "open"
-        },
-        {
-            bid.bid_id: (bid.market_id, bid.bidder_id, bid.task_id, bid.max_price_tokens, bid.priority_seq)
-            for bid in state.bids.values()
-        },
-    )
-    yield from _unlike(
-        "live awards",
-        {
-            clear.award_id: (
-                clear.provider_id,
-                clear.slot_id,
-                clear.bid_id,
-                clear.bidder_id,
-                clear.clearing_price_tokens,
+            yield (
+                f"token_accounts: what is held differs by {holds} from the open bids, live awards, named holds and "
+                "resting orders"
             )
-            for clear in changes.clears.values()
-            if clear.status == "awarded"
-        },
-        {
-            award.award_id: (*award.slot_key, award.bid_id, award.bidder_id, award.price_tokens)
-            for award in state.awards.values()
-        },
-    )
-
-
-def _unlike(what: str, by_events: Mapping[Any, object], by_engine: Mapping[Any, object]) -> Iterator[str]:
-    if by_events == by_engine:
-        return
-    for key in sorted(by_events.keys() | by_engine.keys()):
-        one, two = by_events.get(key), by_engine.get(key)
-        if one != two:
-            yield f"{what}: the events make {key} {one}, the engine has {two}"
-
-
-def _all_rows(changes: Changes) -> Iterator[tuple[Table, Iterable[Struct]]]:
-    yield MARKETS, changes.markets
-    yield ACCOUNTS, changes.accounts.values()
-    yield SLOTS, changes.slots.new.values()
-    yield BIDS, changes.bids.values()
-    yield ROUNDS, changes.rounds
-    yield CLEARS, changes.clears.values()
-    yield LEDGER, changes.ledger
-    yield HOLDS, changes.holds.new.values()
+        if escrow != 0:
+            yield f"capital_escrow: it differs by {escrow} millionths of a token from what it is divided into"
 
 
 def _shown(key: tuple[object, ...]) -> str:

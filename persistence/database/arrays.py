@@ -76,6 +76,10 @@ def _digits(values: Sequence[int]) -> bytes:
     return _text([str(value) for value in values])
 
 
+def _lists(values: Sequence[Sequence[int]]) -> bytes:
+    return _text([f"{{{','.join(map(str, value))}}}" for value in values])
+
+
 _PACKERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "int4": _int4,
     "int8": _int8,
@@ -87,12 +91,16 @@ _PACKERS: Final[dict[str, Callable[[Any], bytes]]] = {
     "json": _bytes,
     # A whole number without bound, as its digits; the statement casts them.
     "numeric": _digits,
+    # Lists of unlike lengths are no array of arrays: each as its text, which the statement casts.
+    "int8[]": _lists,
 }
+# What is not sent as what it is, but as text.
+_AS_TEXT: Final = ("numeric", "int8[]")
 
 
 def sent_as(value_type: str) -> str:
     """The type of the values in the array of such a column."""
-    return "text" if value_type == "numeric" else value_type
+    return "text" if value_type in _AS_TEXT else value_type
 
 
 _send_as_it_is(JsonBytes, adapters.types["json"].oid)
@@ -102,7 +110,7 @@ _TYPES: Final = {name: (_array_type(sent_as(name)), adapters.types[sent_as(name)
 def array(value_type: str, values: Sequence[Any]) -> Array:
     """Pack a column, None as NULL. About 0.1 us a value, far less where all are the same.
 
-    `value_type` is int4, int8, timestamptz, text, bytea, json (as bytes) or numeric; there is at least one value.
+    `value_type` is int4, int8, timestamptz, text, bytea, json (as bytes), numeric or int8[], and there is at least one.
     """
     array_type, oid = _TYPES[value_type]
     pack, count = _PACKERS[value_type], len(values)

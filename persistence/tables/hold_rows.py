@@ -4,7 +4,8 @@ Rule of this file: pure, as `projections` is; what a hold does to its account is
 """
 
 from callmarket.engine.events import HoldPlaced
-from callmarket.persistence.tables.rows import POSTGRES_EPOCH_US, NamedHoldChange, NamedHoldRow
+from callmarket.persistence.tables.rows import NamedHoldChange, NamedHoldRow
+from callmarket.persistence.tables.table import POSTGRES_EPOCH_US
 
 
 class HoldRows:

@@ -11,7 +11,8 @@ from typing import assert_never
 
 import msgspec
 
-from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.capital.events import CapitalEventBase
+from callmarket.engine.commands import SYSTEM_ACCOUNTS
 from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
@@ -46,9 +47,9 @@ from callmarket.engine.events import (
 from callmarket.engine.ids import BidId
 from callmarket.engine.ledger import LedgerKind
 from callmarket.engine.reasons import SALES
+from callmarket.persistence.tables.capital_rows import CapitalRows
 from callmarket.persistence.tables.hold_rows import HoldRows
 from callmarket.persistence.tables.rows import (
-    POSTGRES_EPOCH_US,
     AccountChange,
     AccountRow,
     AwardChange,
@@ -61,6 +62,7 @@ from callmarket.persistence.tables.rows import (
     RoundRow,
 )
 from callmarket.persistence.tables.slot_rows import SlotRows
+from callmarket.persistence.tables.table import POSTGRES_EPOCH_US
 
 
 class Changes:
@@ -73,6 +75,7 @@ class Changes:
         "accounts_changed",
         "bids",
         "bids_changed",
+        "capital",
         "clears",
         "clears_changed",
         "history_seq",
@@ -98,6 +101,7 @@ class Changes:
         # Ids of bids and awards go on from the row with which history did after a loss; 0 if nothing was lost.
         self.history_seq = 0
         self.holds = HoldRows()
+        self.capital = CapitalRows(self._hold)
         # Of the row being added: when, as PostgreSQL counts, and its place.
         self._at = self._seq = 0
 
@@ -164,6 +168,8 @@ class Changes:
                     self._open_system_accounts()
             case HoldsBound() | Rejected() | Repeated() | SweepFinished():
                 pass  # The journal has it; no table changes.
+            case CapitalEventBase():
+                self.capital.add(event, self._at, self._seq)
             case _ as never:
                 assert_never(never)
 
@@ -171,7 +177,7 @@ class Changes:
 
     def _open_system_accounts(self) -> None:
         """Those that are there before the first row of all."""
-        for account_id in (ISSUANCE, TREASURY):
+        for account_id in SYSTEM_ACCOUNTS:
             self._open_account(account_id, "system")
 
     def _open_account(self, account_id: str, kind: LedgerKind) -> None:

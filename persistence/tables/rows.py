@@ -2,13 +2,12 @@
 
 Rule of this file: a field has its column's name and holds what the column takes in binary, so rows are sent as they
 are. Times (`*_at`, `timestamp`, `lease_until`) are therefore PostgreSQL's own: microseconds since 2000. `shard_id` is
-not here: it is the same for all rows of a batch, and the writer puts it first.
+not here: it is the same for all rows of a batch, and the writer puts it first. Those of artifact markets are in
+`capital_shapes`.
 
 A *row* is a whole row. A *change* is what a later batch alters of it: None leaves a column as it is.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
@@ -17,9 +16,8 @@ from callmarket.engine.commands import LapsePolicy, PricingRule, TaskScope, Time
 from callmarket.engine.events import HoldStatus, SlotStatus
 from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.ledger import LedgerKind
-
-# From 1970 to 2000, where PostgreSQL counts from.
-POSTGRES_EPOCH_US: Final = 946_684_800_000_000
+from callmarket.persistence.tables.capital_shapes import CAPITAL_TABLES
+from callmarket.persistence.tables.table import Table
 
 
 class MarketRow(Struct, gc=False):
@@ -251,45 +249,10 @@ class NamedHoldChange(Struct, gc=False):
     seq: int
 
 
-@dataclass(frozen=True)
-class Table:
-    """One table: its name, the class of its rows, how many of its first columns name one, and those of its changes."""
-
-    name: str
-    row: type[Struct]
-    key_columns: int = 1
-    changes: tuple[type[Struct], ...] = ()
-    numeric: frozenset[str] = frozenset()
-    # Columns of a change that are added to the present values, instead of replacing them.
-    added: frozenset[str] = frozenset()
-
-    @property
-    def key(self) -> Sequence[str]:
-        """The columns that name a row in its shard."""
-        return self.row.__struct_fields__[: self.key_columns]
-
-    def key_of(self, change: type[Struct]) -> Sequence[str]:
-        """The columns by which a change finds its row."""
-        return [column for column in self.key if column in change.__struct_fields__]
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """The columns of a row, without `shard_id`."""
-        return self.row.__struct_fields__
-
-    def sql_type(self, column: str) -> str:
-        """The type of a column."""
-        if column in self.numeric:
-            return "numeric"
-        if column.endswith("_at") or column in ("timestamp", "lease_until"):
-            return "timestamptz"
-        return "text" if self.row.__annotations__[column] in _TEXT else "int8"
-
-
-_TEXT: Final = (str, str | None, PricingRule, LapsePolicy, TaskScope, TimeInForce, SlotStatus, HoldStatus, LedgerKind)
-
 MARKETS: Final = Table("compute_auction_markets", MarketRow)
-SLOTS: Final = Table("compute_auction_slots", SlotRow, key_columns=2, changes=(SlotChange, LiveSlotChange))
+SLOTS: Final = Table(
+    "compute_auction_slots", SlotRow, key_columns=2, changes=(SlotChange, LiveSlotChange), replaces=True
+)
 BIDS: Final = Table("compute_auction_bids", BidRow, changes=(BidChange,))
 ROUNDS: Final = Table("compute_auction_rounds", RoundRow, key_columns=2)
 CLEARS: Final = Table("compute_auction_clears", AwardRow, changes=(AwardChange,))
@@ -302,4 +265,4 @@ ACCOUNTS: Final = Table(
 )
 LEDGER: Final = Table("token_ledger", LedgerRow)
 HOLDS: Final = Table("token_holds", NamedHoldRow, changes=(NamedHoldChange,))
-TABLES: Final = (MARKETS, SLOTS, BIDS, ROUNDS, CLEARS, ACCOUNTS, LEDGER, HOLDS)
+TABLES: Final = (MARKETS, SLOTS, BIDS, ROUNDS, CLEARS, ACCOUNTS, LEDGER, HOLDS, *CAPITAL_TABLES)

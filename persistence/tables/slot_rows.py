@@ -6,7 +6,8 @@ slot is offered again.
 
 from callmarket.engine.events import AwardGranted, SlotOffered, SlotStatus
 from callmarket.engine.slots import SlotKey
-from callmarket.persistence.tables.rows import POSTGRES_EPOCH_US, LiveSlotChange, SlotChange, SlotRow
+from callmarket.persistence.tables.rows import LiveSlotChange, SlotChange, SlotRow
+from callmarket.persistence.tables.table import POSTGRES_EPOCH_US
 
 
 class SlotRows:

@@ -7,7 +7,7 @@ of its own. But it writes whole pages, which pays from `COPY_ROWS_MIN` rows of a
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, LiteralString, NamedTuple, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -15,6 +15,18 @@ from psycopg import sql
 from psycopg.types.numeric import Int4
 
 from callmarket.persistence.database.arrays import array, sent_as
+from callmarket.persistence.tables.capital_shapes import (
+    ARTIFACT_MARKETS,
+    ARTIFACT_STATES,
+    FILLS,
+    ORDERS,
+    POSITIONS,
+    PURSES,
+    TRADES,
+    ArtifactMarketChange,
+    OrderChange,
+    PositionChange,
+)
 from callmarket.persistence.tables.projections import Changes
 from callmarket.persistence.tables.rows import (
     ACCOUNTS,
@@ -33,14 +45,16 @@ from callmarket.persistence.tables.rows import (
     LiveSlotChange,
     NamedHoldChange,
     SlotChange,
-    Table,
 )
+from callmarket.persistence.tables.table import Table
 
 # With fewer, COPY's own round trips cost more than it saves; `benchmarks/bench_batches.py` shows where that is.
 COPY_ROWS_MIN: Final = 128
 
 # COPY packs what a row holds: times as the numbers that they are in binary, json as its bytes.
 _COPY_TYPES: Final = {"timestamptz": "int8", "json": "bytea"}
+# What an array of texts is sent for.
+_CASTS: Final[dict[str, LiteralString]] = {"numeric": "::numeric", "int8[]": "::int8[]"}
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -94,6 +108,7 @@ def batch_of(changes: Changes, shard_id: int) -> Batch:
 
 def new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
     """The rows that are made, by table."""
+    capital, trading = changes.capital, changes.capital.trading
     return (
         (MARKETS, changes.markets),
         (ACCOUNTS, changes.accounts.values()),
@@ -103,11 +118,19 @@ def new_rows(changes: Changes) -> Sequence[tuple[Table, Collection[Struct]]]:
         (LEDGER, changes.ledger),
         (HOLDS, changes.holds.new.values()),
         (SLOTS, changes.slots.new.values()),
+        (ARTIFACT_MARKETS, capital.new.values()),
+        (ARTIFACT_STATES, capital.states.values()),
+        (POSITIONS, trading.positions.values()),
+        (ORDERS, trading.orders.values()),
+        (TRADES, trading.trades),
+        (FILLS, trading.fills),
+        (PURSES, capital.purses.values()),
     )
 
 
 def changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collection[Struct]]]:
     """The changes of rows that are there, by table and kind, to be carried out before new rows are inserted."""
+    capital, trading = changes.capital, changes.capital.trading
     accounts = changes.accounts_changed.values()
     paid = [change for change in accounts if change.balance is not None]
     holds = [
@@ -123,6 +146,9 @@ def changed_rows(changes: Changes) -> Sequence[tuple[Table, type[Struct], Collec
         (ACCOUNTS, AccountChange, paid),
         (ACCOUNTS, HoldChange, holds),
         (HOLDS, NamedHoldChange, changes.holds.changed),
+        (ARTIFACT_MARKETS, ArtifactMarketChange, capital.changed.values()),
+        (POSITIONS, PositionChange, trading.positions_changed.values()),
+        (ORDERS, OrderChange, trading.orders_changed.values()),
     )
 
 
@@ -144,8 +170,7 @@ def _unnest(types: Iterable[str]) -> sql.Composed:
 
 def _new(column: str, type_: str) -> sql.Composed:
     """A column of `new`, as the table has it."""
-    form = "new.{}" if sent_as(type_) == type_ else "new.{}::numeric"
-    return sql.SQL(form).format(sql.Identifier(column))
+    return sql.SQL(f"new.{{}}{_CASTS.get(type_, '')}").format(sql.Identifier(column))
 
 
 class _NewRows:
@@ -157,11 +182,12 @@ class _NewRows:
         self.copy_types: Final = ("int4", *(_COPY_TYPES.get(type_, type_) for type_ in self.types))
         name, columns = sql.Identifier(table), _names(types)
         copy = sql.SQL("COPY {} (shard_id, {}) FROM STDIN (FORMAT binary)")
-        # COPY knows no conflicts.
-        self.copy: Final = None if on_conflict else copy.format(name, columns).as_bytes()
+        # COPY knows no conflicts, and no texts that are to be lists.
+        is_plain = on_conflict is None and "int8[]" not in self.types
+        self.copy: Final = copy.format(name, columns).as_bytes() if is_plain else None
         values = sql.SQL(", ").join(_new(column, type_) for column, type_ in types.items())
         insert = sql.SQL(
-            "INSERT INTO {name} (shard_id, {columns}) SELECT shard.id, {values} "
+            "INSERT INTO {name} AS old (shard_id, {columns}) SELECT shard.id, {values} "
             "FROM {arrays} AS new ({columns}), (SELECT %b::int AS id) AS shard"
         ).format(name=name, columns=columns, values=values, arrays=_unnest(self.types))
         # As bytes, because only then psycopg remembers how it has read it.
@@ -171,6 +197,8 @@ class _NewRows:
 def _change_statement(table: Table, change: type[Struct]) -> bytes:
     """`UPDATE ... FROM unnest(...)`: None leaves a column as it is; what a change adds to is added.
 
+    What belongs to a status goes with it, None as well.
+
     Each row is first looked up by primary key and then updated where it lies (ctid). A plain join is shorter, but on
     tables without statistics the planner turns it into a comparison of all pairs, 30 times slower; OFFSET 0 keeps the
     look-up by key whatever the statistics say.
@@ -178,7 +206,11 @@ def _change_statement(table: Table, change: type[Struct]) -> bytes:
     key = table.key_of(change)
     settings = []
     for column in change.__struct_fields__[len(key) :]:
-        form = "{0} = old.{0} + {1}" if column in table.added else "{0} = coalesce({1}, old.{0})"
+        form: LiteralString = "{0} = coalesce({1}, old.{0})"
+        if column in table.added:
+            form = "{0} = old.{0} + {1}"
+        elif column in table.of_status:
+            form = "{0} = CASE WHEN new.status IS NULL THEN old.{0} ELSE {1} END"
         settings.append(sql.SQL(form).format(sql.Identifier(column), _new(column, table.sql_type(column))))
     statement = sql.SQL(
         "UPDATE {table} AS old SET {settings} FROM {arrays} AS new ({columns}), "
@@ -197,15 +229,31 @@ def _change_statement(table: Table, change: type[Struct]) -> bytes:
     return statement.as_bytes()
 
 
-# An ended slot that is offered again starts its row anew.
-_OFFERED_AGAIN: Final = sql.SQL(" ON CONFLICT (shard_id, slot_id, provider_id) DO UPDATE SET {}").format(
-    sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in SLOTS.columns)
-)
+def _on_conflict(table: Table) -> sql.Composable | None:
+    """What a new row does to one of its key: it takes its place, as a slot that is offered again, or changes it."""
+    if not table.replaces:
+        return None
+    changing = {column for kind in table.changes for column in kind.__struct_fields__} - {*table.key}
+    settings = []
+    for column in table.columns:
+        form: LiteralString = "{0} = excluded.{0}"
+        if column in table.added:
+            form = "{0} = old.{0} + excluded.{0}"
+        elif table.added and column not in changing:
+            continue
+        elif table.added:
+            form = "{0} = coalesce(excluded.{0}, old.{0})"
+        settings.append(sql.SQL(form).format(sql.Identifier(column)))
+    return sql.SQL(" ON CONFLICT (shard_id, {}) DO UPDATE SET {}").format(
+        _names(table.key), sql.SQL(", ").join(settings)
+    )
+
+
 _NEW_ROWS: Final = {
     table.name: _NewRows(
         table.name,
         {column: table.sql_type(column) for column in table.columns},
-        _OFFERED_AGAIN if table is SLOTS else None,
+        _on_conflict(table),
     )
     for table in TABLES
 }

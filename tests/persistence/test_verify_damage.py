@@ -14,18 +14,21 @@ from psycopg import sql
 
 from callmarket.engine.codec import SealedRow
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.tables.rows import TABLES, Table
+from callmarket.persistence.tables.rows import TABLES
+from callmarket.persistence.tables.table import Table
 from callmarket.persistence.verify import VerifyReport, verify
+from tests.support.capital_stories import announced_story
 from tests.support.following import level
 from tests.support.sealed import batches, bids, story
 from tests.support.swarms import long_swarm
 
 # As many as it takes until every column of every table has something in a row, and something is null where it may be.
-ROWS = 500
+ROWS = 700
 # Another value of each type. Keys are moved far, so that they meet no other.
 OTHER = {
     "integer": "{} + 1000000",
     "bigint": "{} + 1000000",
+    "bigint[]": "{} || 7::bigint",
     "numeric": "{} + 1",
     "text": "{} || 'x'",
     "timestamp with time zone": "{} + interval '1 microsecond'",
@@ -41,7 +44,7 @@ NEW = {
 
 @pytest.fixture(scope="module")
 def told() -> list[SealedRow]:
-    return story(3, ROWS, long_swarm).rows
+    return announced_story(3, ROWS - 2, story(3, 450, long_swarm)).rows
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 from callmarket.engine import events as happened
 from callmarket.engine.codec import SealedRow
 from callmarket.engine.events import one_by_one
+from tests.support.capital_sql_model import CapitalModel
 
 Row = dict[str, Any]
 
@@ -19,10 +20,11 @@ def at(us: int | None) -> datetime | None:
     return None if us is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
 
 
-class SqlModel:
+class SqlModel(CapitalModel):
     """What the tables must hold after the rows that were added."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.markets: dict[str, Row] = {}
         self.slots: dict[tuple[str, str], Row] = {}
         self.bids: dict[int, Row] = {}
@@ -45,16 +47,20 @@ class SqlModel:
             "token_accounts": self.accounts,
             "token_ledger": self.ledger,
             "token_holds": self.named,
+            **self.capital_tables(),
         }
 
     def add(self, row: SealedRow) -> None:
         """Bring the tables past one journal row."""
         self.seq, self.now = row.entry.seq, at(row.entry.at_us)
         if self.seq == 1:
-            self.open_account("issuance", "system")
-            self.open_account("treasury", "system")
+            for name in ("issuance", "treasury", "capital_escrow", "lmsr_subsidy_pool"):
+                self.open_account(name, "system")
         for event in one_by_one(row.events):
             getattr(self, type(event).__name__, lambda _: None)(event)
+
+    def at(self, us: int | None) -> datetime | None:
+        return at(us)
 
     def open_account(self, account_id: str, kind: str) -> None:
         self.accounts[account_id] = {

@@ -21,7 +21,8 @@ from callmarket.engine.commands import (
     SettleAward,
 )
 from callmarket.persistence.journal.postgres import PostgresJournal
-from callmarket.persistence.tables.rows import TABLES, Table
+from callmarket.persistence.tables.rows import TABLES
+from callmarket.persistence.tables.table import Table
 from callmarket.persistence.tables.table_writer import PostgresTables
 from tests.support.following import level
 from tests.support.sealed import AT_US, Sealer, batches, story
