@@ -21,6 +21,8 @@ BountyStatus = Literal["open", "claimed", "paid", "withdrawn", "expired"]
 
 # What nobody has priced is as uncertain as can be.
 PRICE_MICROS_FIRST: Final = 500_000
+# As the view `artifacts` says it. No account is called so: it has a space.
+PRICED_BY_MARKET: Final = "its market"
 
 _ARTIFACT: Final = """artifact_id, artifact_type, title, market_price::float8 AS market_price, priced_at, priced_by,
     created_at, updated_at"""
@@ -37,7 +39,7 @@ _HOLD_STATUS: Final = {
 
 
 class ArtifactRow(Struct, frozen=True):
-    """An artifact, with its price between 0 and 1, and who set that."""
+    """An artifact, with its price between 0 and 1, and who set that: `its market`, where it has one."""
 
     artifact_id: str
     artifact_type: str
@@ -75,27 +77,35 @@ def put_artifact(
     connection: "psycopg.Connection", shard_id: int, artifact_id: str, artifact_type: str, title: str, by: str
 ) -> ArtifactRow:
     """Add an artifact, or change what it is called. Its price stays; that of a new one is 0.5."""
-    query = f"""INSERT INTO artifacts AS known (shard_id, artifact_id, artifact_type, title, market_price_micros,
+    query = """INSERT INTO artifact_records AS known (shard_id, artifact_id, artifact_type, title, market_price_micros,
             priced_at, priced_by, created_at, updated_at)
         VALUES (%(shard)s, %(id)s, %(type)s, %(title)s, %(micros)s, clock_timestamp(), %(by)s, clock_timestamp(),
             clock_timestamp())
         ON CONFLICT (shard_id, artifact_id) DO UPDATE SET artifact_type = excluded.artifact_type,
-            title = excluded.title, updated_at = excluded.updated_at
-        RETURNING {_ARTIFACT}"""  # noqa: S608 -- made of this file's constants, as all below
+            title = excluded.title, updated_at = excluded.updated_at"""
     values = {"shard": shard_id, "id": artifact_id, "type": artifact_type, "title": title, "by": by}
-    (row,) = fetch(connection, ArtifactRow, query, values | {"micros": PRICE_MICROS_FIRST})
+    with connection.transaction():
+        connection.execute(query, values | {"micros": PRICE_MICROS_FIRST})
+        row = artifact(connection, shard_id, artifact_id)
+    assert row is not None, "an artifact is never removed"
     return row
 
 
 def set_market_price(
     connection: "psycopg.Connection", shard_id: int, artifact_id: str, price_micros: int, by: str
 ) -> ArtifactRow | None:
-    """Set the price of an artifact; None if there is none of this id."""
-    query = f"""UPDATE artifacts SET market_price_micros = %(micros)s, priced_by = %(by)s,
+    """Set the price of an artifact; None if there is none of this id.
+
+    One that its market prices stays as it is, and the row says so: it was priced by `PRICED_BY_MARKET`.
+    """
+    query = """UPDATE artifact_records AS record SET market_price_micros = %(micros)s, priced_by = %(by)s,
             priced_at = clock_timestamp(), updated_at = clock_timestamp()
-        WHERE shard_id = %(shard)s AND artifact_id = %(id)s RETURNING {_ARTIFACT}"""  # noqa: S608
+        WHERE shard_id = %(shard)s AND artifact_id = %(id)s AND NOT EXISTS (SELECT FROM artifact_markets AS market
+            WHERE market.shard_id = record.shard_id AND market.artifact_id = record.artifact_id)"""
     values = {"shard": shard_id, "id": artifact_id, "micros": price_micros, "by": by}
-    return _first(fetch(connection, ArtifactRow, query, values))
+    with connection.transaction():
+        connection.execute(query, values)
+        return artifact(connection, shard_id, artifact_id)
 
 
 def artifact(connection: "psycopg.Connection", shard_id: int, artifact_id: str) -> ArtifactRow | None:

@@ -1,7 +1,8 @@
 """What may be spent on research on each artifact, and what was (BRG-3).
 
-Rule of this file: the formula is the function `resource_budget_tokens` of the database, and nowhere else. What is spent
-is checked against it under a lock on the artifact's row, so two at once never overspend together.
+Rule of this file: the formula is the function `resource_budget_tokens` of the database, and what counts as demand its
+`demand_weight_ppm`; neither is anywhere else. What is spent is checked against them under a lock on the artifact's row,
+so two at once never overspend together.
 """
 
 from datetime import datetime
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 class BudgetRow(Struct, frozen=True):
     """What may be spent on an artifact, in tokens, with all parts of the formula.
 
+    `committed_tokens` are stakes, open positions and resting orders as they are; `demand_tokens` is what of them counts
+    by the time that it has been there. `research_price` is the price that counts, 0.5 where too few have positions.
     `base_budget_tokens` is a tenth of the demand. `budget_tokens` is rounded down, and `left_tokens` is what is left of
     it after `spent_tokens`, at least 0.
     """
@@ -27,6 +30,8 @@ class BudgetRow(Struct, frozen=True):
     artifact_type: str
     title: str
     market_price: float
+    research_price: float
+    committed_tokens: int
     demand_tokens: int
     bounty_tokens: int
     base_budget_tokens: float
@@ -60,9 +65,10 @@ class Spending(Struct, frozen=True):
     impact_micros: int | None
 
 
-_BUDGET: Final = """artifact_id, artifact_type, title, market_price::float8 AS market_price, demand_tokens,
-    bounty_tokens, base_budget_tokens::float8 AS base_budget_tokens,
-    uncertainty_multiplier::float8 AS uncertainty_multiplier, budget_tokens, spent_tokens, left_tokens"""
+_BUDGET: Final = """artifact_id, artifact_type, title, market_price::float8 AS market_price,
+    research_price::float8 AS research_price, committed_tokens, demand_tokens, bounty_tokens,
+    base_budget_tokens::float8 AS base_budget_tokens, uncertainty_multiplier::float8 AS uncertainty_multiplier,
+    budget_tokens, spent_tokens, left_tokens"""
 _ALLOCATION: Final = """id AS allocation_id, artifact_id, tokens, reference_type, reference_id,
     (impact_micros * 0.000001)::float8 AS impact, efficiency_score::float8 AS efficiency_score, allocated_at,
     recorded_by"""
@@ -72,20 +78,20 @@ _KNOWN: Final = f"""SELECT {_ALLOCATION} FROM resource_allocations WHERE shard_i
 
 
 def budget(connection: "psycopg.Connection", shard_id: int, artifact_id: str) -> BudgetRow | None:
-    """The budget of one artifact; None if there is none of this id. Costs the open holds on it."""
+    """The budget of one artifact; None if there is none of this id. Costs what is committed to it."""
     query = f"SELECT {_BUDGET} FROM resource_budgets WHERE shard_id = %(shard)s AND artifact_id = %(id)s"  # noqa: S608
     rows = fetch(connection, BudgetRow, query, {"shard": shard_id, "id": artifact_id})
     return rows[0] if rows else None
 
 
 def rankings(connection: "psycopg.Connection", shard_id: int, artifact_type: str | None, limit: int) -> list[BudgetRow]:
-    """The artifacts with most left to spend, of a type or of all; equals by id. Costs all open stakes and bounties.
+    """The artifacts with most left to spend, of a type or of all; equals by id. Costs all that is committed to any.
 
     An artifact that nothing is committed to has no budget, and is not among them.
     """
     of_type = "" if artifact_type is None else "AND artifact_type = %(type)s"
     # That something is committed lets the database begin there, and not with all artifacts.
-    query = f"""SELECT {_BUDGET} FROM resource_budgets WHERE shard_id = %(shard)s AND open_holds > 0 {of_type}
+    query = f"""SELECT {_BUDGET} FROM resource_budgets WHERE shard_id = %(shard)s AND open_commitments > 0 {of_type}
         ORDER BY left_tokens DESC, artifact_id LIMIT %(limit)s"""  # noqa: S608
     return fetch(connection, BudgetRow, query, {"shard": shard_id, "type": artifact_type, "limit": limit})
 
@@ -109,12 +115,12 @@ def record(
     it (HLD-8): what was placed after it is free to go, and is not counted.
     """
     values = _values(shard_id, spending) | {"by": by}
-    lock = "SELECT FROM artifacts WHERE shard_id = %(shard)s AND artifact_id = %(id)s FOR NO KEY UPDATE"
+    lock = "SELECT FROM artifact_records WHERE shard_id = %(shard)s AND artifact_id = %(id)s FOR NO KEY UPDATE"
     added = f"""INSERT INTO resource_allocations (shard_id, artifact_id, tokens, reference_type, reference_id,
             impact_micros, allocated_at, recorded_by)
         VALUES (%(shard)s, %(id)s, %(tokens)s, %(type)s, %(reference)s, %(impact)s, clock_timestamp(), %(by)s)
         RETURNING {_ALLOCATION}"""  # noqa: S608
-    spent = """UPDATE artifacts SET spent_tokens = spent_tokens + %(tokens)s
+    spent = """UPDATE artifact_records SET spent_tokens = spent_tokens + %(tokens)s
         WHERE shard_id = %(shard)s AND artifact_id = %(id)s"""
     with connection.transaction():
         if connection.execute(lock, values).fetchone() is None:
@@ -130,16 +136,20 @@ def record(
 
 
 def _left_tokens(connection: "psycopg.Connection", shard_id: int, artifact_id: str, placed_seq_max: int) -> int | None:
-    """What may still be spent of what holds give that were placed up to a row. Costs the open holds on the artifact."""
+    """What may still be spent of what holds give that were placed up to a row, and positions and orders.
+
+    Costs what is committed to the artifact.
+    """
     query = """SELECT greatest(resource_budget_tokens(
-            coalesce(sum(commitment.amount) FILTER (WHERE commitment.reason = 'stake'), 0),
+            coalesce(div(sum(commitment.amount * commitment.weight_ppm)
+                FILTER (WHERE commitment.reason <> 'bounty'), 1000000), 0),
             coalesce(sum(commitment.amount) FILTER (WHERE commitment.reason = 'bounty'), 0),
-            artifact.market_price_micros) - artifact.spent_tokens, 0)
+            artifact.research_price_micros) - artifact.spent_tokens, 0)
         FROM artifacts AS artifact LEFT JOIN artifact_commitments AS commitment
             ON commitment.shard_id = artifact.shard_id AND commitment.artifact_id = artifact.artifact_id
                 AND commitment.placed_seq <= %(placed)s
         WHERE artifact.shard_id = %(shard)s AND artifact.artifact_id = %(id)s
-        GROUP BY artifact.market_price_micros, artifact.spent_tokens"""
+        GROUP BY artifact.research_price_micros, artifact.spent_tokens"""
     values = {"shard": shard_id, "id": artifact_id, "placed": placed_seq_max}
     row = connection.execute(query, values).fetchone()
     return None if row is None else row[0]

@@ -18,7 +18,7 @@ from callmarket.bridge.api.contract.operation import operation
 from callmarket.bridge.api.contract.pages import name_after, page_of
 from callmarket.bridge.api.contract.queries import TableQuery, Tables, weight_of_page
 from callmarket.bridge.api.contract.results import Page, detail
-from callmarket.bridge.api.errors import Invalid, NotFound
+from callmarket.bridge.api.errors import Conflict, Invalid, NotFound
 from callmarket.bridge.api.names import LINE_PATTERN, check_path_name, expected_in_words
 from callmarket.bridge.api.units import Number
 from callmarket.persistence.stores import artifacts as rows_of
@@ -82,7 +82,7 @@ def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change
     """Set the price of an artifact, from 0 to 1. Needs the scope `operate`.
 
     The price scales the research budget (BRG-3), which is largest at 0.5 and smallest at 0 and 1. Raises `NotFound` if
-    there is no such artifact.
+    there is no such artifact, and `Conflict` if it has a market: then the average price of the market is its price.
     """
     check_name("artifact_id", artifact_id)
     price_micros = units.micros("market_price", market_price, most=1)
@@ -91,14 +91,16 @@ def set_market_price(artifact_id: PathName, market_price: MarketPrice) -> Change
         row = rows_of.set_market_price(at.connection, at.shard_id, artifact_id, price_micros, at.by)
         if row is None:
             raise unknown_artifact(artifact_id)
+        if row.priced_by == rows_of.PRICED_BY_MARKET:
+            raise Conflict("artifact_id", artifact_id, "an artifact that no market prices")
         return detail(ArtifactDetail, row, *at.positions())
 
-    return Change(make)
+    return Change(make, decides_by_tables=True)
 
 
 @operation("GET", "/artifacts/{artifact_id}", "Artifacts", "Get an artifact")
 def artifact(artifact_id: PathName) -> TableQuery[ArtifactDetail]:
-    """An artifact, with its price and who set it. Raises `NotFound` if there is no such artifact."""
+    """An artifact, with its price and who set it, staff or its market. Raises `NotFound` if it does not exist."""
     check_name("artifact_id", artifact_id)
 
     def answer(at: Tables) -> ArtifactDetail:

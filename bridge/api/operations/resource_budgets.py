@@ -23,7 +23,7 @@ from callmarket.bridge.api.messages import Reply
 from callmarket.bridge.api.operations.artifacts import unknown_artifact
 from callmarket.bridge.api.operations.commitments import ARTIFACT, BOUNTY, STAKE
 from callmarket.bridge.api.operations.holds import binding_of
-from callmarket.engine.commands import TokensPositive
+from callmarket.engine.fields import TokensPositive
 from callmarket.engine.limits import TOKENS_MAX
 from callmarket.persistence.stores import artifacts, resource_budgets
 from callmarket.persistence.stores.resource_budgets import AllocationRow, BudgetRow, Spending

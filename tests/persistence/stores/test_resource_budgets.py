@@ -6,8 +6,10 @@ their table as the journal would leave them, the view is asked, and exact fracti
 
 import json
 import random
+import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -24,8 +26,28 @@ HOLD = """INSERT INTO token_holds (shard_id, placed_seq, hold_id, account_id, pl
         captured_to, reason, reference_type, reference_id, memo, status, placed_at, ended_at, seq)
     VALUES (%(shard)s, %(seq)s, %(name)s, 'a', 'a', %(amount)s,
         CASE WHEN %(status)s = 'captured' THEN %(amount)s END, CASE WHEN %(status)s = 'captured' THEN 'b' END,
-        %(reason)s, %(kind)s, %(artifact)s, '', %(status)s, now(), CASE WHEN %(status)s <> 'open' THEN now() END,
-        %(seq)s)"""
+        %(reason)s, %(kind)s, %(artifact)s, '', %(status)s, %(placed_at)s,
+        CASE WHEN %(status)s <> 'open' THEN now() END, %(seq)s)"""
+# The time of the market, and one so long before that what was placed then counts as a whole.
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=90)
+CLOCK = f"""INSERT INTO engine_writer (shard_id, epoch, last_seq, last_digest, claimed_at, claimed_by)
+        SELECT shard, 1, 1, sha256(''), now(), '' FROM generate_series(0, 1) AS shard
+        ON CONFLICT DO NOTHING;
+    INSERT INTO journal (shard_id, seq, epoch, at_us, actor, command_id, rules, command, events, digest)
+        SELECT shard, 1, 1, {int(NOW.timestamp())} * 1000000::bigint, '', '', 1, '{{}}', '[]', sha256('')
+        FROM generate_series(0, 1) AS shard ON CONFLICT DO NOTHING"""
+
+TABLES = [
+    "artifact_markets",
+    "artifact_positions",
+    "artifact_records",
+    "artifact_states",
+    "bounty_claims",
+    "market_orders",
+    "resource_allocations",
+    "token_holds",
+]
 
 
 class Capital:
@@ -44,7 +66,7 @@ class Capital:
     def hold(self, artifact_id: str, amount: int, reason: str, **how: Any) -> None:
         """A hold, open unless told otherwise."""
         self._seq += 1
-        usual = {"shard": 0, "status": "open", "kind": "artifact"}
+        usual = {"shard": 0, "status": "open", "kind": "artifact", "placed_at": LONG_AGO}
         values = {
             "seq": self._seq,
             "name": f"hold-{self._seq}",
@@ -70,7 +92,8 @@ class Capital:
 def capital(module_database_url: str) -> Iterator[Capital]:
     """Tables with nothing in them."""
     with connect(module_database_url, "test") as connection:
-        connection.execute("TRUNCATE token_holds, artifacts, resource_allocations, bounty_claims")
+        connection.execute(f"TRUNCATE {', '.join(TABLES)}".encode())
+        connection.execute(CLOCK.encode())
         yield Capital(connection)
 
 
@@ -260,29 +283,253 @@ def test_a_claim_belongs_to_its_posting_and_not_to_the_name(capital: Capital) ->
 def test_the_tables_refuse_what_cannot_be(capital: Capital, column: str, value: int) -> None:
     capital.artifact("a")
     with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.NumericValueOutOfRange)):
-        capital.connection.execute(f"UPDATE artifacts SET {column} = %s", (value,))  # type: ignore[arg-type]
+        capital.connection.execute(f"UPDATE artifact_records SET {column} = %s", (value,))  # type: ignore[arg-type]
+
+
+# --- prices and capital that come and go -----------------------------------------------------------------------------
+
+MARKET = """INSERT INTO artifact_markets (shard_id, artifact_id, subsidy_tokens, closes_at, exit_fee_ppm,
+        exposure_limit_ppm, decay_ppm, decay_floor_ppm, dispute_window_us, arbiter_id, opened_at, status, status_at,
+        settled_as, settle_price_micros, settled_at, price_micros, average_price_micros, averaged_at, subsidy_micros,
+        long_micros, short_micros, long_offset_micros, short_offset_micros, pool_micros, fees_micros, returned_micros,
+        paid_micros, remainder_micros, positions_open, orders_open, trades, volume_micros, seq)
+    SELECT 0, {artifact}, 70, '2040-01-01', 0, 0, 0, 0, 0, '', %(opened_at)s, {status}, %(opened_at)s, {how}, {paid},
+        CASE {status} WHEN 'settled' THEN %(opened_at)s::timestamptz END, {price}, 500000, %(averaged_at)s, 1, 0, 0,
+        0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1"""
+POSITION = """INSERT INTO artifact_positions (shard_id, id, account_id, artifact_id, side, bought_micros, paid_micros,
+        shares_micros, cost_micros, realised_micros, opened_at, traded_at, seq)
+    SELECT 0, {id}, {account}, {artifact}, 'long', 1, {cost}, {shares}, {cost}, 0, %(at)s, %(at)s, 1"""
+ORDER = """INSERT INTO market_orders (shard_id, order_id, account_id, artifact_id, position_id, side, effect,
+        limit_price_micros, rested_micros, left_micros, filled_shares_micros, filled_tokens_micros, fee_micros,
+        realised_micros, returned_micros, status, rested_at, expires_at, ended_at, seq)
+    SELECT 0, {id}, 'a', {artifact}, {id}, 'long', {effect}, 1000, {left}, {left}, 0, 0, 0, 0, 0, {status}, %(at)s,
+        '2040-01-01', CASE {status} WHEN 'open' THEN NULL ELSE now() END, 1"""
+# In a statement, what is not a value.
+ONE_MARKET = MARKET.format(
+    artifact="%(artifact)s", status="%(status)s", how="%(how)s", paid="%(paid)s::int", price="%(price)s"
+)
+ONE_POSITION = POSITION.format(id="%(id)s", account="%(account)s", artifact="%(artifact)s", cost="%(cost)s", shares="1")
+ONE_ORDER = ORDER.format(id="%(id)s", artifact="%(artifact)s", effect="'open'", left="%(left)s", status="'open'")
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+class Markets(Capital):
+    """And artifact markets."""
+
+    def market(self, artifact_id: str, price_micros: int, ago: timedelta, **how: Any) -> None:
+        """A market whose price went from 500,000 to this one so long ago."""
+        usual = {"status": "open", "how": None, "paid": None, "opened_at": LONG_AGO}
+        values = {"artifact": artifact_id, "price": price_micros, "averaged_at": NOW - ago}
+        self.connection.execute(ONE_MARKET, usual | values | how)
+        states = [("listed", LONG_AGO)] + [(state, NOW - ago) for state in [how.get("how")] if state]
+        for number, (state, entered_at) in enumerate(states, start=1):
+            query = """INSERT INTO artifact_states (shard_id, artifact_id, entered_seq, state, entered_at, seq)
+                VALUES (0, %s, %s, %s, %s, %s)"""
+            self.connection.execute(query, (artifact_id, number, state, entered_at, number))
+
+    def position(self, artifact_id: str, account_id: str, cost: int, ago: timedelta) -> None:
+        """A position that was opened so long ago."""
+        self._seq += 1
+        values = {"id": self._seq, "artifact": artifact_id, "account": account_id, "cost": cost, "at": NOW - ago}
+        self.connection.execute(ONE_POSITION, values)
+
+    def order(self, artifact_id: str, left: int, ago: timedelta) -> None:
+        """An order that opens a position and rests since so long ago."""
+        self._seq += 1
+        values = {"id": self._seq, "artifact": artifact_id, "left": left, "at": NOW - ago}
+        self.connection.execute(ONE_ORDER, values)
+
+    def counted_price(self, artifact_id: str) -> int:
+        """The price that budgets reckon with."""
+        query = "SELECT research_price_micros FROM artifacts WHERE artifact_id = %s"
+        row = self.connection.execute(query, (artifact_id,)).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@pytest.fixture
+def markets(capital: Capital) -> Markets:
+    """The same tables."""
+    return Markets(capital.connection)
+
+
+def half_life_weight(waited: timedelta) -> float:
+    return 1 - 0.5 ** (waited / DAY)
+
+
+def test_a_stake_counts_as_long_as_it_is_there(markets: Markets, seed: int) -> None:
+    """BRG-3, RES-13: for an hour 2.8 %, for a day half, for three weeks all; a bounty from the first moment on."""
+    rng = random.Random(seed)
+    waits = [HOUR, DAY, 2 * DAY, 21 * DAY, 80 * DAY, timedelta(0), -HOUR]
+    for number, waited in enumerate(waits + [rng.random() * 30 * DAY for _ in range(50)]):
+        name, amount = f"a{number}", rng.choice([1, 1_000, 10**6, rng.randrange(1, 10**9)])
+        markets.artifact(name)
+        markets.hold(name, amount, "stake", placed_at=NOW - waited)
+        found = markets.budget(name)
+        weight = max(half_life_weight(waited), 0)
+        assert found.committed_tokens == amount
+        assert abs(found.demand_tokens - amount * weight) <= 1 + amount * 1e-6
+        assert 0 <= found.demand_tokens <= amount
+        markets.hold(name, 7, "bounty", placed_at=NOW - waited)
+        assert markets.budget(name).bounty_tokens == 7
+    assert [markets.budget(f"a{number}").demand_tokens for number in (5, 6)] == [0, 0]
+    markets.artifact("full")
+    markets.hold("full", 4_000, "stake", placed_at=NOW - 21 * DAY)
+    assert markets.budget("full").demand_tokens == 4_000
+
+
+def test_positions_and_resting_orders_are_demand(markets: Markets, seed: int) -> None:
+    """BRG-3, RES-13: at their cost; and, as nothing binds them, by their part of a week at most."""
+    rng = random.Random(seed)
+    for number in range(50):
+        name, demand, committed = f"a{number}", 0.0, 0.0
+        markets.artifact(name)
+        for _ in range(rng.randrange(1, 5)):
+            amount, waited = rng.randrange(1, 10**12), rng.random() * 20 * DAY
+            if rng.random() < 0.5:
+                markets.position(name, rng.choice("abcdef"), amount, waited)
+            else:
+                markets.order(name, amount, waited)
+            committed += amount / 10**6
+            demand += amount / 10**6 * min(half_life_weight(waited), waited / (7 * DAY))
+        found = markets.budget(name)
+        assert abs(found.committed_tokens - committed) <= 1
+        assert abs(found.demand_tokens - demand) <= 1 + committed * 2e-6
+        assert found.left_tokens == found.budget_tokens == found.demand_tokens // 10
+        beyond = Spending(name, TOKENS_MAX, "task", "t", None)
+        # What spending may take is the same, whichever row has bound the stakes.
+        assert resource_budgets.record(markets.connection, 0, beyond, "test", SEQ_MAX) == found.left_tokens
+        assert resource_budgets.record(markets.connection, 0, beyond, "test", 0) == found.left_tokens
+
+
+def test_capital_that_moves_about_gives_no_more_than_capital_at_rest(markets: Markets, seed: int) -> None:
+    """BRG-3, RES-13: the same tokens, however often they go on to another artifact within a week."""
+    rng = random.Random(seed)
+    amount = 10**6 * 10**6
+    for number in range(30):
+        cuts = sorted(rng.random() for _ in range(rng.randrange(1, 12)))
+        stays = [(late - early) * 7 * DAY for early, late in zip([0, *cuts], [*cuts, 1], strict=True)]
+        budgets = []
+        for turn, stay in enumerate(stays):
+            name = f"a{number}-{turn}"
+            markets.artifact(name)
+            markets.order(name, amount, stay)
+            budgets.append(markets.budget(name).budget_tokens)
+        assert sum(budgets) <= 10**5
+    # Of stakes, which go nowhere for a week after they were spent, the first day alone is half.
+    markets.artifact("bound")
+    markets.hold("bound", 10**6, "stake", placed_at=NOW - DAY)
+    assert markets.budget("bound").budget_tokens == 50_000
+
+
+def test_the_price_that_counts_is_the_average(markets: Markets) -> None:
+    """BRG-3, RES-12: one that was pushed an hour ago counts as 11 % of its move, after six hours as half."""
+    for name, ago, average in (("new", timedelta(0), 500_000), ("hour", HOUR, 554_551), ("six", 6 * HOUR, 750_000)):
+        markets.artifact(name, 100_000)
+        markets.market(name, 999_000 if ago == HOUR else 1_000_000 - 1_000, ago)
+        markets.hold(name, 10_000, "stake")
+        for account_id in "abc":
+            markets.position(name, account_id, 1, timedelta(0))
+        found = markets.budget(name)
+        expected = round(999_000 - 499_000 * 0.5 ** (ago / (6 * HOUR)))
+        assert markets.counted_price(name) == expected
+        assert abs(expected - average) <= 1_000
+        assert found.market_price == found.research_price == pytest.approx(expected / 10**6)
+        row = artifacts.artifact(markets.connection, 0, name)
+        assert row is not None
+        assert (row.market_price, row.priced_by) == (found.market_price, artifacts.PRICED_BY_MARKET)
+
+
+def test_a_price_of_less_than_three_says_nothing(markets: Markets) -> None:
+    """BRG-3, RES-12: fewer accounts with open positions leave the multiplier where nobody knows; the price is shown."""
+    markets.artifact("a", 0)
+    markets.hold("a", 1_000, "stake")
+    assert markets.budget("a").uncertainty_multiplier == 0
+    markets.market("a", 900_000, 80 * DAY)
+    for account_id in ("x", "x", "y", "y", "x"):
+        assert markets.counted_price("a") == 500_000
+        markets.position("a", account_id, 1, DAY)
+    found = markets.budget("a")
+    assert (found.market_price, found.research_price, found.uncertainty_multiplier) == (0.9, 0.5, 1)
+    markets.position("a", "z", 1, DAY)
+    found = markets.budget("a")
+    assert (found.market_price, found.research_price) == (0.9, 0.9)
+    assert found.uncertainty_multiplier == pytest.approx(0.2)
+    markets.connection.execute(
+        "UPDATE artifact_positions SET shares_micros = 0, cost_micros = 0 WHERE account_id = 'z'"
+    )
+    assert markets.counted_price("a") == 500_000, "who has sold holds nothing"
+
+
+def test_what_was_settled_is_priced_by_it(markets: Markets) -> None:
+    """BRG-3, RES-12: what a long share was worth; and nothing is known of a void market."""
+    for name, how, paid, shown, counted in (
+        ("v", "validated", 1_000_000, 1.0, 1_000_000),
+        ("d", "deprecated", 0, 0.0, 0),
+        ("l", "listed", 654_321, 0.654321, 654_321),
+        ("n", "void", None, 0.5, 500_000),
+    ):
+        markets.artifact(name, 300_000)
+        markets.market(name, 600_000, timedelta(0), status="settled", how=how, paid=paid)
+        assert markets.budget(name).market_price == pytest.approx(shown)
+        assert markets.counted_price(name) == counted
+
+
+def test_staff_do_not_price_what_its_market_prices(markets: Markets) -> None:
+    """BRG-3, RES-12: the row stays as it was, and says who prices it; what the artifact is called may change."""
+    markets.artifact("a", 300_000)
+    markets.market("a", 500_000, DAY)
+    found = artifacts.set_market_price(markets.connection, 0, "a", 0, "test")
+    assert found is not None
+    assert (found.market_price, found.priced_by) == (0.5, artifacts.PRICED_BY_MARKET)
+    row = markets.connection.execute("SELECT market_price_micros, priced_by FROM artifact_records").fetchall()
+    assert row == [(300_000, "test")]
+    assert artifacts.put_artifact(markets.connection, 0, "a", "paper", "new", "test").title == "new"
+    assert artifacts.set_market_price(markets.connection, 0, "none", 0, "test") is None
 
 
 # --- what a question reads -------------------------------------------------------------------------------------------
 
 ARTIFACTS, ENDED, OPEN, SPENT = 30_000, 60_000, 400, 30_000
 # Half of all holds are on one artifact; few of them are bounties, and few bounties are for it.
+
+
+def filling(one: str, **columns: str) -> str:
+    """As many rows as there are holds, each made of its number."""
+    made = re.sub(r"%\(\w+\)s", "'2029-01-01'", one.format(**columns))
+    return f"{made} FROM generate_series(1, {ENDED} + {OPEN}) AS n;"
+
+
+HELD, RESTS = f"(n > {ENDED})::int", f"CASE WHEN n > {ENDED} THEN 'open' ELSE 'expired' END"
 FILL = f"""
-INSERT INTO artifacts (shard_id, artifact_id, artifact_type, title, market_price_micros, priced_at, priced_by,
+INSERT INTO artifact_records (shard_id, artifact_id, artifact_type, title, market_price_micros, priced_at, priced_by,
         spent_tokens, created_at, updated_at)
     SELECT 0, 'a' || n, 't' || n % 3, '', n, now(), '', 0, now(), now() FROM generate_series(1, {ARTIFACTS}) AS n;
 INSERT INTO token_holds (shard_id, placed_seq, hold_id, account_id, placed_by, amount, reason, reference_type,
         reference_id, memo, status, placed_at, ended_at, seq)
     SELECT 0, n, 'h' || n, 'a', 'a', n, CASE WHEN n % 1000 = 0 OR n % 6 = 1 THEN 'bounty' ELSE 'stake' END, 'artifact',
         'a' || CASE WHEN n % 2 = 0 THEN 77 ELSE n % 1000 END,
-        '', CASE WHEN n > {ENDED} THEN 'open' ELSE 'released' END, now(), CASE WHEN n <= {ENDED} THEN now() END, n
+        '', CASE WHEN n > {ENDED} THEN 'open' ELSE 'released' END, '2029-01-01',
+        CASE WHEN n <= {ENDED} THEN now() END, n
     FROM generate_series(1, {ENDED} + {OPEN}) AS n;
 INSERT INTO resource_allocations (shard_id, artifact_id, tokens, reference_type, reference_id, allocated_at,
         recorded_by)
     SELECT 0, 'a' || n % 1000, 1, 'task', n::text, now(), '' FROM generate_series(1, {SPENT}) AS n;
-ANALYZE artifacts, token_holds, resource_allocations, bounty_claims;
+{filling(MARKET, artifact="'a' || 3 * n", status="'open'", how="NULL", paid="NULL", price="500000")}
+{filling(POSITION, id="n", account="'u' || n % 7", artifact="'a' || 1 + n % 500", cost=HELD, shares=HELD)}
+{filling(ORDER, id="n", artifact="'a' || 1 + n % 500", effect="'open'", left="1", status=RESTS)}
+ANALYZE artifact_markets, artifact_positions, market_orders, artifact_records, token_holds, resource_allocations,
+    bounty_claims;
 """
-BIG = {"artifacts", "token_holds", "resource_allocations"}
+BIG = {
+    "artifact_markets",
+    "artifact_positions",
+    "artifact_records",
+    "market_orders",
+    "token_holds",
+    "resource_allocations",
+}
 
 
 def test_every_question_reads_about_what_it_is_about(capital: Capital) -> None:
@@ -291,13 +538,13 @@ def test_every_question_reads_about_what_it_is_about(capital: Capital) -> None:
     connection.execute(FILL.encode())
     connection.cursor_factory = Explaining
     questions: list[tuple[Any, int]] = [
-        (lambda: resource_budgets.rankings(connection, 0, None, 100), 3 * OPEN),
-        (lambda: resource_budgets.rankings(connection, 0, "t1", 100), 3 * OPEN),
+        (lambda: resource_budgets.rankings(connection, 0, None, 100), 8 * OPEN),
+        (lambda: resource_budgets.rankings(connection, 0, "t1", 100), 8 * OPEN),
         (lambda: resource_budgets.budget(connection, 0, "a79"), 20),
         (lambda: resource_budgets.allocations_page(connection, 0, "a77", 20, 2**53), 20),
-        (lambda: artifacts.artifact(connection, 0, "a77"), 1),
-        (lambda: artifacts.artifacts_page(connection, 0, None, 20, "a5"), 20),
-        (lambda: artifacts.artifacts_page(connection, 0, "t2", 20, None), 20),
+        (lambda: artifacts.artifact(connection, 0, "a77"), 3),
+        (lambda: artifacts.artifacts_page(connection, 0, None, 20, "a5"), 3 * 20),
+        (lambda: artifacts.artifacts_page(connection, 0, "t2", 20, None), 3 * 20),
         (lambda: artifacts.bounty(connection, 0, "h1000", "a"), 10),
         (lambda: artifacts.bounties_page(connection, 0, "a77", None, 20, 2**53), 100),
         (lambda: artifacts.bounties_page(connection, 0, "a77", "open", 20, 2**53), 30),
