@@ -10,26 +10,12 @@ from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
 from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.contract.results import Page
-from callmarket.bridge.api.errors import Forbidden, Invalid
 from callmarket.bridge.client import AsyncClient
-from callmarket.bridge.client.call import PREFIX, Call, reader
+from callmarket.bridge.client.own_account import WHOAMI, only_account
 from callmarket.bridge.mcp_server import inputs
-
-_ACCOUNTS_SHOWN_MAX: Final = 5
-
-
-class KeyInfo(Struct, frozen=True):
-    """The fields of the market's description of a key that are used here."""
-
-    key_id: str
-    accounts: tuple[str, ...]
-
-
-_WHOAMI: Final[Call[KeyInfo]] = Call("GET", f"{PREFIX}/me", reader(KeyInfo))
 
 
 class Agent:
@@ -43,13 +29,7 @@ class Agent:
     async def account(self) -> str:
         """The account that acts. Raises `Forbidden` if the key has none, `Invalid` if it has several."""
         if not self._account:
-            me = await self.market.send(_WHOAMI)
-            if not me.accounts:
-                raise Forbidden(f"key {me.key_id} has no account to bid for")
-            if len(me.accounts) > 1 or me.accounts == ("*",):
-                shown = ", ".join(me.accounts[:_ACCOUNTS_SHOWN_MAX])
-                raise Invalid("account", "", f"one of {shown}, set by the operator of these tools")
-            self._account = me.accounts[0]
+            self._account = only_account(await self.market.send(WHOAMI), "set by the operator of these tools")
         return self._account
 
 
@@ -60,6 +40,11 @@ Adapt = Callable[[dict[str, Any], str], dict[str, Any]]
 def as_bidder(given: dict[str, Any], own: str) -> dict[str, Any]:
     """The caller's account is the bidder."""
     return given | {"bidder_id": own}
+
+
+def as_trader(given: dict[str, Any], own: str) -> dict[str, Any]:
+    """The caller's account trades, or is looked at."""
+    return given | {"account_id": own}
 
 
 def as_owner_of_awards(given: dict[str, Any], own: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from typing import Any, Final, TypeVar
 
 from callmarket.bridge.api.clock import system_clock
 from callmarket.bridge.api.contract.operation import Operation
-from callmarket.bridge.api.operations import accounts, awards, bids, markets, slots
+from callmarket.bridge.api.operations import accounts, artifact_books, awards, bids, markets, positions, slots
+from callmarket.bridge.api.operations.portfolios import holdings
 from callmarket.bridge.api.units import datetime_of
-from callmarket.bridge.mcp_server import calls, inputs, rendering
+from callmarket.bridge.mcp_server import artifact_rendering, calls, inputs, rendering
 
 R = TypeVar("R")
 
@@ -179,6 +180,95 @@ TOOLS: Final = (
         rendering.why,
         "Why did this bid win or lose?",
         "Explain why a bid won, lost or is still open, with the price that decided it.",
+    ),
+    _tool(
+        "artifact_markets",
+        artifact_books.artifact_markets,
+        inputs.ArtifactMarkets,
+        artifact_rendering.markets,
+        "List artifact markets",
+        "List the markets for positions in artifacts, with the price of a long share in each: what traders think is",
+        "the probability that the artifact holds. Start here to learn an artifact_id.",
+    ),
+    _tool(
+        "artifact_book",
+        artifact_books.artifact_market,
+        inputs.ArtifactBook,
+        artifact_rendering.book,
+        "Show an artifact market",
+        "Show the price of an artifact, how many tokens move it how far, the resting orders, the exit fee and the",
+        "rules.",
+    ),
+    _tool(
+        "artifact_quote",
+        positions.quote_open,
+        inputs.ArtifactQuote,
+        artifact_rendering.quote,
+        "What would buying do?",
+        "Check what artifact_trade with these arguments would do now: the shares, their average price, what they pay",
+        "if right, and what selling them at once would bring. Free and not binding: others may trade before you.",
+        adapt=calls.as_trader,
+    ),
+    _tool(
+        "artifact_trade",
+        positions.open_position,
+        inputs.ArtifactTrade,
+        artifact_rendering.traded,
+        "Buy shares in an artifact",
+        "Buy shares of one side of an artifact with your tokens. A share pays one token if its side proves right when",
+        "the artifact is settled (`validated`: long pays 1; `deprecated`: short pays 1; `flagged`: long pays 0.25 and",
+        "short 0.75; `void`: costs back), else nothing. Buy only if you know something that the price does not: set",
+        "limit_price to the probability that you believe in. Your own buying moves the price against you: spending",
+        "the market's subsidy S on a side halves the remaining doubt, so from 0.5 it goes to 0.75, then to 0.875.",
+        "Selling before the settlement pays the exit fee of its proceeds, so buying and selling again loses. It takes",
+        "effect at once; ask artifact_quote first. To be on the other side, buy the other side: you need no shares",
+        "for that.",
+        repeats=False,
+        destroys=True,
+        adapt=calls.as_trader,
+    ),
+    _tool(
+        "artifact_close",
+        positions.close_position,
+        inputs.ArtifactClose,
+        artifact_rendering.traded,
+        "Sell shares of a position",
+        "Sell shares of a position of yours at the market, for at least limit_price each. The exit fee is taken from",
+        "the proceeds; what the shares have cost does not matter. Held to the settlement they pay no fee, so sell",
+        "only if you think less of them than their price less the fee, or need the tokens. my_portfolio says what all",
+        "would bring.",
+        repeats=False,
+        destroys=True,
+    ),
+    _tool(
+        "artifact_cancel",
+        positions.cancel_order,
+        inputs.ArtifactCancel,
+        artifact_rendering.cancelled,
+        "Cancel a resting order",
+        "Cancel a resting order of yours in an artifact market. It is free: all tokens or shares that are left of it",
+        "are available again at once. What was traded stays; sell a position with artifact_close.",
+        destroys=True,
+    ),
+    _tool(
+        "my_portfolio",
+        holdings.get_portfolio,
+        inputs.MyPortfolio,
+        artifact_rendering.portfolio,
+        "Show my portfolio",
+        "Show what you have in artifact markets: what you have realised, how much of your wealth is committed, and",
+        "your open positions with their shares, cost, present price and exit value, which is what selling all of a",
+        "position now would bring after its effect on the price and the exit fee.",
+        adapt=calls.as_trader,
+    ),
+    _tool(
+        "my_orders",
+        positions.orders,
+        inputs.MyOrders,
+        artifact_rendering.orders,
+        "List my resting orders",
+        "List your orders that rest in artifact markets: they trade when others meet their price, until they expire.",
+        adapt=calls.as_trader,
     ),
 )
 

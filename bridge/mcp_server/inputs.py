@@ -11,8 +11,9 @@ from msgspec import Meta, Struct, defstruct
 
 from callmarket.bridge.api.contract.declaration import REQUIRED
 from callmarket.bridge.api.contract.operation import Operation
-from callmarket.bridge.api.operations import accounts, awards, bids, markets, slots
-from callmarket.engine.commands import Name
+from callmarket.bridge.api.operations import accounts, artifact_books, awards, bids, markets, positions, slots
+from callmarket.bridge.api.operations.portfolios import holdings
+from callmarket.engine.fields import Name
 
 # A model reads every row: a page of twenty rows is some three thousand words of JSON.
 ROWS_MAX: Final = 20
@@ -30,6 +31,20 @@ _PRICE: Final = (
 )
 _DEADLINE: Final = "When the bid expires. ISO 8601 with a time zone: 2030-01-31T12:00:00Z."
 _AFTER: Final = "`next` of the previous page, to get the page after it."
+_ARTIFACT: Final = "The artifact's name, as the tool `artifact_markets` lists it."
+_SIDE: Final = (
+    "`long` (or `yes`): a share pays one token if the artifact holds. `short` (or `no`): a share pays one if not."
+)
+_SPENT: Final = "The most to spend, in whole tokens. What is not used stays with you."
+_LIFE: Final = (
+    "What cannot trade within the limit now: `ioc` leaves it, `fok` refuses the whole order, `gtd` lets it rest as an "
+    "order until expires_at."
+)
+_ORDER_UNTIL: Final = "Only with `gtd`: when the order ends. ISO 8601 with a time zone: 2030-01-31T12:00:00Z."
+_BUY_LIMIT: Final = (
+    "The highest price of a share that you accept, 0.001 to 0.999: at most how likely you think it is that your side "
+    "proves right."
+)
 
 
 class Ask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -170,3 +185,72 @@ ShowWallet: Final = asked(
     ),
 )
 Why: Final = asked("Why", bids.why, bid_id=_BID)
+ArtifactMarkets: Final = asked(
+    "ArtifactMarkets",
+    artifact_books.artifact_markets,
+    status="Only markets with this status. Leave it out for all.",
+    limit=Argument(
+        Annotated[int, Meta(ge=1, le=ROWS_MAX, description="The largest number of markets, in order of their names.")],
+        10,
+    ),
+    after=_AFTER,
+)
+ArtifactBook: Final = asked(
+    "ArtifactBook",
+    artifact_books.artifact_market,
+    artifact_id=_ARTIFACT,
+    depth=Argument(
+        Annotated[int, Meta(ge=1, le=ROWS_MAX, description="The largest number of price levels of each side.")], 5
+    ),
+)
+ArtifactQuote: Final = asked(
+    "ArtifactQuote",
+    positions.quote_open,
+    artifact_id=_ARTIFACT,
+    side=_SIDE,
+    amount_tokens=_SPENT,
+    limit_price=_BUY_LIMIT,
+    time_in_force=_LIFE,
+    expires_at=_ORDER_UNTIL,
+)
+ArtifactTrade: Final = asked(
+    "ArtifactTrade",
+    positions.open_position,
+    artifact_id=_ARTIFACT,
+    side=_SIDE,
+    amount_tokens=_SPENT,
+    limit_price=Needed(_BUY_LIMIT),
+    time_in_force=_LIFE,
+    expires_at=_ORDER_UNTIL,
+    idempotency_key=IDEMPOTENCY_KEY,
+)
+ArtifactClose: Final = asked(
+    "ArtifactClose",
+    positions.close_position,
+    position_id="The position's id, as returned by artifact_trade or my_portfolio.",
+    shares="How many shares to sell, to six decimal places. Leave it out for all that no order has reserved.",
+    limit_price=Needed("The lowest price of a share that you accept, before the exit fee, 0.001 to 0.999."),
+    time_in_force=_LIFE,
+    expires_at=_ORDER_UNTIL,
+    idempotency_key=IDEMPOTENCY_KEY,
+)
+ArtifactCancel: Final = asked(
+    "ArtifactCancel", positions.cancel_order, order_id="The order's id, as returned by artifact_trade or my_orders."
+)
+MyPortfolio: Final = asked(
+    "MyPortfolio",
+    holdings.get_portfolio,
+    limit=Argument(
+        Annotated[int, Meta(ge=1, le=ROWS_MAX, description="The largest number of positions, oldest first.")], 10
+    ),
+    after=_AFTER,
+)
+MyOrders: Final = asked(
+    "MyOrders",
+    positions.orders,
+    artifact_id="Only orders in this artifact. Leave it out for all.",
+    limit=Argument(
+        Annotated[int, Meta(ge=1, le=ROWS_MAX, description="The largest number of orders, oldest first.")], 10
+    ),
+    after=_AFTER,
+)

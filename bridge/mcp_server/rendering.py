@@ -30,7 +30,7 @@ def markets(found: Page[MarketRow]) -> str:
         + (", each bidder's task_ids are its own" if row.task_scope == "bidder" else "")
         for row in found.items
     )
-    return _lines(f"{len(found.items)} markets:", rows)
+    return lines(f"{len(found.items)} markets:", rows)
 
 
 def _pays_for_impact(row: MarketRow) -> bool:
@@ -76,7 +76,7 @@ def placed(found: PlacedBid) -> str:
 
 def amended(found: AmendedBid) -> str:
     """A bid was amended."""
-    until = f", until {_time(found.ttl_at)}" if found.ttl_at else ""
+    until = f", until {time(found.ttl_at)}" if found.ttl_at else ""
     return f"Bid {found.bid_id} is now at {found.max_price_tokens} tokens{until}."
 
 
@@ -94,7 +94,7 @@ def bids(found: Page[BidRow]) -> str:
         + (f", award {row.award_id}" if row.award_id else "")
         for row in found.items
     )
-    return _lines(f"{len(found.items)} bids, newest first:", rows) + _more(found.next)
+    return lines(f"{len(found.items)} bids, newest first:", rows) + more(found.next)
 
 
 def awards(found: Page[AwardRow], now: datetime) -> str:
@@ -104,7 +104,7 @@ def awards(found: Page[AwardRow], now: datetime) -> str:
             "No awards match. If you have an open bid, wait again; my_bids shows whether it is still open, and why "
             "explains why it lost."
         )
-    return _lines(f"{len(found.items)} awards, newest first:", (_award(row, now) for row in found.items)) + _more(
+    return lines(f"{len(found.items)} awards, newest first:", (_award(row, now) for row in found.items)) + more(
         found.next
     )
 
@@ -118,7 +118,7 @@ def _award(row: AwardRow, now: datetime) -> str:
     if left_s <= 0:
         return f"{about}: its lease has run out, so it can no longer be settled"
     left = f"{left_s // _MINUTE_S} min" if left_s >= 2 * _MINUTE_S else f"{left_s} s"
-    return f"{about}, price {row.price_tokens}: do the work and settle within {left}, before {_time(row.lease_until)}"
+    return f"{about}, price {row.price_tokens}: do the work and settle within {left}, before {time(row.lease_until)}"
 
 
 def settled(found: Settled) -> str:
@@ -145,13 +145,16 @@ def why(found: Outcome) -> str:
     return f"Bid {found.bid_id} ({found.status}): {found.reason}"
 
 
-def _lines(head: str, rows: Iterable[str]) -> str:
+def lines(head: str, rows: Iterable[str]) -> str:
+    """A list under its head."""
     return "\n- ".join([head, *rows])
 
 
-def _more(after: str | None) -> str:
+def more(after: str | None) -> str:
+    """How to get the next page, if there is one."""
     return f"\nThere are more: call again with after={after!r}." if after else ""
 
 
-def _time(at: datetime) -> str:
+def time(at: datetime) -> str:
+    """A time in UTC."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -36,8 +36,10 @@ _LOOK_AHEAD: Final = re.compile(r"\(\?![^)]*\)")
 RULES_URI: Final = "callmarket://rules"
 INSTRUCTIONS: Final = (
     "A market where agents buy slots of compute with tokens. To bid, use markets, wallet, quote and place_bid, then "
-    "my_awards with wait_s; do the work; settle before the award's lease_until. Bid what the slot is worth to you. All "
-    f"amounts are whole tokens, all times UTC. The rules on one page are the resource {RULES_URI}."
+    "my_awards with wait_s; do the work; settle before the award's lease_until. Bid what the slot is worth to you. "
+    "With artifact_markets, artifact_quote and artifact_trade, agents also buy shares that pay one token if an "
+    "artifact holds (long), or if it does not (short). What you spend is in whole tokens, all times are UTC. The rules "
+    f"on one page are the resource {RULES_URI}."
 )
 
 

@@ -2,20 +2,22 @@
 
 import pytest
 
-from callmarket import Exchange
+from callmarket import Exchange, ManualClock
 from callmarket.bridge.fleet.research import stake
 from tests.bridge.cli.test_commands import as_json, complaint, run
+from tests.support.aged import let_pass
 from tests.support.small_market import furnish
 
 
 @pytest.fixture
-def url(market: Exchange, database_url: str) -> str:
+def url(market: Exchange, clock: ManualClock, database_url: str) -> str:
     """A database with two artifacts to which something is committed, and one without."""
     furnish(market, "a", tokens=100_000)
     for number, kind in enumerate(("hypothesis", "paper", "paper")):
         market.put_artifact(f"x{number}", kind)
         if number < 2:
             stake(market, f"s{number}", "a", f"x{number}", 10_000 * (number + 1))
+    let_pass(market, clock)
     market.record_resource_spending("x1", 500, "task", "t1")
     return database_url
 

@@ -161,9 +161,9 @@ def test_rebuild_projections(database_url: str) -> None:
     ran = run("rebuild-projections", "--json", url=database_url)
     assert (ran.returncode, ran.stderr) == (0, ""), ran
     found = json.loads(ran.stdout)
-    assert (found["rows"], found["table_rows"], found["table_rows_before"]) == (3, 5, 4)
+    assert (found["rows"], found["table_rows"], found["table_rows_before"]) == (3, 7, 6)
     assert run("verify", url=database_url).returncode == 0
     shown = run("rebuild-projections", url=database_url)
-    assert "5 table rows from 3 journal rows" in " ".join(shown.stdout.split())
+    assert "7 table rows from 3 journal rows" in " ".join(shown.stdout.split())
     with open_exchange(database_url) as market:
         assert market.wallet("a").balance_tokens == was.balance_tokens

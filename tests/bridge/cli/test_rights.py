@@ -45,6 +45,7 @@ READING = (
     ("clock",),
     ("keys", "list"),
     ("accept-loss",),
+    ("export",),
 )
 # A command that needs more, with what it needs.
 WRITING = (
@@ -57,8 +58,8 @@ WRITING = (
 )
 # The other half of `clock`.
 ACCEPTED = ("clock", "--accept", "2026-11-30T12:00:00Z", "--reason", "x")
-# They ask no database.
-OTHERS = {"config", "mcp", "arena"}
+# They ask no database: some of them ask a served market.
+OTHERS = {"config", "mcp", "arena", "artifact", "portfolio", "leaderboard"}
 ALL_TABLES = "ON ALL TABLES IN SCHEMA public"
 
 
@@ -85,6 +86,7 @@ def test_every_command_is_tried_without_rights() -> None:
         "demo",
         "economy",
         "replay-lost",
+        "import-chain",
     } | OTHERS == names
 
 
@@ -293,7 +295,7 @@ def test_a_right_that_is_revoked_while_a_market_runs(own_url: str) -> None:
             connection.execute(f"REVOKE SELECT ON token_ledger, artifacts FROM {name}".encode())
         with pytest.raises(AccessDenied, match="permission denied for table token_ledger"):
             market.statement("a")
-        with pytest.raises(AccessDenied, match="permission denied for table artifacts"):
+        with pytest.raises(AccessDenied, match="permission denied for view artifacts"):
             market.put_artifact("art", "paper")
         assert market.wallet("a").balance_tokens == 1_000
         assert market.open_account("b").durable

@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from callmarket import AsyncClient, Forbidden, Invalid
-from callmarket.bridge.mcp_server.calls import Agent, KeyInfo
+from callmarket.bridge.client.own_account import KeyInfo
+from callmarket.bridge.mcp_server.calls import Agent
 
 
 class Asked:

@@ -43,15 +43,17 @@ def test_every_argument_is_described_and_bounded(tool: object) -> None:
 
 def test_texts_name_only_existing_tools() -> None:
     rules = Path("bridge/mcp_server/rules.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"\b[a-z]+_(?:bid|bids|awards|book)\b", " ".join([rules, INSTRUCTIONS, tools_text()])))
+    texts = " ".join([rules, INSTRUCTIONS, tools_text(), *faults._FOR_TOOLS.values()])
+    named = set(re.findall(r"\b[a-z]+_(?:bid|bids|awards|book)\b|\bartifact_(?!id\b)[a-z]+|\bmy_[a-z]+", texts))
     assert named - {"replaces_bid", "winning_bid"} <= set(BY_NAME)
     assert set(faults._FOR_TOOLS) <= set(MEANINGS)
 
 
 @pytest.mark.parametrize("reason", list(Reject))
 def test_every_refusal_says_what_to_do(reason: Reject) -> None:
-    words = render_error(Refused(Rejected(reason, "task_id", "t", 5), 17))
-    assert words.startswith(f"{reason.value}: task_id 't' (against 5). ")
+    refused = Refused(Rejected(reason, "task_id", "t", 5), 17)
+    words = render_error(refused)
+    assert words.startswith(f"{reason.value}: task_id 't' (against {refused.bound}). ")
     assert words.endswith(".")
     assert "Idempotency-Key" not in words
 

@@ -24,7 +24,8 @@ export class Card {
   constructor(title, note = "", kind = "") {
     this.body = el("div", { class: "body" });
     this.note = el("p", { class: "note small" }, note);
-    this.element = el("section", { class: `card ${kind}` }, el("h2", {}, title), this.note, this.body);
+    this.head = el("h2", {}, title);
+    this.element = el("section", { class: `card ${kind}` }, this.head, this.note, this.body);
   }
 
   // Show these, unless they are what is shown: what did not change keeps its focus and its selection.

@@ -2,7 +2,8 @@
 //
 // Rule of this file: it draws candles that it is given; the words under it say what is under the pointer.
 
-import { el, svg } from "./elements.mjs";
+import { ChartReader } from "./chart_reader.mjs";
+import { svg } from "./elements.mjs";
 import { hours, line, linear, ticks } from "./scales.mjs";
 import { bothClocks, clock, count, percent, short, tokens, whole } from "./words.mjs";
 
@@ -16,26 +17,16 @@ const HEIGHT = 344;
 const WIDTH_MIN = 280;
 
 export class HistoryChart {
-  #candles = [];
+  #reader = new ChartReader("Prices paid, slots and bids of the last 24 hours; arrow keys go through them", (candle) =>
+    told(candle, this.#stepMs),
+  );
   #from = 0;
   #until = 1;
   #stepMs = 1;
-  #chosen = null;
   #shown = "";
 
   constructor() {
-    this.svg = svg("svg", {
-      class: "chart",
-      tabindex: "0",
-      role: "slider",
-      "aria-label": "Prices paid, slots and bids of the last 24 hours; arrow keys go through them",
-    });
-    this.words = el("p", { class: "readout", "aria-live": "polite" });
-    this.element = el("figure", { class: "history" }, this.svg, el("figcaption", {}, this.words));
-    this.svg.addEventListener("pointermove", (event) => this.#chooseAt(event.clientX));
-    this.svg.addEventListener("pointerleave", () => this.#choose(null));
-    this.svg.addEventListener("blur", () => this.#choose(null));
-    this.svg.addEventListener("keydown", (event) => this.#key(event));
+    this.element = this.#reader.element;
     new ResizeObserver(() => this.#draw()).observe(this.element);
   }
 
@@ -43,27 +34,25 @@ export class HistoryChart {
     const shown = JSON.stringify([candles, until]);
     if (shown === this.#shown) return;
     this.#shown = shown;
-    const atEnd = this.#chosen === null ? null : this.#candles[this.#chosen]?.at;
-    this.#candles = candles.filter((candle) => candle.at + stepMs > from);
+    this.#reader.take(candles.filter((candle) => candle.at + stepMs > from));
     this.#from = from;
     this.#until = until;
     this.#stepMs = stepMs;
-    const again = this.#candles.findIndex((candle) => candle.at === atEnd);
-    this.#chosen = again < 0 ? null : again;
     this.#draw();
   }
 
   #draw() {
-    if (!this.#candles.length) return;
+    const reader = this.#reader;
+    if (!reader.points.length) return;
     const width = Math.max(this.element.clientWidth, WIDTH_MIN);
     const x = linear([this.#from, this.#until], [LEFT, width - RIGHT]);
     // A candle is as wide as its time, but can be seen.
     const wide = Math.max(1, x(this.#from + this.#stepMs) - x(this.#from) - 1);
     const place = (candle) => Math.max(LEFT, x(candle.at));
-    this.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    this.svg.setAttribute("height", HEIGHT);
-    this.x = (candle) => Math.min(place(candle) + wide / 2, width - RIGHT);
-    this.svg.replaceChildren(
+    reader.svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
+    reader.svg.setAttribute("height", HEIGHT);
+    reader.x = (candle) => Math.min(place(candle) + wide / 2, width - RIGHT);
+    reader.svg.replaceChildren(
       ...this.#times(x, width),
       ...this.#prices(width),
       ...this.#bars(SLOTS, width, wide, place, "slots: offered, awarded", [
@@ -73,7 +62,7 @@ export class HistoryChart {
       ...this.#bars(BIDS, width, wide, place, "bids at a call, at most", [["bids_open_max", "demand"]]),
       svg("line", { class: "cursor", y1: PRICE[0], y2: BIDS[1], x1: -9, x2: -9 }),
     );
-    this.#tell();
+    reader.told();
   }
 
   #times(x, width) {
@@ -89,7 +78,7 @@ export class HistoryChart {
   }
 
   #prices(width) {
-    const priced = this.#candles.filter((candle) => candle.close_price_tokens !== null);
+    const priced = this.#reader.points.filter((candle) => candle.close_price_tokens !== null);
     if (!priced.length)
       return [svg("text", { class: "lane", x: LEFT, y: PRICE[0] + 20 }, "nothing was sold in this time")];
     const marks = ticks(
@@ -97,7 +86,7 @@ export class HistoryChart {
       Math.max(...priced.map((candle) => candle.high_price_tokens)),
     );
     const y = linear([marks[0], marks.at(-1)], [PRICE[1], PRICE[0]]);
-    const at = (field) => (candle) => [this.x(candle), y(candle[field])];
+    const at = (field) => (candle) => [this.#reader.x(candle), y(candle[field])];
     // Where nothing was sold for longer, the line breaks.
     const runs = runsOf(priced, 6 * this.#stepMs);
     const band = runs.map(
@@ -119,7 +108,7 @@ export class HistoryChart {
   }
 
   #bars([top, bottom], width, wide, place, title, kinds) {
-    const highest = Math.max(1, ...this.#candles.map((candle) => candle[kinds[0][0]]));
+    const highest = Math.max(1, ...this.#reader.points.map((candle) => candle[kinds[0][0]]));
     const y = linear([0, highest], [bottom, top]);
     const one = (candle, field, kind) =>
       svg("rect", {
@@ -132,49 +121,8 @@ export class HistoryChart {
     return [
       ...axis([0, highest], y, width),
       svg("text", { class: "lane", x: LEFT + 4, y: top - 5 }, title),
-      ...kinds.flatMap(([field, kind]) => this.#candles.map((candle) => one(candle, field, kind))),
+      ...kinds.flatMap(([field, kind]) => this.#reader.points.map((candle) => one(candle, field, kind))),
     ];
-  }
-
-  #chooseAt(clientX) {
-    const box = this.svg.getBoundingClientRect();
-    const wanted = ((clientX - box.left) / box.width) * this.svg.viewBox.baseVal.width;
-    let best = null;
-    this.#candles.forEach((candle, number) => {
-      if (best === null || Math.abs(this.x(candle) - wanted) < Math.abs(this.x(this.#candles[best]) - wanted))
-        best = number;
-    });
-    this.#choose(best);
-  }
-
-  #key(event) {
-    const last = this.#candles.length - 1;
-    const now = this.#chosen ?? last + 1;
-    const next = { ArrowLeft: now - 1, ArrowRight: now + 1, Home: 0, End: last }[event.key];
-    if (next === undefined || last < 0) return;
-    event.preventDefault();
-    this.#choose(Math.min(Math.max(next, 0), last));
-  }
-
-  #choose(number) {
-    this.#chosen = number;
-    this.#tell();
-  }
-
-  #tell() {
-    const candle = this.#candles[this.#chosen] ?? null;
-    const words = candle ? told(candle, this.#stepMs) : "Point at the chart, or use the arrow keys, to read it.";
-    this.words.textContent = words;
-    for (const [name, value] of [
-      ["min", 0],
-      ["max", Math.max(this.#candles.length - 1, 0)],
-      ["now", this.#chosen ?? this.#candles.length - 1],
-      ["text", words],
-    ]) {
-      this.svg.setAttribute(`aria-value${name}`, value);
-    }
-    const cursor = this.svg.querySelector(".cursor");
-    for (const end of ["x1", "x2"]) cursor?.setAttribute(end, candle ? this.x(candle) : -9);
   }
 }
 

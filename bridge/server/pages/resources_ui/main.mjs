@@ -1,23 +1,26 @@
 // The page itself: the key, the market, the tabs, the stream, and the moment to ask and to draw.
 //
 // Rule of this file: it joins. The key is in `sessionStorage` of this tab, and what is looked at is in the address
-// (#auction/agents), so that a view can be linked and a key cannot.
+// (#auction/agents, #markets/h-17), so that a view can be linked and a key cannot.
 
+import * as artifacts from "./artifacts.mjs";
 import * as auction from "./auction.mjs";
 import * as budgets from "./budgets.mjs";
 import { kept } from "./feed.mjs";
+import { accountChoice } from "./holdings.mjs";
 import { Market } from "./market.mjs";
 import { askDue, forget, part } from "./reading.mjs";
 import * as research from "./research.mjs";
 import * as wallets from "./wallets.mjs";
 import { bothClocks, followed } from "./words.mjs";
 
-const TABS = { auction, budgets, research, wallets };
+const TABS = { auction, markets: artifacts, budgets, research, wallets };
 const KEY = "callmarket.key";
 const LOOK_MS = 1_000;
 
 const at = (id) => document.getElementById(id);
-// Whatever is known of the key and market in use. `stream` ends the stream; `away` is why there is none.
+// Whatever is known of the key and of what is looked at: a market for compute, an artifact, whose positions. `stream`
+// ends the stream of `streamPath`; `away` is why there is none.
 let session = null;
 
 function begin(key) {
@@ -27,10 +30,13 @@ function begin(key) {
     common: { me: part("/api/v1/me", 60_000), markets: part("/api/v1/markets", 5_000, 30_000) },
     tab: "",
     marketId: null,
+    artifactId: null,
+    accountId: null,
     parts: {},
     panel: null,
     messages: [],
     stream: null,
+    streamPath: null,
     away: null,
     live: false,
   };
@@ -58,34 +64,59 @@ function end(why = "") {
 
 function wanted() {
   const [tab, ...rest] = location.hash.slice(1).split("/");
-  let marketId = null;
+  let subject = null;
   try {
-    marketId = rest.length ? decodeURIComponent(rest.join("/")) : null;
+    subject = rest.length ? decodeURIComponent(rest.join("/")) : null;
   } catch {
     // An address that was typed: no market.
   }
-  return { tab: Object.hasOwn(TABS, tab) ? tab : "auction", marketId };
+  return { tab: Object.hasOwn(TABS, tab) ? tab : "auction", subject: subject || null };
 }
 
-function address(tab, marketId) {
-  return `#${tab}${marketId === null ? "" : `/${encodeURIComponent(marketId)}`}`;
+function address(tab, subject) {
+  return `#${tab}${subject === null ? "" : `/${encodeURIComponent(subject)}`}`;
 }
 
-// Choose tab and market as the address says, as far as there are such.
+// What a tab is of: an artifact, or a market for compute. null: there is none yet.
+const subjectOf = (tab, { marketId, artifactId }) => (TABS[tab].ofArtifact ? artifactId : marketId);
+
+const ownAccounts = () => (session.common.me.answer?.accounts ?? []).filter((one) => one !== "*");
+
+// Choose the tab, and what it is of, as the address says, as far as there is such.
 function choose() {
   const { items } = session.common.markets.answer;
-  const { tab, marketId } = wanted();
+  const { tab, subject } = wanted();
+  const { ofArtifact, needsMarket } = TABS[tab];
   const names = items.map((market) => market.market_id);
-  const chosen = names.includes(marketId) ? marketId : (names[0] ?? null);
-  showMarkets(names, chosen, tab);
-  showTabs(tab, chosen);
-  if (tab === session.tab && chosen === session.marketId) return;
-  const otherMarket = chosen !== session.marketId;
-  const shown = chosen !== null || !TABS[tab].needsMarket;
-  Object.assign(session, { tab, marketId: chosen, parts: shown ? TABS[tab].parts(chosen) : {} });
-  session.panel = shown ? new TABS[tab].Panel(at(`panel-${tab}`)) : null;
+  const wish = ofArtifact ? session.marketId : subject;
+  const chosen = {
+    tab,
+    marketId: names.includes(wish) ? wish : (names[0] ?? null),
+    artifactId: (ofArtifact ? subject : null) ?? session.artifactId,
+    accountId: session.accountId ?? ownAccounts()[0] ?? null,
+  };
+  showMarkets(names, chosen.marketId, tab);
+  showTabs(chosen);
+  const before = [session.tab, subjectOf(tab, session), ofArtifact && session.accountId];
+  const after = [tab, subjectOf(tab, chosen), ofArtifact && chosen.accountId];
+  if (session.panel !== null && after.every((one, number) => one === before[number])) return;
+  const shown = subjectOf(tab, chosen) !== null || !needsMarket;
+  const parts = shown ? TABS[tab].parts(subjectOf(tab, chosen), chosen.accountId) : {};
+  Object.assign(session, chosen, { parts });
+  session.panel = shown ? new TABS[tab].Panel(at(`panel-${tab}`), { ...chosen, account: accountForm(chosen) }) : null;
   if (!shown) nothingYet(tab);
-  if (otherMarket) listen();
+  if (streamPath() !== session.streamPath) listen();
+}
+
+function accountForm({ accountId }) {
+  return accountChoice(accountId ?? "", ownAccounts(), (name) => {
+    // An empty field is the account of the key again.
+    session.accountId = name || null;
+    session.panel = null;
+    choose();
+    look();
+    drawSoon();
+  });
 }
 
 function nothingYet(tab) {
@@ -104,28 +135,38 @@ function showMarkets(names, chosen, tab) {
   at("choice").hidden = names.length === 0 || !TABS[tab].ofMarket;
 }
 
-function showTabs(chosen, marketId) {
+function showTabs(chosen) {
   at("tabs").hidden = false;
   at("forget").hidden = false;
-  document.title = `${marketId ?? "Resources"} · callmarket`;
+  document.title = `${subjectOf(chosen.tab, chosen) ?? "Resources"} · callmarket`;
   for (const name of Object.keys(TABS)) {
     const tab = at(`tab-${name}`);
-    tab.setAttribute("aria-selected", String(name === chosen));
-    tab.tabIndex = name === chosen ? 0 : -1;
-    tab.setAttribute("href", address(name, marketId));
-    at(`panel-${name}`).hidden = name !== chosen;
+    tab.setAttribute("aria-selected", String(name === chosen.tab));
+    tab.tabIndex = name === chosen.tab ? 0 : -1;
+    tab.setAttribute("href", address(name, subjectOf(name, chosen)));
+    at(`panel-${name}`).hidden = name !== chosen.tab;
   }
 }
 
 // --- the stream ------------------------------------------------------------------------------------------------------
 
+// What the tab is told of; null if there is nothing yet that it could be told of.
+function streamPath() {
+  const { tab, marketId, artifactId } = session;
+  const { ofArtifact } = TABS[tab];
+  if (!ofArtifact && marketId === null) return null;
+  const kinds = ofArtifact ? ["artifact", "watermark"] : ["round", "award", "slot", "watermark"];
+  const of = ofArtifact ? ["artifact_id", artifactId] : ["market_id", marketId];
+  const named = of[1] === null ? [] : [`${of[0]}=${encodeURIComponent(of[1])}`];
+  return `/api/v1/events?${[...named, ...kinds.map((kind) => `kind=${kind}`)].join("&")}`;
+}
+
 function listen() {
   session.stream?.abort();
-  Object.assign(session, { stream: null, live: false, messages: [] });
-  if (document.hidden || session.marketId === null) return;
+  Object.assign(session, { stream: null, streamPath: streamPath(), live: false, messages: [] });
+  if (document.hidden || session.streamPath === null) return;
   const mine = session;
   const stream = (mine.stream = new AbortController());
-  const kinds = ["round", "award", "slot", "watermark"].map((kind) => `kind=${kind}`).join("&");
   const heard = (event) => {
     if (stream.signal.aborted) return;
     hear(mine, event);
@@ -139,12 +180,7 @@ function listen() {
     if (mine.live) news(mine);
     look();
   };
-  mine.market.follow(
-    `/api/v1/events?market_id=${encodeURIComponent(mine.marketId)}&${kinds}`,
-    stream.signal,
-    heard,
-    changed,
-  );
+  mine.market.follow(mine.streamPath, stream.signal, heard, changed);
 }
 
 function hear(mine, event) {
@@ -168,7 +204,13 @@ function look() {
   const changed = (one) => {
     if (mine !== session) return;
     if (one.trouble?.status === 401) return end(one.trouble.message);
-    if (one === mine.common.markets && one.answer) choose();
+    if ((one === mine.common.markets || one === mine.common.me) && mine.common.markets.answer) choose();
+    if (one === mine.parts.markets && mine.artifactId === null && one.answer?.items.length) {
+      // Nobody has chosen: the first.
+      mine.artifactId = one.answer.items[0].artifact_id;
+      mine.panel = null;
+      choose();
+    }
     look();
     drawSoon();
   };
@@ -199,7 +241,7 @@ function tryAgain() {
 }
 
 function tellStatus(now) {
-  const { common, live, away, marketId } = session;
+  const { common, live, away, streamPath: told } = session;
   const trouble = common.markets.trouble;
   const who = common.me.answer ? ` · key “${common.me.answer.name}”` : "";
   const blind = trouble !== null && common.markets.answer === null;
@@ -209,7 +251,7 @@ function tellStatus(now) {
     : "";
   if (blind) say("error", "no answer yet");
   else if (live) say("live", `live${who}`);
-  else if (marketId === null) say("waiting", `no market yet${who}`);
+  else if (told === null) say("waiting", `no market yet${who}`);
   else if (away) say("polling", `every 5 s: ${away.message} The live stream comes back by itself.${who}`);
   else say("waiting", `connecting${who}`);
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -251,7 +293,7 @@ at("tabs").addEventListener("keydown", (event) => {
   if (next === undefined) return;
   event.preventDefault();
   const name = names.at(next % names.length);
-  location.hash = address(name, session.marketId);
+  location.hash = address(name, subjectOf(name, session));
   at(`tab-${name}`).focus();
 });
 

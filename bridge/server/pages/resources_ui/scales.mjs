@@ -33,6 +33,28 @@ export function hours(from, until, parts) {
   return found;
 }
 
+const MINUTE_MS = 60e3;
+const DAY_MS = 86400e3;
+const STEPS_MS = [1, 5, 15, 30, 60, 180, 360, 720].map((minutes) => minutes * MINUTE_MS);
+const STEPS_DAYS = [1, 2, 7, 14, 30, 90, 365, 3650, 36500];
+
+// Round times of the reader's clock between `from` and `until` (milliseconds), about `parts` of them, and whether they
+// are whole days.
+export function moments(from, until, parts) {
+  const wanted = (until - from) / Math.max(parts, 1);
+  const step = STEPS_MS.find((size) => size >= wanted) ?? null;
+  const days = step === null ? (STEPS_DAYS.find((size) => size * DAY_MS >= wanted) ?? STEPS_DAYS.at(-1)) : 0;
+  const found = [];
+  const time = new Date(from);
+  time.setHours(0, 0, 0, 0);
+  for (let tries = 0; tries < 2000 && +time <= until; tries++) {
+    if (+time >= from) found.push(+time);
+    if (step === null) time.setDate(time.getDate() + days);
+    else time.setTime(+time + step);
+  }
+  return { marks: found, days: step === null };
+}
+
 // The text of a path through points.
 export const line = (points) =>
   points.map(([x, y], number) => `${number ? "L" : "M"}${x.toFixed(1)},${y.toFixed(1)}`).join("");

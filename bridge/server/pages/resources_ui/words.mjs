@@ -20,6 +20,14 @@ export function decimal(value, digits = 2) {
   return new Intl.NumberFormat("en-US", { maximumFractionDigits: digits }).format(value);
 }
 
+// A price of a share, between 0 and 1: three places, so that columns stand under one another.
+export const price = (value) => (value === null || value === undefined ? NONE : value.toFixed(3));
+
+const TWO_PLACES = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+
+// Shares, and tokens with their parts.
+export const amount = (value) => (value === null || value === undefined ? NONE : TWO_PLACES.format(value));
+
 // A part of a whole; of nothing there is no part.
 export function percent(part, of = 1) {
   if (!of) return NONE;

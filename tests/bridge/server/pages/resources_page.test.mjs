@@ -9,6 +9,7 @@ process.env.TZ = "Asia/Kathmandu";
 const ui = "../../../../bridge/server/pages/resources_ui";
 const words = await import(`${ui}/words.mjs`);
 const scales = await import(`${ui}/scales.mjs`);
+const { did, movesUp } = await import(`${ui}/artifact_chart.mjs`);
 const feed = await import(`${ui}/feed.mjs`);
 const { askDue, due, forget, part } = await import(`${ui}/reading.mjs`);
 
@@ -84,6 +85,37 @@ test("hours are full hours of the reader's clock, whatever its zone", () => {
   const found = scales.hours(NOW - 86_400_000, NOW, 6);
   assert.ok(found.length >= 5 && found.length <= 7, String(found.length));
   assert.ok(found.every((at) => new Date(at).getMinutes() === 0 && new Date(at).getHours() % 4 === 0));
+});
+
+test("moments are round times of the reader's clock, few enough for the axis, from minutes to years", () => {
+  for (const length of [600e3, 3600e3, 7 * 3600e3, 86400e3, 9 * 86400e3, 90 * 86400e3, 5 * 365 * 86400e3]) {
+    for (const parts of [2, 5, 10]) {
+      const { marks, days } = scales.moments(NOW - length, NOW, parts);
+      assert.ok(marks.length <= parts + 1, `${length} ${parts} ${marks.length}`);
+      assert.ok(marks.every((at) => at >= NOW - length && at <= NOW));
+      assert.ok(marks.every((at) => new Date(at).getSeconds() === 0));
+      if (days) assert.ok(marks.every((at) => new Date(at).getHours() === 0));
+    }
+  }
+  assert.deepEqual(scales.moments(NOW, NOW, 5).days, false);
+});
+
+test("buying long and selling short move a price up", () => {
+  const told = [];
+  for (const side of ["long", "short"])
+    for (const effect of ["open", "close"]) told.push([did({ side, effect }), movesUp({ side, effect })]);
+  assert.deepEqual(told, [
+    ["bought long", true],
+    ["sold long", false],
+    ["bought short", false],
+    ["sold short", true],
+  ]);
+});
+
+test("prices and amounts have the same places, so that columns stand under one another", () => {
+  assert.equal(words.price(0.5), "0.500");
+  assert.equal(words.price(null), "–");
+  assert.equal(words.amount(1234.5), "1,234.50");
 });
 
 test("stairs hold their height until the next, and a whole pie is a circle", () => {

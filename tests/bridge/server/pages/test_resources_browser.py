@@ -18,6 +18,7 @@ from callmarket.bridge.api.messages import Request
 from callmarket.bridge.fleet.quest_budgets.daily import DailyBudgets
 from callmarket.bridge.fleet.research import post_bounty, stake
 from callmarket.engine import commands
+from tests.support.aged import age_stakes
 from tests.support.browser import CHROMIUM, Browser, browser
 from tests.support.proxy import Proxy
 from tests.support.served_market import Served, served
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-
 # What would run if any of it were taken for markup. Names have no blanks.
 EVIL = "<img/src=x/onerror=document.title='owned'>"
 EVIL_TASK = "<script>document.title='owned'</script>&amp;"
-TABS = ("auction", "budgets", "research", "wallets")
+# New names of artifacts have no slash.
+EVIL_ARTIFACT = "<i>x<img>&amp;"
+TABS = ("auction", "markets", "budgets", "research", "wallets")
 
 
 class Town:
@@ -76,8 +79,17 @@ def town(module_database_url: str) -> Iterator[Town]:
         market.offer_slot("m", "<i>slot", available_at=_soon(), reserve_price_tokens=42)
         market.put_artifact("h-1", "hypothesis", "<b>Sleep</b> clears amyloid")
         stake(market, "stake-1", "a", "h-1", 20_000)
+        market.compute_resource_budget("h-1")
+        age_stakes(module_database_url)
         post_bounty(market, "bounty-1", "b", "h-1", 300, expires_at=_soon() + timedelta(days=30))
         market.record_resource_spending("h-1", 700, "task", "t")
+        market.mint("lmsr_subsidy_pool", 500, "grant:initial")
+        for artifact_id in ("h-1", "h-2", EVIL_ARTIFACT):
+            market.open_artifact_market(artifact_id, 10)
+        market.open_position("h-2", "a", "long", 10)
+        market.close_position(market.positions("a").items[0].position_id, 5.25)
+        market.open_position("h-2", "b", "short", 40, limit_price=0.2, time_in_force="gtd", expires_at=_soon())
+        market.open_position(EVIL_ARTIFACT, EVIL, "short", 3)
         with DailyBudgets(module_database_url) as budgets:
             budgets.allocate({f"quest-{number}": 1_000 for number in range(9)} | {"<b>q</b>": 50_000})
             spent = budgets.reserve("t", "<b>q</b>", 4_321, "w")
@@ -101,6 +113,9 @@ def page(chromium: Browser, town: Town) -> Iterator[Browser]:
     """The browser, with nothing remembered, and no complaint of its own after the test."""
     chromium.resize(1280, 900)
     chromium.ask("Storage.clearDataForOrigin", origin=town.service.url, storageTypes="all")
+    # That leaves the tab's own storage, which has the key of the test before.
+    chromium.open(town.page("/page.css"))
+    chromium.run("sessionStorage.clear()")
     chromium.open("about:blank")
     chromium.messages.clear()
     chromium.requests.clear()
@@ -264,7 +279,8 @@ def test_tabs_are_links_and_are_walked_with_the_keyboard(page: Browser, town: To
     page.run("document.querySelector('#tab-auction').focus()")
     for name in (*TABS[1:], "auction"):
         page.press("ArrowRight")
-        page.until(f"location.hash === '#{name}/m' && !document.querySelector('#panel-{name}').hidden")
+        where = "#markets" if name == "markets" else f"#{name}/m"
+        page.until(f"location.hash === '{where}' && !document.querySelector('#panel-{name}').hidden")
         shown = "[...document.querySelectorAll('[role=tab][aria-selected=true]')].map((tab) => tab.id)"
         assert page.run(shown) == [f"tab-{name}"]
         assert page.run("document.activeElement.id") == f"tab-{name}"
@@ -305,10 +321,90 @@ def test_budgets_show_who_pays_and_each_quests_part(page: Browser, town: Town) -
 def test_research_shows_the_way_from_capital_to_compute(page: Browser, town: Town) -> None:
     """BRG-3, RES-8: (0.1 * 20,000 + 300) * 1 at a price of 0.5, less 700."""
     enter(page, town, "#research")
+    # The markets may come after the budgets.
+    page.sees("open, 0.500")
     (row,) = cells(page, "Artifacts by what is left of their budgets")
     assert row[0] == "h-1<b>Sleep</b> clears amyloid"
     assert row[2:7] == ["0.5", "20,000", "300", "1", "2,300"]
-    assert row[8:] == ["700", "1,600"]
+    assert row[8:] == ["700", "1,600", "open, 0.500"]
+    page.sees("→ Settlement")
+    page.click("#panel-research td a")
+    page.until("location.hash === '#markets/h-1'")
+    page.sees("Nothing was traded yet")
+
+
+def test_an_artifact_market_is_shown_with_its_figures(page: Browser, town: Town) -> None:
+    """10 tokens at a subsidy of 10 buy 15.84963 shares and move the price to 0.75 (Gnosis); 5.25 are sold again."""
+    enter(page, town, "#markets/h-2")
+    listed = {row[0]: row for row in cells(page, "Artifact markets by name")}
+    assert set(listed) >= {"h-1", "h-2", EVIL_ARTIFACT}
+    book = town.market.artifact_market("h-2")
+    assert listed["h-2"][2] == f"{book.price:.3f}"
+    assert [row[2:4] for row in cells(page, "Latest trades, newest first")] == [
+        ["sold long", "5.25"],
+        ["bought long", "15.85"],
+    ]
+    assert len(cells(page, "What it takes to move the price")) == len(book.depth)
+    (resting,) = cells(page, "Resting orders by price, highest first")
+    assert resting[:2] == ["0.800", "down"]
+    pool = cells(page, "The pool against both payouts")
+    assert [row[1] for row in pool] == [
+        f"{one:.2f}" for one in (book.amm.pool_tokens, book.amm.long_shares, book.amm.short_shares)
+    ]
+    page.sees(f"the maker loses {book.amm.loss_bound_tokens:g} tokens at the most")
+    assert page.run("document.querySelectorAll('#panel-markets circle.fill').length") == 2
+
+
+def test_positions_are_those_of_the_key_or_of_whom_one_names(page: Browser, town: Town) -> None:
+    """What stands there is what selling would bring, to the hundredth."""
+    own, town.key = town.key, town.service.key(bid=("a", "b"))
+    try:
+        enter(page, town, "#markets/h-2")
+        (position,) = town.market.positions("a").items
+        (row,) = cells(page, "Open positions of the account")
+        assert row[:3] == [str(position.position_id), "h-2", "long"]
+        assert row[7] == f"{position.exit_value_tokens:.2f}"
+        portfolio = town.market.get_portfolio("a")
+        page.sees(f"{portfolio.equity_tokens:,.2f}")
+        page.sees(f"{portfolio.realised_tokens:,.2f}")
+        page.run("document.querySelector('#account').value = ''")
+        page.write("#account", "poor")
+        page.click(".account button")
+        page.sees("This account has no open positions.")
+        page.run("document.querySelector('#account').value = ''")
+        page.write("#account", "nobody")
+        page.press("Enter")
+        page.sees("There is nothing of this name.")
+        page.messages.clear()  # the browser complains of the 404
+    finally:
+        town.key = own
+
+
+def test_a_key_without_accounts_is_asked_whose_positions(page: Browser, town: Town) -> None:
+    enter(page, town, "#markets")
+    page.sees("This key has no account of its own.")
+    page.sees("Nobody has traded in five artifacts that were judged yet.")
+    page.until("document.querySelector('[aria-current=true]') !== null")
+    first = cells(page, "Artifact markets by name")[0][0]
+    assert page.run("document.querySelector('#panel-markets .card:nth-child(2) h2').textContent") == first
+
+
+def test_trades_are_shown_live(page: Browser, town: Town) -> None:
+    """Also while no market for compute has any news."""
+    enter(page, town, "#markets/h-1")
+    page.sees("Nothing was traded yet")
+    town.market.open_position("h-1", "b", "long", 7)
+    page.until("document.querySelector('#panel-markets .history path.price') !== null")
+    (trade,) = cells(page, "Latest trades, newest first")
+    assert trade[1:5] == ["b", "bought long", trade[3], "7.00"]
+    page.run("document.querySelector('#panel-markets .history svg').focus()")
+    page.press("End")
+    readout = "document.querySelector('#panel-markets .readout').textContent"
+    assert "price from 0.500" in page.until(f"{readout}.includes('bought long') && {readout}")
+    town.market.settle_artifact("h-1", "flagged")
+    page.sees("settled as flagged")
+    page.sees("a long share was worth 0.250")
+    page.sees("A settled market trades nothing more.")
 
 
 def test_wallets_show_who_is_priced_out(page: Browser, town: Town) -> None:
@@ -326,7 +422,7 @@ def test_untrusted_names_are_plain_text_everywhere(page: Browser, town: Town) ->
     """A market, a bidder, a task, a slot, a quest and a title that look like markup make no element and run nothing."""
     enter(page, town, "#auction/m")
     for name in TABS:
-        for market_id in ("m", EVIL):
+        for market_id in ("m", EVIL_ARTIFACT if name == "markets" else EVIL):
             page.run(f"location.hash = '#{name}/' + encodeURIComponent({json.dumps(market_id)})")
             page.until(f"!document.querySelector('#panel-{name}').hidden")
             page.until(f"!document.querySelector('#panel-{name}').textContent.includes('Asking')")
@@ -357,7 +453,7 @@ def test_the_page_fits_a_phone(page: Browser, town: Town, dark: bool) -> None:
     enter(page, town)
     page.resize(360, 740, dark=dark, phone=True)
     for name in TABS:
-        page.run(f"location.hash = '#{name}/m'")
+        page.run(f"location.hash = '#{name}/{'h-2' if name == 'markets' else 'm'}'")
         page.until(f"!document.querySelector('#panel-{name}').textContent.includes('Asking')")
         assert page.run("document.documentElement.scrollWidth <= innerWidth"), name
 
@@ -369,6 +465,7 @@ def test_a_service_without_markets_says_so(page: Browser, database_url: str) -> 
         page.press("Enter")
         page.sees("There is no market yet.")
         for name, words in (
+            ("markets", "No artifact has a market yet."),
             ("budgets", "No budget has been split"),
             ("research", "No artifact"),
             ("wallets", "No wallets"),
