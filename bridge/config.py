@@ -14,8 +14,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from callmarket.bridge.api.contract.queries import SUBSIDY_TOKENS_MAX
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.names import expected_in_words
+from callmarket.engine.capital.limits import SUBSIDY_TOKENS_MAX as SUBSIDY_MOST
 from callmarket.engine.limits import BIDS_PER_BIDDER_MAX, TOKENS_MAX
 
 PREFIX: Final = "CALLMARKET_"
@@ -114,6 +116,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     llm_tokens_per_token: Annotated[int, Meta(ge=1, le=1_000_000)] = LLM_TOKENS_PER_TOKEN
     """The exchange rate: how many tokens of a language model one token of the market is worth. Budgets for research are
     shown in both."""
+
+    subsidy_tokens_max: Annotated[int, Meta(ge=1, le=SUBSIDY_MOST)] = SUBSIDY_TOKENS_MAX
+    """How many tokens the market of an artifact may be opened with: what its market maker can lose."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """What the service and the process that takes snapshots log: `debug` tells every request, `info` those that change

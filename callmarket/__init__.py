@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from callmarket.bridge.market.app import ensure_schema, open_exchange
     from callmarket.bridge.market.async_exchange import AsyncExchange
     from callmarket.bridge.market.exchange import Exchange
-    from callmarket.engine.ids import AwardId, BidId
+    from callmarket.engine.ids import AwardId, BidId, OrderId, PositionId
 
     __version__: str
 
@@ -62,6 +62,8 @@ __all__ = [
     "ManualClock",
     "NotFound",
     "NotLeader",
+    "OrderId",
+    "PositionId",
     "Refused",
     "Reply",
     "Request",
@@ -88,6 +90,8 @@ _FROM = {
     "Exchange": "callmarket.bridge.market.exchange",
     "InDoubt": "callmarket.bridge.client",
     "ManualClock": "callmarket.bridge.api.clock",
+    "OrderId": "callmarket.engine.ids",
+    "PositionId": "callmarket.engine.ids",
     "Reply": "callmarket.bridge.api.messages",
     "Request": "callmarket.bridge.api.messages",
     "Worker": "callmarket.bridge.fleet.agent",

@@ -6,16 +6,26 @@ do to a bid, a hold or a slot of others is the engine's to refuse, which knows w
 recorded nowhere.
 
 A command that names its account (a bid, an offer, a transfer, a new hold) is done as that account if the key covers it,
-else as staff if the key is staff's. A command about a thing (a bid, a hold, a slot) is done as the account that the
-caller names, else as staff, else as the only account of the key.
+else as staff if the key is staff's. A command about a thing (a bid, a hold, a slot, an artifact) is done as the account
+that the caller names, else as staff, else as the only account of the key.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Final, Literal, NoReturn, Protocol, TypeVar, assert_never
 
 from callmarket.bridge.access.principal import ANY, Principal, Scope
 from callmarket.bridge.api.errors import Forbidden, Invalid
 from callmarket.bridge.api.http.headers import ACCOUNT_HEADER
+from callmarket.engine.capital.commands import (
+    CancelOrder,
+    ClosePosition,
+    DecaySubsidy,
+    FreezeArtifact,
+    OpenArtifactMarket,
+    OpenPosition,
+    SettleArtifact,
+    UnfreezeArtifact,
+)
 from callmarket.engine.commands import (
     ADMIN,
     OPERATOR,
@@ -46,6 +56,8 @@ from callmarket.engine.state import State
 
 T = TypeVar("T")
 
+_Judging = FreezeArtifact | UnfreezeArtifact | SettleArtifact
+
 # In words to people.
 _ACCOUNTS_SHOWN_MAX: Final = 5
 
@@ -58,7 +70,7 @@ class Read(Protocol):
 
 
 def actor_of(principal: Principal, command: Command, account: str, read: Read, command_id: str = "") -> str:
-    """The actor as whom this key gives this command. O(1), and asks the state only for `SettleAward`.
+    """The actor as whom this key gives this command. Asks the state only of `SettleAward` and of who judges artifacts.
 
     `account` is the one that the caller has named, empty if none. `command_id` tells a retry, of which the state is not
     asked: it has moved on since. Raises `Forbidden`, or `Invalid` where the key has several accounts and none is named.
@@ -66,7 +78,7 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read, c
     match command:
         case PlaceBid(bidder_id=bidder_id):
             return _as_bidder(principal, bidder_id)
-        case AmendBid() | CancelBid() | CaptureHold() | ReleaseHold():
+        case AmendBid() | CancelBid() | CaptureHold() | ReleaseHold() | CancelOrder() | ClosePosition():
             return _about_a_bid_or_hold(principal, account)
         case OfferSlot(provider_id=provider_id):
             return _as_provider(principal, provider_id)
@@ -76,12 +88,14 @@ def actor_of(principal: Principal, command: Command, account: str, read: Read, c
             return _settling(principal, account, command, read, command_id)
         case OpenMarket() if command.pays_for_impact:
             return _admin(principal) or _forbid(principal, Scope.ADMIN)
-        case ClearRound() | ExpireDue() | OpenMarket() | BindHolds():
+        case FreezeArtifact() | UnfreezeArtifact() | SettleArtifact():
+            return _judging(principal, account, command, read, command_id)
+        case ClearRound() | ExpireDue() | OpenMarket() | BindHolds() | OpenArtifactMarket() | DecaySubsidy():
             return _staff(principal) or _forbid(principal, Scope.OPERATE)
         case Transfer(from_account_id=payer_id):
             # Offering is no right to spend what was earned by it.
             return _as_bidder(principal, payer_id)
-        case PlaceHold(account_id=account_id):
+        case PlaceHold(account_id=account_id) | OpenPosition(account_id=account_id):
             return _as_bidder(principal, account_id)
         case OpenAccount() | Mint() | Burn():
             return _admin(principal) or _forbid(principal, Scope.ADMIN)
@@ -192,6 +206,41 @@ def _fault_of_report(state: State, principal: Principal, account: str, command: 
     elif account == slot.provider_id and not principal.may_offer_for(account):
         return f"key {principal.key_id} may not offer for {account!r}, who provides slot {slot_id!r}"
     return ""
+
+
+def _judging(principal: Principal, account: str, command: _Judging, read: Read, command_id: str) -> str:
+    """As whom a key freezes and settles an artifact: staff, or the arbiter, which is an account that acts as a bidder.
+
+    No key judges what its accounts hold a part of (STL-8), whichever of them it names. Asks the state once.
+    """
+    if account and principal.may_bid_for(account):
+        actor = account
+    else:
+        actor = _staff(principal) or _about_a_bid_or_hold(principal, account)
+    fault = read(lambda state: _fault_of_judge(state, principal, actor, command, command_id))
+    if fault:
+        raise Forbidden(fault)
+    return actor
+
+
+def _fault_of_judge(state: State, principal: Principal, actor: str, command: _Judging, command_id: str) -> str:
+    """Why this key may not judge this artifact, empty if it may or the engine will refuse it. O(its accounts)."""
+    market = state.capital.markets.get(command.artifact_id)
+    if market is None or (command_id and first_use(state, actor, command_id, command, state.at_us)):
+        return ""
+    # An account with a position or an order there has committed something.
+    committed = market.committed
+    holder = next(iter(committed), "") if ANY in principal.accounts else _first_in(principal.accounts, committed)
+    if not holder:
+        return ""
+    return (
+        f"key {principal.key_id} acts for {holder!r}, who has a part of artifact {command.artifact_id!r}: "
+        "another key judges it, whose accounts have none"
+    )
+
+
+def _first_in(accounts: Iterable[str], committed: Container[str]) -> str:
+    return min((account for account in accounts if account in committed), default="")
 
 
 def _staff(principal: Principal) -> str:

@@ -15,7 +15,7 @@ from callmarket.bridge.access.principal import ANY, NEVER_BIDS, NEVER_OFFERS, NE
 from callmarket.bridge.api.errors import Invalid
 from callmarket.bridge.api.names import LINE_PATTERN, expected_in_words
 from callmarket.bridge.api.units import at_us, datetime_of
-from callmarket.engine.commands import Name
+from callmarket.engine.fields import Name
 from callmarket.persistence.stores.api_keys import KeyRow
 
 # A team's agents fit; a larger fleet takes "*".

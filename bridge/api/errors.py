@@ -5,7 +5,7 @@ request was invalid, the caller has no permission, the market has no permission 
 the outcome is unknown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -26,11 +26,12 @@ class Refused(ExchangeError):
 
     def __init__(self, rejected: Rejected, seq: int) -> None:
         self.reason: Reject = rejected.reason
-        # Times of the engine become ISO 8601, under the name of the API's field.
-        self.field = rejected.field.removesuffix("_us")
-        is_time = self.field != rejected.field
-        self.value = _at(rejected.value) if is_time else rejected.value
-        self.bound = _at(rejected.bound) if is_time else rejected.bound
+        self.field, read = _as_told(rejected)
+        self.value: int | float | str = read(rejected.value)
+        self.bound: int | float | str = read(rejected.bound)
+        if (self.reason, self.field) == (Reject.UNFILLABLE, "time_in_force") and isinstance(self.bound, int):
+            # What would be left of the order, in millionths of a token or of a share.
+            self.bound = _number(self.bound)
         self.seq = seq
         super().__init__(str(self))
 
@@ -137,6 +138,33 @@ def told_as(**names: str) -> Iterator[None]:
     except (Invalid, Refused) as error:
         error.field = names.get(error.field, error.field)
         raise
+
+
+# Fields of the engine that count in millionths, and what they are called where numbers are whole ones.
+_IN_MILLIONTHS: Final = {
+    "microshares": "shares",
+    "price_micros": "price",
+    "limit_price_micros": "limit_price",
+    "subsidy_microtokens": "subsidy_tokens",
+}
+
+
+def _as_told(rejected: Rejected) -> tuple[str, Callable[[int | str], int | float | str]]:
+    """The field under its name in the API, and how its value and bound are read: times become ISO 8601."""
+    field = rejected.field
+    if field in _IN_MILLIONTHS:
+        return _IN_MILLIONTHS[field], _number
+    plain = field.removesuffix("_us")
+    return plain, _at if plain != field else _as_it_is
+
+
+def _as_it_is(value: int | str) -> int | str:
+    return value
+
+
+def _number(value: int | str) -> float | str:
+    """A number from its millionths; strings are returned unchanged."""
+    return value if isinstance(value, str) else value / 1_000_000
 
 
 def _at(value: int | str) -> int | str:

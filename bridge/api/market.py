@@ -10,12 +10,19 @@ from callmarket.bridge.api.contract.operation import Operation
 from callmarket.bridge.api.errors import Refused
 from callmarket.bridge.api.messages import Request
 from callmarket.bridge.api.operations.accounts import Accounts
+from callmarket.bridge.api.operations.artifact_books import ArtifactBooks
+from callmarket.bridge.api.operations.artifact_markets import ArtifactMarkets
+from callmarket.bridge.api.operations.artifact_trades import ArtifactTrades
 from callmarket.bridge.api.operations.artifacts import Artifacts
 from callmarket.bridge.api.operations.awards import Awards
 from callmarket.bridge.api.operations.bids import Bids, PlacedBid
 from callmarket.bridge.api.operations.commitments import Commitments
 from callmarket.bridge.api.operations.holds import Holds
+from callmarket.bridge.api.operations.ledger import Ledger
 from callmarket.bridge.api.operations.markets import Markets
+from callmarket.bridge.api.operations.portfolios.holdings import PortfolioHoldings
+from callmarket.bridge.api.operations.portfolios.performance import PortfolioPerformance
+from callmarket.bridge.api.operations.positions import Positions
 from callmarket.bridge.api.operations.quest_budgets import QuestBudgetsOfDays
 from callmarket.bridge.api.operations.resource_budgets import ResourceBudgets
 from callmarket.bridge.api.operations.rounds import Rounds
@@ -36,6 +43,13 @@ class Operations(
     Artifacts,
     ResourceBudgets,
     Commitments,
+    ArtifactMarkets,
+    ArtifactBooks,
+    ArtifactTrades,
+    Positions,
+    PortfolioHoldings,
+    PortfolioPerformance,
+    Ledger,
 ):
     """The operations of a market, as methods.
 

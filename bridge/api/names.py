@@ -8,17 +8,9 @@ import re
 from typing import Any, Final, get_args
 
 from callmarket.bridge.api.errors import Invalid
-from callmarket.engine.commands import (
-    Command,
-    Memo,
-    Name,
-    OfferSlot,
-    OpenAccount,
-    OpenMarket,
-    PlaceHold,
-    Reason,
-    Reference,
-)
+from callmarket.engine.capital.commands import OpenArtifactMarket
+from callmarket.engine.commands import Command, OfferSlot, OpenAccount, OpenMarket, PlaceHold
+from callmarket.engine.fields import Memo, Name, Reason, Reference
 
 # Without `/`, and not `.` or `..`, which clients and proxies resolve as path segments. Other ASCII can be escaped.
 PATH_NAME_PATTERN: Final = r"^(?!\.{1,2}\Z)[!-.0-~]+\Z"
@@ -105,6 +97,8 @@ def check_new(command: Command) -> None:
             check_path_name("slot_id", name)
         case PlaceHold(hold_id=name):
             check_path_name("hold_id", name)
+        case OpenArtifactMarket(artifact_id=name):
+            check_path_name("artifact_id", name)
         case _:
             pass
 

@@ -6,7 +6,7 @@ the caller's thread has no influence.
 
 import math
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
 
 from callmarket.bridge.api.errors import Invalid
@@ -23,6 +23,9 @@ _MICROS: Final = Decimal(1_000_000)
 _EXACT: Final = Context(
     prec=1_000, rounding=ROUND_HALF_EVEN, Emin=-9_999, Emax=9_999, traps=[InvalidOperation, Inexact, Overflow]
 )
+# For what is not exact: far more digits than any subsidy in millionths has.
+_FIFTY_DIGITS: Final = Context(prec=50, rounding=ROUND_HALF_EVEN, Emin=-9_999, Emax=9_999)
+_LN2: Final = _FIFTY_DIGITS.ln(Decimal(2))
 
 
 def check_instant(field: str, at: datetime) -> None:
@@ -62,15 +65,47 @@ def micros(field: str, number: Number, most: int = MICROS_MAX // 1_000_000) -> i
     if type(number) is float and number == 0:
         # A fast path for bids without an expected value, which most are.
         return 0
+    return micros_within(field, number, 0, most * 1_000_000)
+
+
+def micros_within(field: str, number: Number | str, least_micros: int, most_micros: int) -> int:
+    """Millionths of a number, half to even, that are within these bounds. Text is a number too. Raises `Invalid`."""
     try:
-        # `float.__repr__`, because a subclass of float may print fewer digits.
-        text = float.__repr__(number) if isinstance(number, float) else str(number)
-        found = int(_EXACT.multiply(_EXACT.create_decimal(text), _MICROS).to_integral_value(context=_EXACT))
+        found = int(_EXACT.multiply(_decimal(number), _MICROS).to_integral_value(context=_EXACT))
     except (ArithmeticError, ValueError):
-        raise Invalid(field, number, f"a finite number from 0 to {most}") from None
-    if not 0 <= found <= most * 1_000_000:
-        raise Invalid(field, number, f"a finite number from 0 to {most}")
+        found = -1
+    if not least_micros <= found <= most_micros:
+        raise Invalid(field, number, f"a finite number from {_in_digits(least_micros)} to {_in_digits(most_micros)}")
     return found
+
+
+def on_the_wire(field: str, number: Number | str) -> float:
+    """A number as JSON has it, for a client; its bounds are the service's to check. Raises `Invalid`."""
+    try:
+        found = float(_decimal(number))
+    except (ArithmeticError, ValueError):
+        found = math.inf
+    if not math.isfinite(found):
+        raise Invalid(field, number, "a finite number")
+    return found
+
+
+def _decimal(number: Number | str) -> Decimal:
+    """The number itself. Raises `ArithmeticError` or `ValueError`."""
+    # `float.__repr__`, because a subclass of float may print fewer digits.
+    return _EXACT.create_decimal(float.__repr__(number) if isinstance(number, float) else str(number))
+
+
+def subsidy_of(field: str, b: Number | str, most_tokens: int) -> int:
+    """The whole tokens that fund a market maker of liquidity `b`: b ln 2, rounded up. Raises `Invalid`."""
+    b_micros = micros_within(field, b, 1, most_tokens * 1_000_000)
+    tokens = _FIFTY_DIGITS.divide(_FIFTY_DIGITS.multiply(_LN2, Decimal(b_micros)), _MICROS)
+    return int(tokens.to_integral_value(ROUND_CEILING, _FIFTY_DIGITS))
+
+
+def liquidity_of(subsidy_micros: int) -> float:
+    """The `b` of a subsidy, to six decimal places: subsidy / ln 2."""
+    return number_of(int(_FIFTY_DIGITS.divide(Decimal(subsidy_micros), _LN2).to_integral_value(context=_FIFTY_DIGITS)))
 
 
 def float_of(value: object) -> float:
@@ -79,6 +114,12 @@ def float_of(value: object) -> float:
         return float(value)  # type: ignore[arg-type]  # other types raise, which is handled
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def _in_digits(millionths: int) -> str:
+    """A number without an exponent, and without zeros at its end."""
+    whole, rest = divmod(millionths, 1_000_000)
+    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
 def datetime_of(at_us: int) -> datetime:

@@ -34,7 +34,7 @@ def budgets(
 
 
 def _table(ranked: Sequence[ResourceBudget]) -> RenderableType:
-    numbers = ("#price", "#staked", "#bounties", "#budget", "#spent", "#left", "#LLM tokens")
+    numbers = ("#price", "#demand", "#bounties", "#budget", "#spent", "#left", "#LLM tokens")
     shown = table("Budgets for research", "artifact", *numbers)
     for one in ranked:
         amounts = (one.demand_tokens, one.bounty_tokens, one.budget_tokens, one.spent_tokens, one.left_tokens)

@@ -16,9 +16,11 @@ import psycopg
 import typer
 
 from callmarket.bridge.api.clock import system_clock
-from callmarket.bridge.api.errors import ExchangeError, Invalid
+from callmarket.bridge.api.errors import ExchangeError, Invalid, NotFound
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.cli import tables
+from callmarket.bridge.cli.artifacts.commands import artifact
+from callmarket.bridge.cli.artifacts.portfolios import leaderboard, portfolio
 from callmarket.bridge.cli.budgets import budgets
 from callmarket.bridge.cli.clock import clock
 from callmarket.bridge.cli.cycle import cycle
@@ -36,6 +38,8 @@ from callmarket.bridge.cli.history import (
 from callmarket.bridge.cli.keys import keys
 from callmarket.bridge.cli.leadership import hand_over
 from callmarket.bridge.cli.leadership import status as shard_status
+from callmarket.bridge.cli.ledger.export import export
+from callmarket.bridge.cli.ledger.import_chain import import_chain
 from callmarket.bridge.cli.loss import accept_loss, replay_lost
 from callmarket.bridge.cli.mcp import mcp
 from callmarket.bridge.cli.output import (
@@ -100,6 +104,8 @@ def main() -> None:
             insist_on_assertions()
             _check_arguments(sys.argv[1:])
             _run()
+    except NotFound as error:
+        fail(error, EXIT_WRONG)
     except (Invalid, Archived) as error:
         fail(error, EXIT_USAGE)
     except (Corrupt, Diverged, Damaged) as error:
@@ -374,6 +380,11 @@ app.command(epilog="Example: callmarket earnings alpha")(earnings)
 app.command(epilog="Example: callmarket economy --days 14 --report economy.html")(economy)
 app.command(epilog="Example: callmarket budgets hypothesis --rows 10")(budgets)
 app.command("rebuild-projections", epilog="Example: callmarket rebuild-projections --json")(rebuild_projections)
+app.add_typer(artifact)
+app.command(epilog="Example: callmarket portfolio alpha --days 90")(portfolio)
+app.command(epilog="Example: callmarket leaderboard --by bits")(leaderboard)
+app.command(epilog="Example: callmarket export --format beancount --out books")(export)
+app.command("import-chain", epilog="Example: callmarket import-chain logs.jsonl --chain base --apply")(import_chain)
 app.add_typer(keys)
 app.command(epilog="Example: callmarket serve --port 8321")(serve)
 app.command(epilog="Example: CALLMARKET_URL=http://127.0.0.1:8321 CALLMARKET_KEY=cmk_... callmarket mcp")(mcp)

@@ -66,7 +66,7 @@ def create(
         "burst": burst,
     }
     if expires:
-        fields["expires_at"] = datetime_of(now_us + _duration_us(expires))
+        fields["expires_at"] = datetime_of(now_us + duration_us("expires", expires))
     asked: NewKey = new_key(fields)
     issued, row = issue(asked, f"command line, {this_process()}", now_us)
     with connected(url, writes=True, asks_tables=False) as (connection, shard_id):
@@ -127,8 +127,9 @@ def _views(rows: list[api_keys.KeyRow]) -> list[KeyView]:
     return [view_of(row, now_us) for row in rows]
 
 
-def _duration_us(text: str) -> int:
+def duration_us(field: str, text: str) -> int:
+    """The microseconds of a duration as people write it: `90m`, `12h`, `30d`. Raises `Invalid`."""
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise Invalid("expires", text, "a number and m, h or d: 30d")
+        raise Invalid(field, text, "a number and m, h or d: 30d")
     return int(found[1]) * _UNITS_US[found[2]]

@@ -6,7 +6,7 @@ Rule of this file: results go to stdout, as tables or as JSON alone. An error is
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Final, NoReturn
 
@@ -65,6 +65,14 @@ def print_json(data: object) -> None:
     with _writing():
         sys.stdout.flush()
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(data), indent=2) + b"\n")
+
+
+def write_out(parts: Iterable[str]) -> None:
+    """Write text to stdout as it comes, in UTF-8, whatever the locale."""
+    sys.stdout.flush()
+    for part in parts:
+        with _writing():
+            sys.stdout.buffer.write(part.encode())
 
 
 @contextmanager

@@ -86,9 +86,11 @@ def refusal_of(problem: Problem) -> Refused | UnrecognizedResponse:
         reason = Reject(problem.reason)
     except ValueError:
         return UnrecognizedResponse(f"an unknown refusal, perhaps of a newer market: {problem.detail}")
-    value = problem.value if isinstance(problem.value, int | str) else ""
-    bound = "" if problem.bound is None else problem.bound
-    return Refused(Rejected(reason, problem.field, value, bound), problem.seq or 0)
+    refused = Refused(Rejected(reason, problem.field, "", ""), problem.seq or 0)
+    # As the service has told them, which reads times and millionths already.
+    refused.value = problem.value if isinstance(problem.value, int | float | str) else ""
+    refused.bound = "" if problem.bound is None else problem.bound
+    return refused
 
 
 def _wrong_field(kind: type[Invalid], problem: Problem) -> Invalid:

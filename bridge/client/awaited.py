@@ -112,6 +112,7 @@ class AsyncClient(AsyncMarket):
         market_ids: Collection[str] = (),
         kinds: Collection[str] = (),
         bidder_id: str = "",
+        artifact_ids: Collection[str] = (),
     ) -> AsyncGenerator[Message, None]:
         """An endless stream of what becomes durable after this row, by default from now on: each message once, ordered.
 
@@ -121,7 +122,7 @@ class AsyncClient(AsyncMarket):
         """
         if after_seq is None:
             after_seq = (await self.markets()).durable_seq
-        listening = Listening(after_seq, market_ids, kinds, bidder_id)
+        listening = Listening(after_seq, market_ids, kinds, bidder_id, artifact_ids)
         attempts = self._attempts(listening.call())
         while True:
             began_s = time.monotonic()

@@ -111,6 +111,7 @@ class Client(Market):
         market_ids: Collection[str] = (),
         kinds: Collection[str] = (),
         bidder_id: str = "",
+        artifact_ids: Collection[str] = (),
     ) -> Generator[Message, None, None]:
         """An endless stream of what becomes durable after this row, by default from now on: each message once, ordered.
 
@@ -120,7 +121,7 @@ class Client(Market):
         """
         if after_seq is None:
             after_seq = self.markets().durable_seq
-        listening = Listening(after_seq, market_ids, kinds, bidder_id)
+        listening = Listening(after_seq, market_ids, kinds, bidder_id, artifact_ids)
         attempts = self._attempts(listening.call())
         while True:
             began_s = time.monotonic()

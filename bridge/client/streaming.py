@@ -30,10 +30,18 @@ _decode: Final = msgspec.json.Decoder(Message).decode
 class Listening:
     """The position of one client in a stream, across its connections."""
 
-    def __init__(self, after_seq: int, market_ids: Collection[str], kinds: Collection[str], bidder_id: str) -> None:
+    def __init__(
+        self,
+        after_seq: int,
+        market_ids: Collection[str],
+        kinds: Collection[str],
+        bidder_id: str,
+        artifact_ids: Collection[str] = (),
+    ) -> None:
         """A stream of everything after this row that matches the filters. Raises `Invalid`."""
-        filter_of(market_ids, kinds, bidder_id)
+        filter_of(market_ids, kinds, bidder_id, artifact_ids)
         query = [("market_id", one) for one in market_ids] + [("kind", one) for one in kinds]
+        query += [("artifact_id", one) for one in artifact_ids]
         if bidder_id:
             query.append(("bidder_id", bidder_id))
         self._query: Final = query

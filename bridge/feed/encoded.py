@@ -9,6 +9,12 @@ from typing import Final, cast, get_args
 
 import msgspec
 
+from callmarket.bridge.feed.artifact_messages import (
+    ArtifactEndedMessage,
+    ArtifactMatchedMessage,
+    ArtifactOrderMessage,
+    ArtifactTradedMessage,
+)
 from callmarket.bridge.feed.messages import Kind, Message, WatermarkMessage
 from callmarket.bridge.feed.rows import messages_of
 from callmarket.engine.commands import Entry
@@ -22,15 +28,20 @@ _KINDS: Final[dict[type, Kind]] = {
 
 
 class EncodedMessage:
-    """One message, with what filters ask of it: its kind, its market (None: the row names none) and its bidders."""
+    """One message, with what filters ask of it: its kind, its market or artifact, and its bidders.
 
-    __slots__ = ("_text", "bidder_ids", "kind", "market_id", "message", "seq")
+    A market is None if the row names none. `subject` tells both apart, as names have no spaces.
+    """
+
+    __slots__ = ("_text", "bidder_ids", "kind", "market_id", "message", "seq", "subject")
 
     def __init__(self, seq: int, message: Message) -> None:
         self.seq: Final = seq
         self.message: Final = message
         self.kind: Final = _KINDS[type(message)]
         self.market_id: Final[str | None] = getattr(message, "market_id", None)
+        artifact_id: str | None = getattr(message, "artifact_id", None)
+        self.subject: Final = self.market_id if artifact_id is None else subject_of_artifact(artifact_id)
         self.bidder_ids: Final = _bidders(message)
         self._text = b""
 
@@ -92,7 +103,19 @@ def size_of(messages: RowMessages) -> int:
     return len(messages[0].text) if len(messages) == 1 else sum([len(encoded.text) for encoded in messages])
 
 
+def subject_of_artifact(artifact_id: str) -> str:
+    """What messages of an artifact market are found by."""
+    return f"artifact {artifact_id}"
+
+
 def _bidders(message: Message) -> Collection[str]:
+    match message:
+        case ArtifactEndedMessage(orders=orders):
+            return frozenset([order.account_id for order in orders])
+        case ArtifactTradedMessage() | ArtifactOrderMessage() | ArtifactMatchedMessage():
+            return (message.account_id,)
+        case _:
+            pass
     bidder_id = getattr(message, "bidder_id", None)
     if bidder_id is not None:
         return (bidder_id,)

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar, get_args
 from msgspec import Struct
 
 from callmarket.bridge.api.errors import Invalid
-from callmarket.bridge.feed.encoded import EncodedMessage
+from callmarket.bridge.feed.encoded import EncodedMessage, subject_of_artifact
 from callmarket.bridge.feed.limits import FILTER_MARKETS_MAX
 from callmarket.bridge.feed.messages import Kind
 
@@ -19,13 +19,15 @@ KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
 class Filter(Struct, frozen=True):
     """Which messages pass: an empty field lets all pass. Made by `filter_of`.
 
-    A market lets its own messages through and those whose rows name no market, as nobody can tell of them. A bidder
-    lets through what names it, alone or among others.
+    A market lets its own messages through and those whose rows name no market, as nobody can tell of them; an artifact
+    those of its market. A bidder lets through what names it, alone or among others.
     """
 
     market_ids: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     bidder_id: str = ""
+    subjects: frozenset[str] = frozenset()
+    """The markets and the artifacts, as `EncodedMessage.subject` names them."""
 
     def lets_through(self, encoded: EncodedMessage) -> bool:
         """Whether this message is wanted."""
@@ -33,7 +35,7 @@ class Filter(Struct, frozen=True):
             return False
         if self.bidder_id and self.bidder_id not in encoded.bidder_ids:
             return False
-        return not self.market_ids or encoded.market_id is None or encoded.market_id in self.market_ids
+        return not self.subjects or encoded.subject is None or encoded.subject in self.subjects
 
     @property
     def wants_watermark(self) -> bool:
@@ -45,14 +47,21 @@ ALL: Final = Filter()
 """No filter: the most usual one."""
 
 
-def filter_of(market_ids: Iterable[str] = (), kinds: Iterable[str] = (), bidder_id: str = "") -> Filter:
-    """A filter, checked. Raises `Invalid`."""
-    markets, wanted = frozenset(market_ids), frozenset(kinds)
-    if len(markets) > FILTER_MARKETS_MAX:
-        raise Invalid("market_ids", len(markets), f"at most {FILTER_MARKETS_MAX} markets")
+def filter_of(
+    market_ids: Iterable[str] = (),
+    kinds: Iterable[str] = (),
+    bidder_id: str = "",
+    artifact_ids: Iterable[str] = (),
+) -> Filter:
+    """A filter, checked. Raises `Invalid`. Markets and artifacts together let the messages of both through."""
+    markets, wanted, artifacts = frozenset(market_ids), frozenset(kinds), frozenset(artifact_ids)
+    for field, names in (("market_ids", markets), ("artifact_ids", artifacts)):
+        if len(names) > FILTER_MARKETS_MAX:
+            raise Invalid(field, len(names), f"at most {FILTER_MARKETS_MAX} of them")
     if not wanted <= KINDS:
         raise Invalid("kinds", sorted(wanted - KINDS), f"some of {', '.join(sorted(KINDS))}")
-    return Filter(markets, wanted, bidder_id) if markets or wanted or bidder_id else ALL
+    subjects = markets | frozenset(map(subject_of_artifact, artifacts))
+    return Filter(markets, wanted, bidder_id, subjects) if subjects or wanted or bidder_id else ALL
 
 
 class Filtered(Protocol):
@@ -71,17 +80,17 @@ class Index(Generic[S]):
     """Subscribers by what they want."""
 
     def __init__(self) -> None:
-        # By bidder, else by market, else under the empty name: each subscriber stands once for each of its markets.
+        # By bidder, else by subject, else under the empty name: each subscriber stands once for each of its subjects.
         self._by_bidder: dict[str, dict[S, None]] = {}
-        self._by_market: dict[str, dict[S, None]] = {}
+        self._by_subject: dict[str, dict[S, None]] = {}
 
     def add(self, subscriber: S) -> None:
-        """Add a subscriber. O(markets of its filter)."""
+        """Add a subscriber. O(subjects of its filter)."""
         for index, name in self._places(subscriber.filter):
             index.setdefault(name, {})[subscriber] = None
 
     def discard(self, subscriber: S) -> None:
-        """Nothing if it is not there. O(its markets)."""
+        """Nothing if it is not there. O(its subjects)."""
         for index, name in self._places(subscriber.filter):
             there = index.get(name, {})
             there.pop(subscriber, None)
@@ -89,23 +98,23 @@ class Index(Generic[S]):
                 index.pop(name, None)
 
     def who_wants(self, encoded: EncodedMessage) -> list[S]:
-        """Each subscriber that wants a message, once. O(those by bidder or market)."""
-        by_bidder, by_market = self._by_bidder, self._by_market
+        """Each subscriber that wants a message, once. O(those by bidder or subject)."""
+        by_bidder, by_subject = self._by_bidder, self._by_subject
         found: dict[S, None] = {}
         if by_bidder:
             for bidder_id in encoded.bidder_ids:
                 found |= by_bidder.get(bidder_id, _NOBODY)
-        if encoded.market_id is None:
-            for there in by_market.values():
+        if encoded.subject is None:
+            for there in by_subject.values():
                 found |= there
-        elif by_market:
-            found |= by_market.get("", _NOBODY)
-            found |= by_market.get(encoded.market_id, _NOBODY)
+        elif by_subject:
+            found |= by_subject.get("", _NOBODY)
+            found |= by_subject.get(encoded.subject, _NOBODY)
         return [one for one in found if one.filter is ALL or one.filter.lets_through(encoded)]
 
     def _places(self, wanted: Filter) -> Iterator[tuple[dict[str, dict[S, None]], str]]:
         if wanted.bidder_id:
             yield self._by_bidder, wanted.bidder_id
             return
-        for market_id in wanted.market_ids or ("",):
-            yield self._by_market, market_id
+        for subject in wanted.subjects or ("",):
+            yield self._by_subject, subject

@@ -12,6 +12,7 @@ then.
 Everything that changes the book is in it. A bid leaves the book with `bid.cancelled`, `bid.lost`, `bid.expired` or
 `award.granted`, and with `round` all bids of that market leave it that were for one round: those that are still to be
 released are named by `bid.lost` and `bid.expired` later (BID-4). A slot leaves with `slot.withdrawn`, `award.granted`.
+Artifact markets have books of their own: see `artifact_messages`.
 """
 
 from datetime import datetime, timedelta
@@ -19,18 +20,13 @@ from typing import Literal
 
 from msgspec import Struct
 
+from callmarket.bridge.feed.artifact_messages import ArtifactMessage
+from callmarket.bridge.feed.message_base import MessageBase
 from callmarket.engine.commands import LapsePolicy, PricingRule, TaskScope, TimeInForce
 from callmarket.engine.ids import AwardId, BidId
 
-Kind = Literal["round", "award", "bid", "slot", "market", "watermark"]
+Kind = Literal["round", "award", "bid", "slot", "market", "artifact", "watermark"]
 """What a reader may choose by: the first word of a message's `type`."""
-
-
-class MessageBase(Struct, frozen=True, tag_field="type"):
-    """Common encoding: an object with its tag under `type`; the row of the journal that it is of, and its time."""
-
-    seq: int
-    at: datetime
 
 
 class RoundMessage(MessageBase, frozen=True, tag="round"):
@@ -213,5 +209,6 @@ RowMessage = (
     | SlotOfferedMessage
     | SlotWithdrawnMessage
     | MarketOpenedMessage
+    | ArtifactMessage
 )
 Message = RowMessage | WatermarkMessage

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import assert_never
 
 from callmarket.bridge.api.units import datetime_of, duration_of, number_of
+from callmarket.bridge.feed.artifact_rows import artifact_messages_of
 from callmarket.bridge.feed.messages import (
     AwardGrantedMessage,
     AwardLapsedMessage,
@@ -26,6 +27,7 @@ from callmarket.bridge.feed.messages import (
     SlotOfferedMessage,
     SlotWithdrawnMessage,
 )
+from callmarket.engine.capital.events import CapitalEvent
 from callmarket.engine.commands import ClearRound, Entry
 from callmarket.engine.events import (
     AccountOpened,
@@ -49,7 +51,6 @@ from callmarket.engine.events import (
     Rejected,
     Repeated,
     RoundCleared,
-    SingleEvent,
     SlotOffered,
     SlotWithdrawn,
     SweepFinished,
@@ -57,6 +58,8 @@ from callmarket.engine.events import (
     one_by_one,
 )
 
+_BidEvent = BidPlaced | BidAmended | BidCancelled | BidsLost | BidsExpired
+_AwardEvent = AwardGranted | AwardSettled | AwardVoided | AwardLapsed
 _MarketEvent = RoundCleared | SlotOffered | SlotWithdrawn | MarketOpened
 _Unsaid = (
     AccountOpened
@@ -77,12 +80,13 @@ def messages_of(entry: Entry, events: Events) -> Iterator[RowMessage]:
     """The messages of a row; some rows have none. About 3 us."""
     at = datetime_of(entry.at_us)
     for event in one_by_one(events):
-        message = _of_bids(entry, at, event)
-        if message is not None:
+        if isinstance(event, CapitalEvent):
+            yield from artifact_messages_of(entry.seq, at, event)
+        elif (message := _of_bids(entry, at, event)) is not None:
             yield message
 
 
-def _of_bids(entry: Entry, at: datetime, event: SingleEvent) -> RowMessage | None:
+def _of_bids(entry: Entry, at: datetime, event: _BidEvent | _AwardEvent | _MarketEvent | _Unsaid) -> RowMessage | None:
     seq = entry.seq
     match event:
         case BidPlaced():
@@ -124,7 +128,7 @@ def _of_bids(entry: Entry, at: datetime, event: SingleEvent) -> RowMessage | Non
 def _of_awards(
     seq: int,
     at: datetime,
-    event: AwardGranted | AwardSettled | AwardVoided | AwardLapsed | _MarketEvent | _Unsaid,
+    event: _AwardEvent | _MarketEvent | _Unsaid,
 ) -> RowMessage | None:
     match event:
         case AwardGranted():

@@ -18,6 +18,7 @@ from callmarket.bridge.api.messages import Ack, check_ack
 from callmarket.bridge.config import Config, from_environment, in_home, with_changes
 from callmarket.bridge.feed.encoded import FeedRow
 from callmarket.bridge.feed.source import Feed
+from callmarket.bridge.ledger_export import keccak
 from callmarket.bridge.market.counters import CommandCounters
 from callmarket.bridge.market.exchange import Exchange
 from callmarket.bridge.market.leadership import LeaderSession, Parts
@@ -113,6 +114,8 @@ def open_with(
 ) -> Exchange:
     """`open_exchange` with settings that are there already."""
     insist_on_assertions()
+    # At the start, and not when somebody is shown an address.
+    keccak.check()
     check_ack(ack)
     if standby and takeover:
         raise Invalid("standby", standby, "False where takeover is True: who takes over does not wait")
@@ -270,6 +273,7 @@ def _node(config: Config, url: str, time: TimeSource) -> Node:
         ack_timeout_s=config.ack_timeout_s,
         counters=CommandCounters(),
         llm_tokens_per_token=config.llm_tokens_per_token,
+        subsidy_tokens_max=config.subsidy_tokens_max,
     )
 
 

@@ -16,7 +16,7 @@ import psycopg
 
 from callmarket.bridge.api.clock import TimeSource
 from callmarket.bridge.api.contract.change import Change, check_change
-from callmarket.bridge.api.contract.queries import Moment, StateQuery, TableQuery, check_table_query
+from callmarket.bridge.api.contract.queries import SUBSIDY_TOKENS_MAX, Moment, StateQuery, TableQuery, check_table_query
 from callmarket.bridge.api.errors import RETRY_AFTER_S, ExchangeError, NotLeader, Unavailable, UnknownOutcome
 from callmarket.bridge.api.failures import failure_of, not_projected
 from callmarket.bridge.api.messages import Ack, Reply, Request, check_ack
@@ -59,6 +59,7 @@ class Node:
         ack_timeout_s: float,
         counters: CommandCounters,
         llm_tokens_per_token: int = LLM_TOKENS_PER_TOKEN,
+        subsidy_tokens_max: int = SUBSIDY_TOKENS_MAX,
     ) -> None:
         """Neither leading nor standing by yet: then one of `lead` and `stand_by` is called."""
         self.url: Final = url
@@ -66,6 +67,7 @@ class Node:
         self.open_snapshots: Final = open_snapshots
         self.time: Final = time
         self._ack_timeout_s = ack_timeout_s
+        self._subsidy_tokens_max: Final = subsidy_tokens_max
         self.counters: Final = counters
         self._resources = ExitStack()
         self._standby: Standby | None = None
@@ -185,8 +187,7 @@ class Node:
 
     def read(self, query: Callable[[State], T]) -> T:
         """The answer of a read-only query on the live state. Raises `Unavailable` once that can never be durable."""
-        session = self._require_leader()
-        return session.sequencer.read(query)
+        return self._require_leader().sequencer.read(query)
 
     def ask(self, question: StateQuery[T] | TableQuery[T], seen: Seen | None = None) -> T:
         """The answer of the live state, at one moment, or of the tables, once they have what was seen.
@@ -324,7 +325,7 @@ class Node:
             durable_seq = session.write_behind.durable_seq
             if seen is not None:
                 seen.note(min(state.seq, durable_seq))
-            return question.answer(Moment(state, durable_seq, self.time.now_us()))
+            return question.answer(Moment(state, durable_seq, self.time.now_us(), self._subsidy_tokens_max))
 
         return session.sequencer.read(answer)
 

@@ -32,7 +32,8 @@ def overview(market_ids: Sequence[str]) -> Callable[[State], Overview]:
     """The query for a glance at the shard and at some markets. O(markets asked for)."""
 
     def query(state: State) -> Overview:
-        deadlines = (state.award_leases.soonest(), state.bid_deadlines.soonest(), state.holds.soonest())
+        bids_and_holds = (state.award_leases.soonest(), state.bid_deadlines.soonest(), state.holds.soonest())
+        deadlines = (*bids_and_holds, state.capital.soonest())
         due = [at_us for at_us in deadlines if at_us is not None]
         sweep_us = 0 if state.unreleased_losers else min(due, default=None)
         stirring = frozenset([market_id for market_id in market_ids if _stirs(state.markets.get(market_id))])

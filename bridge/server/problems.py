@@ -44,6 +44,9 @@ _NOT_FOUND: Final = {
     Reject.SLOT_UNKNOWN,
     Reject.BID_UNKNOWN,
     Reject.HOLD_UNKNOWN,
+    Reject.ARTIFACT_MARKET_UNKNOWN,
+    Reject.ORDER_UNKNOWN,
+    Reject.POSITION_UNKNOWN,
 }
 # The request contradicts itself, whatever the state of the market: sending it again is useless.
 _UNPROCESSABLE: Final = {
@@ -54,6 +57,7 @@ _UNPROCESSABLE: Final = {
     Reject.REFERENCE_MISSING,
     Reject.TTL_MISSING,
     Reject.AMENDMENT_EMPTY,
+    Reject.SETTLE_PRICE_RANGE,
 }
 
 
@@ -61,7 +65,7 @@ def status_of(reason: Reject) -> HTTPStatus:
     """The HTTP status of a refusal."""
     if reason in _NOT_FOUND:
         return HTTPStatus.NOT_FOUND
-    if reason is Reject.NOT_PERMITTED:
+    if reason in (Reject.NOT_PERMITTED, Reject.CONFLICT_OF_INTEREST):
         return HTTPStatus.FORBIDDEN
     if reason is Reject.FUNDS_INSUFFICIENT:
         return HTTPStatus.PAYMENT_REQUIRED

@@ -19,7 +19,9 @@ PATRON: Final = "patron"
 RESERVE_TOKENS: Final = 10
 POOR_TOKENS: Final = 9
 TOKENS_PER_TASK: Final = 60
-STAKE_TOKENS: Final = 4_000
+# A stake funds research the longer it is there, so in these few minutes open bounties do.
+STAKE_TOKENS: Final = 100
+FUND_TOKENS: Final = 400
 # Rewards are paid from the treasury: from this, and from what slots of its own would bring. A quest gets so much a day.
 REWARD_FUND_TOKENS: Final = 50_000
 REWARD_DAY_TOKENS: Final = 10_000
@@ -66,11 +68,12 @@ def open_platform(market: Client, work: Backlog, *, tasks: int, workers: int, se
 
 
 def _commit_capital(market: Client) -> None:
-    """A patron stakes tokens on each artifact and offers a bounty for work on one; the poor quest takes that on."""
-    create_account(market, PATRON, STAKE_TOKENS * len(ARTIFACTS) + BOUNTY_TOKENS)
+    """A patron stakes tokens on each artifact and funds work on it; the poor quest takes on another bounty."""
+    create_account(market, PATRON, (STAKE_TOKENS + FUND_TOKENS) * len(ARTIFACTS) + BOUNTY_TOKENS)
     for artifact in ARTIFACTS:
         market.put_artifact(artifact, ARTIFACT_TYPE)
         stake(market, f"stake-{artifact}", PATRON, artifact, STAKE_TOKENS)
+        post_bounty(market, f"fund-{artifact}", PATRON, artifact, FUND_TOKENS, expires_at=BOUNTY_ENDS)
     post_bounty(market, BOUNTY, PATRON, artifact_of(BOUNTY_TASK_NUMBER), BOUNTY_TOKENS, expires_at=BOUNTY_ENDS)
     if market.bounty(BOUNTY, PATRON).status == "open":
         market.claim_bounty(BOUNTY, PATRON, POOR)

@@ -2,10 +2,33 @@
 
 Rule of this folder: read-only, bounded, from committed rows, and by an index; so it works beside a running engine and
 without one. `tables` has the short lists and statistics, `pages` the lists that go on, page after page, `candles` the
-figures of a chart, `earnings` what accounts were credited with, `idle` what lay unused, `replies` what rows of the
-journal said.
+figures of a chart, `artifact_markets` all of these for positions in artifacts, `earnings` what accounts were credited
+with, `idle` what lay unused, `replies` what rows of the journal said.
 """
 
+from callmarket.persistence.queries.artifact_markets import (
+    artifact_market,
+    artifact_markets_page,
+    artifact_states_page,
+    fills_page,
+    order,
+    orders_page,
+    position,
+    positions_page,
+    price_candles,
+    trade,
+    trades_page,
+)
+from callmarket.persistence.queries.artifact_rows import (
+    ArtifactMarketRow,
+    ArtifactState,
+    ArtifactStateRow,
+    FillRow,
+    OrderRow,
+    PositionRow,
+    PriceCandle,
+    TradeRow,
+)
 from callmarket.persistence.queries.candles import Candle, candles
 from callmarket.persistence.queries.earnings import Earned, EarnedRow, earned, first_movement_since
 from callmarket.persistence.queries.idle import IdleRow, idle_page
@@ -55,6 +78,9 @@ from callmarket.persistence.queries.tables import (
 )
 
 __all__ = [
+    "ArtifactMarketRow",
+    "ArtifactState",
+    "ArtifactStateRow",
     "AwardRow",
     "AwardStatus",
     "BidRow",
@@ -64,25 +90,34 @@ __all__ = [
     "Candle",
     "Earned",
     "EarnedRow",
+    "FillRow",
     "HoldFilter",
     "HoldRow",
     "IdleRow",
     "MovementRow",
+    "OrderRow",
     "OutcomeRow",
     "Paging",
+    "PositionRow",
+    "PriceCandle",
     "ReplyRow",
     "RoundRow",
     "SlotRow",
     "Stats",
     "TopWinRow",
     "Totals",
+    "TradeRow",
     "WalletRow",
+    "artifact_market",
+    "artifact_markets_page",
+    "artifact_states_page",
     "awards_page",
     "bid",
     "bids_page",
     "candles",
     "credits_page",
     "earned",
+    "fills_page",
     "first_movement_since",
     "hold",
     "holds_page",
@@ -91,7 +126,12 @@ __all__ = [
     "market_ids",
     "offers",
     "open_bids",
+    "order",
+    "orders_page",
     "outcome",
+    "position",
+    "positions_page",
+    "price_candles",
     "replies",
     "richest",
     "rounds",
@@ -100,6 +140,8 @@ __all__ = [
     "statement",
     "statement_page",
     "stats",
+    "trade",
+    "trades_page",
     "wallet",
     "wallets_page",
 ]

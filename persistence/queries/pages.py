@@ -6,11 +6,10 @@ most (`tests/persistence/queries/test_pages.py` reads the plans). Numbers are in
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from callmarket.engine.events import HoldStatus, SlotStatus
 from callmarket.engine.ids import BidId
-from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.database.row_factories import row_of
 from callmarket.persistence.queries.rows import (
     AwardRow,
@@ -25,13 +24,10 @@ from callmarket.persistence.queries.rows import (
     SlotRow,
     WalletRow,
 )
+from callmarket.persistence.queries.walks import bound_of, direction, fetched, raise_floor, walk, walks
 
 if TYPE_CHECKING:
     import psycopg
-
-
-R = TypeVar("R")
-
 
 _BID: Final = """id AS bid_id, market_id, bidder_id, task_id, max_price_tokens,
     expected_value_usd::float8 AS expected_value_usd, ttl_at, time_in_force, status, placed_at, closed_at, round_no,
@@ -62,7 +58,7 @@ def market_exists(connection: "psycopg.Connection", shard_id: int, market_id: st
 def bid(connection: "psycopg.Connection", shard_id: int, bid_id: BidId) -> BidRow | None:
     """One bid, None if there is none of this id."""
     query = f"SELECT {_BID} FROM compute_auction_bids WHERE shard_id = %(shard)s AND id = %(bid)s"  # noqa: S608
-    rows = _rows(connection, BidRow, query, {"shard": shard_id, "bid": bid_id})
+    rows = fetched(connection, BidRow, query, {"shard": shard_id, "bid": bid_id})
     return rows[0] if rows else None
 
 
@@ -78,13 +74,13 @@ def bids_page(
 
     With both named it walks the bidder's bids and passes over those in other markets.
     """
-    bound = _bound(shard_id, page) | {"market": market_id, "bidder": bidder_id}
+    bound = bound_of(shard_id, page) | {"market": market_id, "bidder": bidder_id}
     if market_id is None and bidder_id is None:
         assert status is None, status
-        return _rows(connection, BidRow, _walk(_BID, "compute_auction_bids", "true", "id", page), bound)
+        return fetched(connection, BidRow, walk(_BID, "compute_auction_bids", "true", "id", page), bound)
     bound["statuses"] = [status] if status else list(get_args(BidStatus))
-    query = _walks(_BID, "compute_auction_bids", _owner(market_id, bidder_id), ("id", "bid_id"), page)
-    return _rows(connection, BidRow, query, bound)
+    query = walks(_BID, "compute_auction_bids", _owner(market_id, bidder_id), ("id", "bid_id"), page)
+    return fetched(connection, BidRow, query, bound)
 
 
 def awards_page(
@@ -97,20 +93,20 @@ def awards_page(
     page: Paging,
 ) -> list[AwardRow]:
     """Awards as `bids_page`, by id, granted at `since` or later."""
-    bound = _bound(shard_id, page) | {"market": market_id, "bidder": bidder_id}
+    bound = bound_of(shard_id, page) | {"market": market_id, "bidder": bidder_id}
     if since is not None:
         # Ids rise with time, so the time becomes a bound of the key that is walked.
         query = """SELECT award_id FROM compute_auction_clears WHERE shard_id = %s AND slot_started_at >= %s
             ORDER BY slot_started_at, award_id LIMIT 1"""
-        if not _raise_floor(connection, query, (shard_id, since), bound):
+        if not raise_floor(connection, query, (shard_id, since), bound):
             return []
     if market_id is None and bidder_id is None:
         assert status is None, status
-        return _rows(connection, AwardRow, _walk(_AWARD, "compute_auction_clears", "true", "award_id", page), bound)
+        return fetched(connection, AwardRow, walk(_AWARD, "compute_auction_clears", "true", "award_id", page), bound)
     bound["statuses"] = [status] if status else list(get_args(AwardStatus))
     owner = _owner(market_id, bidder_id)
-    query = _walks(_AWARD, "compute_auction_clears", owner, ("award_id", "award_id"), page)
-    return _rows(connection, AwardRow, query, bound)
+    query = walks(_AWARD, "compute_auction_clears", owner, ("award_id", "award_id"), page)
+    return fetched(connection, AwardRow, query, bound)
 
 
 def slots_page(
@@ -137,29 +133,29 @@ def slots_page(
         "provider": provider_id,
         "limit": limit,
     }
-    return _rows(connection, SlotRow, query, bound)
+    return fetched(connection, SlotRow, query, bound)
 
 
 def rounds_page(
     connection: "psycopg.Connection", shard_id: int, market_id: str | None, since: datetime | None, page: Paging
 ) -> list[RoundRow]:
     """The calls of a market, or of all, by the journal row that called, at `since` or later."""
-    bound = _bound(shard_id, page) | {"market": market_id}
+    bound = bound_of(shard_id, page) | {"market": market_id}
     if since is not None:
         query = """SELECT seq FROM compute_auction_rounds WHERE shard_id = %s AND called_at >= %s
             ORDER BY called_at, seq LIMIT 1"""
-        if not _raise_floor(connection, query, (shard_id, since), bound):
+        if not raise_floor(connection, query, (shard_id, since), bound):
             return []
     owner = "true" if market_id is None else "market_id = %(market)s"
-    return _rows(connection, RoundRow, _walk(_ROUND, "compute_auction_rounds", owner, "seq", page), bound)
+    return fetched(connection, RoundRow, walk(_ROUND, "compute_auction_rounds", owner, "seq", page), bound)
 
 
 def wallets_page(connection: "psycopg.Connection", shard_id: int, page: Paging) -> list[WalletRow]:
     """Wallets by name."""
     assert not page.newest, "wallets have names, not ages"
-    query = _walk(WALLET, "token_accounts", "true", "account_id", page)
+    query = walk(WALLET, "token_accounts", "true", "account_id", page)
     with connection.cursor(row_factory=row_of(wallet_of)) as cursor:
-        return cursor.execute(query, _bound(shard_id, page) | {"floor": page.after or ""}).fetchall()
+        return cursor.execute(query, bound_of(shard_id, page) | {"floor": page.after or ""}).fetchall()
 
 
 def statement_page(
@@ -170,16 +166,16 @@ def statement_page(
     if connection.execute(query, (shard_id, account_id)).fetchone() is None:
         return None
     # Two walks and a merge: one condition with OR would scan the whole ledger. No movement is in both.
-    paid = _walk(MOVEMENT, "token_ledger", "from_account = %(account)s", "id", page)
-    earned = _walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
-    query = f"({paid}) UNION ALL ({earned}) ORDER BY transfer_id {_direction(page)} LIMIT %(limit)s"
-    return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+    paid = walk(MOVEMENT, "token_ledger", "from_account = %(account)s", "id", page)
+    earned = walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    query = f"({paid}) UNION ALL ({earned}) ORDER BY transfer_id {direction(page)} LIMIT %(limit)s"
+    return fetched(connection, MovementRow, query, bound_of(shard_id, page) | {"account": account_id})
 
 
 def credits_page(connection: "psycopg.Connection", shard_id: int, account_id: str, page: Paging) -> list[MovementRow]:
     """The movements to an account, by id."""
-    query = _walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
-    return _rows(connection, MovementRow, query, _bound(shard_id, page) | {"account": account_id})
+    query = walk(MOVEMENT, "token_ledger", "to_account = %(account)s", "id", page)
+    return fetched(connection, MovementRow, query, bound_of(shard_id, page) | {"account": account_id})
 
 
 def hold(connection: "psycopg.Connection", shard_id: int, hold_id: str, account_id: str) -> HoldRow | None:
@@ -187,7 +183,7 @@ def hold(connection: "psycopg.Connection", shard_id: int, hold_id: str, account_
     query = f"""SELECT {_HOLD} FROM token_holds
         WHERE shard_id = %(shard)s AND account_id = %(account)s AND hold_id = %(hold)s
         ORDER BY placed_seq DESC LIMIT 1"""  # noqa: S608 -- only the constant above is put in
-    rows = _rows(connection, HoldRow, query, {"shard": shard_id, "account": account_id, "hold": hold_id})
+    rows = fetched(connection, HoldRow, query, {"shard": shard_id, "account": account_id, "hold": hold_id})
     return rows[0] if rows else None
 
 
@@ -198,26 +194,12 @@ def holds_page(connection: "psycopg.Connection", shard_id: int, wanted: HoldFilt
     """
     names = {name: getattr(wanted, name) for name in ("account_id", "reference_type", "reference_id", "reason")}
     owner = " AND ".join(f"{name} = %({name})s" for name, value in names.items() if value is not None)
-    bound = _bound(shard_id, page) | names
+    bound = bound_of(shard_id, page) | names
     if not owner:
         assert wanted.status is None, wanted
-        return _rows(connection, HoldRow, _walk(_HOLD, "token_holds", "true", "placed_seq", page), bound)
+        return fetched(connection, HoldRow, walk(_HOLD, "token_holds", "true", "placed_seq", page), bound)
     bound["statuses"] = [wanted.status] if wanted.status else list(get_args(HoldStatus))
-    return _rows(connection, HoldRow, _walks(_HOLD, "token_holds", owner, ("placed_seq", "placed_seq"), page), bound)
-
-
-def _walk(columns: str, table: str, owner: str, key: str, page: Paging) -> str:
-    """One walk of an index that ends with the key. `floor` and `ceiling` are its ends, both left out."""
-    ceiling = f" AND {key} < %(ceiling)s" if page.newest else ""
-    return f"""SELECT {columns} FROM {table} WHERE shard_id = %(shard)s AND {owner}
-        AND {key} > %(floor)s{ceiling} ORDER BY {table}.{key} {_direction(page)} LIMIT %(limit)s"""  # noqa: S608
-
-
-def _walks(columns: str, table: str, owner: str, key: tuple[str, str], page: Paging) -> str:
-    """One walk for each of the statuses, merged. `key` is its name in the table and in the result."""
-    walk = _walk(columns, table, f"{owner} AND status = wanted", key[0], page)
-    return f"""SELECT found.* FROM unnest(%(statuses)s::text[]) AS wanted CROSS JOIN LATERAL ({walk}) AS found
-        ORDER BY found.{key[1]} {_direction(page)} LIMIT %(limit)s"""  # noqa: S608 -- made of this file's constants
+    return fetched(connection, HoldRow, walks(_HOLD, "token_holds", owner, ("placed_seq", "placed_seq"), page), bound)
 
 
 def _owner(market_id: str | None, bidder_id: str | None) -> str:
@@ -226,37 +208,9 @@ def _owner(market_id: str | None, bidder_id: str | None) -> str:
     return "bidder_id = %(bidder)s" + ("" if market_id is None else " AND market_id = %(market)s")
 
 
-def _direction(page: Paging) -> str:
-    return "DESC" if page.newest else "ASC"
-
-
-def _bound(shard_id: int, page: Paging) -> dict[str, Any]:
-    """The values of a walk: the key goes from `floor` to `ceiling`."""
-    if page.newest:
-        ceiling = SEQ_MAX + 1 if page.after is None else page.after
-        return {"shard": shard_id, "limit": page.limit, "floor": 0, "ceiling": ceiling}
-    return {"shard": shard_id, "limit": page.limit, "floor": 0 if page.after is None else page.after}
-
-
-def _raise_floor(
-    connection: "psycopg.Connection", query: str, values: tuple[object, ...], bound: dict[str, Any]
-) -> bool:
-    """Let a walk begin no earlier than the row that a query finds. Returns whether there is one."""
-    found = connection.execute(query.encode(), values).fetchone()
-    if found is not None:
-        bound["floor"] = max(bound["floor"], found[0] - 1)
-    return found is not None
-
-
 def wallet_of(**columns: Any) -> WalletRow:
     """The row of these columns."""
     # The totals are numeric: they may pass the end of a bigint. They are whole.
     for name in ("total_earned_tokens", "total_spent_tokens"):
         columns[name] = int(columns[name])
     return WalletRow(**columns)
-
-
-def _rows(connection: "psycopg.Connection", kind: type[R], query: str, values: dict[str, Any]) -> list[R]:
-    with connection.cursor(row_factory=row_of(kind)) as cursor:
-        # The queries are this file's own constants; what varies goes in as parameters.
-        return cursor.execute(query, values).fetchall()

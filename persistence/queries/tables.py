@@ -5,7 +5,7 @@ otherwise.
 """
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from callmarket.engine.ids import BidId
 from callmarket.engine.limits import SEQ_MAX
@@ -22,12 +22,10 @@ from callmarket.persistence.queries.rows import (
     Totals,
     WalletRow,
 )
+from callmarket.persistence.queries.walks import fetched
 
 if TYPE_CHECKING:
     import psycopg
-
-
-R = TypeVar("R")
 
 
 def market_ids(connection: "psycopg.Connection", shard_id: int) -> list[str]:
@@ -65,7 +63,7 @@ def statement(
         (SELECT {MOVEMENT} FROM token_ledger WHERE shard_id = %(shard)s AND to_account = %(account)s
             AND seq <= %(until)s ORDER BY id DESC LIMIT %(max)s)
         ORDER BY transfer_id DESC LIMIT %(max)s"""  # noqa: S608 -- only the constant above is put in
-    return _rows(connection, MovementRow, query, bound)
+    return fetched(connection, MovementRow, query, bound)
 
 
 def open_bids(connection: "psycopg.Connection", shard_id: int, market_id: str, rows_max: int) -> list[BookBid]:
@@ -77,7 +75,7 @@ def open_bids(connection: "psycopg.Connection", shard_id: int, market_id: str, r
             SELECT max(seq) FROM compute_auction_rounds AS round
             WHERE round.shard_id = bid.shard_id AND round.market_id = bid.market_id), 0))
         ORDER BY max_price_tokens DESC, priority_seq LIMIT %s"""
-    return _rows(connection, BookBid, query, (shard_id, market_id, rows_max))
+    return fetched(connection, BookBid, query, (shard_id, market_id, rows_max))
 
 
 def offers(connection: "psycopg.Connection", shard_id: int, market_id: str, rows_max: int) -> list[BookAsk]:
@@ -85,7 +83,7 @@ def offers(connection: "psycopg.Connection", shard_id: int, market_id: str, rows
     query = """SELECT slot_id, available_at, reserve_price_tokens, provider_id FROM compute_auction_slots
         WHERE shard_id = %s AND market_id = %s AND status = 'offered'
         ORDER BY reserve_price_tokens, available_at, offer_seq LIMIT %s"""
-    return _rows(connection, BookAsk, query, (shard_id, market_id, rows_max))
+    return fetched(connection, BookAsk, query, (shard_id, market_id, rows_max))
 
 
 def rounds(
@@ -97,7 +95,7 @@ def rounds(
           AND (%(market)s::text IS NULL OR market_id = %(market)s) AND seq <= %(until)s
         ORDER BY called_at DESC, seq DESC LIMIT %(max)s"""
     bound = {"shard": shard_id, "market": market_id, "max": rows_max, "until": until_seq}
-    return _rows(connection, RoundRow, query, bound)
+    return fetched(connection, RoundRow, query, bound)
 
 
 def stats(
@@ -133,9 +131,9 @@ def stats(
         ORDER BY bid_tokens DESC, award_id LIMIT 10"""  # noqa: S608 -- only the constants above are put in
     return Stats(
         since=since,
-        totals=_rows(connection, Totals, totals, bound)[0],
-        rounds=tuple(_rows(connection, RoundRow, latest, bound)),
-        top_wins=tuple(_rows(connection, TopWinRow, wins, bound)),
+        totals=fetched(connection, Totals, totals, bound)[0],
+        rounds=tuple(fetched(connection, RoundRow, latest, bound)),
+        top_wins=tuple(fetched(connection, TopWinRow, wins, bound)),
     )
 
 
@@ -143,18 +141,10 @@ def outcome(connection: "psycopg.Connection", shard_id: int, bid_id: BidId) -> O
     """Why a bid won or lost, None if there is no such bid."""
     query = """SELECT bid_id, bidder_id, market_id, task_id, max_price_tokens, status, round_no, clearing_price_tokens,
           reason FROM bid_outcomes WHERE shard_id = %s AND bid_id = %s"""
-    rows = _rows(connection, OutcomeRow, query, (shard_id, bid_id))
+    rows = fetched(connection, OutcomeRow, query, (shard_id, bid_id))
     return rows[0] if rows else None
 
 
 def _wallets(connection: "psycopg.Connection", query: str, values: tuple[Any, ...]) -> list[WalletRow]:
     with connection.cursor(row_factory=row_of(wallet_of)) as cursor:
         return cursor.execute(query.encode(), values).fetchall()
-
-
-def _rows(
-    connection: "psycopg.Connection", kind: type[R], query: str, values: tuple[Any, ...] | dict[str, Any]
-) -> list[R]:
-    with connection.cursor(row_factory=row_of(kind)) as cursor:
-        # The queries are this file's own constants; what varies goes in as parameters.
-        return cursor.execute(query, values).fetchall()

@@ -14,7 +14,7 @@ from tests.support.citations import ID, ROOT, cites, docstrings_of_tests, entrie
 PAGE = "docs/acceptance.md"
 POINTS = entries(PAGE)
 TESTS = dict(docstrings_of_tests(sorted((ROOT / "tests").rglob("test_*.py"))))
-FAMILIES = ("AUC", "RES")
+FAMILIES = ("AUC", "RES", "PRT")
 TEST = re.compile(r"`(tests/[\w/]+\.py::test_\w+)`")
 FILE = re.compile(r"`((?:persistence|tests|docs)/[\w/.]+)`")
 NAME = re.compile(r"`(callmarket(?:\.\w+)+)`")
@@ -36,7 +36,8 @@ def resolved(name: str) -> object:
 
 def test_the_points_are_those_that_are_known() -> None:
     """Numbered without gaps: a point that the pattern does not find would never be missed."""
-    assert list(POINTS) == [f"AUC-{number}" for number in range(1, 22)] + [f"RES-{number}" for number in range(1, 11)]
+    counts = {"AUC": 21, "RES": 13, "PRT": 8}
+    assert list(POINTS) == [f"{family}-{number + 1}" for family, count in counts.items() for number in range(count)]
 
 
 @pytest.mark.parametrize("point", POINTS)

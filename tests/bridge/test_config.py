@@ -44,6 +44,7 @@ GOOD = {
     "connections_per_address_max": ("100", 100),
     "proxy_addresses": ("10.0.0.1", "10.0.0.1"),
     "llm_tokens_per_token": ("250", 250),
+    "subsidy_tokens_max": ("700", 700),
     "clock_leap_s_max": ("2.5", 2.5),
     "earnings_file": ("/srv/rates.toml", "/srv/rates.toml"),
     "demurrage_ppm": ("1000", 1_000),
@@ -64,6 +65,7 @@ GOOD = {
 WRONG = [
     ("llm_tokens_per_token", "0", ">= 1"),
     ("llm_tokens_per_token", "1000001", "<= 1000000"),
+    ("subsidy_tokens_max", "0", ">= 1"),
     ("address", "x" * 301, "length <= 300"),
     ("lease_s", "0.4", ">= 0.5"),
     ("lease_s", "3601", "<= 3600"),

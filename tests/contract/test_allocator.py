@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from callmarket import Conflict, Invalid, ManualClock, NotFound, Refused
+from callmarket import Conflict, Exchange, Invalid, ManualClock, NotFound, Refused
 from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.fleet.research import (
@@ -26,6 +26,7 @@ from callmarket.bridge.fleet.research import (
 )
 from callmarket.engine.reject import Reject
 from tests.bridge.conftest import START_US
+from tests.support.aged import DAY_US, let_pass
 from tests.support.small_market import at
 
 SOON = at(START_US) + timedelta(days=8)
@@ -42,18 +43,25 @@ def market(api: Any) -> Market:
     return cast(Market, api)
 
 
-def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: Market) -> None:
+def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: Market, owner: Exchange, clock: ManualClock) -> None:
     """BRG-3, RES-1, RES-6, RES-7, RES-9: budget from demand, bounties, uncertainty; spending deducted; ranked."""
     hold = stake(market, "s1", "a", "h1", 500)
     assert (hold.account_id, hold.amount_tokens, hold.status) == ("a", 500, "open")
-    bounty = post_bounty(market, "b1", "a", "h1", 100, expires_at=SOON, description="again")
-    assert (bounty.status, bounty.bounty_source, bounty.claimant_id, bounty.expires_at) == ("open", "a", None, SOON)
+    # What has come a moment ago funds nothing, after a day half as much as when it stays.
+    budget = compute_resource_budget(market, "h1")
+    assert (budget.committed_tokens, budget.demand_tokens, budget.budget_tokens) == (500, 0, 0)
+    let_pass(owner, clock, DAY_US)
+    assert compute_resource_budget(market, "h1").demand_tokens == 250
+    let_pass(owner, clock)
+    soon = at(clock()) + timedelta(days=8)
+    bounty = post_bounty(market, "b1", "a", "h1", 100, expires_at=soon, description="again")
+    assert (bounty.status, bounty.bounty_source, bounty.claimant_id, bounty.expires_at) == ("open", "a", None, soon)
     assert market.wallet("a").available_tokens == 400
 
     # (0.1 * 500 + 100) * (0.5 + 0.5 * 0.5) = 112.5
     budget = compute_resource_budget(market, "h1")
     assert (budget.demand_tokens, budget.base_budget_tokens, budget.bounty_tokens) == (500, 50.0, 100)
-    assert (budget.market_price, budget.uncertainty_multiplier) == (0.25, 0.5)
+    assert (budget.market_price, budget.research_price, budget.uncertainty_multiplier) == (0.25, 0.25, 0.5)
     assert (budget.budget_tokens, budget.spent_tokens, budget.left_tokens, budget.left_llm_tokens) == (112, 0, 112, 112)
     assert 0 < budget.seq <= budget.durable_seq
 
@@ -90,9 +98,12 @@ def test_capital_becomes_a_budget_and_a_bounty_is_paid(market: Market) -> None:
     assert market.wallet("a").held_tokens == 0
 
 
-def test_of_what_was_spent_for_a_reference_nothing_is_another_when_it_is_told_again(market: Market) -> None:
+def test_of_what_was_spent_for_a_reference_nothing_is_another_when_it_is_told_again(
+    market: Market, owner: Exchange, clock: ManualClock
+) -> None:
     """BRG-3: its tokens and its impact, of which none is not nought; another kind of reference is another spending."""
     stake(market, "s1", "a", "h1", 1_000)
+    let_pass(owner, clock)
     for reference_id, impact in (("some", 1.5), ("none", None), ("nought", 0)):
         market.record_resource_spending("h1", 10, "task", reference_id, impact)
         for tokens, other in ((10, 1.500001), (10, 0 if impact is None else None), (9, impact), (11, impact)):

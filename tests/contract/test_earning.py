@@ -103,11 +103,12 @@ def test_an_account_begins_with_its_tokens_once(api: Market) -> None:
 
 
 def test_a_day_has_a_bound(api: Market, clock: ManualClock, tmp_path: Path) -> None:
-    """What is left of the day is paid, then nothing until 24 hours have passed; the first tokens are no work."""
+    """What is left of a day is paid, then nothing until 24 hours are over; first tokens and a bridge's do not count."""
     path = tmp_path / "own.toml"
     path.write_text("daily_cap_tokens = 25\n[actions.review]\nbase_tokens = 10\ncap_tokens = 10\n")
     review = partial(reward_action, api, "a", "review", rates=load_rates(path))
     create_account(api, "a", 1_000)
+    api.mint("a", 100, "earn:bridge", "chain:base", "0x1:0")
     rewards = [review(Context("review", str(number))) for number in range(4)]
     assert [(one.outcome, one.tokens, one.capped) for one in rewards] == [
         ("paid", 10, False),
@@ -119,7 +120,7 @@ def test_a_day_has_a_bound(api: Market, clock: ManualClock, tmp_path: Path) -> N
     assert review(Context("review", "3")).outcome == "day_full"
     clock.set_us(START_US + DAY_US + 1)
     assert review(Context("review", "3")).tokens == 10
-    assert api.wallet("a").balance_tokens == 1_035
+    assert api.wallet("a").balance_tokens == 1_135
 
 
 def test_of_many_at_the_same_moment_one_pays(owner: Exchange, seed: int) -> None:

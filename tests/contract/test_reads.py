@@ -208,7 +208,7 @@ def test_rounds(lived: Market) -> None:
 def test_wallets_and_statement(lived: Market) -> None:
     for limit in (1, 3, 100):
         names = [one.account_id for one in walk(lived.wallets, limit)]
-        assert names == sorted(["a", "b", "p", "issuance", "treasury"])
+        assert names == sorted(["a", "b", "p", "issuance", "treasury", "capital_escrow", "lmsr_subsidy_pool"])
         moves = walk(lived.statement, limit, account_id="a")
         assert [(one.transfer_id, one.amount_tokens) for one in moves] == [(3, 40), (1, 1_000)]
         assert walk(lived.statement, limit, account_id="a", order="oldest") == moves[::-1]

@@ -115,7 +115,7 @@ def test_a_client_needs_nothing_of_a_server(python: Path) -> None:
     code = """
 import importlib.util as found
 from callmarket import AsyncClient, Client, InDoubt, Invalid, Refused, Request, Worker, each
-for name in ("psycopg", "starlette", "uvicorn", "numpy", "matplotlib", "typer", "mcp", "engine", "bridge"):
+for name in ("psycopg", "starlette", "uvicorn", "numpy", "matplotlib", "typer", "mcp", "Crypto", "engine", "bridge"):
     assert found.find_spec(name) is None, name
 """
     ran = run(python, "-c", code)

@@ -21,7 +21,7 @@ import pytest
 
 from examples.platform.backlog import POOR, QUESTS, tasks_of, waits_for
 from examples.platform.labour import CLUMSY, CLUMSY_REASON
-from examples.platform.opening import BOUNTY, BOUNTY_TOKENS, POOR_TOKENS, RESERVE_TOKENS, STAKE_TOKENS
+from examples.platform.opening import BOUNTY, BOUNTY_TOKENS, FUND_TOKENS, POOR_TOKENS, RESERVE_TOKENS, STAKE_TOKENS
 from tests.support.databases import TestServer
 from tests.support.following import level
 from tests.support.service_process import ROOT, ServiceProcess, clean, served
@@ -209,8 +209,8 @@ def test_awards_of_the_clumsy_worker_are_voided_and_their_holds_returned(run: Ru
     )
     assert failed and set(failed) == {("voided", 0)}
     held = dict(run.ask("SELECT account_id, held FROM token_accounts WHERE held > 0"))
-    # Of all that was ever held only the stakes are, which nobody has taken back.
-    assert held == {"patron": 3 * STAKE_TOKENS}
+    # Of all that was ever held only the stakes and open bounties are, which nobody has taken back.
+    assert held == {"patron": 3 * (STAKE_TOKENS + FUND_TOKENS)}
 
 
 def test_the_auction_pays_again_when_the_market_is_back(run: Run) -> None:

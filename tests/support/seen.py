@@ -27,6 +27,7 @@ from callmarket.engine.events import (
     TransferPosted,
     one_by_one,
 )
+from tests.support.seen_artifacts import SeenArtifacts
 
 
 class Seen:
@@ -50,6 +51,7 @@ class Seen:
         self.winner_of: dict[tuple[str, str], str] = {}
         # Open holds, by account and id: who placed each.
         self.holds: dict[tuple[str, str], str] = {}
+        self.artifacts = SeenArtifacts()
 
     def observe(self, entry: Entry, events: Events) -> None:
         """Take in one entry and its events."""
@@ -58,6 +60,7 @@ class Seen:
             self._bids(event)
             self._slots(event)
             self._holds(event)
+            self.artifacts.observe(event)
             if isinstance(event, AccountOpened):
                 self.accounts.append(event.account_id)
             if isinstance(event, AccountOpened) and event.kind != "provider":

@@ -27,7 +27,7 @@ LAYERS = {
     "persistence": {"engine", "persistence"},
     "bridge": {"engine", "persistence", "bridge"},
     PACKAGE: {PACKAGE, "bridge", "engine"},
-    "examples": {PACKAGE, "bridge", "examples"},
+    "examples": {PACKAGE, "engine", "bridge", "examples"},
     "benchmarks": {PACKAGE, "engine", "persistence", "bridge", "benchmarks"},
     "tests": {PACKAGE, "engine", "persistence", "bridge", "examples", "benchmarks", "tests"},
     "dev.py": set(),
@@ -37,10 +37,10 @@ INSIDE = ("engine", "persistence", "bridge")
 ORDER = {
     layer: names.split()
     for layer, names in {
-        "persistence": "errors durable_file database embedded queries stores journal snapshots tables writer recovery "
-        "snapshot_follower time_travel archive loss leadership verify",
-        "bridge": "api ending_signals systemd feed access config timekeeping market client scheduler fleet server "
-        "telemetry mcp_server studies serve cli",
+        "persistence": "errors durable_file database embedded queries stores journal postings snapshots tables writer "
+        "recovery snapshot_follower time_travel archive loss leadership verify",
+        "bridge": "ledger_export api ending_signals systemd feed access config timekeeping market client scheduler "
+        "fleet server telemetry mcp_server studies serve cli",
     }.items()
 }
 PRODUCT = (PACKAGE, *INSIDE, "examples")

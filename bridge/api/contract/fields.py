@@ -4,17 +4,19 @@ Rule of this file: each bound is written once, and holds for Python, HTTP, tools
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
 from callmarket.bridge.api.contract.declaration import Acting, InQuery, Wire
 from callmarket.bridge.api.contract.pages import Order as _Order
 from callmarket.bridge.api.names import ACCOUNT_PATTERN, PATH_NAME_PATTERN
-from callmarket.bridge.api.units import Number
+from callmarket.bridge.api.units import Number, on_the_wire
 from callmarket.engine import limits
-from callmarket.engine.commands import Memo, Name, Reason, Reference, Tokens, TokensPositive
-from callmarket.engine.ids import AwardId, BidId
+from callmarket.engine.capital import limits as capital
+from callmarket.engine.capital.commands import OrderTimeInForce
+from callmarket.engine.fields import Memo, Name, Reason, Reference, Tokens, TokensPositive
+from callmarket.engine.ids import AwardId, BidId, OrderId, PositionId
 
 # The format of times, for error messages.
 AN_INSTANT: Final = "ISO 8601 with a time zone, as 2026-01-31T12:00:00Z"
@@ -67,6 +69,50 @@ Period = Annotated[
 def _amount(description: str) -> Wire:
     return Wire(Annotated[float, Meta(ge=0, le=AMOUNT_MAX, description=description)], encode=float)
 
+
+def _within(field: str, least: float, most: float, description: str) -> Wire:
+    """A number that is exact to six decimal places."""
+    kind = Annotated[float, Meta(ge=least, le=most, description=description)]
+    return Wire(kind, encode=lambda number: on_the_wire(field, number))
+
+
+AnyNumber = Number | str
+"""A number, or its text."""
+_A_MICRO: Final = 1 / capital.MICRO
+_SHARES_MAX: Final = capital.SIDE_MICROSHARES_MAX / capital.MICRO
+_PRICE_MIN, _PRICE_MAX = capital.PRICE_MICROS_MIN / capital.MICRO, capital.PRICE_MICROS_MAX / capital.MICRO
+LimitPrice = Annotated[
+    AnyNumber,
+    _within(
+        "limit_price",
+        _PRICE_MIN,
+        _PRICE_MAX,
+        "The worst price of a share of this side, in tokens, to six decimal places. Without one, any price.",
+    ),
+]
+Shares = Annotated[
+    AnyNumber, _within("shares", _A_MICRO, _SHARES_MAX, "Shares, to six decimal places; by default all that are free.")
+]
+SettlePrice = Annotated[
+    AnyNumber, _within("price", 0, 1, "What a long share is worth, in tokens; by default that of `settled_as`.")
+]
+Liquidity = Annotated[
+    AnyNumber, _within("b", _A_MICRO, capital.SUBSIDY_TOKENS_MAX, "Hanson's b: funds b ln 2 tokens, rounded up.")
+]
+SideWord = Annotated[
+    Literal["long", "short", "yes", "no"],
+    Meta(
+        description="A share of `long` (or `yes`) pays one token if the artifact holds, one of `short` (`no`) if not."
+    ),
+]
+Spent = Annotated[TokensPositive, Meta(description="The most to pay. Whole tokens.")]
+OrderLife = Annotated[
+    OrderTimeInForce,
+    Meta(description="What is not traded now is given back (`ioc`), refuses it all (`fok`), or rests (`gtd`)."),
+]
+OrderDeadline = Annotated[datetime, Meta(tz=True, description="When a `gtd` order expires. ISO 8601 with a time zone.")]
+WhichOrder = Annotated[OrderId, Meta(ge=1, le=limits.SEQ_MAX)]
+WhichPosition = Annotated[PositionId, Meta(ge=1, le=limits.SEQ_MAX)]
 
 Impact = Annotated[Number, _amount("The impact of the work; rounded to six decimal places.")]
 Value = Annotated[Number, _amount("The value of the task to the bidder. Recorded; it has no effect.")]

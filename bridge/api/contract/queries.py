@@ -23,14 +23,18 @@ T = TypeVar("T")
 ASKING: Final = 4
 SUMMING_UP: Final = 100
 
+# See the setting of this name.
+SUBSIDY_TOKENS_MAX: Final = 500
+
 
 @dataclass(frozen=True)
 class Moment:
-    """The live state at one moment, the last durable row, and the time."""
+    """The live state at one moment, the last durable row, the time, and the setting that an answer may need."""
 
     state: State
     durable_seq: int
     now_us: int
+    subsidy_tokens_max: int = SUBSIDY_TOKENS_MAX
 
 
 @dataclass(frozen=True)

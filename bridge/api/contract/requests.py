@@ -16,6 +16,7 @@ from callmarket.bridge.api.names import OWN, check_new, expected_in_words
 from callmarket.engine import commands
 from callmarket.engine.codec import ShapeError, check_names, check_shape
 from callmarket.engine.commands import ADMIN, OPERATOR, TREASURY, Command
+from callmarket.engine.fields import CommandBase
 from callmarket.engine.reasons import RESERVED
 
 
@@ -31,7 +32,7 @@ def check(asked: Request) -> None:
     if not isinstance(asked, Request):
         raise Invalid("request", asked, "a Request, as `request` of an operation makes it")
     command = asked.command
-    if not isinstance(command, commands.CommandBase):
+    if not isinstance(command, CommandBase):
         raise Invalid("command", command, "one of the commands")
     try:
         check_shape(command)

@@ -14,6 +14,7 @@ from callmarket.bridge.api.errors import Refused
 from callmarket.bridge.api.messages import Reply
 from callmarket.bridge.api.units import datetime_of
 from callmarket.engine.events import Event, Rejected
+from callmarket.engine.reject import Reject
 
 E = TypeVar("E")
 R = TypeVar("R", bound=Struct)
@@ -44,6 +45,21 @@ class Page(Struct, Generic[T], frozen=True):
     next: str | None
     seq: int
     durable_seq: int
+
+
+class Refusal(Struct, frozen=True):
+    """Why a command would be refused: the fields of the error `Refused`."""
+
+    reason: Reject
+    field: str
+    value: int | float | str
+    bound: int | float | str
+
+
+def refusal_of(rejected: Rejected) -> Refusal:
+    """A refusal that has not happened."""
+    told = Refused(rejected, 0)
+    return Refusal(told.reason, told.field, told.value, told.bound)
 
 
 def detail(kind: type[R], row: Struct, seq: int, durable_seq: int) -> R:

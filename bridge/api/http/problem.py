@@ -27,7 +27,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     field: str = ""
     value: str | int | float | bool | None = None
-    bound: str | int | None = None
+    bound: str | int | float | None = None
     retry_after_s: float | None = None
     leader: str = ""
     seq: int | None = None

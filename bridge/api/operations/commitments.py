@@ -30,7 +30,7 @@ from callmarket.bridge.api.operations.holds import (
     place_hold,
     release_hold,
 )
-from callmarket.engine.commands import Memo, TokensPositive
+from callmarket.engine.fields import Memo, TokensPositive
 from callmarket.persistence.stores import artifacts
 from callmarket.persistence.stores.artifacts import BountyRow, BountyStatus
 

@@ -32,8 +32,9 @@ from callmarket.bridge.api.contract.results import Page, Stamp, detail, only, st
 from callmarket.bridge.api.errors import Invalid, NotFound
 from callmarket.bridge.api.messages import Reply, Request
 from callmarket.engine import commands
-from callmarket.engine.commands import ADMIN, OPERATOR, TokensPositive
+from callmarket.engine.commands import ADMIN, OPERATOR
 from callmarket.engine.events import HoldCaptured, HoldPlaced, HoldReleased, HoldStatus, TransferPosted
+from callmarket.engine.fields import TokensPositive
 from callmarket.persistence import queries
 from callmarket.persistence.queries import HoldFilter, HoldRow
 

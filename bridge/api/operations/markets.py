@@ -17,26 +17,17 @@ from callmarket.bridge.api.contract.fields import Depth, Instant, Lease, Limit, 
 from callmarket.bridge.api.contract.operation import Command, operation
 from callmarket.bridge.api.contract.queries import Moment, StateQuery, weight_of_rows
 from callmarket.bridge.api.contract.requests import request
-from callmarket.bridge.api.contract.results import Page, Stamp, stamp
+from callmarket.bridge.api.contract.results import Page, Refusal, Stamp, refusal_of, stamp
 from callmarket.bridge.api.errors import Conflict, Invalid, NotFound
 from callmarket.bridge.api.operations.accounts import found
 from callmarket.bridge.api.units import datetime_of, duration_of
 from callmarket.engine import commands, limits
 from callmarket.engine import quote as quotes
 from callmarket.engine.book import Bid, best_first
-from callmarket.engine.commands import (
-    ADMIN,
-    OPERATOR,
-    TREASURY,
-    LapsePolicy,
-    PricingRule,
-    TaskScope,
-    Tokens,
-    TokensPositive,
-)
+from callmarket.engine.commands import ADMIN, OPERATOR, TREASURY, LapsePolicy, PricingRule, TaskScope
+from callmarket.engine.fields import Tokens, TokensPositive
 from callmarket.engine.ids import BidId
 from callmarket.engine.market import Market
-from callmarket.engine.reject import Reject
 from callmarket.engine.state import State
 from callmarket.persistence.queries import BookAsk, BookBid
 
@@ -98,15 +89,6 @@ class MarketDetail(MarketRow, frozen=True):
 
     seq: int
     durable_seq: int
-
-
-class Refusal(Struct, frozen=True):
-    """Why a bid would be refused: the fields of the error `Refused`."""
-
-    reason: Reject
-    field: str
-    value: int | str
-    bound: int | str
 
 
 class Quote(Struct, frozen=True):
@@ -304,7 +286,7 @@ def _quoted(
         max_price_tokens=max_price_tokens,
         at=datetime_of(when_us),
         wins=quoted.wins,
-        refusal=None if no is None else Refusal(no.reason, no.field, no.value, no.bound),
+        refusal=None if no is None else refusal_of(no),
         price_tokens=quoted.price_tokens,
         rank=quoted.rank,
         bids_ahead=quoted.bids_ahead,

@@ -75,7 +75,10 @@ class Round(Struct, frozen=True):
 
 
 class Swept(Struct, frozen=True):
-    """The number of bids, awards and holds that sweeps ended. `more_due`: more are due and were not ended yet."""
+    """The number of bids, awards, holds and orders that sweeps ended, and of positions that they paid.
+
+    `more_due`: more are due and were not ended yet.
+    """
 
     bids_lost: int
     bids_expired: int
@@ -83,6 +86,8 @@ class Swept(Struct, frozen=True):
     more_due: bool
     stamp: Stamp
     holds_expired: int = 0
+    orders_ended: int = 0
+    positions_paid: int = 0
 
 
 class RecentStats(Stats, frozen=True):
@@ -288,7 +293,16 @@ def _cleared(reply: Reply) -> Round:
 
 def _swept(reply: Reply) -> Swept:
     made, event = stamp(reply), only(reply.events, SweepFinished)
-    return Swept(event.bids_lost, event.bids_expired, event.awards_lapsed, event.more_due, made, event.holds_expired)
+    return Swept(
+        bids_lost=event.bids_lost,
+        bids_expired=event.bids_expired,
+        awards_lapsed=event.awards_lapsed,
+        more_due=event.more_due,
+        stamp=made,
+        holds_expired=event.holds_expired,
+        orders_ended=event.orders_ended,
+        positions_paid=event.positions_paid,
+    )
 
 
 def _together(one: Swept, two: Swept) -> Swept:
@@ -300,6 +314,8 @@ def _together(one: Swept, two: Swept) -> Swept:
         more_due=two.more_due,
         stamp=two.stamp,
         holds_expired=one.holds_expired + two.holds_expired,
+        orders_ended=one.orders_ended + two.orders_ended,
+        positions_paid=one.positions_paid + two.positions_paid,
     )
 
 

@@ -32,8 +32,9 @@ from callmarket.bridge.api.names import OWN
 from callmarket.bridge.api.operations.rounds import check_market
 from callmarket.bridge.api.units import datetime_of, duration_of, number_of
 from callmarket.engine import commands
-from callmarket.engine.commands import OPERATOR, Tokens
+from callmarket.engine.commands import OPERATOR
 from callmarket.engine.events import AwardSettled, AwardVoided, SlotStatus
+from callmarket.engine.fields import Tokens
 from callmarket.engine.ids import AwardId, BidId
 from callmarket.engine.slots import Slot
 from callmarket.engine.state import State

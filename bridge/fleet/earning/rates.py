@@ -31,6 +31,9 @@ ACTIONS_MAX: Final = 100
 _ACTION: Final = re.compile(r"[a-z][a-z0-9_-]{0,58}\Z")
 # The first tokens of an account have this reason (`grants`), and nothing else may.
 GRANT: Final = "grant"
+# What has come from a chain is no work either, and no action (`api.operations.ledger`).
+BRIDGE: Final = "bridge"
+NO_ACTIONS: Final = (GRANT, BRIDGE)
 _FILE_BYTES_MAX: Final = 65_536
 
 T = TypeVar("T", bound=Struct)
@@ -140,8 +143,9 @@ def _read(name: str, text: str) -> Rates:
 
 
 def _rate(where: str, action: str, given: dict[str, Any]) -> Rate:
-    if _ACTION.match(action) is None or action == GRANT:
-        raise Invalid(where, action, f"at most 59 of a-z, 0-9, _ and -, a letter first, and not {GRANT!r}")
+    if _ACTION.match(action) is None or action in NO_ACTIONS:
+        other = " or ".join(map(repr, NO_ACTIONS))
+        raise Invalid(where, action, f"at most 59 of a-z, 0-9, _ and -, a letter first, and not {other}")
     rate = _converted(f"{where}.", given, Rate)
     if rate.cap_tokens < rate.base_tokens:
         raise Invalid(f"{where}.cap_tokens", rate.cap_tokens, f"base_tokens or more, which is {rate.base_tokens}")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from callmarket.bridge.api.errors import Invalid, Refused
 from callmarket.bridge.api.market import Market
 from callmarket.bridge.api.units import Number
-from callmarket.bridge.fleet.earning.rates import GRANT, Rates, shipped_rates
+from callmarket.bridge.fleet.earning.rates import NO_ACTIONS, Rates, shipped_rates
 from callmarket.engine.reject import Reject
 
 EARNING: Final = "earn:"
@@ -89,10 +89,10 @@ def pay_once(market: Market, reward: Reward, context: Context) -> Reward:
 
 
 def _earned_today(market: Market, account_id: str) -> int:
-    """What an account has earned by actions in 24 hours. The first tokens of an account are no work."""
+    """What an account has earned by actions in 24 hours. First tokens and what has come from a chain are no work."""
     # Asked first, so that payments by others are there too: a client that has read how far all is durable waits for
     # it.
     market.wallet(account_id)
     found = market.earnings(account_id, limit=1).by_reason
-    work = [one for one in found if one.reason.startswith(EARNING) and one.reason != EARNING + GRANT]
-    return sum(one.day_tokens for one in work)
+    others = [EARNING + name for name in NO_ACTIONS]
+    return sum(one.day_tokens for one in found if one.reason.startswith(EARNING) and one.reason not in others)

@@ -21,9 +21,13 @@ from callmarket.engine.limits import SEQ_MAX
 AfterSeq = Annotated[int, Meta(ge=0, le=SEQ_MAX, description="Begin after this row. Default: only events from now on.")]
 Kinds = Annotated[
     list[str],
-    Meta(max_length=10, description="Any of `round`, `award`, `bid`, `slot`, `market`, `watermark`. Default: all."),
+    Meta(
+        max_length=10,
+        description="Any of `round`, `award`, `bid`, `slot`, `market`, `artifact`, `watermark`. Default: all.",
+    ),
 ]
 Markets = Annotated[list[str], Meta(max_length=100, description="Only these markets. Default: all.")]
+Artifacts = Annotated[list[str], Meta(max_length=100, description="Only these artifacts, and markets that are named.")]
 LastEventId = Annotated[
     str,
     InHeader("Last-Event-ID"),
@@ -39,6 +43,7 @@ async def events(
     market_id: Markets | None = None,
     kind: Kinds | None = None,
     bidder_id: Named | None = None,
+    artifact_id: Artifacts | None = None,
     last_event_id: LastEventId | None = None,
 ) -> EventStream:
     """Stream rounds, awards, changes of the book and the durable watermark as server-sent events, once durable.
@@ -50,8 +55,8 @@ async def events(
     expired and cannot resume. Wallets and refusals are not in the stream.
     """
     resumed_seq = sse.after_seq_of(last_event_id or "")
-    with told_as(market_ids="market_id", kinds="kind"):
-        wanted = filter_of(market_id or (), kind or (), bidder_id or "")
+    with told_as(market_ids="market_id", kinds="kind", artifact_ids="artifact_id"):
+        wanted = filter_of(market_id or (), kind or (), bidder_id or "", artifact_id or ())
     with told_as(after_seq="after_seq" if resumed_seq is None else "Last-Event-ID"):
         subscription, share = await service.subscribe(caller, wanted, after_seq if resumed_seq is None else resumed_seq)
     stay = service.long_requests.while_key_works(caller.principal, subscription.expel)

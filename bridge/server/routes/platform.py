@@ -1,16 +1,37 @@
-"""Aliases of operations, under the paths of an agent platform's own auction.
+"""Aliases of operations, under the paths of an agent platform's own auction and market.
 
 Rule of this file: no logic of its own. Each route does what an operation of `/api/v1` does, and needs a key like all.
 """
 
 from datetime import timedelta
+from typing import Any, Final
 
 from callmarket.bridge.api.checks import ROWS_MAX
-from callmarket.bridge.api.contract.fields import After, Depth, Limit, Named, Order, PathName, Period
+from callmarket.bridge.api.contract.fields import (
+    ActingAccount,
+    After,
+    Depth,
+    Limit,
+    LimitPrice,
+    Named,
+    Order,
+    OrderDeadline,
+    OrderLife,
+    PathName,
+    Period,
+    SideWord,
+    Spent,
+    WhichPosition,
+)
 from callmarket.bridge.api.contract.results import Page
 from callmarket.bridge.api.errors import Invalid
+from callmarket.bridge.api.messages import Ack
 from callmarket.bridge.api.operations.accounts import Earnings, WalletRow
+from callmarket.bridge.api.operations.artifact_books import ArtifactBook
 from callmarket.bridge.api.operations.markets import OrderBook
+from callmarket.bridge.api.operations.portfolios.holdings import Portfolio
+from callmarket.bridge.api.operations.portfolios.performance import BestBy, Leader, LeadersLimit, PeriodDays
+from callmarket.bridge.api.operations.positions import Placed, PositionsLimit, close_position, open_position
 from callmarket.bridge.api.operations.resource_budgets import ResourceBudget
 from callmarket.bridge.api.operations.rounds import RecentStats
 from callmarket.bridge.server.requests.caller import Caller
@@ -67,6 +88,126 @@ async def platform_resource_budgets(
     return await service.market.get_resource_budget_rankings(artifact_type, limit)
 
 
+_AN_ORDER: Final = {"artifact_id": "hypothesis-1", "side": "yes", "amount_tokens": 10, "limit_price": 0.6}
+
+
+@route(
+    "POST",
+    "/api/market/order",
+    "Platform",
+    "Place an order",
+    status=201,
+    problems=(402,),
+    is_keyed=True,
+    example=_AN_ORDER,
+)
+async def platform_order(
+    service: Service,
+    caller: Caller,
+    artifact_id: PathName,
+    account_id: ActingAccount,
+    side: SideWord,
+    amount_tokens: Spent,
+    limit_price: LimitPrice | None = None,
+    time_in_force: OrderLife = "ioc",
+    expires_at: OrderDeadline | None = None,
+    *,
+    command_id: str = "",
+    ack: Ack,
+) -> Placed:
+    """The same as `open_position`. The account that trades is that of the key, never a field."""
+    return await _ordered(
+        service,
+        caller,
+        ack,
+        artifact_id=artifact_id,
+        account_id=account_id,
+        side=side,
+        amount_tokens=amount_tokens,
+        limit_price=limit_price,
+        time_in_force=time_in_force,
+        expires_at=expires_at,
+        command_id=command_id,
+    )
+
+
+@route(
+    "POST",
+    "/api/market/bid",
+    "Platform",
+    "Bid in a market",
+    status=201,
+    problems=(402,),
+    is_keyed=True,
+    example=_AN_ORDER,
+)
+async def platform_bid(
+    service: Service,
+    caller: Caller,
+    artifact_id: PathName,
+    account_id: ActingAccount,
+    side: SideWord,
+    amount_tokens: Spent,
+    limit_price: LimitPrice | None = None,
+    time_in_force: OrderLife = "ioc",
+    expires_at: OrderDeadline | None = None,
+    *,
+    command_id: str = "",
+    ack: Ack,
+) -> Placed:
+    """The same as `/api/market/order`."""
+    return await _ordered(
+        service,
+        caller,
+        ack,
+        artifact_id=artifact_id,
+        account_id=account_id,
+        side=side,
+        amount_tokens=amount_tokens,
+        limit_price=limit_price,
+        time_in_force=time_in_force,
+        expires_at=expires_at,
+        command_id=command_id,
+    )
+
+
+@route("GET", "/api/market/book/{artifact_id}", "Platform", "Book of an artifact", problems=(404,))
+async def platform_book(service: Service, _: Caller, artifact_id: PathName, depth: Depth = 20) -> ArtifactBook:
+    """The same as `artifact_market`."""
+    return await service.market.artifact_market(artifact_id, depth)
+
+
+@route("DELETE", "/api/positions/{position_id}", "Platform", "Cancel a position", is_keyed=True)
+async def platform_cancel(
+    service: Service, caller: Caller, position_id: WhichPosition, *, command_id: str = "", ack: Ack
+) -> Placed:
+    """The same as `close_position` of all its shares: they are sold at the market, and not at what they cost."""
+    given = {"position_id": position_id, "command_id": command_id}
+    placed: Placed = await service.carry_out(caller, close_position, given, ack)
+    return placed
+
+
+async def _ordered(service: Service, caller: Caller, ack: Ack, **given: Any) -> Placed:
+    placed: Placed = await service.carry_out(caller, open_position, given, ack)
+    return placed
+
+
+@route("GET", "/api/portfolio/leaderboard", "Platform", "Top performers", problems=(404,))
+async def platform_leaderboard(
+    service: Service, _: Caller, limit: LeadersLimit = 10, order: BestBy = "profit", period_days: PeriodDays = 90
+) -> Page[Leader]:
+    """The same as `get_top_performers`."""
+    return await service.market.get_top_performers(limit, order, period_days)
+
+
+@route("GET", "/api/portfolio/{account_id}", "Platform", "Portfolio of an account", problems=(404,))
+async def platform_portfolio(
+    service: Service, _: Caller, account_id: PathName, limit: PositionsLimit = 50, after: After | None = None
+) -> Portfolio:
+    """The same as `get_portfolio`. An account named `leaderboard` is only at `/api/v1/portfolios/leaderboard`."""
+    return await service.market.get_portfolio(account_id, limit=limit, after=after)
+
+
 def _market(service: Service, market_id: str | None) -> str:
     """The market that the request names, or the only market. Raises `Invalid` if none is named and there is not one."""
     if market_id is not None:
@@ -77,4 +218,16 @@ def _market(service: Service, market_id: str | None) -> str:
     raise Invalid("market_id", "", f"a market: there are {markets}")
 
 
-ENDPOINTS = (auction_order_book, auction_stats, platform_wallets, token_earnings, platform_resource_budgets)
+ENDPOINTS = (
+    auction_order_book,
+    auction_stats,
+    platform_wallets,
+    token_earnings,
+    platform_resource_budgets,
+    platform_order,
+    platform_bid,
+    platform_book,
+    platform_cancel,
+    platform_leaderboard,
+    platform_portfolio,
+)

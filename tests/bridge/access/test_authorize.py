@@ -18,6 +18,17 @@ from callmarket.bridge.api.errors import Forbidden, Invalid
 from callmarket.bridge.api.names import OWN
 from callmarket.bridge.api.units import datetime_of
 from callmarket.engine import commands
+from callmarket.engine.capital.commands import (
+    SUBSIDY_POOL,
+    CancelOrder,
+    ClosePosition,
+    DecaySubsidy,
+    FreezeArtifact,
+    OpenArtifactMarket,
+    OpenPosition,
+    SettleArtifact,
+    UnfreezeArtifact,
+)
 from callmarket.engine.commands import (
     AmendBid,
     BeginHistory,
@@ -81,6 +92,9 @@ STAFF = {"operate": "operator", "operate alpha prov": "operator", "admin": "admi
 # Things of alpha and prov, where the caller names no account: who must say which, and whom the engine turns away.
 OF_A_BID = OF_ALPHA | {"admin alpha": "admin", "beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}
 OF_A_SLOT = STAFF | {"prov": "prov", "other": REFUSED, "any provider": WHICH}
+OF_AN_ARTIFACT = {"alpha": REFUSED, "beta": REFUSED, "alpha beta": WHICH, "any bidder": WHICH}
+ALPHA_MAY_NOT = dict.fromkeys(("alpha", "operate alpha prov", "admin alpha"), FORBIDDEN)
+LATER_US = 10**9
 
 # What a key may do as whom; keys that are not named are forbidden.
 TABLE: list[tuple[Command, dict[str, str]]] = [
@@ -130,6 +144,21 @@ TABLE: list[tuple[Command, dict[str, str]]] = [
     (Mint("alpha", 5, "grant:any"), {"admin": "admin", "admin alpha": "admin"}),
     (Burn("alpha", 5, "fee:any"), {"admin": "admin", "admin alpha": "admin"}),
     (BeginHistory(5), {}),
+    (
+        OpenPosition("paper", "alpha", "long", 5),
+        OF_ALPHA | {"alpha beta": "alpha", "any bidder": "alpha", "admin alpha": "alpha"},
+    ),
+    (ClosePosition(1), OF_A_BID),
+    (CancelOrder(2), OF_A_BID),
+    (OpenArtifactMarket("new", 5, LATER_US), STAFF),
+    (DecaySubsidy("paper"), STAFF),
+    # Nobody has a part of these; who is neither staff nor the arbiter is the engine's to turn away.
+    (FreezeArtifact("fresh", LATER_US), STAFF | OF_AN_ARTIFACT),
+    (UnfreezeArtifact("frozen"), STAFF | OF_AN_ARTIFACT),
+    (SettleArtifact("fresh", "validated"), STAFF | OF_AN_ARTIFACT),
+    # Alpha has a position in this one (STL-8).
+    (FreezeArtifact("paper", LATER_US), STAFF | OF_AN_ARTIFACT | ALPHA_MAY_NOT),
+    (SettleArtifact("paper", "validated"), STAFF | OF_AN_ARTIFACT | ALPHA_MAY_NOT),
 ]
 
 
@@ -155,6 +184,15 @@ class Market:
         assert not self.refusal("alpha", PlaceHold("stake", "alpha", 5, "stake"))
         assert not self.refusal("admin", PlaceHold("kept", "alpha", 5, "stake"))
         self.award("rewarded", "prov", "alpha")
+        for command in (
+            OpenAccount("judge", "agent"),
+            Mint(SUBSIDY_POOL, 100, "fund:markets"),
+            *(OpenArtifactMarket(name, 10, LATER_US, arbiter_id="judge") for name in ("paper", "fresh", "frozen")),
+            FreezeArtifact("frozen", LATER_US),
+        ):
+            assert not self.refusal("admin", command)
+        assert not self.refusal("alpha", OpenPosition("paper", "alpha", "long", 10))
+        assert not self.refusal("alpha", OpenPosition("paper", "alpha", "short", 10, 300_000, "gtd", LATER_US))
 
     def award(self, slot_id: str, provider_id: str, winner_id: str, market_id: str = "paid") -> None:
         """Let somebody win a slot, where impact is paid for unless another market is named."""
@@ -181,6 +219,9 @@ class Market:
         except Invalid as error:
             return WHICH if error.field == "Callmarket-Account" else str(error)
         refusal = self.refusal(actor, command)
+        # Which is no question of who: nothing has been traded yet.
+        if refusal is Reject.DECAY_NOT_DUE:
+            return actor
         assert refusal in (None, Reject.NOT_PERMITTED), refusal
         return REFUSED if refusal else actor
 
@@ -235,6 +276,12 @@ NAMED = [
         SettleAward("rewarded", 1, 1, None, "prov"),
         "prov",
         STAFF | {"prov": "prov", "any provider": "prov", "operate alpha prov": FORBIDDEN},
+    ),
+    (
+        # Whom the caller names acts, staff's key or not; alpha is not the arbiter.
+        SettleArtifact("fresh", "void"),
+        "alpha",
+        STAFF | dict.fromkeys(("alpha", "alpha beta", "any bidder", "operate alpha prov", "admin alpha"), REFUSED),
     ),
     (ClearRound("free"), "alpha", STAFF),
     (Mint("alpha", 5, "grant:any"), "alpha", {"admin": "admin", "admin alpha": "admin"}),
@@ -338,6 +385,54 @@ def test_a_retried_settlement_gets_the_first_reply() -> None:
             actor_of(alpha, report, account, market.read, command_id)
     with pytest.raises(Forbidden):
         actor_of(key("", bid="beta"), report, "alpha", market.read, "report")
+
+
+def test_no_key_judges_what_its_accounts_have_a_part_of() -> None:
+    """STL-8: whichever of them it names, staff or arbiter, with an order as with a position; any account is all."""
+    market = Market()
+    judgements: list[Command] = [
+        FreezeArtifact("paper", LATER_US),
+        UnfreezeArtifact("paper"),
+        SettleArtifact("paper", "void"),
+    ]
+    for command in judgements:
+        for principal in (
+            key("operate", bid="alpha"),
+            key("admin", bid="beta alpha"),
+            key("operate", bid="*"),
+            key("", bid="judge alpha"),
+            key("", bid="*"),
+        ):
+            with pytest.raises(Forbidden, match="acts for 'alpha', who has a part of artifact 'paper'"):
+                actor_of(principal, command, "" if principal.is_staff else "judge", market.read)
+    # Offering slots for alpha is no part of its positions; and by another key it is judged.
+    assert market.try_to(key("operate", bid="beta", offer="alpha"), SettleArtifact("paper", "void")) == "operator"
+    resting = Market()
+    assert not resting.refusal("beta", OpenPosition("fresh", "beta", "long", 9, 300_000, "gtd", LATER_US))
+    with pytest.raises(Forbidden, match="'beta'"):
+        actor_of(key("operate", bid="beta"), SettleArtifact("fresh", "void"), "", resting.read)
+    assert resting.try_to(key("", bid="judge"), SettleArtifact("fresh", "void")) == "judge"
+
+
+def test_a_retried_judgement_gets_the_first_reply() -> None:
+    """IDM-1, STL-8: that its account has a part of it since is no question to a retry."""
+    market, staff = Market(), key("operate", bid="beta")
+    freeze = FreezeArtifact("fresh", LATER_US)
+    entry = Entry(market.engine.state.seq + 1, 1, "operator", freeze, "freeze")
+    assert actor_of(staff, freeze, "", market.read, "freeze") == "operator"
+    assert not isinstance(market.engine.apply(entry)[0], Rejected)
+    assert not market.refusal("operator", UnfreezeArtifact("fresh"))
+    assert not market.refusal("beta", OpenPosition("fresh", "beta", "long", 9))
+    assert actor_of(staff, freeze, "", market.read, "freeze") == "operator"
+    for command_id in ("", "other"):
+        with pytest.raises(Forbidden, match="has a part"):
+            actor_of(staff, freeze, "", market.read, command_id)
+
+
+def test_an_artifact_that_nobody_knows_is_the_engines_to_refuse() -> None:
+    market = Market()
+    actor = actor_of(KEYS["operate alpha prov"], SettleArtifact("none", "void"), "", market.read)
+    assert market.refusal(actor, SettleArtifact("none", "void")) is Reject.ARTIFACT_MARKET_UNKNOWN
 
 
 def test_a_slot_that_nobody_knows_is_the_engines_to_refuse() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import ROUND_UP, Context, Decimal, Inexact, localcontext
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,44 @@ def test_number_becomes_millionths(number: units.Number, millionths: int) -> Non
 def test_value_that_is_not_a_number_is_invalid(number: units.Number) -> None:
     with pytest.raises(Invalid, match="impact: expected a finite number from 0 to 9007199254, got"):
         units.micros("impact", number)
+
+
+@pytest.mark.parametrize(
+    ("b", "tokens"),
+    [(100, 70), ("14.4269504088", 10), (Decimal("721.34752"), 500), ("721.347521", 501), (0.000001, 1), (1, 1)],
+)
+def test_the_liquidity_of_a_maker_is_funded_by_its_logarithm(b: units.Number | str, tokens: int) -> None:
+    """LMSR-1: b ln 2 (Hanson), rounded up."""
+    for own in (Context(prec=2), Context(rounding=ROUND_UP, Emax=1, Emin=-1)):
+        with localcontext(own):
+            assert units.subsidy_of("b", b, 10**9) == tokens
+            assert units.liquidity_of(70_000_000) == 100.988653
+    with pytest.raises(Invalid, match=r"b: expected a finite number from 0\.000001 to 1000000000, got 0"):
+        units.subsidy_of("b", 0, 10**9)
+
+
+@pytest.mark.parametrize("number", ["0.5", "0.500", 0.5, Decimal("0.5"), "5e-1"])
+def test_a_price_is_a_number_or_its_text(number: units.Number | str) -> None:
+    assert units.micros_within("limit_price", number, 1_000, 999_000) == 500_000
+    assert units.on_the_wire("limit_price", number) == 0.5
+
+
+@pytest.mark.parametrize("number", ["half", "0,5", " 0.5", "1_0", "", "nan", float("inf"), True, None, "1e999999", []])
+def test_what_is_no_price_is_invalid_in_a_client_too(number: Any) -> None:
+    with pytest.raises(Invalid, match=r"limit_price: expected a finite number from 0\.001 to 0\.999, got"):
+        units.micros_within("limit_price", number, 1_000, 999_000)
+    with pytest.raises(Invalid, match="limit_price: expected a finite number, got"):
+        units.on_the_wire("limit_price", number)
+
+
+def test_a_refusal_speaks_of_shares_and_prices_in_whole_numbers() -> None:
+    """What the engine counts in millionths, under the name that the API has for it."""
+    told = Refused(Rejected(Reject.SHARES_INSUFFICIENT, "microshares", 1_500_000, 250_000), 7)
+    assert (told.field, told.value, told.bound) == ("shares", 1.5, 0.25)
+    told = Refused(Rejected(Reject.SETTLE_PRICE_RANGE, "price_micros", 500_000, "none"), 7)
+    assert (told.field, told.value, told.bound) == ("price", 0.5, "none")
+    told = Refused(Rejected(Reject.UNFILLABLE, "time_in_force", "fok", 2_000_000), 7)
+    assert (told.field, told.value, told.bound) == ("time_in_force", "fok", 2.0)
 
 
 class Short(float):

@@ -28,6 +28,7 @@ from callmarket import (
     each_async,
 )
 from callmarket.bridge.api.operations.bids import PlacedBid, all_placed, place_bid
+from callmarket.bridge.feed.artifact_messages import ArtifactTradedMessage
 from tests.support.following import projected
 from tests.support.proxy import Moment, Proxy
 from tests.support.served_market import Served, served
@@ -286,6 +287,23 @@ def test_the_stream_begins_now_and_refuses_invalid_arguments(service: Served, ma
     assert asyncio.run(listen()) == ["after"]
     with Client(service.url, "cmk_wrong") as client, pytest.raises(Unauthorized):
         next(client.events(0))
+
+
+def test_a_stream_of_one_artifact_has_its_trades_alone(service: Served, market: Exchange) -> None:
+    market.mint("lmsr_subsidy_pool", 100, "fund:markets")
+    for artifact_id in ("paper", "other"):
+        market.open_artifact_market(artifact_id, 10)
+    after_seq = last_seq(market)
+    market.place_bid("m", "a", "t", 10)
+    for artifact_id in ("other", "paper"):
+        market.open_position(artifact_id, "a", "long", 5)
+    with Client(service.url, service.key()) as client:
+        heard = next(client.events(after_seq, artifact_ids=("paper",), kinds=("artifact",)))
+        with pytest.raises(Invalid, match="artifact_ids"):
+            next(client.events(after_seq, artifact_ids=[str(number) for number in range(101)]))
+    assert isinstance(heard, ArtifactTradedMessage)
+    assert (heard.artifact_id, heard.account_id, heard.market.price_before) == ("paper", "a", 0.5)
+    assert heard.tokens == pytest.approx(5, abs=0.00001)
 
 
 def test_times_and_numbers_arrive_as_they_were(service: Served, market: Exchange) -> None:

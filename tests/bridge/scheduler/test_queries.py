@@ -3,6 +3,8 @@
 import random
 from datetime import timedelta
 
+import pytest
+
 from callmarket import Exchange, ManualClock, Refused
 from callmarket.bridge.api.contract.results import accepted
 from callmarket.bridge.api.operations.bids import place_bid
@@ -10,8 +12,14 @@ from callmarket.bridge.api.operations.rounds import clear_request
 from callmarket.bridge.api.units import datetime_of
 from callmarket.bridge.scheduler import queries
 from callmarket.bridge.scheduler.schedule import Probe, Watermark
+from callmarket.engine import limits
+from callmarket.engine.capital.commands import OpenArtifactMarket, OpenPosition, SettleArtifact
+from callmarket.engine.commands import ADMIN, OPERATOR, Entry, ExpireDue, Mint
+from callmarket.engine.core import Engine
 from callmarket.engine.events import BidsExpired, BidsLost, RoundCleared
+from callmarket.engine.state import State
 from tests.bridge.conftest import START_US
+from tests.support.capital_stories import ACCOUNTS, DAY_US, CapitalStory
 from tests.support.small_market import at, furnish
 
 SECOND_US = 1_000_000
@@ -120,3 +128,31 @@ def test_call_that_was_made_is_known_by_its_id(market: Exchange) -> None:
         found = market.read(queries.probe("m", START_US, Watermark(0, 0), command_id))
         assert found is not None
         assert found.called is called
+
+
+def test_a_sweep_is_due_when_artifact_markets_have_something_to_end(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SET-6, ORD-9, STL-5, STL-7, STL-9: a sweep at that time ends something, and one before nothing."""
+    monkeypatch.setattr(limits, "SWEEP_ITEMS_MAX", 2)
+    story = CapitalStory(seed)
+
+    def check() -> int | None:
+        state = story.engine.state
+        sweep_us = queries.overview(())(state).sweep_us
+        now_us = max(state.at_us, sweep_us or 0)
+        for at_us in (state.at_us, now_us - 1, now_us):
+            if at_us >= state.at_us:
+                engine = Engine(State.decode(state.encode()))
+                events = engine.apply(Entry(state.seq + 1, at_us, OPERATOR, ExpireDue()))
+                assert (len(events) > 1) == (sweep_us is not None and sweep_us <= at_us), (sweep_us, at_us, events)
+        return sweep_us
+
+    for _ in range(300):
+        story.go_on(1)
+        check()
+    story.do(OPERATOR, OpenArtifactMarket("owing", 10, story.at_us + DAY_US))
+    for number in range(4):
+        account_id = ACCOUNTS[number % 2]
+        story.do(ADMIN, Mint(account_id, 10_000, "grant:more"))
+        story.do(account_id, OpenPosition("owing", account_id, "long", 1))
+    story.do(OPERATOR, SettleArtifact("owing", "validated"))
+    assert check() == 0

@@ -25,6 +25,7 @@ from callmarket.bridge.api.operations.commitments import ARTIFACT, BOUNTY
 from callmarket.bridge.fleet.research import stake, withdraw_bounty
 from callmarket.persistence.verify import verify
 from tests.persistence.tables.test_table_writer import assert_as_rebuilt
+from tests.support.aged import age_stakes
 from tests.support.databases import TestServer
 from tests.support.following import held_back, level, projected
 from tests.support.service_process import ServiceProcess, served
@@ -206,6 +207,7 @@ def test_decisions_by_tables_use_all_durable_rows(url: str, service: ServiceProc
     market.put_artifact("paper", "paper")
     stake(market, "of-a", "a", "paper", 1_000)
     stake(market, "of-b", "b", "paper", 10_000)
+    age_stakes(url)
     with (
         held_back(projected(url)) as blocker,
         Client(service.url, service.key) as other,

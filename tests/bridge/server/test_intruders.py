@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from callmarket import ManualClock
@@ -48,14 +49,28 @@ MAY: dict[str, set[str]] = {
     "place_hold": {"bid", "admin"},
     "capture_hold": {"bid", "admin"},
     "release_hold": {"bid", "admin"},
+    "open_artifact_market": STAFF,
+    "decay_subsidy": STAFF,
+    # The arbiter is an account, so the engine is asked whether it is this one.
+    "freeze_artifact": STAFF | {"bid"},
+    "unfreeze_artifact": STAFF | {"bid"},
+    "settle_artifact": STAFF | {"bid"},
+    "open_position": {"bid", "admin"},
+    "close_position": {"bid", "admin"},
+    "cancel_order": {"bid", "admin"},
+    "platform_order": {"bid", "admin"},
+    "platform_bid": {"bid", "admin"},
+    "platform_cancel": {"bid", "admin"},
     "open_account": {"admin"},
     "mint": {"admin"},
+    "register_address": {"admin"},
+    "import_chain_state": {"admin"},
     "burn": {"admin"},
     "create_key": {"admin"},
     "list_keys": {"admin"},
     "revoke_key": {"admin"},
 }
-RESERVED = ("admin", "operator", "issuance", "treasury")
+RESERVED = ("admin", "operator", "issuance", "treasury", "capital_escrow", "lmsr_subsidy_pool")
 OF_A = {"artifact_id": "h1", "stake_id": "stake-a", "bounty_id": "bounty-a"}
 BEHIND = [case for case in CASES if not case.public]
 
@@ -86,6 +101,11 @@ class Town:
         market.claim_bounty("claimed-a", "a", "b")
         market.place_hold("stake-1", "a", 10, "stake")
         market.acting_as("admin").place_hold("kept", "b", 10, "stake")
+        later = datetime(2100, 1, 1, tzinfo=UTC)
+        market.mint("lmsr_subsidy_pool", 1_000, "fund:markets")
+        market.open_artifact_market("h1", 70, closes_at=later, arbiter_id="q")
+        market.open_position("h1", "a", "long", 100)
+        market.open_position("h1", "a", "long", 50, limit_price=0.2, time_in_force="gtd", expires_at=later)
         self.keys = {
             "read": served.key(),
             "bid": served.key(bid=("b",)),
@@ -109,7 +129,10 @@ class Town:
         bounties = [(one.bounty_id, one.status, one.claimant_id) for one in market.bounties().items]
         budgets = market.artifacts().items, market.get_resource_budget_rankings().items, bounties
         holds = [(hold.hold_id, hold.status) for hold in market.holds().items]
-        return budgets, bids, slots, accounts, holds, [row.market_id for row in market.markets().items], keys
+        artifacts = market.artifact_market("h1"), market.positions("a").items, market.orders("a").items
+        traded = msgspec.structs.replace(artifacts[0], seq=0, durable_seq=0), *artifacts[1:]
+        names = [row.market_id for row in market.markets().items]
+        return budgets, bids, slots, accounts, holds, names, keys, traded
 
     def refused(self, told: httpx2.Response, *statuses: int) -> None:
         """It was refused as it should be, in the words of RFC 9457, and nothing has changed."""
@@ -207,7 +230,27 @@ def test_no_key_changes_what_belongs_to_another(town: Town) -> None:
     done = {"actual_cost_tokens": 1, "actual_impact": 1.0}
     hold = {"hold_id": "h", "amount_tokens": 1, "reason": "stake"}
     bids, slots = "/api/v1/markets/m/bids", "/api/v1/markets/m/slots"
+    order, settled = {"side": "no", "amount_tokens": 1}, {"settled_as": "void"}
     attacks: list[tuple[str, str, str, Any, str, int]] = [
+        *(
+            (scope, method, path, body, account, 403)
+            for scope, account in (("bid", ""), ("bid", "a"), ("operate", ""))
+            for method, path, body in (
+                ("POST", "/api/v1/positions/1/close", {}),
+                ("DELETE", "/api/positions/1", None),
+                ("DELETE", "/api/v1/orders/2", None),
+            )
+        ),
+        ("bid", "POST", "/api/v1/artifacts/h1/positions", order, "a", 403),
+        ("bid", "POST", "/api/v1/artifacts/h1/positions", order | {"account_id": "a"}, "", 400),
+        ("bid", "POST", "/api/market/order", order | {"artifact_id": "h1", "account_id": "a"}, "", 400),
+        ("bid", "POST", "/api/market/bid", order | {"artifact_id": "h1"}, "a", 403),
+        ("bid", "POST", "/api/v1/artifacts/h1/settle", settled, "", 403),
+        ("bid", "POST", "/api/v1/artifacts/h1/settle", settled, "q", 403),
+        ("bid", "POST", "/api/v1/artifacts/h1/unfreeze", None, "", 403),
+        # To offer slots for the arbiter is no right to judge for it.
+        ("offer", "POST", "/api/v1/artifacts/h1/settle", settled, "q", 403),
+        ("bid", "POST", "/api/v1/wallets/lmsr_subsidy_pool/transfers", _pay("b"), "", 403),
         ("bid", "DELETE", f"/api/v1/bids/{town.bid_id}", None, "", 403),
         ("bid", "PATCH", f"/api/v1/bids/{town.bid_id}", {"max_price_tokens": 1}, "", 403),
         ("bid", "DELETE", f"/api/v1/bids/{town.bid_id}", None, "a", 403),

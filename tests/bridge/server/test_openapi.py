@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
@@ -12,15 +12,18 @@ import jsonschema
 import msgspec
 import pytest
 
+from callmarket import ManualClock
 from callmarket.bridge import server
 from callmarket.bridge.api.http.problem import MEDIA_TYPE
 from callmarket.bridge.server.http_app import document, endpoints, router
 from callmarket.bridge.server.openapi.document import operations
 from callmarket.bridge.server.pages.docs import DOCUMENT_PATH, PAGE_PATH
 from callmarket.bridge.server.pages.resources import RESOURCES_PATH
+from tests.bridge.conftest import START_US
 from tests.bridge.server.conftest import Served
 from tests.support.cases import BY_ID, CASES, Case, each
 from tests.support.markup import Page
+from tests.support.small_market import at
 
 TREE = document().tree
 # Answers that are about the process or a list of words, and the stream, whose events have an id each.
@@ -130,6 +133,9 @@ def test_names_and_patterns_are_valid_for_other_tools() -> None:
 
 # --- true ----------------------------------------------------------------------------------------------------------
 
+HOUR_US = 3_600_000_000
+LATE = datetime(2200, 1, 1, tzinfo=UTC)
+
 # What happens in one life of a market, each operation by its example. "slot" and "bid" are things made before it.
 STORY: list[tuple[str, str]] = [
     ("open_market", ""),
@@ -187,6 +193,42 @@ STORY: list[tuple[str, str]] = [
     ("pay_bounty", ""),
     ("withdraw_bounty", "bounty"),
     ("unstake", ""),
+    ("open_artifact_market", "pool"),
+    ("freeze_artifact", ""),
+    ("unfreeze_artifact", ""),
+    ("artifact_markets", ""),
+    ("artifact_market", ""),
+    ("quote_open", ""),
+    ("open_position", ""),
+    ("platform_order", ""),
+    ("platform_bid", ""),
+    ("platform_book", ""),
+    ("positions", ""),
+    ("artifact_trades", ""),
+    ("quote_close", ""),
+    ("close_position", ""),
+    ("platform_cancel", ""),
+    ("orders", ""),
+    ("cancel_order", "order"),
+    ("artifact_trades", ""),
+    ("preview_settlement", ""),
+    ("decay_subsidy", "calm"),
+    ("settle_artifact", "fresh"),
+    ("get_portfolio", ""),
+    ("compute_pnl", ""),
+    ("compute_exposure", ""),
+    ("compute_sharpe", ""),
+    ("get_portfolio_days", ""),
+    ("get_track_record", ""),
+    ("get_top_performers", ""),
+    ("platform_portfolio", ""),
+    ("platform_leaderboard", ""),
+    ("agent_id_to_address", ""),
+    ("register_address", ""),
+    ("export_ledger_for_chain", ""),
+    ("ledger_months", ""),
+    ("export_ledger_month", ""),
+    ("import_chain_state", ""),
     ("whoami", ""),
     ("create_key", ""),
     ("list_keys", ""),
@@ -208,6 +250,8 @@ def _make(served: Served, thing: str) -> dict[str, Any]:
     if thing == "hold":
         market.place_hold("stake-2", "alpha", 5, "stake")
         return {"hold_id": "stake-2"}
+    if thing in ("pool", "order", "calm", "fresh"):
+        return _make_artifact_market(served, thing)
     if thing in ("slot", "award"):
         market.offer_slot("agents", "slot-1")
     if thing == "slot" or not thing:
@@ -219,6 +263,33 @@ def _make(served: Served, thing: str) -> dict[str, Any]:
     if thing == "award":
         market.clear_round("agents")
     return {"bid_id": bid_id}
+
+
+def _make_artifact_market(served: Served, thing: str) -> dict[str, Any]:
+    """What the next operation on an artifact market is about."""
+    market = served.exchange
+    match thing:
+        case "pool":
+            market.mint("lmsr_subsidy_pool", 1_000, "fund:markets")
+            market.mint("alpha", 10_000, "grant:weekly")
+            return {}
+        case "order":
+            made = market.open_position(
+                "hypothesis-1", "alpha", "long", 5, limit_price=0.3, time_in_force="gtd", expires_at=LATE
+            )
+            return {"order_id": made.order_id}
+        case "calm":
+            market.open_artifact_market("calm", 10, closes_at=LATE, decay=2, exposure_limit=1)
+            for _ in range(50):
+                market.open_position("calm", "alpha", "long", 1)
+            clock = served.exchange.node.time.stamp_us
+            assert isinstance(clock, ManualClock)
+            clock.set_us(START_US + HOUR_US)
+            return {"artifact_id": "calm"}
+        case _:
+            # Whoever holds a part of one may not settle it.
+            market.open_artifact_market("fresh", 10, closes_at=LATE)
+            return {"artifact_id": "fresh"}
 
 
 def test_every_example_works_and_is_answered_as_promised(served: Served) -> None:
@@ -233,7 +304,9 @@ def test_every_example_works_and_is_answered_as_promised(served: Served) -> None
         more = {"params": {"market_id": "agents"}} if name.startswith("auction_") else {}
         # Nobody claims a bounty of his own.
         account = "beta" if name == "claim_bounty" else ""
-        told = served.ask(case.method, case.at(**values), key=key, account=account, **case.body, **more)
+        # Within a month of the time of this market.
+        body = {"json": {"until": at(START_US + HOUR_US).isoformat()}} if name == "freeze_artifact" else case.body
+        told = served.ask(case.method, case.at(**values), key=key, account=account, **body, **more)
         assert told.status_code < 300, (name, told.status_code, told.text)
         promised = case.said["responses"][str(told.status_code)]
         assert told.headers["content-type"] in promised["content"], name
@@ -315,6 +388,7 @@ def test_a_parameter_given_twice_is_refused_unless_it_is_a_list(served: Served) 
         "market_id": True,
         "kind": True,
         "bidder_id": False,
+        "artifact_id": True,
     }
 
 
@@ -337,13 +411,14 @@ def test_an_empty_idempotency_key_is_refused(served: Served) -> None:
 
 
 def test_the_platforms_paths_give_the_same_answers(served: Served) -> None:
-    """AUC-10, RES-7: under the names that a platform calls, and the market may be left out where there is one."""
+    """AUC-10, RES-7, PRT-8: under the names that a platform calls, and a market may be left out where it is alone."""
     key = served.key()
     for one, other in (
         ("/api/compute-auction/order-book", "/api/v1/markets/m/order-book"),
         ("/api/compute-auction/stats", "/api/v1/markets/m/stats"),
         ("/api/wallets", "/api/v1/wallets"),
         ("/api/market/resource-budgets", "/api/v1/resource-budgets"),
+        ("/api/portfolio/leaderboard", "/api/v1/leaderboard"),
     ):
         assert served.ask("GET", one, key=key).json() == served.ask("GET", other, key=key).json()
     served.exchange.open_market("n")

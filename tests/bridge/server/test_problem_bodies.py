@@ -22,10 +22,12 @@ from callmarket.bridge.server.problems import (
 from callmarket.engine.events import Rejected
 from callmarket.engine.reject import Reject
 
-NOT_FOUND = {"MARKET_UNKNOWN", "ACCOUNT_UNKNOWN", "SLOT_UNKNOWN", "BID_UNKNOWN", "HOLD_UNKNOWN"}
+NOT_FOUND = {"MARKET_UNKNOWN", "ACCOUNT_UNKNOWN", "SLOT_UNKNOWN", "BID_UNKNOWN", "HOLD_UNKNOWN"} | {
+    *("ARTIFACT_MARKET_UNKNOWN", "ORDER_UNKNOWN", "POSITION_UNKNOWN"),
+}
 UNPROCESSABLE = {
     *("COMMAND_ID_REUSED", "NAME_RESERVED", "ACCOUNT_KIND", "SAME_ACCOUNT", "REFERENCE_MISSING", "TTL_MISSING"),
-    "AMENDMENT_EMPTY",
+    *("AMENDMENT_EMPTY", "SETTLE_PRICE_RANGE"),
 }
 
 
@@ -259,7 +261,7 @@ def test_each_refusal_has_its_status(reason: Reject) -> None:
         if reason.value in NOT_FOUND
         else 422
         if reason.value in UNPROCESSABLE
-        else {"NOT_PERMITTED": 403, "FUNDS_INSUFFICIENT": 402}.get(reason.value, 409)
+        else {"NOT_PERMITTED": 403, "CONFLICT_OF_INTEREST": 403, "FUNDS_INSUFFICIENT": 402}.get(reason.value, 409)
     )
     slug = reason.value.lower().replace("_", "-")
     assert status_of(reason) == every_type()[slug] == wanted

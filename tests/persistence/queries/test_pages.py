@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import psycopg
@@ -19,7 +19,8 @@ import pytest
 
 from callmarket.persistence import queries
 from callmarket.persistence.database.connections import connect
-from callmarket.persistence.queries import Paging
+from callmarket.persistence.postings import movements_of_row
+from callmarket.persistence.queries import Paging, months
 from callmarket.persistence.stores.demurrage_debts import debts_page
 
 BIDS, AWARDS, ROUNDS, SLOTS, ACCOUNTS, MOVEMENTS, HOLDS = 120_000, 30_000, 30_000, 20_000, 20_000, 60_000, 40_000
@@ -178,11 +179,23 @@ def questions() -> Iterator[Question]:
     yield partial(queries.candles, **of_a_period, interval=timedelta(seconds=1))
 
 
+def questions_of_exports() -> Iterator[Question]:
+    """What the ledger is written from."""
+    yield partial(months.ledger_span, shard_id=0)
+    yield partial(months.movements_between, shard_id=0, first=LATE, end=RECENT)
+    for first_id, last_id in ((1, MOVEMENTS), (20_000, 20_100), (1, 0)):
+        limits = {"shard_id": 0, "last_id": last_id, "limit": LIMIT}
+        yield partial(months.movements_page, after_id=first_id - 1, **limits)
+        yield partial(months.month_accounts, after="b1", first_id=first_id, **limits)
+    for seq in (1, 30_000, MOVEMENTS + 1):
+        yield partial(movements_of_row, shard_id=0, seq=seq)
+
+
 def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) -> None:
     """No sequential scan of a table that grows, and no long walk past rows that are not asked for."""
     filled.cursor_factory = Explaining
     try:
-        for ask in questions():
+        for ask in chain(questions(), questions_of_exports()):
             plans.clear()
             ask(filled)
             assert plans, ask

@@ -14,7 +14,7 @@ from callmarket.engine.limits import SEQ_MAX
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.stores import artifacts
 from callmarket.persistence.stores.artifacts import ArtifactRow, BountyRow, BountyStatus
-from tests.persistence.stores.test_resource_budgets import HOLD
+from tests.persistence.stores.test_resource_budgets import HOLD, LONG_AGO
 
 SHARDS = (0, 1)
 STATUS = {"open": "open", "captured": "paid", "released": "withdrawn", "expired": "expired"}
@@ -93,6 +93,7 @@ def test_bounties_of_any_artifact_and_status_and_who_has_claimed_them(
             "reason": rng.choice(["bounty", "bounty", "bounty", "stake"]),
             "kind": rng.choice(["artifact", "artifact", "artifact", "else"]),
             "status": "open",
+            "placed_at": LONG_AGO,
         }
         connection.execute(HOLD, hold)
         holds[shard_id, seq] = hold

@@ -6,7 +6,7 @@ an equal sum is evidence. It refuses (by assertion) events that contradict the o
 
 from typing import Final
 
-from callmarket.engine.commands import ISSUANCE, TREASURY
+from callmarket.engine.commands import ISSUANCE, SYSTEM_ACCOUNTS
 from callmarket.engine.events import (
     AccountOpened,
     AwardGranted,
@@ -30,8 +30,8 @@ class Books:
 
     def __init__(self) -> None:
         """Begin with the two accounts that every ledger has."""
-        self.balances: Final[dict[str, int]] = {ISSUANCE: 0, TREASURY: 0}
-        self.held: Final[dict[str, int]] = {ISSUANCE: 0, TREASURY: 0}
+        self.balances: Final[dict[str, int]] = dict.fromkeys(SYSTEM_ACCOUNTS, 0)
+        self.held: Final[dict[str, int]] = dict.fromkeys(SYSTEM_ACCOUNTS, 0)
         self.minted_tokens = 0
         self.burned_tokens = 0
         # By bid, from its placing until its award ends: bidder and tokens held.

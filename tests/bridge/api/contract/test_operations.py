@@ -49,7 +49,8 @@ def test_every_command_of_the_engine_has_an_operation() -> None:
 def test_each_that_is_declared_is_in_the_list() -> None:
     """One that its file forgot to name as a method would be offered by no way, with all else in place."""
     folder = Path(operations.__file__).parent
-    modules = [import_module(f"{operations.__name__}.{file.stem}") for file in sorted(folder.glob("[!_]*.py"))]
+    files = [file.relative_to(folder).with_suffix("") for file in sorted(folder.rglob("[!_]*.py"))]
+    modules = [import_module(".".join((operations.__name__, *file.parts))) for file in files]
     declared = {one.name for module in modules for one in vars(module).values() if isinstance(one, Operation)}
     assert declared == set(BY_NAME)
 
@@ -85,7 +86,7 @@ def test_every_argument_has_a_bound_on_the_wire(operation: Operation[..., Any]) 
     for one in operation.parameters:
         if one.where in ("path", "query", "body"):
             text = str(msgspec.json.schema(one.kind))
-            assert re.search("maxLength|maximum|enum|format", text), (operation.name, one.name, text)
+            assert re.search("maxLength|maximum|maxItems|enum|format|boolean", text), (operation.name, one.name, text)
 
 
 @each

@@ -56,6 +56,12 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "bounties": {},
     "bounty": {"bounty_id": "b", "account_id": "a"},
 }
+# Questions about positions and exports: those of `tests/contract` are asked of a market that has some.
+OF_OTHERS = {
+    *("artifact_markets", "artifact_market", "preview_settlement", "artifact_trades", "quote_open", "quote_close"),
+    *("positions", "orders", "compute_exposure", "compute_sharpe", "get_portfolio_days", "get_track_record"),
+    *("get_top_performers", "agent_id_to_address", "export_ledger_for_chain", "ledger_months", "export_ledger_month"),
+}
 OPERATIONS = {one.name: one for one in all_operations()}
 LIMIT = 1_000
 SUMS = {"get_recent_stats", "get_candles", "earnings", "get_resource_budget_rankings"}
@@ -88,7 +94,7 @@ def asked(name: str, limit: int | None = None) -> Any:
 
 def test_each_question_is_among_them() -> None:
     kinds = {name: str(inspect.signature(one.plan).return_annotation) for name, one in OPERATIONS.items()}
-    assert {name for name, kind in kinds.items() if "Query[" in kind} == set(QUESTIONS)
+    assert {name for name, kind in kinds.items() if "Query[" in kind} == QUESTIONS.keys() | OF_OTHERS
 
 
 @each

@@ -11,14 +11,27 @@ from typing import Any
 import pytest
 
 from callmarket import Exchange, Invalid, Request
+from callmarket.bridge.api.contract.operation import Command, Workflow
+from callmarket.bridge.api.contract.queries import Moment
 from callmarket.bridge.api.contract.requests import request
 from callmarket.bridge.api.operations.accounts import burn, mint, open_account, transfer
+from callmarket.bridge.api.operations.artifact_markets import (
+    decay_subsidy,
+    freeze_artifact,
+    open_artifact_market,
+    settle_artifact,
+    unfreeze_artifact,
+)
 from callmarket.bridge.api.operations.bids import amend_bid, cancel_bid, place_bid
 from callmarket.bridge.api.operations.holds import binding_of, capture_hold, place_hold, release_hold
 from callmarket.bridge.api.operations.markets import open_market
+from callmarket.bridge.api.operations.positions import cancel_order, close_position, open_position
 from callmarket.bridge.api.operations.rounds import clear_request, sweep_request
 from callmarket.bridge.api.operations.slots import offer_slot, settle, void, withdraw_slot
 from callmarket.engine import commands, limits
+from callmarket.engine.capital import commands as capital
+from callmarket.engine.ids import OrderId, PositionId
+from callmarket.engine.state import State
 
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 AT_US = 1_893_456_000_000_000
@@ -34,6 +47,18 @@ class Kind(enum.StrEnum):
 class Stamp(int):
     """A number that is more than a number."""
 
+
+def opening(artifact_id: str, tokens: int | None = None, **rules: Any) -> Request:
+    """The request that `open_artifact_market` comes to, at AT."""
+    plan = open_artifact_market.plan(artifact_id, tokens, **rules)
+    assert isinstance(plan, Workflow)
+    limits_asked = next(plan.steps)
+    made = plan.steps.send(limits_asked.answer(Moment(State(), 0, AT_US)))
+    assert isinstance(made, Command)
+    return made.request
+
+
+DAYS_90_US = 90 * 86_400_000_000
 
 REQUESTS: list[tuple[Request, Request]] = [
     (open_account.request("a"), Request("admin", commands.OpenAccount("a", "agent"))),
@@ -77,6 +102,46 @@ REQUESTS: list[tuple[Request, Request]] = [
     (capture_hold.request("h", "a", "b", 3), Request("admin", commands.CaptureHold("h", "b", 3, "a"))),
     (release_hold.request("h", "a", command_id="once"), Request("admin", commands.ReleaseHold("h", "a"), "once")),
     (binding_of("stake", "x", "7"), Request("operator", commands.BindHolds("stake", "x", "7"))),
+    (
+        opening("x", 70),
+        Request("operator", capital.OpenArtifactMarket("x", 70, AT_US + DAYS_90_US)),
+    ),
+    (
+        opening(
+            "x",
+            b=Decimal("14.4269504"),
+            closes_at=AT,
+            exit_fee=0.01,
+            exposure_limit=0.25,
+            decay=2,
+            decay_floor=0.5,
+            dispute_window=timedelta(days=2),
+            arbiter_id="j",
+        ),
+        Request(
+            "operator",
+            capital.OpenArtifactMarket("x", 10, AT_US, 10_000, 250_000, 2_000_000, 500_000, 172_800_000_000, "j"),
+        ),
+    ),
+    (open_position.request("x", "a", "yes", 5), Request("a", capital.OpenPosition("x", "a", "long", 5))),
+    (
+        open_position.request("x", "a", "no", 5, limit_price=0.1, time_in_force="gtd", expires_at=AT),
+        Request("a", capital.OpenPosition("x", "a", "short", 5, 100_000, "gtd", AT_US)),
+    ),
+    (close_position.request(7), Request("admin", capital.ClosePosition(PositionId(7)))),
+    (
+        close_position.request(7, "2.000001", limit_price=Decimal("0.999"), time_in_force="fok"),
+        Request("admin", capital.ClosePosition(PositionId(7), 2_000_001, 999_000, "fok")),
+    ),
+    (cancel_order.request(7), Request("admin", capital.CancelOrder(OrderId(7)))),
+    (freeze_artifact.request("x", AT), Request("operator", capital.FreezeArtifact("x", AT_US))),
+    (unfreeze_artifact.request("x"), Request("operator", capital.UnfreezeArtifact("x"))),
+    (settle_artifact.request("x", "void"), Request("operator", capital.SettleArtifact("x", "void"))),
+    (
+        settle_artifact.request("x", "flagged", 0.1 + 0.1),
+        Request("operator", capital.SettleArtifact("x", "flagged", 200_000)),
+    ),
+    (decay_subsidy.request("x"), Request("operator", capital.DecaySubsidy("x"))),
     (sweep_request(AT), Request("operator", commands.ExpireDue(), "", AT_US)),
 ]
 
@@ -133,6 +198,17 @@ INVALID: list[tuple[str, Callable[[], Request], str]] = [
     ("actual_impact", lambda: settle.request("s", 1, "high"), "finite"),  # type: ignore[arg-type]
     ("actual_impact", lambda: settle.request("s", 1, -0.5), "from 0 to"),
     ("actual_cost_tokens", lambda: settle.request("s", -1, 1), ">= 0"),
+    ("limit_price", lambda: open_position.request("x", "a", "long", 5, limit_price=0.9995), "from 0.001 to 0.999"),
+    ("limit_price", lambda: open_position.request("x", "a", "long", 5, limit_price=float("nan")), "from 0.001"),
+    ("limit_price", lambda: close_position.request(7, limit_price="half"), "from 0.001 to 0.999"),
+    ("side", lambda: open_position.request("x", "a", "both", 5), "one of long, yes, short, no"),  # type: ignore[arg-type]
+    ("amount_tokens", lambda: open_position.request("x", "a", "long", 0.5), "a whole number"),  # type: ignore[arg-type]
+    ("expires_at", lambda: open_position.request("x", "a", "long", 5, expires_at=datetime(2030, 1, 1)), "time zone"),  # noqa: DTZ001
+    ("shares", lambda: close_position.request(7, 0.0000001), "from 0.000001 to 4503599627.370496"),
+    ("position_id", lambda: close_position.request(0), "from 1 to"),  # type: ignore[arg-type]
+    ("order_id", lambda: cancel_order.request(0), ">= 1"),  # type: ignore[arg-type]
+    ("settled_as", lambda: settle_artifact.request("x", "good"), "one of validated"),  # type: ignore[arg-type]
+    ("price", lambda: settle_artifact.request("x", "flagged", -0.1), "from 0 to 1"),
     ("now", lambda: clear_request("m", datetime(2030, 1, 1)), "time zone"),  # noqa: DTZ001
 ]
 

@@ -102,6 +102,7 @@ def test_a_table_of_ones_own_is_the_whole_table(tmp_path: Path) -> None:
         ("[0.0, 2.0]", "[0.0, nan]", r"factors.quality\[1\]: expected a number >= 0.0, got nan"),
         ("actions.review", "actions.Review", "actions.Review: expected at most 59 of a-z"),
         ("actions.review", "actions.grant", "actions.grant: expected at most 59 of a-z, .* and not 'grant'"),
+        ("actions.review", "actions.bridge", "actions.bridge: expected .* or 'bridge'"),
         ("actions.review", f"actions.{'a' * 60}", "expected at most 59"),
         ("daily_cap_tokens = 500", "daily_cap_tokens = -1", "daily_cap_tokens: expected a whole number >= 0, got -1"),
         ("daily_cap", "weekly_cap", "unknown field `weekly_cap_tokens`"),

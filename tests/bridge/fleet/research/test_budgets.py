@@ -15,6 +15,7 @@ from callmarket.bridge.fleet.research import order_by_resource_budget, stake
 from callmarket.bridge.fleet.tasks.model import Task
 from callmarket.bridge.market.app import open_with
 from tests.bridge.conftest import START_US
+from tests.support.aged import let_pass
 from tests.support.small_market import furnish
 
 
@@ -56,10 +57,12 @@ def test_an_artifact_without_a_number_counts_as_0_and_moves_no_other(seed: int, 
 def test_a_budget_is_told_in_tokens_of_a_model_too(database_url: str) -> None:
     """RES-3: at the rate that is set."""
     config = Config(database_url=database_url, llm_tokens_per_token=250)
-    with open_with(config, clock=ManualClock(START_US)) as market:
+    clock = ManualClock(START_US)
+    with open_with(config, clock=clock) as market:
         furnish(market, "a")
         market.put_artifact("h1", "hypothesis")
         stake(market, "s1", "a", "h1", 990)
+        let_pass(market, clock)
         budget = market.compute_resource_budget("h1")
         (ranked,) = market.get_resource_budget_rankings().items
     for one in (budget, ranked):

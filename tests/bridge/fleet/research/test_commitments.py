@@ -22,6 +22,7 @@ from callmarket.engine.reject import Reject
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.tables.rebuild import rebuild
 from tests.bridge.conftest import START_US
+from tests.support.aged import let_pass
 from tests.support.small_market import WAIT_S_MAX, at, furnish, in_threads
 
 HOUR_US = 3_600_000_000
@@ -236,8 +237,9 @@ def test_tables_made_again_from_the_journal_keep_claims_budgets_and_spending(
         furnish(market, "a", "b")
         market.put_artifact("h1", "hypothesis")
         stake(market, "s1", "a", "h1", 300)
+        let_pass(market, clock)
         for number in range(3):
-            post_bounty(market, f"b{number}", "a", "h1", 10, expires_at=SOON)
+            post_bounty(market, f"b{number}", "a", "h1", 10, expires_at=at(clock() + HOUR_US))
             market.claim_bounty(f"b{number}", "a", "b")
         pay_bounty(market, "b0", "a")
         market.record_resource_spending("h1", 7, "task", "t1")
@@ -286,10 +288,11 @@ def test_a_stake_that_was_spent_from_is_bound_and_its_bounty_is_paid_by_the_admi
     assert pay_bounty(market.acting_as("admin"), "b1", "a").status == "paid"
 
 
-def test_a_refused_spending_binds_no_stakes(market: Exchange) -> None:
+def test_a_refused_spending_binds_no_stakes(market: Exchange, clock: ManualClock) -> None:
     """BRG-3: beyond the budget, for no artifact, and again what is recorded already."""
     account = market.acting_as("a")
     stake(account, "s1", "a", "h1", 500)
+    let_pass(market, clock)
     with pytest.raises(Conflict, match="at most 50"):
         market.record_resource_spending("h1", 51, "task", "t1")
     with pytest.raises(NotFound):
@@ -308,12 +311,14 @@ def test_a_hold_that_could_not_be_bound_for_long_gives_no_budget(market: Exchang
         market.record_resource_spending("h1", 11, "task", "t1")
 
 
-def test_a_stake_released_at_the_same_moment_is_not_spent_from(market: Exchange, seed: int) -> None:
+def test_a_stake_released_at_the_same_moment_is_not_spent_from(market: Exchange, clock: ManualClock, seed: int) -> None:
     """HLD-8: of a release and a spending that race, either the tokens are bound or nothing was spent from them."""
     rng = random.Random(seed)
     for number in range(12):
         market.put_artifact(f"x{number}", "paper")
         stake(market.acting_as("a"), f"s{number}", "a", f"x{number}", 50)
+    let_pass(market, clock)
+    for number in range(12):
         spend = partial(market.record_resource_spending, f"x{number}", 5, "task", "t")
         free = partial(_release, market, f"s{number}", ("stake", "artifact", f"x{number}"), late=bool(number % 2))
         in_threads(rng.sample([spend, free], 2))
@@ -325,7 +330,7 @@ def test_a_stake_released_at_the_same_moment_is_not_spent_from(market: Exchange,
 @pytest.mark.parametrize("awaited", [False, True])
 @pytest.mark.parametrize("kept_tokens", [0, 400])
 def test_a_stake_placed_after_the_binding_is_not_spent_from(
-    market: Exchange, monkeypatch: pytest.MonkeyPatch, awaited: bool, kept_tokens: int
+    market: Exchange, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, awaited: bool, kept_tokens: int
 ) -> None:
     """BRG-3, HLD-8: released between the look and the binding, and placed again behind it, it would be free to go."""
     owner, node = market.acting_as("a"), market.node
@@ -333,6 +338,7 @@ def test_a_stake_placed_after_the_binding_is_not_spent_from(
     stake(owner, "s1", "a", "h1", 1_000 - kept_tokens)
     if kept_tokens:
         stake(owner, "s0", "a", "h1", kept_tokens)
+    let_pass(market, clock)
 
     def around(bind: Callable[[], list[Reply]]) -> list[Reply]:
         # Once: what is done here comes by the same way.
@@ -357,6 +363,7 @@ def test_a_stake_placed_after_the_binding_is_not_spent_from(
     assert not market.resource_allocations("h1").items
     assert unstake(owner, "s2", "a").status == "released"
     stake(owner, "s3", "a", "h1", 1_000 - kept_tokens)
+    let_pass(market, clock)
     spend()
     with pytest.raises(Refused) as bound:
         unstake(owner, "s3", "a")

@@ -274,7 +274,7 @@ def test_hanging_changes_of_tables_do_not_prevent_revoking_a_key(
             connection.rollback()
 
     with psycopg.connect(database_url) as connection:
-        connection.execute("SELECT FROM artifacts FOR UPDATE")
+        connection.execute("SELECT FROM artifact_records FOR UPDATE")
         assert not in_threads([*[price] * 12, revoke])
     assert told == [200] * 13
 
