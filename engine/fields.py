@@ -24,7 +24,6 @@ Tokens = Annotated[int, Meta(ge=0, le=limits.TOKENS_MAX)]
 AtUs = Annotated[int, Meta(ge=0, le=limits.AT_US_MAX)]
 LeaseUs = Annotated[int, Meta(ge=1, le=limits.LEASE_US_MAX)]
 Micros = Annotated[int, Meta(ge=0, le=limits.MICROS_MAX)]
-Identity = Annotated[int, Meta(ge=1, le=limits.SEQ_MAX)]
 Seq = Annotated[int, Meta(ge=0, le=limits.SEQ_MAX)]
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+from callmarket.engine.capital.commands import Side
 from callmarket.engine.capital.fixed import BITS, EXPONENT_BITS, ONE, exp2_neg, log2_1p, log2_ratio
 from callmarket.engine.capital.limits import MICRO
 
@@ -53,15 +54,20 @@ class Maker(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
 
 
 def pool_for(long: int, short: int, subsidy: int) -> int:
-    """What the pool has where the sides stand like this (LMSR-2). 4 us.
+    """What the pool has where the sides stand like this (LMSR-2). 4 us."""
+    return pool_and_price(long, short, subsidy)[0]
+
+
+def pool_and_price(long: int, short: int, subsidy: int) -> tuple[int, int]:
+    """What the pool has and the price of long where the sides stand like this (LMSR-2, LMSR-4). 5 us.
 
     The logarithm is never below the true one, and less than 2.6 parts of 2^64 above it. So one more microshare costs 0
     or 1 microtokens within the bounds of price (LMSR-8).
     """
-    exponent = (abs(long - short) << EXPONENT_BITS) // subsidy
-    log = min((log2_1p(exp2_neg(exponent)) >> (BITS - EXPONENT_BITS)) + 2, _FULL) if exponent else _FULL
+    power = _power(long - short, subsidy)
+    log = min((log2_1p(power) >> (BITS - EXPONENT_BITS)) + 2, _FULL)
     # The ceiling.
-    return max(long, short) - (-subsidy * log >> EXPONENT_BITS)
+    return max(long, short) - (-subsidy * log >> EXPONENT_BITS), _price(long - short, power)
 
 
 def shares_for(own: int, other: int, subsidy: int, pool: int, microtokens: int) -> int:
@@ -81,7 +87,20 @@ def shares_for(own: int, other: int, subsidy: int, pool: int, microtokens: int) 
 
 def price_at(difference: int, subsidy: int) -> int:
     """The price of long where it stands so much above short (LMSR-4). 2 us."""
-    power = exp2_neg((abs(difference) << EXPONENT_BITS) // subsidy)
+    return _price(difference, _power(difference, subsidy))
+
+
+def price_of_side(side: Side, price_micros: int) -> int:
+    """The price of a side where long has this one; and that of long where the side has it."""
+    return price_micros if side == "long" else MICRO - price_micros
+
+
+def _power(difference: int, subsidy: int) -> int:
+    return exp2_neg((abs(difference) << EXPONENT_BITS) // subsidy)
+
+
+def _price(difference: int, power: int) -> int:
+    """1 / (1 + 2^-d) of the larger side, to the nearest; of the other one the rest."""
     price = (2 * MICRO * ONE + ONE + power) // (2 * (ONE + power))
     return price if difference >= 0 else MICRO - price
 

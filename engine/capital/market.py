@@ -13,7 +13,7 @@ from callmarket.engine.capital import limits
 from callmarket.engine.capital.average import Average
 from callmarket.engine.capital.events import ArtifactMarketOpened, ArtifactSettled, SettledHow
 from callmarket.engine.capital.limits import MICRO
-from callmarket.engine.capital.maker import Maker, difference_at
+from callmarket.engine.capital.maker import Maker, difference_at, price_of_side
 from callmarket.engine.capital.orders import Order, OrderBook
 from callmarket.engine.capital.positions import Position
 from callmarket.engine.ids import OrderId, PositionId
@@ -51,8 +51,7 @@ class Payout(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     def microtokens(self, position: Position) -> int:
         """What a position is paid."""
         if self.price_micros is not None:
-            price = self.price_micros if position.side == "long" else MICRO - self.price_micros
-            return position.microshares * price // MICRO
+            return position.microshares * price_of_side(position.side, self.price_micros) // MICRO
         if self.funds_microtokens >= self.cost_microtokens:
             return position.cost_microtokens
         return position.cost_microtokens * self.funds_microtokens // self.cost_microtokens

@@ -12,6 +12,7 @@ from sortedcontainers import SortedDict
 from callmarket.engine.capital.commands import Side
 from callmarket.engine.capital.events import Effect
 from callmarket.engine.capital.limits import MICRO
+from callmarket.engine.capital.maker import price_of_side
 from callmarket.engine.ids import OrderId, PositionId
 
 
@@ -44,7 +45,17 @@ class Order(Struct, gc=False, array_like=True, forbid_unknown_fields=True):
     @property
     def long_price_micros(self) -> int:
         """Its limit, as a price of long."""
-        return self.limit_price_micros if self.side == "long" else MICRO - self.limit_price_micros
+        return price_of_side(self.side, self.limit_price_micros)
+
+    @property
+    def most_microshares(self) -> int:
+        """Shares that it can trade at its own price while it rests (ORD-4)."""
+        return ((self.left + 1) * MICRO - 1) // self.limit_price_micros if self.effect == "open" else self.left
+
+    def long_value_of(self, microshares: int) -> int:
+        """What shares at its price are worth on the side of long; rounded in its favour while it rests (ORD-4)."""
+        value = self.long_price_micros * microshares
+        return value // MICRO if self.up else -(-value // MICRO)
 
     @property
     def held_tokens(self) -> int:

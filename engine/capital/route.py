@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from callmarket.engine.capital import limits
 from callmarket.engine.capital.limits import MICRO
-from callmarket.engine.capital.maker import difference_at, pool_for, price_at, shares_for
+from callmarket.engine.capital.maker import difference_at, pool_and_price, price_of_side, shares_for
 from callmarket.engine.capital.market import ArtifactMarket
 from callmarket.engine.capital.orders import Order
 
@@ -37,7 +37,7 @@ class Met(Struct, frozen=True, gc=False):
 
 
 class Route:
-    """What an order does. `long`, `short` and `pool` are the maker's after it; `left` is of the order.
+    """What an order does. `long`, `short`, `pool` and `price_micros` are the maker's after it; `left` is of the order.
 
     `microshares` are bought or sold in all, for `microtokens` before the fee.
 
@@ -67,13 +67,13 @@ class Route:
         self.long = market.maker.long_microshares
         self.short = market.maker.short_microshares
         self.pool = market.maker.pool_microtokens
+        self.price_micros = market.maker.price_micros
         self.steps: list[Fill | Met] = []
         self.at_limit = False
         self._walk(now_us)
         self.fills = [step for step in self.steps if type(step) is Fill]
         self.microshares = sum([fill.microshares for fill in self.fills])
         self.microtokens = sum([fill.microtokens for fill in self.fills])
-        self.price_micros = price_at(self._difference, market.maker.subsidy_microtokens)
 
     @property
     def rests(self) -> bool:
@@ -141,7 +141,7 @@ class Route:
         else:
             self.short += moved
             short += moved
-        pool = pool_for(long, short, subsidy)
+        pool, self.price_micros = pool_and_price(long, short, subsidy)
         microtokens = abs(pool - self.pool)
         self.pool = pool
         self._fill(Fill(None, microshares, microtokens))
@@ -149,21 +149,18 @@ class Route:
 
     def _trade_with(self, resting: Order) -> bool:
         """Trade with a resting order at its price (ORD-4). Whether as much as both can, so that the walk may go on."""
-        order, price = self.order, resting.long_price_micros
-        own_price = price if order.side == "long" else MICRO - price
-        microshares = min(
-            self.left * MICRO // own_price if order.opens else self.left,
-            ((resting.left + 1) * MICRO - 1) // resting.limit_price_micros if resting.opens else resting.left,
-        )
+        order = self.order
+        own_price = price_of_side(order.side, resting.long_price_micros)
+        mine_most = self.left * MICRO // own_price if order.opens else self.left
+        microshares = min(mine_most, resting.most_microshares)
         room = microshares
         if order.opens and resting.opens:
             room = limits.SIDE_MICROSHARES_MAX - max(self.long, self.short)
         is_cut, microshares = room < microshares, min(room, microshares)
         if not microshares:
             return False
-        value = price * microshares
-        # A pair of shares is worth a token: what long is not, short is. Rounded in favour of the order that rests.
-        of_long = value // MICRO if resting.up else -(-value // MICRO)
+        # A pair of shares is worth a token: what long is not, short is.
+        of_long = resting.long_value_of(microshares)
         of_short = microshares - of_long
         mine = of_long if order.side == "long" else of_short
         theirs = of_long if resting.side == "long" else of_short

@@ -12,6 +12,7 @@ from callmarket.engine.capital.orders import Order
 from callmarket.engine.capital.positions import Position
 from callmarket.engine.deadlines import Deadlines
 from callmarket.engine.ids import OrderId, PositionId
+from callmarket.engine.ledger import Account
 
 
 class Capital:
@@ -147,6 +148,10 @@ class Capital:
         if order_us is None or market_us is None:
             return order_us if market_us is None else market_us
         return min(order_us, market_us)
+
+    def wealth_microtokens(self, account: Account) -> int:
+        """The balance of an account, and what its positions have cost (POS-5)."""
+        return account.balance_tokens * MICRO + self.cost_by_account.get(account.account_id, 0)
 
     def check(self, escrow_tokens: int) -> None:
         """Assert every property of the markets, and that the escrow has exactly what is theirs (CAP-2). O(all)."""

@@ -107,11 +107,8 @@ def _levels(orders: Iterable[Order]) -> Iterator[_Level]:
             if level is not None:
                 yield level
             level = _Level(price)
-        # As many as it can trade at its price (ORD-4).
-        microshares = ((order.left + 1) * MICRO - 1) // order.limit_price_micros if order.opens else order.left
-        level.microshares += microshares
-        value = price * microshares
-        level.long_microtokens += value // MICRO if order.up else -(-value // MICRO)
+        level.microshares += order.most_microshares
+        level.long_microtokens += order.long_value_of(order.most_microshares)
         level.orders += 1
     if level is not None:
         yield level

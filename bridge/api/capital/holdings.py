@@ -8,11 +8,11 @@ from datetime import datetime
 from msgspec import Struct
 
 from callmarket.bridge.api.capital.quoting import exit_microtokens, exposure_of, trades
-from callmarket.bridge.api.capital.receipts import price_of
+from callmarket.bridge.api.capital.receipts import left_of, price_of
 from callmarket.bridge.api.units import datetime_of, number_of
 from callmarket.engine.capital.commands import Side
 from callmarket.engine.capital.events import Effect
-from callmarket.engine.capital.limits import MICRO
+from callmarket.engine.capital.maker import price_of_side
 from callmarket.engine.capital.orders import Order
 from callmarket.engine.capital.positions import Position
 from callmarket.engine.ids import OrderId, PositionId
@@ -58,7 +58,6 @@ class OpenOrder(Struct, frozen=True):
 def position_of(state: State, position: Position, now_us: int) -> OpenPosition:
     """A position. Costs a walk through the market, about 30 us."""
     market = state.capital.markets[position.artifact_id]
-    long_price = market.maker.price_micros
     value = exit_microtokens(market, position, now_us) if trades(market, now_us) else None
     return OpenPosition(
         position_id=position.position_id,
@@ -69,7 +68,7 @@ def position_of(state: State, position: Position, now_us: int) -> OpenPosition:
         reserved_shares=number_of(position.reserved_microshares),
         cost_tokens=number_of(position.cost_microtokens),
         entry_price=price_of(position.cost_microtokens, position.microshares),
-        price=number_of(long_price if position.side == "long" else MICRO - long_price),
+        price=number_of(price_of_side(position.side, market.maker.price_micros)),
         exit_value_tokens=None if value is None else number_of(value),
         exposure=exposure_of(state, market, position.account_id),
     )
@@ -77,7 +76,7 @@ def position_of(state: State, position: Position, now_us: int) -> OpenPosition:
 
 def order_of(order: Order) -> OpenOrder:
     """A resting order."""
-    left = number_of(order.left)
+    tokens, shares = left_of(order)
     return OpenOrder(
         order_id=order.order_id,
         artifact_id=order.artifact_id,
@@ -86,7 +85,7 @@ def order_of(order: Order) -> OpenOrder:
         side=order.side,
         effect=order.effect,
         limit_price=number_of(order.limit_price_micros),
-        tokens=left if order.opens else 0.0,
-        shares=0.0 if order.opens else left,
+        tokens=tokens,
+        shares=shares,
         expires_at=datetime_of(order.expires_at_us),
     )

@@ -111,8 +111,7 @@ def exit_microtokens(market: ArtifactMarket, position: Position, now_us: int) ->
 
 def exposure_of(state: State, market: ArtifactMarket, account_id: str, more_microtokens: int = 0) -> float | None:
     """What an account has committed to an artifact and would commit more, as a part of its wealth (POS-5)."""
-    balance = state.ledger.accounts[account_id].balance_tokens
-    wealth = balance * MICRO + state.capital.cost_by_account.get(account_id, 0)
+    wealth = state.capital.wealth_microtokens(state.ledger.accounts[account_id])
     if not wealth:
         return None
     return number_of((market.committed.get(account_id, 0) + more_microtokens) * PPM // wealth)

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from callmarket.bridge.api.units import datetime_of, number_of
 from callmarket.engine.capital.commands import Side
-from callmarket.engine.capital.events import Effect, OrderRested, OrdersEnded, SharesTraded
+from callmarket.engine.capital.events import Effect, OrderMatched, OrderRested, OrdersEnded, SharesTraded
 from callmarket.engine.capital.limits import MICRO
+from callmarket.engine.capital.orders import Order
 from callmarket.engine.events import Event
 from callmarket.engine.ids import OrderId, PositionId
 
@@ -138,13 +139,19 @@ def fills_of(event: SharesTraded) -> tuple[Fill, ...]:
 
 def resting_of(event: OrderRested) -> Resting:
     """What of an order rests."""
-    opens, left = event.effect == "open", number_of(event.left)
+    tokens, shares = left_of(event)
     return Resting(
         limit_price=number_of(event.limit_price_micros),
-        tokens=left if opens else 0.0,
-        shares=0.0 if opens else left,
+        tokens=tokens,
+        shares=shares,
         expires_at=datetime_of(event.expires_at_us),
     )
+
+
+def left_of(order: Order | OrderRested | OrderMatched) -> tuple[float, float]:
+    """What is left of an order, in tokens and in shares: of one that opens tokens, of one that closes shares."""
+    left = number_of(order.left)
+    return (left, 0.0) if order.effect == "open" else (0.0, left)
 
 
 def market_after(event: SharesTraded) -> MarketAfter:

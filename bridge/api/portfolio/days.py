@@ -13,6 +13,7 @@ from msgspec import Struct
 from callmarket.bridge.api.portfolio.figures import return_ppm
 from callmarket.engine.capital.commands import Side
 from callmarket.engine.capital.limits import MICRO
+from callmarket.engine.capital.maker import price_of_side
 
 # An artifact, and a side of it.
 Holding = tuple[str, Side]
@@ -86,7 +87,7 @@ class _End(Struct):
 
 def value(side: Side, microshares: int, long_price_micros: int) -> int:
     """What shares are worth at a price of long, rounded down, in microtokens."""
-    return microshares * (long_price_micros if side == "long" else MICRO - long_price_micros) // MICRO
+    return microshares * price_of_side(side, long_price_micros) // MICRO
 
 
 def held_at(account: Account, first_day: int, today: int) -> set[tuple[str, int]]:

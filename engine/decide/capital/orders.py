@@ -41,14 +41,15 @@ def open_position(state: State, entry: Entry, command: OpenPosition) -> Events:
         return refusal
     order = opening(state, command)
     route = Route(market, order, entry.at_us)
-    if refusal := _refuse_route(route, command) or _refuse_full(state, market, account_id, command):
+    rests = command.time_in_force == "gtd" and route.rests
+    if refusal := _refuse_route(route, command, rests=rests) or _refuse_full(state, market, account_id, command):
         return refusal
     tokens, most = command.amount_tokens, exposure_left(state, market, account_id)
     if tokens > most:
         return refused(Reject.EXPOSURE_EXCEEDED, "amount_tokens", tokens, most)
     if tokens > account.available_tokens:
         return refused(Reject.FUNDS_INSUFFICIENT, "amount_tokens", tokens, account.available_tokens)
-    return traded(state, entry, route, rests=command.time_in_force == "gtd" and route.rests)
+    return traded(state, entry, route, rests=rests)
 
 
 def close_position(state: State, entry: Entry, command: ClosePosition) -> Events:
@@ -68,9 +69,12 @@ def close_position(state: State, entry: Entry, command: ClosePosition) -> Events
     if microshares > free or not free:
         return refused(Reject.SHARES_INSUFFICIENT, "microshares", microshares, free)
     route = Route(market, closing(state, command, position, microshares), entry.at_us)
-    if refusal := _refuse_route(route, command) or _refuse_orders_full(state, position.account_id, command):
+    rests = command.time_in_force == "gtd" and route.rests
+    if refusal := _refuse_route(route, command, rests=rests) or _refuse_orders_full(
+        state, position.account_id, command
+    ):
         return refusal
-    return traded(state, entry, route, rests=command.time_in_force == "gtd" and route.rests)
+    return traded(state, entry, route, rests=rests)
 
 
 def cancel_order(state: State, entry: Entry, command: CancelOrder) -> Events:
@@ -120,8 +124,7 @@ def closing(state: State, command: ClosePosition, position: Position, microshare
 
 def exposure_left(state: State, market: ArtifactMarket, account_id: str) -> int:
     """Whole tokens that an account may still commit here (POS-5)."""
-    wealth = state.ledger.accounts[account_id].balance_tokens * MICRO + state.capital.cost_by_account.get(account_id, 0)
-    most = wealth * market.rules.exposure_limit_ppm // PPM
+    most = state.capital.wealth_microtokens(state.ledger.accounts[account_id]) * market.rules.exposure_limit_ppm // PPM
     return max(most - market.committed.get(account_id, 0), 0) // MICRO
 
 
@@ -134,8 +137,7 @@ def _refuse_terms(market: ArtifactMarket, entry: Entry, command: OpenPosition | 
     return refuse_halted(market, entry)
 
 
-def _refuse_route(route: Route, command: OpenPosition | ClosePosition) -> Events | None:
-    rests = command.time_in_force == "gtd" and route.rests
+def _refuse_route(route: Route, command: OpenPosition | ClosePosition, *, rests: bool) -> Events | None:
     if (command.time_in_force == "fok" and route.left >= limits.ORDER_REST_MIN) or (not route.fills and not rests):
         return refused(Reject.UNFILLABLE, "time_in_force", command.time_in_force, route.left)
     return None

@@ -32,6 +32,7 @@ from callmarket.bridge.api.portfolio.standing import (
 )
 from callmarket.bridge.api.units import datetime_of, number_of
 from callmarket.engine.capital.limits import MICRO, PPM
+from callmarket.engine.capital.maker import price_of_side
 from callmarket.engine.capital.positions import Position
 from callmarket.engine.state import State
 from callmarket.persistence.queries import portfolios
@@ -281,7 +282,7 @@ def _position(moment: Moment, position: Position) -> PortfolioPosition:
     worth = value(position.side, position.microshares, average)
     return PortfolioPosition(
         **structs.asdict(position_of(state, position, now_us)),
-        price_average=number_of(average if position.side == "long" else MICRO - average),
+        price_average=number_of(price_of_side(position.side, average)),
         value_tokens=number_of(worth),
         unrealised_tokens=number_of(worth - position.cost_microtokens),
     )
