@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import assert_never
 
-from callmarket.bridge.api.capital.receipts import fills_of, market_after
+from callmarket.bridge.api.capital.receipts import fills_of, left_of, market_after
 from callmarket.bridge.api.units import datetime_of, duration_of, number_of
 from callmarket.bridge.feed.artifact_messages import (
     ArtifactAnnouncedMessage,
@@ -138,7 +138,7 @@ def _traded(seq: int, at: datetime, event: SharesTraded) -> ArtifactTradedMessag
 
 
 def _rested(seq: int, at: datetime, event: OrderRested) -> ArtifactOrderMessage:
-    tokens, shares = _left(event)
+    tokens, shares = left_of(event)
     return ArtifactOrderMessage(
         seq,
         at,
@@ -156,7 +156,7 @@ def _rested(seq: int, at: datetime, event: OrderRested) -> ArtifactOrderMessage:
 
 
 def _matched(seq: int, at: datetime, event: OrderMatched) -> ArtifactMatchedMessage:
-    tokens, shares = _left(event)
+    tokens, shares = left_of(event)
     return ArtifactMatchedMessage(
         seq,
         at,
@@ -170,12 +170,6 @@ def _matched(seq: int, at: datetime, event: OrderMatched) -> ArtifactMatchedMess
         tokens,
         shares,
     )
-
-
-def _left(event: OrderRested | OrderMatched) -> tuple[float, float]:
-    """What is left of an order, in tokens and in shares."""
-    left = number_of(event.left)
-    return (left, 0.0) if event.effect == "open" else (0.0, left)
 
 
 def _ended(seq: int, at: datetime, event: OrdersEnded) -> Iterator[ArtifactEndedMessage]:

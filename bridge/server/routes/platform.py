@@ -4,7 +4,7 @@ Rule of this file: no logic of its own. Each route does what an operation of `/a
 """
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from callmarket.bridge.api.checks import ROWS_MAX
 from callmarket.bridge.api.contract.fields import (
@@ -34,6 +34,7 @@ from callmarket.bridge.api.operations.portfolios.performance import BestBy, Lead
 from callmarket.bridge.api.operations.positions import Placed, PositionsLimit, close_position, open_position
 from callmarket.bridge.api.operations.resource_budgets import ResourceBudget
 from callmarket.bridge.api.operations.rounds import RecentStats
+from callmarket.bridge.server.endpoint import Endpoint
 from callmarket.bridge.server.requests.caller import Caller
 from callmarket.bridge.server.routes.route import route
 from callmarket.bridge.server.service import Service
@@ -91,84 +92,48 @@ async def platform_resource_budgets(
 _AN_ORDER: Final = {"artifact_id": "hypothesis-1", "side": "yes", "amount_tokens": 10, "limit_price": 0.6}
 
 
-@route(
-    "POST",
+def _ordering(name: str, path: str, summary: str, doc: str) -> Endpoint:
+    """An endpoint of the platform that opens a position: it has two, which say the same."""
+
+    async def order(
+        service: Service,
+        caller: Caller,
+        artifact_id: PathName,
+        account_id: ActingAccount,
+        side: SideWord,
+        amount_tokens: Spent,
+        limit_price: LimitPrice | None = None,
+        time_in_force: OrderLife = "ioc",
+        expires_at: OrderDeadline | None = None,
+        *,
+        command_id: str = "",
+        ack: Ack,
+    ) -> Placed:
+        given = {
+            "artifact_id": artifact_id,
+            "account_id": account_id,
+            "side": side,
+            "amount_tokens": amount_tokens,
+            "limit_price": limit_price,
+            "time_in_force": time_in_force,
+            "expires_at": expires_at,
+            "command_id": command_id,
+        }
+        placed: Placed = await service.carry_out(caller, open_position, given, ack)
+        return placed
+
+    order.__name__, order.__doc__ = name, doc
+    declare = route("POST", path, "Platform", summary, status=201, problems=(402,), is_keyed=True, example=_AN_ORDER)
+    return declare(order)
+
+
+platform_order = _ordering(
+    "platform_order",
     "/api/market/order",
-    "Platform",
     "Place an order",
-    status=201,
-    problems=(402,),
-    is_keyed=True,
-    example=_AN_ORDER,
+    "The same as `open_position`. The account that trades is that of the key, never a field.",
 )
-async def platform_order(
-    service: Service,
-    caller: Caller,
-    artifact_id: PathName,
-    account_id: ActingAccount,
-    side: SideWord,
-    amount_tokens: Spent,
-    limit_price: LimitPrice | None = None,
-    time_in_force: OrderLife = "ioc",
-    expires_at: OrderDeadline | None = None,
-    *,
-    command_id: str = "",
-    ack: Ack,
-) -> Placed:
-    """The same as `open_position`. The account that trades is that of the key, never a field."""
-    return await _ordered(
-        service,
-        caller,
-        ack,
-        artifact_id=artifact_id,
-        account_id=account_id,
-        side=side,
-        amount_tokens=amount_tokens,
-        limit_price=limit_price,
-        time_in_force=time_in_force,
-        expires_at=expires_at,
-        command_id=command_id,
-    )
-
-
-@route(
-    "POST",
-    "/api/market/bid",
-    "Platform",
-    "Bid in a market",
-    status=201,
-    problems=(402,),
-    is_keyed=True,
-    example=_AN_ORDER,
-)
-async def platform_bid(
-    service: Service,
-    caller: Caller,
-    artifact_id: PathName,
-    account_id: ActingAccount,
-    side: SideWord,
-    amount_tokens: Spent,
-    limit_price: LimitPrice | None = None,
-    time_in_force: OrderLife = "ioc",
-    expires_at: OrderDeadline | None = None,
-    *,
-    command_id: str = "",
-    ack: Ack,
-) -> Placed:
-    """The same as `/api/market/order`."""
-    return await _ordered(
-        service,
-        caller,
-        ack,
-        artifact_id=artifact_id,
-        account_id=account_id,
-        side=side,
-        amount_tokens=amount_tokens,
-        limit_price=limit_price,
-        time_in_force=time_in_force,
-        expires_at=expires_at,
-        command_id=command_id,
-    )
+platform_bid = _ordering("platform_bid", "/api/market/bid", "Bid in a market", "The same as `/api/market/order`.")
 
 
 @route("GET", "/api/market/book/{artifact_id}", "Platform", "Book of an artifact", problems=(404,))
@@ -184,11 +149,6 @@ async def platform_cancel(
     """The same as `close_position` of all its shares: they are sold at the market, and not at what they cost."""
     given = {"position_id": position_id, "command_id": command_id}
     placed: Placed = await service.carry_out(caller, close_position, given, ack)
-    return placed
-
-
-async def _ordered(service: Service, caller: Caller, ack: Ack, **given: Any) -> Placed:
-    placed: Placed = await service.carry_out(caller, open_position, given, ack)
     return placed
 
 
