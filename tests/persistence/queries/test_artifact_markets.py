@@ -5,7 +5,6 @@ every question walks an index and reads about what it shows. Method: two random 
 the rows, and sorting a list the answer. For the plans, tables with far more rows than a page.
 """
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,10 +20,11 @@ from callmarket.persistence import queries
 from callmarket.persistence.database.connections import connect
 from callmarket.persistence.journal.postgres import PostgresJournal
 from callmarket.persistence.queries import Paging
-from tests.persistence.queries.test_pages import LIMIT, ROWS_READ_MAX, START, Explaining, nodes, plans
+from tests.persistence.queries.test_pages import LIMIT, ROWS_READ_MAX, START
 from tests.persistence.queries.test_queries import SHARD, World, all_pages, assert_same, chosen
 from tests.support.capital_stories import ACCOUNTS, capital_story
 from tests.support.following import level
+from tests.support.plans import assert_little_is_read
 from tests.support.sealed import bids
 from tests.support.sql_model import Row, SqlModel
 from tests.support.streams import bounds
@@ -300,22 +300,7 @@ def questions() -> Iterator[Question]:
 
 def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) -> None:
     """No sequential scan of a table that grows, and no long walk past rows that are not asked for."""
-    filled.cursor_factory = Explaining
-    try:
-        for ask in questions():
-            plans.clear()
-            ask(filled)
-            assert plans, ask
-            for text, plan in plans:
-                read = 0
-                for node in nodes(plan):
-                    assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG, (ask, text)
-                    if "Relation Name" in node:
-                        passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-                        read += (node["Actual Rows"] + passed) * node["Actual Loops"]
-                assert read <= ROWS_READ_MAX, (ask, read, json.dumps(plan, indent=1))
-    finally:
-        filled.cursor_factory = psycopg.Cursor
+    assert_little_is_read(filled, questions(), BIG, ROWS_READ_MAX)
 
 
 def test_the_test_of_indexes_finds_a_table_scan(filled: psycopg.Connection) -> None:

@@ -6,7 +6,6 @@ analyzed; each statement is explained as it is executed, with what it really rea
 list.
 """
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from callmarket.persistence.database.connections import connect
 from callmarket.persistence.postings import movements_of_row
 from callmarket.persistence.queries import Paging, months
 from callmarket.persistence.stores.demurrage_debts import debts_page
+from tests.support.plans import assert_little_is_read
 
 BIDS, AWARDS, ROUNDS, SLOTS, ACCOUNTS, MOVEMENTS, HOLDS = 120_000, 30_000, 30_000, 20_000, 20_000, 60_000, 40_000
 BIG = {
@@ -79,26 +79,6 @@ INSERT INTO token_holds SELECT 0, n, 'h' || n % 30000, CASE WHEN n % 4000 = 0 TH
     CASE WHEN n % 1500 = 0 THEN 'open' ELSE 'released' END, '2027-01-01', NULL,
     CASE WHEN n % 1500 > 0 THEN '2027-01-02'::date END, n FROM generate_series(1, {HOLDS}) AS n;
 """
-
-plans: list[tuple[str, dict[str, Any]]] = []
-
-
-class Explaining(psycopg.Cursor[Any]):
-    """Explains each statement as it really runs, before it is executed."""
-
-    def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-        text = query.decode() if isinstance(query, bytes) else query
-        with psycopg.Cursor(self.connection) as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {text}", params)
-            ((plan,),) = cursor.fetchall()
-        plans.append((text, (json.loads(plan) if isinstance(plan, (bytes, str)) else plan)[0]["Plan"]))
-        return super().execute(query, params, **kwargs)
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes(child)
 
 
 @pytest.fixture(scope="module")
@@ -193,22 +173,7 @@ def questions_of_exports() -> Iterator[Question]:
 
 def test_every_question_reads_about_what_it_shows(filled: psycopg.Connection) -> None:
     """No sequential scan of a table that grows, and no long walk past rows that are not asked for."""
-    filled.cursor_factory = Explaining
-    try:
-        for ask in chain(questions(), questions_of_exports()):
-            plans.clear()
-            ask(filled)
-            assert plans, ask
-            for text, plan in plans:
-                read = 0
-                for node in nodes(plan):
-                    assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in BIG, (ask, text)
-                    if "Relation Name" in node:
-                        passed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
-                        read += (node["Actual Rows"] + passed) * node["Actual Loops"]
-                assert read <= ROWS_READ_MAX, (ask, read, json.dumps(plan, indent=1))
-    finally:
-        filled.cursor_factory = psycopg.Cursor
+    assert_little_is_read(filled, chain(questions(), questions_of_exports()), BIG, ROWS_READ_MAX)
 
 
 def test_the_test_of_indexes_finds_a_table_scan(filled: psycopg.Connection) -> None:
