@@ -122,6 +122,12 @@ def _in_digits(millionths: int) -> str:
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
+def decimal_text(value: float, *, grouped: bool = False) -> str:
+    """A number to the millionth, without zeros at its end; `grouped` with commas between thousands."""
+    text = (f"{value:,.6f}" if grouped else f"{value:.6f}").rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
 def datetime_of(at_us: int) -> datetime:
     """The UTC time of these microseconds since 1970."""
     return _EPOCH + at_us * _MICROSECOND

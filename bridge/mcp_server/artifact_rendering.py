@@ -11,10 +11,11 @@ from callmarket.bridge.api.capital.holdings import OpenOrder
 from callmarket.bridge.api.capital.quoting import ArtifactQuote
 from callmarket.bridge.api.capital.receipts import Resting
 from callmarket.bridge.api.contract.results import Page
-from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.api.http.meanings import meaning_of
 from callmarket.bridge.api.operations.artifact_books import ArtifactBook, ArtifactMarketRow
 from callmarket.bridge.api.operations.portfolios.holdings import Portfolio
 from callmarket.bridge.api.operations.positions import CancelledOrder, Placed
+from callmarket.bridge.api.units import decimal_text as number
 from callmarket.bridge.mcp_server.rendering import lines, more, time
 
 _LEVELS_SAID_MAX: Final = 3
@@ -49,7 +50,7 @@ def book(found: ArtifactBook) -> str:
 def quote(found: ArtifactQuote) -> str:
     """What buying would do now, or why it would be refused."""
     if found.refusal is not None:
-        meaning = MEANINGS[found.refusal.reason.value.lower().replace("_", "-")]
+        meaning = meaning_of(found.refusal.reason)
         bound = f", against {found.refusal.bound}" if found.refusal.bound != "" else ""
         return f"This would be refused: {found.refusal.reason.value} ({found.refusal.field}{bound}). {meaning}"
     said = [_traded("would buy", found.shares, found.side, found.artifact_id, found.tokens, found.average_price)]
@@ -128,12 +129,6 @@ def orders(found: Page[OpenOrder]) -> str:
         for row in found.items
     )
     return lines(f"{len(found.items)} resting orders:", rows) + more(found.next)
-
-
-def number(value: float) -> str:
-    """A number to the millionth, without zeros at its end."""
-    text = f"{value:.6f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
 
 
 def _state(row: ArtifactMarketRow) -> str:

@@ -21,7 +21,7 @@ from callmarket.bridge.api.errors import (
     Unavailable,
     UnknownOutcome,
 )
-from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.api.http.meanings import MEANINGS, slug_of
 
 # Replaces the sentences of the service that are about requests, or where a tool helps.
 _FOR_TOOLS: Final = {
@@ -80,7 +80,7 @@ def _slug(error: ExchangeError) -> str:
     """The name of the problem type of an error, as in the service."""
     match error:
         case Refused():
-            return error.reason.value.lower().replace("_", "-")
+            return slug_of(error.reason)
         case NotFound():
             return "not-found"
         case Conflict():

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from callmarket.bridge.api.contract.results import Page, Stamp
-from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.api.http.meanings import meaning_of
 from callmarket.bridge.api.operations.accounts import Wallet
 from callmarket.bridge.api.operations.awards import AwardRow
 from callmarket.bridge.api.operations.bids import AmendedBid, BidRow, Outcome, PlacedBid
@@ -40,7 +40,7 @@ def _pays_for_impact(row: MarketRow) -> bool:
 def quote(found: Quote) -> str:
     """Whether a bid would win, or why it would be refused."""
     if found.refusal is not None:
-        meaning = MEANINGS[found.refusal.reason.value.lower().replace("_", "-")]
+        meaning = meaning_of(found.refusal.reason)
         bound = f", against {found.refusal.bound}" if found.refusal.bound != "" else ""
         return f"This bid would be refused: {found.refusal.reason.value} ({found.refusal.field}{bound}). {meaning}"
     if found.wins:

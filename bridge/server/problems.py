@@ -27,6 +27,7 @@ from callmarket.bridge.api.errors import (
     UnknownOutcome,
 )
 from callmarket.bridge.api.http.headers import LEADER_HEADER
+from callmarket.bridge.api.http.meanings import slug_of
 from callmarket.bridge.api.http.problem import TYPE_PREFIX, Problem
 from callmarket.bridge.server.http.http_error import HttpError
 from callmarket.engine.reject import Reject
@@ -99,7 +100,7 @@ def body_of(problem: Problem) -> bytes:
 
 def every_type() -> Mapping[str, HTTPStatus]:
     """Every problem type of the market's own, with its status."""
-    types = {_slug(reason.value): status_of(reason) for reason in Reject}
+    types = {slug_of(reason): status_of(reason) for reason in Reject}
     return types | {
         "invalid": HTTPStatus.BAD_REQUEST,
         "not-found": HTTPStatus.NOT_FOUND,
@@ -153,7 +154,7 @@ def _problem(error: Exception) -> Problem:
 
 
 def _refusal(error: Refused) -> Problem:
-    problem = _own(_slug(error.reason.value), status_of(error.reason), str(error))
+    problem = _own(slug_of(error.reason), status_of(error.reason), str(error))
     return msgspec.structs.replace(
         problem,
         reason=error.reason.value,
@@ -192,10 +193,6 @@ def _malformed(field: str, words: str) -> Problem:
 def _own(slug: str, status: HTTPStatus, detail: str, retry_after_s: float | None = None) -> Problem:
     title = slug.replace("-", " ").capitalize()
     return Problem(TYPE_PREFIX + slug, title, int(status), detail, retry_after_s=retry_after_s)
-
-
-def _slug(name: str) -> str:
-    return name.lower().replace("_", "-")
 
 
 def _shown(value: object) -> str | int | float | bool | None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from callmarket.engine.capital.average import Average
+from callmarket.engine.capital.commands import Side
 from callmarket.engine.capital.limits import MICRO
 from callmarket.engine.reasons import CAPITAL_SETTLE, CAPITAL_SUBSIDY, CAPITAL_TRADE
 from callmarket.persistence.database.row_factories import row_of
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import psycopg
 
 R = TypeVar("R")
-Side = Literal["long", "short"]
 
 _DAY: Final = "floor(extract(epoch FROM {}) / 86400)::int"
 # Artifacts that somebody outside their market has judged. A void market says nothing, and one that closed by itself was

@@ -5,11 +5,12 @@ Rule of this file: it looks at the state and copies what it returns. In a book a
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 
 from callmarket.bridge.api.units import liquidity_of, number_of
+from callmarket.engine.capital.commands import Side
 from callmarket.engine.capital.limits import MICRO, PRICE_MICROS_MAX, PRICE_MICROS_MIN, SIDE_MICROSHARES_MAX
 from callmarket.engine.capital.maker import Maker, difference_at, pool_for
 from callmarket.engine.capital.market import ArtifactMarket
@@ -45,7 +46,7 @@ class DepthPoint(Struct, frozen=True):
     """The shares of `side` that move the price of long to `price`, and their tokens: of the maker and of all orders."""
 
     price: float
-    side: Literal["long", "short"]
+    side: Side
     tokens: float
     shares: float
 

@@ -5,6 +5,8 @@ Rule of this file: texts only, one for each type of problem. A test checks that 
 
 from typing import Final
 
+from callmarket.engine.reject import Reject
+
 MEANINGS: Final = {
     "command-id-reused": "This Idempotency-Key was used for another request. Use a new key for a new request.",
     "market-unknown": "There is no market of this name.",
@@ -96,3 +98,13 @@ MEANINGS: Final = {
     "database-access-denied": "The database does not permit the service to do this. Contact the operator.",
     "internal": "An internal error. The log of the service has it under the request id.",
 }
+
+
+def slug_of(reason: Reject) -> str:
+    """The name of the type of problem that a refusal is."""
+    return reason.value.lower().replace("_", "-")
+
+
+def meaning_of(reason: Reject) -> str:
+    """What a refusal means and what to do about it."""
+    return MEANINGS[slug_of(reason)]

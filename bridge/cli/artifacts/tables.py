@@ -14,7 +14,7 @@ from callmarket.bridge.api.capital.payouts import SettlementPreview
 from callmarket.bridge.api.capital.quoting import ArtifactQuote
 from callmarket.bridge.api.capital.receipts import Fill, MarketAfter, Resting
 from callmarket.bridge.api.contract.results import Refusal
-from callmarket.bridge.api.http.meanings import MEANINGS
+from callmarket.bridge.api.http.meanings import meaning_of
 from callmarket.bridge.api.operations.artifact_books import ArtifactBook, ArtifactMarketRow
 from callmarket.bridge.api.operations.artifact_markets import (
     DecayedSubsidy,
@@ -24,6 +24,7 @@ from callmarket.bridge.api.operations.artifact_markets import (
 )
 from callmarket.bridge.api.operations.artifact_trades import ArtifactTrade
 from callmarket.bridge.api.operations.positions import CancelledOrder, Placed
+from callmarket.bridge.api.units import decimal_text
 from callmarket.bridge.cli.tables import table
 
 Renderable = RenderableType
@@ -246,14 +247,13 @@ def decayed(done: DecayedSubsidy) -> Renderable:
 def refused(refusal: Refusal) -> str:
     """Why an order would be refused, and what that means."""
     bound = f" (against {refusal.bound})" if refusal.bound != "" else ""
-    meaning = MEANINGS[refusal.reason.value.lower().replace("_", "-")]
-    return f"would be refused: {refusal.reason.value}: {refusal.field} {refusal.value!r}{bound}. {meaning}"
+    what = f"{refusal.reason.value}: {refusal.field} {refusal.value!r}{bound}"
+    return f"would be refused: {what}. {meaning_of(refusal.reason)}"
 
 
 def number(value: float) -> str:
     """A number to the millionth, without zeros at its end."""
-    text = f"{value:,.6f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+    return decimal_text(value, grouped=True)
 
 
 def _traded(trade: ArtifactQuote | Placed, buys: str, sells: str) -> str:

@@ -261,7 +261,7 @@ def _portfolio(moment: Moment, account_id: str, limit: int, last_id: int) -> Por
     ids = nsmallest(limit + 1, (one for one in held if one > last_id))
     worth, committed = _worth(moment, standing), standing.committed_microtokens
     wallet = standing.wallet_tokens * MICRO
-    wealth = wallet + standing.cost_microtokens
+    wealth = state.capital.wealth_microtokens(state.ledger.accounts[account_id])
     return Portfolio(
         **_totals(moment, account_id, standing, worth),
         wallet_tokens=standing.wallet_tokens,
