@@ -32,8 +32,11 @@ def command(*options: str, port: int = 0, start: Sequence[str] = START) -> list[
 
 
 def clean() -> dict[str, str]:
-    """This environment without settings of the market, and without one that would flush what a process forgets to."""
-    left_out = ("CALLMARKET_", "PYTHONUNBUFFERED")
+    """This environment without settings of the market, and without what would hide how a process behaves by itself.
+
+    Buffers that are flushed at once would hide what it forgets to flush. Who runs the tests side by side sets a width.
+    """
+    left_out = ("CALLMARKET_", "PYTHONUNBUFFERED", "COLUMNS")
     return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
 
 

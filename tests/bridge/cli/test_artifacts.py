@@ -49,8 +49,6 @@ class Desk:
         """A command with a key, as the program runs it; those of `artifact` without saying so."""
         arguments = arguments if arguments[0] in ("portfolio", "leaderboard") else ("artifact", *arguments)
         settings = clean() | {"CALLMARKET_URL": self.url, "CALLMARKET_KEY": key}
-        # Who runs the tests side by side sets it, and it asks for tables of that width.
-        settings.pop("COLUMNS", None)
         out, err = (TextIOWrapper(BytesIO(), encoding="utf-8") for _ in range(2))
         with (
             patch.dict(os.environ, settings, clear=True),
