@@ -77,10 +77,8 @@ def shown(*arguments: str, url: str, **environment: str) -> str:
     return ran.stdout
 
 
-def test_names_are_complete_in_a_pipe(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_complete_in_a_pipe(url: str) -> None:
     """On one line each, so that `grep` finds it."""
-    # Who runs the tests side by side sets it, and it asks for tables of that width.
-    monkeypatch.delenv("COLUMNS", raising=False)
     book = shown("book", MARKET, url=url)
     wallets = shown("wallet", url=url)
     keys = shown("keys", "list", url=url)
