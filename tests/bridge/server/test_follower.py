@@ -123,7 +123,8 @@ def test_cancelling_the_follower_ends_its_child_process(
 
     async def run() -> None:
         task = take_snapshots()
-        await until(lambda: bool(started.calls()))
+        # It may run before the follower is told that it was started.
+        await until(lambda: bool(children) and bool(started.calls()))
         await cancelled(task)
         assert children[0].returncode is not None, "whoever waits for the end of the follower waits for its child"
 
